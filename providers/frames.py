@@ -1,0 +1,152 @@
+"""The engine's socket: length-prefixed MessagePack frames, and every message that crosses it.
+
+A frame is a 4-byte little-endian length and a MessagePack body. The server process sends `Command`s, the
+engine process sends `Report`s. What one decode step gave every sequence of the batch is one frame.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import msgspec
+
+from providers.generation import GenerationEvent, GenerationRequest
+from providers.spec import ModelSpec
+
+__all__ = [
+    "HEADER_BYTES",
+    "MAX_FRAME_BYTES",
+    "Cancel",
+    "Command",
+    "EngineInfo",
+    "Events",
+    "Failed",
+    "Generate",
+    "Load",
+    "LoadFailed",
+    "Loading",
+    "Memory",
+    "Ready",
+    "Report",
+    "decode_command",
+    "decode_report",
+    "encode",
+    "frame_length",
+]
+
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+_HEADER = struct.Struct("<I")
+HEADER_BYTES = _HEADER.size
+
+
+class Load(msgspec.Struct, frozen=True, tag="load"):
+    """First command: become the engine of this model."""
+
+    spec: ModelSpec
+
+
+class Generate(msgspec.Struct, frozen=True, tag="generate"):
+    """Start one answer; `request.id` names it in every report."""
+
+    request: GenerationRequest
+
+
+class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+    """Drop a request. Unknown ids are ignored: it may just have finished."""
+
+    id: str
+
+
+Command = Load | Generate | Cancel
+
+
+class EngineInfo(msgspec.Struct, frozen=True):
+    """What was loaded and how it runs, for the log, `doctor` and the models page."""
+
+    context_length: int | None
+    device: str
+    """`cpu`, `metal` or `cuda`."""
+    dtype: str
+    blas: str
+    """The library that serves MLX's CPU matrix products, or `-` off the CPU."""
+    load_seconds: float
+    memory_bytes: int
+    details: dict[str, Any] = {}
+
+
+class Loading(msgspec.Struct, frozen=True, tag="loading"):
+    """Progress before `Ready`: a stage in words and, where it is known, a fraction from 0 to 1."""
+
+    stage: str
+    fraction: float | None = None
+
+
+class Ready(msgspec.Struct, frozen=True, tag="ready"):
+    """Loaded and warm."""
+
+    info: EngineInfo
+
+
+class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
+    """The model cannot be loaded and a restart would not help; the engine exits after this."""
+
+    message: str
+
+
+class Events(msgspec.Struct, frozen=True, tag="e"):
+    """What one decode step gave, for the whole batch: `(request id, event)` in order."""
+
+    items: list[tuple[str, GenerationEvent]]
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """A request ended in an error (fields of `ServiceError.to_fields`)."""
+
+    id: str
+    code: str
+    message: str
+    param: str | None = None
+    retry_after: float | None = None
+
+
+class Memory(msgspec.Struct, frozen=True, tag="memory"):
+    """The engine's memory in bytes, reported when it goes idle and at most once a second while it works."""
+
+    active: int
+    peak: int
+    cache: int
+    prefix_cache: int
+
+
+Report = Loading | Ready | LoadFailed | Events | Failed | Memory
+
+_encoder = msgspec.msgpack.Encoder()
+_command_decoder = msgspec.msgpack.Decoder(Command)
+_report_decoder = msgspec.msgpack.Decoder(Report)
+
+
+def encode(message: Command | Report) -> bytes:
+    """One whole frame, header included.
+
+    Raises:
+        ValueError: the frame is over `MAX_FRAME_BYTES`.
+    """
+    body = _encoder.encode(message)
+    if len(body) > MAX_FRAME_BYTES:
+        raise ValueError(f"a frame of {len(body)} bytes is over the limit of {MAX_FRAME_BYTES}")
+    return _HEADER.pack(len(body)) + body
+
+
+def frame_length(header: bytes) -> int:
+    """Length in bytes of the body that follows this header."""
+    (length,) = _HEADER.unpack(header)
+    return int(length)
+
+
+def decode_command(body: bytes) -> Command:
+    return _command_decoder.decode(body)
+
+
+def decode_report(body: bytes) -> Report:
+    return _report_decoder.decode(body)

@@ -1,0 +1,87 @@
+"""What can answer: one narrow Protocol a capability, and what every provider shares."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Literal, Protocol, runtime_checkable
+
+import attrs
+
+from providers.generation import GenerationEvent, GenerationRequest
+from providers.spec import Capability, ModelSpec
+
+__all__ = ["ChatProvider", "ModelCard", "ModelStatus", "Provider", "QueueStats"]
+
+ModelStatus = Literal["loading", "ready", "restarting", "failed", "stopped"]
+
+
+@attrs.frozen(kw_only=True)
+class ModelCard:
+    """What a client may know of a model."""
+
+    id: str
+    created: int
+    """Unix seconds at which this server began to serve it."""
+    capabilities: tuple[Capability, ...]
+    status: ModelStatus
+    context_length: int | None = None
+    """Tokens; None until the engine has told its model's own limit, or where the word has no meaning."""
+    detail: str | None = None
+    """Why a `failed` model failed; what a `loading` one is doing."""
+
+
+@attrs.frozen(kw_only=True)
+class QueueStats:
+    """Counters since start, and times in seconds over the most recent requests."""
+
+    active: int = 0
+    pending: int = 0
+    completed: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    rejected: int = 0
+    wait_seconds_mean: float = 0.0
+    wait_seconds_max: float = 0.0
+    service_seconds_mean: float = 0.0
+    service_seconds_max: float = 0.0
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """One served model, from start to stop."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    @property
+    def card(self) -> ModelCard: ...
+
+    @property
+    def queue_stats(self) -> QueueStats: ...
+
+    async def start(self) -> None:
+        """Begin loading and return at once; `card.status` and `wait_ready` tell how it goes."""
+
+    async def wait_ready(self) -> None:
+        """Return when the model can answer; raise `ModelNotReady` when it never will."""
+
+    async def stop(self) -> None:
+        """Release the model. Requests still in it fail with `ModelNotReady`. Idempotent."""
+
+
+@runtime_checkable
+class ChatProvider(Provider, Protocol):
+    """Generates text."""
+
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        """Queue, then generate: `Accepted`, then deltas, then `Finished`.
+
+        Closing or cancelling the generator at any point frees its place within one decode step; consume it
+        under `contextlib.aclosing`. A generator that ends without `Finished` has raised.
+
+        Raises:
+            QueueFull, QueueTimeout, ModelNotReady: before it was admitted.
+            InvalidRequest, ContextLengthExceeded, UnsupportedParameter: instead of `Accepted`.
+            GenerationTimeout, EngineCrashed, InternalError: at any point.
+        """
+        ...

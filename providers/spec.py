@@ -1,0 +1,37 @@
+"""What to serve: one `ModelSpec` a model, fixed at start and picklable, so that it can reach the worker."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+__all__ = ["Capability", "Dtype", "ModelSpec", "ModelType"]
+
+ModelType = Literal["lm", "multimodal", "embeddings", "whisper", "tts", "image-generation", "image-edit", "echo"]
+Capability = Literal["chat", "embeddings", "transcription", "speech", "image"]
+Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+
+
+@attrs.frozen(kw_only=True)
+class ModelSpec:
+    """A model to serve and its limits. Sizes are bytes, times seconds."""
+
+    name: str
+    """Id that clients see; may contain `/`."""
+    path: str
+    """Folder, `.gguf` file, Hugging Face id, or `embedded:<id>`; empty for `echo`."""
+    model_type: ModelType = "lm"
+    context_length: int = 32768
+    """Upper bound; the model's own limit applies when it is lower."""
+    max_concurrency: int = 8
+    queue_size: int = 100
+    queue_timeout: float = 300.0
+    warmup: bool = True
+    dtype: Dtype = "auto"
+    quantize: int | None = None
+    """Bits to quantise the weights to at load."""
+    trust_remote_code: bool = False
+    memory_limit: int | None = None
+    prefix_cache_bytes: int | None = None
+    """Bound of the prefix cache; None picks one from the machine's memory, 0 turns it off."""
