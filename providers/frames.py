@@ -122,8 +122,8 @@ class Memory(msgspec.Struct, frozen=True, tag="memory"):
 Report = Loading | Ready | LoadFailed | Events | Failed | Memory
 
 _encoder = msgspec.msgpack.Encoder()
-_command_decoder = msgspec.msgpack.Decoder(Command)
-_report_decoder = msgspec.msgpack.Decoder(Report)
+_command_decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)
+_report_decoder: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Report)
 
 
 def encode(message: Command | Report) -> bytes:
