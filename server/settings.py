@@ -1,0 +1,220 @@
+"""What the server was told to do: the command line before the environment before a YAML file before the defaults.
+
+`Settings` is plain data, frozen and picklable, so that it reaches the worker process as it is. Everything about
+options (names, parsing, help) is in `server.options`; here they are only gathered and put in their places.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from providers.spec import ModelSpec
+from server.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, Option, closest
+
+__all__ = ["EMBEDDED_CHAT", "Settings", "SettingsError"]
+
+EMBEDDED_CHAT = "embedded:smollm2-135m-instruct"
+"""Served when no model is named."""
+
+_ONE_MODEL_ONLY = ("model_path", "model_type", "served_model_name")
+"""Options that say which model; they cannot speak for every entry of a `models` list."""
+
+_BATCHING_CONCURRENCY = {"lm": 8, "multimodal": 8, "echo": 64}
+
+
+class SettingsError(ValueError):
+    """A setting cannot be used. The message names the option and where it was set."""
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """The whole configuration of one server. Sizes are bytes, times seconds."""
+
+    models: tuple[ModelSpec, ...] = attrs.field(validator=attrs.validators.min_len(1))
+    """Their names differ."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0: any free port."""
+    api_key: str | None = attrs.field(default=None, repr=False)
+    cors_origins: tuple[str, ...] = ("*",)
+    max_body_bytes: int = 32_000_000
+    heartbeat_interval: float = 15.0
+    grace_period: float = 10.0
+    """How long answers in progress are given to end after SIGTERM."""
+    log_level: str = "info"
+    """`debug`, `info`, `warning` or `error`."""
+    log_format: str = "console"
+    """`console` or `json`."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the environment, and the file that `CONFIG_FILE` names.
+
+        Raises:
+            SettingsError: a value cannot be used.
+        """
+        return cls.load(environ=environ)
+
+    @classmethod
+    def load(cls, cli: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+        """Gather every option. `cli` maps option names to what was typed; None means not given.
+
+        Raises:
+            SettingsError: a value cannot be used, or a key of the file is unknown.
+        """
+        cli_layer = {name: _Raw(value, OPTIONS_BY_NAME[name].flag) for name, value in (cli or {}).items()}
+        env_layer = _from_environ(os.environ if environ is None else environ)
+        over = {name: raw for layer in (env_layer, cli_layer) for name, raw in layer.items() if raw.value is not None}
+        top, entries = _read_file(over.pop(CONFIG.name, None))
+        server = _parsed({**top, **over}, "server")
+        if entries is None:
+            models: tuple[ModelSpec, ...] = (_model_spec({**top, **over}),)
+        else:
+            for name in _ONE_MODEL_ONLY:
+                if name in over:
+                    raise SettingsError(f"{over[name].where} cannot be combined with a `models` list; set it there")
+            models = tuple(_model_spec({**top, **entry, **over}) for entry in entries)
+        _refuse_duplicates(models)
+        return cls(models=models, max_body_bytes=server.pop("max_body_size"), **server)
+
+
+@attrs.frozen
+class _Raw:
+    """A value as a source gave it, and how to name the option there: `MAX_CONCURRENCY in the environment`."""
+
+    value: Any
+    where: str
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, _Raw]:
+    """An empty variable counts as unset: that is how compose files and CI leave them out."""
+    return {
+        option.name: _Raw(environ[option.env], f"{option.env} in the environment")
+        for option in OPTIONS
+        if environ.get(option.env, "").strip()
+    }
+
+
+def _read_file(source: _Raw | None) -> tuple[dict[str, _Raw], list[dict[str, _Raw]] | None]:
+    """The file's top level, and its `models` list where it has one."""
+    if source is None:
+        return {}, None
+    import yaml  # type: ignore[import-untyped]  # only here: the other commands start without it
+
+    path = Path(str(source.value)).expanduser()
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{source.where}: cannot read {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from None
+    if loaded is None:
+        loaded = {}
+    if not isinstance(loaded, dict):
+        raise SettingsError(f"{path} must hold options as `key: value` lines")
+    listed = loaded.pop("models", None)
+    top = _file_layer(loaded, path.name, entry=False)
+    if listed is None:
+        return top, None
+    if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) for entry in listed):
+        raise SettingsError(f"models in {path.name} must be a list with the options of one model in each entry")
+    for name in _ONE_MODEL_ONLY:
+        if name in top and name != "model_type":
+            raise SettingsError(f"{top[name].where} cannot be combined with a `models` list; set it in an entry")
+    return top, [_file_layer(entry, f"{path.name}, models[{i}]", entry=True) for i, entry in enumerate(listed)]
+
+
+def _file_layer(mapping: dict[Any, Any], where: str, *, entry: bool) -> dict[str, _Raw]:
+    known = [option.name for option in OPTIONS if option is not CONFIG and (option.scope == "model" or not entry)]
+    for key in mapping:
+        if key in known:
+            continue
+        if key == CONFIG.name:
+            raise SettingsError(f"config in {where} has no effect: a file cannot name another file")
+        if key in OPTIONS_BY_NAME:
+            raise SettingsError(f"{key} in {where} is an option of the whole server; move it to the top of the file")
+        others = known if entry else [*known, "models"]
+        raise SettingsError(f"unknown key {key!r} in {where}{closest(str(key).replace('-', '_'), others)}")
+    return {key: _Raw(value, f"{key} in {where}") for key, value in mapping.items() if value is not None}
+
+
+def _parse(option: Option, raw: _Raw) -> Any:
+    try:
+        value = option.parse(raw.value)
+    except ValueError as error:
+        raise SettingsError(f"{raw.where} {error}") from None
+    if not option.supported and value != option.default:
+        raise SettingsError(f"{raw.where} is not supported by this version")
+    return value
+
+
+def _parsed(raws: Mapping[str, _Raw], scope: str) -> dict[str, Any]:
+    """Every supported option of the scope, parsed or by default; those of later work are refused when set."""
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        if option.scope != scope or option is CONFIG:
+            continue
+        raw = raws.get(option.name)
+        value = option.default if raw is None else _parse(option, raw)
+        if option.supported:
+            values[option.name] = value
+    return values
+
+
+def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
+    values = _parsed(raws, "model")
+    model_type = values["model_type"]
+    given = values["model_path"]
+    if model_type == "echo" and given is not None:
+        raise SettingsError(f"{raws['model_path'].where} has no meaning for model type echo, which has no weights")
+    path = "" if model_type == "echo" else _located(raws["model_path"].where, given) if given else EMBEDDED_CHAT
+    name = values["served_model_name"] or _default_name(path) or "echo"
+    return ModelSpec(
+        name=name,
+        path=path,
+        model_type=model_type,
+        context_length=values["context_length"],
+        max_concurrency=values["max_concurrency"] or _BATCHING_CONCURRENCY.get(model_type, 1),
+        queue_size=values["queue_size"],
+        queue_timeout=values["queue_timeout"],
+        warmup=values["mlx_warmup"],
+        dtype=values["dtype"],
+        quantize=values["quantize"],
+        trust_remote_code=values["trust_remote_code"],
+        memory_limit=values["memory_limit"],
+        prefix_cache_bytes=values["prefix_cache_size"],
+    )
+
+
+def _located(where: str, path: str) -> str:
+    """A local path made absolute; a Hugging Face or embedded id as it is.
+
+    A path that can only be local (`/…`, `./…`, `../…`, `~…`) must exist; `org/name` is local where it exists.
+    """
+    local = Path(path).expanduser()
+    if local.exists():
+        return str(local.resolve())
+    if path.startswith(("/", "./", "../", "~")) or path in {".", ".."}:
+        raise SettingsError(f"{where}: {path} does not exist")
+    return path
+
+
+def _default_name(path: str) -> str:
+    if path.startswith("embedded:"):
+        return path.removeprefix("embedded:")
+    if not path.startswith("/"):
+        return path
+    return Path(path).stem if path.lower().endswith(".gguf") else Path(path).name
+
+
+def _refuse_duplicates(models: tuple[ModelSpec, ...]) -> None:
+    seen: set[str] = set()
+    for model in models:
+        if model.name in seen:
+            raise SettingsError(f"two models are named {model.name!r}; give each its own served_model_name")
+        seen.add(model.name)
