@@ -1,0 +1,79 @@
+# Needs make, git and Python 3.11 or newer. PYTHON=/path/to/python3 chooses which.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+PYTHON ?=
+ARGS ?=
+
+# Any Python that is new enough, the one on the path first.
+define FIND_PYTHON
+for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14; do \
+  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then break; fi; \
+  python=; \
+done; \
+if [ -z "$$python" ]; then \
+  echo "No Python 3.11 or newer found; install one, or say where it is: make PYTHON=/path/to/python3" >&2; exit 1; \
+fi
+endef
+
+# $(call part,NAME,COMMAND): a heading, the command, and how long it took.
+define part
+@printf '\n== %s\n' '$(1)'; started=$$(date +%s); $(2); code=$$?; \
+  printf '== %s: %s in %s s\n' '$(1)' "$$([ $$code -eq 0 ] && echo ok || echo FAILED)" "$$(($$(date +%s) - started))"; \
+  exit $$code
+endef
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## Everything for development into .venv, from the hashed lock
+	@$(FIND_PYTHON); "$$python" requirements/install.py dev
+
+.PHONY: setup-runtime
+setup-runtime:
+	@$(FIND_PYTHON); "$$python" requirements/install.py runtime
+
+.PHONY: run
+run: setup-runtime ## Serve the embedded chat model; ARGS='--port 9000' passes options to launch
+	@$(BIN)/mlx-openai-server models pull embedded
+	@exec $(BIN)/mlx-openai-server launch $(ARGS)
+
+.PHONY: test
+test: lint types unit live ## Lint, types, unit and live tests
+
+.PHONY: lint
+lint: setup ## ruff (rules and format) and the layer rules
+	$(call part,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports)
+
+.PHONY: types
+types: setup ## mypy, strict
+	$(call part,types,$(BIN)/mypy)
+
+.PHONY: unit
+unit: setup ## Tests that need no weights
+	$(call part,unit tests,$(BIN)/pytest -q tests/unit $(ARGS))
+
+.PHONY: live
+live: setup ## Tests against a real server with the embedded models
+	$(call part,embedded models,$(BIN)/mlx-openai-server models pull embedded)
+	$(call part,live tests,$(BIN)/pytest -q tests/live $(ARGS))
+
+.PHONY: bench
+bench: setup ## Measure this machine: tokens per second through HTTP and in-process
+	@$(BIN)/mlx-openai-server bench $(ARGS)
+
+# The custom command line keeps index hosts and machine paths out of the locks.
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-header --no-annotate --override requirements/overrides.txt --extra cpu --extra embedded
+
+.PHONY: lock
+lock: setup ## Resolve the locks again; ARGS=--upgrade moves every version
+	$(LOCK) $(ARGS) pyproject.toml requirements/build.in --output-file requirements/runtime.txt
+	$(LOCK) $(ARGS) --extra dev --constraint requirements/runtime.txt pyproject.toml requirements/build.in --output-file requirements/dev.txt
+
+.PHONY: clean
+clean: ## Remove .venv and every cache of this folder; downloaded weights stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
