@@ -1,0 +1,138 @@
+"""What every span of ours shares: guarded calls, clean values, one clock, one end."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, ParamSpec
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer
+
+from otel import names
+
+__all__ = ["Operation", "clean", "error_type", "guarded", "request_id", "tracer"]
+
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""Id of the request that this task serves; on every span and log line."""
+
+SCOPE = "mlx-openai-server"
+_MAX_TEXT = 256
+_MAX_ITEMS = 16
+_INT64 = 2**63
+
+_logger = logging.getLogger(__name__)
+_tracer: Tracer = trace.get_tracer(SCOPE)
+
+P = ParamSpec("P")
+
+
+def tracer() -> Tracer:
+    """The tracer in use: a no-op until `setup` (or the environment's own instrumentation) has set a provider."""
+    return _tracer
+
+
+def guarded(method: Callable[P, None]) -> Callable[P, None]:
+    """Keep a failure of telemetry out of the request: it is logged at debug level and forgotten."""
+
+    @functools.wraps(method)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            method(*args, **kwargs)
+        except Exception:
+            _logger.debug("telemetry failed in %s", method.__qualname__, exc_info=True)
+
+    return wrapper
+
+
+def clean(value: Any) -> Any:
+    """A value the exporter can encode, or None to leave it out.
+
+    One lone surrogate or one integer over 64 bits makes protobuf refuse the whole batch of spans; both can come from
+    a client. Text is cut to 256 characters and sequences to 16 items.
+    """
+    if isinstance(value, str):
+        return value[:_MAX_TEXT].encode("utf-8", "replace").decode()
+    if isinstance(value, int) and not -_INT64 <= value < _INT64:
+        return str(value)[:_MAX_TEXT]
+    if isinstance(value, (tuple, list)):
+        return tuple(clean(item) for item in value[:_MAX_ITEMS])
+    return value
+
+
+def error_type(error: BaseException) -> str:
+    """The error's own stable `code` where it has one, else its class."""
+    code = getattr(error, "code", None)
+    return code if isinstance(code, str) else type(error).__qualname__
+
+
+class Operation:
+    """One span from start to its only end. Never raises; does nothing when the span is not recording."""
+
+    __slots__ = ("_done", "_perf_ns", "_recording", "_request_id", "_span", "_start_ns")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, Any] | None = None,
+        context: Context | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        self._done = False
+        self._request_id = request_id
+        self._span: Span = INVALID_SPAN
+        try:
+            self._span = tracer().start_span(name, context=context, kind=kind, attributes=attributes)
+        except Exception:
+            _logger.debug("telemetry failed to start span %s", name, exc_info=True)
+        self._recording = self._span.is_recording()
+        if self._recording:
+            self._perf_ns = time.perf_counter_ns()
+            self._start_ns = getattr(self._span, "start_time", None) or time.time_ns()
+            self._set({names.REQUEST_ID: request_id})
+
+    def _now(self) -> int:
+        """Nanoseconds since the epoch that never run backwards within this span, whatever the wall clock does."""
+        return int(self._start_ns + time.perf_counter_ns() - self._perf_ns)
+
+    @guarded
+    def _set(self, attributes: Mapping[str, Any]) -> None:
+        """Set what is not None."""
+        for name, value in attributes.items():
+            if value is not None:
+                self._span.set_attribute(name, clean(value))
+
+    @guarded
+    def _error(self, error: BaseException) -> None:
+        """Record an error by code and place, never by message: a message may quote the prompt."""
+        kind = error_type(error)
+        self._set({names.ERROR_TYPE: kind})
+        self._span.set_status(StatusCode.ERROR, kind)
+        if isinstance(getattr(error, "code", None), str):
+            return
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        self._span.add_event(
+            "exception", {names.EXCEPTION_TYPE: type(error).__qualname__, names.EXCEPTION_STACKTRACE: frames}
+        )
+
+    @guarded
+    def _end(self, at: int | None = None) -> None:
+        self._span.end(self._now() if at is None else at)
+
+    def _finish(self) -> bool:
+        """Claim the only end. False when there is nothing to do: ended before, or not recording."""
+        first = not self._done
+        self._done = True
+        return first and self._recording
+
+    @staticmethod
+    def _is_cancellation(error: BaseException) -> bool:
+        return isinstance(error, (asyncio.CancelledError, GeneratorExit))

@@ -1,0 +1,239 @@
+"""The spans of one generation: `queue`, then `chat <model>` with its children `prefill` and `decode`."""
+
+from __future__ import annotations
+
+import math
+
+import attrs
+from opentelemetry.trace import set_span_in_context
+
+from otel import names
+from otel._core import Operation, error_type, guarded, tracer
+
+__all__ = ["ChatParams", "ChatSpan", "QueueSpan", "start_chat", "start_queue"]
+
+
+@attrs.frozen(kw_only=True)
+class ChatParams:
+    """What the request asked for; None means it did not ask."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    stop: tuple[str, ...] = ()
+    stream: bool | None = None
+
+
+class QueueSpan(Operation):
+    """The wait for a place in the engine. Its first `admitted`, `fail` or `cancel` ends it; later ones do nothing."""
+
+    __slots__ = ()
+
+    @guarded
+    def admitted(self) -> None:
+        """The request has its place."""
+        if self._finish():
+            self._leave()
+
+    @guarded
+    def fail(self, error: BaseException) -> None:
+        """The request was turned away, or waited too long. A cancellation counts as `cancel`."""
+        if self._is_cancellation(error):
+            self.cancel()
+        elif self._finish():
+            self._error(error)
+            self._leave()
+
+    @guarded
+    def cancel(self) -> None:
+        """The client went away while the request waited."""
+        if self._finish():
+            self._set({names.CANCELLED: True})
+            self._leave()
+
+    def _leave(self) -> None:
+        now = self._now()
+        self._set({names.QUEUE_WAIT_SECONDS: (now - self._start_ns) / 1e9})
+        self._end(now)
+
+
+class ChatSpan(Operation):
+    """One answer, from the engine's door to its last token.
+
+    Its first `stop`, `fail` or `cancel` ends it; later calls do nothing.
+    """
+
+    __slots__ = ("_accepted_ns", "_cached_tokens", "_first_token_ns", "_prompt_tokens", "_stream")
+
+    _accepted_ns: int | None
+    _first_token_ns: int | None
+
+    def _describe(self, params: ChatParams) -> None:
+        self._accepted_ns = self._first_token_ns = None
+        self._prompt_tokens = self._cached_tokens = 0
+        self._stream = bool(params.stream)
+        self._set(
+            {
+                names.GEN_AI_REQUEST_TEMPERATURE: params.temperature,
+                names.GEN_AI_REQUEST_TOP_P: params.top_p,
+                names.GEN_AI_REQUEST_TOP_K: params.top_k,
+                names.GEN_AI_REQUEST_MAX_TOKENS: params.max_tokens,
+                names.GEN_AI_REQUEST_SEED: params.seed,
+                names.GEN_AI_REQUEST_PRESENCE_PENALTY: params.presence_penalty,
+                names.GEN_AI_REQUEST_FREQUENCY_PENALTY: params.frequency_penalty,
+                names.GEN_AI_REQUEST_STOP_SEQUENCES: params.stop or None,
+                names.GEN_AI_REQUEST_STREAM: params.stream,
+            }
+        )
+
+    @guarded
+    def accepted(self, prompt_tokens: int, cached_tokens: int) -> None:
+        """The engine took the request: prefill begins."""
+        if self._recording and not self._done and self._accepted_ns is None:
+            self._accepted_ns = self._now()
+            self._prompt_tokens, self._cached_tokens = prompt_tokens, cached_tokens
+
+    @guarded
+    def first_token(self) -> None:
+        """The first token came: prefill is over."""
+        if self._recording and not self._done and self._first_token_ns is None:
+            self._first_token_ns = self._now()
+
+    @guarded
+    def stop(
+        self,
+        finish_reason: str,
+        prompt_tokens: int,
+        completion_tokens: int,
+        cached_tokens: int,
+        prefill_seconds: float,
+        decode_seconds: float,
+    ) -> None:
+        """The answer is complete. Seconds are the engine's own: acceptance to first token, first token to last."""
+        if not self._finish():
+            return
+        self._prompt_tokens, self._cached_tokens = prompt_tokens, cached_tokens
+        now = self._now()
+        prefill, decode = _nanoseconds(prefill_seconds), _nanoseconds(decode_seconds)
+        # The word of acceptance reaches us late when the loop is busy: never draw the children past the present.
+        latest = now - prefill - decode
+        begin = max(self._start_ns, min(self._accepted_ns or self._start_ns, latest))
+        first = min(begin + prefill, now)
+        last = min(first + decode, now)
+        self._prefill(begin, first, prefill / 1e9)
+        self._decode(first, last, completion_tokens, decode)
+        self._usage(completion_tokens)
+        self._set({names.GEN_AI_RESPONSE_FINISH_REASONS: (finish_reason,)})
+        self._end(now)
+
+    @guarded
+    def fail(self, error: BaseException) -> None:
+        """The answer broke off. A cancellation counts as `cancel`."""
+        if self._is_cancellation(error):
+            self.cancel()
+        elif self._finish():
+            self._error(error)
+            self._break_off(error)
+
+    @guarded
+    def cancel(self) -> None:
+        """The client went away."""
+        if self._finish():
+            self._set({names.CANCELLED: True})
+            self._break_off(None)
+
+    def _break_off(self, error: BaseException | None) -> None:
+        """Draw as much of prefill and decode as was seen, by our own clock."""
+        now = self._now()
+        if self._accepted_ns is not None:
+            first = self._first_token_ns
+            end = now if first is None else first
+            mark: dict[str, object] = (
+                {names.CANCELLED: True} if error is None else {names.ERROR_TYPE: error_type(error)}
+            )
+            self._prefill(self._accepted_ns, end, None if first is None else (end - self._accepted_ns) / 1e9, mark)
+            if first is not None:
+                self._child("decode", first, now, mark)
+        self._end(now)
+
+    def _prefill(self, begin: int, end: int, seconds: float | None, mark: dict[str, object] | None = None) -> None:
+        self._child(
+            "prefill",
+            begin,
+            end,
+            {
+                names.GEN_AI_SERVER_TIME_TO_FIRST_TOKEN: seconds,
+                names.GEN_AI_USAGE_INPUT_TOKENS: self._prompt_tokens,
+                names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: self._cached_tokens,
+                **(mark or {}),
+            },
+        )
+
+    def _decode(self, begin: int, end: int, tokens: int, nanoseconds: int) -> None:
+        # The first token belongs to prefill: n tokens take n - 1 decode steps.
+        speed = (tokens - 1) * 1e9 / nanoseconds if nanoseconds and tokens > 1 else None
+        self._child(
+            "decode",
+            begin,
+            end,
+            {names.GEN_AI_USAGE_OUTPUT_TOKENS: tokens, names.DECODE_TOKENS_PER_SECOND: speed},
+        )
+
+    def _usage(self, completion_tokens: int) -> None:
+        first = self._first_token_ns
+        self._set(
+            {
+                names.GEN_AI_USAGE_INPUT_TOKENS: self._prompt_tokens,
+                names.GEN_AI_USAGE_OUTPUT_TOKENS: completion_tokens,
+                names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: self._cached_tokens,
+                names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: (first - self._start_ns) / 1e9
+                if self._stream and first is not None
+                else None,
+            }
+        )
+
+    @guarded
+    def _child(self, name: str, begin: int, end: int, attributes: dict[str, object]) -> None:
+        known = {key: value for key, value in attributes.items() if value is not None}
+        if self._request_id is not None:
+            known[names.REQUEST_ID] = self._request_id
+        span = tracer().start_span(
+            name,
+            context=set_span_in_context(self._span),
+            start_time=begin,
+            attributes=known,  # type: ignore[arg-type]
+        )
+        span.end(max(begin, end))
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(seconds * 1e9) if math.isfinite(seconds) and seconds > 0 else 0
+
+
+def start_queue(*, model: str, request_id: str, depth: int) -> QueueSpan:
+    """Begin the wait for a place; `depth` requests wait already."""
+    return QueueSpan(
+        "queue",
+        attributes={names.GEN_AI_REQUEST_MODEL: model, names.QUEUE_DEPTH: depth},
+        request_id=request_id,
+    )
+
+
+def start_chat(*, model: str, request_id: str, params: ChatParams) -> ChatSpan:
+    """Begin one answer of `model`, as a child of the current span."""
+    span = ChatSpan(
+        f"{names.GenAiOperationNameValues.CHAT.value} {model}",
+        attributes={
+            names.GEN_AI_OPERATION_NAME: names.GenAiOperationNameValues.CHAT.value,
+            names.GEN_AI_PROVIDER_NAME: names.PROVIDER,
+            names.GEN_AI_REQUEST_MODEL: model,
+        },
+        request_id=request_id,
+    )
+    if span._recording:
+        span._describe(params)
+    return span

@@ -1,0 +1,109 @@
+"""The server span of one HTTP request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import context as context_api
+from opentelemetry import propagate
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
+
+from otel import names
+from otel._core import Operation, clean, error_type, guarded, request_id
+
+__all__ = ["Headers", "ServerSpan", "start_server_span"]
+
+Headers = Mapping[str, str] | Iterable[tuple[bytes, bytes]]
+_METHODS = frozenset(method.value for method in names.HttpRequestMethodValues)
+
+
+class ServerSpan(Operation):
+    """One request, from its header to the last byte of the answer."""
+
+    __slots__ = ("_context", "_error_type", "_exception", "_method", "_status")
+
+    def __init__(self, method: str, path: str, headers: Mapping[str, str], scheme: str, client: str | None) -> None:
+        self._method = method if method in _METHODS else "HTTP"
+        self._status: int | None = None
+        self._exception: BaseException | None = None
+        parent = _extract(headers)
+        attributes = {
+            names.HTTP_REQUEST_METHOD: method if method in _METHODS else names.HttpRequestMethodValues.OTHER.value,
+            names.URL_PATH: clean(path),
+            names.URL_SCHEME: scheme,
+        }
+        super().__init__(
+            self._method, kind=SpanKind.SERVER, attributes=attributes, context=parent, request_id=request_id.get()
+        )
+        self._context = set_span_in_context(self._span, parent)
+        if self._recording:
+            self._set({names.USER_AGENT_ORIGINAL: headers.get("user-agent"), names.CLIENT_ADDRESS: client})
+            if method not in _METHODS:
+                self._set({names.HTTP_REQUEST_METHOD_ORIGINAL: method})
+
+    @contextmanager
+    def use(self) -> Iterator[ServerSpan]:
+        """Make this span, and the baggage that came with it, current for the block. Enter and leave in one task."""
+        token = context_api.attach(self._context)
+        try:
+            yield self
+        finally:
+            context_api.detach(token)
+
+    @guarded
+    def route(self, template: str) -> None:
+        """The path template that matched; names the span."""
+        if self._recording and not self._done:
+            self._span.update_name(f"{self._method} {template}")
+            self._set({names.HTTP_ROUTE: template})
+
+    def status(self, code: int) -> None:
+        """The response's status, as it was sent."""
+        self._status = code
+
+    def fail(self, error: BaseException) -> None:
+        """The request failed, or (a cancellation) its client went away. The first failure counts."""
+        if self._exception is None:
+            self._exception = error
+
+    @guarded
+    def end(self) -> None:
+        """End the span. Statuses of 500 and over, and failures not answered with a 4xx, mark it as an error."""
+        if not self._finish():
+            return
+        self._set({names.HTTP_RESPONSE_STATUS_CODE: self._status})
+        if self._request_id is None:
+            self._set({names.REQUEST_ID: request_id.get()})
+        refused = self._status is not None and 400 <= self._status < 500
+        if self._exception is not None and self._is_cancellation(self._exception):
+            self._set({names.CANCELLED: True})
+        elif self._exception is not None and refused:
+            self._set({names.ERROR_TYPE: error_type(self._exception)})
+        elif self._exception is not None:
+            self._error(self._exception)
+        elif self._status is not None and self._status >= 500:
+            self._set({names.ERROR_TYPE: str(self._status)})
+            self._span.set_status(StatusCode.ERROR)
+        self._end()
+
+
+def _extract(headers: Mapping[str, str]) -> Context:
+    """The caller's trace and baggage (`OTEL_PROPAGATORS`, by default W3C), or an empty context."""
+    try:
+        return propagate.extract(headers, context=Context())
+    except Exception:
+        return Context()
+
+
+def start_server_span(
+    method: str, path: str, headers: Headers, *, scheme: str = "http", client: str | None = None
+) -> ServerSpan:
+    """Begin the span of a request, continuing the caller's `traceparent`, `tracestate` and `baggage`.
+
+    `headers` are lower-case names in a mapping, or an ASGI scope's pairs of bytes. Set `otel.request_id` before.
+    """
+    if not isinstance(headers, Mapping):
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+    return ServerSpan(method, path, headers, scheme, client)

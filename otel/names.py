@@ -1,0 +1,99 @@
+"""Every attribute name our spans use, so that none is spelt twice.
+
+Names of the semantic conventions come from `opentelemetry-semantic-conventions`; the few it has no word for are ours
+and start with `mlx.` (`request.id` is what clients and logs call it).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
+    GEN_AI_OPERATION_NAME,
+    GEN_AI_OUTPUT_TYPE,
+    GEN_AI_PROVIDER_NAME,
+    GEN_AI_REQUEST_FREQUENCY_PENALTY,
+    GEN_AI_REQUEST_MAX_TOKENS,
+    GEN_AI_REQUEST_MODEL,
+    GEN_AI_REQUEST_PRESENCE_PENALTY,
+    GEN_AI_REQUEST_SEED,
+    GEN_AI_REQUEST_STOP_SEQUENCES,
+    GEN_AI_REQUEST_STREAM,
+    GEN_AI_REQUEST_TEMPERATURE,
+    GEN_AI_REQUEST_TOP_K,
+    GEN_AI_REQUEST_TOP_P,
+    GEN_AI_RESPONSE_FINISH_REASONS,
+    GEN_AI_RESPONSE_MODEL,
+    GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK,
+    GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
+    GEN_AI_USAGE_INPUT_TOKENS,
+    GEN_AI_USAGE_OUTPUT_TOKENS,
+    GenAiOperationNameValues,
+    GenAiOutputTypeValues,
+)
+from opentelemetry.semconv._incubating.metrics.gen_ai_metrics import GEN_AI_SERVER_TIME_TO_FIRST_TOKEN
+from opentelemetry.semconv.attributes.client_attributes import CLIENT_ADDRESS
+from opentelemetry.semconv.attributes.error_attributes import ERROR_TYPE
+from opentelemetry.semconv.attributes.exception_attributes import EXCEPTION_STACKTRACE, EXCEPTION_TYPE
+from opentelemetry.semconv.attributes.http_attributes import (
+    HTTP_REQUEST_METHOD,
+    HTTP_REQUEST_METHOD_ORIGINAL,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
+    HttpRequestMethodValues,
+)
+from opentelemetry.semconv.attributes.url_attributes import URL_PATH, URL_SCHEME
+from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
+
+__all__ = [
+    "CANCELLED",
+    "CLIENT_ADDRESS",
+    "DECODE_TOKENS_PER_SECOND",
+    "ERROR_TYPE",
+    "EXCEPTION_STACKTRACE",
+    "EXCEPTION_TYPE",
+    "GEN_AI_OPERATION_NAME",
+    "GEN_AI_OUTPUT_TYPE",
+    "GEN_AI_PROVIDER_NAME",
+    "GEN_AI_REQUEST_FREQUENCY_PENALTY",
+    "GEN_AI_REQUEST_MAX_TOKENS",
+    "GEN_AI_REQUEST_MODEL",
+    "GEN_AI_REQUEST_PRESENCE_PENALTY",
+    "GEN_AI_REQUEST_SEED",
+    "GEN_AI_REQUEST_STOP_SEQUENCES",
+    "GEN_AI_REQUEST_STREAM",
+    "GEN_AI_REQUEST_TEMPERATURE",
+    "GEN_AI_REQUEST_TOP_K",
+    "GEN_AI_REQUEST_TOP_P",
+    "GEN_AI_RESPONSE_FINISH_REASONS",
+    "GEN_AI_RESPONSE_MODEL",
+    "GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK",
+    "GEN_AI_SERVER_TIME_TO_FIRST_TOKEN",
+    "GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS",
+    "GEN_AI_USAGE_INPUT_TOKENS",
+    "GEN_AI_USAGE_OUTPUT_TOKENS",
+    "HTTP_REQUEST_METHOD",
+    "HTTP_REQUEST_METHOD_ORIGINAL",
+    "HTTP_RESPONSE_STATUS_CODE",
+    "HTTP_ROUTE",
+    "PROVIDER",
+    "QUEUE_DEPTH",
+    "QUEUE_WAIT_SECONDS",
+    "REQUEST_ID",
+    "URL_PATH",
+    "URL_SCHEME",
+    "USER_AGENT_ORIGINAL",
+    "GenAiOperationNameValues",
+    "GenAiOutputTypeValues",
+    "HttpRequestMethodValues",
+]
+
+PROVIDER: Final = "mlx"
+"""Value of `gen_ai.provider.name`: what computes the answer."""
+REQUEST_ID: Final = "request.id"
+CANCELLED: Final = "mlx.cancelled"
+"""True where the client went away before the end."""
+QUEUE_DEPTH: Final = "mlx.queue.depth"
+"""Requests that waited already when this one came."""
+QUEUE_WAIT_SECONDS: Final = "mlx.queue.wait_seconds"
+DECODE_TOKENS_PER_SECOND: Final = "mlx.decode.tokens_per_second"
