@@ -65,6 +65,9 @@ class Provider(Protocol):
     async def wait_ready(self) -> None:
         """Return when the model can answer; raise `ModelNotReady` when it never will."""
 
+    def begin_drain(self) -> None:
+        """Admit no more requests: those that wait or come fail with `ModelNotReady`. Idempotent."""
+
     async def stop(self) -> None:
         """Release the model. Requests still in it fail with `ModelNotReady`. Idempotent."""
 
