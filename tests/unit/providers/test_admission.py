@@ -1,0 +1,214 @@
+"""Who is admitted, in which order, and that no place is ever lost."""
+
+import asyncio
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from providers.admission import AdmissionQueue
+from providers.errors import ModelNotReady, QueueFull, QueueTimeout, ServiceError
+
+
+def queue(*, at_once: int = 1, waiting: int = 10, timeout: float = 60.0) -> AdmissionQueue:
+    return AdmissionQueue(max_concurrency=at_once, queue_size=waiting, queue_timeout=timeout)
+
+
+async def settle() -> None:
+    """Let every task that can run, run."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_serves_first_come_first_served():
+    places, order = queue(at_once=2), []
+
+    async def visit(name: int) -> None:
+        with await places.admit():
+            order.append(name)
+            await asyncio.sleep(0)
+
+    await asyncio.gather(*(visit(name) for name in range(10)))
+    assert order == list(range(10))
+    assert places.stats.completed == 10
+
+
+async def test_nobody_slips_in_between_the_one_that_leaves_and_the_one_that_waits():
+    places = queue()
+    first = await places.admit()
+    waiting = asyncio.ensure_future(places.admit())
+    await settle()
+    with first:
+        pass
+    late = asyncio.ensure_future(places.admit())
+    await settle()
+    assert waiting.done()
+    assert not late.done()
+    late.cancel()
+
+
+async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back():
+    places = queue(waiting=1)
+    await places.admit()
+    waiting = asyncio.ensure_future(places.admit())
+    await settle()
+    with pytest.raises(QueueFull) as caught:
+        await places.admit()
+    assert 1 <= caught.value.retry_after <= 60
+    assert (places.stats.active, places.stats.pending, places.stats.rejected) == (1, 1, 1)
+    waiting.cancel()
+
+
+async def test_without_a_queue_only_a_free_place_will_do():
+    places = queue(waiting=0)
+    slot = await places.admit()
+    with pytest.raises(QueueFull):
+        await places.admit()
+    with slot:
+        pass
+    with await places.admit():
+        assert places.active == 1
+
+
+async def test_a_wait_that_is_too_long_ends_with_its_own_error():
+    places = queue(timeout=0.01)
+    slot = await places.admit()
+    with pytest.raises(QueueTimeout, match=r"0\.01 seconds"):
+        await places.admit()
+    with slot:
+        pass
+    assert (places.stats.active, places.stats.pending, places.stats.rejected) == (0, 0, 1)
+
+
+async def test_a_cancelled_wait_makes_room_in_the_queue():
+    places = queue(waiting=1)
+    slot = await places.admit()
+    waiting = asyncio.ensure_future(places.admit())
+    await settle()
+    waiting.cancel()
+    second = asyncio.ensure_future(places.admit())
+    await settle()
+    with slot:
+        pass
+    with await second:
+        assert places.stats.cancelled == 1
+
+
+async def test_a_place_given_in_the_step_of_the_cancellation_goes_to_the_next():
+    places = queue()
+    slot = await places.admit()
+    cancelled = asyncio.ensure_future(places.admit())
+    lucky = asyncio.ensure_future(places.admit())
+    await settle()
+    with slot:
+        pass
+    cancelled.cancel()
+    with await asyncio.wait_for(lucky, 5):
+        assert places.active == 1
+    assert cancelled.cancelled()
+    assert places.active == 0
+
+
+async def test_drain_turns_away_who_waits_and_lets_the_admitted_end():
+    places = queue()
+    slot = await places.admit()
+    waiting = asyncio.ensure_future(places.admit())
+    await settle()
+    places.begin_drain()
+    places.begin_drain()
+    for request in (waiting, places.admit()):
+        with pytest.raises(ModelNotReady):
+            await request
+    with slot:
+        assert places.active == 1
+    assert (places.stats.active, places.stats.completed, places.stats.rejected) == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("error", "counted"),
+    [
+        (None, "completed"),
+        (ServiceError("no"), "failed"),
+        (asyncio.CancelledError(), "cancelled"),
+        (GeneratorExit(), "cancelled"),
+    ],
+)
+async def test_counts_a_request_by_how_it_ended(error: BaseException | None, counted: str):
+    places = queue()
+    slot = await places.admit()
+    slot.__exit__(type(error) if error else None, error, None)
+    slot.__exit__(None, None, None)
+    stats = places.stats
+    assert {name: getattr(stats, name) for name in ("completed", "failed", "cancelled")} == {
+        "completed": 0, "failed": 0, "cancelled": 0, counted: 1,
+    }  # fmt: skip
+    assert stats.active == 0
+
+
+async def test_reports_waits_and_services_in_seconds():
+    places = queue()
+    with await places.admit():
+        waiting = asyncio.ensure_future(places.admit())
+        await asyncio.sleep(0.02)
+    with await waiting:
+        pass
+    stats = places.stats
+    assert 0.015 < stats.wait_seconds_max < 1
+    assert stats.wait_seconds_mean == pytest.approx(stats.wait_seconds_max / 2, rel=0.1)
+    assert 0.015 < stats.service_seconds_max < 1
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    at_once=st.integers(1, 4),
+    waiting=st.integers(0, 6),
+    timeout=st.sampled_from([0.0, 0.0005, 60.0]),
+    drain_at=st.none() | st.integers(0, 40),
+)
+def test_no_interleaving_admits_too_many_or_loses_a_place(seed, at_once, waiting, timeout, drain_at):
+    chance = random.Random(seed)
+    places = queue(at_once=at_once, waiting=waiting, timeout=timeout)
+    inside: set[int] = set()
+    admitted: list[int] = []
+
+    async def visit(name: int) -> None:
+        with await places.admit():
+            inside.add(name)
+            admitted.append(name)
+            try:
+                assert len(inside) <= at_once
+                for _ in range(chance.randrange(4)):
+                    await asyncio.sleep(0)
+                if chance.random() < 0.2:
+                    raise ServiceError("failed")
+            finally:
+                inside.remove(name)
+
+    async def play() -> list[BaseException | None]:
+        tasks: list[asyncio.Task[None]] = []
+        for step in range(50):
+            tasks.append(asyncio.create_task(visit(step)))
+            for _ in range(chance.randrange(3)):
+                await asyncio.sleep(0)
+                assert places.active <= at_once
+                assert places.pending <= waiting
+            if chance.random() < 0.4:
+                chance.choice(tasks).cancel()
+            if step == drain_at:
+                places.begin_drain()
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 20)
+
+    results = asyncio.run(play())
+    stats = places.stats
+    assert (stats.active, stats.pending) == (0, 0)
+    # Who gets a place may run a step after a later one that found another place free; nobody is passed more often.
+    for place, name in enumerate(admitted):
+        assert sum(earlier > name for earlier in admitted[:place]) < at_once
+    assert not [r for r in results if r is not None and not isinstance(r, (ServiceError, asyncio.CancelledError))]
+    assert stats.completed == results.count(None)
+    counted = stats.completed + stats.failed + stats.cancelled + stats.rejected
+    assert counted <= 50  # a task cancelled before its first step never came to the queue
+    assert stats.failed == sum(type(r) is ServiceError for r in results)
+    assert stats.rejected == sum(isinstance(r, (QueueFull, QueueTimeout, ModelNotReady)) for r in results)
