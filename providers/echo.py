@@ -1,0 +1,219 @@
+"""The provider with no weights: it answers with the last user message, word by word.
+
+It takes the same way as a real engine (queue, spans, timeout, events), so front ends, API tests and load tests can
+lean on it. A word with the white space after it is one token, in the prompt and in the answer. `max_tokens`, `stop`,
+`timeout` and the context length hold as they do for a real model; sampling parameters have nothing to choose from.
+
+It answers as fast as it is read, unless told otherwise, for the model in `ModelSpec.path` or for one request in
+`chat_template_kwargs` (which wins), by these names:
+
+    delay        seconds before each word
+    prefill      seconds before the first event
+    fail_after   words after which the answer breaks off with `EngineCrashed`
+
+As a path they are written as a query: `delay=0.05&prefill=0.5`. In `chat_template_kwargs` they carry the prefix
+`echo_`: `{"echo_delay": 0.05}`; other keys there are the template's, and there is no template.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from collections.abc import AsyncGenerator, Mapping
+from time import monotonic
+from typing import Any
+from urllib.parse import parse_qsl
+
+import attrs
+
+from providers._queued import QueuedChatProvider
+from providers.errors import ContextLengthExceeded, EngineCrashed, InvalidRequest, ModelNotReady, ServiceError
+from providers.generation import (
+    Accepted,
+    ChatPrompt,
+    Finished,
+    FinishReason,
+    GenerationEvent,
+    GenerationRequest,
+    Prompt,
+    TextDelta,
+    TextPrompt,
+    Usage,
+)
+from providers.protocols import ModelStatus
+from providers.spec import ModelSpec
+
+__all__ = ["EchoProvider", "EchoSettings"]
+
+_WORD = re.compile(r"\S+\s*|\s+")
+_PREFIX = "echo_"
+
+
+@attrs.frozen(kw_only=True)
+class EchoSettings:
+    """How the echo answers; times in seconds."""
+
+    delay: float = 0.0
+    prefill: float = 0.0
+    fail_after: int | None = None
+
+    @classmethod
+    def parse(cls, path: str) -> EchoSettings:
+        """Read `ModelSpec.path`.
+
+        Raises:
+            ValueError: not a query of the settings' names and numbers.
+        """
+        try:
+            pairs = dict(parse_qsl(path, keep_blank_values=True, strict_parsing=bool(path)))
+        except ValueError:
+            raise ValueError(
+                f"the path of an echo model is empty or like 'delay=0.05&prefill=0.5', not {path!r}"
+            ) from None
+        return cls().updated(pairs)
+
+    def updated(self, values: Mapping[str, Any]) -> EchoSettings:
+        """A copy with these settings.
+
+        Raises:
+            ValueError: an unknown name, or a value that is no number in range.
+        """
+        changes: dict[str, Any] = {}
+        for name, value in values.items():
+            if name not in attrs.fields_dict(EchoSettings):
+                raise ValueError(f"the echo model has no setting {name!r}; it has delay, prefill and fail_after")
+            changes[name] = _number(name, value, int if name == "fail_after" else float)
+        return attrs.evolve(self, **changes)
+
+
+class EchoProvider(QueuedChatProvider):
+    """A `ChatProvider` with no weights, ready as soon as it is started."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        self._settings = EchoSettings.parse(spec.path)
+        self._state: ModelStatus = "loading"
+        self._stopped = asyncio.Event()
+
+    @property
+    def _status(self) -> ModelStatus:
+        return self._state
+
+    @property
+    def _context_length(self) -> int | None:
+        return self._spec.context_length
+
+    @property
+    def _detail(self) -> str | None:
+        return None
+
+    async def start(self) -> None:
+        if self._state == "loading":
+            self._state = "ready"
+
+    async def wait_ready(self) -> None:
+        if (refusal := self._refusal()) is not None:
+            raise refusal
+
+    async def stop(self) -> None:
+        self._state = "stopped"
+        self._queue.begin_drain()
+        self._stopped.set()
+
+    def _refusal(self) -> ServiceError | None:
+        if self._state == "ready":
+            return None
+        return ModelNotReady(f"{self._spec.name} is {self._state}", retry_after=1.0)
+
+    async def _events(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        settings = self._settings_of(request)
+        prompt_tokens = self._checked_prompt_tokens(request)
+        words, reason = _answer(request)
+        started = monotonic()
+        await self._pause(settings.prefill)
+        yield Accepted(prompt_tokens, 0)
+        first = started
+        for index, word in enumerate(words):
+            if index == settings.fail_after:
+                raise EngineCrashed(f"the echo broke off after {index} words, as it was told to")
+            await self._pause(settings.delay)
+            first = first if index else monotonic()
+            yield TextDelta(word)
+        usage = Usage(prompt_tokens, len(words))
+        yield Finished(reason, usage, prefill_seconds=first - started, decode_seconds=monotonic() - first)
+
+    async def _pause(self, seconds: float) -> None:
+        """Sleep, but not past `stop`. Without a sleep, others still get their turn."""
+        if seconds:
+            try:
+                await asyncio.wait_for(self._stopped.wait(), seconds)
+            except TimeoutError:
+                return
+        else:
+            await asyncio.sleep(0)
+        if self._state == "stopped":
+            raise ModelNotReady("the server is shutting down", retry_after=5.0)
+
+    def _settings_of(self, request: GenerationRequest) -> EchoSettings:
+        if not isinstance(request.prompt, ChatPrompt):
+            return self._settings
+        given = request.prompt.template_kwargs
+        try:
+            return self._settings.updated(
+                {name.removeprefix(_PREFIX): value for name, value in given.items() if name.startswith(_PREFIX)}
+            )
+        except ValueError as error:
+            raise InvalidRequest(str(error), param="chat_template_kwargs") from None
+
+    def _checked_prompt_tokens(self, request: GenerationRequest) -> int:
+        tokens = sum(len(_WORD.findall(text)) for text in _texts(request.prompt))
+        limit = self._spec.context_length
+        if tokens >= limit or tokens + (request.max_tokens or 0) > limit:
+            asked = "" if request.max_tokens is None else f" and max_tokens is {request.max_tokens}"
+            raise ContextLengthExceeded(
+                f"the prompt has {tokens} tokens{asked}; the context of {self._spec.name} is {limit} tokens",
+                param="messages" if isinstance(request.prompt, ChatPrompt) else "prompt",
+            )
+        return tokens
+
+
+def _answer(request: GenerationRequest) -> tuple[list[str], FinishReason]:
+    """The words to say, and why the last of them is the last."""
+    if not all(request.stop):
+        raise InvalidRequest("a stop string is empty", param="stop")
+    text = _last_text(request.prompt)
+    end = min((place for stop in request.stop if (place := text.find(stop)) >= 0), default=len(text))
+    words = _WORD.findall(text[:end])
+    if request.max_tokens is not None and len(words) > request.max_tokens:
+        return words[: request.max_tokens], "length"
+    return words, "stop"
+
+
+def _texts(prompt: Prompt) -> list[str]:
+    if isinstance(prompt, ChatPrompt):
+        return [message.content or "" for message in prompt.messages]
+    if isinstance(prompt, TextPrompt):
+        return [prompt.text]
+    return [" ".join(str(token) for token in prompt.tokens)]
+
+
+def _last_text(prompt: Prompt) -> str:
+    """The last user message (nothing, when no user has spoken), or the whole prompt; token ids as decimal numbers."""
+    if isinstance(prompt, ChatPrompt):
+        said = [message.content for message in prompt.messages if message.role == "user"]
+        return (said or [""])[-1] or ""
+    return _texts(prompt)[-1]
+
+
+def _number(name: str, value: Any, kind: type[int] | type[float]) -> int | float:
+    problem = ValueError(f"the echo model's {name} must be a number of at least 0, not {value!r}")
+    if isinstance(value, bool):
+        raise problem
+    try:
+        number = kind(value)
+    except (TypeError, ValueError, OverflowError):
+        raise problem from None
+    if not (math.isfinite(number) and number >= 0):
+        raise problem
+    return number
