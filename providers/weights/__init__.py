@@ -1,0 +1,22 @@
+"""Where weights come from: the embedded manifest, a local folder or file, the Hugging Face hub."""
+
+from providers.weights.embedded import is_pulled, pull
+from providers.weights.errors import WeightsError
+from providers.weights.manifest import DEFAULT_CHAT, DEFAULT_IDS, EMBEDDED, EmbeddedModel
+from providers.weights.progress import ProgressCallback, terminal_progress
+from providers.weights.resolve import LocalModel, list_local, resolve
+
+__all__ = [
+    "DEFAULT_CHAT",
+    "DEFAULT_IDS",
+    "EMBEDDED",
+    "EmbeddedModel",
+    "LocalModel",
+    "ProgressCallback",
+    "WeightsError",
+    "is_pulled",
+    "list_local",
+    "pull",
+    "resolve",
+    "terminal_progress",
+]

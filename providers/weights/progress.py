@@ -1,0 +1,74 @@
+"""Telling how a download or a conversion goes: the callback's Protocol, and a bar for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+__all__ = ["ProgressCallback", "silent", "terminal_progress"]
+
+
+class ProgressCallback(Protocol):
+    """Called from whichever thread does the work; must return at once and must not raise."""
+
+    def __call__(self, stage: str, fraction: float | None) -> None:
+        """`stage` is words for a person; `fraction` runs from 0 to 1 within the stage, None where it is unknown."""
+
+
+def silent(stage: str, fraction: float | None) -> None:
+    """Report nothing."""
+
+
+@contextmanager
+def terminal_progress(console: Console | None = None) -> Generator[ProgressCallback]:
+    """A live bar a stage on a terminal; elsewhere one line a stage. Writes to standard error."""
+    console = console or Console(stderr=True)
+    if console.is_terminal:
+        columns = (
+            SpinnerColumn(finished_text="✓"),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[percent]}", markup=False),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=console) as bars:
+            yield _Bars(bars)
+    else:
+        yield _Lines(console)
+
+
+class _Bars:
+    """One bar a stage; a new stage completes the one before."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._stage: str | None = None
+        self._task: TaskID | None = None
+
+    def __call__(self, stage: str, fraction: float | None) -> None:
+        if stage != self._stage or self._task is None:
+            if self._task is not None:
+                self._bars.update(self._task, total=1.0, completed=1.0, percent="")
+            self._stage = stage
+            self._task = self._bars.add_task(stage, total=None, percent="")
+        percent = "" if fraction is None else f"{fraction:4.0%}"
+        self._bars.update(
+            self._task, total=None if fraction is None else 1.0, completed=fraction or 0.0, percent=percent
+        )
+
+
+class _Lines:
+    """One line a stage, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._stage: str | None = None
+
+    def __call__(self, stage: str, fraction: float | None) -> None:
+        if stage != self._stage:
+            self._stage = stage
+            self._console.print(stage, markup=False, highlight=False, soft_wrap=True)

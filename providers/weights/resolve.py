@@ -1,0 +1,106 @@
+"""From what a user wrote after `--model-path` to files on this disk; and what is on this disk already."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import attrs
+
+from providers.weights._cache import model_folder
+from providers.weights.embedded import is_pulled, pull
+from providers.weights.errors import WeightsError
+from providers.weights.manifest import EMBEDDED
+from providers.weights.progress import ProgressCallback
+
+__all__ = ["EMBEDDED_PREFIX", "LocalModel", "list_local", "resolve"]
+
+EMBEDDED_PREFIX = "embedded:"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+
+
+def resolve(path: str, progress: ProgressCallback | None = None) -> Path:
+    """The model folder, or the `.gguf` file, that `path` names; pulls what is not here yet.
+
+    `path` is `embedded:<id>`, a folder, a `.gguf` file, or a Hugging Face id `org/name`. What exists on this disk
+    wins over a hub id of the same spelling. Blocks while it downloads.
+
+    Raises:
+        WeightsError: nothing usable is there; the message says what was looked for and what to do.
+    """
+    if not path.strip():
+        raise WeightsError("No model was named: pass a folder, a .gguf file, a Hugging Face id, or embedded:<id>.")
+    if path.startswith(EMBEDDED_PREFIX):
+        return pull(path.removeprefix(EMBEDDED_PREFIX), progress)
+    local = Path(path).expanduser()
+    if local.exists():
+        return _usable(local)
+    if _HUB_ID.fullmatch(path) and not path.endswith(".gguf"):
+        from providers.weights import hub  # takes half a second, which no other kind of path should pay
+
+        return hub.fetch(path, progress)
+    raise WeightsError(
+        f"There is no folder or file {path!r}, and it is not a Hugging Face id (org/name) or embedded:<id> either."
+    )
+
+
+def _usable(local: Path) -> Path:
+    if local.is_file():
+        if local.suffix.lower() == ".gguf":
+            return local.resolve()
+        raise WeightsError(f"{local} is a file, but not a .gguf file. For safetensors name their folder.")
+    if (local / "config.json").is_file():
+        return local.resolve()
+    ggufs = sorted(local.glob("*.gguf"))
+    if len(ggufs) == 1:
+        return ggufs[0].resolve()
+    if ggufs:
+        names = ", ".join(file.name for file in ggufs)
+        raise WeightsError(f"{local} holds several .gguf files; name one of them: {names}.")
+    raise WeightsError(f"{local} is not a model folder: it has no config.json and no .gguf file.")
+
+
+@attrs.frozen(kw_only=True)
+class LocalModel:
+    """One line of `models list`."""
+
+    id: str
+    """What `--model-path` takes."""
+    source: Literal["embedded", "hub"]
+    pulled: bool
+    size: int
+    """Bytes on disk; for one that is not pulled, what it will take."""
+    path: Path | None = None
+    title: str = ""
+    license: str = ""
+
+
+def list_local() -> list[LocalModel]:
+    """Every embedded model, pulled or not, then every model in the Hugging Face cache."""
+    embedded = []
+    for model in EMBEDDED.values():
+        pulled = is_pulled(model.id)
+        folder = model_folder(model.id)
+        embedded.append(
+            LocalModel(
+                id=EMBEDDED_PREFIX + model.id,
+                source="embedded",
+                pulled=pulled,
+                size=_folder_size(folder) if pulled else model.size,
+                path=folder if pulled else None,
+                title=model.title,
+                license=model.license,
+            )
+        )
+    from providers.weights import hub
+
+    cached = [
+        LocalModel(id=repo.id, source="hub", pulled=repo.complete, size=repo.size, path=repo.path)
+        for repo in hub.cached()
+    ]
+    return embedded + cached
+
+
+def _folder_size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
