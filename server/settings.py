@@ -104,7 +104,7 @@ def _read_file(source: _Raw | None) -> tuple[dict[str, _Raw], list[dict[str, _Ra
     """The file's top level, and its `models` list where it has one."""
     if source is None:
         return {}, None
-    import yaml  # type: ignore[import-untyped]  # only here: the other commands start without it
+    import yaml  # only here: the other commands start without it
 
     path = Path(str(source.value)).expanduser()
     try:
@@ -170,10 +170,12 @@ def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
     values = _parsed(raws, "model")
     model_type = values["model_type"]
     given = values["model_path"]
-    if model_type == "echo" and given is not None:
-        raise SettingsError(f"{raws['model_path'].where} has no meaning for model type echo, which has no weights")
-    path = "" if model_type == "echo" else _located(raws["model_path"].where, given) if given else EMBEDDED_CHAT
-    name = values["served_model_name"] or _default_name(path) or "echo"
+    if given is None:
+        path = "" if model_type == "echo" else EMBEDDED_CHAT
+    else:
+        locate = _echo_settings if model_type == "echo" else _located
+        path = locate(raws["model_path"].where, given)
+    name = values["served_model_name"] or ("echo" if model_type == "echo" else _default_name(path))
     return ModelSpec(
         name=name,
         path=path,
@@ -201,6 +203,17 @@ def _located(where: str, path: str) -> str:
         return str(local.resolve())
     if path.startswith(("/", "./", "../", "~")) or path in {".", ".."}:
         raise SettingsError(f"{where}: {path} does not exist")
+    return path
+
+
+def _echo_settings(where: str, path: str) -> str:
+    """The echo's path is not a place but how it answers, e.g. `delay=0.05`."""
+    from providers.echo import EchoSettings  # only here: it brings asyncio and telemetry along
+
+    try:
+        EchoSettings.parse(path)
+    except ValueError as error:
+        raise SettingsError(f"{where}: {error}") from None
     return path
 
 

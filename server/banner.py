@@ -1,0 +1,102 @@
+"""What is said once the server really answers: where, with which models, how to try it and how to stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from litestar import Litestar
+
+import otel
+from providers.errors import ServiceError
+from providers.protocols import ModelCard, Provider
+from providers.registry import ModelRegistry
+from server.settings import Settings
+
+__all__ = ["announce", "banner", "curl_line"]
+
+_logger = otel.get_logger(__name__)
+
+
+def announce(app: Litestar, registry: ModelRegistry, settings: Settings, url: str) -> Litestar:
+    """Have the application say that it is ready, once it is; as a banner, or as one line of a JSON log."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def begin() -> None:
+        tasks.append(asyncio.create_task(_announce(registry.providers(), settings, url)))
+
+    async def cancel() -> None:
+        for task in tasks:
+            task.cancel()
+
+    app.on_startup.append(begin)
+    app.on_shutdown.insert(0, cancel)
+    return app
+
+
+async def _announce(providers: Sequence[Provider], settings: Settings, url: str) -> None:
+    await _answering(url)
+    if settings.log_format == "console":
+        _say(f"Listening on {url}; loading {', '.join(provider.spec.name for provider in providers)} …")
+    for provider in providers:
+        # One that failed is shown as failed, and does not hide the others.
+        with contextlib.suppress(ServiceError):
+            await provider.wait_ready()
+    cards = [provider.card for provider in providers]
+    ready = [card for card in cards if card.status == "ready"]
+    for card in cards:
+        if card not in ready:
+            _logger.error("model cannot be served", model=card.id, status=card.status, detail=card.detail)
+    if settings.log_format == "json":
+        _logger.info("ready", url=url, models=[card.id for card in ready])
+    else:
+        _say(banner(cards, settings, url))
+
+
+async def _answering(url: str) -> None:
+    """Return when the server's own address answers HTTP: granian accepts only after the application has started."""
+    split = urlsplit(url)
+    while True:
+        with contextlib.suppress(OSError):
+            reader, writer = await asyncio.open_connection(split.hostname, split.port)
+            with contextlib.closing(writer):
+                writer.write(
+                    f"GET /v1/health/live HTTP/1.1\r\nHost: {split.netloc}\r\nConnection: close\r\n\r\n".encode()
+                )
+                if await reader.read(1):
+                    return
+        await asyncio.sleep(0.05)
+
+
+def banner(cards: Sequence[ModelCard], settings: Settings, url: str) -> str:
+    """The ready message, with a curl line for the first model that can chat."""
+    lines = ["", f"  mlx-openai-server is ready at {url}", ""]
+    for card in cards:
+        context = f", context {card.context_length}" if card.context_length else ""
+        if card.status == "ready":
+            lines.append(f"  {card.id}  ({', '.join(card.capabilities)}{context})")
+        else:
+            lines.append(f"  {card.id}  {card.status}: {card.detail or 'see the log'}")
+    chat = next((card for card in cards if card.status == "ready" and "chat" in card.capabilities), None)
+    if chat is not None:
+        lines += ["", "  Try it:", f"    {curl_line(url, chat.id, with_key=settings.api_key is not None)}"]
+    lines += ["", f"  OpenAI base URL: {url}/v1", "  Stop with Ctrl-C", ""]
+    return "\n".join(lines)
+
+
+def curl_line(url: str, model: str, *, with_key: bool) -> str:
+    """One line for a POSIX shell. The key itself is not printed: `$API_KEY` stands for it."""
+    body = {"model": model, "messages": [{"role": "user", "content": "What is the capital of France?"}]}
+    key = ' -H "Authorization: Bearer $API_KEY"' if with_key else ""
+    data = shlex.quote(json.dumps(body, ensure_ascii=False))
+    return f"curl {shlex.quote(url + '/v1/chat/completions')}{key} -H 'Content-Type: application/json' -d {data}"
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stdout, flush=True)

@@ -1,0 +1,43 @@
+"""The command group. Every command's module is light; what is heavy is imported when the command runs."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from server.cli.chat import chat
+from server.cli.doctor import doctor
+from server.cli.launch import launch
+from server.cli.models import models
+
+__all__ = ["cli", "main"]
+
+DISTRIBUTION = "mlx-openai-server-lab"
+
+
+def _print_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        from importlib.metadata import version
+
+        click.echo(f"mlx-openai-server {version(DISTRIBUTION)}")
+        context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+)
+def cli() -> None:
+    """An OpenAI-compatible server for MLX models.
+
+    `mlx-openai-server launch` serves a small chat model that is fetched by itself; `mlx-openai-server chat` talks
+    to it.
+    """
+
+
+for _command in (launch, chat, models, doctor):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Entry point of the script."""
+    cli(prog_name="mlx-openai-server")

@@ -1,0 +1,27 @@
+"""What the commands say when something is wrong, and how they end."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+import rich_click as click
+
+__all__ = ["INTERRUPTED", "UNUSABLE", "fail", "printable"]
+
+UNUSABLE = 2
+"""Exit status: an option or setting cannot be used."""
+INTERRUPTED = 130
+"""Exit status: Ctrl-C before the work was done."""
+
+_KEPT = {"\n", "\t"}
+
+
+def fail(message: str, status: int = 1) -> NoReturn:
+    """Say in one line what is wrong, on standard error, and end."""
+    click.echo(f"Error: {message}", err=True)
+    raise SystemExit(status)
+
+
+def printable(text: str) -> str:
+    """Text without control characters: what a model or server writes must not drive the terminal."""
+    return "".join(c for c in text if c in _KEPT or not (ord(c) < 32 or 127 <= ord(c) < 160))

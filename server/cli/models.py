@@ -1,0 +1,70 @@
+"""`models`: which weights are here, and fetching more."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from server.cli._output import INTERRUPTED, fail
+
+__all__ = ["models"]
+
+
+@click.group()
+def models() -> None:
+    """List the models on this machine, and fetch others ahead of time."""
+
+
+@click.command("list")
+def list_() -> None:
+    """List the embedded models, and those in the Hugging Face cache.
+
+    What the first column says can be passed to `launch --model-path`.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from providers.weights import list_local
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("Model", "State", "Size", "What it is", "Licence"):
+        table.add_column(heading, justify="right" if heading == "Size" else "left", overflow="fold")
+    for model in list_local():
+        state = "here" if model.pulled else "not fetched" if model.source == "embedded" else "incomplete"
+        table.add_row(model.id, state, _size(model.size), model.title, model.license)
+    Console(width=None if click.get_text_stream("stdout").isatty() else 160).print(table)
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def pull(names: tuple[str, ...]) -> None:
+    """Fetch models, so that the next launch starts at once.
+
+    NAME is a Hugging Face id, `embedded:ID` for one embedded model, or `embedded` for the default ones. What is
+    here already is not fetched again.
+    """
+    from providers.weights import DEFAULT_IDS, WeightsError, resolve, terminal_progress
+    from providers.weights.resolve import EMBEDDED_PREFIX
+
+    wanted = [
+        path
+        for name in names
+        for path in ([EMBEDDED_PREFIX + model_id for model_id in DEFAULT_IDS] if name == "embedded" else [name])
+    ]
+    try:
+        for path in dict.fromkeys(wanted):
+            with terminal_progress() as progress:
+                where = resolve(path, progress)
+            click.echo(f"{path} is in {where}")
+    except WeightsError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+
+
+models.add_command(list_)
+models.add_command(pull)
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
