@@ -67,9 +67,12 @@ def clean(value: Any) -> Any:
 
 
 def error_type(error: BaseException) -> str:
-    """The error's own stable `code` where it has one, else its class."""
+    """The error's own stable `code` where it has one, else the full name of its class."""
     code = getattr(error, "code", None)
-    return code if isinstance(code, str) else type(error).__qualname__
+    if isinstance(code, str):
+        return code
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 class Operation:
@@ -90,7 +93,8 @@ class Operation:
         self._request_id = request_id
         self._span: Span = INVALID_SPAN
         try:
-            self._span = tracer().start_span(name, context=context, kind=kind, attributes=attributes)
+            known = {key: clean(value) for key, value in attributes.items()} if attributes else None
+            self._span = tracer().start_span(clean(name), context=context, kind=kind, attributes=known)
         except Exception:
             _logger.debug("telemetry failed to start span %s", name, exc_info=True)
         self._recording = self._span.is_recording()
@@ -119,9 +123,7 @@ class Operation:
         if isinstance(getattr(error, "code", None), str):
             return
         frames = "".join(traceback.format_tb(error.__traceback__))
-        self._span.add_event(
-            "exception", {names.EXCEPTION_TYPE: type(error).__qualname__, names.EXCEPTION_STACKTRACE: frames}
-        )
+        self._span.add_event("exception", {names.EXCEPTION_TYPE: kind, names.EXCEPTION_STACKTRACE: frames})
 
     @guarded
     def _end(self, at: int | None = None) -> None:

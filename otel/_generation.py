@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import attrs
-from opentelemetry.trace import set_span_in_context
+from opentelemetry.trace import StatusCode, set_span_in_context
 
 from otel import names
-from otel._core import Operation, error_type, guarded, tracer
+from otel._core import Operation, clean, error_type, guarded, tracer
 
 __all__ = ["ChatParams", "ChatSpan", "QueueSpan", "start_chat", "start_queue"]
 
@@ -67,12 +69,13 @@ class ChatSpan(Operation):
     Its first `stop`, `fail` or `cancel` ends it; later calls do nothing.
     """
 
-    __slots__ = ("_accepted_ns", "_cached_tokens", "_first_token_ns", "_prompt_tokens", "_stream")
+    __slots__ = ("_accepted_ns", "_cached_tokens", "_first_token_ns", "_model", "_prompt_tokens", "_stream")
 
     _accepted_ns: int | None
     _first_token_ns: int | None
 
-    def _describe(self, params: ChatParams) -> None:
+    def _describe(self, model: str, params: ChatParams) -> None:
+        self._model = model
         self._accepted_ns = self._first_token_ns = None
         self._prompt_tokens = self._cached_tokens = 0
         self._stream = bool(params.stream)
@@ -116,18 +119,11 @@ class ChatSpan(Operation):
         """The answer is complete. Seconds are the engine's own: acceptance to first token, first token to last."""
         if not self._finish():
             return
-        self._prompt_tokens, self._cached_tokens = prompt_tokens, cached_tokens
         now = self._now()
-        prefill, decode = _nanoseconds(prefill_seconds), _nanoseconds(decode_seconds)
-        # The word of acceptance reaches us late when the loop is busy: never draw the children past the present.
-        latest = now - prefill - decode
-        begin = max(self._start_ns, min(self._accepted_ns or self._start_ns, latest))
-        first = min(begin + prefill, now)
-        last = min(first + decode, now)
-        self._prefill(begin, first, prefill / 1e9)
-        self._decode(first, last, completion_tokens, decode)
-        self._usage(completion_tokens)
+        self._prompt_tokens, self._cached_tokens = prompt_tokens, cached_tokens
         self._set({names.GEN_AI_RESPONSE_FINISH_REASONS: (finish_reason,)})
+        self._usage(completion_tokens)
+        self._draw(now, prefill_seconds, decode_seconds, completion_tokens)
         self._end(now)
 
     @guarded
@@ -146,47 +142,56 @@ class ChatSpan(Operation):
             self._set({names.CANCELLED: True})
             self._break_off(None)
 
-    def _break_off(self, error: BaseException | None) -> None:
-        """Draw as much of prefill and decode as was seen, by our own clock."""
-        now = self._now()
-        if self._accepted_ns is not None:
-            first = self._first_token_ns
-            end = now if first is None else first
-            mark: dict[str, object] = (
-                {names.CANCELLED: True} if error is None else {names.ERROR_TYPE: error_type(error)}
-            )
-            self._prefill(self._accepted_ns, end, None if first is None else (end - self._accepted_ns) / 1e9, mark)
-            if first is not None:
-                self._child("decode", first, now, mark)
-        self._end(now)
-
-    def _prefill(self, begin: int, end: int, seconds: float | None, mark: dict[str, object] | None = None) -> None:
-        self._child(
-            "prefill",
-            begin,
-            end,
-            {
-                names.GEN_AI_SERVER_TIME_TO_FIRST_TOKEN: seconds,
-                names.GEN_AI_USAGE_INPUT_TOKENS: self._prompt_tokens,
-                names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: self._cached_tokens,
-                **(mark or {}),
-            },
-        )
-
-    def _decode(self, begin: int, end: int, tokens: int, nanoseconds: int) -> None:
+    @guarded
+    def _draw(self, now: int, prefill_seconds: float, decode_seconds: float, tokens: int) -> None:
+        """Place the engine's durations on our clock: from acceptance on, within this span, one after the other."""
+        prefill, decode = _nanoseconds(prefill_seconds), _nanoseconds(decode_seconds)
+        # Word of the acceptance comes late when the loop is busy; the answer cannot have ended after the present.
+        latest = now - prefill - decode
+        begin = max(self._start_ns, min(self._accepted_ns or self._start_ns, latest))
+        first = min(begin + prefill, now)
+        self._prefill(begin, first, prefill / 1e9)
         # The first token belongs to prefill: n tokens take n - 1 decode steps.
-        speed = (tokens - 1) * 1e9 / nanoseconds if nanoseconds and tokens > 1 else None
+        speed = (tokens - 1) * 1e9 / decode if decode and tokens > 1 else None
         self._child(
             "decode",
-            begin,
-            end,
+            first,
+            min(first + decode, now),
             {names.GEN_AI_USAGE_OUTPUT_TOKENS: tokens, names.DECODE_TOKENS_PER_SECOND: speed},
         )
 
-    def _usage(self, completion_tokens: int) -> None:
+    def _break_off(self, error: BaseException | None) -> None:
+        now = self._now()
+        if self._accepted_ns is not None:
+            self._usage(None)
+            self._draw_broken(self._accepted_ns, now, error)
+        self._end(now)
+
+    @guarded
+    def _draw_broken(self, accepted: int, now: int, error: BaseException | None) -> None:
+        """Draw as much of prefill and decode as was seen, by our own clock."""
+        first = self._first_token_ns
+        if first is None:
+            self._prefill(accepted, now, None, broken=True, error=error)
+        else:
+            self._prefill(accepted, first, (first - accepted) / 1e9)
+            self._child("decode", first, now, {}, broken=True, error=error)
+
+    def _prefill(
+        self, begin: int, end: int, seconds: float | None, *, broken: bool = False, error: BaseException | None = None
+    ) -> None:
+        attributes = {
+            names.GEN_AI_SERVER_TIME_TO_FIRST_TOKEN: seconds,
+            names.GEN_AI_USAGE_INPUT_TOKENS: self._prompt_tokens,
+            names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: self._cached_tokens,
+        }
+        self._child("prefill", begin, end, attributes, broken=broken, error=error)
+
+    def _usage(self, completion_tokens: int | None) -> None:
         first = self._first_token_ns
         self._set(
             {
+                names.GEN_AI_RESPONSE_MODEL: self._model,
                 names.GEN_AI_USAGE_INPUT_TOKENS: self._prompt_tokens,
                 names.GEN_AI_USAGE_OUTPUT_TOKENS: completion_tokens,
                 names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: self._cached_tokens,
@@ -196,17 +201,23 @@ class ChatSpan(Operation):
             }
         )
 
-    @guarded
-    def _child(self, name: str, begin: int, end: int, attributes: dict[str, object]) -> None:
-        known = {key: value for key, value in attributes.items() if value is not None}
-        if self._request_id is not None:
-            known[names.REQUEST_ID] = self._request_id
-        span = tracer().start_span(
-            name,
-            context=set_span_in_context(self._span),
-            start_time=begin,
-            attributes=known,  # type: ignore[arg-type]
-        )
+    def _child(
+        self,
+        name: str,
+        begin: int,
+        end: int,
+        attributes: Mapping[str, Any],
+        *,
+        broken: bool = False,
+        error: BaseException | None = None,
+    ) -> None:
+        """One finished child. `broken`: it ended early, by `error` or (that being None) because nobody listens."""
+        mark = {names.ERROR_TYPE: error_type(error)} if error else {names.CANCELLED: True} if broken else {}
+        values = {**attributes, **mark, names.REQUEST_ID: self._request_id}
+        known = {key: clean(value) for key, value in values.items() if value is not None}
+        span = tracer().start_span(name, context=set_span_in_context(self._span), start_time=begin, attributes=known)
+        if error is not None:
+            span.set_status(StatusCode.ERROR, error_type(error))
         span.end(max(begin, end))
 
 
@@ -235,5 +246,5 @@ def start_chat(*, model: str, request_id: str, params: ChatParams) -> ChatSpan:
         request_id=request_id,
     )
     if span._recording:
-        span._describe(params)
+        span._describe(model, params)
     return span

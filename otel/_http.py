@@ -31,7 +31,7 @@ class ServerSpan(Operation):
         parent = _extract(headers)
         attributes = {
             names.HTTP_REQUEST_METHOD: method if method in _METHODS else names.HttpRequestMethodValues.OTHER.value,
-            names.URL_PATH: clean(path),
+            names.URL_PATH: path,
             names.URL_SCHEME: scheme,
         }
         super().__init__(
@@ -39,9 +39,13 @@ class ServerSpan(Operation):
         )
         self._context = set_span_in_context(self._span, parent)
         if self._recording:
-            self._set({names.USER_AGENT_ORIGINAL: headers.get("user-agent"), names.CLIENT_ADDRESS: client})
-            if method not in _METHODS:
-                self._set({names.HTTP_REQUEST_METHOD_ORIGINAL: method})
+            self._describe(method, headers, client)
+
+    @guarded
+    def _describe(self, method: str, headers: Mapping[str, str], client: str | None) -> None:
+        self._set({names.USER_AGENT_ORIGINAL: headers.get("user-agent"), names.CLIENT_ADDRESS: client})
+        if method not in _METHODS:
+            self._set({names.HTTP_REQUEST_METHOD_ORIGINAL: method})
 
     @contextmanager
     def use(self) -> Iterator[ServerSpan]:
@@ -56,7 +60,7 @@ class ServerSpan(Operation):
     def route(self, template: str) -> None:
         """The path template that matched; names the span."""
         if self._recording and not self._done:
-            self._span.update_name(f"{self._method} {template}")
+            self._span.update_name(clean(f"{self._method} {template}"))
             self._set({names.HTTP_ROUTE: template})
 
     def status(self, code: int) -> None:
@@ -71,8 +75,13 @@ class ServerSpan(Operation):
     @guarded
     def end(self) -> None:
         """End the span. Statuses of 500 and over, and failures not answered with a 4xx, mark it as an error."""
-        if not self._finish():
-            return
+        if self._finish():
+            try:
+                self._conclude()
+            finally:
+                self._end()
+
+    def _conclude(self) -> None:
         self._set({names.HTTP_RESPONSE_STATUS_CODE: self._status})
         if self._request_id is None:
             self._set({names.REQUEST_ID: request_id.get()})
@@ -86,7 +95,6 @@ class ServerSpan(Operation):
         elif self._status is not None and self._status >= 500:
             self._set({names.ERROR_TYPE: str(self._status)})
             self._span.set_status(StatusCode.ERROR)
-        self._end()
 
 
 def _extract(headers: Mapping[str, str]) -> Context:
@@ -97,6 +105,15 @@ def _extract(headers: Mapping[str, str]) -> Context:
         return Context()
 
 
+def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Repeated headers become one list (RFC 9110, 5.3), as `tracestate` and `baggage` may be sent."""
+    joined: dict[str, str] = {}
+    for raw_name, raw_value in headers:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+        joined[name] = f"{joined[name]},{value}" if name in joined else value
+    return joined
+
+
 def start_server_span(
     method: str, path: str, headers: Headers, *, scheme: str = "http", client: str | None = None
 ) -> ServerSpan:
@@ -105,5 +122,5 @@ def start_server_span(
     `headers` are lower-case names in a mapping, or an ASGI scope's pairs of bytes. Set `otel.request_id` before.
     """
     if not isinstance(headers, Mapping):
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers}
+        headers = _joined(headers)
     return ServerSpan(method, path, headers, scheme, client)

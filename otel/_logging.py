@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
+from collections.abc import Mapping
+from functools import partial
 from typing import Literal
 
 import structlog
@@ -16,15 +19,24 @@ __all__ = ["LogFormat", "configure_logging", "get_logger"]
 
 LogFormat = Literal["console", "json"]
 
-_QUIET = {
-    "_granian": logging.WARNING,
-    "httpx": logging.WARNING,
-    "httpcore": logging.WARNING,
-    "urllib3": logging.WARNING,
-}
-"""Loggers that chatter below this level (`_granian`: one line per chunk sent after a disconnect)."""
-_OWN_HANDLERS = ("_granian", "granian.access", "litestar", "huggingface_hub", "transformers")
-"""Loggers that bring handlers of their own."""
+_QUIET = ("_granian", "httpcore", "httpx", "opentelemetry", "urllib3")
+"""Loggers heard from warnings on (`_granian`: a line at info for every chunk sent after a disconnect)."""
+_OPINIONATED = ("_granian", "granian.access", "huggingface_hub", "litestar", "transformers")
+"""Loggers whose libraries give them handlers of their own, some of them at import."""
+
+
+class _RoutedLogger(logging.Logger):
+    """A library's logger that ends at our handler, whatever its library sets up and whenever."""
+
+    @property
+    def propagate(self) -> bool:
+        return True
+
+    @propagate.setter
+    def propagate(self, value: bool) -> None: ...
+
+    def addHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802
+        """Take none: the root has ours."""
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -33,10 +45,11 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
-def configure_logging(level: str = "info", fmt: LogFormat = "console") -> None:
+def configure_logging(level: str = "info", fmt: LogFormat = "console", **fields: str) -> None:
     """Send every log line of this process to standard error, as text or as one JSON object a line.
 
-    Call it once in every process; calling it again replaces what it set.
+    Call it once in every process; calling it again replaces what it set. `fields` go on every line (an engine says
+    which model it is).
 
     Raises:
         ValueError: no such level or format.
@@ -50,10 +63,10 @@ def configure_logging(level: str = "info", fmt: LogFormat = "console") -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.stdlib.PositionalArgumentsFormatter(),
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
         _add_ids,
+        partial(_add_fields, fields),
     ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -65,6 +78,7 @@ def configure_logging(level: str = "info", fmt: LogFormat = "console") -> None:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
@@ -82,10 +96,9 @@ def _renderers(fmt: LogFormat) -> list[Processor]:
             structlog.processors.EventRenamer("message"),
             structlog.processors.JSONRenderer(),
         ]
+    colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     return [
-        structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback, pad_event_to=0
-        )
+        structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0)
     ]
 
 
@@ -93,12 +106,17 @@ def _route(handler: logging.Handler, level: int) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for name in _OWN_HANDLERS:
+    for name in _OPINIONATED:
         logger = logging.getLogger(name)
         logger.handlers.clear()
-        logger.propagate = True
-    for name, floor in _QUIET.items():
-        logging.getLogger(name).setLevel(max(floor, level))
+        logger.__class__ = _RoutedLogger
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, level))
+    logging.captureWarnings(True)
+
+
+def _add_fields(fields: Mapping[str, str], _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    return {**fields, **event}
 
 
 def _add_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -10,7 +10,6 @@ from typing import Final
 
 from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
     GEN_AI_OPERATION_NAME,
-    GEN_AI_OUTPUT_TYPE,
     GEN_AI_PROVIDER_NAME,
     GEN_AI_REQUEST_FREQUENCY_PENALTY,
     GEN_AI_REQUEST_MAX_TOKENS,
@@ -29,7 +28,6 @@ from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
     GEN_AI_USAGE_INPUT_TOKENS,
     GEN_AI_USAGE_OUTPUT_TOKENS,
     GenAiOperationNameValues,
-    GenAiOutputTypeValues,
 )
 from opentelemetry.semconv._incubating.metrics.gen_ai_metrics import GEN_AI_SERVER_TIME_TO_FIRST_TOKEN
 from opentelemetry.semconv.attributes.client_attributes import CLIENT_ADDRESS
@@ -53,7 +51,6 @@ __all__ = [
     "EXCEPTION_STACKTRACE",
     "EXCEPTION_TYPE",
     "GEN_AI_OPERATION_NAME",
-    "GEN_AI_OUTPUT_TYPE",
     "GEN_AI_PROVIDER_NAME",
     "GEN_AI_REQUEST_FREQUENCY_PENALTY",
     "GEN_AI_REQUEST_MAX_TOKENS",
@@ -84,7 +81,6 @@ __all__ = [
     "URL_SCHEME",
     "USER_AGENT_ORIGINAL",
     "GenAiOperationNameValues",
-    "GenAiOutputTypeValues",
     "HttpRequestMethodValues",
 ]
 
