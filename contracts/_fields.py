@@ -1,0 +1,38 @@
+"""Field types and markers that several contracts share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
+
+__all__ = [
+    "EXPLICIT_NULL",
+    "INT32_MAX",
+    "Bias",
+    "Count",
+    "Fraction",
+    "Half",
+    "JsonObject",
+    "NonEmpty",
+    "Penalty",
+    "Seconds",
+    "Temperature",
+]
+
+EXPLICIT_NULL: Mapping[str, Any] = {"explicit_null": True}
+"""Attribute metadata: write `null` where other fields whose value is None are left out."""
+
+INT32_MAX = 2**31 - 1
+
+JsonObject = dict[str, Any]
+
+Fraction = Annotated[float, Ge(0), Le(1)]
+Half = Annotated[float, Ge(0), Le(0.5)]
+Temperature = Annotated[float, Ge(0), Le(2)]
+Penalty = Annotated[float, Ge(-2), Le(2)]
+Bias = Annotated[float, Ge(-100), Le(100)]
+Seconds = Annotated[float, Gt(0), Le(86_400)]
+Count = Annotated[int, Ge(1), Le(INT32_MAX)]
+NonEmpty = Annotated[str, MinLen(1), MaxLen(1024)]

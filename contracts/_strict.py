@@ -1,0 +1,199 @@
+"""Structure hooks that take JSON as it is: "5" is no number, 5 is no string, and a list is not iterated text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import annotated_types as at
+from cattrs import BaseConverter, Converter
+from cattrs.errors import IterableValidationError, IterableValidationNote
+
+__all__ = ["Problem", "describe", "register_strict_hooks"]
+
+INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+MAX_DEPTH = 32
+"""Levels of nesting in free-form JSON; the encoders on its way recurse."""
+
+Hook = Callable[[Any, Any], Any]
+
+
+class Problem(ValueError):
+    """A value that a contract does not allow; the message is for the client, and follows the value's path."""
+
+
+def describe(value: object) -> str:
+    """The JSON type of a value, with its article."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int):
+        return "an integer"
+    if isinstance(value, float):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    return "an array" if isinstance(value, list) else "an object"
+
+
+def register_strict_hooks(converter: Converter) -> None:
+    """Scalars, literals, lists, objects, free-form JSON, and `annotated_types` bounds."""
+    for type_, hook in ((bool, _bool), (int, _int), (float, _float), (str, _str)):
+        converter.register_structure_hook(type_, hook)
+    converter.register_structure_hook_func(lambda type_: type_ is Any, lambda value, _: _json(value, MAX_DEPTH))
+    for origin, factory in ((Literal, _literal), (list, _list), (dict, _dict), (Annotated, _annotated)):
+        converter.register_structure_hook_factory(_has_origin(origin), factory)
+
+
+def _has_origin(origin: Any) -> Callable[[Any], bool]:
+    return lambda type_: get_origin(type_) is origin
+
+
+def _bool(value: Any, _: Any) -> bool:
+    if not isinstance(value, bool):
+        raise Problem(f"expected a boolean, got {describe(value)}")
+    return value
+
+
+def _int(value: Any, _: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise Problem(f"expected an integer, got {describe(value)}")
+    if not INT64_MIN <= value <= INT64_MAX:
+        raise Problem("expected a 64-bit integer")
+    return value
+
+
+def _float(value: Any, _: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise Problem(f"expected a number, got {describe(value)}")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise Problem("the number is too large") from None
+    if not math.isfinite(number):
+        raise Problem("expected a finite number")
+    return number
+
+
+def _str(value: Any, _: Any) -> str:
+    if not isinstance(value, str):
+        raise Problem(f"expected a string, got {describe(value)}")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise Problem("the text has a surrogate without its other half") from None
+    return value
+
+
+def _json(value: Any, levels: int) -> Any:
+    """Free-form JSON, refused where MessagePack could not carry it."""
+    if isinstance(value, int):
+        return value if isinstance(value, bool) else _int(value, int)
+    if isinstance(value, float):
+        return _float(value, float)
+    if isinstance(value, str):
+        return _str(value, str)
+    if levels == 0:
+        raise Problem(f"nested more than {MAX_DEPTH} levels deep")
+    if isinstance(value, list):
+        return [_json(item, levels - 1) for item in value]
+    if isinstance(value, dict):
+        return {_str(key, str): _json(item, levels - 1) for key, item in value.items()}
+    return value
+
+
+def _literal(type_: Any, _: BaseConverter) -> Hook:
+    allowed = get_args(type_)
+    names = ", ".join(repr(name) for name in allowed)
+    expected = f"expected one of {names}" if len(allowed) > 1 else f"expected {names}"
+
+    def structure(value: Any, _: Any) -> Any:
+        if not isinstance(value, str):
+            raise Problem(f"{expected}, got {describe(value)}")
+        if value not in allowed:
+            raise Problem(f"{expected}, got {_shortened(value)}")
+        return value
+
+    return structure
+
+
+def _shortened(text: str) -> str:
+    return repr(text) if len(text) <= 64 else repr(text[:64]) + "…"
+
+
+def _list(type_: Any, converter: BaseConverter) -> Hook:
+    (item_type,) = get_args(type_)
+    item_hook = converter.get_structure_hook(item_type)
+
+    def structure(value: Any, _: Any) -> list[Any]:
+        if not isinstance(value, list):
+            raise Problem(f"expected an array, got {describe(value)}")
+        items = []
+        for index, item in enumerate(value):
+            try:
+                items.append(item_hook(item, item_type))
+            except Exception as error:
+                # The first is enough: a body of a million wrong items must not make a million exceptions.
+                raise _located(error, index, type_, item_type) from None
+        return items
+
+    return structure
+
+
+def _dict(type_: Any, converter: BaseConverter) -> Hook:
+    _, item_type = get_args(type_)
+    item_hook = converter.get_structure_hook(item_type)
+
+    def structure(value: Any, _: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise Problem(f"expected an object, got {describe(value)}")
+        items = {}
+        for key, item in value.items():
+            try:
+                items[_str(key, str)] = item_hook(item, item_type)
+            except Exception as error:
+                raise _located(error, key, type_, item_type) from None
+        return items
+
+    return structure
+
+
+def _located(error: Exception, index: int | str, type_: Any, item_type: Any) -> IterableValidationError:
+    note = IterableValidationNote(f"Structuring {type_} @ index {index!r}", index, item_type)
+    error.add_note(note)
+    return IterableValidationError(f"While structuring {type_}", [error], type_)
+
+
+def _annotated(type_: Any, converter: BaseConverter) -> Hook:
+    base, *metadata = get_args(type_)
+    base_hook = converter.get_structure_hook(base)
+    checks = [_BOUNDS[type(bound)](bound) for bound in metadata if type(bound) in _BOUNDS]
+
+    def structure(value: Any, _: Any) -> Any:
+        result = base_hook(value, base)
+        for holds, message in checks:
+            if not holds(result):
+                raise Problem(message)
+        return result
+
+    return structure
+
+
+Check = tuple[Callable[[Any], bool], str]
+
+_BOUNDS: dict[type, Callable[[Any], Check]] = {
+    at.Ge: lambda bound: (lambda value: bool(value >= bound.ge), f"must be at least {bound.ge}"),
+    at.Gt: lambda bound: (lambda value: bool(value > bound.gt), f"must be greater than {bound.gt}"),
+    at.Le: lambda bound: (lambda value: bool(value <= bound.le), f"must be at most {bound.le}"),
+    at.MinLen: lambda bound: (
+        lambda value: len(value) >= bound.min_length,
+        "must not be empty" if bound.min_length == 1 else f"must have at least {bound.min_length} entries",
+    ),
+    at.MaxLen: lambda bound: (
+        lambda value: len(value) <= bound.max_length,
+        f"must not be longer than {bound.max_length}",
+    ),
+}

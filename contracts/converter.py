@@ -1,0 +1,30 @@
+"""The one converter between JSON and contracts.
+
+Strict (nothing is coerced), complete (every problem has a path), and quiet (None is left out of what is written,
+except in fields marked `EXPLICIT_NULL`). A plain cattrs converter: its msgspec preset hands simple classes to
+msgspec, which knows nothing of these hooks.
+"""
+
+from __future__ import annotations
+
+from cattrs import Converter
+
+from contracts._classes import register_class_hooks
+from contracts._strict import register_strict_hooks
+from contracts._unions import register_union_hooks
+
+__all__ = ["configure_converter", "make_converter"]
+
+
+def configure_converter(converter: Converter) -> None:
+    """Register every hook that contracts need."""
+    register_strict_hooks(converter)
+    register_union_hooks(converter)
+    register_class_hooks(converter)
+
+
+def make_converter() -> Converter:
+    """A converter for every class of this package."""
+    converter = Converter(use_alias=True, detailed_validation=True)
+    configure_converter(converter)
+    return converter

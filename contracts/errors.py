@@ -1,0 +1,26 @@
+"""The one shape of every error, in answers and in streams."""
+
+from __future__ import annotations
+
+import attrs
+
+from contracts._fields import EXPLICIT_NULL
+
+__all__ = ["Error", "ErrorResponse"]
+
+
+@attrs.frozen(kw_only=True)
+class Error:
+    """What went wrong. `code` is stable; `param` is the path of the field, such as `messages[0].role`."""
+
+    message: str
+    type: str
+    param: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    code: str
+
+
+@attrs.frozen(kw_only=True)
+class ErrorResponse:
+    """An error, as it is sent."""
+
+    error: Error

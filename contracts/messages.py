@@ -1,0 +1,127 @@
+"""The turns of a conversation, as a request carries them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+from contracts._fields import JsonObject
+
+__all__ = [
+    "ChatCompletionMessageToolCall",
+    "ChatCompletionMessageToolCallFunction",
+    "ChatCompletionRequestMessage",
+    "ChatCompletionRequestMessageContentPartAudio",
+    "ChatCompletionRequestMessageContentPartFile",
+    "ChatCompletionRequestMessageContentPartImage",
+    "ChatCompletionRequestMessageContentPartRefusal",
+    "ChatCompletionRequestMessageContentPartText",
+    "ContentPart",
+    "ImageURL",
+    "InputAudio",
+    "Role",
+]
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionRequestMessageContentPartText:
+    """Text; consecutive parts are joined by a line break."""
+
+    type: Literal["text"]
+    text: str
+
+
+@attrs.frozen(kw_only=True)
+class ImageURL:
+    """Where an image is: a data URL or an address."""
+
+    url: str
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionRequestMessageContentPartImage:
+    """An image to look at."""
+
+    type: Literal["image_url"]
+    image_url: ImageURL
+
+
+@attrs.frozen(kw_only=True)
+class InputAudio:
+    """Sound, in base64."""
+
+    data: str
+    format: str
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionRequestMessageContentPartAudio:
+    """Sound to listen to."""
+
+    type: Literal["input_audio"]
+    input_audio: InputAudio
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionRequestMessageContentPartFile:
+    """A file to read."""
+
+    type: Literal["file"]
+    file: JsonObject
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionRequestMessageContentPartRefusal:
+    """What an assistant said instead of an answer."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+
+ContentPart = (
+    ChatCompletionRequestMessageContentPartText
+    | ChatCompletionRequestMessageContentPartImage
+    | ChatCompletionRequestMessageContentPartAudio
+    | ChatCompletionRequestMessageContentPartFile
+    | ChatCompletionRequestMessageContentPartRefusal
+)
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionMessageToolCallFunction:
+    """A function that the model called; `arguments` is JSON text."""
+
+    name: str
+    arguments: str
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionMessageToolCall:
+    """One call that an assistant's turn made."""
+
+    id: str
+    type: Literal["function"]
+    function: ChatCompletionMessageToolCallFunction
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionRequestMessage:
+    """One turn.
+
+    `content` is required, except in an assistant's turn that has `tool_calls` or `refusal`; `tool_call_id` is
+    required in a tool's turn.
+    """
+
+    role: Role
+    content: str | list[ContentPart] | None = None
+    name: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ChatCompletionMessageToolCall] | None = None
+    tool_call_id: str | None = None
+    function_call: JsonObject | None = None
+    audio: JsonObject | None = None

@@ -1,0 +1,33 @@
+"""`GET /v1/models`: what this server answers with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+__all__ = ["Model", "ModelList"]
+
+
+@attrs.frozen(kw_only=True)
+class Model:
+    """A served model. `context_length` is in tokens, and left out until the model has told it."""
+
+    id: str
+    object: Literal["model"] = "model"
+    created: int
+    """Unix seconds at which this server began to serve it."""
+    owned_by: str
+    context_length: int | None = None
+    capabilities: list[Literal["chat", "embeddings", "transcription", "speech", "image"]]
+    status: Literal["loading", "ready", "restarting", "failed", "stopped"]
+    detail: str | None = None
+    """Why a failed model failed; what a loading one is doing."""
+
+
+@attrs.frozen(kw_only=True)
+class ModelList:
+    """Every served model."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
