@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import rich_click as click
 
 from server.cli._output import INTERRUPTED, fail
@@ -32,7 +34,7 @@ def list_() -> None:
     for model in list_local():
         state = "here" if model.pulled else "not fetched" if model.source == "embedded" else "incomplete"
         table.add_row(model.id, state, _size(model.size), model.title, model.license)
-    Console(width=None if click.get_text_stream("stdout").isatty() else 160).print(table)
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 @click.command()

@@ -1,0 +1,36 @@
+"""What people read about options is what the options are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from server.option_docs import configuration_page, env_example
+from server.options import OPTIONS
+from server.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_env_example_is_the_table_of_options() -> None:
+    assert (ROOT / ".env.example").read_text(encoding="utf-8") == env_example(), "run python -m server.option_docs"
+
+
+def test_the_configuration_page_is_the_table_of_options() -> None:
+    page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+    assert page == configuration_page(), "run python -m server.option_docs"
+
+
+def test_every_example_value_can_be_used_as_it_stands(tmp_path: Path) -> None:
+    examples = dict(re.findall(r"^#([A-Z][A-Z_]+)=(.+)$", env_example(), re.MULTILINE))
+    (tmp_path / "config.yaml").touch()
+
+    settings = Settings.load(environ={**examples, "CONFIG_FILE": str(tmp_path / "config.yaml")})
+
+    assert settings.models[0].name == "qwen"
+
+
+def test_every_option_has_a_name_a_variable_and_help_of_its_own() -> None:
+    assert len({option.name for option in OPTIONS}) == len({option.env for option in OPTIONS}) == len(OPTIONS)
+    assert all(option.help.endswith(".") for option in OPTIONS)

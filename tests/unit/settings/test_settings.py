@@ -1,0 +1,302 @@
+"""Where a setting comes from, which source wins, and what is said when it cannot be used."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from server.options import CONFIG, OPTIONS, Option
+from server.settings import EMBEDDED_CHAT, Settings, SettingsError
+
+SAMPLES: dict[str, tuple[str, str, str]] = {
+    "model_path": ("org/cli", "org/env", "org/file"),
+    "model_type": ("echo", "lm", "echo"),
+    "served_model_name": ("cli", "env", "file"),
+    "context_length": ("1000", "2000", "3000"),
+    "dtype": ("float32", "float16", "bfloat16"),
+    "quantize": ("2", "4", "8"),
+    "memory_limit": ("1GB", "2GB", "3GB"),
+    "prefix_cache_size": ("1MB", "2MB", "0"),
+    "mlx_warmup": ("false", "true", "false"),
+    "trust_remote_code": ("true", "false", "true"),
+    "host": ("127.0.0.2", "127.0.0.3", "127.0.0.4"),
+    "port": ("1", "2", "3"),
+    "api_key": ("one", "two", "three"),
+    "cors_origins": ("http://a", "http://b", "http://c"),
+    "max_body_size": ("1MB", "2MB", "3MB"),
+    "heartbeat_interval": ("1", "2", "3"),
+    "grace_period": ("1", "2", "0"),
+    "max_concurrency": ("1", "2", "3"),
+    "queue_size": ("1", "2", "0"),
+    "queue_timeout": ("1", "2", "3"),
+    "log_level": ("debug", "warning", "error"),
+    "log_format": ("json", "console", "json"),
+}
+"""Three different values of every supported option: for the command line, the environment and the file."""
+
+FIELDS = {
+    "model_path": "path",
+    "served_model_name": "name",
+    "mlx_warmup": "warmup",
+    "prefix_cache_size": "prefix_cache_bytes",
+    "max_body_size": "max_body_bytes",
+}
+"""Where an option's field is named otherwise."""
+
+SUPPORTED = [option for option in OPTIONS if option.supported and option is not CONFIG]
+REFUSED = [option for option in OPTIONS if not option.supported]
+
+
+def value_of(settings: Settings, option: Option) -> Any:
+    owner = settings if option.scope == "server" else settings.models[0]
+    return getattr(owner, FIELDS.get(option.name, option.name))
+
+
+def write(path: Path, text: str) -> dict[str, str]:
+    path.write_text(text)
+    return {"CONFIG_FILE": str(path)}
+
+
+def name(option: Option) -> str:
+    return option.name
+
+
+@pytest.mark.parametrize("option", SUPPORTED, ids=name)
+def test_the_command_line_wins_over_the_environment_which_wins_over_the_file(option: Option, tmp_path: Path) -> None:
+    cli, env, file = SAMPLES[option.name]
+    from_file = write(tmp_path / "config.yaml", f"{option.name}: '{file}'\n")
+    from_env = {**from_file, option.env: env}
+
+    assert value_of(Settings.load(environ=from_file), option) == option.parse(file)
+    assert value_of(Settings.load(environ=from_env), option) == option.parse(env)
+    assert value_of(Settings.load({option.name: cli}, from_env), option) == option.parse(cli)
+
+
+@pytest.mark.parametrize("option", [o for o in SUPPORTED if o.default is not None], ids=name)
+def test_an_option_that_is_not_set_has_its_default(option: Option) -> None:
+    assert value_of(Settings.load(environ={}), option) == option.default
+
+
+@pytest.mark.parametrize("option", SUPPORTED, ids=name)
+def test_an_empty_variable_counts_as_unset(option: Option) -> None:
+    assert Settings.load(environ={option.env: ""}) == Settings.load(environ={})
+
+
+@pytest.mark.parametrize("option", SUPPORTED, ids=name)
+def test_settings_reach_another_process_unchanged(option: Option) -> None:
+    settings = Settings.load({option.name: SAMPLES[option.name][0]}, {})
+
+    assert pickle.loads(pickle.dumps(settings)) == settings
+
+
+@pytest.mark.parametrize("option", REFUSED, ids=name)
+def test_an_option_of_later_versions_is_refused_and_never_ignored(option: Option, tmp_path: Path) -> None:
+    value = "true" if option.boolean else "something"
+    sources: list[tuple[dict[str, Any], dict[str, str], str]] = [
+        ({option.name: value}, {}, option.flag),
+        ({}, {option.env: value}, f"{option.env} in the environment"),
+        ({}, write(tmp_path / "config.yaml", f"{option.name}: {value}"), f"{option.name} in config.yaml"),
+    ]
+
+    for cli, environ, where in sources:
+        with pytest.raises(SettingsError, match="not supported by this version") as refused:
+            Settings.load(cli, environ)
+        assert str(refused.value).startswith(where)
+
+
+@pytest.mark.parametrize("kind", ["multimodal", "embeddings", "whisper", "tts", "image-generation", "image-edit"])
+def test_a_model_type_of_later_versions_is_refused_by_name(kind: str) -> None:
+    with pytest.raises(SettingsError, match=f"--model-type .*'{kind}' is not supported by this version"):
+        Settings.load({"model_type": kind}, {})
+
+
+BAD: list[tuple[str, str, str]] = [
+    ("port", "http", "must be a whole number from 0 to 65535, not 'http'"),
+    ("port", "65536", "must be a whole number from 0 to 65535, not 65536"),
+    ("port", "-1", "must be a whole number from 0 to 65535, not -1"),
+    ("port", "9" * 80, "must be a whole number from 0 to 65535"),
+    ("max_concurrency", "0", "must be a whole number from 1 to 4096, not 0"),
+    ("context_length", "32k", "must be a whole number of at least 1, not '32k'"),
+    ("queue_timeout", "nan", "must be a number of seconds above 0"),
+    ("queue_timeout", "inf", "must be a number of seconds above 0"),
+    ("queue_timeout", "soon", "must be a number of seconds, not 'soon'"),
+    ("grace_period", "-1", "must be a number of seconds of at least 0"),
+    ("memory_limit", "8 parsecs", "must be a size such as 8GB"),
+    ("memory_limit", "12", "must be a size of at least"),
+    ("quantize", "7", "must be 2, 3, 4, 5, 6 or 8 (bits), not '7'"),
+    ("mlx_warmup", "perhaps", "must be true or false, not 'perhaps'"),
+    ("model_type", "ehco", "must be lm or echo, not 'ehco'; did you mean 'echo'?"),
+    ("log_level", "loud", "must be debug, info, warning or error"),
+    ("dtype", "float64", "must be auto, float32, float16 or bfloat16"),
+    ("cors_origins", "example.org", "must be origins such as https://example.org, or *, not 'example.org'"),
+    ("model_path", "./no/such/folder", "./no/such/folder does not exist"),
+]
+
+
+@pytest.mark.parametrize(("option", "value", "message"), BAD, ids=[f"{o}={v[:12]}" for o, v, _ in BAD])
+def test_a_bad_value_names_the_option_and_where_it_was_set(
+    option: str, value: str, message: str, tmp_path: Path
+) -> None:
+    known = {o.name: o for o in OPTIONS}[option]
+    sources: list[tuple[dict[str, Any], dict[str, str], str]] = [
+        ({option: value}, {}, known.flag),
+        ({}, {known.env: value}, f"{known.env} in the environment"),
+        ({}, write(tmp_path / "config.yaml", f"{option}: '{value}'"), f"{option} in config.yaml"),
+    ]
+
+    for cli, environ, where in sources:
+        with pytest.raises(SettingsError) as refused:
+            Settings.load(cli, environ)
+        assert str(refused.value).startswith(where)
+        assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("8GB", 8_000_000_000),
+        ("8 gib", 8 * 1024**3),
+        ("1.5G", 1_500_000_000),
+        ("512MiB", 512 * 1024**2),
+        ("2000000", 2_000_000),
+    ],
+)
+def test_a_size_may_have_a_unit(text: str, size: int) -> None:
+    assert Settings.load({"memory_limit": text}, {}).models[0].memory_limit == size
+
+
+def test_without_any_setting_the_embedded_chat_model_is_served() -> None:
+    (model,) = Settings.load(environ={}).models
+
+    assert (model.name, model.path, model.model_type) == ("smollm2-135m-instruct", EMBEDDED_CHAT, "lm")
+    assert model.max_concurrency == 8
+
+
+@pytest.mark.parametrize(
+    ("path", "served"),
+    [
+        ("mlx-community/Qwen3-4B-4bit", "mlx-community/Qwen3-4B-4bit"),
+        ("./qwen-0.6b", "qwen-0.6b"),
+        ("./qwen.Q4_1.gguf", "qwen.Q4_1"),
+        ("embedded:smollm2-135m-instruct", "smollm2-135m-instruct"),
+    ],
+)
+def test_the_served_name_follows_from_the_path(
+    path: str, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("qwen-0.6b").mkdir()
+    Path("qwen.Q4_1.gguf").touch()
+
+    assert Settings.load({"model_path": path}, {}).models[0].name == served
+
+
+def test_a_local_path_is_made_absolute_so_that_every_process_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("models/qwen").mkdir(parents=True)
+
+    assert Settings.load({"model_path": "models/qwen"}, {}).models[0].path == str(tmp_path / "models/qwen")
+
+
+def test_the_echo_model_needs_no_path_and_takes_more_requests_at_once() -> None:
+    (model,) = Settings.load({"model_type": "echo"}, {}).models
+
+    assert (model.name, model.path, model.max_concurrency) == ("echo", "", 64)
+
+
+def test_the_path_of_the_echo_model_is_how_it_answers() -> None:
+    assert Settings.load({"model_type": "echo", "model_path": "delay=0.1"}, {}).models[0].path == "delay=0.1"
+
+    with pytest.raises(SettingsError, match="--model-path: the echo model has no setting 'speed'"):
+        Settings.load({"model_type": "echo", "model_path": "speed=1"}, {})
+
+
+SEVERAL = """
+port: 9000
+queue_size: 7
+models:
+  - model_path: org/big
+    served_model_name: big
+    max_concurrency: 2
+  - model_type: echo
+    queue_size: 9
+"""
+
+
+def test_entries_of_the_models_list_override_the_top_of_the_file(tmp_path: Path) -> None:
+    settings = Settings.load(environ=write(tmp_path / "config.yaml", SEVERAL))
+
+    assert settings.port == 9000
+    assert [(m.name, m.path, m.queue_size, m.max_concurrency) for m in settings.models] == [
+        ("big", "org/big", 7, 2),
+        ("echo", "", 9, 64),
+    ]
+
+
+def test_the_command_line_overrides_every_entry_of_the_models_list(tmp_path: Path) -> None:
+    settings = Settings.load({"queue_size": "3"}, write(tmp_path / "config.yaml", SEVERAL))
+
+    assert [model.queue_size for model in settings.models] == [3, 3]
+
+
+@pytest.mark.parametrize("option", ["model_path", "model_type", "served_model_name"])
+def test_what_names_one_model_is_refused_beside_a_models_list(option: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"--\S+ cannot be combined with a `models` list"):
+        Settings.load({option: "echo"}, write(tmp_path / "config.yaml", SEVERAL))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max_concurency: 2", "unknown key 'max_concurency' in config.yaml; did you mean 'max_concurrency'?"),
+        ("max-concurrency: 2", "unknown key 'max-concurrency' in config.yaml; did you mean 'max_concurrency'?"),
+        ("model: x", "unknown key 'model' in config.yaml; did you mean 'models'?"),
+        ("zzz: 1", "unknown key 'zzz' in config.yaml"),
+        ("1: 1", "unknown key 1 in config.yaml"),
+        ("models: [{port: 1}]", "port in config.yaml, models[0] is an option of the whole server"),
+        ("models: [{modle_path: x}]", "unknown key 'modle_path' in config.yaml, models[0]; did you mean 'model_path'?"),
+        ("models: []", "models in config.yaml must be a list"),
+        ("models: org/name", "models in config.yaml must be a list"),
+        ("models: [{model_type: echo}, {model_type: echo}]", "two models are named 'echo'"),
+        ("models: [{model_type: echo, queue_size: -1}]", "queue_size in config.yaml, models[0] must be a whole number"),
+        ("model_path: a/b\nmodels: [{model_type: echo}]", "model_path in config.yaml cannot be combined"),
+        ("config: other.yaml", "config in config.yaml has no effect"),
+        ("- a\n- b", "must hold options as `key: value` lines"),
+        ("port: [", "is not a YAML file"),
+        ("port: true", "port in config.yaml must be a whole number"),
+        ("api_key: 12345", "api_key in config.yaml must be text (put it in quotes), not 12345"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.load(environ=write(tmp_path / "config.yaml", text))
+    assert message in str(refused.value)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"--config: cannot read .*gone\.yaml: No such file"):
+        Settings.load({"config": str(tmp_path / "gone.yaml")}, {})
+
+
+def test_an_empty_file_and_empty_keys_change_nothing(tmp_path: Path) -> None:
+    defaults = Settings.load(environ={})
+
+    assert Settings.load(environ=write(tmp_path / "empty.yaml", "")) == defaults
+    assert Settings.load(environ=write(tmp_path / "null.yaml", "port:\nmodel_path: null\n")) == defaults
+
+
+def test_origins_may_be_a_list_in_the_file_and_commas_elsewhere(tmp_path: Path) -> None:
+    listed = write(tmp_path / "config.yaml", "cors_origins: ['https://a.org/', 'http://localhost:3000']")
+
+    expected = ("https://a.org", "http://localhost:3000")
+    assert Settings.load(environ=listed).cors_origins == expected
+    assert Settings.load(environ={"CORS_ORIGINS": "https://a.org, http://localhost:3000"}).cors_origins == expected
+
+
+def test_the_api_key_is_not_shown_when_settings_are_printed() -> None:
+    assert "s3cret" not in repr(Settings.load({"api_key": "s3cret"}, {}))
