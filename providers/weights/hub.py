@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from huggingface_hub import constants, scan_cache_dir, snapshot_download
@@ -25,6 +25,11 @@ from providers.weights.errors import WeightsError
 from providers.weights.progress import ProgressCallback, silent
 
 __all__ = ["CachedRepo", "cached", "fetch"]
+
+if TYPE_CHECKING:
+    _Tqdm = tqdm[Any]
+else:
+    _Tqdm = tqdm  # not subscriptable at run time
 
 PATTERNS = ("*.json", "*.safetensors", "*.py", "*.model", "*.tiktoken", "*.txt", "*.jsonl", "*.jinja")
 """Weights, configuration, tokenizer and templates; no duplicates in other frameworks' formats."""
@@ -87,7 +92,7 @@ class CachedRepo:
 def cached() -> list[CachedRepo]:
     """Model repositories in the cache, by id; none where there is no cache."""
     try:
-        repos = scan_cache_dir().repos
+        repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
         return []
     found = []
@@ -124,14 +129,16 @@ def _explain(repo_id: str, error: Exception) -> str:
                 f"{repo_id} is not whole in {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids to fetch it. "
                 f"Unset HF_HUB_OFFLINE to download it. {instead}"
             )
+        if isinstance(error.__cause__, HfHubHTTPError):
+            return f"{looked}, which answered: {error.__cause__}. {instead}"
         return f"{looked}, which cannot be reached. Connect, or set HF_ENDPOINT to a mirror. {instead}"
     return f"{looked}, which answered: {error}. {instead}"
 
 
-def _bar(repo_id: str, progress: ProgressCallback) -> type[tqdm[Any]]:
+def _bar(repo_id: str, progress: ProgressCallback) -> type[_Tqdm]:
     """A tqdm that draws nothing and tells `progress` the share of bytes that are here."""
 
-    class Bar(tqdm[Any]):
+    class Bar(_Tqdm):
         monitor_interval = 0  # no watcher thread
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:

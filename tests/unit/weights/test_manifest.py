@@ -1,0 +1,42 @@
+"""The manifest agrees with itself, with the code it names, and with the licences we state."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from providers.weights import DEFAULT_CHAT, DEFAULT_IDS, EMBEDDED, EmbeddedModel
+
+ROOT = Path(__file__).parents[3]
+MODELS = pytest.mark.parametrize("model", EMBEDDED.values(), ids=lambda model: model.id)
+
+
+def test_the_defaults_are_in_the_manifest() -> None:
+    assert set(DEFAULT_IDS) <= set(EMBEDDED)
+    assert EMBEDDED[DEFAULT_CHAT].capability == "chat"
+
+
+@MODELS
+def test_every_file_is_pinned_by_its_hash(model: EmbeddedModel) -> None:
+    assert model.wheels
+    for wheel in model.wheels:
+        assert re.fullmatch(r"[0-9a-f]{64}", wheel.sha256)
+        assert wheel.members
+        for member in wheel.members:
+            assert re.fullmatch(r"[0-9a-f]{64}", member.sha256)
+            assert "/" not in member.target
+
+
+@MODELS
+def test_its_converter_exists(model: EmbeddedModel) -> None:
+    assert model.converter is None or importlib.util.find_spec(model.converter)
+
+
+@MODELS
+def test_its_licence_is_in_the_notice(model: EmbeddedModel) -> None:
+    notice = (ROOT / "NOTICE").read_text()
+    for wheel in model.wheels:
+        assert f"{wheel.package} {wheel.version}" in notice
