@@ -6,7 +6,27 @@ import rich_click as click
 
 __all__ = ["doctor"]
 
+_MARKS = {"ok": "ok", "note": "--", "problem": "!!"}
+_COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
+
 
 @click.command()
 def doctor() -> None:
-    """Show what this machine offers and what is missing."""
+    """Show what models would run on here, and what is missing.
+
+    Python, MLX with its device, BLAS and dtype, memory, weights, and what each extra would add. Ends with status 1
+    where no model could be served.
+    """
+    from server.cli._probe import examine
+
+    sections = examine()
+    for section in sections:
+        click.echo(click.style(section.title, bold=True))
+        for finding in section.findings:
+            mark = click.style(_MARKS[finding.state], fg=_COLOURS[finding.state])
+            click.echo(f"  {mark}  {finding.name:<32} {finding.value}")
+    problems = [f"{f.name}: {f.value}" for section in sections for f in section.findings if f.state == "problem"]
+    if problems:
+        click.echo(f"\nNo model can be served: {'; '.join(problems)}", err=True)
+        raise SystemExit(1)
+    click.echo("\nModels can be served here.")
