@@ -1,0 +1,293 @@
+"""The engine's host: keeps one engine process alive, and brings every event to the answer it belongs to."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from time import monotonic
+from typing import assert_never
+
+import attrs
+import msgspec
+
+import otel
+from providers._process import EngineProcess
+from providers._stream import EventStream
+from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, ServiceError
+from providers.frames import (
+    Cancel,
+    EngineInfo,
+    Events,
+    Failed,
+    Generate,
+    Load,
+    LoadFailed,
+    Loading,
+    Memory,
+    Ready,
+    Report,
+)
+from providers.generation import Finished, GenerationRequest
+from providers.protocols import ModelStatus
+from providers.spec import ModelSpec
+
+__all__ = ["ENGINE_COMMAND", "EngineHost", "RestartPolicy"]
+
+ENGINE_COMMAND: tuple[str, ...] = (sys.executable, "-m", "providers.engines")
+"""The number of the engine's socket is added as last argument."""
+_LOADING_RETRY_SECONDS = 2.0
+
+_log = otel.get_logger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class RestartPolicy:
+    """What follows an engine's death. Times are seconds.
+
+    The n-th death in a row waits `first_delay * 2**(n - 1)`, at most `max_delay`; an engine that was ready for
+    `stable` seconds starts a new row. After `attempts` deaths in a row without being ready once, the host gives up.
+    An engine that gets ready is always restarted: requests that kill it must not take the model away for good.
+    """
+
+    first_delay: float = 0.25
+    max_delay: float = 30.0
+    stable: float = 30.0
+    attempts: int = 5
+
+
+class EngineHost:
+    """One model's engine process, from start to stop, restarted when it dies.
+
+    Must be used from one event loop. `status`: `loading` until the first `Ready`, then `ready`; `restarting` from an
+    engine's death to the next `Ready`; `failed` when loading is hopeless; `stopped` after `stop`.
+    """
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        *,
+        command: Sequence[str] = ENGINE_COMMAND,
+        restart: RestartPolicy | None = None,
+        grace: float = 1.0,
+    ) -> None:
+        """`grace` is how many seconds an engine has to end after its socket closed, and again after SIGTERM."""
+        self._spec = spec
+        self._command = command
+        self._restart = restart or RestartPolicy()
+        self._grace = grace
+        self._streams: dict[str, EventStream] = {}
+        self._engine: EngineProcess | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._settled = asyncio.Event()
+        """Set while `status` is one that does not change by waiting."""
+        self._retry_at = 0.0
+        self._ready_at: float | None = None
+        self._submitted = 0
+        self.status: ModelStatus = "loading"
+        self.detail: str | None = None
+        self.info: EngineInfo | None = None
+        """Of the engine that was ready last."""
+        self.memory: Memory | None = None
+        """The engine's latest report."""
+
+    @property
+    def pid(self) -> int | None:
+        """Of the engine that runs now."""
+        return None if self._engine is None else self._engine.pid
+
+    def start(self) -> None:
+        """Begin to load. Idempotent; nothing after `stop`."""
+        if self._supervisor is None and not self._stopping.is_set():
+            self._supervisor = asyncio.create_task(self._supervise(), name=f"engine {self._spec.name}")
+
+    async def wait_ready(self) -> None:
+        """Return when the engine is ready.
+
+        Raises:
+            ModelNotReady: it never will be.
+        """
+        while self.status in ("loading", "restarting"):
+            await self._settled.wait()
+        if (refusal := self.refusal()) is not None:
+            raise refusal
+
+    async def stop(self) -> None:
+        """End the engine, whatever it is doing; answers in it fail with `ModelNotReady`. Idempotent."""
+        self._stopping.set()
+        self._settle("stopped", None)
+        self._fail_streams(self._not_ready())
+        if self._supervisor is not None:
+            await asyncio.shield(self._supervisor)
+
+    def refusal(self) -> ModelNotReady | None:
+        """Why no request can be taken now, or None."""
+        return None if self.status == "ready" else self._not_ready()
+
+    def open(self, request: GenerationRequest) -> EventStream:
+        """Send a request to the engine. Close the stream when done: that takes an unfinished answer out of the batch.
+
+        Commands keep their order, so a request sent after a close never finds the closed one's row still in its way.
+
+        Raises:
+            ModelNotReady: the engine is not ready, or has long stopped reading.
+            InvalidRequest: the request cannot be sent (text that is not Unicode, integers over 64 bits).
+        """
+        if (refusal := self.refusal()) is not None:
+            raise refusal
+        assert self._engine is not None
+        # Clients choose request ids and may choose one twice: an event on its way to a cancelled answer must not end
+        # up in the next one of that id.
+        self._submitted += 1
+        key = f"{request.id}#{self._submitted}"
+        try:
+            sent = self._engine.send(Generate(msgspec.structs.replace(request, id=key)))
+        except (ValueError, OverflowError, TypeError) as error:
+            raise InvalidRequest(f"the request cannot be sent to the engine: {error}") from error
+        if not sent:
+            raise ModelNotReady(f"the engine of {self._spec.name} does not answer", retry_after=_LOADING_RETRY_SECONDS)
+        stream = EventStream(lambda unfinished: self._close(key, unfinished))
+        self._streams[key] = stream
+        return stream
+
+    def _close(self, key: str, unfinished: bool) -> None:
+        if self._streams.pop(key, None) is not None and unfinished and self._engine is not None:
+            self._engine.send(Cancel(key))
+
+    async def _supervise(self) -> None:
+        """Run engines one after the other until `stop`, or until it is hopeless."""
+        deaths = never_ready = 0
+        try:
+            while not self._stopping.is_set():
+                self._ready_at = None
+                reason = await self._run_engine()
+                if self._stopping.is_set():
+                    return
+                if self.status == "failed":
+                    _log.error("model cannot be loaded", model=self._spec.name, reason=self.detail)
+                    return
+                lived = None if self._ready_at is None else monotonic() - self._ready_at
+                deaths = 1 if lived is not None and lived >= self._restart.stable else deaths + 1
+                never_ready = never_ready + 1 if lived is None else 0
+                if never_ready >= self._restart.attempts:
+                    self._settle("failed", f"the engine died {never_ready} times before it was ready: {reason}")
+                    _log.error("engine given up", model=self._spec.name, reason=reason, deaths=never_ready)
+                    return
+                await self._pause(min(self._restart.max_delay, self._restart.first_delay * 2 ** (deaths - 1)), reason)
+        except Exception as error:
+            self._settle("failed", f"the engine's host failed: {error}")
+            _log.exception("engine host failed", model=self._spec.name)
+        finally:
+            self._fail_streams(self._not_ready())
+
+    async def _pause(self, delay: float, reason: str) -> None:
+        self._retry_at = monotonic() + delay
+        self.detail = f"the engine died: {reason}"
+        _log.warning("engine restarts", model=self._spec.name, reason=reason, delay=delay)
+        try:
+            await asyncio.wait_for(self._stopping.wait(), delay)
+        except TimeoutError:
+            return
+
+    async def _run_engine(self) -> str:
+        """Run one engine to its end and return the reason, with its answers failed and its process gone."""
+        try:
+            engine = await EngineProcess.start(self._command, self._receive)
+        except OSError as error:
+            return f"its process cannot be started ({error})"
+        self._engine = engine
+        try:
+            _log.info("engine starts", model=self._spec.name, pid=engine.pid)
+            engine.send(Load(self._spec))
+            reason = await self._lost_or_stopping(engine)
+            if self.status not in ("failed", "stopped"):
+                self._mark_dead(reason)
+            await engine.end(self._grace)
+            return f"{reason}; {_ending(engine.returncode)}"
+        finally:
+            engine.kill()
+            self._engine = None
+
+    async def _lost_or_stopping(self, engine: EngineProcess) -> str:
+        lost = asyncio.ensure_future(engine.wait_lost())
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({lost, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            return lost.result() if lost.done() else "it was stopped"
+        finally:
+            lost.cancel()
+            stopping.cancel()
+
+    def _mark_dead(self, reason: str) -> None:
+        """Tell those in flight at once; the process may take a while to end."""
+        self._settled.clear()
+        self.status, self.detail = "restarting", f"the engine died: {reason}"
+        message = f"the engine of {self._spec.name} died under the request"
+        self._fail_streams(EngineCrashed(message, retry_after=self._retry_seconds()))
+
+    def _receive(self, report: Report) -> None:
+        match report:
+            case Events():
+                streams = self._streams
+                for key, event in report.items:
+                    stream = streams.get(key)
+                    if stream is not None:
+                        stream.put(event)
+                        if isinstance(event, Finished):
+                            del streams[key]
+            case Failed():
+                failed = self._streams.pop(report.id, None)
+                if failed is not None:
+                    failed.fail(ServiceError.from_fields(report.code, report.message, report.param, report.retry_after))
+            case Memory():
+                self.memory = report
+            case Loading():
+                if self.status in ("loading", "restarting"):
+                    done = "" if report.fraction is None else f" ({report.fraction:.0%})"
+                    self.detail = report.stage + done
+            case Ready():
+                self._become_ready(report.info)
+            case LoadFailed():
+                if self.status in ("loading", "restarting"):
+                    self._settle("failed", report.message)
+            case _:
+                assert_never(report)
+
+    def _become_ready(self, info: EngineInfo) -> None:
+        if self.status in ("loading", "restarting"):
+            self.info = info
+            self._ready_at = monotonic()
+            self._settle("ready", None)
+            _log.info("engine ready", model=self._spec.name, pid=self.pid, **msgspec.structs.asdict(info))
+
+    def _settle(self, status: ModelStatus, detail: str | None) -> None:
+        self.status, self.detail = status, detail
+        self._settled.set()
+
+    def _fail_streams(self, error: ServiceError) -> None:
+        streams, self._streams = self._streams, {}
+        for stream in streams.values():
+            stream.fail(error)
+
+    def _retry_seconds(self) -> float:
+        """When the engine may be ready again, by what its last start took."""
+        load = _LOADING_RETRY_SECONDS if self.info is None else self.info.load_seconds
+        return max(1.0, self._retry_at - monotonic() + load)
+
+    def _not_ready(self) -> ModelNotReady:
+        name = self._spec.name
+        match self.status:
+            case "failed":
+                return ModelNotReady(f"{name} cannot be loaded: {self.detail}")
+            case "stopped":
+                return ModelNotReady("the server is shutting down", retry_after=5.0)
+            case status:
+                doing = "" if self.detail is None else f": {self.detail}"
+                return ModelNotReady(f"{name} is {status}{doing}", retry_after=self._retry_seconds())
+
+
+def _ending(returncode: int | None) -> str:
+    if returncode is None:
+        return "its process lives on"
+    return f"killed by signal {-returncode}" if returncode < 0 else f"exit status {returncode}"
