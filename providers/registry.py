@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from providers.echo import EchoProvider
+from providers.engine_chat import EngineChatProvider
 from providers.errors import ModelNotFound
 from providers.protocols import ChatProvider, ModelCard, Provider
 from providers.spec import ModelSpec, ModelType
@@ -14,7 +15,7 @@ __all__ = ["PROVIDERS", "ModelRegistry", "ProviderFactory"]
 
 ProviderFactory = Callable[[ModelSpec], Provider]
 
-PROVIDERS: Mapping[ModelType, ProviderFactory] = {"echo": EchoProvider}
+PROVIDERS: Mapping[ModelType, ProviderFactory] = {"echo": EchoProvider, "lm": EngineChatProvider}
 
 
 class ModelRegistry:

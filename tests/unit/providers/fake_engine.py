@@ -1,0 +1,107 @@
+"""An engine with no model: speaks the frames, and misbehaves as it is told.
+
+How it loads is in the spec's path (JSON: `mode`, and `starts`, a file that gets one line a start); how it answers is
+the text of the prompt. Run as `fake_engine.py FD`.
+"""
+
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[3]))
+
+from providers import frames
+from providers.generation import Accepted, Finished, TextDelta, Usage
+
+link = socket.socket(fileno=int(sys.argv[1]))
+stream = link.makefile("rb")
+cancelled: list[str] = []
+
+
+def send(report: frames.Report) -> None:
+    link.sendall(frames.encode(report))
+
+
+def receive() -> frames.Command | None:
+    header = stream.read(frames.HEADER_BYTES)
+    if len(header) < frames.HEADER_BYTES:
+        return None
+    return frames.decode_command(stream.read(frames.frame_length(header)))
+
+
+def load() -> None:
+    command = receive()
+    if command is None:
+        sys.exit(0)
+    how = json.loads(command.spec.path)
+    with open(how["starts"], "a+") as starts:
+        starts.write(f"{os.getpid()}\n")
+        starts.flush()
+        starts.seek(0)
+        start = len(starts.readlines())
+    mode = how["mode"]
+    send(frames.Loading("reading weights", 0.5))
+    if mode == "stubborn":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        send(frames.Loading("not listening"))
+        while True:
+            time.sleep(60)
+    if mode == "hang":
+        receive()
+        sys.exit(0)
+    if mode == "broken":
+        send(frames.LoadFailed("no such folder"))
+        sys.exit(1)
+    if mode == "die" or (mode == "die_twice" and start <= 2):
+        os._exit(3)
+    send(frames.Ready(frames.EngineInfo(4096, "cpu", "float32", "-", 0.01, 1000)))
+
+
+def events(key: str, *items: object) -> None:
+    send(frames.Events([(key, item) for item in items]))
+
+
+def finished(count: int) -> Finished:
+    return Finished("stop", Usage(3, count), 0.1, 0.2)
+
+
+def answer(key: str, prompt: str) -> None:
+    order, _, rest = prompt.partition(" ")
+    if order == "say":
+        words = rest.split()
+        events(key, Accepted(3, 1))
+        for word in words:
+            events(key, TextDelta(word))
+        events(key, finished(len(words)))
+    elif order == "many":
+        events(key, Accepted(3, 0), *(TextDelta("x" * 100) for _ in range(int(rest))), finished(int(rest)))
+    elif order == "hold":
+        events(key, Accepted(3, 0), TextDelta("held"))
+    elif order == "cancelled?":
+        events(key, Accepted(3, 0), TextDelta(" ".join(cancelled)), finished(1))
+    elif order == "refuse":
+        send(frames.Failed(key, "context_length_exceeded", "too long", "messages"))
+    elif order == "crash":
+        events(key, Accepted(3, 0), TextDelta("last words"))
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif order == "garbage":
+        link.sendall(struct.pack("<I", 3) + b"\xff\xff\xff")
+    elif order == "oversize":
+        link.sendall(struct.pack("<I", frames.MAX_FRAME_BYTES + 1))
+    elif order == "deaf":
+        time.sleep(3600)
+    else:
+        raise ValueError(prompt)
+
+
+load()
+while (command := receive()) is not None:
+    if isinstance(command, frames.Cancel):
+        cancelled.append(command.id)
+    else:
+        answer(command.request.id, command.request.prompt.text)

@@ -1,0 +1,383 @@
+"""What happens to a chat whose engine is another process: a fake one, that misbehaves in every way."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
+
+import pytest
+
+from providers.engine_chat import EngineChatProvider
+from providers.errors import (
+    ContextLengthExceeded,
+    EngineCrashed,
+    GenerationTimeout,
+    InvalidRequest,
+    ModelNotReady,
+    QueueFull,
+)
+from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest, TextDelta, TextPrompt
+from providers.host import EngineHost, RestartPolicy
+from providers.protocols import ModelStatus
+from providers.spec import ModelSpec
+
+FAKE = (sys.executable, str(Path(__file__).with_name("fake_engine.py")))
+QUICK = RestartPolicy(first_delay=0.01, max_delay=0.05, attempts=3)
+PATIENCE = 20.0
+"""Seconds after which something that should have happened will not."""
+
+
+@pytest.fixture
+async def serve(tmp_path: Path) -> AsyncIterator[Callable[..., EngineChatProvider]]:
+    """Start providers that are stopped, and must have left no process, when the test ends."""
+    async with AsyncExitStack() as stack:
+
+        async def leave_nothing(provider: EngineChatProvider) -> None:
+            await asyncio.wait_for(provider.stop(), PATIENCE)
+            assert not [pid for pid in starts(provider) if alive(pid)]
+
+        async def start(
+            mode: str = "ready", *, restart: RestartPolicy = QUICK, grace: float = 0.5, **spec: object
+        ) -> EngineChatProvider:
+            path = json.dumps({"mode": mode, "starts": str(tmp_path / "starts")})
+            model = ModelSpec(name="fake", path=path, **spec)
+            host = EngineHost(model, command=FAKE, restart=restart, grace=grace)
+            provider = EngineChatProvider(model, host=host)
+            stack.push_async_callback(leave_nothing, provider)
+            await provider.start()
+            return provider
+
+        yield start
+
+
+def starts(provider: EngineChatProvider) -> list[int]:
+    """The process ids of every engine so far."""
+    file = Path(json.loads(provider.spec.path)["starts"])
+    return [int(line) for line in file.read_text().split()] if file.exists() else []
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def ready(provider: EngineChatProvider) -> EngineChatProvider:
+    await asyncio.wait_for(provider.wait_ready(), PATIENCE)
+    return provider
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - a status changes in many places, none of which can tell
+            await asyncio.sleep(0.002)
+
+
+async def status(provider: EngineChatProvider, wanted: ModelStatus, detail: str = "") -> None:
+    await until(lambda: provider.card.status == wanted and detail in (provider.card.detail or ""))
+
+
+def ask(prompt: str, **fields: object) -> GenerationRequest:
+    return GenerationRequest(**({"id": "r", "prompt": TextPrompt(prompt)} | fields))
+
+
+async def answer(provider: EngineChatProvider, prompt: str, **fields: object) -> list[GenerationEvent]:
+    async with asyncio.timeout(PATIENCE), aclosing(provider.generate(ask(prompt, **fields))) as events:
+        return [event async for event in events]
+
+
+async def text(provider: EngineChatProvider, prompt: str) -> str:
+    return "".join(event.text for event in await answer(provider, prompt) if isinstance(event, TextDelta))
+
+
+# Answers
+
+
+async def test_streams_the_engine_s_events_in_order(serve):
+    provider = await ready(await serve())
+    events = await answer(provider, "say one two three")
+    assert events[0] == Accepted(3, 1)
+    assert "".join(event.text for event in events[1:-1]) == "onetwothree"
+    assert sum(event.tokens for event in events[1:-1]) == 3
+    assert isinstance(events[-1], Finished)
+    assert provider.queue_stats.completed == 1
+
+
+async def test_the_card_tells_what_the_engine_told(serve):
+    provider = await serve(context_length=100_000)
+    assert provider.card.context_length is None
+    await ready(provider)
+    assert (provider.card.status, provider.card.context_length, provider.card.detail) == ("ready", 4096, None)
+
+
+async def test_concurrent_answers_do_not_mix_though_they_share_an_id(serve):
+    provider = await ready(await serve())
+    said = await asyncio.gather(*(text(provider, f"say {n} and {n}") for n in range(20)))
+    assert said == [f"{n}and{n}" for n in range(20)]
+
+
+async def test_the_engine_s_refusal_arrives_with_its_class_and_field(serve):
+    provider = await ready(await serve())
+    with pytest.raises(ContextLengthExceeded, match="too long") as caught:
+        await answer(provider, "refuse")
+    assert caught.value.param == "messages"
+    assert (provider.queue_stats.active, provider.queue_stats.failed) == (0, 1)
+
+
+@pytest.mark.parametrize(("prompt", "limit"), [("say \ud800", None), ("say x", 10**80)])
+async def test_what_cannot_be_sent_is_a_bad_request(serve, prompt: str, limit: int | None):
+    provider = await ready(await serve())
+    with pytest.raises(InvalidRequest):
+        await answer(provider, prompt, max_tokens=limit)
+    assert await text(provider, "say x") == "x"
+
+
+async def test_a_slow_reader_costs_no_more_memory_than_its_text_and_stalls_nobody(serve):
+    provider = await ready(await serve())
+    slow = provider.generate(ask("many 10000"))
+    assert await anext(slow) == Accepted(3, 0)
+    assert await text(provider, "say meanwhile") == "meanwhile"
+    rest = [event async for event in slow]
+    assert len(rest) <= 3
+    assert sum(len(event.text) for event in rest[:-1]) == 1_000_000
+    assert sum(event.tokens for event in rest[:-1]) == 10_000
+
+
+# Ends before the end
+
+
+async def test_closing_the_stream_cancels_in_the_engine_before_the_next_request(serve):
+    provider = await ready(await serve(max_concurrency=1, queue_size=0))
+    stream = provider.generate(ask("hold", id="gone"))
+    assert [await anext(stream), await anext(stream)] == [Accepted(3, 0), TextDelta("held")]
+    with pytest.raises(QueueFull):
+        await answer(provider, "say busy")
+    await stream.aclose()
+    assert (await text(provider, "cancelled?")).startswith("gone")
+    assert (provider.queue_stats.active, provider.queue_stats.cancelled) == (0, 1)
+
+
+async def test_cancelling_the_reader_cancels_in_the_engine(serve):
+    provider = await ready(await serve(max_concurrency=1))
+    reader = asyncio.create_task(answer(provider, "hold", id="gone"))
+    waiting = asyncio.create_task(text(provider, "cancelled?"))
+    await until(lambda: provider.queue_stats.pending == 1)
+    reader.cancel()
+    assert (await waiting).startswith("gone")
+
+
+async def test_a_finished_answer_is_not_cancelled(serve):
+    provider = await ready(await serve())
+    await answer(provider, "say done")
+    assert await text(provider, "cancelled?") == ""
+
+
+async def test_a_silent_engine_cannot_outlast_the_timeout(serve):
+    provider = await ready(await serve())
+    with pytest.raises(GenerationTimeout, match=r"0\.05 seconds"):
+        await answer(provider, "hold", timeout=0.05)
+    assert (await text(provider, "cancelled?")).startswith("r")
+
+
+async def test_the_end_of_a_timely_answer_is_not_lost_to_a_slow_reader(serve):
+    provider = await ready(await serve())
+    stream = provider.generate(ask("say a b", timeout=0.2))
+    await anext(stream)
+    await text(provider, "say after")
+    await asyncio.sleep(0.25)
+    assert isinstance([event async for event in stream][-1], Finished)
+
+
+async def test_events_under_way_to_a_cancelled_answer_do_not_reach_the_next_of_its_id(serve):
+    provider = await ready(await serve())
+    stream = provider.generate(ask("many 10", id="same"))
+    await anext(stream)
+    await stream.aclose()
+    assert "x" not in "".join(e.text for e in await answer(provider, "say b", id="same") if isinstance(e, TextDelta))
+
+
+# The engine's death
+
+
+async def test_the_engine_s_death_fails_its_answers_at_once_and_the_next_one_succeeds(serve):
+    provider = await ready(await serve())
+    stream = provider.generate(ask("hold"))
+    assert [await anext(stream), await anext(stream)] == [Accepted(3, 0), TextDelta("held")]
+    first = provider.host.pid
+    os.kill(first, signal.SIGKILL)
+    with pytest.raises(EngineCrashed):
+        await asyncio.wait_for(anext(stream), PATIENCE)
+    with pytest.raises(ModelNotReady) as caught:
+        await answer(provider, "say too early")
+    assert caught.value.retry_after >= 1
+    await ready(provider)
+    assert await text(provider, "say again") == "again"
+    assert provider.host.pid != first
+    assert (provider.queue_stats.active, provider.queue_stats.failed) == (0, 1)
+
+
+async def test_text_from_before_the_death_is_still_delivered(serve):
+    provider = await ready(await serve())
+    stream = provider.generate(ask("crash"))
+    assert [await anext(stream), await anext(stream)] == [Accepted(3, 0), TextDelta("last words")]
+    with pytest.raises(EngineCrashed):
+        await anext(stream)
+
+
+@pytest.mark.parametrize("order", ["garbage", "oversize"])
+async def test_an_engine_that_breaks_the_protocol_is_replaced(serve, order: str):
+    provider = await ready(await serve())
+    with pytest.raises(EngineCrashed):
+        await answer(provider, order)
+    await ready(provider)
+    assert await text(provider, "say sane") == "sane"
+    assert len(starts(provider)) == 2
+
+
+async def test_requests_that_kill_the_engine_never_take_the_model_away_for_good(serve):
+    provider = await serve()
+    for _ in range(QUICK.attempts + 2):
+        await ready(provider)
+        with pytest.raises(EngineCrashed):
+            await answer(provider, "crash")
+    await ready(provider)
+
+
+async def test_requests_that_wait_when_the_engine_dies_are_told(serve):
+    provider = await ready(await serve(max_concurrency=1))
+    running = asyncio.create_task(answer(provider, "hold"))
+    waiting = [asyncio.create_task(answer(provider, "say x")) for _ in range(5)]
+    await until(lambda: provider.queue_stats.pending == 5)
+    os.kill(provider.host.pid, signal.SIGKILL)
+    ends = await asyncio.gather(running, *waiting, return_exceptions=True)
+    assert [type(end) for end in ends] == [EngineCrashed] + [ModelNotReady] * 5
+    assert (provider.queue_stats.active, provider.queue_stats.pending) == (0, 0)
+
+
+# Loading
+
+
+async def test_while_loading_requests_are_told_to_come_back(serve):
+    provider = await serve("hang")
+    await status(provider, "loading", "reading weights (50%)")
+    with pytest.raises(ModelNotReady, match=r"loading: reading weights \(50%\)") as caught:
+        await answer(provider, "say x")
+    assert caught.value.retry_after >= 1
+    assert provider.queue_stats.rejected == 1
+
+
+async def test_a_model_that_cannot_be_loaded_fails_once_with_the_engine_s_words(serve):
+    provider = await serve("broken")
+    with pytest.raises(ModelNotReady, match="no such folder"):
+        await asyncio.wait_for(provider.wait_ready(), PATIENCE)
+    assert (provider.card.status, provider.card.detail) == ("failed", "no such folder")
+    with pytest.raises(ModelNotReady) as caught:
+        await answer(provider, "say x")
+    assert caught.value.retry_after is None
+    assert len(starts(provider)) == 1
+
+
+async def test_an_engine_that_dies_while_loading_is_tried_again(serve):
+    provider = await ready(await serve("die_twice"))
+    assert await text(provider, "say up") == "up"
+    assert len(starts(provider)) == 3
+
+
+async def test_an_engine_that_only_dies_is_given_up(serve):
+    provider = await serve("die")
+    with pytest.raises(ModelNotReady, match=r"died 3 times before it was ready.*exit status 3"):
+        await asyncio.wait_for(provider.wait_ready(), PATIENCE)
+    assert provider.card.status == "failed"
+    assert len(starts(provider)) == QUICK.attempts
+
+
+async def test_restarts_wait_longer_each_time(serve):
+    started = asyncio.get_running_loop().time()
+    provider = await serve("die", restart=RestartPolicy(first_delay=0.1, attempts=3))
+    with pytest.raises(ModelNotReady):
+        await asyncio.wait_for(provider.wait_ready(), PATIENCE)
+    assert asyncio.get_running_loop().time() - started >= 0.1 + 0.2
+
+
+async def test_a_command_that_cannot_be_run_is_given_up(tmp_path: Path):
+    spec = ModelSpec(name="none", path="{}")
+    host = EngineHost(spec, command=(str(tmp_path / "no-such-program"),), restart=QUICK)
+    host.start()
+    with pytest.raises(ModelNotReady, match="cannot be started"):
+        await asyncio.wait_for(host.wait_ready(), PATIENCE)
+    await host.stop()
+
+
+# Stopping
+
+
+async def test_stop_ends_answers_and_the_process(serve):
+    provider = await ready(await serve())
+    stream = provider.generate(ask("hold"))
+    await anext(stream)
+    await anext(stream)
+    pid = provider.host.pid
+    await asyncio.gather(provider.stop(), provider.stop())
+    assert not alive(pid)
+    with pytest.raises(ModelNotReady):
+        await anext(stream)
+    with pytest.raises(ModelNotReady):
+        await answer(provider, "say late")
+    await provider.stop()
+    assert provider.card.status == "stopped"
+
+
+async def test_stop_in_the_first_moment_of_loading_leaves_no_process(serve):
+    for _ in range(5):
+        provider = await serve("hang")
+        await asyncio.wait_for(provider.stop(), PATIENCE)
+        assert not [pid for pid in starts(provider) if alive(pid)]
+
+
+async def test_stop_while_loading_wakes_who_waits_for_ready(serve):
+    provider = await serve("hang")
+    waiting = asyncio.create_task(provider.wait_ready())
+    await status(provider, "loading", "reading")
+    await provider.stop()
+    with pytest.raises(ModelNotReady):
+        await asyncio.wait_for(waiting, PATIENCE)
+
+
+async def test_stop_between_two_starts_starts_no_more(serve):
+    provider = await serve("die", restart=RestartPolicy(first_delay=60))
+    await status(provider, "restarting", "exit status 3")
+    await asyncio.wait_for(provider.stop(), PATIENCE)
+    assert len(starts(provider)) == 1
+
+
+async def test_an_engine_that_ignores_its_socket_and_sigterm_is_killed(serve):
+    provider = await serve("stubborn", grace=0.1)
+    await status(provider, "loading", "not listening")
+    (pid,) = starts(provider)
+    await asyncio.wait_for(provider.stop(), PATIENCE)
+    assert not alive(pid)
+
+
+async def test_an_engine_that_never_reads_cannot_hold_up_stop(serve):
+    provider = await ready(await serve(grace=0.1))
+    readers = [asyncio.create_task(answer(provider, "deaf" + " x" * 1_000_000)) for _ in range(4)]
+    await until(lambda: provider.queue_stats.active == 4)
+    await asyncio.wait_for(provider.stop(), PATIENCE)
+    ends = await asyncio.gather(*readers, return_exceptions=True)
+    assert {type(end) for end in ends} == {ModelNotReady}
+
+
+async def test_drain_lets_an_answer_end_and_admits_no_more(serve):
+    provider = await ready(await serve())
+    stream = provider.generate(ask("say a b c"))
+    await anext(stream)
+    provider.begin_drain()
+    with pytest.raises(ModelNotReady):
+        await answer(provider, "say late")
+    assert isinstance([event async for event in stream][-1], Finished)
