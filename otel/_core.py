@@ -110,9 +110,9 @@ class Operation:
     @guarded
     def _set(self, attributes: Mapping[str, Any]) -> None:
         """Set what is not None."""
-        for name, value in attributes.items():
-            if value is not None:
-                self._span.set_attribute(name, clean(value))
+        known = {name: clean(value) for name, value in attributes.items() if value is not None}
+        if known:
+            self._span.set_attributes(known)
 
     @guarded
     def _error(self, error: BaseException) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -16,6 +17,7 @@ from otel._core import Operation, clean, error_type, guarded, request_id
 __all__ = ["Headers", "ServerSpan", "start_server_span"]
 
 Headers = Mapping[str, str] | Iterable[tuple[bytes, bytes]]
+_logger = logging.getLogger(__name__)
 _METHODS = frozenset(method.value for method in names.HttpRequestMethodValues)
 
 
@@ -102,15 +104,21 @@ def _extract(headers: Mapping[str, str]) -> Context:
     try:
         return propagate.extract(headers, context=Context())
     except Exception:
+        _logger.debug("telemetry failed to continue the caller's trace", exc_info=True)
         return Context()
 
 
-def _joined(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+def _mapping(headers: Headers) -> Mapping[str, str]:
     """Repeated headers become one list (RFC 9110, 5.3), as `tracestate` and `baggage` may be sent."""
+    if isinstance(headers, Mapping):
+        return headers
     joined: dict[str, str] = {}
-    for raw_name, raw_value in headers:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
-        joined[name] = f"{joined[name]},{value}" if name in joined else value
+    try:
+        for raw_name, raw_value in headers:
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+            joined[name] = f"{joined[name]},{value}" if name in joined else value
+    except Exception:
+        _logger.debug("telemetry failed to read the headers", exc_info=True)
     return joined
 
 
@@ -121,6 +129,4 @@ def start_server_span(
 
     `headers` are lower-case names in a mapping, or an ASGI scope's pairs of bytes. Set `otel.request_id` before.
     """
-    if not isinstance(headers, Mapping):
-        headers = _joined(headers)
-    return ServerSpan(method, path, headers, scheme, client)
+    return ServerSpan(method, path, _mapping(headers), scheme, client)

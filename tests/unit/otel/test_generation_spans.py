@@ -1,0 +1,368 @@
+"""The spans of one generation: the tree, its times and its attributes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import StatusCode
+
+import otel
+from otel import _core, names
+from otel.testing import CapturedSpans, capture_spans
+
+
+class Refused(Exception):
+    """Stands for a service's error: a stable code, and a message that quotes the prompt."""
+
+    code = "queue_full"
+
+
+@pytest.fixture
+def spans() -> Iterator[CapturedSpans]:
+    with capture_spans() as captured:
+        yield captured
+
+
+def start_chat(**params: object) -> otel.ChatSpan:
+    return otel.start_chat(model="qwen", request_id="req-1", params=otel.ChatParams(**params))  # type: ignore[arg-type]
+
+
+def stop(chat: otel.ChatSpan, *, prefill: float = 0.0, decode: float = 0.0, completion_tokens: int = 5) -> None:
+    chat.stop("stop", 10, completion_tokens, 4, prefill, decode)
+
+
+def attributes(span: ReadableSpan) -> dict[str, object]:
+    return dict(span.attributes or {})
+
+
+def seconds(span: ReadableSpan) -> float:
+    assert span.start_time is not None
+    assert span.end_time is not None
+    return (span.end_time - span.start_time) / 1e9
+
+
+def backdate(chat: otel.ChatSpan, seconds: float) -> None:
+    """Pretend that the span was started and accepted this long ago."""
+    back = int(seconds * 1e9)
+    chat._perf_ns -= back
+    chat._accepted_ns = chat._start_ns
+
+
+def test_one_answer_is_a_chat_span_with_prefill_and_decode(spans: CapturedSpans) -> None:
+    with otel.start_server_span("POST", "/v1/chat/completions", {}).use() as server:
+        otel.start_queue(model="qwen", request_id="req-1", depth=3).admitted()
+        chat = start_chat()
+        chat.accepted(10, 4)
+        chat.first_token()
+        stop(chat)
+    server.end()
+
+    assert sorted(spans.names()) == ["POST", "chat qwen", "decode", "prefill", "queue"]
+    root, answer = spans.one("POST"), spans.one("chat qwen")
+    assert root.context is not None
+    assert answer.context is not None
+    for child, parent in (("queue", root), ("chat qwen", root), ("prefill", answer), ("decode", answer)):
+        found = spans.one(child).parent
+        assert found is not None
+        assert parent.context is not None
+        assert found.span_id == parent.context.span_id
+        assert attributes(spans.one(child))["request.id"] == "req-1"
+
+
+def test_the_answer_carries_its_request_and_usage(spans: CapturedSpans) -> None:
+    chat = start_chat(temperature=0.5, top_k=3, max_tokens=20, seed=7, stop=("END",), stream=True)
+    chat.accepted(10, 4)
+    chat.first_token()
+    stop(chat)
+
+    found = attributes(spans.one("chat qwen"))
+    time_to_first_chunk = found.pop("gen_ai.response.time_to_first_chunk")
+    assert isinstance(time_to_first_chunk, float)
+    assert time_to_first_chunk >= 0
+    assert found == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "mlx",
+        "gen_ai.request.model": "qwen",
+        "gen_ai.request.temperature": 0.5,
+        "gen_ai.request.top_k": 3,
+        "gen_ai.request.max_tokens": 20,
+        "gen_ai.request.seed": 7,
+        "gen_ai.request.stop_sequences": ("END",),
+        "gen_ai.request.stream": True,
+        "gen_ai.response.model": "qwen",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": 10,
+        "gen_ai.usage.output_tokens": 5,
+        "gen_ai.usage.cache_read.input_tokens": 4,
+        "request.id": "req-1",
+    }
+
+
+def test_children_last_as_long_as_the_engine_measured(spans: CapturedSpans) -> None:
+    chat = start_chat()
+    chat.accepted(10, 4)
+    backdate(chat, 1.0)
+    stop(chat, prefill=0.25, decode=0.5, completion_tokens=11)
+
+    prefill, decode = spans.one("prefill"), spans.one("decode")
+    assert seconds(prefill) == pytest.approx(0.25)
+    assert seconds(decode) == pytest.approx(0.5)
+    assert prefill.end_time == decode.start_time
+    assert attributes(prefill)["gen_ai.server.time_to_first_token"] == 0.25
+    assert attributes(prefill)["gen_ai.usage.input_tokens"] == 10
+    assert attributes(prefill)["gen_ai.usage.cache_read.input_tokens"] == 4
+    assert attributes(decode)["gen_ai.usage.output_tokens"] == 11
+    assert attributes(decode)["mlx.decode.tokens_per_second"] == pytest.approx(20.0)
+
+
+def test_late_word_of_acceptance_does_not_push_decode_past_the_end(spans: CapturedSpans) -> None:
+    chat = start_chat()
+    backdate(chat, 1.0)
+    chat._accepted_ns = None
+    chat.accepted(10, 4)
+    stop(chat, prefill=0.25, decode=0.5)
+
+    answer, prefill, decode = spans.one("chat qwen"), spans.one("prefill"), spans.one("decode")
+    assert decode.end_time == answer.end_time
+    assert seconds(prefill) == pytest.approx(0.25)
+    assert seconds(decode) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("prefill", "decode"), [(-1.0, -2.0), (math.nan, math.inf), (50.0, 50.0), (0.0, 9e99), (9e99, 0.0)]
+)
+def test_children_stay_inside_their_parent_whatever_the_engine_says(
+    spans: CapturedSpans, prefill: float, decode: float
+) -> None:
+    chat = start_chat()
+    chat.accepted(10, 4)
+    stop(chat, prefill=prefill, decode=decode)
+
+    answer, first, second = spans.one("chat qwen"), spans.one("prefill"), spans.one("decode")
+    moments = [
+        answer.start_time,
+        first.start_time,
+        first.end_time,
+        second.start_time,
+        second.end_time,
+        answer.end_time,
+    ]
+    known = [moment for moment in moments if moment is not None]
+    assert len(known) == 6
+    assert known == sorted(known)
+
+
+def test_one_token_has_no_speed(spans: CapturedSpans) -> None:
+    chat = start_chat()
+    chat.accepted(10, 4)
+    stop(chat, completion_tokens=1)
+    assert "mlx.decode.tokens_per_second" not in attributes(spans.one("decode"))
+
+
+def test_the_queue_records_wait_and_depth(spans: CapturedSpans) -> None:
+    queue = otel.start_queue(model="qwen", request_id="req-1", depth=3)
+    queue._perf_ns -= 2_000_000_000
+    queue.admitted()
+
+    span = spans.one("queue")
+    assert attributes(span)["mlx.queue.depth"] == 3
+    assert attributes(span)["mlx.queue.wait_seconds"] == pytest.approx(seconds(span))
+    assert seconds(span) >= 2.0
+
+
+def test_an_error_with_a_code_is_recorded_by_its_code(spans: CapturedSpans) -> None:
+    otel.start_queue(model="qwen", request_id="req-1", depth=3).fail(Refused("secret prompt"))
+
+    span = spans.one("queue")
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.status.description == "queue_full"
+    assert attributes(span)["error.type"] == "queue_full"
+    assert span.events == ()
+
+
+def test_an_unforeseen_error_is_recorded_by_class_and_place_without_its_message(spans: CapturedSpans) -> None:
+    chat = start_chat()
+    try:
+        raise RuntimeError("secret prompt")
+    except RuntimeError as error:
+        chat.fail(error)
+
+    span = spans.one("chat qwen")
+    (event,) = span.events
+    assert attributes(span)["error.type"] == "RuntimeError"
+    assert event.attributes is not None
+    assert "test_generation_spans.py" in str(event.attributes["exception.stacktrace"])
+    assert "secret prompt" not in span.to_json().replace('raise RuntimeError(\\"secret prompt\\")', "")
+
+
+def test_a_failure_while_decoding_shows_how_far_it_came(spans: CapturedSpans) -> None:
+    chat = start_chat()
+    chat.accepted(10, 4)
+    chat.first_token()
+    chat.fail(Refused())
+
+    assert spans.names() == ["prefill", "decode", "chat qwen"]
+    assert spans.one("prefill").status.status_code is StatusCode.UNSET
+    assert spans.one("decode").status.status_code is StatusCode.ERROR
+    assert attributes(spans.one("decode"))["error.type"] == "queue_full"
+    assert attributes(spans.one("chat qwen"))["gen_ai.usage.input_tokens"] == 10
+    assert "gen_ai.response.finish_reasons" not in attributes(spans.one("chat qwen"))
+
+
+def test_a_failure_while_prefilling_has_no_decode(spans: CapturedSpans) -> None:
+    chat = start_chat()
+    chat.accepted(10, 4)
+    chat.fail(Refused())
+
+    assert spans.names() == ["prefill", "chat qwen"]
+    assert spans.one("prefill").status.status_code is StatusCode.ERROR
+
+
+def test_a_refusal_before_acceptance_has_no_children(spans: CapturedSpans) -> None:
+    start_chat().fail(Refused())
+    assert spans.names() == ["chat qwen"]
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError(), GeneratorExit()])
+def test_a_cancellation_is_marked_and_is_no_error(spans: CapturedSpans, error: BaseException) -> None:
+    queue = otel.start_queue(model="qwen", request_id="req-1", depth=0)
+    queue.fail(error)
+    chat = start_chat()
+    chat.accepted(10, 4)
+    chat.first_token()
+    chat.fail(error)
+
+    for name in ("queue", "chat qwen", "decode"):
+        span = spans.one(name)
+        assert attributes(span)["mlx.cancelled"] is True
+        assert span.status.status_code is StatusCode.UNSET
+        assert "error.type" not in attributes(span)
+
+
+def test_only_the_first_end_counts(spans: CapturedSpans) -> None:
+    queue = otel.start_queue(model="qwen", request_id="req-1", depth=0)
+    queue.admitted()
+    queue.fail(Refused())
+    queue.cancel()
+    queue.admitted()
+    chat = start_chat()
+    chat.accepted(10, 4)
+    stop(chat)
+    stop(chat)
+    chat.fail(Refused())
+    chat.cancel()
+    chat.accepted(1, 1)
+    chat.first_token()
+
+    assert sorted(spans.names()) == ["chat qwen", "decode", "prefill", "queue"]
+    assert all(span.status.status_code is StatusCode.UNSET for span in spans.all())
+    assert all("mlx.cancelled" not in attributes(span) for span in spans.all())
+
+
+def test_only_the_first_acceptance_and_first_token_count(spans: CapturedSpans) -> None:
+    chat = start_chat()
+    chat.accepted(10, 4)
+    chat.accepted(99, 99)
+    chat.first_token()
+    first = chat._first_token_ns
+    chat.first_token()
+    chat.cancel()
+
+    assert attributes(spans.one("prefill"))["gen_ai.usage.input_tokens"] == 10
+    assert spans.one("decode").start_time == first
+
+
+def test_a_wall_clock_set_back_gives_no_negative_time(spans: CapturedSpans, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = start_chat()
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    chat.accepted(10, 4)
+    stop(chat)
+    assert all(seconds(span) >= 0 for span in spans.all())
+
+
+def test_hostile_values_stay_encodable(spans: CapturedSpans) -> None:
+    stop(start_chat(seed=10**80, stop=tuple("\ud800" * 500 for _ in range(1000))))
+
+    found = attributes(spans.one("chat qwen"))
+    stops = found["gen_ai.request.stop_sequences"]
+    assert isinstance(stops, tuple)
+    assert len(stops) <= 16
+    assert all(len(text) <= 256 and text.encode() for text in stops)
+    assert found["gen_ai.request.seed"] == "1" + "0" * 80
+
+
+def test_a_span_that_is_not_recorded_does_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_: object) -> None:
+        raise AssertionError("work on a span that is not recording")
+
+    monkeypatch.setattr(_core.Operation, "_set", forbidden)
+    monkeypatch.setattr(_core.Operation, "_now", forbidden)
+    monkeypatch.setattr(_core.Operation, "_end", forbidden)
+    monkeypatch.setattr(_core._logger, "debug", forbidden)
+    with capture_spans(ALWAYS_OFF) as spans:
+        chat = start_chat(temperature=0.5)
+        chat.accepted(10, 4)
+        chat.first_token()
+        stop(chat)
+        start_chat().fail(RuntimeError())
+        otel.start_queue(model="qwen", request_id="req-1", depth=0).admitted()
+        otel.start_queue(model="qwen", request_id="req-1", depth=0).cancel()
+
+    assert spans.all() == []
+
+
+@pytest.mark.parametrize("broken", ["start_span", "set_attributes", "set_status", "add_event", "end"])
+def test_a_broken_sdk_never_reaches_the_request(
+    spans: CapturedSpans, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("the SDK is broken")
+
+    calls = []
+
+    def counted(*args: object, **kwargs: object) -> None:
+        calls.append(broken)
+        fail()
+
+    owner = type(_core.tracer()) if broken == "start_span" else type(_core.tracer().start_span("probe"))
+    monkeypatch.setattr(owner, broken, counted)
+    with caplog.at_level(logging.DEBUG, "otel"):
+        server = otel.start_server_span("POST", "/v1/chat/completions", {"traceparent": "garbage"})
+        with server.use():
+            server.route("/v1/chat/completions")
+            for finish in ("stop", "fail", "cancel"):
+                otel.start_queue(model="qwen", request_id="req-1", depth=0).admitted()
+                otel.start_queue(model="qwen", request_id="req-1", depth=0).fail(RuntimeError())
+                chat = start_chat(temperature=0.5)
+                chat.accepted(10, 4)
+                chat.first_token()
+                if finish == "stop":
+                    stop(chat)
+                elif finish == "fail":
+                    chat.fail(RuntimeError())
+                else:
+                    chat.cancel()
+        server.status(500)
+        server.end()
+
+    assert calls
+    assert "telemetry failed" in caplog.text
+
+
+def test_wrong_arguments_never_raise_and_still_end_the_span(spans: CapturedSpans) -> None:
+    chat = start_chat()
+    chat.accepted(10, 4)
+    chat.stop("stop", 10, 5, 4, None, "soon")  # type: ignore[arg-type]
+    assert "chat qwen" in spans.names()
+
+
+def test_every_name_is_used_once() -> None:
+    values = [getattr(names, name) for name in names.__all__ if name.isupper()]
+    assert len(values) == len(set(values))
