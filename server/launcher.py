@@ -94,7 +94,7 @@ def build_app(settings: Settings, connection: Connection, url: str) -> Litestar:
     from server.lifecycle import Lifecycle
 
     registry = ModelRegistry(settings.models)
-    lifecycle = Lifecycle(grace_period=settings.grace_period, connection=connection)
+    lifecycle = Lifecycle(connection=connection)
     return announce(create_app(settings, registry, lifecycle=lifecycle), registry, settings, url)
 
 

@@ -17,6 +17,8 @@ from typing import Literal
 
 import attrs
 
+from server.drain import Drain
+
 __all__ = ["Lifecycle", "StopWord"]
 
 StopWord = Literal["drain", "now"]
@@ -30,46 +32,31 @@ def _exit_at_once() -> None:
 
 @attrs.define(kw_only=True, eq=False)
 class Lifecycle:
-    """Two events for the application, set in this order and never cleared. Use it from one event loop."""
+    """Turns what happens to the main process into a drain. Belongs to one event loop."""
 
-    grace_period: float = 10.0
-    """Seconds from `drain` to `ending`."""
     connection: Connection | None = None
     """Read end of the pipe that brings a `StopWord`; None where nobody sends one."""
     on_orphaned: Callable[[], None] = _exit_at_once
-    draining: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
-    """Admit nothing more (503)."""
-    ending: asyncio.Event = attrs.field(factory=asyncio.Event, init=False)
-    """Answers still in progress end now, with an error event."""
+    """Called when the main process died, however it did."""
+    _drain: Drain | None = attrs.field(default=None, init=False)
     _watched: list[int] = attrs.field(factory=list, init=False)
-    _timer: asyncio.TimerHandle | None = attrs.field(default=None, init=False)
 
-    def start(self) -> None:
-        """Watch from the running loop. Call it when the application starts."""
-        loop = asyncio.get_running_loop()
+    def start(self, drain: Drain) -> None:
+        """Watch from the running loop; call it when the application starts."""
+        self._drain = drain
         parent = multiprocessing.parent_process()
         if parent is not None:
-            self._watch(loop, int(parent.sentinel), self._orphaned)
+            self._watch(int(parent.sentinel), self._orphaned)
         if self.connection is not None:
-            self._watch(loop, self.connection.fileno(), self._told)
+            self._watch(self.connection.fileno(), self._told)
 
     def stop(self) -> None:
-        """Stop watching the pipe and the clock; the parent is watched to the end of the process. Idempotent."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """Listen to the main process no more. Its death is watched to the end of this one. Idempotent."""
         if self.connection is not None:
             self._unwatch(self.connection.fileno())
 
-    def begin(self, word: StopWord) -> None:
-        """Start to end, as if the main process had said so."""
-        self.draining.set()
-        if word == "now" or self.grace_period <= 0:
-            self.ending.set()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self.grace_period, self.ending.set)
-
-    def _watch(self, loop: asyncio.AbstractEventLoop, fd: int, callback: Callable[[], None]) -> None:
-        loop.add_reader(fd, callback)
+    def _watch(self, fd: int, callback: Callable[[], None]) -> None:
+        asyncio.get_running_loop().add_reader(fd, callback)
         self._watched.append(fd)
 
     def _unwatch(self, fd: int) -> None:
@@ -79,12 +66,16 @@ class Lifecycle:
 
     def _told(self) -> None:
         assert self.connection is not None
+        assert self._drain is not None
         try:
-            word = self.connection.recv()
+            word: StopWord = self.connection.recv()
         except (EOFError, OSError):
             self._unwatch(self.connection.fileno())
             return
-        self.begin("now" if word == "now" else "drain")
+        if word == "now":
+            self._drain.expire()
+        else:
+            self._drain.begin()
 
     def _orphaned(self) -> None:
         for fd in tuple(self._watched):

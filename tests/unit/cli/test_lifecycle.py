@@ -11,7 +11,18 @@ from multiprocessing.connection import Connection
 import attrs
 import pytest
 
+from server.drain import Drain
 from server.lifecycle import Lifecycle
+
+
+class Watched:
+    """A drain whose two moments can be awaited."""
+
+    def __init__(self, grace_period: float) -> None:
+        self.begun = asyncio.Event()
+        self.expired = asyncio.Event()
+        self.drain = Drain(grace_period, self.begun.set)
+        self.drain.when_expired(self.expired.set)
 
 
 @attrs.frozen
@@ -28,67 +39,65 @@ def pipe() -> Iterator[Pipe]:
 
 
 async def test_a_drain_refuses_at_once_and_ends_answers_after_the_grace_period(pipe: Pipe) -> None:
-    lifecycle = Lifecycle(grace_period=0.05, connection=pipe.receiver)
-    lifecycle.start()
+    watched = Watched(grace_period=0.05)
+    Lifecycle(connection=pipe.receiver).start(watched.drain)
 
     pipe.sender.send("drain")
-    await asyncio.wait_for(lifecycle.draining.wait(), 5)
-    assert not lifecycle.ending.is_set()
-    await asyncio.wait_for(lifecycle.ending.wait(), 5)
-    lifecycle.stop()
+
+    await asyncio.wait_for(watched.begun.wait(), 5)
+    assert not watched.drain.expired
+    await asyncio.wait_for(watched.expired.wait(), 5)
 
 
 async def test_now_ends_answers_at_once(pipe: Pipe) -> None:
-    lifecycle = Lifecycle(grace_period=3600, connection=pipe.receiver)
-    lifecycle.start()
+    watched = Watched(grace_period=3600)
+    Lifecycle(connection=pipe.receiver).start(watched.drain)
 
     pipe.sender.send("now")
-    await asyncio.wait_for(lifecycle.ending.wait(), 5)
 
-    assert lifecycle.draining.is_set()
-    lifecycle.stop()
+    await asyncio.wait_for(watched.expired.wait(), 5)
+    assert watched.drain.begun
 
 
 async def test_now_cuts_a_drain_short(pipe: Pipe) -> None:
-    lifecycle = Lifecycle(grace_period=3600, connection=pipe.receiver)
-    lifecycle.start()
+    watched = Watched(grace_period=3600)
+    Lifecycle(connection=pipe.receiver).start(watched.drain)
     pipe.sender.send("drain")
-    await asyncio.wait_for(lifecycle.draining.wait(), 5)
+    await asyncio.wait_for(watched.begun.wait(), 5)
 
     pipe.sender.send("now")
 
-    await asyncio.wait_for(lifecycle.ending.wait(), 5)
-    lifecycle.stop()
+    await asyncio.wait_for(watched.expired.wait(), 5)
 
 
-async def test_stopping_leaves_no_timer_and_no_reader_behind(pipe: Pipe) -> None:
-    lifecycle = Lifecycle(grace_period=3600, connection=pipe.receiver)
-    lifecycle.start()
-    lifecycle.begin("drain")
+async def test_after_stop_the_main_process_is_no_longer_listened_to(pipe: Pipe) -> None:
+    watched = Watched(grace_period=3600)
+    lifecycle = Lifecycle(connection=pipe.receiver)
+    lifecycle.start(watched.drain)
 
     lifecycle.stop()
     lifecycle.stop()
     pipe.sender.send("now")
+
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(lifecycle.ending.wait(), 0.05)
+        await asyncio.wait_for(watched.begun.wait(), 0.05)
 
 
 async def test_a_closed_pipe_is_no_word(pipe: Pipe) -> None:
-    lifecycle = Lifecycle(connection=pipe.receiver)
-    lifecycle.start()
+    watched = Watched(grace_period=3600)
+    Lifecycle(connection=pipe.receiver).start(watched.drain)
 
     pipe.sender.close()
+
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(lifecycle.draining.wait(), 0.05)
-    lifecycle.stop()
+        await asyncio.wait_for(watched.begun.wait(), 0.05)
 
 
 async def test_the_death_of_the_parent_is_noticed_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     sentinel, parents_end = os.pipe()
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: _Parent(sentinel))
     orphaned = asyncio.Event()
-    lifecycle = Lifecycle(on_orphaned=orphaned.set)
-    lifecycle.start()
+    Lifecycle(on_orphaned=orphaned.set).start(Watched(1).drain)
 
     os.close(parents_end)
 
@@ -98,12 +107,13 @@ async def test_the_death_of_the_parent_is_noticed_without_a_word(monkeypatch: py
 
 async def test_a_process_without_a_parent_of_ours_runs_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: None)
+    watched = Watched(1)
     lifecycle = Lifecycle()
 
-    lifecycle.start()
+    lifecycle.start(watched.drain)
     lifecycle.stop()
 
-    assert not lifecycle.draining.is_set()
+    assert not watched.drain.begun
 
 
 @attrs.frozen
