@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
+from server.cli.bench import bench
 from server.cli.chat import chat
 from server.cli.doctor import doctor
 from server.cli.launch import launch
@@ -34,7 +35,7 @@ def cli() -> None:
     """
 
 
-for _command in (launch, chat, models, doctor):
+for _command in (launch, chat, models, doctor, bench):
     cli.add_command(_command)
 
 

@@ -164,7 +164,7 @@ def _note(reason: str | None, tokens: int | None, begun: float, first: float | N
     parts = ["cut off: the answer reached its longest length"] if reason == "length" else []
     if tokens and first is not None:
         span = time.monotonic() - first
-        parts.append(f"{tokens} tokens")
+        parts.append(f"{tokens} token{'s' * (tokens != 1)}")
         parts.append(f"first after {first - begun:.2f} s")
         if span > 0 and tokens > 1:
             parts.append(f"{(tokens - 1) / span:.1f} tokens/s")
