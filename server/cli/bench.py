@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import rich_click as click
@@ -17,7 +18,7 @@ def bench() -> None:
     """Measure servers: tokens a second, time to first token, gaps between tokens."""
 
 
-class _Streams(click.ParamType):
+class _Streams(click.ParamType[tuple[int, ...]]):
     """Numbers of concurrent streams, such as `1,4,8`."""
 
     name = "N,N,…"
@@ -88,7 +89,7 @@ def load(
         fail(f"{failed.errors} of {failed.requests} requests failed, the first with: {failed.first_error}")
 
 
-def _print_results(results: list[object], as_json: bool) -> None:
+def _print_results(results: Sequence[object], as_json: bool) -> None:
     import cattrs
     import msgspec
 

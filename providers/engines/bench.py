@@ -1,0 +1,96 @@
+"""`python -m providers.engines.bench MODEL`: the bare engine, for the ceiling that a server is measured against.
+
+Loads the model as an engine process does and drives mlx-lm's BatchGenerator with nothing around it: every prompt
+inserted at once, greedy, no prefix cache, no stop strings, no text. Reads one JSON object a line from stdin and
+answers each with one on stdout:
+
+    {"do": "generate", "chats": [[{"role": …, "content": …}], …], "max_tokens": 64}
+    {"do": "save", "folder": …}     the weights as loaded (widened on the Linux CPU), as a model folder
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from providers.engines import platform
+from providers.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from providers.engines.loading import LoadedModel
+
+PREFILL_STEP = 2048
+
+
+def main() -> None:
+    platform.prepare()
+    import mlx.core as mx
+
+    from providers.engines.loading import find_folder, load_language_model
+
+    device = "cpu" if mx.default_device() == mx.cpu else "gpu"
+    folder = find_folder(sys.argv[1], lambda stage, fraction: None)
+    loaded = load_language_model(ModelSpec(name="bench", path=str(folder)), device, lambda stage, fraction: None)
+    for line in sys.stdin:
+        question = json.loads(line)
+        if question["do"] == "generate":
+            answer = _generate(loaded, question["chats"], question["max_tokens"])
+        else:
+            answer = _save(loaded, folder, Path(question["folder"]))
+        print(json.dumps(answer), flush=True)
+
+
+def _generate(loaded: LoadedModel, chats: list[list[dict[str, str]]], max_tokens: int) -> dict[str, Any]:
+    from mlx_lm.generate import BatchGenerator
+
+    started = time.perf_counter()
+    template = loaded.tokenizer.apply_chat_template
+    prompts = [list(template(chat, add_generation_prompt=True)) for chat in chats]
+    generator: Any = BatchGenerator(
+        loaded.model,
+        stop_tokens=[[token] for token in loaded.tokenizer.eos_token_ids],
+        completion_batch_size=len(prompts),
+        prefill_batch_size=len(prompts),
+        prefill_step_size=PREFILL_STEP,
+    )
+    left = set(generator.insert(prompts, max_tokens=[max_tokens] * len(prompts)))
+    tokens, times = 0, []
+    while left:
+        _, responses = generator.next()
+        if responses:
+            times.append(time.perf_counter())
+        tokens += len(responses)
+        left -= {response.uid for response in responses if response.finish_reason}
+    generator.close()
+    gaps = sorted(after - before for before, after in itertools.pairwise(times)) or [0.0]
+    return {
+        "tokens": tokens,
+        "seconds": times[-1] - started,
+        "first_token_seconds": times[0] - started,
+        "step_p50": statistics.median(gaps),
+        "step_p95": gaps[int(0.95 * (len(gaps) - 1))],
+    }
+
+
+def _save(loaded: LoadedModel, source: Path, folder: Path) -> dict[str, Any]:
+    import mlx.core as mx
+    from mlx.utils import tree_flatten
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in source.iterdir():
+        if file.suffix in {".json", ".jinja", ".model", ".txt"}:
+            shutil.copy(file, folder)
+    config = {key: value for key, value in loaded.config.items() if not key.startswith("quantization")}
+    (folder / "config.json").write_text(json.dumps(config))
+    mx.save_safetensors(str(folder / "model.safetensors"), dict(tree_flatten(loaded.model.parameters())))
+    return {"folder": str(folder)}
+
+
+if __name__ == "__main__":
+    main()

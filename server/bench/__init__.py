@@ -1,0 +1,1 @@
+"""Load and latency measurements against any OpenAI-compatible server."""
