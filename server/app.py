@@ -1,0 +1,28 @@
+"""The application factory: `granian --interface asgi --factory server.app:create_app`."""
+
+from __future__ import annotations
+
+from litestar import Litestar
+
+from providers.registry import ModelRegistry
+from server.core import ServicePlugin
+from server.dependencies import Registry
+from server.middleware import RequestMiddleware
+from server.settings import Settings
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings | None = None, registry: Registry | None = None) -> Litestar:
+    """Assemble the service; nothing loads before its lifespan begins.
+
+    `settings` come from the environment when left out, `registry` from the settings.
+
+    Raises:
+        SettingsError: the environment holds a bad value.
+        ValueError: the models cannot be served together.
+    """
+    chosen = Settings.from_env() if settings is None else settings
+    app = Litestar(plugins=[ServicePlugin(chosen, ModelRegistry(chosen.models) if registry is None else registry)])
+    app.asgi_handler = RequestMiddleware(app.asgi_handler)
+    return app

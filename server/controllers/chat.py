@@ -1,0 +1,58 @@
+"""`/v1/chat/completions`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from litestar import Controller, Request, Response, post
+from litestar.di import Provide
+
+import otel
+from contracts.chat import ChatCompletion, ChatCompletionRequest
+from server.connection import while_connected
+from server.controllers._openapi import StreamedOperation
+from server.controllers._responses import errors
+from server.dependencies import Chat, ServiceDependency, provide_chat
+from server.guards import json_body
+from server.sse import EventStream, EventStreamResponse
+from server.translate.answer import collect
+from server.translate.chat_request import to_generation_request
+from server.translate.chat_response import ChatChunkEncoder, ChatHeader, chat_completion
+
+__all__ = ["ChatController"]
+
+
+class ChatController(Controller):
+    path = "/v1/chat/completions"
+    tags = ("Chat",)
+    guards = (json_body,)
+    dependencies = {"chat": Provide(provide_chat, sync_to_thread=False)}  # noqa: RUF012
+
+    @post(
+        status_code=200,
+        operation_id="createChatCompletion",
+        name="chat.completions.create",
+        summary="Continue a conversation",
+        description="Answers whole, or as server-sent events when `stream` is true.",
+        operation_class=StreamedOperation,
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+    )
+    async def create(
+        self, request: Request[Any, Any, Any], data: ChatCompletionRequest, chat: Chat, service: ServiceDependency
+    ) -> Response[ChatCompletion]:
+        request_id = otel.request_id.get() or ""
+        header = ChatHeader.new(model=chat.spec.name, version=service.version, request_id=request_id)
+        events = service.generations.run(chat, to_generation_request(data, id=request_id))
+        if data.stream:
+            include_usage = data.stream_options.include_usage if data.stream_options else None
+            encoder = ChatChunkEncoder(header, include_usage=include_usage)
+            return EventStreamResponse(
+                EventStream(events, encoder, heartbeat_interval=service.heartbeat_interval, drain=service.drain)
+            )
+        async with while_connected(request.receive) as interrupt:
+            forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
+            try:
+                async with events as answer:
+                    return Response(chat_completion(header, await collect(answer)))
+            finally:
+                forget()

@@ -1,0 +1,100 @@
+"""All wiring of the application, in one plugin."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from litestar import Litestar
+from litestar.config.app import AppConfig
+from litestar.config.cors import CORSConfig
+from litestar.di import Provide
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from litestar.plugins import InitPlugin
+
+from server.controllers import ChatController, HealthController, ModelsController, QueueController
+from server.dependencies import Registry, Service
+from server.drain import Drain
+from server.dto import ContractPlugin
+from server.errors import EXCEPTION_HANDLERS
+from server.guards import api_key_guard
+from server.settings import Settings
+
+__all__ = ["ServicePlugin"]
+
+DISTRIBUTION = "mlx-openai-server-lab"
+EXPOSED_HEADERS = ["X-Request-ID", "X-Process-Time", "Retry-After"]
+
+
+class ServicePlugin(InitPlugin):
+    """Turns an empty Litestar application into the service.
+
+    The drain is `app.state.drain`: whoever learns of a shutdown before the lifespan ends calls its `begin()`.
+    """
+
+    def __init__(self, settings: Settings, registry: Registry) -> None:
+        self._settings = settings
+        self._registry = registry
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        settings = self._settings
+        registry = self._registry
+        drain = Drain(settings.grace_period, registry.begin_drain)
+        service = Service(
+            registry=registry, drain=drain, heartbeat_interval=settings.heartbeat_interval, version=_version()
+        )
+        app_config.state.drain = drain
+        app_config.state.service = service
+        app_config.debug = False
+        app_config.logging_config = None
+        app_config.request_max_body_size = settings.max_body_bytes
+        app_config.plugins.append(ContractPlugin())
+        app_config.exception_handlers.update(EXCEPTION_HANDLERS)  # type: ignore[arg-type]
+        app_config.dependencies["service"] = Provide(lambda: service, sync_to_thread=False)
+        app_config.route_handlers.extend([ChatController, HealthController, ModelsController, QueueController])
+        app_config.lifespan.append(_lifespan(registry, drain))
+        app_config.openapi_config = _openapi(with_key=settings.api_key is not None)
+        if settings.api_key is not None:
+            app_config.guards.append(api_key_guard(settings.api_key))
+        if settings.cors_origins:
+            app_config.cors_config = CORSConfig(
+                allow_origins=[*settings.cors_origins], expose_headers=EXPOSED_HEADERS, max_age=600
+            )
+        return app_config
+
+
+def _lifespan(registry: Registry, drain: Drain) -> Callable[[Litestar], object]:
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        await registry.start()
+        try:
+            yield
+        finally:
+            drain.begin()
+            await registry.stop()
+
+    return lifespan
+
+
+def _openapi(*, with_key: bool) -> OpenAPIConfig:
+    """The document is served as JSON and YAML only: every page Litestar could render it with loads from a CDN."""
+    scheme = SecurityScheme(type="http", scheme="bearer", description="The server's API key, where it has one.")
+    return OpenAPIConfig(
+        title=DISTRIBUTION,
+        version=_version(),
+        description="OpenAI-compatible server for MLX models.",
+        path="/schema",
+        render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
+        components=Components(security_schemes={"bearer": scheme}),
+        security=[{"bearer": []}] if with_key else None,
+    )
+
+
+def _version() -> str:
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0"

@@ -1,0 +1,54 @@
+"""The end of service: refuse what is new, let answers end, and end those that do not."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from providers.errors import ModelNotReady
+
+__all__ = ["Drain"]
+
+
+class Drain:
+    """Begins once, and expires `grace_period` seconds later. Belongs to one event loop.
+
+    Whoever learns of the shutdown first calls `begin()`; answers in progress ask `expired` and register to be told.
+    """
+
+    def __init__(self, grace_period: float, on_begin: Callable[[], None]) -> None:
+        self._grace_period = grace_period
+        self._on_begin = on_begin
+        self._on_expired: set[Callable[[], None]] = set()
+        self.begun = False
+        self.expired = False
+
+    def begin(self) -> None:
+        """Stop admitting, and give answers in progress their grace period. Idempotent; call it on the loop."""
+        if self.begun:
+            return
+        self.begun = True
+        self._on_begin()
+        if self._grace_period > 0:
+            asyncio.get_running_loop().call_later(self._grace_period, self.expire)
+        else:
+            self.expire()
+
+    def expire(self) -> None:
+        """End answers in progress now, beginning first where nobody has. Idempotent; call it on the loop."""
+        self.begin()
+        if self.expired:
+            return
+        self.expired = True
+        for callback in tuple(self._on_expired):
+            callback()
+
+    def when_expired(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Have `callback` called when the grace period is over; returns what takes the wish back."""
+        self._on_expired.add(callback)
+        return lambda: self._on_expired.discard(callback)
+
+    @staticmethod
+    def error() -> ModelNotReady:
+        """What an answer that did not end in time ends with."""
+        return ModelNotReady("the server is shutting down", retry_after=5.0)

@@ -1,0 +1,130 @@
+"""Contracts in and out of handlers, by our converter instead of Litestar's.
+
+msgspec takes attrs classes over before any `type_decoders` are asked, ignores cattrs hooks and cannot decode a
+union of two of them, so a serialization plugin puts a DTO in its way. The reasons are in ADR 2.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+import msgspec
+from litestar import Response
+from litestar.dto import AbstractDTO, DTOConfig
+from litestar.plugins import SerializationPlugin
+from litestar.typing import FieldDefinition
+
+import otel
+from contracts.validation import is_validation_error
+from providers.errors import InvalidRequest
+from server.errors import invalid_body
+from server.wire import converter
+
+if TYPE_CHECKING:
+    from litestar._openapi.schema_generation import SchemaCreator
+    from litestar.dto._backend import DTOBackend
+    from litestar.dto.data_structures import DTOFieldDefinition
+    from litestar.openapi.spec import Reference, Schema
+
+__all__ = ["ContractDTO", "ContractPlugin"]
+
+T = TypeVar("T")
+
+_log = otel.get_logger("server.dto")
+
+
+class ContractDTO(AbstractDTO[T]):
+    """Decodes and encodes one contract."""
+
+    config = DTOConfig()
+
+    def decode_bytes(self, value: bytes) -> Any:
+        """Raises: InvalidRequest, with the path of what is wrong as `param`."""
+        try:
+            decoded = msgspec.json.decode(value)
+        except RecursionError:
+            raise InvalidRequest("the body is nested too deeply") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            self._locate(value)
+            raise InvalidRequest(f"the body is not valid JSON: {error}") from None
+        return self.decode_builtins(decoded)
+
+    def decode_builtins(self, value: Any) -> Any:
+        """Raises: InvalidRequest, with the path of what is wrong as `param`."""
+        try:
+            contract = converter.structure(value, self.model_type)
+        except Exception as error:
+            if not is_validation_error(error):
+                raise
+            raise invalid_body(error) from None
+        _count_unknown(value, self.model_type)
+        return contract
+
+    def _locate(self, value: bytes) -> None:
+        """Raise with a path where the body is JSON but for NaN, Infinity or half a surrogate pair.
+
+        Python's own decoder lets those through, and the converter knows where it met them.
+        """
+        try:
+            decoded = json.loads(value)
+        except (ValueError, RecursionError):
+            return
+        self.decode_builtins(decoded)
+
+    def data_to_encodable_type(self, data: Any) -> Any:
+        if isinstance(data, Response):
+            if attrs.has(type(data.content)):
+                data.content = converter.unstructure(data.content)
+            return data
+        return converter.unstructure(data)
+
+    @classmethod
+    def generate_field_definitions(cls, model_type: type[Any]) -> Generator[DTOFieldDefinition, None, None]:
+        yield from ()
+
+    @classmethod
+    def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
+        return False
+
+    @classmethod
+    def is_supported_model_type_field(cls, field_definition: FieldDefinition) -> bool:
+        return True
+
+    @classmethod
+    def create_for_field_definition(
+        cls, field_definition: FieldDefinition, handler_id: str, backend_cls: type[DTOBackend] | None = None
+    ) -> None:
+        """Nothing to build: there is no transfer model between the bytes and the contract."""
+
+    @classmethod
+    def create_openapi_schema(
+        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: SchemaCreator
+    ) -> Reference | Schema:
+        if field_definition.is_subclass_of(Response):
+            field_definition = field_definition.inner_types[0]
+        return schema_creator.for_field_definition(field_definition)
+
+
+class ContractPlugin(SerializationPlugin):
+    """Gives every handler that takes or returns a contract its `ContractDTO`."""
+
+    def supports_type(self, field_definition: FieldDefinition) -> bool:
+        annotation = field_definition.annotation
+        return isinstance(annotation, type) and attrs.has(annotation) and annotation.__module__.startswith("contracts.")
+
+    def create_dto_for_type(self, field_definition: FieldDefinition) -> type[AbstractDTO[Any]]:
+        contract = next(
+            field.annotation for field in (field_definition, *field_definition.inner_types) if self.supports_type(field)
+        )
+        return ContractDTO[contract]  # type: ignore[valid-type]
+
+
+def _count_unknown(value: dict[str, Any], contract: type[Any]) -> None:
+    """Clients of newer APIs send fields we have never heard of: not an error, but worth finding in a log."""
+    unknown = value.keys() - {field.alias for field in attrs.fields(contract)}
+    if unknown:
+        names = sorted(name[:64] for name in unknown)[:16]
+        _log.debug("unknown fields ignored", contract=contract.__name__, count=len(unknown), fields=names)

@@ -1,0 +1,159 @@
+"""Every failure as an answer: the one place where errors meet HTTP.
+
+what                                         status
+InvalidRequest and its kin                   400
+InvalidApiKey                                401
+NotFound, ModelNotFound                      404
+QueueFull                                    429
+ModelNotReady, QueueTimeout, EngineCrashed   503
+GenerationTimeout                            504
+InternalError, anything unforeseen           500
+routing and body errors of Litestar          404, 405, 413, 415, 400
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, InternalServerException
+
+import otel
+from contracts.errors import Error, ErrorResponse
+from contracts.validation import problems
+from providers.errors import (
+    EngineCrashed,
+    GenerationTimeout,
+    InternalError,
+    InvalidApiKey,
+    InvalidRequest,
+    ModelNotReady,
+    NotFound,
+    QueueFull,
+    QueueTimeout,
+    ServiceError,
+)
+from server.wire import encode_contract
+
+__all__ = [
+    "EXCEPTION_HANDLERS",
+    "ClientDisconnected",
+    "as_service_error",
+    "error_response",
+    "invalid_body",
+    "status_of",
+    "to_wire",
+]
+
+_STATUSES: Mapping[type[ServiceError], HTTPStatus] = {
+    InvalidRequest: HTTPStatus.BAD_REQUEST,
+    InvalidApiKey: HTTPStatus.UNAUTHORIZED,
+    NotFound: HTTPStatus.NOT_FOUND,
+    QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
+    ModelNotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    QueueTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
+    EngineCrashed: HTTPStatus.SERVICE_UNAVAILABLE,
+    GenerationTimeout: HTTPStatus.GATEWAY_TIMEOUT,
+    ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+_HTTP_CODES: Mapping[int, str] = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "request_too_large",
+    415: "unsupported_media_type",
+}
+"""Codes of Litestar's own refusals; other statuses under 500 are `invalid_request_error`."""
+
+CLIENT_CLOSED_REQUEST = 499
+"""What nginx logs when nobody is left to answer."""
+
+_log = otel.get_logger("server")
+
+
+class ClientDisconnected(Exception):
+    """The client went away before its answer was complete. Nobody reads what is sent after it."""
+
+
+def status_of(error: ServiceError) -> int:
+    """The HTTP status of an error."""
+    return next(int(_STATUSES[cls]) for cls in type(error).__mro__ if cls in _STATUSES)
+
+
+def to_wire(error: ServiceError) -> ErrorResponse:
+    return ErrorResponse(error=Error(message=error.message, type=error.type, param=error.param, code=error.code))
+
+
+def as_service_error(error: BaseException) -> ServiceError:
+    """The error itself, or an `InternalError` in its place after its stack trace went to the log."""
+    if isinstance(error, ServiceError) and not isinstance(error, InternalError):
+        return error
+    _log.error("unforeseen error", exc_info=error)
+    if isinstance(error, InternalError):
+        return error
+    return InternalError("something went wrong inside the server; its log says more under this request's ID")
+
+
+def invalid_body(error: Exception) -> InvalidRequest:
+    """The first thing wrong with a body that is JSON and does not fit its contract."""
+    first, *others = problems(error)
+    more = f" (and {len(others)} more: {', '.join(other.path or 'body' for other in others[:5])})" if others else ""
+    return InvalidRequest(f"{first.path or 'body'}: {first.message}{more}", param=first.path)
+
+
+def error_response(error: ServiceError) -> Response[bytes]:
+    """The envelope with its status, and `Retry-After` (whole seconds) where trying again makes sense."""
+    status = status_of(error)
+    headers: dict[str, str] = {}
+    if status in (429, 503):
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after or 1)))
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return _response(to_wire(error), status, headers)
+
+
+def _response(body: ErrorResponse, status: int, headers: dict[str, str]) -> Response[bytes]:
+    return Response(encode_contract(body), status_code=status, headers=headers, media_type="application/json")
+
+
+def _on_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[bytes]:
+    return error_response(as_service_error(error))
+
+
+def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """Litestar's refusals: no such path, wrong method, body too large, and what it finds wrong with a request."""
+    status = error.status_code
+    if status >= 500:
+        return _on_unforeseen(request, error)
+    message = {
+        404: f"there is no {request.method} {request.scope['path']}",
+        405: f"{request.scope['path']} does not answer to {request.method}",
+        413: "the request body is too large",
+    }.get(status, error.detail)
+    code = _HTTP_CODES.get(status, "invalid_request_error")
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    return _response(
+        ErrorResponse(error=Error(message=message, type="invalid_request_error", code=code)), status, headers
+    )
+
+
+def _on_disconnect(_: Request[Any, Any, Any], __: ClientDisconnected) -> Response[bytes]:
+    return Response(b"", status_code=CLIENT_CLOSED_REQUEST)
+
+
+def _on_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    if isinstance(error, InternalServerException) and request.scope["state"].get("disconnected"):
+        return Response(b"", status_code=CLIENT_CLOSED_REQUEST)  # Litestar makes a 500 of a body that never came
+    return error_response(as_service_error(error))
+
+
+EXCEPTION_HANDLERS: dict[type[Exception], Callable[[Any, Any], Response[bytes]]] = {
+    ServiceError: _on_service_error,
+    HTTPException: _on_http_exception,
+    ClientDisconnected: _on_disconnect,
+    Exception: _on_unforeseen,
+}
+"""By class only: Litestar lets a status key win over every class key."""

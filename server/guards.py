@@ -1,0 +1,63 @@
+"""What a request must bring before its body is read."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any
+
+from litestar.connection import ASGIConnection, Request
+from litestar.exceptions import HTTPException
+from litestar.handlers.base import BaseRouteHandler
+from litestar.types import Guard
+
+from providers.errors import InvalidApiKey, InvalidRequest
+
+__all__ = ["UnsupportedMediaType", "api_key_guard", "json_body"]
+
+OPEN = "open"
+"""`opt` key of handlers that answer without a key."""
+
+
+class UnsupportedMediaType(HTTPException):
+    """The body is not in a form this endpoint reads."""
+
+    status_code = 415
+
+
+def api_key_guard(api_key: str) -> Guard:
+    """Ask for `Authorization: Bearer <api_key>`, except of handlers with `opt={"open": True}`."""
+    expected = api_key.encode()
+
+    def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        if handler.opt.get(OPEN):
+            return
+        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not given.strip():
+            raise InvalidApiKey("no API key was sent; put it in the header 'Authorization: Bearer <key>'")
+        # Headers arrive as latin-1; back to the bytes that were sent.
+        if not hmac.compare_digest(given.strip().encode("latin-1", "replace"), expected):
+            raise InvalidApiKey("the API key is not the right one")
+
+    return guard
+
+
+async def json_body(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Ask for a JSON body that is there.
+
+    Litestar never looks at the content type of a DTO's body, and hands an empty one to nobody.
+
+    Raises:
+        UnsupportedMediaType: another content type, charset or encoding than JSON in UTF-8. None at all passes.
+        InvalidRequest: the body is empty.
+    """
+    assert isinstance(connection, Request)
+    given, options = connection.content_type
+    media_type = given.strip().lower()
+    if media_type and media_type != "application/json" and not media_type.endswith("+json"):
+        raise UnsupportedMediaType(f"content type {media_type[:64]!r} is not supported; send application/json")
+    if options.get("charset", "utf-8").strip("\"'").lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise UnsupportedMediaType("JSON must be in UTF-8")
+    if connection.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("a compressed body is not supported")
+    if not await connection.body():
+        raise InvalidRequest("the request body is empty; send a JSON object")

@@ -1,0 +1,118 @@
+"""The outermost layer: every request's ID, span, log line and two headers. Pure ASGI.
+
+It lies outside routing, so that answers which never reach a handler (404, 405, a preflight) have all of these too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from uuid import uuid4
+
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+import otel
+
+__all__ = ["RequestMiddleware"]
+
+_SANE_ID = re.compile(rb"[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?")
+_POLLED = ("/health", "/v1/health", "/metrics")
+_log = otel.get_logger("server.access")
+
+
+class RequestMiddleware:
+    """Wraps the whole application.
+
+    A client's `X-Request-ID` is kept when it is 1 to 128 printable ASCII characters; otherwise one is made.
+    `X-Process-Time` is in seconds: of a stream, up to its headers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        identifier = request_id_of(scope)
+        token = otel.request_id.set(identifier)
+        try:
+            await _Exchange(self._app, scope, receive, send, identifier).run()
+        finally:
+            otel.request_id.reset(token)
+
+
+def request_id_of(scope: HTTPScope) -> str:
+    """The client's request ID where it is sane, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
+            return value.decode("ascii")
+    return f"req_{uuid4().hex}"
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, app: ASGIApp, scope: HTTPScope, receive: Receive, send: Send, identifier: str) -> None:
+        self._app = app
+        self._scope = scope
+        self._receive_next = receive
+        self._send_next = send
+        self._id = identifier
+        self._start = time.perf_counter()
+        self._method, self._path = scope["method"], scope["path"]
+        self._status: int | None = None
+        client = scope.get("client")
+        self._span = otel.start_server_span(
+            self._method, self._path, scope["headers"], scheme=scope["scheme"], client=client[0] if client else None
+        )
+
+    async def run(self) -> None:
+        self._scope["state"] = {**self._scope.get("state", {})}  # never shared with another request
+        with self._span.use():
+            try:
+                await self._app(self._scope, self._receive, self._send)
+            except BaseException as error:
+                self._span.fail(error)
+                if not isinstance(error, asyncio.CancelledError):
+                    _log.error("request failed after its answer had begun", exc_info=error)
+                raise
+            finally:
+                self._finish()
+
+    async def _receive(self) -> Message:  # type: ignore[override]
+        message = await self._receive_next()
+        if message["type"] == "http.disconnect":
+            self._scope["state"]["disconnected"] = True
+        return message
+
+    async def _send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            elapsed = time.perf_counter() - self._start
+            message["headers"] = [
+                *message.get("headers", ()),
+                (b"x-request-id", self._id.encode()),
+                (b"x-process-time", f"{elapsed:.6f}".encode()),
+            ]
+        await self._send_next(message)
+
+    def _finish(self) -> None:
+        if template := self._scope.get("path_template"):
+            self._span.route(template)
+        if self._status is not None:
+            self._span.status(self._status)
+        disconnected = bool(self._scope["state"].get("disconnected"))
+        _log.log(
+            logging.DEBUG if self._path.startswith(_POLLED) else logging.INFO,
+            "request",
+            method=self._method,
+            path=self._path,
+            status=self._status,
+            duration=round(time.perf_counter() - self._start, 6),
+            request_id=self._id,
+            **({"disconnected": True} if disconnected else {}),
+        )
+        self._span.end()

@@ -1,0 +1,199 @@
+"""Server-sent events: one answer's events to one client, however either of them behaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from litestar import Response
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+from providers.errors import InternalError
+from providers.generation import Finished, GenerationEvent
+from server.connection import while_connected
+from server.drain import Drain
+from server.errors import ClientDisconnected, as_service_error, to_wire
+from server.wire import encode_contract
+
+__all__ = ["EventEncoder", "EventSource", "EventStream", "EventStreamResponse"]
+
+EventSource = AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]
+"""An answer: entering it asks for it, leaving it gives its place back."""
+
+DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+MAX_PENDING = 256
+"""Events read ahead of a slow client; past it the provider's own bounded buffer fills."""
+LAST_WORD_SECONDS = 1.0
+"""How long a client that reads nothing may hold up the shutdown, once the grace period is over."""
+
+_HEADERS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold tokens back
+]
+
+
+class EventEncoder(Protocol):
+    """Writes events as a resource's chunks."""
+
+    def encode(self, events: Sequence[GenerationEvent]) -> bytes:
+        """Whole SSE messages, blank lines included; may join neighbouring pieces of text."""
+
+
+class EventStream:
+    """An ASGI application that streams one answer.
+
+    * Nothing is sent before the first event, so a refusal raises and keeps its status. When the first event takes
+      longer than `heartbeat_interval` seconds, headers go out and comments follow at that interval, then and later.
+    * A failure after the headers is an error event, and `[DONE]` ends the stream all the same.
+    * When the client goes away, or the server stops, the source is left at once.
+    """
+
+    def __init__(self, source: EventSource, encoder: EventEncoder, *, heartbeat_interval: float, drain: Drain) -> None:
+        self._source = source
+        self._encoder = encoder
+        self._interval = heartbeat_interval
+        self._drain = drain
+        self._pending: list[GenerationEvent] = []
+        self._wake = asyncio.Event()
+        self._room = asyncio.Event()
+        self._started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream to the end.
+
+        Raises:
+            ServiceError: the answer was refused before anything was sent.
+            ClientDisconnected: the client went away before anything was sent.
+        """
+        reader = asyncio.create_task(self._read())
+        reader.add_done_callback(lambda _: self._wake.set())
+        forget = self._drain.when_expired(self._wake.set)
+        try:
+            async with while_connected(receive) as interrupt:
+                await self._deliver(send, reader, interrupt)
+        except ClientDisconnected:
+            if not self._started:
+                raise
+            scope["state"]["disconnected"] = True
+        finally:
+            forget()
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    async def _read(self) -> None:
+        """Read ahead, so that what piles up while a client is slow leaves as one message."""
+        async with self._source as events:
+            async for event in events:
+                self._pending.append(event)
+                self._wake.set()
+                if isinstance(event, Finished):
+                    return
+                if len(self._pending) >= MAX_PENDING:
+                    self._room.clear()
+                    await self._room.wait()
+
+    async def _deliver(self, send: Send, reader: asyncio.Task[None], interrupt: Callable[[Exception], None]) -> None:
+        heartbeat = _Heartbeat(self._interval, self._wake)
+        give_up: asyncio.TimerHandle | None = None
+        forget: Callable[[], None] | None = None
+
+        def expire() -> None:
+            nonlocal give_up
+            give_up = asyncio.get_running_loop().call_later(LAST_WORD_SECONDS, interrupt, ClientDisconnected())
+
+        forget = self._drain.when_expired(expire)
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                expired = self._drain.expired
+                if self._pending:
+                    if await self._send_pending(send):
+                        return
+                    heartbeat.beat()
+                elif heartbeat.due:
+                    await self._send(send, KEEP_ALIVE)
+                    heartbeat.beat()
+                if expired or (reader.done() and not self._pending):
+                    await self._fail(send, self._failure(reader))
+                    return
+        finally:
+            heartbeat.stop()
+            forget()
+            if give_up is not None:
+                give_up.cancel()
+
+    async def _send_pending(self, send: Send) -> bool:
+        """Send what has come; True after the last of it."""
+        events, self._pending = self._pending, []
+        self._room.set()
+        body = self._encoder.encode(events)
+        if not isinstance(events[-1], Finished):
+            if body:
+                await self._send(send, body)
+            return False
+        await self._send(send, body + DONE, more=False)
+        return True
+
+    def _failure(self, reader: asyncio.Task[None]) -> BaseException:
+        if not reader.done():
+            return self._drain.error()
+        if reader.cancelled():
+            return InternalError("the answer was cancelled inside the server")
+        return reader.exception() or InternalError("the answer ended without a last event")
+
+    async def _fail(self, send: Send, error: BaseException) -> None:
+        """Raise the failure while its status can still be sent; say it in the stream later."""
+        if not self._started:
+            raise error
+        wire = to_wire(as_service_error(error))
+        await self._send(send, b"data: " + encode_contract(wire) + b"\n\n" + DONE, more=False)
+
+    async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        if not self._started:
+            self._started = True
+            await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
+        await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+class _Heartbeat:
+    """Wakes a sender that has sent nothing for an interval. One timer a stream: most events never touch it."""
+
+    def __init__(self, interval: float, wake: asyncio.Event) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._interval = interval
+        self._wake = wake
+        self._last = self._loop.time()
+        self._timer = self._loop.call_later(interval, self._tick)
+        self.due = False
+
+    def beat(self) -> None:
+        """Something was sent."""
+        self._last = self._loop.time()
+        self.due = False
+
+    def _tick(self) -> None:
+        left = self._last + self._interval - self._loop.time()
+        if left <= 0:
+            self.due = True
+            self._wake.set()
+        self._timer = self._loop.call_later(left if left > 0 else self._interval, self._tick)
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+
+class EventStreamResponse(Response[Any]):
+    """An `EventStream` where Litestar expects a response."""
+
+    def __init__(self, stream: EventStream) -> None:
+        super().__init__(None, media_type="text/event-stream")
+        self._stream = stream
+
+    def to_asgi_response(self, *args: Any, **kwargs: Any) -> ASGIResponse:
+        return self._stream  # type: ignore[return-value]  # any ASGI application will do

@@ -1,0 +1,97 @@
+"""Parameters that are known and not honoured yet. Turning one on is deleting its line and translating it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from contracts.chat import ChatCompletionRequest, ResponseFormat
+from providers.errors import InvalidRequest, UnsupportedParameter
+
+__all__ = ["REFUSED", "RESERVED_TEMPLATE_KWARGS", "Refused", "refuse_unsupported"]
+
+
+@attrs.frozen
+class Refused:
+    """A parameter that is accepted only where it asks for what happens anyway."""
+
+    name: str
+    accepted: tuple[Any, ...] = ()
+    hint: str = ""
+
+
+REFUSED: tuple[Refused, ...] = (
+    Refused("n", (1,), "ask n times instead"),
+    Refused("logprobs", (False,)),
+    Refused("top_logprobs", (0,)),
+    Refused("response_format", (ResponseFormat(type="text"),)),
+    Refused("tools", ([],)),
+    Refused("tool_choice", ("none",)),
+    Refused("parallel_tool_calls", (True,)),
+    Refused("functions", ([],)),
+    Refused("function_call", ("none",)),
+    Refused("modalities", (["text"],)),
+    Refused("audio"),
+    Refused("prediction"),
+    Refused("web_search_options"),
+    Refused("reasoning_effort"),
+    Refused("verbosity", ("medium",)),
+    Refused("service_tier", ("auto", "default")),
+    Refused("store", (False,), "this server keeps no answers"),
+    Refused("prompt_cache_retention", ("in_memory", "in-memory")),
+)
+
+RESERVED_TEMPLATE_KWARGS = frozenset(
+    {
+        "add_generation_prompt",
+        "chat_template",
+        "continue_final_message",
+        "conversation",
+        "documents",
+        "max_length",
+        "messages",
+        "padding",
+        "return_assistant_tokens_mask",
+        "return_dict",
+        "return_tensors",
+        "tokenize",
+        "tokenizer_kwargs",
+        "tools",
+        "truncation",
+    }
+)
+"""Arguments of `apply_chat_template` that are the server's to set; a template of the client's own would be code."""
+
+
+def refuse_unsupported(request: ChatCompletionRequest) -> None:
+    """Refuse the first parameter that would have to be ignored.
+
+    Raises:
+        UnsupportedParameter: `param` names it.
+        InvalidRequest: `stream_options` without `stream`.
+    """
+    for refused in REFUSED:
+        value = getattr(request, refused.name)
+        if value is not None and value not in refused.accepted:
+            raise UnsupportedParameter(_sentence(refused), param=refused.name)
+    for key in sorted(RESERVED_TEMPLATE_KWARGS & (request.chat_template_kwargs or {}).keys()):
+        raise UnsupportedParameter(
+            f"chat_template_kwargs.{key} is set by the server", param=f"chat_template_kwargs.{key}"
+        )
+    if request.stream_options is not None:
+        if not request.stream:
+            raise InvalidRequest("stream_options is only allowed when stream is true", param="stream_options")
+        if request.stream_options.include_obfuscation:
+            name = "stream_options.include_obfuscation"
+            raise UnsupportedParameter(f"{name} is not supported; leave it out", param=name)
+
+
+def _sentence(refused: Refused) -> str:
+    values = [str(value).lower() if isinstance(value, bool) else _shown(value) for value in refused.accepted]
+    otherwise = f"leave it out or set it to {' or '.join(values)}" if values else "leave it out"
+    return f"{refused.name} is not supported by this server; {refused.hint or otherwise}"
+
+
+def _shown(value: Any) -> str:
+    return '{"type": "text"}' if isinstance(value, ResponseFormat) else repr(value).replace("'", '"')
