@@ -1,0 +1,226 @@
+"""What an engine process runs on: the BLAS, its threads, the memory. Imports no mlx, so that `doctor` can use it.
+
+MLX's CPU wheel on Linux links the unoptimised reference BLAS but leaves `cblas_*` to the dynamic linker, so a
+library loaded into the global namespace first serves it instead (13 times the prefill speed). `prepare` does
+that; it must run before the first import of `mlx.core`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+__all__ = ["Blas", "Platform", "available_memory", "cpu_count", "describe", "find_blas", "prepare", "total_memory"]
+
+logger = logging.getLogger(__name__)
+
+BLAS_VARIABLE = "MLX_OPENAI_SERVER_BLAS"
+"""Environment variable: path of a BLAS to preload, or `none` to run on MLX's own."""
+_THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+_DEBIAN_OPENBLAS = (
+    "/usr/lib/{machine}-linux-gnu/openblas-pthread/libopenblas.so.0",
+    "/usr/lib/{machine}-linux-gnu/libopenblas.so.0",
+    "/usr/lib64/libopenblas.so.0",
+)
+
+
+@attrs.frozen(kw_only=True)
+class Blas:
+    """A library that can serve MLX's CPU matrix products."""
+
+    name: str
+    path: Path
+
+
+@attrs.frozen(kw_only=True)
+class Platform:
+    """How this process runs MLX. `blas` and `threads` matter on the Linux CPU alone."""
+
+    device: str
+    """`cpu`, `metal` or `cuda`, as far as the installed packages tell."""
+    blas: str
+    threads: int
+    warning: str | None = None
+
+
+def expected_device() -> str:
+    """The device that MLX will choose here: `metal`, `cuda` or `cpu`."""
+    if sys.platform == "darwin":
+        return "metal"
+    has_cuda = any(importlib.util.find_spec(name) for name in ("mlx_cuda", "mlx_cuda_12", "mlx_cuda_13"))
+    site = _package_folder("mlx")
+    if site is not None and any((site / "lib").glob("libmlx_cuda*")):
+        has_cuda = True
+    return "cuda" if has_cuda and shutil.which("nvidia-smi") else "cpu"
+
+
+def find_blas() -> Blas | None:
+    """The optimised BLAS that `prepare` would preload, or None. Loads and imports nothing."""
+    chosen = os.environ.get(BLAS_VARIABLE)
+    if chosen:
+        return None if chosen.lower() == "none" else Blas(name=Path(chosen).name, path=Path(chosen))
+    folder = _package_folder("ngsolve_openblas")
+    if folder is not None:
+        for path in sorted(folder.glob("libopenblas*.so*")):
+            return Blas(name=f"openblas ({path.name}, ngsolve-openblas)", path=path)
+    for pattern in _DEBIAN_OPENBLAS:
+        path = Path(pattern.format(machine=os.uname().machine))
+        if path.exists():
+            return Blas(name=f"openblas ({path})", path=path)
+    return None
+
+
+def prepare() -> Platform:
+    """Set this process up for MLX: environment and, on the Linux CPU, the BLAS. Call before importing mlx."""
+    device = expected_device()
+    if device != "cpu" or not sys.platform.startswith("linux"):
+        return Platform(device=device, blas="-", threads=cpu_count())
+    # Compiled kernels need a C++ compiler and seconds of start; on the CPU they gain nothing once warm.
+    os.environ.setdefault("MLX_DISABLE_COMPILE", "1")
+    threads = _choose_threads()
+    blas = find_blas()
+    if blas is None:
+        chosen_none = os.environ.get(BLAS_VARIABLE, "").lower() == "none"
+        advice = None if chosen_none else "no optimised BLAS found: install the `cpu` extra (ngsolve-openblas)"
+        return Platform(device=device, blas="reference (bundled with mlx)", threads=1, warning=advice)
+    try:
+        _load_globally(blas.path)
+    except OSError as error:
+        warning = f"{blas.path.name} cannot be loaded ({error}): falling back to the BLAS bundled with mlx"
+        return Platform(device=device, blas="reference (bundled with mlx)", threads=1, warning=warning)
+    return Platform(device=device, blas=blas.name, threads=threads)
+
+
+def describe() -> dict[str, Any]:
+    """What `prepare` would choose, and the machine it chooses for; loads nothing."""
+    blas = find_blas()
+    return {
+        "device": expected_device(),
+        "blas": blas.name if blas else None,
+        "blas_path": str(blas.path) if blas else None,
+        "threads": _threads_from_environment() or cpu_count(),
+        "cpu_count": cpu_count(),
+        "memory_total": total_memory(),
+        "memory_available": available_memory(),
+        "compiler": shutil.which("g++") or shutil.which("c++"),
+    }
+
+
+def cpu_count() -> int:
+    """CPUs this process may use: its affinity mask, and its cgroup's quota rounded up."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            count = min(count, -(-int(quota) // int(period)))
+    except (OSError, ValueError):
+        pass
+    return max(1, count)
+
+
+def total_memory() -> int:
+    """Bytes of memory this process could ever have: the machine's, or its cgroup's limit."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _cgroup_bytes("memory.max")
+    return min(total, limit) if limit is not None else total
+
+
+def available_memory() -> int:
+    """Bytes that can be allocated now without swapping, as far as the system tells."""
+    available = total_memory()
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                available = int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    limit, used = _cgroup_bytes("memory.max"), _cgroup_bytes("memory.current")
+    if limit is not None and used is not None:
+        available = min(available, limit - used)
+    return max(0, available)
+
+
+def _cgroup_bytes(name: str) -> int | None:
+    try:
+        return int(Path("/sys/fs/cgroup", name).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _package_folder(name: str) -> Path | None:
+    """Folder of an installed package, without importing it (ngsolve_openblas loads its library on import)."""
+    spec = importlib.util.find_spec(name)
+    locations = list(spec.submodule_search_locations or []) if spec else []
+    return Path(locations[0]) if locations else None
+
+
+def _threads_from_environment() -> int | None:
+    for variable in _THREAD_VARIABLES:
+        value = os.environ.get(variable, "")
+        if value.isdigit() and int(value) > 0:
+            return int(value)
+    return None
+
+
+def _choose_threads() -> int:
+    """Threads for the BLAS, which reads them from the environment as it is loaded."""
+    threads = _threads_from_environment() or cpu_count()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
+    return threads
+
+
+def _load_globally(path: Path) -> None:
+    """Load a library into the global namespace, lending it a Fortran runtime where it lacks one.
+
+    Raises:
+        OSError: neither the system nor the installed packages have what it needs.
+    """
+    try:
+        ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+    except OSError as error:
+        if "libgfortran" not in str(error):
+            raise
+        _lend_fortran_runtime(path.parent)
+        ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
+
+
+def _lend_fortran_runtime(folder: Path) -> None:
+    """Load libgfortran under the name that OpenBLAS asks for.
+
+    Some builds ship it beside the library; others expect the system's, which a plain machine does not have. MLX's
+    own wheel bundles one, under a name of its own, so its copy is renamed in memory: loaders match by SONAME.
+    """
+    for beside in sorted(folder.glob("libgfortran.so*")):
+        try:
+            ctypes.CDLL(str(beside), mode=ctypes.RTLD_GLOBAL)
+            return
+        except OSError as error:
+            logger.debug("%s: %s", beside, error)
+    site = _package_folder("mlx")
+    bundled = site.parent / "mlx_cpu.libs" if site else None
+    if bundled is None or not bundled.is_dir():
+        return
+    for quadmath in bundled.glob("libquadmath-*.so*"):
+        ctypes.CDLL(str(quadmath), mode=ctypes.RTLD_GLOBAL)
+    for library in bundled.glob("libgfortran-*.so*"):
+        _load_renamed(library, b"libgfortran.so.5")
+
+
+def _load_renamed(library: Path, soname: bytes) -> None:
+    own = library.name.encode() + b"\0"
+    content = library.read_bytes().replace(own, soname.ljust(len(own), b"\0"))
+    descriptor = os.memfd_create(soname.decode())
+    try:
+        with open(descriptor, "wb", closefd=False) as memory:
+            memory.write(content)
+        ctypes.CDLL(f"/proc/self/fd/{descriptor}", mode=ctypes.RTLD_GLOBAL)
+    finally:
+        os.close(descriptor)

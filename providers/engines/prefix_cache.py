@@ -1,0 +1,68 @@
+"""Prompts already computed, kept for the next turn: mlx-lm's LRUPromptCache, bounded in bytes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+from mlx_lm.models.cache import LRUPromptCache, can_trim_prompt_cache, trim_prompt_cache
+
+__all__ = ["PrefixCache"]
+
+logger = logging.getLogger(__name__)
+_MODEL = "model"
+_UNBOUNDED = 1 << 30
+
+
+class PrefixCache:
+    """Key-value caches by the tokens that filled them. For the MLX thread only."""
+
+    def __init__(self, max_bytes: int) -> None:
+        """`max_bytes` 0 turns it off."""
+        self._max_bytes = max_bytes
+        self._cache = LRUPromptCache(max_size=_UNBOUNDED, max_bytes=max_bytes)
+
+    @property
+    def nbytes(self) -> int:
+        return int(self._cache.nbytes)
+
+    def fetch(self, tokens: list[int]) -> tuple[list[Any] | None, int]:
+        """A copy of the longest kept prefix, and its length: always less than the prompt's, since at least one
+        token must be fed to get the next."""
+        if self._max_bytes <= 0:
+            return None, 0
+        try:
+            return self._fetch(tokens)
+        except Exception:
+            # A trie left inconsistent must cost a prefill, not the request.
+            logger.exception("the prefix cache failed and is emptied")
+            self.clear()
+            return None, 0
+
+    def _fetch(self, tokens: list[int]) -> tuple[list[Any] | None, int]:
+        cache, rest = self._cache.fetch_nearest_cache(_MODEL, tokens)
+        if cache is not None and not rest:
+            if can_trim_prompt_cache(cache):
+                trim_prompt_cache(cache, 1)
+                rest = tokens[-1:]
+            else:
+                cache, rest = self._cache.fetch_nearest_cache(_MODEL, tokens[:-1])
+                rest = [*rest, tokens[-1]]
+        cached = len(tokens) - len(rest)
+        return (cache, cached) if cache is not None and cached > 0 else (None, 0)
+
+    def insert(self, tokens: Sequence[int], cache: list[Any], *, kind: str = "assistant") -> None:
+        """Keep a cache filled by exactly these tokens. `kind`: `system`, `user` or `assistant`; the last are the
+        first to go."""
+        if self._max_bytes <= 0 or not tokens or any(layer.empty() for layer in cache):
+            return
+        if sum(layer.nbytes for layer in cache) > self._max_bytes:
+            return
+        # The extracted rows are views on the batch until evaluated, and would keep all of it alive.
+        mx.async_eval([layer.state for layer in cache])  # type: ignore[no-untyped-call]
+        self._cache.insert_cache(_MODEL, list(tokens), cache, cache_type=kind)
+
+    def clear(self) -> None:
+        self._cache = LRUPromptCache(max_size=_UNBOUNDED, max_bytes=self._max_bytes)

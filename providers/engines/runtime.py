@@ -1,0 +1,225 @@
+"""The engine process: three threads around one `Engine`.
+
+    main thread    reads commands, prepares requests            (intake)
+    mlx thread     loads, submits, cancels, steps; the only one that touches arrays
+    writer thread  encodes and sends; its queue is bounded, so a server that stalls stops the MLX thread
+
+The socket is the process's life: when it closes, in whatever state the threads are, the process ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import msgspec
+
+from providers.engines.engine import Engine, EngineLoadError, Job, Outbox
+from providers.errors import InternalError, ModelNotReady, ServiceError
+from providers.frames import (
+    HEADER_BYTES,
+    MAX_FRAME_BYTES,
+    Cancel,
+    Command,
+    Failed,
+    Load,
+    LoadFailed,
+    Loading,
+    Memory,
+    Ready,
+    Report,
+    decode_command,
+    encode,
+    frame_length,
+)
+from providers.spec import ModelSpec
+
+__all__ = ["Runtime", "serve"]
+
+logger = logging.getLogger(__name__)
+
+WRITER_FRAMES = 256
+"""Frames that may wait for the server before the MLX thread does."""
+MEMORY_INTERVAL = 1.0
+"""Seconds between two `Memory` reports while working."""
+_UNFORESEEN = "an internal error occurred"
+
+
+def serve(connection: socket.socket, make_engine: Callable[[ModelSpec], Engine]) -> NoReturn:
+    """Run an engine over this socket until it closes, then end the process."""
+    try:
+        Runtime(connection, make_engine).run()
+    except (OSError, EOFError):
+        pass
+    except BaseException:
+        logger.exception("the engine's intake failed")
+        _exit(1)
+    _exit(0)
+
+
+def _exit(status: int) -> NoReturn:
+    # Other threads may be inside native code, for long: an orderly shutdown would wait for them.
+    logging.shutdown()
+    os._exit(status)
+
+
+class Runtime:
+    """Owns the socket and the threads. `run` returns when the server has closed the socket."""
+
+    def __init__(self, connection: socket.socket, make_engine: Callable[[ModelSpec], Engine]) -> None:
+        self._reader = connection.makefile("rb")
+        self._connection = connection
+        self._make_engine = make_engine
+        self._outgoing: queue.Queue[Report | None] = queue.Queue(maxsize=WRITER_FRAMES)
+        self._inbox: queue.SimpleQueue[Job | Cancel] = queue.SimpleQueue()
+        self._ready = threading.Event()
+        self._writer = threading.Thread(target=self._write, name="writer", daemon=True)
+
+    def run(self) -> None:
+        """Intake: read commands until the socket closes."""
+        load = self._read_command()
+        if not isinstance(load, Load):
+            raise EOFError("the first command must be Load")
+        self._writer.start()
+        engine = self._make_engine(load.spec)
+        threading.Thread(target=self._work, args=(engine, load.spec), name="mlx", daemon=True).start()
+        while True:
+            command = self._read_command()
+            if command is not None:
+                self._take(engine, command)
+
+    # ── intake ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _read_command(self) -> Command | None:
+        """The next command; None when a frame made no sense and was answered."""
+        header = self._reader.read(HEADER_BYTES)
+        if len(header) < HEADER_BYTES:
+            raise EOFError
+        length = frame_length(header)
+        if length > MAX_FRAME_BYTES:
+            raise ValueError(f"a frame of {length} bytes is over the limit: the stream is out of step")
+        body = self._reader.read(length)
+        if len(body) < length:
+            raise EOFError
+        try:
+            return decode_command(body)
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            logger.exception("a command cannot be decoded")
+            self._refuse(body)
+            return None
+
+    def _refuse(self, body: bytes) -> None:
+        """Fail the request of a frame that does not decode, if it names one."""
+        with contextlib.suppress(Exception):
+            request_id = msgspec.msgpack.decode(body)["request"]["id"]
+            self._send(Failed(id=str(request_id), **InternalError(_UNFORESEEN).to_fields()))
+
+    def _take(self, engine: Engine, command: Command) -> None:
+        if isinstance(command, Cancel):
+            self._inbox.put(command)
+            return
+        if isinstance(command, Load):
+            logger.error("Load was sent twice; the second is ignored")
+            return
+        try:
+            if not self._ready.is_set():
+                raise ModelNotReady("the model is still loading", retry_after=1.0)
+            self._inbox.put(engine.prepare(command))
+        except ServiceError as error:
+            self._send(Failed(id=command.request.id, **error.to_fields()))
+        except Exception:
+            logger.exception("request %s failed before it was queued", command.request.id)
+            self._send(Failed(id=command.request.id, **InternalError(_UNFORESEEN).to_fields()))
+
+    def _report_loading(self, stage: str, fraction: float | None) -> None:
+        self._send(Loading(stage=stage, fraction=fraction))
+
+    # ── writer ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _send(self, report: Report) -> None:
+        self._outgoing.put(report)
+
+    def _write(self) -> None:
+        try:
+            while (report := self._outgoing.get()) is not None:
+                self._connection.sendall(encode(report))
+        except OSError:
+            _exit(0)
+        except BaseException:
+            logger.exception("the writer failed")
+            _exit(1)
+
+    # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _work(self, engine: Engine, spec: ModelSpec) -> None:
+        try:
+            self._load(engine, spec)
+            self._loop(engine)
+        except BaseException:
+            logger.exception("the engine's MLX thread ended")
+            _exit(1)
+
+    def _load(self, engine: Engine, spec: ModelSpec) -> None:
+        try:
+            info = engine.load(spec, self._report_loading)
+        except Exception as error:
+            known = isinstance(error, EngineLoadError)
+            logger.error("%s cannot be loaded: %s", spec.name, error, exc_info=not known)
+            message = str(error) if known else f"{type(error).__name__}: {error}"
+            self._send(LoadFailed(message=message))
+            self._outgoing.put(None)
+            self._writer.join()
+            _exit(1)
+        self._ready.set()
+        self._send(Ready(info=info))
+
+    def _loop(self, engine: Engine) -> None:
+        out = Outbox(self._send)
+        reported = time.monotonic()
+        last: Memory | None = None
+        while True:
+            if not engine.busy:
+                memory = engine.memory()
+                if memory != last:
+                    self._send(memory)
+                    last, reported = memory, time.monotonic()
+                self._deliver(engine, out, self._inbox.get())
+            self._drain(engine, out)
+            if engine.busy:
+                self._step(engine, out)
+            out.flush()
+            if time.monotonic() - reported >= MEMORY_INTERVAL:
+                last, reported = engine.memory(), time.monotonic()
+                self._send(last)
+
+    def _drain(self, engine: Engine, out: Outbox) -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._deliver(engine, out, self._inbox.get_nowait())
+
+    def _deliver(self, engine: Engine, out: Outbox, item: Any) -> None:
+        request_id = item.id
+        try:
+            if isinstance(item, Cancel):
+                engine.cancel(request_id)
+            else:
+                engine.submit(item)
+        except ServiceError as error:
+            out.fail(request_id, error)
+        except Exception:
+            logger.exception("request %s failed", request_id)
+            out.fail(request_id, InternalError(_UNFORESEEN))
+
+    def _step(self, engine: Engine, out: Outbox) -> None:
+        try:
+            engine.step(out)
+        except Exception:
+            logger.exception("a step failed; its requests fail with it")
+            engine.recover(out)

@@ -1,0 +1,237 @@
+"""From token ids to text that can leave: whole characters, nothing special, and nothing of a stop string."""
+
+from __future__ import annotations
+
+import codecs
+import functools
+import json
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+__all__ = ["Decoder", "StopMatcher", "StopSplitter", "Vocabulary", "stop_matcher"]
+
+_SPM_SPACE = "\u2581"
+
+
+class Decoder(Protocol):
+    """One answer's incremental detokeniser."""
+
+    def add(self, token: int) -> str:
+        """Text that this token completes; may be empty."""
+        ...
+
+    def flush(self) -> str:
+        """What is left at the end: U+FFFD for bytes that never became a character."""
+        ...
+
+
+class Vocabulary:
+    """The bytes of every token, from which each answer gets a decoder.
+
+    Byte-level BPE and SentencePiece vocabularies are read as bytes and decoded by Python's incremental UTF-8
+    decoder: a character leaves the moment its last byte arrives, and U+FFFD stands only for bytes that are
+    truly broken. (mlx-lm's detokenisers drop a first space, turn byte 0 into a letter and hold back real
+    U+FFFD characters.) Any other vocabulary goes through mlx-lm's own naive detokeniser.
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        """`tokenizer`: mlx-lm's `TokenizerWrapper`."""
+        self._tokenizer = tokenizer
+        self.special = frozenset(_special_ids(tokenizer))
+        kind, self._strip_first_space = _decoder_kind(tokenizer)
+        self._bytes = _token_bytes(tokenizer, kind, self.special) if kind else None
+
+    def decoder(self) -> Decoder:
+        if self._bytes is None:
+            return _NaiveDecoder(self._tokenizer, self.special)
+        return _BytesDecoder(self._bytes, strip_first_space=self._strip_first_space)
+
+
+class _BytesDecoder:
+    __slots__ = ("_bytes", "_strip", "_utf8")
+
+    def __init__(self, token_bytes: list[bytes], *, strip_first_space: bool) -> None:
+        self._bytes = token_bytes
+        self._strip = strip_first_space
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def add(self, token: int) -> str:
+        # Logits can be wider than the vocabulary: a padding id has no text.
+        text = self._utf8.decode(self._bytes[token]) if token < len(self._bytes) else ""
+        return self._first(text) if self._strip and text else text
+
+    def flush(self) -> str:
+        text = self._utf8.decode(b"", True)
+        return self._first(text) if self._strip and text else text
+
+    def _first(self, text: str) -> str:
+        self._strip = False
+        return text.removeprefix(" ")
+
+
+class _NaiveDecoder:
+    __slots__ = ("_detokenizer", "_special")
+
+    def __init__(self, tokenizer: Any, special: frozenset[int]) -> None:
+        from mlx_lm.tokenizer_utils import NaiveStreamingDetokenizer
+
+        naive: Any = NaiveStreamingDetokenizer
+        self._detokenizer = naive(tokenizer._tokenizer)
+        self._special = special
+
+    def add(self, token: int) -> str:
+        if token in self._special:
+            return ""
+        self._detokenizer.add_token(token)
+        return str(self._detokenizer.last_segment)
+
+    def flush(self) -> str:
+        self._detokenizer.finalize()
+        return str(self._detokenizer.last_segment)
+
+
+def _special_ids(tokenizer: Any) -> set[int]:
+    special = set(tokenizer.all_special_ids) | set(tokenizer.eos_token_ids)
+    special.update(id for id, token in tokenizer.added_tokens_decoder.items() if token.special)
+    return special
+
+
+def _decoder_kind(tokenizer: Any) -> tuple[str | None, bool]:
+    """(`bytes`, `spm` or None, whether the first space of an answer is the decoder's to drop)."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return None, False
+    decoder = json.loads(backend.to_str()).get("decoder") or {}
+    steps = decoder.get("decoders", [decoder]) if decoder.get("type") == "Sequence" else [decoder]
+    kinds = [step.get("type") for step in steps]
+    if kinds == ["ByteLevel"]:
+        return "bytes", False
+    if kinds[:2] == ["Replace", "ByteFallback"] and steps[0].get("pattern") == {"String": _SPM_SPACE}:
+        return "spm", "Strip" in kinds
+    return None, False
+
+
+def _token_bytes(tokenizer: Any, kind: str, special: frozenset[int]) -> list[bytes]:
+    """Bytes of every id: none for special tokens and holes, literal text for added ones."""
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    table = [b""] * (max(vocabulary.values(), default=-1) + 1)
+    added = tokenizer.added_tokens_decoder
+    to_bytes = _byte_level_bytes if kind == "bytes" else _spm_bytes
+    for token, id in vocabulary.items():
+        if id not in special:
+            table[id] = added[id].content.encode() if id in added else to_bytes(token)
+    return table
+
+
+def _byte_level_bytes(token: str) -> bytes:
+    alphabet = _byte_level_alphabet()
+    try:
+        return bytes([alphabet[char] for char in token])
+    except KeyError:
+        return token.encode()
+
+
+def _spm_bytes(token: str) -> bytes:
+    if len(token) == 6 and token.startswith("<0x") and token.endswith(">"):
+        return bytes([int(token[3:5], 16)])
+    return token.replace(_SPM_SPACE, " ").encode()
+
+
+@functools.cache
+def _byte_level_alphabet() -> dict[str, int]:
+    """GPT-2's printable stand-ins: the bytes that print stand for themselves, the others follow from U+0100."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    alphabet = {chr(byte): byte for byte in printable}
+    others = [byte for byte in range(256) if byte not in set(printable)]
+    alphabet.update({chr(256 + offset): byte for offset, byte in enumerate(others)})
+    return alphabet
+
+
+class StopMatcher:
+    """An Aho-Corasick automaton over stop strings, shared by every answer that has the same ones.
+
+    State 0 is the start. A state is the longest suffix of the text that begins some stop string.
+    """
+
+    __slots__ = ("_edges", "_fail", "depth", "match")
+
+    def __init__(self, strings: Sequence[str]) -> None:
+        self._edges: list[dict[str, int]] = [{}]
+        self._fail = [0]
+        self.depth = [0]
+        """How many characters a state has of the stop string it may become."""
+        self.match = [0]
+        """Length of the longest stop string that ends in a state, or 0."""
+        for string in strings:
+            self._insert(string)
+        self._link()
+
+    def _insert(self, string: str) -> None:
+        state = 0
+        for char in string:
+            if char not in self._edges[state]:
+                self._edges[state][char] = len(self._edges)
+                self._edges.append({})
+                self._fail.append(0)
+                self.depth.append(self.depth[state] + 1)
+                self.match.append(0)
+            state = self._edges[state][char]
+        self.match[state] = len(string)
+
+    def _link(self) -> None:
+        pending = deque(self._edges[0].values())
+        while pending:
+            state = pending.popleft()
+            for char, child in self._edges[state].items():
+                self._fail[child] = self.advance(self._fail[state], char)
+                self.match[child] = self.match[child] or self.match[self._fail[child]]
+                pending.append(child)
+
+    def advance(self, state: int, char: str) -> int:
+        while state and char not in self._edges[state]:
+            state = self._fail[state]
+        return self._edges[state].get(char, 0)
+
+
+@functools.lru_cache(maxsize=64)
+def stop_matcher(strings: tuple[str, ...]) -> StopMatcher:
+    """The matcher of these stop strings; answers that share them share it."""
+    return StopMatcher(strings)
+
+
+class StopSplitter:
+    """Lets text through until a stop string begins, on whatever token borders it falls.
+
+    The string that ends first wins; of two that end together, the longer. Text that may still become one is
+    held back until it cannot, or until `flush`.
+    """
+
+    __slots__ = ("_held", "_matcher", "_state", "stopped")
+
+    def __init__(self, matcher: StopMatcher) -> None:
+        self._matcher = matcher
+        self._state = 0
+        self._held = ""
+        self.stopped = False
+
+    def push(self, text: str) -> str:
+        """The text that may leave now. Sets `stopped` once a stop string is whole; from then on, nothing leaves."""
+        if self.stopped:
+            return ""
+        matcher, state = self._matcher, self._state
+        pending = self._held + text
+        for end, char in enumerate(text, start=len(self._held) + 1):
+            state = matcher.advance(state, char)
+            if matcher.match[state]:
+                self.stopped, self._held = True, ""
+                return pending[: end - matcher.match[state]]
+        self._state = state
+        safe = len(pending) - matcher.depth[state]
+        self._held = pending[safe:]
+        return pending[:safe]
+
+    def flush(self) -> str:
+        """The end came without a stop string: what was held back is text after all."""
+        held, self._held = self._held, ""
+        return held

@@ -1,0 +1,34 @@
+"""The engine of a model type that this build cannot run: it refuses to load, naming the type."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from providers.engines.engine import EngineLoadError, Outbox, Progress
+from providers.frames import Command, Memory
+from providers.spec import ModelSpec
+
+__all__ = ["UnsupportedEngine"]
+
+
+class UnsupportedEngine:
+    """Fails to load; nothing else of it is ever called."""
+
+    busy = False
+
+    def load(self, spec: ModelSpec, progress: Progress) -> NoReturn:
+        raise EngineLoadError(f"model type {spec.model_type!r} has no engine in this version")
+
+    def prepare(self, command: Command) -> NoReturn:
+        raise NotImplementedError
+
+    def submit(self, job: Any) -> None: ...
+
+    def cancel(self, request_id: str) -> None: ...
+
+    def step(self, out: Outbox) -> None: ...
+
+    def recover(self, out: Outbox) -> None: ...
+
+    def memory(self) -> Memory:
+        return Memory(active=0, peak=0, cache=0, prefix_cache=0)
