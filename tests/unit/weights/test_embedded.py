@@ -14,7 +14,7 @@ import pytest
 
 from providers.weights import WeightsError, is_pulled, pull
 from providers.weights.manifest import EmbeddedModel
-from tests.unit.weights.conftest import Index, make_wheel, register
+from tests.unit.weights.tiny_index import Index, make_wheel, register
 
 
 class Recorder:

@@ -1,0 +1,42 @@
+"""Servers for the live tests: the installed command, real weights, real signals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+
+import pytest
+
+from tests.live.harness import READY_SECONDS, LiveServer, start
+
+
+@pytest.fixture(scope="session")
+def server() -> Generator[LiveServer]:
+    """The embedded default, as `launch` without options serves it, shared by every test that does not harm it."""
+    running = start()
+    yield running
+    code = running.stop()
+    assert code == 0, running.log.text
+    assert "Traceback" not in running.log.text
+
+
+@pytest.fixture(scope="session")
+def echo_server() -> Generator[LiveServer]:
+    """The echo model with default options, shared: no weights, the whole API."""
+    running = start("--model-type", "echo")
+    yield running
+    code = running.stop()
+    assert code == 0, running.log.text
+
+
+@pytest.fixture
+def launch() -> Generator[Callable[..., LiveServer]]:
+    """Start servers of one's own: `launch("--model-type", "echo", env={…})`. Those still running are stopped."""
+    started: list[LiveServer] = []
+
+    def factory(*arguments: str, env: dict[str, str] | None = None, ready: float = READY_SECONDS) -> LiveServer:
+        started.append(start(*arguments, env=env, ready=ready))
+        return started[-1]
+
+    yield factory
+    codes = [running.stop() for running in started if running.process.poll() is None]
+    assert codes == [0] * len(codes), "\n".join(running.log.text for running in started)

