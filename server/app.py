@@ -7,22 +7,27 @@ from litestar import Litestar
 from providers.registry import ModelRegistry
 from server.core import ServicePlugin
 from server.dependencies import Registry
+from server.lifecycle import Lifecycle
 from server.middleware import RequestMiddleware
 from server.settings import Settings
 
 __all__ = ["create_app"]
 
 
-def create_app(settings: Settings | None = None, registry: Registry | None = None) -> Litestar:
+def create_app(
+    settings: Settings | None = None, registry: Registry | None = None, *, lifecycle: Lifecycle | None = None
+) -> Litestar:
     """Assemble the service; nothing loads before its lifespan begins.
 
-    `settings` come from the environment when left out, `registry` from the settings.
+    `settings` come from the environment when left out, `registry` from the settings; a `lifecycle` of the launcher's
+    own brings word of a shutdown.
 
     Raises:
         SettingsError: the environment holds a bad value.
         ValueError: the models cannot be served together.
     """
-    chosen = Settings.from_env() if settings is None else settings
-    app = Litestar(plugins=[ServicePlugin(chosen, ModelRegistry(chosen.models) if registry is None else registry)])
+    settings = Settings.from_env() if settings is None else settings
+    registry = ModelRegistry(settings.models) if registry is None else registry
+    app = Litestar(plugins=[ServicePlugin(settings, registry, lifecycle or Lifecycle())])
     app.asgi_handler = RequestMiddleware(app.asgi_handler)
     return app

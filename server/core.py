@@ -15,12 +15,14 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin
 
+import otel
 from server.controllers import ChatController, HealthController, ModelsController, QueueController
 from server.dependencies import Registry, Service
 from server.drain import Drain
 from server.dto import ContractPlugin
 from server.errors import EXCEPTION_HANDLERS
 from server.guards import api_key_guard
+from server.lifecycle import Lifecycle
 from server.settings import Settings
 
 __all__ = ["ServicePlugin"]
@@ -35,9 +37,11 @@ class ServicePlugin(InitPlugin):
     The drain is `app.state.drain`: whoever learns of a shutdown before the lifespan ends calls its `begin()`.
     """
 
-    def __init__(self, settings: Settings, registry: Registry) -> None:
+    def __init__(self, settings: Settings, registry: Registry, lifecycle: Lifecycle | None = None) -> None:
         self._settings = settings
         self._registry = registry
+        self._lifecycle = lifecycle
+        self._lifecycle = lifecycle
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         settings = self._settings
@@ -55,7 +59,7 @@ class ServicePlugin(InitPlugin):
         app_config.exception_handlers.update(EXCEPTION_HANDLERS)  # type: ignore[arg-type]
         app_config.dependencies["service"] = Provide(lambda: service, sync_to_thread=False)
         app_config.route_handlers.extend([ChatController, HealthController, ModelsController, QueueController])
-        app_config.lifespan.append(_lifespan(registry, drain))
+        app_config.lifespan.append(_lifespan(registry, drain, self._lifecycle))
         app_config.openapi_config = _openapi(with_key=settings.api_key is not None)
         if settings.api_key is not None:
             app_config.guards.append(api_key_guard(settings.api_key))
@@ -65,18 +69,26 @@ class ServicePlugin(InitPlugin):
             )
         return app_config
 
+    def _lifespan(self, drain: Drain) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+        settings, registry, lifecycle = self._settings, self._registry, self._lifecycle
 
-def _lifespan(registry: Registry, drain: Drain) -> Callable[[Litestar], object]:
-    @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        await registry.start()
-        try:
-            yield
-        finally:
-            drain.begin()
-            await registry.stop()
+        @asynccontextmanager
+        async def lifespan(_: Litestar) -> AsyncIterator[None]:
+            otel.configure_logging(settings.log_level, settings.log_format)
+            telemetry = otel.setup(service_version=_version())
+            try:
+                lifecycle.start(drain)
+                await registry.start()
+                yield
+            finally:
+                lifecycle.stop()
+                drain.begin()
+                drain.cancel()
+                await registry.stop()
+                # It blocks while the last spans leave.
+                await asyncio.to_thread(telemetry.shutdown)
 
-    return lifespan
+        return lifespan
 
 
 def _openapi(*, with_key: bool) -> OpenAPIConfig:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -48,8 +48,7 @@ class Settings:
     """How long answers in progress are given to end after SIGTERM."""
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error`."""
-    log_format: str = "console"
-    """`console` or `json`."""
+    log_format: Literal["console", "json"] = "console"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
