@@ -94,7 +94,7 @@ def build_app(settings: Settings, connection: Connection, url: str) -> Litestar:
     from server.lifecycle import Lifecycle
 
     registry = ModelRegistry(settings.models)
-    lifecycle = Lifecycle(connection=connection, log_level=settings.log_level, log_format=settings.log_format)
+    lifecycle = Lifecycle(connection=connection)
     return announce(create_app(settings, registry, lifecycle=lifecycle), registry, settings, url)
 
 

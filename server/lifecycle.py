@@ -1,4 +1,4 @@
-"""The worker process around the application: its log, its telemetry, and how it learns that it must end.
+"""How the worker learns that it must end: told by the main process, or because the main process is gone.
 
 The main process sends one of two words over a pipe before granian begins to wait for open connections:
 `drain` (SIGTERM: answers in progress get the grace period) or `now` (Ctrl-C: they end at once). Without the pipe
@@ -11,14 +11,12 @@ import asyncio
 import multiprocessing
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Literal
 
 import attrs
 
-import otel
 from server.drain import Drain
 
 __all__ = ["Lifecycle", "StopWord"]
@@ -34,31 +32,17 @@ def _exit_at_once() -> None:
 
 @attrs.define(kw_only=True, eq=False)
 class Lifecycle:
-    """What the worker process does for one application. Belongs to one event loop."""
+    """Turns what happens to the main process into a drain. Belongs to one event loop."""
 
     connection: Connection | None = None
     """Read end of the pipe that brings a `StopWord`; None where nobody sends one."""
-    log_level: str = "info"
-    log_format: otel.LogFormat = "console"
     on_orphaned: Callable[[], None] = _exit_at_once
     """Called when the main process died, however it did."""
     _drain: Drain | None = attrs.field(default=None, init=False)
     _watched: list[int] = attrs.field(factory=list, init=False)
 
-    @asynccontextmanager
-    async def running(self, drain: Drain, *, version: str) -> AsyncIterator[None]:
-        """Log, trace and watch while the block runs, which is the application's whole life; then flush."""
-        otel.configure_logging(self.log_level, self.log_format)
-        telemetry = otel.setup(service_version=version)
-        self.watch(drain)
-        try:
-            yield
-        finally:
-            self._stop_listening()
-            telemetry.shutdown()
-
-    def watch(self, drain: Drain) -> None:
-        """From now on the main process's word begins or ends the drain, and its death ends this process."""
+    def start(self, drain: Drain) -> None:
+        """Watch from the running loop; call it when the application starts."""
         self._drain = drain
         parent = multiprocessing.parent_process()
         if parent is not None:
@@ -66,8 +50,8 @@ class Lifecycle:
         if self.connection is not None:
             self._watch(self.connection.fileno(), self._told)
 
-    def _stop_listening(self) -> None:
-        """The parent's death stays watched: a flush may take a while."""
+    def stop(self) -> None:
+        """Listen to the main process no more. Its death is watched to the end of this one. Idempotent."""
         if self.connection is not None:
             self._unwatch(self.connection.fileno())
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import multiprocessing
 import os
 from collections.abc import Iterator
@@ -39,19 +38,9 @@ def pipe() -> Iterator[Pipe]:
         yield Pipe(receiver, sender)
 
 
-@pytest.fixture
-def root_logger() -> Iterator[None]:
-    """The life of a process sets up the process's log."""
-    root = logging.getLogger()
-    handlers, level = [*root.handlers], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
 async def test_a_drain_refuses_at_once_and_ends_answers_after_the_grace_period(pipe: Pipe) -> None:
     watched = Watched(grace_period=0.05)
-    Lifecycle(connection=pipe.receiver).watch(watched.drain)
+    Lifecycle(connection=pipe.receiver).start(watched.drain)
 
     pipe.sender.send("drain")
 
@@ -62,7 +51,7 @@ async def test_a_drain_refuses_at_once_and_ends_answers_after_the_grace_period(p
 
 async def test_now_ends_answers_at_once(pipe: Pipe) -> None:
     watched = Watched(grace_period=3600)
-    Lifecycle(connection=pipe.receiver).watch(watched.drain)
+    Lifecycle(connection=pipe.receiver).start(watched.drain)
 
     pipe.sender.send("now")
 
@@ -72,7 +61,7 @@ async def test_now_ends_answers_at_once(pipe: Pipe) -> None:
 
 async def test_now_cuts_a_drain_short(pipe: Pipe) -> None:
     watched = Watched(grace_period=3600)
-    Lifecycle(connection=pipe.receiver).watch(watched.drain)
+    Lifecycle(connection=pipe.receiver).start(watched.drain)
     pipe.sender.send("drain")
     await asyncio.wait_for(watched.begun.wait(), 5)
 
@@ -81,12 +70,13 @@ async def test_now_cuts_a_drain_short(pipe: Pipe) -> None:
     await asyncio.wait_for(watched.expired.wait(), 5)
 
 
-@pytest.mark.usefixtures("root_logger")
-async def test_once_the_application_has_ended_no_word_reaches_it(pipe: Pipe) -> None:
+async def test_after_stop_the_main_process_is_no_longer_listened_to(pipe: Pipe) -> None:
     watched = Watched(grace_period=3600)
+    lifecycle = Lifecycle(connection=pipe.receiver)
+    lifecycle.start(watched.drain)
 
-    async with Lifecycle(connection=pipe.receiver).running(watched.drain, version="0"):
-        pass
+    lifecycle.stop()
+    lifecycle.stop()
     pipe.sender.send("now")
 
     with pytest.raises(TimeoutError):
@@ -95,7 +85,7 @@ async def test_once_the_application_has_ended_no_word_reaches_it(pipe: Pipe) -> 
 
 async def test_a_closed_pipe_is_no_word(pipe: Pipe) -> None:
     watched = Watched(grace_period=3600)
-    Lifecycle(connection=pipe.receiver).watch(watched.drain)
+    Lifecycle(connection=pipe.receiver).start(watched.drain)
 
     pipe.sender.close()
 
@@ -107,7 +97,7 @@ async def test_the_death_of_the_parent_is_noticed_without_a_word(monkeypatch: py
     sentinel, parents_end = os.pipe()
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: _Parent(sentinel))
     orphaned = asyncio.Event()
-    Lifecycle(on_orphaned=orphaned.set).watch(Watched(1).drain)
+    Lifecycle(on_orphaned=orphaned.set).start(Watched(1).drain)
 
     os.close(parents_end)
 
@@ -118,9 +108,10 @@ async def test_the_death_of_the_parent_is_noticed_without_a_word(monkeypatch: py
 async def test_a_process_without_a_parent_of_ours_runs_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: None)
     watched = Watched(1)
+    lifecycle = Lifecycle()
 
-    Lifecycle().watch(watched.drain)
-    await asyncio.sleep(0)
+    lifecycle.start(watched.drain)
+    lifecycle.stop()
 
     assert not watched.drain.begun
 
