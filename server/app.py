@@ -19,15 +19,17 @@ def create_app(
 ) -> Litestar:
     """Assemble the service; nothing loads before its lifespan begins.
 
-    `settings` come from the environment when left out, `registry` from the settings; a `lifecycle` of the launcher's
-    own brings word of a shutdown.
+    `settings` come from the environment when left out, `registry` from the settings. Only a `lifecycle` touches the
+    process (its log, telemetry, signals from its parent); the environment's settings bring one along.
 
     Raises:
         SettingsError: the environment holds a bad value.
         ValueError: the models cannot be served together.
     """
-    settings = Settings.from_env() if settings is None else settings
+    if settings is None:
+        settings = Settings.from_env()
+        lifecycle = lifecycle or Lifecycle(log_level=settings.log_level, log_format=settings.log_format)
     registry = ModelRegistry(settings.models) if registry is None else registry
-    app = Litestar(plugins=[ServicePlugin(settings, registry, lifecycle or Lifecycle())])
+    app = Litestar(plugins=[ServicePlugin(settings, registry, lifecycle)])
     app.asgi_handler = RequestMiddleware(app.asgi_handler)
     return app

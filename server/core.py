@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 
 from litestar import Litestar
@@ -15,7 +15,6 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin
 
-import otel
 from server.controllers import ChatController, HealthController, ModelsController, QueueController
 from server.dependencies import Registry, Service
 from server.drain import Drain
@@ -41,7 +40,6 @@ class ServicePlugin(InitPlugin):
         self._settings = settings
         self._registry = registry
         self._lifecycle = lifecycle
-        self._lifecycle = lifecycle
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         settings = self._settings
@@ -59,7 +57,7 @@ class ServicePlugin(InitPlugin):
         app_config.exception_handlers.update(EXCEPTION_HANDLERS)  # type: ignore[arg-type]
         app_config.dependencies["service"] = Provide(lambda: service, sync_to_thread=False)
         app_config.route_handlers.extend([ChatController, HealthController, ModelsController, QueueController])
-        app_config.lifespan.append(_lifespan(registry, drain, self._lifecycle))
+        app_config.lifespan.append(self._lifespan(drain))
         app_config.openapi_config = _openapi(with_key=settings.api_key is not None)
         if settings.api_key is not None:
             app_config.guards.append(api_key_guard(settings.api_key))
@@ -70,23 +68,18 @@ class ServicePlugin(InitPlugin):
         return app_config
 
     def _lifespan(self, drain: Drain) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
-        settings, registry, lifecycle = self._settings, self._registry, self._lifecycle
+        registry, lifecycle = self._registry, self._lifecycle
 
         @asynccontextmanager
         async def lifespan(_: Litestar) -> AsyncIterator[None]:
-            otel.configure_logging(settings.log_level, settings.log_format)
-            telemetry = otel.setup(service_version=_version())
-            try:
-                lifecycle.start(drain)
-                await registry.start()
-                yield
-            finally:
-                lifecycle.stop()
-                drain.begin()
-                drain.cancel()
-                await registry.stop()
-                # It blocks while the last spans leave.
-                await asyncio.to_thread(telemetry.shutdown)
+            async with lifecycle.running(drain, version=_version()) if lifecycle else nullcontext():
+                try:
+                    await registry.start()
+                    yield
+                finally:
+                    drain.begin()
+                    drain.cancel()
+                    await registry.stop()
 
         return lifespan
 

@@ -11,7 +11,7 @@ __all__ = ["Drain"]
 
 
 class Drain:
-    """Begins once, and expires `grace_period` seconds later. Belongs to one event loop.
+    """Begins once, and expires `grace_period` seconds later, or sooner. Belongs to one event loop.
 
     Whoever learns of the shutdown first calls `begin()`; answers in progress ask `expired` and register to be told.
     """
@@ -20,6 +20,7 @@ class Drain:
         self._grace_period = grace_period
         self._on_begin = on_begin
         self._on_expired: set[Callable[[], None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
         self.begun = False
         self.expired = False
 
@@ -29,19 +30,22 @@ class Drain:
             return
         self.begun = True
         self._on_begin()
-        if self._grace_period > 0:
-            asyncio.get_running_loop().call_later(self._grace_period, self.expire)
-        else:
-            self.expire()
+        self._timer = asyncio.get_running_loop().call_later(self._grace_period, self.expire)
 
     def expire(self) -> None:
-        """End answers in progress now, beginning first where nobody has. Idempotent; call it on the loop."""
+        """Stop admitting, and end answers in progress now. Idempotent; call it on the loop."""
         self.begin()
         if self.expired:
             return
         self.expired = True
+        self.cancel()
         for callback in tuple(self._on_expired):
             callback()
+
+    def cancel(self) -> None:
+        """Forget the grace period: nothing is left to end."""
+        if self._timer is not None:
+            self._timer.cancel()
 
     def when_expired(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Have `callback` called when the grace period is over; returns what takes the wish back."""

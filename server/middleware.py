@@ -11,7 +11,8 @@ import re
 import time
 from uuid import uuid4
 
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
 
 import otel
 
@@ -33,7 +34,7 @@ class RequestMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         identifier = request_id_of(scope)
@@ -82,7 +83,7 @@ class _Exchange:
             finally:
                 self._finish()
 
-    async def _receive(self) -> Message:  # type: ignore[override]
+    async def _receive(self) -> ReceiveMessage:
         message = await self._receive_next()
         if message["type"] == "http.disconnect":
             self._scope["state"]["disconnected"] = True

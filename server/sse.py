@@ -27,7 +27,7 @@ DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 MAX_PENDING = 256
 """Events read ahead of a slow client; past it the provider's own bounded buffer fills."""
-LAST_WORD_SECONDS = 1.0
+LAST_WORD_SECONDS = 0.5
 """How long a client that reads nothing may hold up the shutdown, once the grace period is over."""
 
 _HEADERS = [

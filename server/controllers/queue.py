@@ -45,7 +45,7 @@ def _total(all_stats: Sequence[QueueStats]) -> QueueStatistics:
     weights = ended if any(ended) else [1] * len(all_stats)
 
     def mean(name: str) -> float:
-        weighted = sum(getattr(stats, name) * weight for stats, weight in zip(all_stats, weights, strict=True))
+        weighted: float = sum(getattr(stats, name) * weight for stats, weight in zip(all_stats, weights, strict=True))
         return weighted / (sum(weights) or 1)
 
     return QueueStatistics(
