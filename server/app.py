@@ -28,7 +28,7 @@ def create_app(
     """
     if settings is None:
         settings = Settings.from_env()
-        lifecycle = lifecycle or Lifecycle(log_level=settings.log_level, log_format=settings.log_format)
+        lifecycle = lifecycle or Lifecycle()
     registry = ModelRegistry(settings.models) if registry is None else registry
     app = Litestar(plugins=[ServicePlugin(settings, registry, lifecycle)])
     app.asgi_handler = RequestMiddleware(app.asgi_handler)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
+from typing import cast
 
 from litestar import Litestar
 from litestar.config.app import AppConfig
@@ -15,6 +17,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin
 
+import otel
 from server.controllers import ChatController, HealthController, ModelsController, QueueController
 from server.dependencies import Registry, Service
 from server.drain import Drain
@@ -68,11 +71,11 @@ class ServicePlugin(InitPlugin):
         return app_config
 
     def _lifespan(self, drain: Drain) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
-        registry, lifecycle = self._registry, self._lifecycle
+        settings, registry, lifecycle = self._settings, self._registry, self._lifecycle
 
         @asynccontextmanager
         async def lifespan(_: Litestar) -> AsyncIterator[None]:
-            async with lifecycle.running(drain, version=_version()) if lifecycle else nullcontext():
+            async with _process(settings, lifecycle, drain) if lifecycle else nullcontext():
                 try:
                     await registry.start()
                     yield
@@ -82,6 +85,19 @@ class ServicePlugin(InitPlugin):
                     await registry.stop()
 
         return lifespan
+
+
+@asynccontextmanager
+async def _process(settings: Settings, lifecycle: Lifecycle, drain: Drain) -> AsyncIterator[None]:
+    """What an application does to the process it has to itself: its log, its telemetry, and who may end it."""
+    otel.configure_logging(settings.log_level, cast(otel.LogFormat, settings.log_format))
+    telemetry = otel.setup(service_version=_version())
+    lifecycle.start(drain)
+    try:
+        yield
+    finally:
+        lifecycle.stop()
+        await asyncio.to_thread(telemetry.shutdown)  # it blocks while the last spans leave
 
 
 def _openapi(*, with_key: bool) -> OpenAPIConfig:
