@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
-from typing import cast
 
 from litestar import Litestar
 from litestar.config.app import AppConfig
@@ -90,7 +89,7 @@ class ServicePlugin(InitPlugin):
 @asynccontextmanager
 async def _process(settings: Settings, lifecycle: Lifecycle, drain: Drain) -> AsyncIterator[None]:
     """What an application does to the process it has to itself: its log, its telemetry, and who may end it."""
-    otel.configure_logging(settings.log_level, cast(otel.LogFormat, settings.log_format))
+    otel.configure_logging(settings.log_level, settings.log_format)
     telemetry = otel.setup(service_version=_version())
     lifecycle.start(drain)
     try:
