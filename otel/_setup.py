@@ -15,6 +15,13 @@ from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 from opentelemetry.environment_variables import OTEL_TRACES_EXPORTER
+from opentelemetry.sdk.environment_variables import (
+    OTEL_EXPORTER_OTLP_ENDPOINT,
+    OTEL_EXPORTER_OTLP_PROTOCOL,
+    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
+    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
+    OTEL_SDK_DISABLED,
+)
 from opentelemetry.semconv.attributes.service_attributes import SERVICE_NAME, SERVICE_VERSION
 
 if TYPE_CHECKING:
@@ -82,7 +89,7 @@ def setup(*, service_version: str | None = None) -> Telemetry:
 
 
 def _start(service_version: str | None) -> TracerProvider | None:
-    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if _variable(OTEL_SDK_DISABLED).lower() == "true":
         return None
     if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return None
@@ -101,11 +108,15 @@ def _start(service_version: str | None) -> TracerProvider | None:
     return provider
 
 
+def _variable(name: str) -> str:
+    return os.environ.get(name, "").strip()
+
+
 def _exporter_names() -> list[str]:
-    chosen = os.environ.get(OTEL_TRACES_EXPORTER, "").strip()
+    chosen = _variable(OTEL_TRACES_EXPORTER)
     if not chosen:
-        endpoints = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
-        chosen = "otlp" if any(os.environ.get(name, "").strip() for name in endpoints) else "none"
+        collector = _variable(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) or _variable(OTEL_EXPORTER_OTLP_ENDPOINT)
+        chosen = "otlp" if collector else "none"
     return [name for part in chosen.split(",") if (name := part.strip().lower()) not in ("", "none")]
 
 
@@ -113,8 +124,8 @@ def _load(name: str) -> SpanExporter | None:
     """The installed exporter of this name, or None and a warning that says what to change."""
     wanted = name
     if name == "otlp":
-        variables = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
-        protocol = next((value for key in variables if (value := os.environ.get(key, "").strip())), "http/protobuf")
+        protocol = _variable(OTEL_EXPORTER_OTLP_TRACES_PROTOCOL) or _variable(OTEL_EXPORTER_OTLP_PROTOCOL)
+        protocol = protocol or "http/protobuf"
         name, wanted = _OTLP.get(protocol, protocol), f"otlp over {protocol}"
     found = tuple(entry_points(group="opentelemetry_traces_exporter", name=name))
     if not found:

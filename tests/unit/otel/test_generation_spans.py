@@ -162,7 +162,8 @@ def test_children_stay_inside_their_parent_whatever_the_engine_says(
 def test_one_token_has_no_speed(spans: CapturedSpans) -> None:
     chat = start_chat()
     chat.accepted(10, 4)
-    stop(chat, completion_tokens=1)
+    backdate(chat, 1.0)
+    stop(chat, decode=0.5, completion_tokens=1)
     assert "mlx.decode.tokens_per_second" not in attributes(spans.one("decode"))
 
 

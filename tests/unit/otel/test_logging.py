@@ -160,12 +160,17 @@ def test_chatty_libraries_are_heard_from_warnings_on(stderr: Stderr) -> None:
     assert [line["message"] for line in lines(stderr)] == ["worker died"] * 3
 
 
-def test_a_library_that_sets_up_its_own_handler_later_cannot_bypass_or_repeat(stderr: Stderr) -> None:
-    otel.configure_logging("info", "json")
+@pytest.mark.parametrize("first", [True, False])
+def test_a_library_that_sets_up_its_own_handler_cannot_bypass_or_repeat(stderr: Stderr, first: bool) -> None:
+    if not first:
+        otel.configure_logging("info", "json")
     for name in ("transformers", "huggingface_hub"):
         logger = logging.getLogger(name)
         logger.addHandler(logging.StreamHandler(stderr))
         logger.propagate = False
+    if first:
+        otel.configure_logging("info", "json")
+    for name in ("transformers", "huggingface_hub"):
         logging.getLogger(f"{name}.utils").warning("deprecated")
     assert [line["message"] for line in lines(stderr)] == ["deprecated", "deprecated"]
 

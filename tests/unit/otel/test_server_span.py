@@ -183,7 +183,7 @@ def test_the_first_failure_is_the_one_recorded(spans: CapturedSpans) -> None:
     assert spans.one("GET").status.description == "queue_full"
 
 
-def test_only_the_first_end_counts(spans: CapturedSpans) -> None:
+def test_only_the_first_end_counts(spans: CapturedSpans, caplog: pytest.LogCaptureFixture) -> None:
     span = otel.start_server_span("GET", "/", {})
     span.status(200)
     span.end()
@@ -193,6 +193,7 @@ def test_only_the_first_end_counts(spans: CapturedSpans) -> None:
 
     found = spans.one("GET")
     assert dict(found.attributes or {})["http.response.status_code"] == 200
+    assert caplog.text == ""
 
 
 def test_a_request_id_set_after_the_start_is_recorded_too(spans: CapturedSpans) -> None:
