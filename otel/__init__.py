@@ -2,7 +2,7 @@
 
 from otel._core import request_id
 from otel._generation import ChatParams, ChatSpan, QueueSpan, start_chat, start_queue
-from otel._http import Headers, ServerSpan, start_server_span
+from otel._http import Headers, ServerSpan, fail_request, start_server_span
 from otel._logging import LogFormat, configure_logging, get_logger
 from otel._setup import Telemetry, setup
 
@@ -15,6 +15,7 @@ __all__ = [
     "ServerSpan",
     "Telemetry",
     "configure_logging",
+    "fail_request",
     "get_logger",
     "request_id",
     "setup",
