@@ -1,0 +1,170 @@
+"""`python -m providers.engines.gguf SRC DST`: turn a GGUF file into an ordinary MLX model folder.
+
+Everything comes from the file's metadata. Q4_0, Q4_1 and Q8_0 stay packed, since MLX holds them bit for bit;
+F32, F16 and BF16 stay what they are; any other type is dequantised to float16. Prints progress as JSON lines,
+`{"stage": …, "fraction": …}`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+
+from providers.engines._gguf_config import generation_config, head_counts, model_config
+from providers.engines._gguf_errors import GGUFError
+from providers.engines._gguf_tensors import GROUP_SIZE, Weights, convert_tensors
+from providers.engines._gguf_tokenizer import build_tokenizer, tokenizer_config
+from providers.engines.engine import Progress
+
+__all__ = ["GGUFError", "convert", "convert_cached"]
+
+REVISION = 1
+"""Raised when the same file would become another folder, so that cached ones are made again."""
+_IDENTITY_BYTES = 1 << 20
+
+
+def convert(
+    source: Path, destination: Path, progress: Progress, *, generation: Mapping[str, Any] | None = None
+) -> None:
+    """Write the model folder `destination`, whole or not at all. An existing folder is replaced.
+
+    Args:
+        generation: entries for generation_config.json that win over the file's own.
+
+    Raises:
+        GGUFError: the file is broken or holds something unknown.
+        FileNotFoundError: there is no such file.
+        OSError: the folder cannot be written.
+    """
+    progress("reading the file", 0.0)
+    meta, tensors = _read(source)
+    config = model_config(meta, {tensor.name: tensor for tensor in tensors})
+    weights = convert_tensors(
+        tensors,
+        str(meta["general.architecture"]),
+        head_counts(meta),
+        lambda done: progress("converting weights", 0.05 + 0.75 * done),
+    )
+    if weights.quantized:
+        config["quantization"] = _quantization(weights)
+    progress("converting the tokenizer", 0.8)
+    tokenizer = build_tokenizer(meta)
+    with _written_whole(destination) as folder:
+        progress("writing", 0.9)
+        mx.save_safetensors(str(folder / "model.safetensors"), weights.arrays, metadata={"format": "mlx"})
+        tokenizer.save(str(folder / "tokenizer.json"))
+        _write_json(folder / "tokenizer_config.json", tokenizer_config(meta))
+        _write_json(folder / "generation_config.json", generation_config(meta, generation or {}))
+        _write_json(folder / "config.json", config)
+    progress("done", 1.0)
+
+
+def convert_cached(source: Path, progress: Progress) -> Path:
+    """The folder of a GGUF file in the user's cache, converted the first time.
+
+    Raises: as `convert`.
+    """
+    folder = _cache_folder() / "gguf" / f"{source.stem}-{_identity(source)}"
+    if not (folder / "config.json").is_file():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        convert(source, folder, progress)
+    return folder
+
+
+def _read(source: Path) -> tuple[dict[str, Any], list[Any]]:
+    from gguf import GGUFReader
+
+    if not source.is_file():
+        raise FileNotFoundError(source)
+    try:
+        reader = GGUFReader(source)
+        meta = {name: field.contents() for name, field in reader.fields.items()}
+    except Exception as error:
+        raise GGUFError(f"{source.name} is not a readable GGUF file: {error}") from error
+    return meta, list(reader.tensors)
+
+
+def _quantization(weights: Weights) -> dict[str, Any]:
+    """mlx-lm's `quantization`: what most layers have, then every layer that differs, by name."""
+    bits = [layer.bits for layer in weights.quantized.values()]
+    usual = max(set(bits), key=bits.count)
+    config: dict[str, Any] = {"group_size": GROUP_SIZE, "bits": usual}
+    for path, layer in weights.quantized.items():
+        if layer.bits != usual:
+            config[path] = {"group_size": GROUP_SIZE, "bits": layer.bits}
+    return config
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _written_whole(destination: Path) -> Iterator[Path]:
+    """A folder beside the destination that takes its place when the block ends well and is gone otherwise."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{destination.name}.partial-", dir=destination.parent))
+    try:
+        made, old = work / "made", work / "old"
+        made.mkdir()
+        yield made
+        if destination.exists():
+            destination.rename(old)
+        # Another process may have finished the same conversion in between: its folder is as good.
+        with contextlib.suppress(FileExistsError, OSError) if destination.exists() else contextlib.nullcontext():
+            made.rename(destination)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    # The specification says that a relative path counts as unset.
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "mlx-openai-server"
+
+
+def _identity(source: Path) -> str:
+    """A name for the file's content that is quick to tell: its size, its beginning and its end, hashed."""
+    size = source.stat().st_size
+    digest = hashlib.sha256(f"{REVISION} {size} ".encode())
+    with source.open("rb") as file:
+        digest.update(file.read(_IDENTITY_BYTES))
+        file.seek(max(0, size - _IDENTITY_BYTES))
+        digest.update(file.read(_IDENTITY_BYTES))
+    return digest.hexdigest()[:16]
+
+
+def _print_progress(stage: str, fraction: float | None) -> None:
+    print(json.dumps({"stage": stage, "fraction": fraction}), flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m providers.engines.gguf", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("source", type=Path, help="a .gguf file")
+    parser.add_argument("destination", type=Path, help="the model folder to write")
+    parser.add_argument(
+        "--generation", type=json.loads, default={}, help='JSON for generation_config.json, e.g. {"temperature": 0.2}'
+    )
+    options = parser.parse_args()
+    try:
+        convert(options.source, options.destination, _print_progress, generation=options.generation)
+    except (GGUFError, OSError) as error:
+        print(f"{options.source}: {error}", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+if __name__ == "__main__":
+    main()
