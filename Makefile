@@ -7,7 +7,7 @@ ARGS ?=
 
 # Any Python that is new enough, the one on the path first.
 define FIND_PYTHON
-for python in $(PYTHON) python3 python3.13 python3.12 python3.11 python3.14; do \
+for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14); do \
   if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then break; fi; \
   python=; \
 done; \
