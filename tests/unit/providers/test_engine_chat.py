@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from providers.engine_chat import EngineChatProvider
 from providers.errors import (
@@ -29,6 +30,12 @@ FAKE = (sys.executable, str(Path(__file__).with_name("fake_engine.py")))
 QUICK = RestartPolicy(first_delay=0.01, max_delay=0.05, attempts=3)
 PATIENCE = 20.0
 """Seconds after which something that should have happened will not."""
+
+
+@pytest.fixture(params=[uvloop.EventLoopPolicy, asyncio.DefaultEventLoopPolicy], ids=["uvloop", "asyncio"])
+def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
+    """The server runs on uvloop, whose transports and processes are its own; other programs may use either."""
+    return request.param()
 
 
 @pytest.fixture
