@@ -20,6 +20,7 @@ from typing import Any
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, InternalServerException
+from litestar.types import Scope
 
 import otel
 from contracts.errors import Error, ErrorResponse
@@ -39,11 +40,14 @@ from providers.errors import (
 from server.wire import encode_contract
 
 __all__ = [
+    "DISCONNECTED",
     "EXCEPTION_HANDLERS",
+    "FAILURE",
     "ClientDisconnected",
     "as_service_error",
     "error_response",
     "invalid_body",
+    "note_failure",
     "status_of",
     "to_wire",
 ]
@@ -67,6 +71,12 @@ _HTTP_CODES: Mapping[int, str] = {
     415: "unsupported_media_type",
 }
 """Codes of Litestar's own refusals; other statuses under 500 are `invalid_request_error`."""
+
+DISCONNECTED = "disconnected"
+"""Key of `scope["state"]`: the client went away."""
+
+FAILURE = "failure"
+"""Key of `scope["state"]`: the `ServiceError` that the request ended with."""
 
 CLIENT_CLOSED_REQUEST = 499
 """What nginx logs when nobody is left to answer."""
@@ -119,8 +129,15 @@ def _response(body: ErrorResponse, status: int, headers: dict[str, str]) -> Resp
     return Response(encode_contract(body), status_code=status, headers=headers, media_type="application/json")
 
 
-def _on_service_error(_: Request[Any, Any, Any], error: ServiceError) -> Response[bytes]:
-    return error_response(as_service_error(error))
+def note_failure(scope: Scope, error: ServiceError) -> None:
+    """Tell the request's span and log line why it failed, whatever status was sent."""
+    scope["state"][FAILURE] = error
+
+
+def _on_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    known = as_service_error(error)
+    note_failure(request.scope, known)
+    return error_response(known)
 
 
 def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
@@ -145,13 +162,13 @@ def _on_disconnect(_: Request[Any, Any, Any], __: ClientDisconnected) -> Respons
 
 
 def _on_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    if isinstance(error, InternalServerException) and request.scope["state"].get("disconnected"):
+    if isinstance(error, InternalServerException) and request.scope["state"].get(DISCONNECTED):
         return Response(b"", status_code=CLIENT_CLOSED_REQUEST)  # Litestar makes a 500 of a body that never came
-    return error_response(as_service_error(error))
+    return _on_error(request, error)
 
 
 EXCEPTION_HANDLERS: dict[type[Exception], Callable[[Any, Any], Response[bytes]]] = {
-    ServiceError: _on_service_error,
+    ServiceError: _on_error,
     HTTPException: _on_http_exception,
     ClientDisconnected: _on_disconnect,
     Exception: _on_unforeseen,

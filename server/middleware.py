@@ -15,6 +15,8 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
 
 import otel
+from providers.errors import ServiceError
+from server.errors import DISCONNECTED, FAILURE
 
 __all__ = ["RequestMiddleware"]
 
@@ -65,6 +67,7 @@ class _Exchange:
         self._start = time.perf_counter()
         self._method, self._path = scope["method"], scope["path"]
         self._status: int | None = None
+        self._complete = False
         client = scope.get("client")
         self._span = otel.start_server_span(
             self._method, self._path, scope["headers"], scheme=scope["scheme"], client=client[0] if client else None
@@ -86,7 +89,7 @@ class _Exchange:
     async def _receive(self) -> ReceiveMessage:
         message = await self._receive_next()
         if message["type"] == "http.disconnect":
-            self._scope["state"]["disconnected"] = True
+            self._scope["state"][DISCONNECTED] = True
         return message
 
     async def _send(self, message: Message) -> None:
@@ -99,13 +102,22 @@ class _Exchange:
                 (b"x-process-time", f"{elapsed:.6f}".encode()),
             ]
         await self._send_next(message)
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            self._complete = True
 
     def _finish(self) -> None:
         if template := self._scope.get("path_template"):
             self._span.route(template)
         if self._status is not None:
             self._span.status(self._status)
-        disconnected = bool(self._scope["state"].get("disconnected"))
+        state = self._scope["state"]
+        outcome: dict[str, object] = {}
+        if isinstance(failure := state.get(FAILURE), ServiceError):
+            self._span.fail(failure)
+            outcome["error"] = failure.code
+        if state.get(DISCONNECTED) and not self._complete:
+            self._span.fail(asyncio.CancelledError())
+            outcome["disconnected"] = True
         _log.log(
             logging.DEBUG if self._path.startswith(_POLLED) else logging.INFO,
             "request",
@@ -114,6 +126,6 @@ class _Exchange:
             status=self._status,
             duration=round(time.perf_counter() - self._start, 6),
             request_id=self._id,
-            **({"disconnected": True} if disconnected else {}),
+            **outcome,
         )
         self._span.end()

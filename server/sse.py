@@ -11,11 +11,11 @@ from litestar import Response
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from providers.errors import InternalError
+from providers.errors import InternalError, ServiceError
 from providers.generation import Finished, GenerationEvent
 from server.connection import while_connected
 from server.drain import Drain
-from server.errors import ClientDisconnected, as_service_error, to_wire
+from server.errors import DISCONNECTED, ClientDisconnected, as_service_error, note_failure, to_wire
 from server.wire import encode_contract
 
 __all__ = ["EventEncoder", "EventSource", "EventStream", "EventStreamResponse"]
@@ -72,16 +72,16 @@ class EventStream:
         """
         reader = asyncio.create_task(self._read())
         reader.add_done_callback(lambda _: self._wake.set())
-        forget = self._drain.when_expired(self._wake.set)
         try:
             async with while_connected(receive) as interrupt:
-                await self._deliver(send, reader, interrupt)
+                failure = await self._deliver(send, reader, interrupt)
+            if failure is not None:
+                note_failure(scope, failure)
         except ClientDisconnected:
             if not self._started:
                 raise
-            scope["state"]["disconnected"] = True
+            scope["state"][DISCONNECTED] = True
         finally:
-            forget()
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
 
@@ -97,14 +97,16 @@ class EventStream:
                     self._room.clear()
                     await self._room.wait()
 
-    async def _deliver(self, send: Send, reader: asyncio.Task[None], interrupt: Callable[[Exception], None]) -> None:
+    async def _deliver(
+        self, send: Send, reader: asyncio.Task[None], interrupt: Callable[[Exception], None]
+    ) -> ServiceError | None:
+        """Send events, heartbeats, and the end; return the failure that it was."""
         heartbeat = _Heartbeat(self._interval, self._wake)
-        give_up: asyncio.TimerHandle | None = None
-        forget: Callable[[], None] | None = None
 
         def expire() -> None:
-            nonlocal give_up
-            give_up = asyncio.get_running_loop().call_later(LAST_WORD_SECONDS, interrupt, ClientDisconnected())
+            self._wake.set()
+            # A client that reads nothing cannot be told; `interrupt` does nothing once this block is over.
+            asyncio.get_running_loop().call_later(LAST_WORD_SECONDS, interrupt, ClientDisconnected())
 
         forget = self._drain.when_expired(expire)
         try:
@@ -114,19 +116,16 @@ class EventStream:
                 expired = self._drain.expired
                 if self._pending:
                     if await self._send_pending(send):
-                        return
-                    heartbeat.beat()
-                elif heartbeat.due:
-                    await self._send(send, KEEP_ALIVE)
+                        return None
                     heartbeat.beat()
                 if expired or (reader.done() and not self._pending):
-                    await self._fail(send, self._failure(reader))
-                    return
+                    return await self._fail(send, self._failure(reader))
+                if heartbeat.due:
+                    await self._send(send, KEEP_ALIVE)
+                    heartbeat.beat()
         finally:
             heartbeat.stop()
             forget()
-            if give_up is not None:
-                give_up.cancel()
 
     async def _send_pending(self, send: Send) -> bool:
         """Send what has come; True after the last of it."""
@@ -147,12 +146,13 @@ class EventStream:
             return InternalError("the answer was cancelled inside the server")
         return reader.exception() or InternalError("the answer ended without a last event")
 
-    async def _fail(self, send: Send, error: BaseException) -> None:
+    async def _fail(self, send: Send, error: BaseException) -> ServiceError:
         """Raise the failure while its status can still be sent; say it in the stream later."""
         if not self._started:
             raise error
-        wire = to_wire(as_service_error(error))
-        await self._send(send, b"data: " + encode_contract(wire) + b"\n\n" + DONE, more=False)
+        known = as_service_error(error)
+        await self._send(send, b"data: " + encode_contract(to_wire(known)) + b"\n\n" + DONE, more=False)
+        return known
 
     async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
         if not self._started:

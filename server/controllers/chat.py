@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from litestar import Controller, Request, Response, post
+from litestar import Controller, MediaType, Request, Response, post
 from litestar.di import Provide
 
 import otel
@@ -30,6 +30,7 @@ class ChatController(Controller):
 
     @post(
         status_code=200,
+        media_type=MediaType.JSON,
         operation_id="createChatCompletion",
         name="chat.completions.create",
         summary="Continue a conversation",

@@ -35,7 +35,7 @@ class ModelsController(Controller):
         operation_id="retrieveModel",
         name="models.retrieve",
         summary="Describe a served model",
-        responses=errors(401, 404, 500),
+        responses=errors(400, 401, 404, 500),
     )
     async def retrieve(
         self,
