@@ -37,7 +37,7 @@ __all__ = [
     "ResponseFormat",
 ]
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 MAX_STOP = 64
 """Stop strings a request may carry. OpenAI allows 4; each one costs a search in every decode step."""

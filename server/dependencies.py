@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from typing import Annotated, Any, Protocol
+from typing import Any, Protocol
 
 import attrs
 import msgspec
-from litestar.params import Dependency
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, SkipValidation
 
 from contracts.chat import ChatCompletionRequest
 from providers.generation import GenerationEvent, GenerationRequest
@@ -71,11 +72,11 @@ class Service:
     version: str
 
 
-ServiceDependency = Annotated[Service, Dependency(skip_validation=True)]
-Chat = Annotated[ChatProvider, Dependency(skip_validation=True)]
+ServiceDependency = NamedDependency[SkipValidation[Service]]
+Chat = NamedDependency[SkipValidation[ChatProvider]]
 
 
-def provide_chat(data: Any, service: ServiceDependency) -> ChatProvider:
+def provide_chat(data: JSONBody[Any], service: ServiceDependency) -> ChatProvider:
     """The provider that answers for `data.model`.
 
     Raises:

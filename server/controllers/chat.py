@@ -6,6 +6,7 @@ from typing import Any
 
 from litestar import Controller, MediaType, Request, Response, post
 from litestar.di import Provide
+from litestar.params import JSONBody
 
 import otel
 from contracts.chat import ChatCompletion, ChatCompletionRequest
@@ -39,7 +40,11 @@ class ChatController(Controller):
         responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
     )
     async def create(
-        self, request: Request[Any, Any, Any], data: ChatCompletionRequest, chat: Chat, service: ServiceDependency
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[ChatCompletionRequest],
+        chat: Chat,
+        service: ServiceDependency,
     ) -> Response[ChatCompletion]:
         request_id = otel.request_id.get() or ""
         header = ChatHeader.new(model=chat.spec.name, version=service.version, request_id=request_id)

@@ -1,0 +1,98 @@
+"""A chat provider that does as each test says, and the registry that serves it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+import attrs
+
+from providers.errors import ModelNotFound
+from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest, TextDelta, Usage
+from providers.protocols import ChatProvider, ModelCard, ModelStatus, Provider, QueueStats
+from providers.spec import ModelSpec
+
+Script = Callable[[GenerationRequest], AsyncGenerator[GenerationEvent, None]]
+
+FINISHED = Finished("stop", Usage(5, 2, 3), prefill_seconds=0.1, decode_seconds=0.2)
+
+
+async def hello(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+    yield Accepted(5, 3)
+    yield TextDelta("Hel")
+    yield TextDelta("lo")
+    yield FINISHED
+
+
+@attrs.define(kw_only=True)
+class FakeChat:
+    """Answers by its script; remembers what it was asked, and whether its generators were closed."""
+
+    name: str = "org/fake"
+    script: Script = hello
+    status: ModelStatus = "ready"
+    queue_stats: QueueStats = QueueStats()
+    requests: list[GenerationRequest] = attrs.field(factory=list)
+    started: asyncio.Event = attrs.field(factory=asyncio.Event)
+    closed: asyncio.Event = attrs.field(factory=asyncio.Event)
+    draining: bool = False
+
+    @property
+    def spec(self) -> ModelSpec:
+        return ModelSpec(name=self.name, path="", model_type="echo")
+
+    @property
+    def card(self) -> ModelCard:
+        return ModelCard(
+            id=self.name, created=1_700_000_000, capabilities=("chat",), status=self.status, context_length=4096
+        )
+
+    async def start(self) -> None: ...
+
+    async def wait_ready(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def begin_drain(self) -> None:
+        self.draining = True
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        self.requests.append(request)
+        self.started.set()
+        try:
+            async for event in self.script(request):
+                yield event
+        finally:
+            self.closed.set()
+
+
+@attrs.define
+class FakeRegistry:
+    """Serves these providers, by the same naming rules as the real registry."""
+
+    chats: Sequence[FakeChat]
+    stopped: bool = False
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+    def begin_drain(self) -> None:
+        for chat in self.chats:
+            chat.begin_drain()
+
+    def providers(self) -> Sequence[Provider]:
+        return self.chats
+
+    def card(self, model_id: str) -> ModelCard:
+        return self._find(model_id).card
+
+    def chat(self, model_name: str) -> ChatProvider:
+        return self.chats[0] if len(self.chats) == 1 else self._find(model_name)
+
+    def _find(self, name: str) -> FakeChat:
+        for chat in self.chats:
+            if chat.name == name:
+                return chat
+        raise ModelNotFound(f"no model is named {name!r}", param="model")
