@@ -14,19 +14,30 @@ __all__ = [
     "Accepted",
     "ChatMessage",
     "ChatPrompt",
+    "ChoiceGrammar",
     "FinishReason",
     "Finished",
     "GenerationEvent",
     "GenerationRequest",
+    "Grammar",
+    "JsonObjectGrammar",
+    "JsonSchemaGrammar",
+    "LarkGrammar",
     "Prompt",
+    "ReasoningDelta",
+    "RegexGrammar",
     "SamplingParams",
     "TextDelta",
     "TextPrompt",
+    "TokenLogprob",
     "TokenPrompt",
+    "Tool",
+    "ToolCallDelta",
+    "ToolChoice",
     "Usage",
 ]
 
-FinishReason = Literal["stop", "length"]
+FinishReason = Literal["stop", "length", "tool_calls"]
 
 
 class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -40,11 +51,31 @@ class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     reasoning_content: str | None = None
 
 
+class Tool(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A function that the model may call. `parameters` is a JSON schema; `strict` holds the arguments to it."""
+
+    name: str
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool = False
+
+
+class ToolChoice(msgspec.Struct, frozen=True):
+    """Whether the model must call: `none`, `auto`, or `required`, which `name` narrows to one function."""
+
+    mode: Literal["none", "auto", "required"] = "auto"
+    name: str | None = None
+    parallel: bool = True
+    """Whether one answer may hold several calls."""
+
+
 class ChatPrompt(msgspec.Struct, frozen=True, tag="chat"):
     """Turns that the engine renders with the model's chat template."""
 
     messages: list[ChatMessage]
     template_kwargs: dict[str, Any] = {}
+    tools: list[Tool] = []
+    tool_choice: ToolChoice = ToolChoice()
 
 
 class TextPrompt(msgspec.Struct, frozen=True, tag="text"):
@@ -79,11 +110,44 @@ class SamplingParams(msgspec.Struct, frozen=True):
     seed: int | None = None
 
 
+class JsonObjectGrammar(msgspec.Struct, frozen=True, tag="json_object"):
+    """Any JSON object."""
+
+
+class JsonSchemaGrammar(msgspec.Struct, frozen=True, tag="json_schema"):
+    """JSON that this schema accepts."""
+
+    schema: dict[str, Any] | bool
+
+
+class RegexGrammar(msgspec.Struct, frozen=True, tag="regex"):
+    """Text that this regular expression matches whole (Rust syntax)."""
+
+    pattern: str
+
+
+class ChoiceGrammar(msgspec.Struct, frozen=True, tag="choice"):
+    """One of these strings."""
+
+    choices: list[str]
+
+
+class LarkGrammar(msgspec.Struct, frozen=True, tag="lark"):
+    """Text of this grammar, in llguidance's variant of Lark."""
+
+    grammar: str
+
+
+Grammar = JsonObjectGrammar | JsonSchemaGrammar | RegexGrammar | ChoiceGrammar | LarkGrammar
+
+
 class GenerationRequest(msgspec.Struct, frozen=True):
-    """One answer to generate.
+    """One prompt and the answers to generate.
 
     `max_tokens` counts generated tokens (None: up to the context); `stop` strings end the answer and are not
-    part of it; `timeout` is in seconds from admission into the engine.
+    part of it; `timeout` is in seconds from admission into the engine. `n` answers share one prefill.
+    `top_logprobs` None computes no log-probabilities; 0 those of the chosen tokens alone. `grammar` constrains
+    the answer (not the reasoning before it). `max_reasoning_tokens` closes the reasoning after so many tokens.
     """
 
     id: str
@@ -92,6 +156,10 @@ class GenerationRequest(msgspec.Struct, frozen=True):
     max_tokens: int | None = None
     stop: list[str] = []
     timeout: float | None = None
+    n: int = 1
+    top_logprobs: int | None = None
+    grammar: Grammar | None = None
+    max_reasoning_tokens: int | None = None
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):
@@ -100,6 +168,7 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
 
 class Accepted(msgspec.Struct, frozen=True, array_like=True, tag="a"):
@@ -109,15 +178,49 @@ class Accepted(msgspec.Struct, frozen=True, array_like=True, tag="a"):
     cached_tokens: int
 
 
+class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
+    """A generated token, its UTF-8 bytes, its natural log-probability, and the likeliest tokens in its place."""
+
+    token: str
+    raw: bytes
+    logprob: float
+    top: list[tuple[str, bytes, float]] = []
+
+
 class TextDelta(msgspec.Struct, frozen=True, array_like=True, tag="t"):
-    """Text to append: whole characters, never part of a stop string. `tokens` is how many decode steps made it."""
+    """Text to append: whole characters, never part of a stop string. `tokens` is how many decode steps made it.
+
+    `index` says which of the `n` answers, here and in every event below.
+    """
 
     text: str
     tokens: int = 1
+    index: int = 0
+    logprobs: list[TokenLogprob] | None = None
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+    """Thinking to append, without the model's markers."""
+
+    text: str
+    tokens: int = 1
+    index: int = 0
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True, array_like=True, tag="c"):
+    """Part of a function call. The first delta of call number `call` has `id` and `name` (and no arguments);
+    the `arguments` of all of them concatenate to one JSON object."""
+
+    call: int
+    arguments: str = ""
+    id: str | None = None
+    name: str | None = None
+    tokens: int = 1
+    index: int = 0
 
 
 class Finished(msgspec.Struct, frozen=True, array_like=True, tag="f"):
-    """The answer is complete. Always the last event.
+    """An answer is complete. The last event of each of the `n` answers.
 
     Times are the engine's own, in seconds: `prefill_seconds` from acceptance to the first token,
     `decode_seconds` from the first token to the last.
@@ -127,6 +230,7 @@ class Finished(msgspec.Struct, frozen=True, array_like=True, tag="f"):
     usage: Usage
     prefill_seconds: float
     decode_seconds: float
+    index: int = 0
 
 
-GenerationEvent = Accepted | TextDelta | Finished
+GenerationEvent = Accepted | TextDelta | ReasoningDelta | ToolCallDelta | Finished
