@@ -55,12 +55,16 @@ def download(requirement: str, folder: Path, *, stage: str, progress: ProgressCa
     )
 
 
-def convert(module: str, source: Path, folder: Path, *, title: str, progress: ProgressCallback) -> None:
-    """Run `python -m module SOURCE FOLDER`, which prints one JSON object a line: `stage` and `fraction`.
+def convert(program: Sequence[str], source: Path, folder: Path, *, title: str, progress: ProgressCallback) -> None:
+    """Run `python -m MODULE SOURCE FOLDER OPTIONS…`, which prints one JSON object a line: `stage` and `fraction`.
+
+    Args:
+        program: the module and its options.
 
     Raises:
         WeightsError: the converter failed, or made no folder.
     """
+    module, *options = program
     stage = f"Converting {title}"
 
     def read(line: str) -> None:
@@ -73,7 +77,7 @@ def convert(module: str, source: Path, folder: Path, *, title: str, progress: Pr
 
     progress(stage, None)
     # -P: a folder named `providers` where the user happens to stand is not ours.
-    code, tail = _run([sys.executable, "-P", "-m", module, str(source), str(folder)], read, env={})
+    code, tail = _run([sys.executable, "-P", "-m", module, str(source), str(folder), *options], read, env={})
     if code or not folder.is_dir():
         if "No space left on device" in tail:
             raise OSError(28, "No space left on device")

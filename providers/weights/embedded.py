@@ -85,7 +85,8 @@ def _make(model: EmbeddedModel, work: Path, progress: ProgressCallback) -> None:
         sources.rename(work / "model")
     else:
         source = sources / model.targets[0] if len(model.targets) == 1 else sources
-        convert(model.converter, source, work / "model", title=model.title, progress=progress)
+        program = (model.converter, *model.converter_options)
+        convert(program, source, work / "model", title=model.title, progress=progress)
     write_marker(work / "model", model.fingerprint)
 
 

@@ -58,15 +58,18 @@ class EmbeddedModel:
     size: int
     """Bytes on disk once pulled, roughly: for the list of models and the message when the disk is full."""
     converter: str | None = None
-    """Module run as `python -m CONVERTER SOURCE FOLDER`. SOURCE is the unpacked file where there is one, else their
-    folder. None: the unpacked files are the model folder."""
+    """Module run as `python -m CONVERTER SOURCE FOLDER OPTIONS…`. SOURCE is the unpacked file where there is one, else
+    the folder of them. None: the unpacked files are the model folder."""
+    converter_options: tuple[str, ...] = ()
     revision: int = 1
     """Raised when the converter writes something else from the same bytes, so that cached folders are made again."""
 
     @property
     def fingerprint(self) -> str:
         """Changes when a pulled folder is no longer what this manifest would make."""
-        fields = attrs.asdict(self, filter=attrs.filters.include("id", "wheels", "converter", "revision"))
+        fields = attrs.asdict(
+            self, filter=attrs.filters.include("id", "wheels", "converter", "converter_options", "revision")
+        )
         return hashlib.sha256(json.dumps(fields, sort_keys=True, default=attrs.asdict).encode()).hexdigest()
 
     @property
@@ -100,6 +103,8 @@ _MODELS = (
         ),
         size=100_000_000,
         converter="providers.engines.gguf",
+        # The model card's sampling; at temperature 1 a model of this size wanders off.
+        converter_options=("--generation", '{"temperature": 0.2, "top_p": 0.9}'),
     ),
 )
 

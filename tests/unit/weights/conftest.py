@@ -32,6 +32,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
         wheels=(make_wheel(folder, "tiny-weights", {"tiny_weights/tiny.gguf": b"abc" * 1000}),),
         size=3000,
         converter="tiny_converter",
+        converter_options=("--depth", "2"),
     )
     return Index(
         folder=folder,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import signal
 import subprocess
@@ -46,6 +47,7 @@ def test_a_pull_leaves_a_whole_folder_and_tells_how_it_goes(index: Index) -> Non
 
     assert folder == index.model_folder
     assert (folder / "model.safetensors").read_bytes() == b"cba" * 1000
+    assert json.loads((folder / "config.json").read_text()) == ["--depth", "2"]
     assert is_pulled("tiny")
     assert progress.stages == ["Fetching tiny-weights==1.0 (0 MB)", "Unpacking tiny-weights", "Converting Tiny"]
     assert ("Converting Tiny", 0.5) in progress.told

@@ -15,7 +15,7 @@ from providers.weights.manifest import EmbeddedModel, Member, Wheel
 CONVERTER = """
 import json, os, pathlib, sys, time
 
-source, folder = map(pathlib.Path, sys.argv[1:])
+source, folder = map(pathlib.Path, sys.argv[1:3])
 with open(os.environ["CONVERSIONS"], "a") as log:
     log.write(f"{os.getpid()}\\n")
 print("a line that is not progress")
@@ -30,7 +30,7 @@ match os.environ.get("CONVERTER_DOES"):
         time.sleep(600)
 folder.mkdir()
 (folder / "model.safetensors").write_bytes(source.read_bytes()[::-1])
-(folder / "config.json").write_text("{}")
+(folder / "config.json").write_text(json.dumps(sys.argv[3:]))
 """
 
 
