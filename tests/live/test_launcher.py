@@ -1,0 +1,256 @@
+"""How the server starts and ends, as a process: signals, deaths, ports."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.live.harness import COMMAND, LiveServer, Log, clean_environment
+
+SLOW_ECHO = ("--model-type", "echo", "--model-path", "delay=0.05")
+LONG = "word " * 2000
+"""At SLOW_ECHO's pace this takes longer than any test waits."""
+
+Launch = Callable[..., LiveServer]
+
+
+@contextmanager
+def stream(url: str, text: str = LONG) -> Iterator[Iterator[str]]:
+    """The data of an answer's events; entered when the first word has come."""
+    body = {"model": "echo", "messages": [{"role": "user", "content": text}], "stream": True}
+    with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=30) as response:
+        assert response.status_code == 200
+        data = (line.removeprefix("data: ") for line in response.iter_lines() if line.startswith("data: "))
+        while not json.loads(next(data))["choices"][0]["delta"].get("content"):
+            pass
+        yield data
+
+
+def refused(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """A launch that must end by itself."""
+    return subprocess.run(
+        [str(COMMAND), "launch", *arguments], env=clean_environment(), capture_output=True, text=True, timeout=30
+    )
+
+
+def assert_gone(family: list[psutil.Process], within: float) -> None:
+    _, alive = psutil.wait_procs(family, timeout=within)
+    for process in alive:
+        process.kill()
+    assert not alive, f"still there: {alive}"
+
+
+def test_sigterm_lets_an_answer_finish_and_exits_with_0(launch: Launch) -> None:
+    server = launch(*SLOW_ECHO)
+    family = server.descendants()
+
+    with stream(server.url, "word " * 30) as data:
+        server.process.send_signal(signal.SIGTERM)
+        events = list(data)
+
+    assert events[-1] == "[DONE]"
+    assert json.loads(events[-2])["choices"][0]["finish_reason"] == "stop"
+    assert server.process.wait(10) == 0
+    assert_gone(family, within=5)
+
+
+def test_an_answer_longer_than_the_grace_period_ends_with_an_error(launch: Launch) -> None:
+    server = launch(*SLOW_ECHO, "--grace-period", "0.5")
+
+    with stream(server.url) as data:
+        server.process.send_signal(signal.SIGTERM)
+        *_, error, done = data
+
+    assert json.loads(error)["error"]["code"] == "model_not_ready"
+    assert done == "[DONE]"
+    assert server.process.wait(10) == 0
+
+
+def test_ctrl_c_ends_everything_in_about_a_second_while_an_answer_streams(launch: Launch) -> None:
+    server = launch(*SLOW_ECHO)
+    family = server.descendants()
+
+    with stream(server.url) as data:
+        begun = time.monotonic()
+        interrupt_like_a_terminal(server)
+        *_, error, done = data
+    assert server.process.wait(10) == 0
+    took = time.monotonic() - begun
+
+    assert json.loads(error)["error"]["code"] == "model_not_ready"
+    assert done == "[DONE]"
+    assert took < 3, "about one second, and slack for a busy machine"
+    assert server.log.wait_for_end(5)
+    assert "Traceback" not in server.log.text
+    assert_gone(family, within=5)
+
+
+def interrupt_like_a_terminal(server: LiveServer) -> None:
+    """Ctrl-C reaches every process of the foreground, not the first alone."""
+    for process in [*server.descendants(), server.process]:
+        process.send_signal(signal.SIGINT)
+
+
+def test_a_second_signal_cuts_the_grace_period_short(launch: Launch) -> None:
+    server = launch(*SLOW_ECHO, "--grace-period", "60")
+
+    with stream(server.url) as data:
+        server.process.send_signal(signal.SIGTERM)
+        next(data)
+        server.process.send_signal(signal.SIGTERM)
+        *_, done = data
+
+    assert done == "[DONE]"
+    assert server.process.wait(10) == 0
+
+
+def test_closing_the_terminal_ends_the_server(launch: Launch) -> None:
+    server = launch("--model-type", "echo")
+
+    server.process.send_signal(signal.SIGHUP)
+
+    assert server.process.wait(10) == 0
+
+
+def test_killing_the_main_process_leaves_no_process(launch: Launch) -> None:
+    server = launch(*SLOW_ECHO)
+    family = server.descendants()
+    assert family
+
+    with stream(server.url) as data:
+        server.process.kill()
+        with pytest.raises(httpx.HTTPError):
+            list(data)
+
+    assert_gone(family, within=5)
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{server.url}/health")
+
+
+def test_killing_the_worker_ends_the_server_with_1(launch: Launch) -> None:
+    server = launch("--model-type", "echo")
+    worker = next(process for process in server.descendants() if "spawn_main" in " ".join(process.cmdline()))
+
+    worker.kill()
+
+    assert server.process.wait(10) == 1
+
+
+def test_a_port_in_use_is_one_line_and_exit_status_1() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = refused("--port", str(port), "--model-path", "nobody/loads-this")
+
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"Error: port {port} of 127.0.0.1 is in use; stop what listens there, or choose another with --port\n"
+    )
+
+
+def test_two_servers_never_share_a_port(launch: Launch) -> None:
+    server = launch("--model-type", "echo")
+
+    result = refused("--model-type", "echo", "--port", server.url.rpartition(":")[2])
+
+    assert result.returncode == 1
+    assert "in use" in result.stderr
+
+
+def test_an_address_of_another_machine_is_refused() -> None:
+    result = refused("--model-type", "echo", "--host", "192.0.2.1", "--port", "0")
+
+    assert result.returncode == 1
+    assert result.stderr == "Error: cannot listen on '192.0.2.1': it is not an address of this machine\n"
+
+
+def test_a_port_is_free_again_as_soon_as_its_server_ended(launch: Launch) -> None:
+    first = launch("--model-type", "echo")
+    with stream(first.url, "a b c") as data:
+        list(data)
+    port = first.url.rpartition(":")[2]
+    assert first.stop() == 0
+
+    assert launch("--model-type", "echo", "--port", port).url == first.url
+
+
+def test_a_bad_value_ends_the_launch_with_2_before_anything_starts() -> None:
+    result = refused("--model-type", "echo", "--max-concurrency", "many")
+
+    assert result.returncode == 2
+    assert result.stderr == "Error: --max-concurrency must be a whole number from 1 to 4096, not 'many'\n"
+
+
+def test_weights_that_are_not_there_are_one_line_and_exit_status_1(tmp_path: Path) -> None:
+    result = refused("--port", "0", "--model-path", str(tmp_path))
+
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr
+    assert "not a model folder" in result.stderr
+
+
+def test_a_name_is_resolved_and_an_ipv6_address_works(launch: Launch) -> None:
+    for host in ("localhost", "::1"):
+        server = launch("--model-type", "echo", "--host", host)
+
+        assert httpx.get(f"{server.url}/health").json()["status"] == "ok"
+
+
+def test_the_curl_line_that_is_printed_works(launch: Launch) -> None:
+    server = launch("--model-type", "echo", "--served-model-name", 'it\'s "quoted"', "--api-key", "s3cret")
+    curl = server.log.wait_for(r"^\s+(curl .*)$")[1]
+
+    result = subprocess.run(
+        ["sh", "-c", curl + " --silent --show-error"],
+        env=clean_environment(API_KEY="s3cret"), capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+
+    answer = json.loads(result.stdout)
+    assert answer["model"] == 'it\'s "quoted"'
+    assert answer["choices"][0]["message"]["content"] == "What is the capital of France?"
+    assert "s3cret" not in server.log.text
+
+
+def test_as_json_every_line_of_the_log_is_json(launch: Launch) -> None:
+    server = launch("--model-type", "echo", "--log-format", "json")
+    httpx.get(f"{server.url}/v1/models")
+    server.stop()
+
+    assert server.log.wait_for_end(5)
+    lines = [json.loads(line) for line in server.log.text.splitlines()]
+    assert {"ready", "request"} <= {line["message"] for line in lines}
+
+
+def test_the_granian_command_serves_what_the_environment_says() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [
+            str(Path(sys.executable).with_name("granian")),
+            *("--interface", "asgi", "--factory", "server.app:create_app", "--port", str(port)),
+        ],
+        env=clean_environment(MODEL_TYPE="echo", SERVED_MODEL_NAME="from-env"),
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    log = Log(process)
+    try:
+        log.wait_for("Spawning worker", 60)
+        family = psutil.Process(process.pid).children(recursive=True)
+        transport = httpx.HTTPTransport(retries=8)
+        with httpx.Client(transport=transport, base_url=f"http://127.0.0.1:{port}") as client:
+            assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["from-env"]
+    finally:
+        process.kill()
+        process.wait()
+
+    assert_gone(family, within=5)
