@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 
 import pytest
-import uvloop
 
 from providers.engine_chat import EngineChatProvider
 from providers.errors import (
@@ -30,12 +29,6 @@ FAKE = (sys.executable, str(Path(__file__).with_name("fake_engine.py")))
 QUICK = RestartPolicy(first_delay=0.01, max_delay=0.05, attempts=3)
 PATIENCE = 20.0
 """Seconds after which something that should have happened will not."""
-
-
-@pytest.fixture(params=[uvloop.EventLoopPolicy, asyncio.DefaultEventLoopPolicy], ids=["uvloop", "asyncio"])
-def event_loop_policy(request: pytest.FixtureRequest) -> asyncio.AbstractEventLoopPolicy:
-    """The server runs on uvloop, whose transports and processes are its own; other programs may use either."""
-    return request.param()
 
 
 @pytest.fixture
@@ -72,7 +65,8 @@ def alive(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    return True
+    stat = Path(f"/proc/{pid}/stat")  # An orphan that ended waits for process 1, which in a container may never look.
+    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 async def ready(provider: EngineChatProvider) -> EngineChatProvider:
@@ -388,3 +382,38 @@ async def test_drain_lets_an_answer_end_and_admits_no_more(serve):
     with pytest.raises(ModelNotReady):
         await answer(provider, "say late")
     assert isinstance([event async for event in stream][-1], Finished)
+
+
+# More than one process
+
+
+async def test_one_engine_s_death_is_seen_by_its_own_socket_and_harms_no_other(serve):
+    first, second = await serve(restart=RestartPolicy(first_delay=60)), await serve()
+    await asyncio.gather(ready(first), ready(second))
+    dying, living = first.generate(ask("hold")), second.generate(ask("hold"))
+    for stream in (dying, living):
+        assert [await anext(stream), await anext(stream)] == [Accepted(3, 0), TextDelta("held")]
+    os.kill(first.host.pid, signal.SIGKILL)
+    with pytest.raises(EngineCrashed):
+        await asyncio.wait_for(anext(dying), PATIENCE)
+    # Had the other engine inherited its socket, the socket would not have ended with the process.
+    await status(first, "restarting", "its socket ended")
+    await living.aclose()
+    assert (await text(second, "cancelled?")).startswith("r")
+
+
+async def test_no_engine_outlives_a_server_that_is_killed(tmp_path: Path):
+    script = Path(__file__).with_name("serve_and_wait.py")
+    how = json.dumps({"mode": "ready", "starts": str(tmp_path / "starts")})
+    server = await asyncio.create_subprocess_exec(sys.executable, str(script), how, stdout=asyncio.subprocess.PIPE)
+    try:
+        engines: list[int] = []
+        while not engines:
+            line = await asyncio.wait_for(server.stdout.readline(), PATIENCE)
+            assert line, "the server ended early"
+            if line.startswith(b"engines"):
+                engines = [int(pid) for pid in line.split()[1:]]
+    finally:
+        server.kill()
+        await server.wait()
+    await until(lambda: not any(alive(pid) for pid in engines))
