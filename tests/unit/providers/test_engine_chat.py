@@ -63,10 +63,11 @@ def starts(provider: EngineChatProvider) -> list[int]:
 def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        if sys.platform == "linux":  # An orphan that ended waits for process 1, which in a container may never look.
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
         return False
-    stat = Path(f"/proc/{pid}/stat")  # An orphan that ended waits for process 1, which in a container may never look.
-    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
+    return True
 
 
 async def ready(provider: EngineChatProvider) -> EngineChatProvider:
