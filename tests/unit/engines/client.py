@@ -1,0 +1,148 @@
+"""The server's end of an engine's socket, in blocking calls."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from typing import Any
+
+from providers.frames import (
+    HEADER_BYTES,
+    Cancel,
+    Command,
+    EngineInfo,
+    Events,
+    Failed,
+    Generate,
+    Load,
+    LoadFailed,
+    Memory,
+    Ready,
+    Report,
+    decode_report,
+    encode,
+    frame_length,
+)
+from providers.generation import (
+    Accepted,
+    ChatMessage,
+    ChatPrompt,
+    Finished,
+    GenerationRequest,
+    Prompt,
+    SamplingParams,
+    TextDelta,
+    TextPrompt,
+)
+from providers.spec import ModelSpec
+
+SECONDS = 60.0
+GREEDY = SamplingParams(temperature=0.0)
+
+
+class Answer:
+    """Everything that was told of one request."""
+
+    def __init__(self) -> None:
+        self.accepted: Accepted | None = None
+        self.deltas: list[TextDelta] = []
+        self.finished: Finished | None = None
+        self.failed: Failed | None = None
+
+    @property
+    def text(self) -> str:
+        return "".join(delta.text for delta in self.deltas)
+
+    @property
+    def ended(self) -> bool:
+        return self.finished is not None or self.failed is not None
+
+
+class EngineClient:
+    """One engine process and what it has told. `arguments`: instead of `-m providers.engines`."""
+
+    def __init__(self, *arguments: str) -> None:
+        ours, theirs = socket.socketpair()
+        ours.settimeout(SECONDS)
+        command = [sys.executable, *(arguments or ("-m", "providers.engines")), str(theirs.fileno())]
+        self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE, text=True)
+        theirs.close()
+        self.socket = ours
+        self._file = ours.makefile("rb")
+        self.answers: dict[str, Answer] = {}
+        self.memory: list[Memory] = []
+        self.frames = 0
+
+    def send(self, command: Command) -> None:
+        self.socket.sendall(encode(command))
+
+    def receive(self) -> Report:
+        header = self._file.read(HEADER_BYTES)
+        if len(header) < HEADER_BYTES:
+            raise EOFError
+        return decode_report(self._file.read(frame_length(header)))
+
+    def load(self, path: str, **spec: Any) -> EngineInfo | LoadFailed:
+        self.send(Load(spec=ModelSpec(name="tiny", path=path, **spec)))
+        while True:
+            report = self.receive()
+            if isinstance(report, Ready):
+                return report.info
+            if isinstance(report, LoadFailed):
+                return report
+
+    def generate(self, id: str, prompt: str | Prompt, **request: Any) -> Answer:
+        request.setdefault("sampling", GREEDY)
+        made = TextPrompt(prompt) if isinstance(prompt, str) else prompt
+        self.answers[id] = Answer()
+        self.send(Generate(request=GenerationRequest(id=id, prompt=made, **request)))
+        return self.answers[id]
+
+    def cancel(self, id: str) -> None:
+        self.send(Cancel(id=id))
+
+    def pump(self) -> Report:
+        """Read one report and file it."""
+        report = self.receive()
+        if isinstance(report, Events):
+            self.frames += 1
+            for id, event in report.items:
+                answer = self.answers[id]
+                if isinstance(event, Accepted):
+                    answer.accepted = event
+                elif isinstance(event, TextDelta):
+                    answer.deltas.append(event)
+                else:
+                    answer.finished = event
+        elif isinstance(report, Failed):
+            self.answers[report.id].failed = report
+        elif isinstance(report, Memory):
+            self.memory.append(report)
+        return report
+
+    def wait(self, *answers: Answer) -> None:
+        while not all(answer.ended for answer in answers):
+            self.pump()
+
+    def ask(self, id: str, prompt: str | Prompt, **request: Any) -> Answer:
+        answer = self.generate(id, prompt, **request)
+        self.wait(answer)
+        return answer
+
+    def close(self) -> str:
+        """Close the socket, wait for the process, return what it wrote to stderr."""
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self._file.close()
+        self.socket.close()
+        try:
+            _, errors = self.process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        return errors
+
+
+def chat(*turns: tuple[str, str], **template_kwargs: Any) -> ChatPrompt:
+    messages = [ChatMessage(role=role, content=content) for role, content in turns]
+    return ChatPrompt(messages=messages, template_kwargs=template_kwargs)
