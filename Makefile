@@ -37,7 +37,6 @@ setup-runtime:
 
 .PHONY: run
 run: setup-runtime ## Serve the embedded chat model; ARGS='--port 9000' passes options to launch
-	@$(BIN)/mlx-openai-server models pull embedded
 	@exec $(BIN)/mlx-openai-server launch $(ARGS)
 
 .PHONY: test
