@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ import otel
 from providers.errors import ServiceError
 from providers.protocols import ModelCard, Provider
 from providers.registry import ModelRegistry
+from server.drain import Drain
 from server.settings import Settings
 
 __all__ = ["announce", "banner", "curl_line"]
@@ -24,11 +26,23 @@ _logger = otel.get_logger(__name__)
 
 
 def announce(app: Litestar, registry: ModelRegistry, settings: Settings, url: str) -> Litestar:
-    """Have the application say that it is ready, once it is; as a banner, or as one line of a JSON log."""
+    """Have the application say that it is ready, once it is; as a banner, or as one line of a JSON log.
+
+    Where no model can ever be served, it says so and ends the process instead.
+    """
+    drain: Drain = app.state.drain
     tasks: list[asyncio.Task[None]] = []
 
+    async def tell() -> None:
+        await _answering(url)
+        if settings.log_format == "console":
+            _say(f"Listening on {url}; loading {', '.join(spec.name for spec in settings.models)} …")
+        cards = await _settled(registry.providers())
+        if not drain.begun:
+            _tell(cards, settings, url)
+
     async def begin() -> None:
-        tasks.append(asyncio.create_task(_announce(registry.providers(), settings, url)))
+        tasks.append(asyncio.create_task(tell()))
 
     async def cancel() -> None:
         for task in tasks:
@@ -39,21 +53,23 @@ def announce(app: Litestar, registry: ModelRegistry, settings: Settings, url: st
     return app
 
 
-async def _announce(providers: Sequence[Provider], settings: Settings, url: str) -> None:
-    await _answering(url)
-    if settings.log_format == "console":
-        _say(f"Listening on {url}; loading {', '.join(provider.spec.name for provider in providers)} …")
+async def _settled(providers: Sequence[Provider]) -> list[ModelCard]:
+    """The models' cards once each is ready or never will be: one that failed does not hide the others."""
     for provider in providers:
-        # One that failed is shown as failed, and does not hide the others.
         with contextlib.suppress(ServiceError):
             await provider.wait_ready()
-    cards = [provider.card for provider in providers]
-    ready = [card for card in cards if card.status == "ready"]
-    for card in cards:
-        if card not in ready:
-            _logger.error("model cannot be served", model=card.id, status=card.status, detail=card.detail)
-    if settings.log_format == "json":
-        _logger.info("ready", url=url, models=[card.id for card in ready])
+    return [provider.card for provider in providers]
+
+
+def _tell(cards: Sequence[ModelCard], settings: Settings, url: str) -> None:
+    failed = [card for card in cards if card.status != "ready"]
+    for card in failed:
+        _logger.error("model cannot be served", model=card.id, status=card.status, detail=card.detail)
+    if len(failed) == len(cards):
+        _logger.error("no model can be served: the server ends")
+        signal.raise_signal(signal.SIGTERM)
+    elif settings.log_format == "json":
+        _logger.info("ready", url=url, models=[card.id for card in cards if card not in failed])
     else:
         _say(banner(cards, settings, url))
 

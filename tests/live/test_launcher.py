@@ -199,6 +199,17 @@ def test_weights_that_are_not_there_are_one_line_and_exit_status_1(tmp_path: Pat
     assert "not a model folder" in result.stderr
 
 
+def test_a_model_that_cannot_be_loaded_is_named_and_ends_the_server_with_1(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "no-such-family"}')
+
+    result = refused("--port", "0", "--model-path", str(tmp_path), "--served-model-name", "broken")
+
+    assert result.returncode == 1
+    assert "ready at" not in result.stdout
+    assert "model=broken" in result.stderr
+    assert "weights are missing" in result.stderr
+
+
 def test_a_name_is_resolved_and_an_ipv6_address_works(launch: Launch) -> None:
     for host in ("localhost", "::1"):
         server = launch("--model-type", "echo", "--host", host)

@@ -1,0 +1,50 @@
+"""What is said when the server is ready."""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import pytest
+
+from providers.protocols import ModelCard, ModelStatus
+from server.banner import banner, curl_line
+from server.settings import Settings
+
+URL = "http://127.0.0.1:8000"
+
+
+def card(name: str, status: ModelStatus = "ready", detail: str | None = None) -> ModelCard:
+    return ModelCard(id=name, created=0, capabilities=("chat",), status=status, context_length=8192, detail=detail)
+
+
+def test_it_names_the_address_the_models_and_how_to_stop() -> None:
+    text = banner([card("qwen")], Settings.load({"model_type": "echo"}, {}), URL)
+
+    assert f"ready at {URL}" in text
+    assert "qwen  (chat, context 8192)" in text
+    assert "Ctrl-C" in text
+
+
+def test_a_failed_model_is_shown_with_its_reason_and_another_one_is_tried() -> None:
+    cards = [card("broken", "failed", "no weights"), card("good")]
+
+    text = banner(cards, Settings.load({"model_type": "echo"}, {}), URL)
+
+    assert "broken  failed: no weights" in text
+    assert '"model": "good"' in text
+
+
+@pytest.mark.parametrize("name", ["plain", "it's", 'say "hi"', "$HOME `id`", "org/名前"])
+def test_the_curl_line_survives_a_shell(name: str) -> None:
+    words = shlex.split(curl_line(URL, name, with_key=False))
+
+    assert words[:2] == ["curl", f"{URL}/v1/chat/completions"]
+    assert json.loads(words[words.index("-d") + 1])["model"] == name
+
+
+def test_the_key_is_never_printed() -> None:
+    text = banner([card("qwen")], Settings.load({"model_type": "echo", "api_key": "s3cret"}, {}), URL)
+
+    assert "s3cret" not in text
+    assert "Bearer $API_KEY" in text

@@ -1,0 +1,141 @@
+"""The command as a whole: help, imports, and what goes wrong before anything runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+import providers.weights
+from providers.weights import LocalModel, WeightsError
+from server.cli import _probe
+from server.cli._app import cli
+from server.options import OPTIONS
+
+HEAVY = ("asyncio", "granian", "httpx", "huggingface_hub", "litestar", "mlx", "opentelemetry", "rich.progress", "yaml")
+
+
+def modules_after(code: str) -> set[str]:
+    """What is imported in a new process that ran this."""
+    script = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    return set(json.loads(result.stdout))
+
+
+def test_help_starts_without_anything_heavy() -> None:
+    assert modules_after("import server.cli").isdisjoint(HEAVY)
+
+
+def test_neither_the_main_process_nor_the_worker_imports_mlx() -> None:
+    imported = modules_after(
+        "import server.launcher, server.app, server.banner, providers.registry, providers.weights\n"
+        "from server.settings import Settings\n"
+        "server.app.create_app(Settings.load({'model_type': 'echo'}, {}))"
+    )
+
+    assert "litestar" in imported
+    assert not {name for name in imported if name.partition(".")[0] in {"mlx", "mlx_lm", "transformers"}}
+
+
+@pytest.mark.parametrize("command", [[], ["launch"], ["chat"], ["models"], ["models", "pull"], ["doctor"]])
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_every_command_has_help(command: list[str], flag: str) -> None:
+    result = CliRunner().invoke(cli, [*command, flag])
+
+    assert result.exit_code == 0
+    assert "Usage" in result.stdout
+
+
+def test_the_help_of_launch_names_every_supported_option_and_its_variable() -> None:
+    result = CliRunner().invoke(cli, ["launch", "--help"], env={"COLUMNS": "200"})
+
+    for option in OPTIONS:
+        assert (option.flag in result.stdout) == option.supported, option.name
+        assert (option.env in result.stdout) == option.supported, option.name
+
+
+def test_version_is_the_distributions() -> None:
+    assert CliRunner().invoke(cli, ["--version"]).stdout.startswith("mlx-openai-server 0.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--port", "http"], "--port must be a whole number from 0 to 65535, not 'http'"),
+        (["--model-type", "tts"], "--model-type may be lm or echo; 'tts' is not supported by this version"),
+        (["--tool-call-parser", "hermes"], "--tool-call-parser is not supported by this version"),
+        (["--enable-auto-tool-choice"], "--enable-auto-tool-choice is not supported by this version"),
+    ],
+)
+def test_a_bad_option_of_launch_is_one_line_and_status_2(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(cli, ["launch", *arguments])
+
+    assert (result.exit_code, result.stderr) == (2, f"Error: {message}\n")
+
+
+def test_models_list_shows_what_is_here_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    models = [
+        LocalModel(id="embedded:a", source="embedded", pulled=True, size=102_000_000, title="A", license="MIT"),
+        LocalModel(id="embedded:b", source="embedded", pulled=False, size=5, title="B", license="MIT"),
+        LocalModel(id="org/c", source="hub", pulled=False, size=2_500_000_000),
+    ]
+    monkeypatch.setattr(providers.weights, "list_local", lambda: models)
+
+    lines = CliRunner().invoke(cli, ["models", "list"]).stdout.splitlines()
+
+    rows = {line.split()[0]: " ".join(line.split()[1:]) for line in lines if "/" in line or "embedded:" in line}
+    assert rows == {
+        "embedded:a": "here 102 MB A MIT",
+        "embedded:b": "not fetched 0 MB B MIT",
+        "org/c": "incomplete 2.5 GB",
+    }
+
+
+def test_models_pull_embedded_fetches_the_default_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def resolve(path: str, progress: Any) -> Path:
+        asked.append(path)
+        return Path("/cache") / path
+
+    monkeypatch.setattr(providers.weights, "resolve", resolve)
+
+    result = CliRunner().invoke(cli, ["models", "pull", "embedded", "org/name", "org/name"])
+
+    assert asked == ["embedded:smollm2-135m-instruct", "org/name"]
+    assert "org/name is in /cache/org/name" in result.stdout
+
+
+def test_models_pull_says_why_it_failed_and_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(path: str, progress: Any) -> Path:
+        raise WeightsError("no network")
+
+    monkeypatch.setattr(providers.weights, "resolve", resolve)
+
+    result = CliRunner().invoke(cli, ["models", "pull", "org/name"])
+
+    assert (result.exit_code, result.stderr) == (1, "Error: no network\n")
+
+
+def test_doctor_ends_with_1_and_says_what_keeps_models_from_being_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = _probe.Section("MLX", [_probe.Finding("mlx", "not installed", "problem")])
+    monkeypatch.setattr(_probe, "examine", lambda: [broken])
+
+    result = CliRunner().invoke(cli, ["doctor"])
+
+    assert result.exit_code == 1
+    assert result.stderr == "\nNo model can be served: mlx: not installed\n"
+
+
+def test_doctor_survives_an_mlx_that_aborts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_probe, "_PROBE", "import os; os.abort()")
+
+    sections = {section.title: section.findings for section in _probe.examine()}
+
+    assert [finding.state for finding in sections["MLX"]][-1] == "problem"
+    assert {"Python", "Machine", "Weights", "Extras"} <= set(sections)
