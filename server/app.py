@@ -30,6 +30,9 @@ def create_app(
         settings = Settings.from_env()
         lifecycle = lifecycle or Lifecycle()
     registry = ModelRegistry(settings.models) if registry is None else registry
-    app = Litestar(plugins=[ServicePlugin(settings, registry, lifecycle)])
+    app = Litestar(
+        plugins=[ServicePlugin(settings, registry, lifecycle)],
+        request_max_body_size=settings.max_body_bytes,  # of a plugin's AppConfig, Litestar would not read it
+    )
     app.asgi_handler = RequestMiddleware(app.asgi_handler)
     return app

@@ -54,7 +54,6 @@ class ServicePlugin(InitPlugin):
         app_config.state.service = service
         app_config.debug = False
         app_config.logging_config = None
-        app_config.request_max_body_size = settings.max_body_bytes
         app_config.plugins.append(ContractPlugin())
         app_config.exception_handlers.update(EXCEPTION_HANDLERS)  # type: ignore[arg-type]
         app_config.dependencies["service"] = Provide(lambda: service, sync_to_thread=False)

@@ -40,6 +40,7 @@ from providers.errors import (
 from server.wire import encode_contract
 
 __all__ = [
+    "CLIENT_CLOSED_REQUEST",
     "DISCONNECTED",
     "EXCEPTION_HANDLERS",
     "FAILURE",

@@ -16,7 +16,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage,
 
 import otel
 from providers.errors import ServiceError
-from server.errors import DISCONNECTED, FAILURE
+from server.errors import CLIENT_CLOSED_REQUEST, DISCONNECTED, FAILURE
 
 __all__ = ["RequestMiddleware"]
 
@@ -115,7 +115,7 @@ class _Exchange:
         if isinstance(failure := state.get(FAILURE), ServiceError):
             self._span.fail(failure)
             outcome["error"] = failure.code
-        if state.get(DISCONNECTED) and not self._complete:
+        if self._status == CLIENT_CLOSED_REQUEST or (state.get(DISCONNECTED) and not self._complete):
             self._span.fail(asyncio.CancelledError())
             outcome["disconnected"] = True
         _log.log(

@@ -31,7 +31,7 @@ class FakeChat:
     name: str = "org/fake"
     script: Script = hello
     status: ModelStatus = "ready"
-    queue_stats: QueueStats = QueueStats()
+    queue_stats: QueueStats = attrs.field(factory=QueueStats)
     requests: list[GenerationRequest] = attrs.field(factory=list)
     started: asyncio.Event = attrs.field(factory=asyncio.Event)
     closed: asyncio.Event = attrs.field(factory=asyncio.Event)

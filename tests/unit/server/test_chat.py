@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 
 import pytest
 
 from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest, TextDelta, Usage
 from tests.unit.server.fakes import FINISHED, FakeChat
-from tests.unit.server.harness import BODY, ask, make_app
+from tests.unit.server.harness import BODY, ask, make_app, start
 
 STREAM = {**BODY, "stream": True}
 USAGE = {
@@ -126,8 +127,6 @@ async def test_of_several_models_an_unknown_one_is_not_found() -> None:
 
 
 async def test_one_request_id_used_twice_at_once_names_two_generations() -> None:
-    import asyncio
-
     release = asyncio.Event()
 
     async def script(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
@@ -137,8 +136,6 @@ async def test_one_request_id_used_twice_at_once_names_two_generations() -> None
 
     chat = FakeChat(script=script)
     app = make_app(chat)
-    from tests.unit.server.harness import start
-
     exchanges = [start(app, json=STREAM, headers={"x-request-id": "same"}) for _ in range(2)]
     for exchange in exchanges:
         await exchange.until(b"assistant")
