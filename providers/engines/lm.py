@@ -22,9 +22,18 @@ from providers.engines.prefix_cache import PrefixCache
 from providers.engines.prompts import PromptBuilder, answer_room
 from providers.engines.sampling import Settings, make_processors, make_sampler, resolve
 from providers.engines.text import Decoder, StopSplitter, Vocabulary, stop_matcher
-from providers.errors import GenerationTimeout, InternalError, InvalidRequest
+from providers.errors import GenerationTimeout, InternalError, InvalidRequest, UnsupportedParameter
 from providers.frames import Command, EngineInfo, Generate, Memory
-from providers.generation import Accepted, ChatPrompt, Finished, FinishReason, SamplingParams, TextDelta, Usage
+from providers.generation import (
+    Accepted,
+    ChatPrompt,
+    Finished,
+    FinishReason,
+    GenerationRequest,
+    SamplingParams,
+    TextDelta,
+    Usage,
+)
 from providers.spec import ModelSpec
 
 __all__ = ["LanguageEngine", "LanguageJob"]
@@ -169,6 +178,7 @@ class LanguageEngine:
         if not isinstance(command, Generate):
             raise InvalidRequest("a language model generates text, nothing else")
         request = command.request
+        _refuse_unsupported(request)
         settings = resolve(request.sampling, self._defaults, vocabulary=self._vocabulary_size)
         stop = _checked_stop(request.stop)
         if request.timeout is not None and not request.timeout > 0:
@@ -363,6 +373,22 @@ class LanguageEngine:
 
 def _timed_out() -> GenerationTimeout:
     return GenerationTimeout("the answer took longer than the request's timeout", param="timeout")
+
+
+def _refuse_unsupported(request: GenerationRequest) -> None:
+    """Refuse by name what this engine does not do: a parameter is never quietly ignored."""
+    prompt = request.prompt
+    asked = {
+        "n": request.n != 1,
+        "top_logprobs": request.top_logprobs is not None,
+        "response_format": request.grammar is not None,
+        "max_reasoning_tokens": request.max_reasoning_tokens is not None,
+        "tools": isinstance(prompt, ChatPrompt) and bool(prompt.tools),
+        "tool_choice": isinstance(prompt, ChatPrompt) and prompt.tool_choice.mode == "required",
+    }
+    for name, is_asked in asked.items():
+        if is_asked:
+            raise UnsupportedParameter(f"{name} is not supported by this model's engine", param=name)
 
 
 def _checked_stop(stop: list[str]) -> tuple[str, ...]:

@@ -112,6 +112,8 @@ class PromptBuilder:
             name = min(refused)
             message = f"chat_template_kwargs.{name} is not the template's to set"
             raise InvalidRequest(message, param=f"chat_template_kwargs.{name}")
+        if not prompt.messages:
+            raise InvalidRequest("messages must not be empty", param="messages")
         messages = [_as_dict(message) for message in prompt.messages]
         if not self._tokenizer.has_chat_template:
             return render_plainly(messages)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,7 @@ stop_strings = st.lists(st.text(alphabet="abc\n", min_size=1, max_size=5), min_s
 @given(text=letters, stops=stop_strings, cuts=st.lists(st.integers(0, 30), max_size=6))
 def test_any_split_of_the_text_gives_the_same_answer(text: str, stops: tuple[str, ...], cuts: list[int]) -> None:
     borders = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
-    pieces = [text[start:end] for start, end in zip(borders, borders[1:], strict=False)]
+    pieces = [text[start:end] for start, end in itertools.pairwise(borders)]
     assert run(pieces, stops) == earliest(text, stops)
 
 
