@@ -52,7 +52,7 @@ class _Bars:
     def __call__(self, stage: str, fraction: float | None) -> None:
         if stage != self._stage or self._task is None:
             if self._task is not None:
-                self._bars.update(self._task, total=1.0, completed=1.0, percent="")
+                self._bars.update(self._task, total=1.0, completed=1.0, percent="100%")
             self._stage = stage
             self._task = self._bars.add_task(stage, total=None, percent="")
         percent = "" if fraction is None else f"{fraction:4.0%}"
