@@ -10,7 +10,7 @@ from server.cli.doctor import doctor
 from server.cli.launch import launch
 from server.cli.models import models
 
-__all__ = ["cli", "main"]
+__all__ = ["cli"]
 
 DISTRIBUTION = "mlx-openai-server-lab"
 
@@ -37,8 +37,3 @@ def cli() -> None:
 
 for _command in (launch, chat, models, doctor, bench):
     cli.add_command(_command)
-
-
-def main() -> None:
-    """Entry point of the script."""
-    cli(prog_name="mlx-openai-server")

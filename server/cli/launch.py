@@ -43,6 +43,13 @@ def launch(**options: Any) -> None:
     be an environment variable (its name is shown in capitals) or a key of the --config file; the command line
     wins over the environment, which wins over the file.
     """
+    try:
+        _launch(options)
+    except KeyboardInterrupt:  # before anything was served: later, granian's handlers take it
+        raise SystemExit(INTERRUPTED) from None
+
+
+def _launch(options: dict[str, Any]) -> None:
     from providers.weights import WeightsError
     from server.launcher import PortUnavailable, bind, serve
     from server.settings import Settings, SettingsError
@@ -55,8 +62,6 @@ def launch(**options: Any) -> None:
         fail(str(error), UNUSABLE)
     except (PortUnavailable, WeightsError) as error:
         fail(str(error))
-    except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
 
 
 def _with_local_weights(settings: Settings) -> Settings:

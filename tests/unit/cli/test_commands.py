@@ -28,7 +28,7 @@ def modules_after(code: str) -> set[str]:
 
 
 def test_help_starts_without_anything_heavy() -> None:
-    assert modules_after("import server.cli").isdisjoint(HEAVY)
+    assert modules_after("import server.cli._app").isdisjoint(HEAVY)
 
 
 def test_neither_the_main_process_nor_the_worker_imports_mlx() -> None:
