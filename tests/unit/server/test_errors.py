@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 import pytest
+from litestar import Litestar
 from structlog.testing import capture_logs
 
 from contracts.chat import ChatCompletionRequest
@@ -76,6 +77,17 @@ async def test_what_nobody_foresaw_says_nothing_and_logs_everything() -> None:
     assert any(isinstance(entry.get("exc_info"), ZeroDivisionError) for entry in logs)
 
 
+@pytest.fixture(scope="module")
+def chat() -> FakeChat:
+    """Never reached by a request that is refused."""
+    return FakeChat()
+
+
+@pytest.fixture(scope="module")
+def app(chat: FakeChat) -> Litestar:
+    return make_app(chat)
+
+
 BAD_BODIES: list[tuple[str, bytes, str | None]] = [
     ("empty", b"", None),
     ("no JSON", b"{", None),
@@ -112,9 +124,10 @@ BAD_BODIES: list[tuple[str, bytes, str | None]] = [
 
 
 @pytest.mark.parametrize(("body", "param"), [case[1:] for case in BAD_BODIES], ids=[case[0] for case in BAD_BODIES])
-async def test_a_bad_body_is_a_400_that_says_where(body: bytes, param: str | None) -> None:
-    chat = FakeChat()
-    answer = await ask(make_app(chat), content=body)
+async def test_a_bad_body_is_a_400_that_says_where(
+    app: Litestar, chat: FakeChat, body: bytes, param: str | None
+) -> None:
+    answer = await ask(app, content=body)
 
     assert answer.status == 400
     assert answer.error["type"] == "invalid_request_error"
@@ -176,8 +189,8 @@ BAD_VALUES: list[tuple[str, Any, str]] = [
 
 
 @pytest.mark.parametrize(("name", "value", "param"), BAD_VALUES)
-async def test_a_bad_value_is_a_400_that_names_it(name: str, value: Any, param: str) -> None:
-    answer = await ask(make_app(), content=json.dumps({**BODY, name: value}).encode())
+async def test_a_bad_value_is_a_400_that_names_it(app: Litestar, name: str, value: Any, param: str) -> None:
+    answer = await ask(app, content=json.dumps({**BODY, name: value}).encode())
 
     assert answer.status == 400
     assert (answer.error["code"], answer.error["param"]) == ("invalid_request_error", param)

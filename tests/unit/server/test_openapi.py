@@ -1,0 +1,67 @@
+"""The OpenAPI document is valid, complete, and says what the service does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from openapi_spec_validator import validate
+
+from tests.unit.server.harness import ask, make_app
+
+ERRORS = {"$ref": "#/components/schemas/ErrorResponse"}
+
+
+@pytest.fixture(scope="module")
+def app() -> Litestar:
+    return make_app()
+
+
+@pytest.fixture(scope="module")
+def document(app: Litestar) -> dict[str, Any]:
+    return app.openapi_schema.to_schema()
+
+
+def operations(document: dict[str, Any]) -> list[dict[str, Any]]:
+    return [operation for path in document["paths"].values() for operation in path.values()]
+
+
+async def test_the_document_is_served_and_valid(app: Litestar) -> None:
+    answer = await ask(app, "GET", "/schema/openapi.json")
+    assert answer.status == 200
+    validate(answer.json)
+
+
+def test_every_operation_has_an_id_and_a_summary(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for operation in operations(document)]
+    assert len(set(ids)) == len(ids) == 7
+    assert all(operation["summary"] for operation in operations(document))
+
+
+def test_every_error_is_documented_in_our_envelope(document: dict[str, Any]) -> None:
+    for operation in operations(document):
+        for status, response in operation["responses"].items():
+            if status != "200":
+                assert response["content"]["application/json"]["schema"] == ERRORS, (operation["operationId"], status)
+
+
+def test_the_chat_operation_says_what_it_takes_and_gives(document: dict[str, Any]) -> None:
+    chat = document["paths"]["/v1/chat/completions"]["post"]
+    assert chat["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ChatCompletionRequest")
+    assert set(chat["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
+    assert set(chat["responses"]) == {"200", "400", "401", "404", "413", "415", "429", "500", "503", "504"}
+
+
+def test_bounds_and_required_fields_are_in_the_schema(document: dict[str, Any]) -> None:
+    request = document["components"]["schemas"]["ChatCompletionRequest"]
+    assert set(request["required"]) == {"model", "messages"}
+    assert {"type": "number", "minimum": 0.0, "maximum": 2.0} in request["properties"]["temperature"]["oneOf"]
+    assert {"type": "null"} in request["properties"]["stream"]["oneOf"]
+
+
+def test_a_key_is_documented_where_one_is_set() -> None:
+    document = make_app(api_key="secret").openapi_schema.to_schema()
+    validate(document)
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    assert document["security"] == [{"bearer": []}]

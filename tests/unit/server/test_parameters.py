@@ -1,0 +1,270 @@
+"""Every chat parameter is honoured or refused, and docs/parameters.md says which."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from litestar import Litestar
+from structlog.testing import capture_logs
+
+from contracts.chat import ChatCompletionRequest
+from contracts.messages import ChatCompletionRequestMessage
+from providers.generation import ChatMessage, GenerationRequest, SamplingParams
+from server.translate.chat_request import to_generation_request
+from server.translate.parameters import REFUSED, RESERVED_TEMPLATE_KWARGS
+from server.wire import converter
+from tests.unit.server.fakes import FakeChat
+from tests.unit.server.harness import BODY, ask, make_app
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "parameters.md"
+ROWS = dict(re.findall(r"^\| `(\w+)` \| (honoured|accepted|refused) \|", DOCUMENT.read_text(), re.MULTILINE))
+FIELDS = [field.name for field in attrs.fields(ChatCompletionRequest)]
+
+HONOURED: dict[str, tuple[Any, Any]] = {
+    "max_tokens": (7, GenerationRequest(id="", prompt=None, max_tokens=7)),  # type: ignore[arg-type]
+    "max_completion_tokens": (7, GenerationRequest(id="", prompt=None, max_tokens=7)),  # type: ignore[arg-type]
+    "stop": ("x", GenerationRequest(id="", prompt=None, stop=["x"])),  # type: ignore[arg-type]
+    "timeout": (1.5, GenerationRequest(id="", prompt=None, timeout=1.5)),  # type: ignore[arg-type]
+    "temperature": (1, SamplingParams(temperature=1.0)),
+    "top_p": (0.5, SamplingParams(top_p=0.5)),
+    "top_k": (5, SamplingParams(top_k=5)),
+    "min_p": (0.5, SamplingParams(min_p=0.5)),
+    "xtc_probability": (0.5, SamplingParams(xtc_probability=0.5)),
+    "xtc_threshold": (0.5, SamplingParams(xtc_threshold=0.5)),
+    "presence_penalty": (-2, SamplingParams(presence_penalty=-2.0)),
+    "frequency_penalty": (2, SamplingParams(frequency_penalty=2.0)),
+    "repetition_penalty": (1.1, SamplingParams(repetition_penalty=1.1)),
+    "repetition_context_size": (20, SamplingParams(repetition_context_size=20)),
+    "logit_bias": ({"5": -100}, SamplingParams(logit_bias={5: -100.0})),
+    "seed": (42, SamplingParams(seed=42)),
+}
+"""A value on the wire, and where it must be found: in the request or in its sampling."""
+
+ELSEWHERE = {"model", "messages", "stream", "stream_options", "chat_template_kwargs"}
+"""Honoured fields with tests of their own."""
+
+REFUSED_VALUES: dict[str, Any] = {
+    "store": True,
+    "n": 2,
+    "logprobs": True,
+    "top_logprobs": 5,
+    "response_format": {"type": "json_object"},
+    "tools": [{"type": "function", "function": {"name": "f"}}],
+    "tool_choice": "auto",
+    "parallel_tool_calls": False,
+    "functions": [{"name": "f"}],
+    "function_call": {"name": "f"},
+    "modalities": ["text", "audio"],
+    "audio": {"voice": "alloy", "format": "mp3"},
+    "prediction": {"type": "content", "content": "x"},
+    "web_search_options": {},
+    "reasoning_effort": "low",
+    "verbosity": "high",
+    "service_tier": "priority",
+    "prompt_cache_retention": "24h",
+}
+
+
+@pytest.fixture(scope="module")
+def chat() -> FakeChat:
+    """Never reached by a request that is refused."""
+    return FakeChat()
+
+
+@pytest.fixture(scope="module")
+def app(chat: FakeChat) -> Litestar:
+    return make_app(chat)
+
+
+def translate(**fields: Any) -> GenerationRequest:
+    request = converter.structure({**BODY, **fields}, ChatCompletionRequest)
+    return to_generation_request(request, id="id")
+
+
+def test_the_document_has_one_row_for_every_field() -> None:
+    assert sorted(ROWS) == sorted(FIELDS)
+
+
+def test_every_field_is_tested_for_what_the_document_says() -> None:
+    assert HONOURED.keys() | ELSEWHERE == {name for name, status in ROWS.items() if status == "honoured"}
+    assert REFUSED_VALUES.keys() == {name for name, status in ROWS.items() if status == "refused"}
+    assert {refused.name for refused in REFUSED} == REFUSED_VALUES.keys()
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), [(name, *case) for name, case in HONOURED.items()])
+def test_an_honoured_parameter_reaches_the_engine(name: str, value: Any, expected: Any) -> None:
+    request = translate(**{name: value})
+
+    if isinstance(expected, SamplingParams):
+        assert request.sampling == expected
+    else:
+        assert (request.max_tokens, request.stop, request.timeout) == (
+            expected.max_tokens,
+            expected.stop,
+            expected.timeout,
+        )
+        assert request.sampling == SamplingParams()
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSED_VALUES.items())
+async def test_a_refused_parameter_is_named(app: Litestar, chat: FakeChat, name: str, value: Any) -> None:
+    answer = await ask(app, json={**BODY, name: value})
+
+    assert answer.status == 400
+    assert (answer.error["code"], answer.error["param"]) == ("unsupported_parameter", name)
+    assert name in answer.error["message"]
+    assert chat.requests == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (refused.name, {"type": "text"} if refused.name == "response_format" else value)
+        for refused in REFUSED
+        for value in refused.accepted
+    ],
+)
+def test_a_refused_parameter_may_ask_for_what_happens_anyway(name: str, value: Any) -> None:
+    assert translate(**{name: value}) == translate()
+
+
+@pytest.mark.parametrize("name", [name for name, status in ROWS.items() if status == "accepted"])
+def test_a_label_changes_nothing(name: str) -> None:
+    assert translate(**{name: {"a": "b"} if name == "metadata" else "label"}) == translate()
+
+
+@pytest.mark.parametrize("key", sorted(RESERVED_TEMPLATE_KWARGS))
+async def test_a_template_argument_of_the_server_s_own_is_refused(app: Litestar, key: str) -> None:
+    answer = await ask(app, json={**BODY, "chat_template_kwargs": {key: 1}})
+    assert (answer.error["code"], answer.error["param"]) == ("unsupported_parameter", f"chat_template_kwargs.{key}")
+
+
+def test_template_arguments_reach_the_template() -> None:
+    prompt = translate(chat_template_kwargs={"enable_thinking": False}).prompt
+    assert prompt.template_kwargs == {"enable_thinking": False}  # type: ignore[union-attr]
+
+
+async def test_stream_options_need_a_stream() -> None:
+    refused = await ask(make_app(), json={**BODY, "stream_options": {"include_usage": True}})
+    assert (refused.status, refused.error["param"]) == (400, "stream_options")
+    obfuscated = {**BODY, "stream": True, "stream_options": {"include_obfuscation": True}}
+    refused = await ask(make_app(), json=obfuscated)
+    assert refused.error["code"] == "unsupported_parameter"
+    assert refused.error["param"] == "stream_options.include_obfuscation"
+
+
+async def test_unknown_fields_are_ignored_and_counted() -> None:
+    with capture_logs() as logs:
+        answer = await ask(make_app(), json={**BODY, "brand_new": 1, "other": {}})
+
+    assert answer.status == 200
+    (line,) = [entry for entry in logs if entry["event"] == "unknown fields ignored"]
+    assert (line["log_level"], line["count"], line["fields"]) == ("debug", 2, ["brand_new", "other"])
+
+
+@pytest.mark.parametrize(
+    ("seed", "expected"), [(0, 0), (2**63 - 1, 2**63 - 1), (-1, 2**63 - 1), (-(2**63), 0), (-5, 2**63 - 5)]
+)
+def test_every_64_bit_seed_becomes_one_that_random_keys_take(seed: int, expected: int) -> None:
+    assert translate(seed=seed).sampling.seed == expected
+
+
+def test_stop_strings_are_told_once_each() -> None:
+    assert translate(stop=["a", "b", "a"]).stop == ["a", "b"]
+    assert translate(stop=[]).stop == []
+    assert len(translate(stop=[str(number) for number in range(64)]).stop) == 64
+
+
+def test_top_k_minus_one_turns_it_off() -> None:
+    assert translate(top_k=-1).sampling.top_k == 0
+
+
+def turns(*messages: dict[str, Any]) -> list[ChatMessage]:
+    return translate(messages=list(messages)).prompt.messages  # type: ignore[union-attr]
+
+
+def test_turns_become_what_chat_templates_read() -> None:
+    call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}}
+    odd = {"id": "c2", "type": "function", "function": {"name": "f", "arguments": "[not json"}}
+    assert turns(
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "name": "ann"},
+        {"role": "assistant", "content": None, "tool_calls": [call, odd]},
+        {"role": "tool", "content": "1", "tool_call_id": "c1"},
+        {"role": "assistant", "refusal": "I will not."},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}], "reasoning_content": "hm"},
+    ) == [
+        ChatMessage(role="system", content="Be brief."),
+        ChatMessage(role="user", content="a\nb", name="ann"),
+        ChatMessage(
+            role="assistant",
+            tool_calls=[
+                {"id": "c1", "type": "function", "function": {"name": "f", "arguments": {"x": 1}}},
+                {"id": "c2", "type": "function", "function": {"name": "f", "arguments": "[not json"}},
+            ],
+        ),
+        ChatMessage(role="tool", content="1", tool_call_id="c1"),
+        ChatMessage(role="assistant", content="I will not."),
+        ChatMessage(role="assistant", content="No.", reasoning_content="hm"),
+    ]
+
+
+def test_a_history_of_empty_strings_is_a_conversation() -> None:
+    history = [{"role": ("user", "assistant")[number % 2], "content": ""} for number in range(30)]
+    assert [turn.content for turn in turns(*history)] == [""] * 30
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "param"),
+    [
+        (
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]},
+            "unsupported_parameter",
+            "messages[0].content[0].type",
+        ),
+        (
+            {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": "", "format": "wav"}}]},
+            "unsupported_parameter",
+            "messages[0].content[0].type",
+        ),
+        (
+            {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "file", "file": {"file_id": "1"}}]},
+            "unsupported_parameter",
+            "messages[0].content[1].type",
+        ),
+        ({"role": "user", "content": [{"type": "video"}]}, "invalid_request_error", "messages[0].content[0].type"),
+        ({"role": "user", "content": []}, "invalid_request_error", "messages[0].content"),
+        ({"role": "assistant"}, "invalid_request_error", "messages[0].content"),
+        ({"role": "assistant", "audio": {"id": "1"}}, "unsupported_parameter", "messages[0].audio"),
+        (
+            {"role": "assistant", "function_call": {"name": "f"}},
+            "unsupported_parameter",
+            "messages[0].function_call",
+        ),
+        ({"role": "user", "content": "x", "tool_call_id": "1"}, "invalid_request_error", "messages[0].tool_call_id"),
+        ({"role": "user", "content": "x", "refusal": "no"}, "invalid_request_error", "messages[0].refusal"),
+    ],
+)
+async def test_what_a_turn_cannot_hold_is_named(app: Litestar, message: dict[str, Any], code: str, param: str) -> None:
+    answer = await ask(app, json={**BODY, "messages": [message]})
+    assert answer.status == 400
+    assert (answer.error["code"], answer.error["param"]) == (code, param)
+
+
+def test_every_field_of_a_turn_is_read() -> None:
+    """A field that the translation forgot would be ignored in silence."""
+    assert {field.name for field in attrs.fields(ChatCompletionRequestMessage)} == {
+        "audio",
+        "content",
+        "function_call",
+        "name",
+        "reasoning_content",
+        "refusal",
+        "role",
+        "tool_call_id",
+        "tool_calls",
+    }

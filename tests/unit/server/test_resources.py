@@ -1,0 +1,117 @@
+"""Models, health and queue statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from providers.protocols import ModelStatus, QueueStats
+from tests.unit.server.fakes import FakeChat
+from tests.unit.server.harness import ask, make_app
+
+MODEL = {
+    "id": "org/fake",
+    "object": "model",
+    "created": 1_700_000_000,
+    "owned_by": "local",
+    "context_length": 4096,
+    "capabilities": ["chat"],
+    "status": "ready",
+}
+
+
+async def get(path: str, *chats: FakeChat) -> Any:
+    return await ask(make_app(*chats), "GET", path)
+
+
+async def test_models_are_listed_as_openai_lists_them() -> None:
+    assert (await get("/v1/models")).json == {"object": "list", "data": [MODEL]}
+
+
+@pytest.mark.parametrize("path", ["/v1/models/org/fake", "/v1/models/org/fake/"])
+async def test_a_model_s_id_may_contain_a_slash(path: str) -> None:
+    assert (await get(path)).json == MODEL
+
+
+async def test_an_unknown_model_is_not_found_even_where_only_one_is_served() -> None:
+    answer = await get("/v1/models/org/other")
+    assert (answer.status, answer.error["code"]) == (404, "model_not_found")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "summary"),
+    [
+        (["ready"], "ok"),
+        (["ready", "ready"], "ok"),
+        (["ready", "loading"], "loading"),
+        (["ready", "restarting"], "loading"),
+        (["ready", "failed"], "degraded"),
+        (["failed", "stopped"], "failed"),
+    ],
+)
+async def test_readiness_is_that_of_every_model(statuses: list[ModelStatus], summary: str) -> None:
+    chats = [FakeChat(name=f"m{number}", status=status) for number, status in enumerate(statuses)]
+
+    health = await get("/health", *chats)
+    ready = await get("/v1/health/ready", *chats)
+
+    assert health.status == 200
+    assert health.json["status"] == summary
+    assert health.json["models"] == {f"m{number}": status for number, status in enumerate(statuses)}
+    if summary == "ok":
+        assert ready.status == 200
+    else:
+        assert (ready.status, ready.error["code"], ready.headers["retry-after"]) == (503, "model_not_ready", "1")
+
+
+async def test_a_process_that_loads_is_alive() -> None:
+    answer = await get("/v1/health/live", FakeChat(status="loading"))
+    assert (answer.status, answer.json) == (200, {"status": "ok"})
+
+
+async def test_a_server_that_drains_is_not_ready() -> None:
+    app = make_app()
+    async with app.lifespan():
+        app.state.drain.begin()
+        ready = await ask(app, "GET", "/v1/health/ready")
+        health = await ask(app, "GET", "/health")
+    assert (ready.status, ready.error["code"]) == (503, "model_not_ready")
+    assert health.json["status"] == "draining"
+
+
+async def test_queue_statistics_of_every_model_and_their_sum() -> None:
+    one = QueueStats(
+        active=1, pending=2, completed=3, failed=0, cancelled=0, rejected=4,
+        wait_seconds_mean=1.0, wait_seconds_max=2.0, service_seconds_mean=4.0, service_seconds_max=8.0,
+    )  # fmt: skip
+    two = QueueStats(active=5, completed=1, wait_seconds_mean=3.0, wait_seconds_max=3.0)
+
+    stats = (
+        await get("/v1/queue/stats", FakeChat(name="a", queue_stats=one), FakeChat(name="b", queue_stats=two))
+    ).json
+
+    assert stats["models"]["a"] == {
+        "active": 1,
+        "pending": 2,
+        "completed": 3,
+        "failed": 0,
+        "cancelled": 0,
+        "rejected": 4,
+        "wait_seconds_mean": 1.0,
+        "wait_seconds_max": 2.0,
+        "service_seconds_mean": 4.0,
+        "service_seconds_max": 8.0,
+    }
+    assert stats["total"] == {
+        "active": 6,
+        "pending": 2,
+        "completed": 4,
+        "failed": 0,
+        "cancelled": 0,
+        "rejected": 4,
+        "wait_seconds_mean": 1.5,
+        "wait_seconds_max": 3.0,
+        "service_seconds_mean": 3.0,
+        "service_seconds_max": 8.0,
+    }
