@@ -1,0 +1,199 @@
+"""What the converter takes, what it refuses and where, and what it leaves out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import attrs
+import pytest
+from annotated_types import Ge, MaxLen, MinLen
+
+from contracts.chat import (
+    ChatCompletionChunk,
+    ChatCompletionChunkChoice,
+    ChatCompletionChunkDelta,
+    ChatCompletionRequest,
+)
+from contracts.converter import make_converter
+from contracts.errors import Error, ErrorResponse
+from contracts.messages import (
+    ChatCompletionRequestMessageContentPartImage,
+    ChatCompletionRequestMessageContentPartText,
+)
+from contracts.validation import ValidationProblem, is_validation_error, problems
+
+converter = make_converter()
+BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+@attrs.frozen(kw_only=True)
+class Cat:
+    type: Literal["cat"]
+    lives: Annotated[int, Ge(1)] = 9
+
+
+@attrs.frozen(kw_only=True)
+class Dog:
+    type: Literal["dog", "hound"]
+    name: Annotated[str, MinLen(1)]
+
+
+@attrs.frozen(kw_only=True)
+class Home:
+    pets: Annotated[list[Cat | Dog], MaxLen(3)]
+    floor: float = 0.0
+    open: bool = False
+    sizes: dict[str, int] = attrs.field(factory=dict)
+    anything: Any = None
+    guest: Cat | Dog | None = None
+    note: str | list[str] | None = None
+
+
+def found(value: Any, type_: type = Home) -> list[ValidationProblem]:
+    with pytest.raises(Exception) as info:  # noqa: PT011  # which problems is what is asserted
+        converter.structure(value, type_)
+    assert is_validation_error(info.value)
+    return list(problems(info.value))
+
+
+def test_objects_of_a_union_are_told_apart_by_their_type() -> None:
+    home = converter.structure({"pets": [{"type": "hound", "name": "Rex"}, {"type": "cat"}]}, Home)
+    assert home.pets == [Dog(type="hound", name="Rex"), Cat(type="cat")]
+
+
+def test_text_or_a_list_is_told_apart_by_its_json_type() -> None:
+    def note(value: Any) -> Any:
+        return converter.structure({"pets": [], "note": value}, Home).note
+
+    assert (note("a"), note(["a", "b"]), note(None)) == ("a", ["a", "b"], None)
+    assert found({"pets": [], "note": 5}) == [
+        ValidationProblem("note", "expected a string or an array, got an integer")
+    ]
+
+
+def test_content_is_text_or_typed_parts() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:,"}}
+    turn = {"role": "user", "content": [{"type": "text", "text": "What is this?"}, image]}
+    (message,) = converter.structure({**BODY, "messages": [turn]}, ChatCompletionRequest).messages
+    text, picture = message.content  # type: ignore[misc]
+    assert text == ChatCompletionRequestMessageContentPartText(type="text", text="What is this?")
+    assert isinstance(picture, ChatCompletionRequestMessageContentPartImage)
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "message"),
+    [
+        ("x", None, "expected an object, got a string"),
+        ([], None, "expected an object, got an array"),
+        (None, None, "expected an object, got null"),
+        ({}, "pets", "required, but missing"),
+        ({"pets": None}, "pets", "expected an array, got null"),
+        ({"pets": "cat"}, "pets", "expected an array, got a string"),
+        ({"pets": {"0": {"type": "cat"}}}, "pets", "expected an array, got an object"),
+        ({"pets": [5]}, "pets[0]", "expected an object, got an integer"),
+        ({"pets": [{}]}, "pets[0].type", "required, but missing"),
+        ({"pets": [{"type": "cow"}]}, "pets[0].type", "expected one of 'cat', 'dog', 'hound'"),
+        ({"pets": [{"type": ["cat"]}]}, "pets[0].type", "expected one of 'cat', 'dog', 'hound'"),
+        ({"pets": [{"type": "cat"}, {"type": "dog"}]}, "pets[1].name", "required, but missing"),
+        ({"pets": [{"type": "dog", "name": ""}]}, "pets[0].name", "must not be empty"),
+        ({"pets": [{"type": "cat", "lives": 0}]}, "pets[0].lives", "must be at least 1"),
+        ({"pets": [{"type": "cat", "lives": "5"}]}, "pets[0].lives", "expected an integer, got a string"),
+        ({"pets": [{"type": "cat", "lives": 5.0}]}, "pets[0].lives", "expected an integer, got a number"),
+        ({"pets": [{"type": "cat", "lives": True}]}, "pets[0].lives", "expected an integer, got a boolean"),
+        ({"pets": [{"type": "cat", "lives": 2**63}]}, "pets[0].lives", "expected a 64-bit integer"),
+        ({"pets": [{"type": "cat"}] * 4}, "pets", "must not be longer than 3"),
+        ({"pets": [], "floor": "1"}, "floor", "expected a number, got a string"),
+        ({"pets": [], "floor": False}, "floor", "expected a number, got a boolean"),
+        ({"pets": [], "floor": float("nan")}, "floor", "expected a finite number"),
+        ({"pets": [], "floor": float("inf")}, "floor", "expected a finite number"),
+        ({"pets": [], "floor": 10**400}, "floor", "the number is too large"),
+        ({"pets": [], "open": 1}, "open", "expected a boolean, got an integer"),
+        ({"pets": [], "sizes": {"a": 1, "b": "2"}}, "sizes.b", "expected an integer, got a string"),
+        ({"pets": [], "sizes": [1]}, "sizes", "expected an object, got an array"),
+        ({"pets": [], "anything": {"a": [2**70]}}, "anything", "expected a 64-bit integer"),
+        ({"pets": [], "anything": ["\ud800"]}, "anything", "the text has a surrogate without its other half"),
+        ({"pets": [], "note": "\udc00"}, "note", "the text has a surrogate without its other half"),
+        ({"pets": [], "guest": {"type": "dog"}}, "guest.name", "required, but missing"),
+    ],
+)
+def test_what_does_not_fit_is_found_where_it_is(value: Any, path: str | None, message: str) -> None:
+    assert found(value) == [ValidationProblem(path, message)]
+
+
+def test_every_field_s_problem_is_found() -> None:
+    assert {problem.path for problem in found({"floor": "x", "open": "y", "note": 1})} == {
+        "pets",
+        "floor",
+        "open",
+        "note",
+    }
+
+
+def test_a_list_stops_at_its_first_problem() -> None:
+    assert found({"pets": [0] * 1_000_000}) == [ValidationProblem("pets[0]", "expected an object, got an integer")]
+
+
+def test_long_values_are_not_repeated_back() -> None:
+    (problem,) = found({**BODY, "messages": [{"role": "x" * 10_000, "content": ""}]}, ChatCompletionRequest)
+    assert len(problem.message) < 300
+
+
+def test_numbers_are_taken_as_they_are() -> None:
+    assert converter.structure({"pets": [], "floor": 2}, Home).floor == 2.0
+    assert isinstance(converter.structure({"pets": [], "floor": 2}, Home).floor, float)
+    assert converter.structure({"pets": [], "sizes": {"a": -(2**63)}}, Home).sizes == {"a": -(2**63)}
+
+
+def test_unknown_fields_are_ignored() -> None:
+    assert converter.structure({"pets": [], "roof": 1}, Home) == Home(pets=[])
+
+
+def test_none_is_left_out_except_where_openai_sends_null() -> None:
+    chunk = ChatCompletionChunk(
+        id="1",
+        created=2,
+        model="m",
+        system_fingerprint="fp",
+        request_id="r",
+        choices=[ChatCompletionChunkChoice(delta=ChatCompletionChunkDelta(content="x"))],
+    )
+    assert converter.unstructure(chunk) == {
+        "id": "1",
+        "object": "chat.completion.chunk",
+        "created": 2,
+        "model": "m",
+        "system_fingerprint": "fp",
+        "request_id": "r",
+        "choices": [{"index": 0, "delta": {"content": "x"}, "logprobs": None, "finish_reason": None}],
+    }
+
+
+def test_an_error_always_has_all_four_fields() -> None:
+    error = ErrorResponse(error=Error(message="m", type="t", code="c"))
+    assert converter.unstructure(error) == {"error": {"message": "m", "type": "t", "param": None, "code": "c"}}
+
+
+def test_a_request_survives_the_way_out_and_in() -> None:
+    request = converter.structure(
+        {
+            **BODY,
+            "stop": ["a"],
+            "logit_bias": {"1": 2},
+            "stream_options": {"include_usage": True},
+            "response_format": {"type": "json_schema", "json_schema": {"name": "n"}},
+            "tool_choice": {"type": "function"},
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}],
+        },
+        ChatCompletionRequest,
+    )
+    assert converter.structure(converter.unstructure(request), ChatCompletionRequest) == request
+
+
+def test_a_union_that_cannot_be_told_apart_is_a_mistake_of_ours() -> None:
+    @attrs.frozen(kw_only=True)
+    class Untagged:
+        type: str
+
+    Untagged.__annotations__["type"] = str
+    with pytest.raises(TypeError, match="must be a Literal"):
+        converter.get_structure_hook(Cat | Untagged)
