@@ -1,7 +1,7 @@
 """An engine with no model: speaks the frames, and misbehaves as it is told.
 
-How it loads is in the spec's path (JSON: `mode`, and `starts`, a file that gets one line a start); how it answers is
-the text of the prompt. Run as `fake_engine.py FD`.
+How it loads is in the spec's path (JSON: `mode`, and `starts`, a file that gets one line a start; an engine that ends
+in order leaves `STARTS.ended`); how it answers is the text of the prompt. Run as `fake_engine.py FD`.
 """
 
 import json
@@ -34,7 +34,7 @@ def receive() -> frames.Command | None:
     return frames.decode_command(stream.read(frames.frame_length(header)))
 
 
-def load() -> None:
+def load() -> dict[str, str]:
     command = receive()
     if command is None:
         sys.exit(0)
@@ -60,6 +60,7 @@ def load() -> None:
     if mode == "die" or (mode == "die_twice" and start <= 2):
         os._exit(3)
     send(frames.Ready(frames.EngineInfo(4096, "cpu", "float32", "-", 0.01, 1000)))
+    return how
 
 
 def events(key: str, *items: object) -> None:
@@ -99,9 +100,10 @@ def answer(key: str, prompt: str) -> None:
         raise ValueError(prompt)
 
 
-load()
+how = load()
 while (command := receive()) is not None:
     if isinstance(command, frames.Cancel):
         cancelled.append(command.id)
     else:
         answer(command.request.id, command.request.prompt.text)
+Path(how["starts"] + ".ended").write_text("by itself")

@@ -282,6 +282,7 @@ async def test_a_model_that_cannot_be_loaded_fails_once_with_the_engine_s_words(
     with pytest.raises(ModelNotReady) as caught:
         await answer(provider, "say x")
     assert caught.value.retry_after is None
+    await until(lambda: "engine fake" not in {task.get_name() for task in asyncio.all_tasks()})
     assert len(starts(provider)) == 1
 
 
@@ -333,6 +334,17 @@ async def test_stop_ends_answers_and_the_process(serve):
         await answer(provider, "say late")
     await provider.stop()
     assert provider.card.status == "stopped"
+
+
+async def test_an_engine_ends_by_itself_when_its_socket_closes(serve, tmp_path: Path):
+    provider = await ready(await serve(grace=PATIENCE))
+    await asyncio.wait_for(provider.stop(), PATIENCE / 2)
+    assert (tmp_path / "starts.ended").read_text() == "by itself"
+
+
+async def test_ctrl_c_in_the_terminal_does_not_reach_the_engine(serve):
+    provider = await ready(await serve())
+    assert os.getpgid(provider.host.pid) != os.getpgid(0)
 
 
 async def test_stop_in_the_first_moment_of_loading_leaves_no_process(serve):
