@@ -20,7 +20,8 @@ Every option of `mlx-openai-server launch` can be given on the command line, in 
 as unset. A value that cannot be used is an error that names the option and where it was set, before anything loads.
 
 `granian --interface asgi --factory server.app:create_app` starts the same service from the environment alone;
-there granian's own options say where it listens. Telemetry is configured by the standard `OTEL_*` variables.
+there granian's own options say where it listens, and SIGTERM waits for open streams without a grace period (bound it
+with `--workers-kill-timeout`). Telemetry is configured by the standard `OTEL_*` variables.
 
 Several models are a list in the file; each entry overrides the keys above it:
 

@@ -138,6 +138,19 @@ def test_killing_the_main_process_leaves_no_process(launch: Launch) -> None:
         httpx.get(f"{server.url}/health")
 
 
+def test_killing_the_main_process_leaves_no_engine_in_the_middle_of_an_answer(launch: Launch) -> None:
+    server = launch()
+    family = server.descendants()
+    assert any("providers.engines" in process.cmdline() for process in family)
+
+    with stream(server.url, "Tell me a long story.") as data:
+        server.process.kill()
+        with pytest.raises(httpx.HTTPError):
+            list(data)
+
+    assert_gone(family, within=10)
+
+
 def test_killing_the_worker_ends_the_server_with_1(launch: Launch) -> None:
     server = launch("--model-type", "echo")
     worker = next(process for process in server.descendants() if "spawn_main" in " ".join(process.cmdline()))
