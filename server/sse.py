@@ -21,7 +21,7 @@ from server.wire import encode_contract
 __all__ = ["EventEncoder", "EventSource", "EventStream", "EventStreamResponse"]
 
 EventSource = AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]
-"""An answer: entering it asks for it, leaving it gives its place back."""
+"""An answer, as `contextlib.aclosing` makes it: leaving it closes the provider's generator."""
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"

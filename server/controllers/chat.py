@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import Any
 
 from litestar import Controller, MediaType, Request, Response, post
@@ -48,7 +49,7 @@ class ChatController(Controller):
     ) -> Response[ChatCompletion]:
         request_id = otel.request_id.get() or ""
         header = ChatHeader.new(model=chat.spec.name, version=service.version, request_id=request_id)
-        events = service.generations.run(chat, to_generation_request(data, id=request_id))
+        events = aclosing(chat.generate(to_generation_request(data, id=request_id)))
         if data.stream:
             include_usage = data.stream_options.include_usage if data.stream_options else None
             encoder = ChatChunkEncoder(header, include_usage=include_usage)

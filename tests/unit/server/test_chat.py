@@ -126,26 +126,30 @@ async def test_of_several_models_an_unknown_one_is_not_found() -> None:
     assert (refused.error["code"], refused.error["param"]) == ("model_not_found", "model")
 
 
-async def test_one_request_id_used_twice_at_once_names_two_generations() -> None:
+async def test_one_request_id_used_twice_at_once_is_answered_twice() -> None:
     release = asyncio.Event()
 
-    async def script(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+    async def script(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         yield Accepted(1, 0)
         await release.wait()
+        yield TextDelta(request.prompt.messages[0].content)  # type: ignore[union-attr, arg-type]
         yield FINISHED
 
-    chat = FakeChat(script=script)
-    app = make_app(chat)
-    exchanges = [start(app, json=STREAM, headers={"x-request-id": "same"}) for _ in range(2)]
-    for exchange in exchanges:
+    app = make_app(FakeChat(script=script))
+    exchanges = {
+        text: start(
+            app,
+            json={**STREAM, "messages": [{"role": "user", "content": text}]},
+            headers={"x-request-id": "same"},
+        )
+        for text in ("left", "right")
+    }
+    for exchange in exchanges.values():
         await exchange.until(b"assistant")
     release.set()
-    for exchange in exchanges:
+
+    for text, exchange in exchanges.items():
         await exchange.finished()
         assert exchange.headers["x-request-id"] == "same"
-
-    first, second = (request.id for request in chat.requests)
-    assert first == "same"
-    assert second != first
-    assert (await ask(app, json=BODY, headers={"x-request-id": "same"})).status == 200
-    assert chat.requests[-1].id == "same"
+        assert exchange.chunks[1]["choices"][0]["delta"] == {"content": text}
+    assert len({exchange.chunks[0]["id"] for exchange in exchanges.values()}) == 2
