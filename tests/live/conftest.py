@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Generator
 
 import pytest
 
-from tests.live.harness import READY_SECONDS, LiveServer, start
+from tests.live.harness import READY, READY_SECONDS, LiveServer, start
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +34,13 @@ def launch() -> Generator[Callable[..., LiveServer]]:
     """Start servers of one's own: `launch("--model-type", "echo", env={…})`. Those still running are stopped."""
     started: list[LiveServer] = []
 
-    def factory(*arguments: str, env: dict[str, str] | None = None, ready: float = READY_SECONDS) -> LiveServer:
-        started.append(start(*arguments, env=env, ready=ready))
+    def factory(
+        *arguments: str,
+        env: dict[str, str] | None = None,
+        ready: float = READY_SECONDS,
+        until: re.Pattern[str] = READY,
+    ) -> LiveServer:
+        started.append(start(*arguments, env=env, ready=ready, until=until))
         return started[-1]
 
     yield factory

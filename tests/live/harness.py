@@ -20,7 +20,9 @@ COMMAND = Path(sys.executable).with_name("mlx-openai-server")
 READY_SECONDS = 120.0
 """For a cold start on a busy machine; a warm one takes a few."""
 STOP_SECONDS = 30.0
-_READY = re.compile(r'ready at (http://\S+)|"url": ?"(http://[^"]+)"')
+READY = re.compile(r'ready at (http://\S+)|"url": ?"(http://[^"]+)"')
+LISTENING = re.compile(r"Listening on (http://[^\s;]+)()")
+"""It answers, and may still load; printed with the console log alone."""
 
 
 class Log:
@@ -85,6 +87,15 @@ class LiveServer:
         """granian's worker, the engines, and whatever else they started."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
+    def worker(self) -> psutil.Process:
+        """The process that answers HTTP."""
+        return next(process for process in self.descendants() if "spawn_main" in " ".join(process.cmdline()))
+
+    def engine(self) -> psutil.Process:
+        """The only engine's process."""
+        (engine,) = (process for process in self.descendants() if "providers.engines" in process.cmdline())
+        return engine
+
     def stop(self) -> int:
         """SIGTERM; returns the exit status. Fails when it does not end, or leaves a process behind."""
         family = self.descendants() if self.process.poll() is None else []
@@ -109,6 +120,14 @@ class LiveServer:
         self.process.wait(STOP_SECONDS)
 
 
+def assert_gone(family: list[psutil.Process], within: float = STOP_SECONDS) -> None:
+    """Fail unless all of these end; kills those that do not."""
+    _, alive = psutil.wait_procs(family, timeout=within)
+    for process in alive:
+        process.kill()
+    assert not alive, f"still there: {alive}"
+
+
 def clean_environment(**extra: str) -> dict[str, str]:
     """The environment without what would configure the server or its telemetry."""
     ours = {option.env for option in OPTIONS}
@@ -116,8 +135,13 @@ def clean_environment(**extra: str) -> dict[str, str]:
     return {**kept, "NO_COLOR": "1", **extra}
 
 
-def start(*arguments: str, env: dict[str, str] | None = None, ready: float = READY_SECONDS) -> LiveServer:
-    """Launch on a free port and return once it says that it is ready."""
+def start(
+    *arguments: str,
+    env: dict[str, str] | None = None,
+    ready: float = READY_SECONDS,
+    until: re.Pattern[str] = READY,
+) -> LiveServer:
+    """Launch on a free port and return once it says that it is ready (or `until=LISTENING`: that it listens)."""
     process = subprocess.Popen(
         [str(COMMAND), "launch", "--port", "0", *arguments],
         env=clean_environment(**(env or {})),
@@ -129,7 +153,7 @@ def start(*arguments: str, env: dict[str, str] | None = None, ready: float = REA
     )
     log = Log(process)
     try:
-        match = log.wait_for(_READY, ready)
+        match = log.wait_for(until, ready)
     except BaseException:
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         LiveServer(process=process, log=log, url="").kill(family)

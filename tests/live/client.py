@@ -1,0 +1,140 @@
+"""What the live tests say to a server, and how they read its answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+
+PATIENCE = 60.0
+"""Seconds a test waits for what a quiet machine does in one or two."""
+
+
+def chat(text: str, **parameters: Any) -> dict[str, Any]:
+    """A request body of one user message."""
+    return {"model": "any", "messages": [{"role": "user", "content": text}], **parameters}
+
+
+def ask(url: str, body: Any = None, *, method: str = "POST", path: str = "/v1/chat/completions", **options: Any) -> Any:
+    """One request on a connection of its own; the `httpx.Response`."""
+    options = {"timeout": PATIENCE, **({} if body is None else {"json": body}), **options}
+    return httpx.request(method, url + path, **options)
+
+
+def assert_error(
+    response: httpx.Response,
+    status: int,
+    code: str,
+    *,
+    type: str = "invalid_request_error",
+    param: str | None = None,
+) -> str:
+    """Hold an answer to the error contract; returns the message."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"].startswith("application/json")
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    assert (body["error"]["code"], body["error"]["type"]) == (code, type)
+    assert body["error"]["param"] == param
+    assert response.headers["x-request-id"]
+    assert response.headers["x-process-time"]
+    if status in (429, 503):
+        assert int(response.headers["retry-after"]) >= 1
+    message: str = body["error"]["message"]
+    assert message
+    return message
+
+
+@attrs.define
+class Stream:
+    """A streamed answer as it comes. Iterating gives each decoded event but `[DONE]`, which sets `done`."""
+
+    response: httpx.Response
+    done: bool = False
+    events: list[Any] = attrs.field(factory=list)
+    _lines: Iterator[str] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._lines = self.response.iter_lines()
+
+    def __iter__(self) -> Iterator[Any]:
+        for line in self._lines:
+            if line == "data: [DONE]":
+                self.done = True
+            elif line.startswith("data: "):
+                assert not self.done, f"after the end: {line}"
+                self.events.append(json.loads(line.removeprefix("data: ")))
+                yield self.events[-1]
+            else:
+                assert line in ("", ": keep-alive"), line
+
+    def pieces(self) -> Iterator[str]:
+        """The text of each delta that has some."""
+        for event in self:
+            for choice in event.get("choices", ()):
+                if text := choice["delta"].get("content"):
+                    yield text
+
+    def first_piece(self) -> str:
+        """Return when the answer has begun."""
+        return next(self.pieces())
+
+    @property
+    def text(self) -> str:
+        """What was said so far."""
+        return "".join(
+            choice["delta"].get("content") or "" for event in self.events for choice in event.get("choices", ())
+        )
+
+    @property
+    def finish_reasons(self) -> list[str]:
+        """Every reason any event so far gave."""
+        choices = [choice for event in self.events for choice in event.get("choices", ())]
+        return [choice["finish_reason"] for choice in choices if choice["finish_reason"] is not None]
+
+    @property
+    def failure(self) -> dict[str, Any]:
+        """The error that the answer ended with; fails where it ended well."""
+        *_, last = self.events
+        assert set(last) == {"error"}
+        assert self.done
+        assert self.finish_reasons == []
+        error: dict[str, Any] = last["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        return error
+
+
+@contextmanager
+def stream(url: str, body: dict[str, Any], **options: Any) -> Iterator[Stream]:
+    """Ask for a stream; leaving the block early closes the connection."""
+    options = {"timeout": PATIENCE, **options}
+    with httpx.stream("POST", url + "/v1/chat/completions", json={**body, "stream": True}, **options) as response:
+        if response.status_code == 200:
+            assert response.headers["content-type"].startswith("text/event-stream")
+        else:
+            response.read()
+        yield Stream(response)
+
+
+def queue_stats(url: str, model: str | None = None) -> dict[str, Any]:
+    """The counters of one model, or of all together."""
+    stats = httpx.get(f"{url}/v1/queue/stats", timeout=PATIENCE).raise_for_status().json()
+    counters: dict[str, Any] = stats["total"] if model is None else stats["models"][model]
+    return counters
+
+
+def eventually(holds: Callable[[], bool], within: float = PATIENCE, every: float = 0.01) -> float:
+    """Ask another process until it says so; returns the seconds it took. Fails after `within`."""
+    begun = time.monotonic()
+    while not holds():
+        if time.monotonic() - begun > within:
+            pytest.fail(f"not so within {within} s")
+        time.sleep(every)
+    return time.monotonic() - begun
