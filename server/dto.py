@@ -7,7 +7,7 @@ union of two of them, so a serialization plugin puts a DTO in its way. The reaso
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -18,6 +18,7 @@ from litestar.plugins import SerializationPlugin
 from litestar.typing import FieldDefinition
 
 import otel
+from contracts.chat import ChatCompletion, ChatCompletionChunk
 from contracts.validation import is_validation_error
 from providers.errors import InvalidRequest
 from server.errors import invalid_body
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["ContractDTO", "ContractPlugin"]
 
 T = TypeVar("T")
+
+STREAMED_AS: Mapping[type, type] = {ChatCompletion: ChatCompletionChunk}
+"""What the events of a stream are, where an answer may come as one."""
 
 _log = otel.get_logger("server.dto")
 
@@ -105,6 +109,9 @@ class ContractDTO(AbstractDTO[T]):
     ) -> Reference | Schema:
         if field_definition.is_subclass_of(Response):
             field_definition = field_definition.inner_types[0]
+        if (chunk := STREAMED_AS.get(field_definition.annotation)) is not None:
+            # No operation refers to it, for OpenAPI 3.1 has no word for the events of a stream.
+            schema_creator.for_field_definition(FieldDefinition.from_annotation(chunk))
         return schema_creator.for_field_definition(field_definition)
 
 

@@ -53,6 +53,13 @@ def test_the_chat_operation_says_what_it_takes_and_gives(document: dict[str, Any
     assert set(chat["responses"]) == {"200", "400", "401", "404", "413", "415", "429", "500", "503", "504"}
 
 
+def test_the_events_of_a_stream_are_described(document: dict[str, Any]) -> None:
+    events = document["paths"]["/v1/chat/completions"]["post"]["responses"]["200"]["content"]["text/event-stream"]
+    assert "ChatCompletionChunk" in events["schema"]["description"]
+    chunk = document["components"]["schemas"]["ChatCompletionChunk"]
+    assert {"id", "choices", "model", "created"} <= set(chunk["required"])
+
+
 def test_bounds_and_required_fields_are_in_the_schema(document: dict[str, Any]) -> None:
     request = document["components"]["schemas"]["ChatCompletionRequest"]
     assert set(request["required"]) == {"model", "messages"}
