@@ -10,8 +10,8 @@ from contextlib import aclosing, contextmanager
 
 import otel
 from providers.admission import AdmissionQueue
-from providers.errors import GenerationTimeout, InternalError, ServiceError
-from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest, TextDelta
+from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
+from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest
 from providers.protocols import ModelCard, ModelStatus, QueueStats
 from providers.spec import ModelSpec
 
@@ -80,29 +80,32 @@ class QueuedChatProvider(ABC):
         self._queue.begin_drain()
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        if request.n < 1:
+            raise InvalidRequest("n must be at least 1", param="n")
         queue_span = otel.start_queue(model=self._spec.name, request_id=request.id, depth=self._queue.pending)
         with _recorded(queue_span):
             if (refusal := self._refusal()) is not None:
                 self._queue.refuse(refusal)
             slot = await self._queue.admit()
             queue_span.admitted()
-        finished: Finished | None = None
+        finished: list[Finished] = []
         with slot:
             chat_span = otel.start_chat(model=self._spec.name, request_id=request.id, params=_chat_params(request))
             with _recorded(chat_span):
                 async with aclosing(self._timed_events(request)) as events:
                     async for event in events:
                         if isinstance(event, Finished):
-                            finished = event
-                            break
+                            finished.append(event)
+                            if len(finished) == request.n:
+                                break
                         _record(chat_span, event)
                         yield event
-                if finished is None:
+                if len(finished) < request.n:
                     raise InternalError("the answer ended without a last event")
                 _record_end(chat_span, finished)
         # The place is free before the consumer sees the end, so that closing the generator on the last event is
         # no cancellation.
-        yield finished
+        yield finished[-1]
 
     async def _timed_events(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         """`_events` under `request.timeout`; what is there already is never lost to it."""
@@ -135,18 +138,20 @@ def _recorded(span: otel.QueueSpan | otel.ChatSpan) -> Iterator[None]:
 def _record(span: otel.ChatSpan, event: GenerationEvent) -> None:
     if isinstance(event, Accepted):
         span.accepted(event.prompt_tokens, event.cached_tokens)
-    elif isinstance(event, TextDelta):
+    elif not isinstance(event, Finished):
         span.first_token()
 
 
-def _record_end(span: otel.ChatSpan, finished: Finished) -> None:
+def _record_end(span: otel.ChatSpan, finished: list[Finished]) -> None:
+    """End the span with what all answers cost; they share the prompt, and the last to end tells the times."""
+    last = finished[-1]
     span.stop(
-        finish_reason=finished.finish_reason,
-        prompt_tokens=finished.usage.prompt_tokens,
-        completion_tokens=finished.usage.completion_tokens,
-        cached_tokens=finished.usage.cached_tokens,
-        prefill_seconds=finished.prefill_seconds,
-        decode_seconds=finished.decode_seconds,
+        finish_reason=last.finish_reason,
+        prompt_tokens=last.usage.prompt_tokens,
+        completion_tokens=sum(answer.usage.completion_tokens for answer in finished),
+        cached_tokens=last.usage.cached_tokens,
+        prefill_seconds=last.prefill_seconds,
+        decode_seconds=last.decode_seconds,
     )
 
 

@@ -2,7 +2,9 @@
 
 It takes the same way as a real engine (queue, spans, timeout, events), so front ends, API tests and load tests can
 lean on it. A word with the white space after it is one token, in the prompt and in the answer. `max_tokens`, `stop`,
-`timeout` and the context length hold as they do for a real model; sampling parameters have nothing to choose from.
+`timeout`, `n` and the context length hold as they do for a real model; sampling parameters have nothing to choose
+from, and it never calls a tool of its own will. What it cannot do (log-probabilities, grammars, a call that is
+required) is refused.
 
 It answers as fast as it is read, unless told otherwise, for the model in `ModelSpec.path` or for one request in
 `chat_template_kwargs` (which wins), by these names:
@@ -28,7 +30,14 @@ from urllib.parse import parse_qsl
 import attrs
 
 from providers._queued import QueuedChatProvider
-from providers.errors import ContextLengthExceeded, EngineCrashed, InvalidRequest, ModelNotReady, ServiceError
+from providers.errors import (
+    ContextLengthExceeded,
+    EngineCrashed,
+    InvalidRequest,
+    ModelNotReady,
+    ServiceError,
+    UnsupportedParameter,
+)
 from providers.generation import (
     Accepted,
     ChatPrompt,
@@ -127,6 +136,7 @@ class EchoProvider(QueuedChatProvider):
         return ModelNotReady(f"{self._spec.name} is {self._state}", retry_after=1.0)
 
     async def _events(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        _refuse_unsupported(request)
         settings = self._settings_of(request)
         prompt_tokens = self._checked_prompt_tokens(request)
         words, reason = _answer(request)
@@ -139,9 +149,12 @@ class EchoProvider(QueuedChatProvider):
                 raise EngineCrashed(f"the echo broke off after {index} words, as it was told to")
             await self._pause(settings.delay)
             first = first if index else monotonic()
-            yield TextDelta(word)
+            for answer in range(request.n):
+                yield TextDelta(word, index=answer)
         usage = Usage(prompt_tokens, len(words))
-        yield Finished(reason, usage, prefill_seconds=first - started, decode_seconds=monotonic() - first)
+        prefill, decode = first - started, monotonic() - first
+        for answer in range(request.n):
+            yield Finished(reason, usage, prefill_seconds=prefill, decode_seconds=decode, index=answer)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep, but not past `stop`. Without a sleep, others still get their turn."""
@@ -176,6 +189,17 @@ class EchoProvider(QueuedChatProvider):
                 param="messages" if isinstance(request.prompt, ChatPrompt) else "prompt",
             )
         return tokens
+
+
+def _refuse_unsupported(request: GenerationRequest) -> None:
+    forced = isinstance(request.prompt, ChatPrompt) and request.prompt.tool_choice.mode == "required"
+    for param, asked, what in (
+        ("logprobs", request.top_logprobs is not None, "has no log-probabilities"),
+        ("response_format", request.grammar is not None, "follows no grammar"),
+        ("tool_choice", forced, "calls no tools"),
+    ):
+        if asked:
+            raise UnsupportedParameter(f"the echo model {what}", param=param)
 
 
 def _answer(request: GenerationRequest) -> tuple[list[str], FinishReason]:

@@ -28,7 +28,7 @@ from providers.frames import (
     Ready,
     Report,
 )
-from providers.generation import Finished, GenerationRequest
+from providers.generation import GenerationRequest
 from providers.protocols import ModelStatus
 from providers.spec import ModelSpec
 
@@ -147,7 +147,7 @@ class EngineHost:
             raise InvalidRequest(f"the request cannot be sent to the engine: {error}") from error
         if not sent:
             raise ModelNotReady(f"the engine of {self._spec.name} does not answer", retry_after=_LOADING_RETRY_SECONDS)
-        stream = EventStream(lambda unfinished: self._close(key, unfinished))
+        stream = EventStream(request.n, lambda unfinished: self._close(key, unfinished))
         self._streams[key] = stream
         return stream
 
@@ -234,7 +234,7 @@ class EngineHost:
                     stream = streams.get(key)
                     if stream is not None:
                         stream.put(event)
-                        if isinstance(event, Finished):
+                        if stream.ended:
                             del streams[key]
             case Failed():
                 failed = self._streams.pop(report.id, None)

@@ -81,6 +81,9 @@ def answer(key: str, prompt: str) -> None:
         events(key, finished(len(words)))
     elif order == "many":
         events(key, Accepted(3, 0), *(TextDelta("x" * 100) for _ in range(int(rest))), finished(int(rest)))
+    elif order == "twice":
+        events(key, Accepted(3, 0), TextDelta("a", index=1), TextDelta("b"), finished(1))
+        events(key, TextDelta("c", index=1), Finished("length", Usage(3, 2), 0.1, 0.2, 1))
     elif order == "hold":
         events(key, Accepted(3, 0), TextDelta("held"))
     elif order == "cancelled?":

@@ -14,6 +14,7 @@ from providers.errors import (
     ModelNotReady,
     QueueFull,
     ServiceError,
+    UnsupportedParameter,
 )
 from providers.generation import (
     Accepted,
@@ -22,9 +23,11 @@ from providers.generation import (
     Finished,
     GenerationEvent,
     GenerationRequest,
+    JsonObjectGrammar,
     TextDelta,
     TextPrompt,
     TokenPrompt,
+    ToolChoice,
 )
 from providers.protocols import ChatProvider
 from providers.spec import ModelSpec
@@ -99,6 +102,35 @@ async def test_refuses_what_does_not_fit_the_context():
     with pytest.raises(ContextLengthExceeded, match="max_tokens is 2"):
         await answer(provider, chat("a b c", max_tokens=2))
     assert provider.queue_stats.active == 0
+
+
+async def test_gives_as_many_answers_as_are_asked_for():
+    provider = await echo()
+    events = await answer(provider, chat("a b", n=3))
+    for index in range(3):
+        mine = [event for event in events if getattr(event, "index", None) == index]
+        assert text(mine) == "a b"
+        assert isinstance(mine[-1], Finished)
+    assert (provider.queue_stats.active, provider.queue_stats.completed) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("request_", "param"),
+    [
+        (chat("a", top_logprobs=0), "logprobs"),
+        (chat("a", grammar=JsonObjectGrammar()), "response_format"),
+        (GenerationRequest(id="r", prompt=ChatPrompt([], tool_choice=ToolChoice("required"))), "tool_choice"),
+    ],
+)
+async def test_refuses_by_name_what_it_cannot_do(request_: GenerationRequest, param: str):
+    with pytest.raises(UnsupportedParameter) as caught:
+        await answer(await echo(), request_)
+    assert caught.value.param == param
+
+
+async def test_no_answers_at_all_are_a_bad_request():
+    with pytest.raises(InvalidRequest, match="n must be"):
+        await answer(await echo(), chat("a", n=0))
 
 
 async def test_breaks_off_where_it_is_told_to():

@@ -124,6 +124,15 @@ async def test_concurrent_answers_do_not_mix_though_they_share_an_id(serve):
     assert said == [f"{n}and{n}" for n in range(20)]
 
 
+async def test_a_request_for_two_answers_ends_with_the_second_one_s_end(serve):
+    provider = await ready(await serve())
+    events = await answer(provider, "twice", n=2)
+    said = {index: "".join(e.text for e in events if isinstance(e, TextDelta) and e.index == index) for index in (0, 1)}
+    assert said == {0: "b", 1: "ac"}
+    assert [(e.index, e.finish_reason) for e in events if isinstance(e, Finished)] == [(0, "stop"), (1, "length")]
+    assert await text(provider, "cancelled?") == ""
+
+
 async def test_the_engine_s_refusal_arrives_with_its_class_and_field(serve):
     provider = await ready(await serve())
     with pytest.raises(ContextLengthExceeded, match="too long") as caught:
