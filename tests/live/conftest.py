@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator
+from pathlib import Path
 
 import pytest
 
 from tests.live.harness import READY, READY_SECONDS, LiveServer, start
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test of a server also waits for it to start: more than a unit test is given."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(READY_SECONDS + 120))
 
 
 @pytest.fixture(scope="session")
