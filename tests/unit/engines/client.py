@@ -29,6 +29,7 @@ from providers.generation import (
     ChatMessage,
     ChatPrompt,
     Finished,
+    GenerationEvent,
     GenerationRequest,
     Prompt,
     SamplingParams,
@@ -49,6 +50,14 @@ class Answer:
         self.deltas: list[TextDelta] = []
         self.finished: Finished | None = None
         self.failed: Failed | None = None
+
+    def take(self, event: GenerationEvent) -> None:
+        if isinstance(event, Accepted):
+            self.accepted = event
+        elif isinstance(event, TextDelta):
+            self.deltas.append(event)
+        elif isinstance(event, Finished):
+            self.finished = event
 
     @property
     def text(self) -> str:
@@ -108,13 +117,7 @@ class EngineClient:
         if isinstance(report, Events):
             self.frames += 1
             for id, event in report.items:
-                answer = self.answers[id]
-                if isinstance(event, Accepted):
-                    answer.accepted = event
-                elif isinstance(event, TextDelta):
-                    answer.deltas.append(event)
-                else:
-                    answer.finished = event
+                self.answers[id].take(event)
         elif isinstance(report, Failed):
             self.answers[report.id].failed = report
         elif isinstance(report, Memory):

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from providers.frames import LoadFailed
 from providers.generation import (
     ChatMessage,
     ChatPrompt,
@@ -20,9 +16,8 @@ from providers.generation import (
     Tool,
 )
 from tests.unit.engines import tiny
-from tests.unit.engines.client import GREEDY, EngineClient, chat
+from tests.unit.engines.client import EngineClient, chat
 
-Start = Callable[..., EngineClient]
 NO_END = SamplingParams(temperature=0.0, logit_bias={tiny.END: -100.0})
 PROMPTS = [f"prompt number {number} " * (number + 1) for number in range(8)]
 
@@ -251,100 +246,3 @@ def test_without_max_tokens_the_answer_may_fill_the_context(engine: EngineClient
     assert answer.finished is not None
     assert answer.finished.usage.completion_tokens == 40
     assert answer.finished.finish_reason == "length"
-
-
-def test_the_prefix_cache_stays_under_its_bound(start: Start, tiny_folder: Path) -> None:
-    bound = 300_000
-    client = start()
-    client.load(str(tiny_folder), prefix_cache_bytes=bound)
-    for number in range(12):
-        client.ask(f"{number}", f"{number} " * 60, sampling=NO_END, max_tokens=10)
-    client.memory.clear()
-    while not client.memory:
-        client.pump()
-    assert 0 < client.memory[-1].prefix_cache <= bound
-
-
-def test_a_prefix_cache_of_zero_bytes_is_off(start: Start, tiny_folder: Path) -> None:
-    client = start()
-    client.load(str(tiny_folder), prefix_cache_bytes=0)
-    for number in range(2):
-        answer = client.ask(f"{number}", "again and again", max_tokens=3)
-        assert answer.accepted is not None
-        assert answer.accepted.cached_tokens == 0
-
-
-def test_the_spec_bounds_the_context_below_the_models_own(start: Start, tiny_folder: Path) -> None:
-    info = start().load(str(tiny_folder), context_length=100)
-    assert not isinstance(info, LoadFailed)
-    assert info.context_length == 100
-
-
-def _without_config(folder: Path) -> None:
-    (folder / "config.json").unlink()
-
-
-def _without_weights(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-
-
-def _of_unknown_type(folder: Path) -> None:
-    content = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({**content, "model_type": "perceptron9000"}))
-
-
-def _with_broken_weights(folder: Path) -> None:
-    (folder / "model.safetensors").write_bytes(b"\x40\0\0\0\0\0\0\0 this is no header at all ...")
-
-
-def _with_broken_config(folder: Path) -> None:
-    (folder / "config.json").write_text("{")
-
-
-@pytest.mark.parametrize(
-    ("harm", "words"),
-    [
-        (_without_config, "config.json"),
-        (_without_weights, "safetensors"),
-        (_of_unknown_type, "perceptron9000"),
-        (_with_broken_weights, "cannot be loaded"),
-        (_with_broken_config, "not valid JSON"),
-    ],
-)
-def test_a_folder_that_cannot_be_loaded_says_why(
-    start: Start, tmp_path: Path, harm: Callable[[Path], None], words: str
-) -> None:
-    folder = tiny.write_folder(tmp_path / "model")
-    harm(folder)
-    failed = start().load(str(folder))
-    assert isinstance(failed, LoadFailed)
-    assert words in failed.message
-
-
-def test_quantising_at_load_is_done_or_refused_by_name(start: Start, tiny_folder: Path) -> None:
-    info = start().load(str(tiny_folder), quantize=8)
-    assert not isinstance(info, LoadFailed)
-    assert "8 bits" in info.dtype
-    failed = start().load(str(tiny_folder), quantize=7)
-    assert isinstance(failed, LoadFailed)
-    assert "quantize" in failed.message
-
-
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
-def test_an_explicit_dtype_is_honoured(start: Start, tiny_folder: Path, dtype: str) -> None:
-    client = start()
-    info = client.load(str(tiny_folder), dtype=dtype)
-    assert not isinstance(info, LoadFailed)
-    assert info.dtype == dtype
-    assert client.ask("a", "hello", sampling=GREEDY, max_tokens=4).finished is not None
-
-
-def test_a_model_without_a_template_gets_plain_paragraphs(start: Start, tmp_path: Path) -> None:
-    client = start()
-    client.load(str(tiny.write_folder(tmp_path / "plain", template=None)))
-    answer = client.ask("a", chat(("user", "hi")), max_tokens=2)
-    same = client.ask("b", TextPrompt("user: hi\n\nassistant:"), max_tokens=2)
-    assert answer.accepted is not None
-    assert same.accepted is not None
-    assert answer.accepted.prompt_tokens == same.accepted.prompt_tokens
-    assert answer.text == same.text

@@ -1,0 +1,80 @@
+"""Real weights through the engine's socket: SmolLM2-135M-Instruct, converted from its GGUF file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from providers.generation import SamplingParams, TextPrompt
+from providers.weights import resolve
+from tests.unit.engines.client import GREEDY, EngineClient, chat
+
+QUESTIONS = [
+    "What is the capital of France?",
+    "Tell me a story about a fox.",
+    "What is two plus two?",
+    "Name three colours.",
+    "Who wrote Hamlet?",
+    "Write about the sea.",
+    "How do I boil an egg?",
+    "Explain gravity.",
+]
+
+# A contended CPU decodes a token or two a second.
+pytestmark = pytest.mark.timeout(600)
+
+
+def test_the_capital_of_france_is_paris(engine: EngineClient) -> None:
+    answer = engine.ask("paris", chat(("user", QUESTIONS[0])), max_tokens=24)
+    assert "Paris" in answer.text
+    assert answer.finished is not None
+    assert answer.finished.finish_reason == "stop"
+    assert "<|" not in answer.text
+
+
+def test_eight_greedy_streams_are_those_each_prompt_gets_alone(engine: EngineClient) -> None:
+    batch = [engine.generate(f"b{i}", chat(("user", text)), max_tokens=16) for i, text in enumerate(QUESTIONS)]
+    engine.wait(*batch)
+    alone = [engine.ask(f"a{i}", chat(("user", text)), max_tokens=16) for i, text in enumerate(QUESTIONS)]
+    assert [answer.text for answer in batch] == [answer.text for answer in alone]
+
+
+def test_a_seed_gives_the_same_answer_alone_and_in_a_batch(engine: EngineClient) -> None:
+    seeded = SamplingParams(temperature=1.0, top_p=0.9, seed=11)
+    prompt = chat(("user", "Invent a name for a cat."))
+    alone = engine.ask("seed", prompt, sampling=seeded, max_tokens=12)
+    twin = engine.generate("twin", prompt, sampling=seeded, max_tokens=12)
+    free = SamplingParams(temperature=1.0)
+    others = [engine.generate(f"o{i}", chat(("user", QUESTIONS[i])), sampling=free, max_tokens=12) for i in range(3)]
+    engine.wait(twin, *others)
+    assert twin.text == alone.text
+
+
+def test_the_second_turn_finds_the_first_in_the_cache(engine: EngineClient) -> None:
+    opening = ("user", "Please remember this number for me: 4711. " * 8)
+    first = engine.ask("turn1", chat(opening), max_tokens=8)
+    second = engine.ask("turn2", chat(opening, ("assistant", first.text), ("user", "Thanks.")), max_tokens=4)
+    assert first.accepted is not None
+    assert second.accepted is not None
+    assert second.accepted.cached_tokens >= first.accepted.prompt_tokens
+
+
+def test_characters_of_several_bytes_arrive_whole(engine: EngineClient) -> None:
+    answer = engine.ask("bytes", TextPrompt("Привет! Привет! Привет! Привет!"), sampling=GREEDY, max_tokens=12)
+    assert "Привет" in answer.text
+    assert "\ufffd" not in answer.text[:-1]
+
+
+def test_the_tokenizer_splits_text_as_the_model_learnt_it() -> None:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(Path(resolve("embedded:smollm2-135m-instruct")) / "tokenizer.json"))
+    # Words whole, a turn's markers whole, digits one by one.
+    for text, ids in {
+        "Hello, world!": [19556, 28, 905, 17],
+        "<|im_start|>user\nhi<|im_end|>": [1, 4093, 198, 6004, 2],
+        "12345": [33, 34, 35, 36, 37],
+    }.items():
+        assert tokenizer.encode(text, add_special_tokens=False).ids == ids
+        assert tokenizer.decode(ids, skip_special_tokens=False) == text
