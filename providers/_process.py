@@ -93,9 +93,15 @@ class EngineProcess:
             exited.cancel()
         return self._link.lost.result() if self._link.lost.done() else "its process ended"
 
-    async def end(self, grace: float) -> None:
-        """Close the socket, at which an engine ends by itself; after `grace` seconds terminate it, then kill it."""
+    async def end(self, grace: float, *, loading: bool = False) -> None:
+        """Close the socket, at which an engine ends by itself; after `grace` seconds terminate it, then kill it.
+
+        One that is `loading` may be deep in native code that sees no socket, and has nothing to lose: it gets no grace.
+        """
         self._link.abort()
+        if loading and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
         for push in (None, self._process.terminate, self._process.kill):
             if push is not None and self._process.returncode is None:
                 _log.warning("engine did not end by itself", pid=self.pid, next=push.__name__)

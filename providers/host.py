@@ -203,7 +203,7 @@ class EngineHost:
             reason = await self._lost_or_stopping(engine)
             if self.status not in ("failed", "stopped"):
                 self._mark_dead(reason)
-            await engine.end(self._grace)
+            await engine.end(self._grace, loading=self._stopping.is_set() and self._ready_at is None)
             return f"{reason}; {_ending(engine.returncode)}"
         finally:
             engine.kill()

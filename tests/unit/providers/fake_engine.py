@@ -46,8 +46,9 @@ def load() -> dict[str, str]:
         start = len(starts.readlines())
     mode = how["mode"]
     send(frames.Loading("reading weights", 0.5))
-    if mode == "stubborn":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if mode in ("asleep", "stubborn"):
+        if mode == "stubborn":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         send(frames.Loading("not listening"))
         while True:
             time.sleep(60)

@@ -372,6 +372,12 @@ async def test_stop_while_loading_wakes_who_waits_for_ready(serve):
         await asyncio.wait_for(waiting, PATIENCE)
 
 
+async def test_stop_does_not_wait_for_an_engine_that_is_loading(serve):
+    provider = await serve("asleep", grace=PATIENCE)
+    await status(provider, "loading", "not listening")
+    await asyncio.wait_for(provider.stop(), PATIENCE / 2)
+
+
 async def test_stop_between_two_starts_starts_no_more(serve):
     provider = await serve("die", restart=RestartPolicy(first_delay=60))
     await status(provider, "restarting", "exit status 3")
