@@ -1,4 +1,7 @@
-"""Unions told apart by their JSON type, and objects among them by the literal in their `type` field."""
+"""Unions told apart by their JSON type, and objects among them by the literal in their `type` field.
+
+A class whose `type` has a default is what an object without `type` is; a union holds one such class at most.
+"""
 
 from __future__ import annotations
 
@@ -28,15 +31,18 @@ def _is_union(type_: Any) -> bool:
 def _union(type_: Any, converter: BaseConverter) -> Hook:
     arms: dict[type, tuple[Any, Hook]] = {}
     tagged: dict[str, tuple[Any, Hook]] = {}
+    untagged: tuple[Any, Hook] | None = None
     optional = NoneType in get_args(type_)
     for arm in (arm for arm in get_args(type_) if arm is not NoneType):
         entry = (arm, converter.get_structure_hook(arm))
         if attrs.has(arm):
             tagged |= dict.fromkeys(_tags(arm), entry)
+            if attrs.fields_dict(arm)["type"].default is not attrs.NOTHING:
+                untagged = entry
         else:
             arms[_json_type(arm)] = entry
     if tagged:
-        arms[dict] = (type_, _by_tag(type_, tagged))
+        arms[dict] = (type_, _by_tag(type_, tagged, untagged))
     expected = " or ".join(_NAMES[json_type] for json_type in arms)
 
     def structure(value: Any, _: Any) -> Any:
@@ -51,11 +57,14 @@ def _union(type_: Any, converter: BaseConverter) -> Hook:
     return structure
 
 
-def _by_tag(type_: Any, tagged: dict[str, tuple[Any, Hook]]) -> Hook:
+def _by_tag(type_: Any, tagged: dict[str, tuple[Any, Hook]], untagged: tuple[Any, Hook] | None) -> Hook:
     expected = "expected one of " + ", ".join(repr(tag) for tag in tagged)
 
     def structure(value: Any, _: Any) -> Any:
         tag = value.get("type")
+        if tag is None and untagged is not None:
+            arm, hook = untagged
+            return hook({name: field for name, field in value.items() if name != "type"}, arm)
         found = tagged.get(tag) if isinstance(tag, str) else None
         if found is None:
             problem: Exception = KeyError("type") if "type" not in value else Problem(expected)
@@ -77,5 +86,7 @@ def _tags(class_: type) -> tuple[str, ...]:
 def _json_type(arm: Any) -> type:
     if get_origin(arm) is Annotated:
         return _json_type(get_args(arm)[0])
+    if get_origin(arm) is Literal:
+        return str
     json_type: type = get_origin(arm) or arm
     return json_type

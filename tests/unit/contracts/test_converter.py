@@ -39,6 +39,17 @@ class Dog:
 
 
 @attrs.frozen(kw_only=True)
+class Fish:
+    type: Literal["fish"] = "fish"
+    fins: int = 2
+
+
+@attrs.frozen(kw_only=True)
+class Pond:
+    life: Literal["still", "lively"] | Cat | Fish | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Home:
     pets: Annotated[list[Cat | Dog], MaxLen(3)]
     floor: float = 0.0
@@ -54,6 +65,19 @@ def found(value: Any, type_: type = Home) -> list[ValidationProblem]:
         converter.structure(value, type_)
     assert is_validation_error(info.value)
     return list(problems(info.value))
+
+
+@pytest.mark.parametrize("untyped", [{"fins": 3}, {"fins": 3, "type": None}])
+def test_of_a_union_the_class_whose_type_has_a_default_needs_none(untyped: dict[str, Any]) -> None:
+    assert converter.structure({"life": untyped}, Pond) == Pond(life=Fish(fins=3))
+    assert converter.structure({"life": {"type": "cat"}}, Pond) == Pond(life=Cat(type="cat"))
+    assert found({"life": {"type": "dog"}}, Pond) == [ValidationProblem("life.type", "expected one of 'cat', 'fish'")]
+
+
+def test_a_word_may_stand_for_an_object_of_a_union() -> None:
+    assert converter.structure({"life": "still"}, Pond) == Pond(life="still")
+    assert found({"life": "dry"}, Pond) == [ValidationProblem("life", "expected one of 'still', 'lively', got 'dry'")]
+    assert found({"life": 1}, Pond)[0].path == "life"
 
 
 def test_objects_of_a_union_are_told_apart_by_their_type() -> None:
