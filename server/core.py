@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
@@ -89,6 +90,8 @@ class ServicePlugin(InitPlugin):
 async def _process(settings: Settings, lifecycle: Lifecycle, drain: Drain) -> AsyncIterator[None]:
     """What an application does to the process it has to itself: its log, its telemetry, and who may end it."""
     otel.configure_logging(settings.log_level, settings.log_format)
+    # The engine processes inherit these, and log in the same form.
+    os.environ.update(LOG_LEVEL=settings.log_level, LOG_FORMAT=settings.log_format)
     telemetry = otel.setup(service_version=_version())
     lifecycle.start(drain)
     try:

@@ -9,6 +9,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING
 
+import otel
 from providers.engines import platform
 from providers.engines.runtime import serve
 from providers.spec import ModelSpec
@@ -21,6 +22,7 @@ def make_engine(spec: ModelSpec) -> Engine:
     """The engine of the spec's family. Sets the process up for MLX, then imports it."""
     from providers.engines.unsupported import UnsupportedEngine
 
+    _configure_logging(engine=spec.name)
     prepared = platform.prepare()
     if prepared.warning:
         logging.getLogger(__name__).warning("%s", prepared.warning)
@@ -31,11 +33,16 @@ def make_engine(spec: ModelSpec) -> Engine:
     return UnsupportedEngine()
 
 
+def _configure_logging(**fields: str) -> None:
+    """Write the log as the server does: it says in the environment how."""
+    level = os.environ.get("LOG_LEVEL", "info")
+    otel.configure_logging(level, "json" if os.environ.get("LOG_FORMAT") == "json" else "console", **fields)
+
+
 def main() -> None:
     # A terminal's Ctrl-C reaches the whole process group; the server decides when its engines end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    level = os.environ.get("LOG_LEVEL", "INFO").upper()
-    logging.basicConfig(stream=sys.stderr, level=level if level in logging.getLevelNamesMapping() else "INFO")
+    _configure_logging()
     serve(socket.socket(fileno=int(sys.argv[1])), make_engine)
 
 
