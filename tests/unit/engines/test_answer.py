@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from providers.engines.answer import AnswerFormat, AnswerSplitter
@@ -182,11 +182,8 @@ def test_a_call_that_was_cut_is_text_or_unfinished_json_and_never_looks_whole(na
             assert name in ("json_tools", "generic")
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@given(data=st.data())
-def test_any_split_gives_the_same_answer(name: str, data: st.DataObject) -> None:
-    format = of(name)
-    tools = format.tools
+def marker_laden(name: str) -> st.SearchStrategy[str]:
+    tools = of(name).tools
     assert tools is not None
     sample = SAMPLES[name]
     fragments = [
@@ -195,7 +192,24 @@ def test_any_split_gives_the_same_answer(name: str, data: st.DataObject) -> None
         *tools.inner,
         *tools.last,
     ]
-    text = "".join(data.draw(st.lists(st.sampled_from(fragments), max_size=8)))
+    return st.lists(st.sampled_from(fragments), max_size=8).map("".join)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=30)  # for each of fifteen formats
+@given(data=st.data())
+def test_what_is_no_call_arrives_in_full(name: str, data: st.DataObject) -> None:
+    text = data.draw(marker_laden(name))
+    answer = split([*text], AnswerFormat(None, of(name).tools), cut=data.draw(st.booleans()))
+    assert answer.calls or answer.text == text
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=30)  # for each of fifteen formats
+@given(data=st.data())
+def test_any_split_gives_the_same_answer(name: str, data: st.DataObject) -> None:
+    format = of(name)
+    text = data.draw(marker_laden(name))
     cuts = data.draw(st.lists(st.integers(0, len(text)), max_size=8).map(sorted))
     cut, parallel, opened = data.draw(st.booleans()), data.draw(st.booleans()), data.draw(st.booleans())
     options: dict[str, Any] = {"cut": cut, "parallel": parallel, "opened": opened}

@@ -1,0 +1,208 @@
+"""What follows a marker that may open a tool call: read until it is one, or until it cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+import attrs
+
+from providers.engines.call_parsers import read_calls
+from providers.engines.formats import ToolFormat
+from providers.engines.json_call import JsonCall
+
+__all__ = ["Candidate", "Step", "make_candidate"]
+
+MAX_CALL_CHARACTERS = 1 << 20
+"""Markup that goes on for longer without having become a call is text."""
+_OPENING_WINDOW = 512
+
+ParserTools = Mapping[str, Mapping[str, Any]]
+
+
+@attrs.frozen
+class Step:
+    """What a piece of text made of a candidate.
+
+    `parts`: (name of the call that begins here, or None; more of its arguments). `rest`: text that is to be read
+    again by whoever reads after this; after `text` that is all since the opening marker.
+    """
+
+    verdict: Literal["more", "call", "broken", "text"]
+    rest: str = ""
+    parts: Sequence[tuple[str | None, str]] = ()
+
+
+class Candidate(Protocol):
+    @property
+    def seen(self) -> str:
+        """What followed the marker so far, while it is not certain that it is a call."""
+        ...
+
+    def feed(self, text: str) -> Step:
+        """More text. Any verdict but `more` is the last."""
+        ...
+
+    def finish(self, *, cut: bool) -> Step:
+        """The answer has ended; `cut` if by its length. Never `more`."""
+        ...
+
+
+def make_candidate(format: ToolFormat, tools: ParserTools) -> Candidate:
+    """`tools`: what may be called, by name, as OpenAI describes it."""
+    return _JsonCandidate(format, tools) if format.is_json else _MarkupCandidate(format, tools)
+
+
+class _JsonCandidate:
+    """`{"name": …, "arguments": {…}}`: certain as soon as a known name and an object of arguments have begun.
+
+    Ends with its last bracket; the end marker after it is left to the caller. Once the name has left nothing can be
+    taken back: what turns out not to be JSON is `broken`, and text from there on.
+    """
+
+    def __init__(self, format: ToolFormat, tools: ParserTools) -> None:
+        self._end = format.end
+        self._tools = tools
+        self._call = JsonCall()
+        self._certain = False
+        self._seen: list[str] = []
+        self._length = 0
+        self._held = ""
+        """What may become the end marker, after what is not JSON."""
+
+    @property
+    def seen(self) -> str:
+        return "".join(self._seen)
+
+    def feed(self, text: str) -> Step:
+        text, self._held = self._held + text, ""
+        used = self._call.feed(text)
+        rest = text[used:]
+        if not self._certain:
+            self._seen.append(text[:used])
+            self._length += used
+            if self._hopeless():
+                return self._text(rest)
+        if self._call.done:
+            return Step("call", rest, self._parts())
+        if not self._call.failed:
+            return Step("more", parts=self._parts())
+        if len(rest) < len(self._end) and self._end.startswith(rest):
+            self._held = rest
+            return Step("more", parts=self._parts())
+        if rest.startswith(self._end) and self._call.end(cut=False) and not self._hopeless():
+            return Step("call", rest, self._parts())
+        return self._broken(rest)
+
+    def finish(self, *, cut: bool) -> Step:
+        if self._call.end(cut=cut) and not self._hopeless():
+            return Step("call", "", self._parts())
+        if self._call.failed or not self._certain:
+            return self._broken(self._held)
+        return Step("broken", "", [(None, self._call.take() + self._call.literal)])
+
+    def _hopeless(self) -> bool:
+        unknown = self._call.name is not None and self._call.name not in self._tools
+        return unknown or self._length > MAX_CALL_CHARACTERS
+
+    def _broken(self, rest: str) -> Step:
+        parts = self._parts()
+        return Step("broken", self._call.literal + rest, parts) if self._certain else self._text(rest)
+
+    def _text(self, rest: str) -> Step:
+        return Step("text", "".join(self._seen) + rest)
+
+    def _parts(self) -> list[tuple[str | None, str]]:
+        if self._certain:
+            more = self._call.take()
+            return [(None, more)] if more else []
+        if self._call.name is None or not self._call.has_arguments:
+            return []
+        self._certain = True
+        self._seen.clear()
+        return [(self._call.name, self._call.take())]
+
+
+class _MarkupCandidate:
+    """Any other markup: mlx-lm's parser reads it once its end marker is there.
+
+    Given up early where it does not begin like a call of a known tool, and where another one begins inside it.
+    """
+
+    def __init__(self, format: ToolFormat, tools: ParserTools) -> None:
+        self._format = format
+        self._tools = tools
+        self._markers = [marker for marker in (format.end, format.start) if marker]
+        self._overlap = max(len(marker) for marker in self._markers) - 1
+        self._openings = tuple(
+            "".join(opening.replace("NAME", name).split()) for opening in format.openings for name in tools
+        )
+        self._opened = not format.openings
+        self._parts: list[str] = []
+        self._length = 0
+        self._tail = ""
+
+    @property
+    def seen(self) -> str:
+        return "".join(self._parts)
+
+    def feed(self, text: str) -> Step:
+        window = self._tail + text
+        found = min((at for marker in self._markers if (at := window.find(marker)) >= 0), default=-1)
+        self._parts.append(text)
+        if found >= 0:
+            return self._close(self._length - len(self._tail) + found)
+        self._length += len(text)
+        self._tail = window[-self._overlap :] if self._overlap else ""
+        if not self._may_open() or self._length - self._overlap > MAX_CALL_CHARACTERS:
+            return Step("text", "".join(self._parts))
+        return Step("more")
+
+    def finish(self, *, cut: bool) -> Step:
+        body = "".join(self._parts)
+        end = self._format.end
+        partial = next((n for n in range(len(end) - 1, 0, -1) if body.endswith(end[:n])), 0)
+        calls = self._unclosed(body[: len(body) - partial], cut=cut)
+        return Step("call", parts=calls) if calls else Step("text", body)
+
+    def _close(self, at: int) -> Step:
+        """A marker stands at this position of all that came: the end, or the beginning of another call."""
+        text = "".join(self._parts)
+        body, rest = text[:at], text[at:]
+        end = self._format.end
+        if at > MAX_CALL_CHARACTERS or not (self._opened or self._begins_well(body)):
+            return Step("text", text)
+        if end and rest.startswith(end):
+            calls = read_calls(body, self._read, self._tools)
+            rest = rest[len(end) :]
+        else:
+            calls = self._unclosed(body, cut=False)
+        return Step("call", rest, calls) if calls else Step("text", text)
+
+    def _unclosed(self, body: str, *, cut: bool) -> list[tuple[str, str]] | None:
+        """The calls in markup without an end marker, if that is all it lacks."""
+        if not (self._opened or self._begins_well(body)) or (cut and not self._format.proves):
+            return None
+        whole = not self._format.last or body.rstrip().endswith(self._format.last)
+        return read_calls(body, self._read, self._tools) if whole else None
+
+    def _read(self, body: str, tools: Sequence[Mapping[str, Any]]) -> Any:
+        assert self._format.parse is not None
+        return self._format.parse(body, tools)
+
+    def _may_open(self) -> bool:
+        if not self._opened:
+            text = "".join(self._parts)
+            self._opened = _squeezed(text).startswith(self._openings)
+            return self._opened or self._begins_well(text)
+        return True
+
+    def _begins_well(self, text: str) -> bool:
+        squeezed = _squeezed(text)
+        if squeezed.startswith(self._openings):
+            return True
+        return len(text) < _OPENING_WINDOW and any(opening.startswith(squeezed) for opening in self._openings)
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text[:_OPENING_WINDOW].split())

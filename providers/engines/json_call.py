@@ -1,0 +1,364 @@
+"""Reading `{"name": …, "arguments": {…}}` while it is being written.
+
+`JsonScanner` reads one JSON value in pieces and writes it out again, repaired where the meaning is beyond doubt;
+`JsonCall` reads the object of a call with it, so that the arguments leave as they come.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Literal
+
+__all__ = ["JsonCall", "JsonScanner"]
+
+_MAX_DEPTH = 200
+_MAX_LITERAL = 512
+_SPACE = " \t\r\n"
+_PLAIN = re.compile(r'[^"\\\x00-\x1f]+')
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?", re.ASCII)
+_LITERAL = re.compile(r"[A-Za-z0-9+\-.]+", re.ASCII)
+_WORDS = {"true": "true", "false": "false", "null": "null", "True": "true", "False": "false", "None": "null"}
+_HEX = frozenset("0123456789abcdefABCDEF")
+_CLOSERS = {"{": "}", "[": "]"}
+
+_Expect = Literal["value", "first value", "key", "first key", "colon", "next", "string", "escape", "hex", "literal"]
+
+
+class JsonScanner:
+    """One JSON value. What `take` returned so far is always the beginning of valid JSON.
+
+    Repaired: raw control characters and impossible escapes in strings, Python's `True`, `False` and `None`, a comma
+    before a closing bracket. Anything else that is not JSON sets `failed`.
+    """
+
+    __slots__ = ("_expect", "_hex", "_in_key", "_literal", "_pending", "_stack", "_written", "done", "failed")
+
+    def __init__(self) -> None:
+        self._stack: list[str] = []
+        self._expect: _Expect = "value"
+        self._in_key = False
+        self._literal = ""
+        self._hex = 0
+        self._pending = ""
+        """A comma, and the space after it, that the next value will confirm."""
+        self._written: list[str] = []
+        self.done = False
+        self.failed = False
+
+    def take(self) -> str:
+        """What has been written since the last call."""
+        written = "".join(self._written)
+        self._written.clear()
+        return written
+
+    @property
+    def literal(self) -> str:
+        """A number or word that has begun, or failed, and was not written."""
+        return self._literal if self._expect == "literal" else ""
+
+    def feed(self, text: str, at: int) -> int:
+        """Read from `text[at:]`; the position of the first character that is not this value's."""
+        while at < len(text) and not (self.done or self.failed):
+            match self._expect:
+                case "string":
+                    at = self._string(text, at)
+                case "literal":
+                    at = self._read_literal(text, at)
+                case "escape":
+                    at = self._escape(text[at], at)
+                case "hex":
+                    at = self._hex_digit(text[at], at)
+                case _:
+                    at = self._structure(text[at], at)
+        return at
+
+    def ending(self) -> str | None:
+        """What would complete the value if nothing but closing brackets is missing; None if more is.
+
+        Also after a failure: then, what would complete it instead of the character that failed.
+        """
+        if self.done:
+            return ""
+        closers = "".join(_CLOSERS[opener] for opener in reversed(self._stack))
+        if self._expect == "literal":
+            literal = _literal(self._literal)
+            return None if literal is None else literal + closers
+        return closers if self._expect in ("next", "first key", "first value") else None
+
+    def _write(self, text: str) -> None:
+        self._written.append(self._pending + text)
+        self._pending = ""
+
+    def _structure(self, char: str, at: int) -> int:
+        expect = self._expect
+        if char in _SPACE:
+            if self._pending:
+                self._pending += char
+            else:
+                self._written.append(char)
+        elif expect == "colon" and char == ":":
+            self._write(char)
+            self._expect = "value"
+        elif expect == "next" and char == "," and self._stack:
+            self._pending = ","
+            self._expect = "key" if self._stack[-1] == "{" else "value"
+        elif char in "}]" and self._may_close(char):
+            self._pending = ""
+            self._write(char)
+            self._stack.pop()
+            self._value_ended()
+        elif char == '"' and expect in ("key", "first key", "value", "first value"):
+            self._write(char)
+            self._in_key = expect in ("key", "first key")
+            self._expect = "string"
+        elif expect in ("value", "first value"):
+            return self._open(char, at)
+        else:
+            self.failed = True
+            return at
+        return at + 1
+
+    def _may_close(self, char: str) -> bool:
+        if not self._stack or _CLOSERS[self._stack[-1]] != char:
+            return False
+        return self._expect in ("next", "first key", "first value") or bool(self._pending)
+
+    def _open(self, char: str, at: int) -> int:
+        if char in "{[" and len(self._stack) < _MAX_DEPTH:
+            self._write(char)
+            self._stack.append(char)
+            self._expect = "first key" if char == "{" else "first value"
+            return at + 1
+        if _LITERAL.match(char):
+            self._literal = ""
+            self._expect = "literal"
+        else:
+            self.failed = True
+        return at
+
+    def _value_ended(self) -> None:
+        self._expect = "next"
+        self.done = not self._stack
+
+    def _string(self, text: str, at: int) -> int:
+        plain = _PLAIN.match(text, at)
+        if plain is not None:
+            self._write(plain.group())
+            return plain.end()
+        char = text[at]
+        if char == '"':
+            self._write(char)
+            if self._in_key:
+                self._expect = "colon"
+            else:
+                self._value_ended()
+        elif char == "\\":
+            self._expect = "escape"
+        else:
+            self._write(json.dumps(char)[1:-1])
+        return at + 1
+
+    def _escape(self, char: str, at: int) -> int:
+        self._expect = "string"
+        if char == "u":
+            self._expect, self._hex = "hex", 4
+            self._write("\\u")
+        elif char in '"\\/bfnrt':
+            self._write("\\" + char)
+        elif char == "'":
+            self._write(char)
+        else:
+            # A regular expression or a Windows path, written as if in a raw string.
+            self._write("\\\\")
+            return at
+        return at + 1
+
+    def _hex_digit(self, char: str, at: int) -> int:
+        if char not in _HEX:
+            self.failed = True
+            return at
+        self._write(char)
+        self._hex -= 1
+        if not self._hex:
+            self._expect = "string"
+        return at + 1
+
+    def _read_literal(self, text: str, at: int) -> int:
+        more = _LITERAL.match(text, at)
+        if more is not None:
+            self._literal += more.group()
+            self.failed = len(self._literal) > _MAX_LITERAL
+            return more.end()
+        literal = _literal(self._literal)
+        if literal is None:
+            self.failed = True
+            return at
+        self._write(literal)
+        self._value_ended()
+        return at
+
+
+def _literal(text: str) -> str | None:
+    """The literal as JSON writes it, or None."""
+    return text if _NUMBER.fullmatch(text) else _WORDS.get(text)
+
+
+class JsonCall:
+    """The object of one call. `name` and `has_arguments` tell when it is certain what is called."""
+
+    __slots__ = (
+        "_arguments_ended",
+        "_held",
+        "_key",
+        "_state",
+        "_text",
+        "_value",
+        "done",
+        "failed",
+        "has_arguments",
+        "name",
+    )
+
+    def __init__(self) -> None:
+        self._state: Literal["open", "first key", "key", "key text", "colon", "value start", "value", "next"] = "open"
+        self._value = JsonScanner()
+        self._text: list[str] = []
+        self._key = ""
+        self._held: list[str] = []
+        """Arguments that `take` has not given yet."""
+        self._arguments_ended = False
+        self.name: str | None = None
+        self.has_arguments = False
+        """The arguments are an object, which has begun (or ended)."""
+        self.done = False
+        self.failed = False
+
+    def take(self) -> str:
+        """The arguments that have come since the last call."""
+        held = "".join(self._held)
+        self._held.clear()
+        return held
+
+    @property
+    def literal(self) -> str:
+        """The beginning of a number or word in the arguments that `take` holds back until it is whole."""
+        return self._value.literal if self._state == "value" and self._streams() else ""
+
+    def feed(self, text: str) -> int:
+        """Read on; how many characters were this call's."""
+        at = 0
+        while at < len(text) and not (self.done or self.failed):
+            if self._state in ("key text", "value"):
+                at = self._read_value(text, at)
+            elif text[at] in _SPACE:
+                at += 1
+            else:
+                at = self._structure(text[at], at)
+        return at
+
+    def end(self, *, cut: bool) -> bool:
+        """Nothing follows. True if the call is whole. Where the model itself ended it (not `cut`), closing brackets
+        may be missing: `take` then gives those of the arguments."""
+        if self.name is None:
+            return False
+        if self.done or self._arguments_ended:
+            self.done = True
+        elif cut:
+            return False
+        elif self._state == "next":
+            self._no_arguments()
+        elif self._state == "value" and self._streams():
+            ending = self._value.ending()
+            if ending is not None:
+                self._held.append(ending)
+                self.done = True
+        return self.done
+
+    def _streams(self) -> bool:
+        return self._key == "arguments" and self.has_arguments
+
+    def _structure(self, char: str, at: int) -> int:
+        match self._state, char:
+            case "open", "{":
+                self._state = "first key"
+            case (("first key" | "key"), '"'):
+                self._state = "key text"
+                self._start_value()
+                return at
+            case "colon", ":":
+                self._state = "value start"
+            case "value start", _:
+                self._begin_member(char)
+                return at
+            case "next", ",":
+                self._state = "key"
+            case (("next" | "first key" | "key"), "}"):
+                self._close()
+            case _:
+                self.failed = True
+                return at
+        return at + 1
+
+    def _start_value(self) -> None:
+        self._value = JsonScanner()
+        self._text.clear()
+
+    def _begin_member(self, char: str) -> None:
+        self._start_value()
+        self._state = "value"
+        if self._key == "arguments":
+            if self.has_arguments:
+                self.failed = True  # a second one
+            else:
+                self.has_arguments = char == "{"
+
+    def _read_value(self, text: str, at: int) -> int:
+        at = self._value.feed(text, at)
+        (self._held if self._state == "value" and self._streams() else self._text).append(self._value.take())
+        if self._value.failed:
+            self.failed = True
+        elif self._value.done:
+            self._ended()
+        return at
+
+    def _ended(self) -> None:
+        if self._state == "key text":
+            self._state = "colon"
+            key = json.loads("".join(self._text))
+            self._key = "arguments" if key == "parameters" else key
+            return
+        self._state = "next"
+        if self._key == "name":
+            name = json.loads("".join(self._text))
+            self.failed = not isinstance(name, str) or self.name is not None
+            self.name = name if isinstance(name, str) else None
+        elif self._key == "arguments" and self.has_arguments:
+            self._arguments_ended = True
+        elif self._key == "arguments":
+            self._other_arguments(json.loads("".join(self._text)))
+
+    def _other_arguments(self, value: object) -> None:
+        """Arguments that are no object: none at all, or an object in a string, as OpenAI's own history has it."""
+        if value is None:
+            return
+        if isinstance(value, str):
+            scanner = JsonScanner()
+            inner = value.strip() or "{}"
+            if inner.startswith("{") and scanner.feed(inner, 0) == len(inner) and scanner.done:
+                self._held.append(scanner.take())
+                self.has_arguments = self._arguments_ended = True
+                return
+        self.failed = True
+
+    def _close(self) -> None:
+        if self.name is None:
+            self.failed = True
+        elif self.has_arguments:
+            self.done = True
+        else:
+            self._no_arguments()
+
+    def _no_arguments(self) -> None:
+        self._held.append("{}")
+        self.has_arguments = self.done = True
