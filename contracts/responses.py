@@ -1,0 +1,277 @@
+"""`/v1/responses`: what is asked, and what is answered."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import attrs
+from annotated_types import Ge, Gt, Le, MaxLen, MinLen
+
+from contracts._fields import (
+    EXPLICIT_NULL,
+    INT32_MAX,
+    Bias,
+    Count,
+    Fraction,
+    Half,
+    JsonObject,
+    NonEmpty,
+    Penalty,
+    Seconds,
+    Temperature,
+)
+from contracts.response_items import InputItem, OutputItem, StoredItem
+from contracts.response_tools import ResponseTextParam, Tool, ToolChoice
+
+__all__ = [
+    "CreateResponse",
+    "DeletedResponse",
+    "Includable",
+    "IncompleteDetails",
+    "InputTokensDetails",
+    "OutputTokensDetails",
+    "Reasoning",
+    "Response",
+    "ResponseError",
+    "ResponseItemList",
+    "ResponseStatus",
+    "ResponseStreamOptions",
+    "ResponseUsage",
+    "TokenCount",
+    "TokenCountRequest",
+]
+
+ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
+
+Includable = Literal[
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    "file_search_call.results",
+    "message.input_image.image_url",
+    "message.output_text.logprobs",
+    "reasoning.encrypted_content",
+    "web_search_call.action.sources",
+    "web_search_call.results",
+]
+
+Metadata = Annotated[dict[str, Annotated[str, MaxLen(512)]], MaxLen(16)]
+Input = str | Annotated[list[InputItem], MinLen(1)]
+Name = Annotated[str, MinLen(1), MaxLen(1024)]
+
+
+@attrs.frozen(kw_only=True)
+class ResponseStreamOptions:
+    """How a response is streamed."""
+
+    include_obfuscation: bool | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Reasoning:
+    """How the model thinks before it answers."""
+
+    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = attrs.field(
+        default=None, metadata=EXPLICIT_NULL
+    )
+    summary: Literal["auto", "concise", "detailed"] | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    generate_summary: Literal["auto", "concise", "detailed"] | None = None
+    context: Literal["auto", "current_turn", "all_turns"] | None = None
+    mode: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CreateResponse:
+    """A conversation to continue, by items.
+
+    `null` means the same as leaving a field out. A parameter that this server knows and cannot honour is refused
+    with `unsupported_parameter`; unknown fields are ignored.
+    """
+
+    model: Name
+    input: Input
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    store: bool | None = None
+    stream: bool | None = None
+    stream_options: ResponseStreamOptions | None = None
+    include: list[Includable] | None = None
+
+    # Tools, thinking, and the form of the text.
+    tools: Annotated[list[Tool], MaxLen(128)] | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    text: ResponseTextParam | None = None
+    reasoning: Reasoning | None = None
+    max_reasoning_tokens: Count | None = None
+    chat_template_kwargs: JsonObject | None = None
+
+    # Length and end.
+    max_output_tokens: Count | None = None
+    stop: NonEmpty | Annotated[list[NonEmpty], MaxLen(64)] | None = None
+    timeout: Seconds | None = None
+
+    # Sampling.
+    temperature: Temperature | None = None
+    top_p: Fraction | None = None
+    top_k: Annotated[int, Ge(-1), Le(INT32_MAX)] | None = None
+    min_p: Fraction | None = None
+    xtc_probability: Fraction | None = None
+    xtc_threshold: Half | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    repetition_penalty: Annotated[float, Gt(0), Le(100)] | None = None
+    repetition_context_size: Count | None = None
+    logit_bias: dict[str, Bias] | None = None
+    seed: int | None = None
+    """Any 64-bit integer."""
+    top_logprobs: Annotated[int, Ge(0), Le(20)] | None = None
+
+    # Labels; they change nothing in the answer.
+    metadata: Metadata | None = None
+    user: str | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+
+    # Known, and refused unless they ask for what happens anyway.
+    truncation: Literal["auto", "disabled"] | None = None
+    background: bool | None = None
+    service_tier: str | None = None
+    prompt_cache_retention: str | None = None
+    prompt_cache_options: JsonObject | None = None
+    max_tool_calls: Count | None = None
+    conversation: str | JsonObject | None = None
+    prompt: JsonObject | None = None
+    context_management: list[JsonObject] | None = None
+    moderation: JsonObject | None = None
+    background_options: JsonObject | None = None
+    access_programs: JsonObject | None = None
+    image: JsonObject | None = None
+
+
+@attrs.frozen(kw_only=True)
+class TokenCountRequest:
+    """What to count the tokens of: the part of `CreateResponse` that makes the prompt."""
+
+    model: Name
+    input: Input | None = None
+    instructions: str | None = None
+    previous_response_id: str | None = None
+    tools: Annotated[list[Tool], MaxLen(128)] | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    text: ResponseTextParam | None = None
+    reasoning: Reasoning | None = None
+    chat_template_kwargs: JsonObject | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    conversation: str | JsonObject | None = None
+    personality: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class TokenCount:
+    """How many tokens the input is, as the model reads it."""
+
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+    input_tokens: int
+
+
+@attrs.frozen(kw_only=True)
+class InputTokensDetails:
+    """Of the input's tokens, those read from the prefix cache instead of computed."""
+
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    """Always 0: writing to the cache costs nothing here."""
+
+
+@attrs.frozen(kw_only=True)
+class OutputTokensDetails:
+    """Of the output's tokens, those spent on thinking."""
+
+    reasoning_tokens: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class ResponseUsage:
+    """What a response cost, in tokens."""
+
+    input_tokens: int
+    input_tokens_details: InputTokensDetails
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails
+    total_tokens: int
+
+
+@attrs.frozen(kw_only=True)
+class ResponseError:
+    """Why a response failed. `code` is OpenAI's, `type` this server's own and finer, such as `engine_crashed`."""
+
+    code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
+    message: str
+    type: str
+
+
+@attrs.frozen(kw_only=True)
+class IncompleteDetails:
+    """Why a response is incomplete."""
+
+    reason: Literal["max_output_tokens"]
+
+
+@attrs.frozen(kw_only=True)
+class Response:
+    """A response, as far as it has come. What was asked for is repeated in it."""
+
+    id: str
+    object: Literal["response"] = "response"
+    created_at: int
+    """Unix seconds, here and below."""
+    completed_at: int | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    status: ResponseStatus
+    background: bool = False
+    error: ResponseError | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    incomplete_details: IncompleteDetails | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    model: str
+    output: list[OutputItem]
+    usage: ResponseUsage | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    instructions: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    previous_response_id: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    store: bool
+    max_output_tokens: int | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    max_tool_calls: int | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    metadata: dict[str, str]
+    parallel_tool_calls: bool
+    prompt_cache_key: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    reasoning: Reasoning
+    safety_identifier: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    service_tier: Literal["default"] = "default"
+    temperature: float | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    """None, like `top_p`: the model's own."""
+    text: ResponseTextParam
+    tool_choice: ToolChoice
+    tools: list[Tool]
+    top_logprobs: int = 0
+    top_p: float | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    truncation: Literal["disabled"] = "disabled"
+    user: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    request_id: str
+
+
+@attrs.frozen(kw_only=True)
+class ResponseItemList:
+    """A page of a response's input. The ids are null where the page is empty."""
+
+    object: Literal["list"] = "list"
+    data: list[StoredItem]
+    first_id: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    last_id: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    has_more: bool
+
+
+@attrs.frozen(kw_only=True)
+class DeletedResponse:
+    """A stored response is no more."""
+
+    id: str
+    object: Literal["response"] = "response"
+    deleted: Literal[True] = True
