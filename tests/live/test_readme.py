@@ -24,7 +24,7 @@ def blocks(language: str, containing: str) -> list[str]:
 
 def post_as_curl_would(line: str) -> httpx.Response:
     """The request of a `curl URL -H NAME:VALUE -d BODY` line, for machines that have no curl."""
-    command, url, *options = shlex.split(line)
+    command, url, *options = shlex.split(line.replace("\\\n", " "))
     assert command == "curl"
     pairs = list(zip(options[::2], options[1::2], strict=True))
     assert {flag for flag, _ in pairs} <= {"-H", "-d"}
