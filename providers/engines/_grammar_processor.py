@@ -1,0 +1,218 @@
+"""The logits processor that holds one answer to a grammar, on the MLX thread."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from llguidance import LLMatcher
+
+__all__ = ["BatchTokens", "GrammarProcessor"]
+
+logger = logging.getLogger(__name__)
+
+
+class BatchTokens:
+    """The tokens that the step under way feeds, read once for all rows of a BatchGenerator.
+
+    A processor's own `tokens` argument is built after the step's forward pass was launched for the row before, and
+    a read of it waits for that pass: with several rows, all masks but the first would be computed while the device
+    idles. The batch's array of fed tokens was computed a step ago.
+    """
+
+    def __init__(self, generator: Any) -> None:
+        """`generator`: mlx-lm's BatchGenerator. Its batch is private to it; where a later version names it
+        otherwise, `read` knows nothing and processors read their own argument."""
+        self._generator = generator
+        self._fed: mx.array | None = None
+        self._tokens: dict[int, int] = {}
+
+    def launch(self, logits: mx.array) -> None:
+        """Start computing the logits; what is read afterwards is read while the device works."""
+        fed = self._current()
+        if fed is not None and fed is not self._fed:
+            # A batch that lost a row has an array not yet computed: ahead of the forward pass, not behind it.
+            mx.async_eval(fed)
+        mx.async_eval(logits)
+
+    def read(self, uid: int) -> int | None:
+        """The token that is fed to row `uid`; None when the step under way is not this batch's."""
+        fed = self._current()
+        if fed is None:
+            return None
+        if fed is not self._fed:
+            uids: list[int] = self._generator._generation_batch.uids
+            values: list[int] = fed.tolist()  # type: ignore[assignment]
+            self._fed, self._tokens = fed, dict(zip(uids, values, strict=True))
+        return self._tokens.get(uid)
+
+    def _current(self) -> mx.array | None:
+        batch = getattr(self._generator, "_generation_batch", None)
+        fed = getattr(batch, "_current_tokens", None)
+        return fed if isinstance(fed, mx.array) else None
+
+
+class GrammarProcessor:
+    """Masks every token that the grammar does not allow next. One for each answer; last in its row's list.
+
+    mlx-lm calls it once a step with the tokens fed so far, the last of which is being fed, and the logits of the
+    token after it; the first call has the prompt alone. It takes every fed token into the grammar once and does so
+    in that very step, although the host learns of a token only after the next one was launched: it launches the
+    step's forward pass, reads the fed token, which was computed before, and fills the mask while the device works.
+
+    Once the grammar is complete, only end tokens are allowed. It never raises: when the matcher fails (the grammar
+    became too complex) or no allowed token has logits, it forces the end and says why in `failure`; the engine must
+    look there before it reports `stop`.
+
+    A grammar that is to hold from a later place on is better written as one grammar (`Thought`, `free_text`): then
+    the place is exact to the character. Where that will not do:
+
+    - `start_after`: ids after which the grammar begins. They are watched here, token by token, because nobody else
+      sees them in time.
+    - `begin()`: the grammar begins with the logits of the next call; the token fed in that call is the last free
+      one. The engine's text splitter would call it one token late, since it sees a token when the one after is
+      already sampled: it is for who knows a step ahead, such as the processor that forces the end of a thought.
+    """
+
+    __slots__ = (
+        "_active",
+        "_ends",
+        "_ids",
+        "_matcher",
+        "_only_ends",
+        "_recent",
+        "_source",
+        "_start_after",
+        "_take",
+        "_uid",
+        "_words",
+        "done",
+        "failure",
+    )
+
+    def __init__(
+        self, matcher: LLMatcher, *, vocabulary: int, ends: Sequence[int], start_after: Sequence[int] | None = None
+    ) -> None:
+        """`matcher`: its own, at the start. `vocabulary`: width of its mask. `start_after`: None begins at once;
+        empty waits for `begin`."""
+        self._matcher = matcher
+        self._ends = frozenset(ends)
+        self._ids = vocabulary
+        self._words = np.zeros((vocabulary + 31) // 32, dtype=np.uint32)
+        self._only_ends: mx.array | None = None
+        self._start_after = tuple(start_after or ())
+        self._recent: deque[int] = deque(maxlen=len(self._start_after))
+        self._active = start_after is None
+        self._take = False
+        self._source: BatchTokens | None = None
+        self._uid = -1
+        self.done = False
+        """Whether the answer is complete: an end token was taken."""
+        self.failure: str | None = None
+        """Why the end was forced, in words for the client."""
+
+    def follow(self, source: BatchTokens, uid: int) -> None:
+        """Read tokens from the batch, in which this row is `uid`: optional, and faster for several rows."""
+        self._source, self._uid = source, uid
+
+    def begin(self) -> None:
+        """Hold the grammar from the next call's logits on. Idempotent."""
+        if not self._active:
+            self._active, self._take = True, False
+
+    @property
+    def active(self) -> bool:
+        return self._active
+
+    def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
+        if not self._active and not self._start_after:
+            return logits
+        try:
+            return self._constrain(tokens, logits)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic in llguidance is no Exception
+            logger.exception("a grammar failed in its processor")
+            self._fail(f"the grammar cannot be followed: {type(error).__name__}")
+            return mx.where(self._end_mask(logits), logits, -mx.inf)
+
+    def _constrain(self, tokens: mx.array, logits: mx.array) -> mx.array:
+        take, self._take = self._take, True
+        fed = self._fed(tokens, logits, wanted=take)
+        if not self._active:
+            return self._watch(fed, logits, prompt=not take)
+        if take and fed is not None:
+            self._advance(fed)
+        if not (self.done or self.failure):
+            allowed = self._allowed(logits.shape[-1])
+            if allowed is not None:
+                return mx.where(mx.array(allowed), logits, -mx.inf)
+        return mx.where(self._end_mask(logits), logits, -mx.inf)
+
+    def _fed(self, tokens: mx.array, logits: mx.array, *, wanted: bool) -> int | None:
+        if self._source is not None:
+            self._source.launch(logits)
+            known = self._source.read(self._uid) if wanted else None
+            if known is not None or not wanted:
+                return known
+        last = tokens[-1:]
+        if wanted:
+            mx.async_eval(last)
+        mx.async_eval(logits)
+        return int(last.item()) if wanted else None
+
+    def _watch(self, fed: int | None, logits: mx.array, *, prompt: bool) -> mx.array:
+        """Look for the marker among the generated tokens; the grammar begins right behind it."""
+        if prompt or fed is None:
+            return logits
+        self._recent.append(fed)
+        if tuple(self._recent) != self._start_after:
+            return logits
+        self._active = True
+        allowed = self._allowed(logits.shape[-1])
+        return mx.where(self._end_mask(logits) if allowed is None else mx.array(allowed), logits, -mx.inf)
+
+    def _advance(self, token: int) -> None:
+        if self.done or self.failure:
+            return
+        if token in self._ends:
+            self.done = True
+        elif not self._matcher.consume_token(token):
+            self._fail(_reason(self._matcher))
+
+    def _allowed(self, width: int) -> Any:
+        """Which ids may come next (1, width), or None after a failure."""
+        words = self._words
+        self._matcher.unsafe_compute_mask_ptr(words.ctypes.data, words.nbytes)
+        if self._matcher.is_error():
+            self._fail(_reason(self._matcher))
+            return None
+        bits = np.unpackbits(words.view(np.uint8), count=self._ids, bitorder="little").view(np.bool_)
+        allowed = np.zeros((1, width), dtype=np.bool_) if width > self._ids else bits[None, :width]
+        if width > self._ids:
+            allowed[0, : self._ids] = bits
+        if not allowed.any():
+            self._fail("no token of the model continues the grammar")
+            return None
+        return allowed
+
+    def _end_mask(self, logits: mx.array) -> mx.array:
+        width = logits.shape[-1]
+        if self._only_ends is None or self._only_ends.shape[-1] != width:
+            mask = np.zeros((1, width), dtype=np.bool_)
+            mask[0, [end for end in self._ends if end < width]] = True
+            self._only_ends = mx.array(mask)
+        return self._only_ends
+
+    def _fail(self, reason: str) -> None:
+        self._active = True
+        self.failure = self.failure or reason
+
+
+def _reason(matcher: LLMatcher) -> str:
+    lines = matcher.get_error().strip().splitlines()
+    return f"the grammar cannot be followed any further: {lines[0] if lines else 'unexpected token'}"

@@ -1,0 +1,225 @@
+"""JSON schemas before and after llguidance: what would be too slow is refused first, and what llguidance refuses is
+told by keyword and place."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import attrs
+
+__all__ = ["Fault", "check", "explain", "place"]
+
+Path = tuple[str | int, ...]
+Compile = Callable[[dict[str, Any]], str]
+"""A schema to llguidance's error; empty when it can be held."""
+
+MAX_TEXT = 256 * 1024
+"""Characters of a schema as JSON."""
+MAX_OPTIONAL = 1000
+"""Optional properties of one object: their order makes compiling quadratic (0.4 s for 1,000 on two cores)."""
+MAX_PATTERN_PROPERTIES = 100
+"""Patterns are compared pair by pair (1.4 s for 200)."""
+MAX_MULTIPLE = 20_000
+"""`multipleOf` becomes an automaton of that many states, in units of its last decimal (0.3 s for 20,000)."""
+MAX_COMBINED_MULTIPLE = 100_000
+"""The same where schemas may be intersected: their least common multiple."""
+_MAX_COMPILES = 400
+
+_MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
+_LISTS = ("prefixItems", "anyOf", "oneOf", "allOf", "items")
+_SINGLE = ("items", "additionalProperties", "additionalItems", "not", "if", "then", "else", "contains", "propertyNames")
+_COMBINING = frozenset({"allOf", "anyOf", "oneOf", "$ref"})
+
+
+@attrs.frozen(kw_only=True)
+class Fault:
+    """What is wrong with a schema and where: `path` leads to the subschema, `keyword` is in it."""
+
+    message: str
+    path: Path = ()
+    keyword: str | None = None
+
+
+def check(schema: dict[str, Any] | bool) -> Fault | None:
+    """Refuse what cannot be sent to llguidance, and what it would compile for seconds or more."""
+    try:
+        text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except UnicodeEncodeError:
+        return Fault(message="the schema holds half of a surrogate pair, which is no text")
+    except (RecursionError, TypeError, ValueError) as error:
+        return Fault(message=f"the schema is not JSON: {error}")
+    if len(text) > MAX_TEXT:
+        return Fault(message=f"the schema is longer than {MAX_TEXT} characters")
+    multiples: set[Fraction] = set()
+    combining = False
+    for path, part in _walk(schema):
+        if fault := _too_large(path, part):
+            return fault
+        if multiple := _multiple(part):
+            multiples.add(multiple)
+        combining = combining or not _COMBINING.isdisjoint(part)
+    if combining and multiples and _combined(multiples) > MAX_COMBINED_MULTIPLE:
+        return Fault(message="the values of multipleOf have too large a common multiple", keyword="multipleOf")
+    return None
+
+
+def _too_large(path: Path, part: dict[str, Any]) -> Fault | None:
+    properties, required = part.get("properties"), part.get("required")
+    if isinstance(properties, dict):
+        optional = len(properties) - (len(set(map(str, required))) if isinstance(required, list) else 0)
+        if optional > MAX_OPTIONAL:
+            message = f"an object has more than {MAX_OPTIONAL} optional properties"
+            return Fault(message=message, path=path, keyword="properties")
+    patterns = part.get("patternProperties")
+    if isinstance(patterns, dict) and len(patterns) > MAX_PATTERN_PROPERTIES:
+        message = f"an object has more than {MAX_PATTERN_PROPERTIES} patterns of properties"
+        return Fault(message=message, path=path, keyword="patternProperties")
+    multiple = _multiple(part)
+    if multiple and _states(multiple) > MAX_MULTIPLE:
+        message = f"multipleOf has too many digits: {part['multipleOf']}"
+        return Fault(message=message, path=path, keyword="multipleOf")
+    return None
+
+
+def _multiple(part: dict[str, Any]) -> Fraction | None:
+    value = part.get("multipleOf")
+    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+        return None
+    return Fraction(repr(value))
+
+
+def _states(value: Fraction) -> int:
+    return value.numerator if value >= 1 else max(value.numerator, value.denominator // 10)
+
+
+def _combined(multiples: set[Fraction]) -> int:
+    unit = math.lcm(*(multiple.denominator for multiple in multiples))
+    return math.lcm(*(int(multiple * unit) for multiple in multiples))
+
+
+def explain(schema: dict[str, Any] | bool, message: str, error_of: Compile) -> Fault:
+    """Find the smallest part of the schema that gives this error of llguidance, and the keyword that brings it.
+
+    `error_of` compiles a schema. Parts are tried with the definitions of the whole, so that their references hold;
+    where they do not, the place found is a larger one.
+    """
+    if isinstance(schema, bool):
+        return Fault(message="no value satisfies the schema `false`")
+    budget = iter(range(_MAX_COMPILES))
+    path, part = _narrow(schema, message, error_of, budget)
+    keyword = _named(message, part) or _blamed(schema, part, message, error_of, budget)
+    return Fault(message=readable(message), path=path, keyword=keyword)
+
+
+def _narrow(
+    schema: dict[str, Any], message: str, error_of: Compile, budget: Iterator[int]
+) -> tuple[Path, dict[str, Any]]:
+    path: Path = ()
+    part = schema
+    seen: set[Path] = set()
+    while True:
+        inside = ((path + step, child) for step, child in _children(part))
+        for place, child in itertools.chain(inside, _referred(schema, part)):
+            if next(budget, None) is None:
+                return path, part
+            if place not in seen and error_of(_alone(schema, child)) == message:
+                path, part = place, child
+                seen.add(place)
+                break
+        else:
+            return path, part
+
+
+def _referred(schema: dict[str, Any], part: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The definition that the part refers to, by a pointer from the root."""
+    reference = part.get("$ref")
+    if not isinstance(reference, str) or not reference.startswith("#/"):
+        return
+    path: Path = ()
+    target: Any = schema
+    for name in reference.removeprefix("#/").split("/"):
+        step = name.replace("~1", "/").replace("~0", "~")
+        if not isinstance(target, dict) or step not in target:
+            return
+        path, target = (*path, step), target[step]
+    if isinstance(target, dict):
+        yield path, target
+
+
+def _alone(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    shared = {key: schema[key] for key in ("$schema", "$id", "$defs", "definitions") if key in schema}
+    return {**shared, **part}
+
+
+def _named(message: str, part: dict[str, Any]) -> str | None:
+    """The keyword that the message names itself."""
+    unknown = re.match(r"Unimplemented keys: (\[.*\])", message)
+    names = json.loads(unknown.group(1)) if unknown else re.findall(r"'([^']+)'", message)
+    return next((name for name in names if name in part), None)
+
+
+def _blamed(
+    schema: dict[str, Any], part: dict[str, Any], message: str, error_of: Compile, budget: Iterator[int]
+) -> str | None:
+    """The keyword without which the error is gone, or another one."""
+    for keyword in part:
+        if keyword in ("$defs", "definitions", "type") and len(part) > 1:
+            continue
+        if next(budget, None) is None:
+            return None
+        if error_of(_alone(schema, {key: value for key, value in part.items() if key != keyword})) != message:
+            return keyword
+    return None
+
+
+def readable(message: str) -> str:
+    """llguidance's message in a line: without the picture of the source, and saying what a keyword is."""
+    unknown = re.match(r"Unimplemented keys: \[(.*)\]", message)
+    if unknown:
+        return f"unsupported: {unknown.group(1).replace(chr(34), '')}"
+    if "coerce_one_of" in message:
+        return "oneOf can be held only where no value can match two of its schemas"
+    causes = re.findall(r"^error: (.+)$", message, re.MULTILINE)
+    if causes:
+        return f"invalid regular expression: {causes[-1]}"
+    first = message.strip().splitlines()[0] if message.strip() else "unknown error"
+    if "present in a registry" in first:
+        return "only references inside the schema can be followed"
+    return re.sub(r"^at \d+\(\d+\): ", "", first)[:500]
+
+
+def place(root: str, path: Path) -> str:
+    """The path as `param` writes it: `root.properties.a.anyOf[0]`."""
+    for step in path:
+        root += f"[{step}]" if isinstance(step, int) else f".{step}"
+    return root
+
+
+def _walk(schema: dict[str, Any] | bool) -> Iterator[tuple[Path, dict[str, Any]]]:
+    pending: list[tuple[Path, dict[str, Any]]] = [((), schema)] if isinstance(schema, dict) else []
+    while pending:
+        path, part = pending.pop()
+        yield path, part
+        pending.extend((path + step, child) for step, child in _children(part))
+
+
+def _children(part: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    for key in _MAPS:
+        members = part.get(key)
+        if isinstance(members, dict):
+            yield from (((key, name), child) for name, child in members.items() if isinstance(child, dict))
+    for key in _LISTS:
+        members = part.get(key)
+        if isinstance(members, list):
+            yield from (((key, number), child) for number, child in enumerate(members) if isinstance(child, dict))
+    for key in _SINGLE:
+        child = part.get(key)
+        if isinstance(child, dict):
+            yield (key,), child

@@ -1,0 +1,193 @@
+"""Grammar text for llguidance: literals, choices, thinking before an answer, and tool calls in a model's markup.
+
+Everything here is text to text. A composed grammar is llguidance's JSON list of grammars, whose first is Lark and
+refers to the others by name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+from llguidance import LLMatcher
+
+from providers.generation import ChoiceGrammar, Grammar, JsonObjectGrammar, JsonSchemaGrammar, RegexGrammar
+
+__all__ = ["JSON_OPTIONS", "Markers", "Thought", "ToolMarkup", "after_thought", "choice_text", "source", "tool_calls"]
+
+JSON_OPTIONS = {
+    # One optional space after a separator, as models write it, and no other whitespace: where any is allowed, a
+    # small model at a high temperature writes line breaks until its tokens run out.
+    "whitespace_flexible": False,
+    "item_separator": ", ?",
+    "key_separator": ": ?",
+    # A schema is held or refused, never half held.
+    "coerce_one_of": False,
+    "lenient": False,
+}
+_CONTROL = re.compile("[\x7f-\x9f\u2028\u2029]")
+_ANY = r"(.|\n)*"
+_MAX_PARALLEL_CALLS = 16
+
+
+@attrs.frozen(kw_only=True)
+class Thought:
+    """Reasoning before a constrained answer, which it leaves free.
+
+    `start` opens it where the model thinks of its own accord; `is_open` says that the prompt has opened it already.
+    The grammar starts at the character after `end`, and up to two line breaks: whoever splits the thought off drops
+    them from the answer.
+    """
+
+    start: str = "<think>"
+    end: str = "</think>"
+    is_open: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class ToolMarkup:
+    """How a model writes calls: `opening (begin {"name": …, "arguments": …} end) (separator …)* closing`."""
+
+    begin: str
+    end: str
+    separator: str = "\n"
+    opening: str = ""
+    closing: str = ""
+    name_key: str = "name"
+    arguments_key: str = "arguments"
+
+
+class Markers:
+    """Writes markers as Lark. Added tokens have no text that a lexeme could match, so they go by their id."""
+
+    def __init__(self, added: Mapping[str, int]) -> None:
+        """`added`: text of the tokens that are not spelled with ordinary ones, to their ids."""
+        self._added = added
+        longest_first = sorted(filter(None, added), key=len, reverse=True)
+        self._split = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def literal(self, text: str) -> str:
+        """An expression of exactly this text; empty for no text."""
+        return self._join(self._pieces(text))
+
+    def until(self, text: str, *, name: str) -> tuple[str, list[str]]:
+        """An expression of any text that ends with the first `text`, and the rules it needs, `NAME` among them:
+        any text without it.
+
+        A marker that is a token can then not be spelled with others, so text and ids agree on where it is; of any
+        other, tokens may run past the end where what follows may continue like that.
+        """
+        first, *rest = self._pieces(text)
+        spelled = _pattern(text if isinstance(first, int) else first)
+        without = f"{name.upper()}: /{_ANY}/ & ~/{_ANY}{spelled}{_ANY}/"
+        if isinstance(first, int):
+            return f"{name.upper()} {self._join([first, *rest])}", [without]
+        return f"{name} {self._join(rest)}", [without, f"{name}[lazy]: /{_ANY}{spelled}/"]
+
+    @staticmethod
+    def _join(pieces: Sequence[str | int]) -> str:
+        return " ".join(f"<[{piece}]>" if isinstance(piece, int) else quoted(piece) for piece in pieces)
+
+    def _pieces(self, text: str) -> list[str | int]:
+        if self._split is None:
+            return [text] if text else []
+        pieces: list[str | int] = []
+        end = 0
+        for match in self._split.finditer(text):
+            pieces += [text[end : match.start()]] if match.start() > end else []
+            pieces.append(self._added[match.group()])
+            end = match.end()
+        return pieces + ([text[end:]] if end < len(text) else [])
+
+
+def source(grammar: Grammar) -> str:
+    """llguidance's form of one grammar. Schemas were checked before: no lone surrogate, no NaN.
+
+    Raises:
+        ValueError: the schema is not JSON that llguidance reads.
+    """
+    if isinstance(grammar, JsonObjectGrammar):
+        return schema_text({"type": "object"})
+    if isinstance(grammar, JsonSchemaGrammar):
+        return schema_text(grammar.schema)
+    if isinstance(grammar, RegexGrammar):
+        return LLMatcher.grammar_from_regex(grammar.pattern)
+    text = choice_text(grammar.choices) if isinstance(grammar, ChoiceGrammar) else grammar.grammar
+    return _list([_lark("answer", text)])
+
+
+def schema_text(schema: dict[str, Any] | bool) -> str:
+    whole: dict[str, Any] = ({} if schema else {"enum": []}) if isinstance(schema, bool) else schema
+    # `x-guidance` would set llguidance's own options.
+    clean = {key: value for key, value in whole.items() if key != "x-guidance"}
+    return _list([{"name": "answer", "json_schema": {**clean, "x-guidance": JSON_OPTIONS}}])
+
+
+def choice_text(choices: Sequence[str]) -> str:
+    return "start: " + " | ".join(quoted(choice) for choice in dict.fromkeys(choices))
+
+
+def after_thought(answer: str, thought: Thought, markers: Markers) -> str:
+    """The grammar `answer`, once the thought is over."""
+    thinking, rules = markers.until(thought.end, name="thought")
+    thinking += " BREAKS?"
+    if not thought.is_open:
+        thinking = f"({markers.literal(thought.start)} {thinking})?"
+    main = "\n".join([f"start: {thinking} @answer", r"BREAKS: /\n{1,2}/", *rules])
+    grammars = json.loads(answer)["grammars"]
+    grammars[0]["name"] = "answer"
+    return _list([_lark("main", main), *grammars])
+
+
+def tool_calls(
+    schemas: Mapping[str, dict[str, Any]], markup: ToolMarkup, markers: Markers, *, free_text: bool, parallel: bool
+) -> str:
+    """Calls of these functions, and nothing else; with `free_text`, any text around and instead of them.
+
+    `schemas`: function names to the schemas of their arguments.
+    """
+    rules = []
+    for number, name in enumerate(schemas):
+        head = f"{{{json.dumps(markup.name_key)}: {json.dumps(name, ensure_ascii=False)}, "
+        head += f"{json.dumps(markup.arguments_key)}: "
+        rules.append(f'body_{number}: {quoted(head)} @arguments_{number} "}}"')
+    body = " | ".join(f"body_{number}" for number in range(len(schemas)))
+    if free_text:
+        begin, needed = markers.until(markup.begin.rstrip(), name="free")
+        gap = "GAP? " if markup.begin.rstrip() != markup.begin else ""
+        rules += [*needed, f"call: {begin} {gap}({body}) {_end(markup, markers)}", r"GAP: /[ \n]{1,2}/"]
+        rules.append(f"start: {'call*' if parallel else 'call?'} FREE")
+    else:
+        rules.append(f"call: {markers.literal(markup.begin)} ({body}) {_end(markup, markers)}")
+        more = f"({markers.literal(markup.separator)} call){{0,{_MAX_PARALLEL_CALLS - 1}}}" if parallel else ""
+        rules.append(f"start: {markers.literal(markup.opening)} call {more} {markers.literal(markup.closing)}")
+    arguments = [
+        {"name": f"arguments_{number}", "json_schema": {**schema, "x-guidance": JSON_OPTIONS}}
+        for number, schema in enumerate(schemas.values())
+    ]
+    return _list([_lark("calls", "\n".join(rules)), *arguments])
+
+
+def quoted(text: str) -> str:
+    """A Lark string literal: its escapes are JSON's, but its lexer takes no control characters, U+007F included."""
+    return _CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", json.dumps(text, ensure_ascii=False))
+
+
+def _end(markup: ToolMarkup, markers: Markers) -> str:
+    return markers.literal(markup.end)
+
+
+def _pattern(text: str) -> str:
+    """A regular expression, inside Lark's slashes, that matches exactly this text."""
+    return "".join(f"\\x{{{ord(char):x}}}" if not char.isalnum() or not char.isascii() else char for char in text)
+
+
+def _lark(name: str, text: str) -> dict[str, Any]:
+    return {"name": name, "lark_grammar": text}
+
+
+def _list(grammars: list[dict[str, Any]]) -> str:
+    return json.dumps({"grammars": grammars}, ensure_ascii=False, allow_nan=False)

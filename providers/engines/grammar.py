@@ -1,0 +1,263 @@
+"""Constrained decoding: grammars compiled with llguidance, and the processors that hold answers to them.
+
+`GrammarCompiler` works on the intake thread and touches no arrays; the `GrammarProcessor` of each answer works on
+the MLX thread. A grammar is compiled once and kept; every answer starts from a copy.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import attrs
+import msgspec
+from llguidance import LLMatcher, LLParserLimits, LLTokenizer
+
+from providers.engines import _grammar_schema as schemas
+from providers.engines import _grammar_text as text
+from providers.engines._grammar_processor import BatchTokens, GrammarProcessor
+from providers.engines._grammar_text import Thought, ToolMarkup
+from providers.errors import InvalidRequest, UnsupportedParameter
+from providers.generation import ChoiceGrammar, Grammar, JsonSchemaGrammar, LarkGrammar, RegexGrammar, Tool, ToolChoice
+
+__all__ = ["BatchTokens", "CompiledGrammar", "GrammarCompiler", "GrammarProcessor", "Thought", "ToolMarkup"]
+
+logger = logging.getLogger(__name__)
+
+MAX_REGEX = 32 * 1024
+MAX_LARK = 64 * 1024
+MAX_CHOICES = 4096
+MAX_CHOICE_CHARACTERS = 256 * 1024
+MAX_TOOLS = 128
+KEPT = 32
+"""Compiled grammars in the cache: up to some ten MB each at the limits above, a few hundred kB as a rule."""
+
+
+def _limits() -> LLParserLimits:
+    return LLParserLimits(
+        # Building a lexer may take about a tenth of a second of pathological regular expressions, not seconds.
+        initial_lexer_fuel=200_000,
+        # Objects of MAX_OPTIONAL optional properties have four items each in one row.
+        max_items_in_row=4 * schemas.MAX_OPTIONAL + 100,
+        # Its messages would quote the parser's state and the client's text into logs.
+        verbose_errors=False,
+    )
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class CompiledGrammar:
+    """A grammar ready to hold answers; safe to share between threads."""
+
+    param: str
+    """The request's field it came from, for errors."""
+    vocabulary: int
+    ends: tuple[int, ...]
+    _start: LLMatcher
+
+    def processor(self, *, start_after: Sequence[int] | None = None) -> GrammarProcessor:
+        """The processor of one answer (`GrammarProcessor` says what `start_after` does). About 50 µs."""
+        return GrammarProcessor(
+            self._start.deep_copy(), vocabulary=self.vocabulary, ends=self.ends, start_after=start_after
+        )
+
+    def failed(self, processor: GrammarProcessor) -> InvalidRequest | None:
+        """The error to report when the processor had to force the end."""
+        return None if processor.failure is None else InvalidRequest(processor.failure, param=self.param)
+
+
+class GrammarCompiler:
+    """Compiles grammars for one model's tokenizer, whose table is built at the first use (about half a second)."""
+
+    def __init__(self, tokenizer: Any, n_vocab: int, eos_token_ids: Sequence[int]) -> None:
+        """`tokenizer`: mlx-lm's `TokenizerWrapper` or a fast Hugging Face tokenizer. `n_vocab`: usable ids, those
+        that both the tokenizer and the logits have."""
+        self._tokenizer = tokenizer
+        self._n_vocab = n_vocab
+        self._ends = tuple(sorted({end for end in eos_token_ids if 0 <= end < n_vocab}))
+        self._lock = threading.Lock()
+        self._table: LLTokenizer | None = None
+        self._markers: text.Markers | None = None
+        self._kept: OrderedDict[bytes, CompiledGrammar] = OrderedDict()
+
+    def compile(self, grammar: Grammar, *, param: str, thought: Thought | None = None) -> CompiledGrammar:
+        """Compile, or take from the cache. `param`: path of the request's field, e.g.
+        `response_format.json_schema.schema`. `thought`: reasoning that goes before the answer.
+
+        Raises:
+            InvalidRequest: the grammar is invalid, too large, satisfied by nothing, or uses what llguidance cannot
+                hold; the message names the schema's keyword, and `param` leads to it.
+            UnsupportedParameter: this model's tokenizer cannot be constrained.
+        """
+        key = _key(grammar, thought, param)
+        return self._cached(key, lambda: self._compile(grammar, param, thought))
+
+    def compile_tools(
+        self,
+        tools: Sequence[Tool],
+        choice: ToolChoice,
+        markup: ToolMarkup,
+        *,
+        param: str = "tools",
+        thought: Thought | None = None,
+    ) -> CompiledGrammar:
+        """Calls of these tools in the model's markup, `{"name": …, "arguments": …}` with the name first.
+
+        Under `required` (narrowed by `choice.name`), the answer is one call, or up to 16 with `choice.parallel`.
+        Under `auto`, any text is allowed, but once `markup.begin` was written a whole, valid call follows.
+
+        Raises:
+            InvalidRequest: as `compile`, with the tool's own path in `param`; or no tool has the chosen name.
+            UnsupportedParameter: also, under `auto`, when the model's calls begin with no marker.
+        """
+        key = _key([list(tools), choice, attrs.astuple(markup)], thought, param)
+        return self._cached(key, lambda: self._compile_tools(tools, choice, markup, param, thought))
+
+    def _cached(self, key: bytes, make: Callable[[], CompiledGrammar]) -> CompiledGrammar:
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is None:
+                kept = self._kept[key] = make()
+                if len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(key)
+            return kept
+
+    # ── grammars ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _compile(self, grammar: Grammar, param: str, thought: Thought | None) -> CompiledGrammar:
+        if isinstance(grammar, JsonSchemaGrammar):
+            self._check_schema(grammar.schema, param)
+        else:
+            _check_text(grammar, param)
+        source = text.source(grammar)
+        if thought is None:
+            return self._matcher(source, param)
+        # By itself first: an error in the whole would speak of text that the client did not write.
+        self._matcher(source, param)
+        return self._matcher(text.after_thought(source, thought, self._marks()), param)
+
+    def _compile_tools(
+        self, tools: Sequence[Tool], choice: ToolChoice, markup: ToolMarkup, param: str, thought: Thought | None
+    ) -> CompiledGrammar:
+        if len(tools) > MAX_TOOLS:
+            raise InvalidRequest(f"there are more than {MAX_TOOLS} tools", param=param)
+        named = {tool.name: index for index, tool in enumerate(tools) if choice.name in (None, tool.name)}
+        if not named:
+            raise InvalidRequest(f"tool_choice: there is no tool named {choice.name!r}", param="tool_choice")
+        free_text = choice.mode != "required"
+        if free_text and not markup.begin.strip():
+            raise UnsupportedParameter("strict: this model's calls begin with no marker", param=param)
+        arguments = {}
+        for name, index in named.items():
+            place = f"{param}[{index}].function.parameters"
+            arguments[name] = schema = _arguments_schema(tools[index], place)
+            self._check_schema(schema, place)
+        source = text.tool_calls(arguments, markup, self._marks(), free_text=free_text, parallel=choice.parallel)
+        if thought is not None:
+            source = text.after_thought(source, thought, self._marks())
+        return self._matcher(source, param)
+
+    def _check_schema(self, schema: dict[str, Any] | bool, param: str) -> None:
+        fault = schemas.check(schema)
+        if fault is None:
+            error = self._schema_error(schema)
+            if not error:
+                return
+            fault = schemas.explain(schema, error, self._schema_error)
+        where = f"{fault.keyword}: " if fault.keyword and fault.keyword not in fault.message else ""
+        path = fault.path + ((fault.keyword,) if fault.keyword else ())
+        raise InvalidRequest(f"JSON schema: {where}{fault.message}", param=schemas.place(param, path))
+
+    def _schema_error(self, schema: dict[str, Any] | bool) -> str:
+        try:
+            source = text.schema_text(schema)
+        except ValueError as error:
+            return str(error)
+        _, messages = LLMatcher.validate_grammar_with_warnings(source, self._llg(), limits=_limits())
+        return messages[0] if messages else ""
+
+    def _matcher(self, source: str, param: str) -> CompiledGrammar:
+        """Compile and take the first step: that is where lexers are built, unsatisfiable grammars show, and
+        pathological ones hit the limits."""
+        table = self._llg()
+        matcher = LLMatcher(table, source, log_level=0, limits=_limits())
+        if not matcher.is_error():
+            matcher.compute_bitmask()
+        if matcher.is_error() or (matcher.is_stopped() and not matcher.is_accepting()):
+            raise InvalidRequest(_refusal(matcher), param=param)
+        return CompiledGrammar(param=param, vocabulary=table.vocab_size, ends=self._ends, start=matcher)
+
+    # ── tokenizer ───────────────────────────────────────────────────────────────────────────────────────────
+
+    def _llg(self) -> LLTokenizer:
+        if self._table is None:
+            self._build()
+        assert self._table is not None
+        return self._table
+
+    def _marks(self) -> text.Markers:
+        if self._markers is None:
+            self._build()
+        assert self._markers is not None
+        return self._markers
+
+    def _build(self) -> None:
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        if backend is None or not self._ends:
+            raise UnsupportedParameter("this model's tokenizer does not allow constrained output")
+        described = json.loads(backend.to_str())
+        # What a request was padded or cut to is no part of the vocabulary.
+        described["padding"] = described["truncation"] = None
+        size = max(self._n_vocab, backend.get_vocab_size(with_added_tokens=True))
+        size = max(size, max(backend.get_vocab(with_added_tokens=True).values(), default=0) + 1)
+        try:
+            table = LLTokenizer(json.dumps(described), n_vocab=size, eos_token=list(self._ends))
+        except ValueError as error:
+            logger.warning("the tokenizer does not allow constrained output: %s", error)
+            raise UnsupportedParameter("this model's tokenizer does not allow constrained output") from error
+        added = backend.get_added_tokens_decoder()
+        special = {token.content: id for id, token in added.items() if table.is_special_token(id)}
+        self._table, self._markers = table, text.Markers(special)
+
+
+def _key(grammar: Any, thought: Thought | None, param: str) -> bytes:
+    try:
+        return msgspec.json.encode([grammar, None if thought is None else attrs.astuple(thought), param])
+    except (UnicodeEncodeError, RecursionError, msgspec.MsgspecError) as error:
+        raise InvalidRequest(f"the grammar is not text: {error}", param=param) from error
+
+
+def _check_text(grammar: Grammar, param: str) -> None:
+    if isinstance(grammar, RegexGrammar):
+        if len(grammar.pattern) > MAX_REGEX:
+            raise InvalidRequest(f"the regular expression is longer than {MAX_REGEX} characters", param=param)
+        if (len(grammar.pattern) - len(grammar.pattern.rstrip("\\"))) % 2:
+            raise InvalidRequest("the regular expression ends in a lone backslash", param=param)
+    elif isinstance(grammar, LarkGrammar) and len(grammar.grammar) > MAX_LARK:
+        raise InvalidRequest(f"the grammar is longer than {MAX_LARK} characters", param=param)
+    elif isinstance(grammar, ChoiceGrammar):
+        if not grammar.choices:
+            raise InvalidRequest("there must be at least one choice", param=param)
+        if len(grammar.choices) > MAX_CHOICES or sum(map(len, grammar.choices)) > MAX_CHOICE_CHARACTERS:
+            raise InvalidRequest(f"there are more than {MAX_CHOICES} choices, or they are too long", param=param)
+
+
+def _arguments_schema(tool: Tool, param: str) -> dict[str, Any]:
+    """Arguments are an object; a function without `parameters` takes none."""
+    if tool.parameters is None:
+        return {"type": "object", "properties": {}, "additionalProperties": False}
+    kind = tool.parameters.get("type", "object")
+    if kind != "object":
+        raise InvalidRequest(f"arguments are an object, not {kind!r}", param=f"{param}.type")
+    return {"type": "object", **tool.parameters}
+
+
+def _refusal(matcher: LLMatcher) -> str:
+    error = matcher.get_error()
+    if "NoExtension" in error or not error:
+        return "no text satisfies the grammar"
+    return f"invalid or too complex: {schemas.readable(error.replace('<non-verbose/>', ''))}"
