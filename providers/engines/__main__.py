@@ -23,6 +23,9 @@ def make_engine(spec: ModelSpec) -> Engine:
     from providers.engines.unsupported import UnsupportedEngine
 
     _configure_logging(engine=spec.name)
+    # transformers advises to install torch on every import.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     prepared = platform.prepare()
     if prepared.warning:
         logging.getLogger(__name__).warning("%s", prepared.warning)

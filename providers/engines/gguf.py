@@ -121,9 +121,12 @@ def _written_whole(destination: Path) -> Iterator[Path]:
         yield made
         if destination.exists():
             destination.rename(old)
-        # Another process may have finished the same conversion in between: its folder is as good.
-        with contextlib.suppress(FileExistsError, OSError) if destination.exists() else contextlib.nullcontext():
+        try:
             made.rename(destination)
+        except OSError:
+            # Another process may have finished the same conversion in between: its folder is as good.
+            if not (destination / "config.json").is_file():
+                raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
 

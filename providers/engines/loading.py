@@ -18,7 +18,9 @@ from mlx_lm.utils import dequantize_model, load_model, quantize_model
 
 from providers.engines import platform
 from providers.engines.engine import EngineLoadError, Progress
+from providers.engines.gguf import GGUFError, convert_cached
 from providers.spec import ModelSpec
+from providers.weights import WeightsError, resolve
 
 __all__ = ["LoadedModel", "load_language_model"]
 
@@ -78,23 +80,16 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
 def find_folder(path: str, progress: Progress) -> Path:
     """The local folder of a model: resolved from a hub id, or converted from a GGUF file, where it is not one yet."""
     try:
-        from providers.weights import resolve
-    except ImportError:
-        local = Path(path).expanduser()
-    else:
-        try:
-            local = resolve(path, progress)
-        except Exception as error:
-            raise EngineLoadError(str(error)) from error
+        local = resolve(path, progress)
+    except WeightsError as error:
+        raise EngineLoadError(str(error)) from error
     if local.suffix.lower() == ".gguf":
-        from providers.engines.gguf import GGUFError, convert_cached
-
         try:
             return convert_cached(local, progress)
         except GGUFError as error:
             raise EngineLoadError(f"{local.name} cannot be converted: {error}") from error
-        except FileNotFoundError as error:
-            raise EngineLoadError(f"{path}: no such file") from error
+        except OSError as error:
+            raise EngineLoadError(f"{local.name} cannot be converted: {error}") from error
     return local
 
 

@@ -1,0 +1,71 @@
+"""Setting a process up for MLX: which BLAS, how many threads, and what is said where there is none."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from providers.engines import platform
+
+
+def in_a_process(code: str, **environment: str) -> str:
+    """What a fresh interpreter prints, since a BLAS once loaded stays loaded."""
+    env = {**os.environ, **environment}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_probing_imports_no_mlx() -> None:
+    code = "import sys; from providers.engines import platform as p; p.describe(); print('mlx' in sys.modules)"
+    assert in_a_process(code) == "False"
+
+
+def test_the_environment_names_the_blas_or_turns_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(platform.BLAS_VARIABLE, "/somewhere/libblas.so")
+    found = platform.find_blas()
+    assert found is not None
+    assert str(found.path) == "/somewhere/libblas.so"
+    monkeypatch.setenv(platform.BLAS_VARIABLE, "none")
+    assert platform.find_blas() is None
+
+
+@pytest.mark.parametrize("variable", ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"])
+def test_the_environment_sets_the_threads(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    assert 1 <= platform.blas_threads() <= platform.cpu_count()
+    monkeypatch.setenv(variable, "7")
+    assert platform.blas_threads() == 7
+
+
+# As on the Linux CPU, wherever the test runs: a BLAS is preloaded nowhere else.
+PREPARE = """
+import sys
+from providers.engines import platform as p
+sys.platform, p.expected_device = "linux", lambda: "cpu"
+made = p.prepare()
+"""
+
+
+def test_a_blas_that_cannot_be_loaded_is_told_and_survived() -> None:
+    told = in_a_process(PREPARE + "print(made.blas, made.warning)", MLX_OPENAI_SERVER_BLAS="/nowhere/libopenblas.so")
+    assert "reference" in told
+    assert "libopenblas.so cannot be loaded" in told
+
+
+def test_turning_the_blas_off_warns_of_nothing() -> None:
+    told = in_a_process(PREPARE + "print(made.blas, '|', made.warning)", MLX_OPENAI_SERVER_BLAS="none")
+    assert told == "reference (bundled with mlx) | None"
+
+
+def test_mlx_computes_rightly_on_a_preloaded_blas() -> None:
+    product = """
+import ctypes, mlx.core as mx, numpy as np
+a = np.arange(12, dtype=np.float32).reshape(3, 4)
+assert np.allclose(np.array(mx.array(a) @ mx.array(a.T)), a @ a.T)
+print(hasattr(ctypes.CDLL(None), "openblas_get_num_threads") == ("openblas" in made.blas))
+"""
+    assert in_a_process(PREPARE + product) == "True"
