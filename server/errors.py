@@ -95,7 +95,13 @@ def status_of(error: ServiceError) -> int:
 
 
 def to_wire(error: ServiceError) -> ErrorResponse:
-    return ErrorResponse(error=Error(message=error.message, type=error.type, param=error.param, code=error.code))
+    """The envelope. What it quotes of the request may hold half a surrogate pair, which no JSON can: it is escaped."""
+    param = None if error.param is None else _encodable(error.param)
+    return ErrorResponse(error=Error(message=_encodable(error.message), type=error.type, param=param, code=error.code))
+
+
+def _encodable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def as_service_error(error: BaseException) -> ServiceError:
@@ -154,7 +160,9 @@ def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) ->
     code = _HTTP_CODES.get(status, "invalid_request_error")
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     return _response(
-        ErrorResponse(error=Error(message=message, type="invalid_request_error", code=code)), status, headers
+        ErrorResponse(error=Error(message=_encodable(message), type="invalid_request_error", code=code)),
+        status,
+        headers,
     )
 
 

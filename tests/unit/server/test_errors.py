@@ -116,6 +116,11 @@ BAD_BODIES: list[tuple[str, bytes, str | None]] = [
     ),
     ("half a surrogate pair in a name", b'{"model":"m\\udfff","messages":[{"role":"user","content":"x"}]}', "model"),
     (
+        "half a surrogate pair as a key",
+        b'{"model":"m","messages":[{"role":"user","content":"x"}],"logit_bias":{"\\ud800":1}}',
+        "logit_bias.\\ud800",
+    ),
+    (
         "tool turn without its call",
         b'{"model":"m","messages":[{"role":"tool","content":"x"}]}',
         "messages[0].tool_call_id",
