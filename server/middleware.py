@@ -16,7 +16,8 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage,
 
 import otel
 from providers.errors import ServiceError
-from server.errors import CLIENT_CLOSED_REQUEST, DISCONNECTED, FAILURE
+from server.errors import CLIENT_CLOSED_REQUEST, DISCONNECTED, FAILURE, as_service_error, status_of, to_wire
+from server.wire import encode_contract
 
 __all__ = ["RequestMiddleware"]
 
@@ -78,13 +79,25 @@ class _Exchange:
         with self._span.use():
             try:
                 await self._app(self._scope, self._receive, self._send)
+            except Exception as error:
+                self._span.fail(error)
+                if self._status is not None:
+                    _log.error("request failed after its answer had begun", exc_info=error)
+                    raise
+                await self._apologise(error)
             except BaseException as error:
                 self._span.fail(error)
-                if not isinstance(error, asyncio.CancelledError):
-                    _log.error("request failed after its answer had begun", exc_info=error)
                 raise
             finally:
                 self._finish()
+
+    async def _apologise(self, error: Exception) -> None:
+        """Answer where what answers errors failed itself: granian's own 500 has no envelope and no ID."""
+        known = as_service_error(error)
+        body = encode_contract(to_wire(known))
+        headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await self._send({"type": "http.response.start", "status": status_of(known), "headers": headers})
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _receive(self) -> ReceiveMessage:
         message = await self._receive_next()

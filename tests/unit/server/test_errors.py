@@ -88,6 +88,22 @@ def app(chat: FakeChat) -> Litestar:
     return make_app(chat)
 
 
+async def test_an_error_that_cannot_be_written_is_still_a_500_with_envelope_and_id(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: errors.ServiceError) -> None:
+        raise UnicodeError("the secret of the house")
+
+    monkeypatch.setattr("server.errors.error_response", fail)
+    with capture_logs() as logs:
+        answer = await ask(make_app(), content=b"{", headers={"x-request-id": "turn-7"})
+
+    assert (answer.status, answer.error["code"]) == (500, "internal_error")
+    assert answer.headers["x-request-id"] == "turn-7"
+    assert "secret" not in answer.body.decode()
+    assert any(entry.get("status") == 500 for entry in logs)
+
+
 BAD_BODIES: list[tuple[str, bytes, str | None]] = [
     ("empty", b"", None),
     ("no JSON", b"{", None),
