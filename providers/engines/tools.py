@@ -14,7 +14,7 @@ from providers.engines.formats import GENERIC_TOOLS, ToolFormat
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.generation import ChatPrompt, Tool
 
-__all__ = ["ForcedCalls", "ToolPrompter", "callable_tools", "generic_instructions", "tools_for_template"]
+__all__ = ["HeldCalls", "ToolPlan", "ToolPrompter", "callable_tools", "generic_instructions", "tools_for_template"]
 
 Message = Mapping[str, Any]
 
@@ -99,16 +99,30 @@ def callable_tools(prompt: ChatPrompt) -> list[Tool]:
 
 
 @attrs.frozen(kw_only=True)
-class ForcedCalls:
-    """What an answer that must call may be: `begin`, `{"name": …, "arguments": …}`, `end`, for one of `tools`; where
-    `parallel` several of them, with `separator` between. `format` reads it back."""
+class HeldCalls:
+    """How calls must be written where they are held to their schemas: `begin`, `{"name": …, "arguments": …}`, `end`,
+    and `separator` between several. `required`: the answer is calls and nothing else."""
 
     begin: str
     end: str
     separator: str
-    tools: Sequence[Tool]
-    parallel: bool
-    format: ToolFormat
+    required: bool
+
+
+@attrs.frozen(kw_only=True)
+class ToolPlan:
+    """What one request makes of its tools."""
+
+    messages: list[dict[str, Any]]
+    """For the chat template."""
+    tools: list[dict[str, Any]] | None
+    """For the chat template; None: it is told of none."""
+    callable: list[Tool]
+    """What the answer may call."""
+    format: ToolFormat | None
+    """What reads the answer's calls."""
+    held: HeldCalls | None
+    """None: the model writes as it likes."""
 
 
 @attrs.frozen
@@ -161,49 +175,46 @@ class ToolPrompter:
             # Templates refuse in ways of their own; all that matters here is that this one does.
             return ""
 
-    def prepare(self, messages: Sequence[Message], prompt: ChatPrompt) -> tuple[list[dict[str, Any]], Any]:
-        """(messages for the template, its `tools` or None).
+    def plan(self, messages: Sequence[Message], prompt: ChatPrompt) -> ToolPlan:
+        """`messages`: those of the prompt, as dicts with string content.
 
-        `messages`: those of the prompt as dicts with string content. With `tool_choice` none, the model is told of
-        no tools.
+        Calls are held to their schemas where one is required, or where a function is `strict`. Only JSON can be: a
+        model whose own format is not JSON then writes the generic one, and under `auto` is asked to in words. With
+        `tool_choice` none the model is told of no tools.
 
         Raises:
             InvalidRequest: as `callable_tools`.
             UnsupportedParameter: there are tools, but this model's calls are not read (`--tool-call-parser none`).
         """
         allowed = callable_tools(prompt)
-        if allowed and self.format is None:
-            raise UnsupportedParameter("this model is served without a tool call parser", param="tools")
-        format = self.format or GENERIC_TOOLS
-        if self._shape is not None:
-            prepared = _in_shape(messages, self._shape)
-        else:
-            prepared = list(_as_text(messages, format if format.is_json else GENERIC_TOOLS))
         if not allowed:
-            return prepared, None
-        if self.native:
-            return prepared, tools_for_template(prompt.tools)
-        return _with_system(prepared, generic_instructions(prompt, format)), None
-
-    def forced(self, prompt: ChatPrompt) -> ForcedCalls | None:
-        """What the answer is held to, where a call is required; None where none is.
-
-        A model whose own format is not JSON is held to the generic one: only JSON can be held to a schema.
-
-        Raises:
-            InvalidRequest: as `callable_tools`.
-        """
-        if prompt.tool_choice.mode != "required":
-            return None
-        format = self.format if self.format is not None and self.format.is_json else GENERIC_TOOLS
-        return ForcedCalls(
-            begin=f"{format.start}\n",
-            end=f"\n{format.end}",
-            separator="\n",
-            tools=callable_tools(prompt),
-            parallel=prompt.tool_choice.parallel,
+            past = self._past(messages, as_text=False)
+            return ToolPlan(messages=past, tools=None, callable=[], format=None, held=None)
+        if self.format is None:
+            raise UnsupportedParameter("this model is served without a tool call parser", param="tools")
+        required = prompt.tool_choice.mode == "required"
+        hold = required or any(tool.strict for tool in allowed)
+        format = GENERIC_TOOLS if hold and not self.format.is_json else self.format
+        held = _held(format, required=required) if hold else None
+        native = self.native and (required or format is self.format)
+        past = self._past(messages, as_text=not native)
+        return ToolPlan(
+            messages=past if native else _with_system(past, generic_instructions(prompt, format)),
+            tools=tools_for_template(prompt.tools) if native else None,
+            callable=allowed,
             format=format,
+            held=held,
         )
+
+    def _past(self, messages: Sequence[Message], *, as_text: bool) -> list[dict[str, Any]]:
+        if self._shape is not None and not as_text:
+            return _in_shape(messages, self._shape)
+        format = self.format if self.format is not None and self.format.is_json else GENERIC_TOOLS
+        return list(_as_text(messages, format))
+
+
+def _held(format: ToolFormat, *, required: bool) -> HeldCalls:
+    return HeldCalls(begin=f"{format.start}\n", end=f"\n{format.end}", separator="\n", required=required)
 
 
 def _effective(format: ToolFormat | None, *, native: bool) -> ToolFormat | None:

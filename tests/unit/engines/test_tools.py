@@ -17,7 +17,7 @@ from providers.engines.formats import (
     reasoning_format_names,
     visible_tokens,
 )
-from providers.engines.tools import ToolPrompter, callable_tools, generic_instructions, tools_for_template
+from providers.engines.tools import HeldCalls, ToolPrompter, callable_tools, generic_instructions, tools_for_template
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.generation import ChatMessage, ChatPrompt, Tool, ToolChoice
 from tests.unit.engines import tiny
@@ -95,9 +95,9 @@ USER = [{"role": "user", "content": "Weather?"}]
 def test_a_template_that_takes_tools_gets_them_as_openai_describes_them(prompter_of: Any) -> None:
     prompter = prompter_of(QWEN)
     assert (prompter.native, prompter.format.name) == (True, "json_tools")
-    messages, tools = prompter.prepare(USER, prompt())
-    assert messages == USER
-    assert tools[1] == {
+    plan = prompter.plan(USER, prompt())
+    assert plan.messages == USER
+    assert plan.tools[1] == {
         "type": "function",
         "function": {"name": "now", "description": "The time.", "parameters": {"type": "object", "properties": {}}},
     }
@@ -116,43 +116,43 @@ def test_a_template_that_takes_tools_gets_them_as_openai_describes_them(prompter
 def test_past_arguments_reach_the_template_as_an_object_whatever_they_were(
     prompter_of: Any, arguments: str, expected: dict[str, Any]
 ) -> None:
-    messages, _ = prompter_of(QWEN).prepare(past(arguments), prompt())
+    messages = prompter_of(QWEN).plan(past(arguments), prompt()).messages
     assert messages[1]["tool_calls"][0]["function"] == {"name": "get_weather", "arguments": expected}
 
 
 def test_a_template_that_joins_arguments_to_text_gets_them_as_text(prompter_of: Any) -> None:
-    messages, _ = prompter_of(TEXT_ARGUMENTS).prepare(past('{"city": "Paris"}'), prompt())
+    messages = prompter_of(TEXT_ARGUMENTS).plan(past('{"city": "Paris"}'), prompt()).messages
     assert messages[1]["tool_calls"][0]["function"]["arguments"] == '{"city": "Paris"}'
 
 
 def test_a_template_that_wants_ids_of_nine_letters_gets_the_same_ones_for_call_and_result(prompter_of: Any) -> None:
     prompter = prompter_of(MISTRAL)
-    messages, _ = prompter.prepare(past("{}", id="call_abc"), prompt())
+    messages = prompter.plan(past("{}", id="call_abc"), prompt()).messages
     id = messages[1]["tool_calls"][0]["id"]
     assert len(id) == 9
     assert id.isalnum()
     assert messages[2]["tool_call_id"] == id
-    kept, _ = prompter.prepare(past("{}", id="abcdefghi"), prompt())
+    kept = prompter.plan(past("{}", id="abcdefghi"), prompt()).messages
     assert kept[2]["tool_call_id"] == kept[1]["tool_calls"][0]["id"] == "abcdefghi"
 
 
 def test_a_template_that_ignores_tools_is_given_them_in_the_system_message(prompter_of: Any) -> None:
     prompter = prompter_of(CHATML)
     assert (prompter.native, prompter.format) == (False, GENERIC_TOOLS)
-    messages, tools = prompter.prepare(USER, prompt())
-    assert tools is None
+    plan = prompter.plan(USER, prompt())
+    messages = plan.messages
+    assert plan.tools is None
     assert [message["role"] for message in messages] == ["system", "user"]
     lines = messages[0]["content"].split("<tools>\n")[1].split("\n</tools>")[0].splitlines()
     assert [json.loads(line)["name"] for line in lines] == ["get_weather", "now"]
-    merged, _ = prompter.prepare([{"role": "system", "content": "Be brief."}, *USER], prompt())
+    merged = prompter.plan([{"role": "system", "content": "Be brief."}, *USER], prompt()).messages
     assert merged[0]["content"] == "Be brief.\n\n" + messages[0]["content"]
     assert merged[1:] == USER
 
 
 def test_past_calls_and_results_are_written_out_where_the_template_would_lose_them(prompter_of: Any) -> None:
-    messages, _ = prompter_of(CHATML).prepare(
-        [*past('{"city": "Paris"}'), {"role": "user", "content": "And now?"}], prompt(tools=[])
-    )
+    turns = [*past('{"city": "Paris"}'), {"role": "user", "content": "And now?"}]
+    messages = prompter_of(CHATML).plan(turns, prompt(tools=[])).messages
     assert messages == [
         {"role": "user", "content": "Weather?"},
         {
@@ -165,14 +165,15 @@ def test_past_calls_and_results_are_written_out_where_the_template_would_lose_th
 
 
 def test_a_model_without_any_template_can_call_too(prompter_of: Any) -> None:
-    messages, tools = prompter_of(None).prepare(past("{}"), prompt())
-    assert tools is None
-    assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
+    plan = prompter_of(None).plan(past("{}"), prompt())
+    assert plan.tools is None
+    assert [message["role"] for message in plan.messages] == ["system", "user", "assistant", "user"]
 
 
 @pytest.mark.parametrize("template", [QWEN, CHATML])
 def test_with_tool_choice_none_the_model_is_told_of_no_tools(prompter_of: Any, template: str) -> None:
-    assert prompter_of(template).prepare(USER, prompt(mode="none")) == (USER, None)
+    plan = prompter_of(template).plan(USER, prompt(mode="none"))
+    assert (plan.messages, plan.tools, plan.callable, plan.held) == (USER, None, [], None)
 
 
 def test_the_generic_prompt_says_what_is_asked_for() -> None:
@@ -184,9 +185,9 @@ def test_the_generic_prompt_says_what_is_asked_for() -> None:
 
 def test_without_a_parser_tools_are_refused_by_name(tokenizer_of: Any) -> None:
     prompter = ToolPrompter(tokenizer_of(QWEN), None)
-    assert prompter.prepare(USER, prompt(tools=[])) == (USER, None)
+    assert prompter.plan(USER, prompt(tools=[])).messages == USER
     with pytest.raises(UnsupportedParameter) as refusal:
-        prompter.prepare(USER, prompt())
+        prompter.plan(USER, prompt())
     assert refusal.value.param == "tools"
 
 
@@ -206,12 +207,23 @@ def test_choices_that_cannot_be_met_are_refused(request_: ChatPrompt, param: str
 
 def test_a_required_call_is_held_to_json_in_the_models_own_markers_or_the_generic_ones(prompter_of: Any) -> None:
     qwen, mistral = prompter_of(QWEN), prompter_of(MISTRAL)
-    assert qwen.forced(prompt()) is None
-    one = qwen.forced(prompt(mode="required", name="now", parallel=False))
-    assert (one.begin, one.end, list(one.tools), one.parallel) == ("<tool_call>\n", "\n</tool_call>", [CLOCK], False)
+    assert qwen.plan(USER, prompt()).held is None
+    one = qwen.plan(USER, prompt(mode="required", name="now"))
+    assert one.held == HeldCalls(begin="<tool_call>\n", end="\n</tool_call>", separator="\n", required=True)
+    assert (one.callable, one.format, len(one.tools)) == ([CLOCK], qwen.format, 2)
     assert mistral.format.name == "mistral"
-    any_ = mistral.forced(prompt(mode="required"))
-    assert (list(any_.tools), any_.parallel, any_.format) == ([WEATHER, CLOCK], True, GENERIC_TOOLS)
+    any_ = mistral.plan(USER, prompt(mode="required"))
+    assert (any_.held, any_.callable, any_.format) == (one.held, [WEATHER, CLOCK], GENERIC_TOOLS)
+    assert len(any_.tools) == 2
+
+
+def test_strict_functions_are_held_to_their_schema_once_a_call_begins(prompter_of: Any) -> None:
+    tools = [CLOCK, Tool(name="strictly", strict=True)]
+    qwen = prompter_of(QWEN).plan(USER, prompt(tools=tools))
+    assert (qwen.held.required, qwen.format.name, len(qwen.tools)) == (False, "json_tools", 2)
+    mistral = prompter_of(MISTRAL).plan(past("{}"), prompt(tools=tools))
+    assert (mistral.held.begin, mistral.format, mistral.tools) == ("<tool_call>\n", GENERIC_TOOLS, None)
+    assert [message["role"] for message in mistral.messages] == ["system", "user", "assistant", "user"]
 
 
 def test_a_model_whose_parser_is_unknown_is_asked_for_the_generic_format(prompter_of: Any) -> None:
