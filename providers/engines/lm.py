@@ -232,8 +232,12 @@ class LanguageEngine:
         self._keep_prompts([r.uid for r in prompted if r.end_of_segment and not r.end_of_prompt])
 
     def recover(self, out: Outbox) -> None:
-        for row in self._rows.values():
-            out.fail(row.job.id, InternalError("an internal error occurred"))
+        # With no row to blame, what waits is to blame: left there, it would break every step to come.
+        doomed = [row.job for row in self._rows.values()] or list(self._waiting)
+        if not self._rows:
+            self._waiting.clear()
+        for job in doomed:
+            out.fail(job.id, InternalError("an internal error occurred"))
         self._rows.clear()
         self._uids.clear()
         self._generator = self._new_generator()
@@ -337,8 +341,8 @@ class LanguageEngine:
         return finish
 
     def _forget(self, row: _Row) -> None:
-        del self._rows[row.uid]
-        del self._uids[row.job.id]
+        self._rows.pop(row.uid, None)
+        self._uids.pop(row.job.id, None)
 
     def _drop(self, uids: list[int]) -> None:
         """Take rows out of the batch before they finished, keeping what they had computed."""
