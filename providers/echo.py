@@ -1,8 +1,8 @@
 """The provider with no weights: it answers with the last user message, word by word.
 
 It takes the same way as a real engine (queue, spans, timeout, events), so front ends, API tests and load tests can
-lean on it. A word with the white space after it is one token, in the prompt and in the answer. `max_tokens`, `stop`,
-`timeout`, `n` and the context length hold as they do for a real model; sampling parameters have nothing to choose
+lean on it. A word with the white space after it is one token, in the prompt and in the answer; its id is given out
+when it is tokenised first (an id that stands for no word reads as its number). `max_tokens`, `stop`, `timeout`, `n` and the context length hold as they do for a real model; sampling parameters have nothing to choose
 from, and it never calls a tool of its own will. What it cannot do (log-probabilities, grammars, a call that is
 required) is refused.
 
@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from time import monotonic
 from typing import Any
 from urllib.parse import parse_qsl
@@ -48,6 +48,7 @@ from providers.generation import (
     Prompt,
     TextDelta,
     TextPrompt,
+    TokenPrompt,
     Usage,
 )
 from providers.protocols import ModelStatus
@@ -57,6 +58,8 @@ __all__ = ["EchoProvider", "EchoSettings"]
 
 _WORD = re.compile(r"\S+\s*|\s+")
 _PREFIX = "echo_"
+_FIRST_ID = 1000
+_MAX_WORDS = 65_536
 
 
 @attrs.frozen(kw_only=True)
@@ -96,6 +99,37 @@ class EchoSettings:
         return attrs.evolve(self, **changes)
 
 
+class _Vocabulary:
+    """Ids for the words seen most recently; an id never comes to mean another word."""
+
+    def __init__(self) -> None:
+        self._first = _FIRST_ID
+        self._words: list[str] = []
+        self._ids: dict[str, int] = {}
+
+    def encode(self, text: str) -> list[int]:
+        return [self._id(word) for word in _WORD.findall(text)]
+
+    def decode(self, tokens: Sequence[int]) -> list[str]:
+        return [self._word(token) for token in tokens]
+
+    def _id(self, word: str) -> int:
+        known = self._ids.get(word)
+        if known is not None:
+            return known
+        if len(self._words) == _MAX_WORDS:
+            self._first += _MAX_WORDS
+            self._words.clear()
+            self._ids.clear()
+        self._words.append(word)
+        id = self._ids[word] = self._first + len(self._words) - 1
+        return id
+
+    def _word(self, token: int) -> str:
+        place = token - self._first
+        return self._words[place] if 0 <= place < len(self._words) else f"{token} "
+
+
 class EchoProvider(QueuedChatProvider):
     """A `ChatProvider` with no weights, ready as soon as it is started."""
 
@@ -104,6 +138,7 @@ class EchoProvider(QueuedChatProvider):
         self._settings = EchoSettings.parse(spec.path)
         self._state: ModelStatus = "loading"
         self._stopped = asyncio.Event()
+        self._vocabulary = _Vocabulary()
 
     @property
     def _status(self) -> ModelStatus:
@@ -130,6 +165,32 @@ class EchoProvider(QueuedChatProvider):
         self._queue.begin_drain()
         self._stopped.set()
 
+    async def tokenize(self, prompt: Prompt, *, add_special_tokens: bool | None = None) -> list[int]:
+        """There are no special tokens to add, and no template."""
+        await self.wait_ready()
+        if isinstance(prompt, TokenPrompt):
+            return prompt.tokens
+        return [token for text in self._texts(prompt) for token in self._vocabulary.encode(text)]
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        return "".join(await self.token_strings(tokens))
+
+    async def token_strings(self, tokens: Sequence[int]) -> list[str]:
+        await self.wait_ready()
+        return self._vocabulary.decode(tokens)
+
+    def _texts(self, prompt: Prompt) -> list[str]:
+        if isinstance(prompt, ChatPrompt):
+            return [message.content or "" for message in prompt.messages]
+        return [prompt.text if isinstance(prompt, TextPrompt) else "".join(self._vocabulary.decode(prompt.tokens))]
+
+    def _last_text(self, prompt: Prompt) -> str:
+        """The last user message (nothing, when no user has spoken), or the whole prompt."""
+        if isinstance(prompt, ChatPrompt):
+            said = [message.content for message in prompt.messages if message.role == "user"]
+            return (said or [""])[-1] or ""
+        return self._texts(prompt)[-1]
+
     def _refusal(self) -> ServiceError | None:
         if self._state == "ready":
             return None
@@ -139,7 +200,7 @@ class EchoProvider(QueuedChatProvider):
         _refuse_unsupported(request)
         settings = self._settings_of(request)
         prompt_tokens = self._checked_prompt_tokens(request)
-        words, reason = _answer(request)
+        words, reason = _answer(self._last_text(request.prompt), request)
         started = monotonic()
         await self._pause(settings.prefill)
         yield Accepted(prompt_tokens, 0)
@@ -180,7 +241,7 @@ class EchoProvider(QueuedChatProvider):
             raise InvalidRequest(str(error), param="chat_template_kwargs") from None
 
     def _checked_prompt_tokens(self, request: GenerationRequest) -> int:
-        tokens = sum(len(_WORD.findall(text)) for text in _texts(request.prompt))
+        tokens = sum(len(_WORD.findall(text)) for text in self._texts(request.prompt))
         limit = self._spec.context_length
         if tokens >= limit or tokens + (request.max_tokens or 0) > limit:
             asked = "" if request.max_tokens is None else f" and max_tokens is {request.max_tokens}"
@@ -195,39 +256,22 @@ def _refuse_unsupported(request: GenerationRequest) -> None:
     forced = isinstance(request.prompt, ChatPrompt) and request.prompt.tool_choice.mode == "required"
     for param, asked, what in (
         ("logprobs", request.top_logprobs is not None, "has no log-probabilities"),
-        ("response_format", request.grammar is not None, "follows no grammar"),
+        (request.grammar_param, request.grammar is not None, "follows no grammar"),
         ("tool_choice", forced, "calls no tools"),
     ):
         if asked:
             raise UnsupportedParameter(f"the echo model {what}", param=param)
 
 
-def _answer(request: GenerationRequest) -> tuple[list[str], FinishReason]:
+def _answer(text: str, request: GenerationRequest) -> tuple[list[str], FinishReason]:
     """The words to say, and why the last of them is the last."""
     if not all(request.stop):
         raise InvalidRequest("a stop string is empty", param="stop")
-    text = _last_text(request.prompt)
     end = min((place for stop in request.stop if (place := text.find(stop)) >= 0), default=len(text))
     words = _WORD.findall(text[:end])
     if request.max_tokens is not None and len(words) > request.max_tokens:
         return words[: request.max_tokens], "length"
     return words, "stop"
-
-
-def _texts(prompt: Prompt) -> list[str]:
-    if isinstance(prompt, ChatPrompt):
-        return [message.content or "" for message in prompt.messages]
-    if isinstance(prompt, TextPrompt):
-        return [prompt.text]
-    return [" ".join(str(token) for token in prompt.tokens)]
-
-
-def _last_text(prompt: Prompt) -> str:
-    """The last user message (nothing, when no user has spoken), or the whole prompt; token ids as decimal numbers."""
-    if isinstance(prompt, ChatPrompt):
-        said = [message.content for message in prompt.messages if message.role == "user"]
-        return (said or [""])[-1] or ""
-    return _texts(prompt)[-1]
 
 
 def _number(name: str, value: Any, kind: type[int] | type[float]) -> int | float:

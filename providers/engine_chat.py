@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 from providers._queued import QueuedChatProvider
 from providers.errors import ServiceError
-from providers.generation import GenerationEvent, GenerationRequest
+from providers.frames import Detokenize, Detokenized, Tokenize, Tokenized
+from providers.generation import GenerationEvent, GenerationRequest, Prompt
 from providers.host import EngineHost
 from providers.protocols import ModelStatus
 from providers.spec import ModelSpec
@@ -46,6 +47,22 @@ class EngineChatProvider(QueuedChatProvider):
     async def stop(self) -> None:
         self._queue.begin_drain()
         await self.host.stop()
+
+    async def tokenize(self, prompt: Prompt, *, add_special_tokens: bool | None = None) -> list[int]:
+        answer = await self.host.ask(Tokenize("", prompt, add_special_tokens))
+        assert isinstance(answer, Tokenized)
+        return answer.tokens
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        return "".join(await self._texts(tokens, separately=False))
+
+    async def token_strings(self, tokens: Sequence[int]) -> list[str]:
+        return await self._texts(tokens, separately=True)
+
+    async def _texts(self, tokens: Sequence[int], *, separately: bool) -> list[str]:
+        answer = await self.host.ask(Detokenize("", [*tokens], separately))
+        assert isinstance(answer, Detokenized)
+        return answer.texts
 
     def _refusal(self) -> ServiceError | None:
         return self.host.refusal()

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from providers.generation import GenerationEvent, GenerationRequest
+from providers.generation import GenerationEvent, GenerationRequest, Prompt
 from providers.spec import ModelSpec
 
 __all__ = [
@@ -19,6 +19,8 @@ __all__ = [
     "MAX_FRAME_BYTES",
     "Cancel",
     "Command",
+    "Detokenize",
+    "Detokenized",
     "EngineInfo",
     "Events",
     "Failed",
@@ -29,6 +31,8 @@ __all__ = [
     "Memory",
     "Ready",
     "Report",
+    "Tokenize",
+    "Tokenized",
     "decode_command",
     "decode_report",
     "encode",
@@ -58,7 +62,27 @@ class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
     id: str
 
 
-Command = Load | Generate | Cancel
+class Tokenize(msgspec.Struct, frozen=True, tag="tokenize"):
+    """Say which tokens a prompt is; answered by `Tokenized` or `Failed`, whatever the batch is doing.
+
+    `add_special_tokens` None: as generation would. The prompt may be longer than the context.
+    """
+
+    id: str
+    prompt: Prompt
+    add_special_tokens: bool | None = None
+
+
+class Detokenize(msgspec.Struct, frozen=True, tag="detokenize"):
+    """Say which text these tokens are; answered by `Detokenized` or `Failed`. `separately`: each token for itself, as
+    the vocabulary writes it."""
+
+    id: str
+    tokens: list[int]
+    separately: bool = False
+
+
+Command = Load | Generate | Cancel | Tokenize | Detokenize
 
 
 class EngineInfo(msgspec.Struct, frozen=True):
@@ -119,7 +143,21 @@ class Memory(msgspec.Struct, frozen=True, tag="memory"):
     prefix_cache: int
 
 
-Report = Loading | Ready | LoadFailed | Events | Failed | Memory
+class Tokenized(msgspec.Struct, frozen=True, tag="tokenized"):
+    """Answers `Tokenize`."""
+
+    id: str
+    tokens: list[int]
+
+
+class Detokenized(msgspec.Struct, frozen=True, tag="detokenized"):
+    """Answers `Detokenize`: one text, or as many as there were tokens."""
+
+    id: str
+    texts: list[str]
+
+
+Report = Loading | Ready | LoadFailed | Events | Failed | Memory | Tokenized | Detokenized
 
 _encoder = msgspec.msgpack.Encoder()
 _command_decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)

@@ -147,7 +147,9 @@ class GenerationRequest(msgspec.Struct, frozen=True):
     `max_tokens` counts generated tokens (None: up to the context); `stop` strings end the answer and are not
     part of it; `timeout` is in seconds from admission into the engine. `n` answers share one prefill.
     `top_logprobs` None computes no log-probabilities; 0 those of the chosen tokens alone. `grammar` constrains
-    the answer (not the reasoning before it). `max_reasoning_tokens` closes the reasoning after so many tokens.
+    the answer (not the reasoning before it); where tools may be called and no call is required, it constrains the
+    answers that do not call. `grammar_param` is the path of the request's field that the grammar came from, for errors.
+    `max_reasoning_tokens` closes the reasoning after so many tokens.
     """
 
     id: str
@@ -159,6 +161,7 @@ class GenerationRequest(msgspec.Struct, frozen=True):
     n: int = 1
     top_logprobs: int | None = None
     grammar: Grammar | None = None
+    grammar_param: str = "response_format"
     max_reasoning_tokens: int | None = None
 
 

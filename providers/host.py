@@ -17,6 +17,9 @@ from providers._stream import EventStream
 from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, ServiceError
 from providers.frames import (
     Cancel,
+    Command,
+    Detokenize,
+    Detokenized,
     EngineInfo,
     Events,
     Failed,
@@ -27,6 +30,8 @@ from providers.frames import (
     Memory,
     Ready,
     Report,
+    Tokenize,
+    Tokenized,
 )
 from providers.generation import GenerationRequest
 from providers.protocols import ModelStatus
@@ -77,6 +82,7 @@ class EngineHost:
         self._restart = restart or RestartPolicy()
         self._grace = grace
         self._streams: dict[str, EventStream] = {}
+        self._questions: dict[str, asyncio.Future[Tokenized | Detokenized]] = {}
         self._engine: EngineProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -134,22 +140,44 @@ class EngineHost:
             ModelNotReady: the engine is not ready, or has long stopped reading.
             InvalidRequest: the request cannot be sent (text that is not Unicode, integers over 64 bits).
         """
-        if (refusal := self.refusal()) is not None:
-            raise refusal
-        assert self._engine is not None
         # Clients choose request ids and may choose one twice: an event on its way to a cancelled answer must not end
         # up in the next one of that id.
         self._submitted += 1
         key = f"{request.id}#{self._submitted}"
+        self._send(Generate(msgspec.structs.replace(request, id=key)))
+        stream = EventStream(request.n, lambda unfinished: self._close(key, unfinished))
+        self._streams[key] = stream
+        return stream
+
+    async def ask(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
+        """Have a question answered that needs no place in the batch. Its `id` is replaced by one of the host's.
+
+        Raises:
+            ModelNotReady: the engine is not ready, stops, or has long stopped reading.
+            EngineCrashed: it died over the question.
+            InvalidRequest: the question makes no sense to the engine, or cannot be sent.
+        """
+        self._submitted += 1
+        key = f"?{self._submitted}"
+        self._send(msgspec.structs.replace(question, id=key))
+        answer: asyncio.Future[Tokenized | Detokenized] = asyncio.get_running_loop().create_future()
+        self._questions[key] = answer
         try:
-            sent = self._engine.send(Generate(msgspec.structs.replace(request, id=key)))
+            return await answer
+        finally:
+            self._questions.pop(key, None)
+
+    def _send(self, command: Command) -> None:
+        """Send to an engine that is ready; raises as `open`."""
+        if (refusal := self.refusal()) is not None:
+            raise refusal
+        assert self._engine is not None
+        try:
+            sent = self._engine.send(command)
         except (ValueError, OverflowError, TypeError) as error:
             raise InvalidRequest(f"the request cannot be sent to the engine: {error}") from error
         if not sent:
             raise ModelNotReady(f"the engine of {self._spec.name} does not answer", retry_after=_LOADING_RETRY_SECONDS)
-        stream = EventStream(request.n, lambda unfinished: self._close(key, unfinished))
-        self._streams[key] = stream
-        return stream
 
     def _close(self, key: str, unfinished: bool) -> None:
         if self._streams.pop(key, None) is not None and unfinished and self._engine is not None:
@@ -237,9 +265,11 @@ class EngineHost:
                         if stream.ended:
                             del streams[key]
             case Failed():
-                failed = self._streams.pop(report.id, None)
-                if failed is not None:
-                    failed.fail(ServiceError.from_fields(report.code, report.message, report.param, report.retry_after))
+                self._fail(report)
+            case Tokenized() | Detokenized():
+                answer = self._questions.pop(report.id, None)
+                if answer is not None and not answer.done():
+                    answer.set_result(report)
             case Memory():
                 self.memory = report
             case Loading():
@@ -253,6 +283,14 @@ class EngineHost:
                     self._settle("failed", report.message)
             case _:
                 assert_never(report)
+
+    def _fail(self, report: Failed) -> None:
+        error = ServiceError.from_fields(report.code, report.message, report.param, report.retry_after)
+        stream, question = self._streams.pop(report.id, None), self._questions.pop(report.id, None)
+        if stream is not None:
+            stream.fail(error)
+        elif question is not None and not question.done():
+            question.set_exception(error)
 
     def _become_ready(self, info: EngineInfo) -> None:
         if self.status in ("loading", "restarting"):
@@ -269,6 +307,10 @@ class EngineHost:
         streams, self._streams = self._streams, {}
         for stream in streams.values():
             stream.fail(error)
+        questions, self._questions = self._questions, {}
+        for question in questions.values():
+            if not question.done():
+                question.set_exception(error)
 
     def _retry_seconds(self) -> float:
         """When the engine may be ready again, by what its last start took."""

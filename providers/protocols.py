@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 import attrs
 
-from providers.generation import GenerationEvent, GenerationRequest
+from providers.generation import GenerationEvent, GenerationRequest, Prompt
 from providers.spec import Capability, ModelSpec
 
 __all__ = ["ChatProvider", "ModelCard", "ModelStatus", "Provider", "QueueStats"]
@@ -87,4 +87,28 @@ class ChatProvider(Provider, Protocol):
             InvalidRequest, ContextLengthExceeded, UnsupportedParameter: instead of `Accepted`.
             GenerationTimeout, EngineCrashed, InternalError: at any point.
         """
+        ...
+
+    async def tokenize(self, prompt: Prompt, *, add_special_tokens: bool | None = None) -> list[int]:
+        """The prompt's token ids, chat template applied; takes no place in the queue.
+
+        `add_special_tokens` None: as `generate` would.
+
+        Raises:
+            ModelNotReady, EngineCrashed: the model cannot say.
+            InvalidRequest: the prompt cannot be rendered or tokenised.
+        """
+        ...
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        """The text of these token ids, special tokens included.
+
+        Raises:
+            ModelNotReady, EngineCrashed: the model cannot say.
+            InvalidRequest: an id is not in the vocabulary.
+        """
+        ...
+
+    async def token_strings(self, tokens: Sequence[int]) -> list[str]:
+        """Each token as the vocabulary writes it. Raises as `detokenize`."""
         ...

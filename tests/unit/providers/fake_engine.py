@@ -106,7 +106,17 @@ def answer(key: str, prompt: str) -> None:
 
 how = load()
 while (command := receive()) is not None:
-    if isinstance(command, frames.Cancel):
+    if isinstance(command, frames.Tokenize):
+        if command.prompt.text == "crash":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif command.prompt.text == "refuse":
+            send(frames.Failed(command.id, "invalid_request_error", "no", "prompt"))
+        elif command.prompt.text != "hold":
+            send(frames.Tokenized(command.id, [*command.prompt.text.encode()]))
+    elif isinstance(command, frames.Detokenize):
+        letters = [chr(token) for token in command.tokens]
+        send(frames.Detokenized(command.id, letters if command.separately else ["".join(letters)]))
+    elif isinstance(command, frames.Cancel):
         cancelled.append(command.id)
     else:
         answer(command.request.id, command.request.prompt.text)

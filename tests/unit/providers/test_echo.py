@@ -84,7 +84,7 @@ async def test_honours_max_tokens_and_stop_strings(limits: dict[str, object], sa
     ("prompt", "said"),
     [
         (TextPrompt("raw text"), "raw text"),
-        (TokenPrompt([1, 22]), "1 22"),
+        (TokenPrompt([1, 22]), "1 22 "),
         (ChatPrompt([ChatMessage("system", "be brief")]), ""),
         (ChatPrompt([]), ""),
     ],
@@ -92,6 +92,20 @@ async def test_honours_max_tokens_and_stop_strings(limits: dict[str, object], sa
 async def test_answers_every_kind_of_prompt(prompt, said: str):
     events = await answer(await echo(), GenerationRequest(id="r", prompt=prompt))
     assert text(events) == said
+
+
+async def test_tokenises_by_words_and_back():
+    provider = await echo()
+    tokens = await provider.tokenize(TextPrompt("to be  or\nnot to be "))
+    assert len(tokens) == 6
+    assert tokens[0] == tokens[4] != tokens[1]
+    assert await provider.token_strings(tokens) == ["to ", "be  ", "or\n", "not ", "to ", "be "]
+    assert await provider.detokenize(tokens) == "to be  or\nnot to be "
+    assert text(await answer(provider, GenerationRequest(id="r", prompt=TokenPrompt(tokens[:2])))) == "to be  "
+    assert await provider.tokenize(ChatPrompt([ChatMessage("user", "to "), ChatMessage("user", "be")])) == [
+        tokens[0],
+        max(tokens) + 1,
+    ]
 
 
 async def test_refuses_what_does_not_fit_the_context():

@@ -445,3 +445,28 @@ async def test_no_engine_outlives_a_server_that_is_killed(tmp_path: Path):
         server.kill()
         await server.wait()
     await until(lambda: not any(alive(pid) for pid in engines))
+
+
+async def test_the_engine_tokenises_beside_its_answers(serve):
+    provider = await ready(await serve(max_concurrency=1))
+    stream = provider.generate(ask("hold"))
+    assert await anext(stream) == Accepted(3, 0)
+    async with asyncio.timeout(PATIENCE):
+        assert await provider.tokenize(TextPrompt("hi")) == [104, 105]
+        assert await provider.detokenize([104, 105]) == "hi"
+        assert await provider.token_strings([104, 105]) == ["h", "i"]
+    await stream.aclose()
+
+
+async def test_a_question_ends_with_the_engine_that_was_asked(serve):
+    provider = await ready(await serve())
+    held = asyncio.ensure_future(provider.tokenize(TextPrompt("hold")))
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(InvalidRequest):
+            await provider.tokenize(TextPrompt("refuse"))
+        with pytest.raises(EngineCrashed):
+            await provider.tokenize(TextPrompt("crash"))
+        with pytest.raises(EngineCrashed):
+            await held
+        await provider.wait_ready()
+        assert await provider.tokenize(TextPrompt("hi")) == [104, 105]

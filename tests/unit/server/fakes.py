@@ -7,8 +7,18 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 
 import attrs
 
-from providers.errors import ModelNotFound
-from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest, TextDelta, Usage
+from providers.errors import InvalidRequest, ModelNotFound
+from providers.generation import (
+    Accepted,
+    ChatPrompt,
+    Finished,
+    GenerationEvent,
+    GenerationRequest,
+    Prompt,
+    TextDelta,
+    TextPrompt,
+    Usage,
+)
 from providers.protocols import ChatProvider, ModelCard, ModelStatus, Provider, QueueStats
 from providers.spec import ModelSpec
 
@@ -24,6 +34,13 @@ async def hello(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
     yield FINISHED
 
 
+def prompt_text(prompt: Prompt) -> str:
+    """Every character is a token of this fake, by its ASCII code."""
+    if isinstance(prompt, ChatPrompt):
+        return "\n".join(message.content or "" for message in prompt.messages)
+    return prompt.text if isinstance(prompt, TextPrompt) else "".join(map(chr, prompt.tokens))
+
+
 @attrs.define(kw_only=True)
 class FakeChat:
     """Answers by its script; remembers what it was asked, and whether its generators were closed."""
@@ -36,10 +53,12 @@ class FakeChat:
     started: asyncio.Event = attrs.field(factory=asyncio.Event)
     closed: asyncio.Event = attrs.field(factory=asyncio.Event)
     draining: bool = False
+    max_concurrency: int = 8
+    tokenized: list[tuple[Prompt, bool | None]] = attrs.field(factory=list)
 
     @property
     def spec(self) -> ModelSpec:
-        return ModelSpec(name=self.name, path="", model_type="echo")
+        return ModelSpec(name=self.name, path="", model_type="echo", max_concurrency=self.max_concurrency)
 
     @property
     def card(self) -> ModelCard:
@@ -55,6 +74,18 @@ class FakeChat:
 
     def begin_drain(self) -> None:
         self.draining = True
+
+    async def tokenize(self, prompt: Prompt, *, add_special_tokens: bool | None = None) -> list[int]:
+        self.tokenized.append((prompt, add_special_tokens))
+        return [*prompt_text(prompt).encode()]
+
+    async def detokenize(self, tokens: Sequence[int]) -> str:
+        return "".join(await self.token_strings(tokens))
+
+    async def token_strings(self, tokens: Sequence[int]) -> list[str]:
+        if max(tokens, default=0) > 127:
+            raise InvalidRequest(f"token id {max(tokens)} is not in the vocabulary", param="tokens")
+        return [chr(token) for token in tokens]
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         self.requests.append(request)
