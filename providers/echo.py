@@ -2,9 +2,9 @@
 
 It takes the same way as a real engine (queue, spans, timeout, events), so front ends, API tests and load tests can
 lean on it. A word with the white space after it is one token, in the prompt and in the answer; its id is given out
-when it is tokenised first (an id that stands for no word reads as its number). `max_tokens`, `stop`, `timeout`, `n` and the context length hold as they do for a real model; sampling parameters have nothing to choose
-from, and it never calls a tool of its own will. What it cannot do (log-probabilities, grammars, a call that is
-required) is refused.
+when it is tokenised first (an id that stands for no word reads as its number). `max_tokens`, `stop`, `timeout`, `n`
+and the context length hold as they do for a real model; sampling parameters have nothing to choose from, and it never
+calls a tool of its own will. What it cannot do (log-probabilities, grammars, a call that is required) is refused.
 
 It answers as fast as it is read, unless told otherwise, for the model in `ModelSpec.path` or for one request in
 `chat_template_kwargs` (which wins), by these names:
