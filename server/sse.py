@@ -18,7 +18,7 @@ from server.drain import Drain
 from server.errors import DISCONNECTED, ClientDisconnected, as_service_error, note_failure, to_wire
 from server.wire import encode_contract
 
-__all__ = ["EventEncoder", "EventSource", "EventStream", "EventStreamResponse"]
+__all__ = ["Ending", "EventEncoder", "EventSource", "EventStream", "EventStreamResponse"]
 
 EventSource = AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]
 """An answer, as `contextlib.aclosing` makes it: leaving it closes the provider's generator."""
@@ -44,18 +44,53 @@ class EventEncoder(Protocol):
         """Whole SSE messages, blank lines included; may join neighbouring pieces of text."""
 
 
+class Ending(Protocol):
+    """How a resource ends its streams."""
+
+    def finish(self) -> bytes:
+        """What follows the last event."""
+
+    def failure(self, error: ServiceError) -> bytes:
+        """What ends a stream that failed after its headers."""
+
+    def close(self) -> None:
+        """The stream is over, however it ended. Called once, last."""
+
+
+class _Done:
+    """An error event where there is an error, and `[DONE]`."""
+
+    def finish(self) -> bytes:
+        return DONE
+
+    def failure(self, error: ServiceError) -> bytes:
+        return b"data: " + encode_contract(to_wire(error)) + b"\n\n" + DONE
+
+    def close(self) -> None: ...
+
+
 class EventStream:
     """An ASGI application that streams one answer.
 
     * Nothing is sent before the first event, so a refusal raises and keeps its status. When the first event takes
       longer than `heartbeat_interval` seconds, headers go out and comments follow at that interval, then and later.
-    * A failure after the headers is an error event, and `[DONE]` ends the stream all the same.
+    * A failure after the headers is an event, and the stream is ended all the same: with `[DONE]`, unless the
+      resource has an `ending` of its own.
     * When the client goes away, or the server stops, the source is left at once.
     """
 
-    def __init__(self, source: EventSource, encoder: EventEncoder, *, heartbeat_interval: float, drain: Drain) -> None:
+    def __init__(
+        self,
+        source: EventSource,
+        encoder: EventEncoder,
+        *,
+        heartbeat_interval: float,
+        drain: Drain,
+        ending: Ending | None = None,
+    ) -> None:
         self._source = source
         self._encoder = encoder
+        self._ending = ending or _Done()
         self._interval = heartbeat_interval
         self._drain = drain
         self._pending: list[GenerationEvent] = []
@@ -84,6 +119,7 @@ class EventStream:
         finally:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
+            self._ending.close()
 
     async def _read(self) -> None:
         """Read ahead, so that what piles up while a client is slow leaves as one message."""
@@ -136,7 +172,7 @@ class EventStream:
             if body:
                 await self._send(send, body)
             return False
-        await self._send(send, body + DONE, more=False)
+        await self._send(send, body + self._ending.finish(), more=False)
         return True
 
     def _failure(self, reader: asyncio.Task[None]) -> BaseException:
@@ -151,7 +187,7 @@ class EventStream:
         if not self._started:
             raise error
         known = as_service_error(error)
-        await self._send(send, b"data: " + encode_contract(to_wire(known)) + b"\n\n" + DONE, more=False)
+        await self._send(send, self._ending.failure(known), more=False)
         return known
 
     async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:

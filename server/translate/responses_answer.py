@@ -1,0 +1,134 @@
+"""A response object, from its beginning to each of its ends, and a whole response at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from typing import Literal
+from uuid import uuid4
+
+import attrs
+
+from contracts.response_tools import ResponseTextParam, TextResponseFormatText
+from contracts.responses import (
+    CreateResponse,
+    IncompleteDetails,
+    InputTokensDetails,
+    OutputTokensDetails,
+    Reasoning,
+    Response,
+    ResponseError,
+    ResponseUsage,
+)
+from providers.errors import InternalError, InvalidRequest, QueueFull, ServiceError
+from providers.generation import Accepted, Finished, GenerationEvent, Usage
+from server.translate.responses_output import OutputFold
+from server.translate.responses_parameters import ENCRYPTED_REASONING
+
+__all__ = ["ResponseDraft", "new_response_id", "whole_response"]
+
+
+def new_response_id() -> str:
+    return f"resp_{uuid4().hex}"
+
+
+class ResponseDraft:
+    """A response in the making: what was asked, and the output so far."""
+
+    def __init__(self, request: CreateResponse, *, id: str, model: str, request_id: str) -> None:
+        self.output = OutputFold(id, encrypt=ENCRYPTED_REASONING in (request.include or []))
+        self.created = _created(request, id=id, model=model, request_id=request_id)
+        """With no output yet, and in progress."""
+
+    @property
+    def stored(self) -> bool:
+        """Whether the client wants it kept."""
+        return self.created.store
+
+    def finished(self, event: Finished) -> Response:
+        """The response after its last event; call it when the output was told to finish."""
+        cut = event.finish_reason == "length"
+        return attrs.evolve(
+            self.created,
+            status="incomplete" if cut else "completed",
+            completed_at=None if cut else int(time.time()),
+            incomplete_details=IncompleteDetails(reason="max_output_tokens") if cut else None,
+            output=self.output.items,
+            usage=_usage(event.usage),
+        )
+
+    def failed(self, error: ServiceError) -> Response:
+        """The response as far as it came before this happened."""
+        return attrs.evolve(
+            self.created,
+            status="failed",
+            output=self.output.items,
+            error=ResponseError(code=_code(error), message=error.message, type=error.code),
+        )
+
+    def cancelled(self) -> Response:
+        """The response as far as it came before its client went away."""
+        return attrs.evolve(self.created, status="cancelled", output=self.output.items)
+
+
+async def whole_response(draft: ResponseDraft, events: AsyncIterator[GenerationEvent]) -> Response:
+    """Read an answer to its end.
+
+    Raises:
+        InternalError: the events ended without `Finished`.
+        ServiceError: whatever the provider raises.
+    """
+    async for event in events:
+        if isinstance(event, Finished):
+            draft.output.finish(event.finish_reason)
+            return draft.finished(event)
+        if not isinstance(event, Accepted):
+            draft.output.add(event)
+    raise InternalError("the answer ended without a last event")
+
+
+def _created(request: CreateResponse, *, id: str, model: str, request_id: str) -> Response:
+    text = request.text or ResponseTextParam()
+    return Response(
+        id=id,
+        created_at=int(time.time()),
+        status="in_progress",
+        model=model,
+        output=[],
+        instructions=request.instructions,
+        previous_response_id=request.previous_response_id,
+        store=request.store is not False,
+        max_output_tokens=request.max_output_tokens,
+        metadata=request.metadata or {},
+        parallel_tool_calls=request.parallel_tool_calls is not False,
+        prompt_cache_key=request.prompt_cache_key,
+        reasoning=request.reasoning or Reasoning(),
+        safety_identifier=request.safety_identifier,
+        temperature=request.temperature,
+        text=ResponseTextParam(
+            format=text.format or TextResponseFormatText(type="text"), verbosity=text.verbosity or "medium"
+        ),
+        tool_choice=request.tool_choice or "auto",
+        tools=request.tools or [],
+        top_logprobs=request.top_logprobs or 0,
+        top_p=request.top_p,
+        user=request.user,
+        request_id=request_id,
+    )
+
+
+def _usage(usage: Usage) -> ResponseUsage:
+    return ResponseUsage(
+        input_tokens=usage.prompt_tokens,
+        input_tokens_details=InputTokensDetails(cached_tokens=usage.cached_tokens),
+        output_tokens=usage.completion_tokens,
+        output_tokens_details=OutputTokensDetails(reasoning_tokens=usage.reasoning_tokens),
+        total_tokens=usage.prompt_tokens + usage.completion_tokens,
+    )
+
+
+def _code(error: ServiceError) -> Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]:
+    """The one of OpenAI's codes that comes closest."""
+    if isinstance(error, QueueFull):
+        return "rate_limit_exceeded"
+    return "invalid_prompt" if isinstance(error, InvalidRequest) else "server_error"

@@ -1,0 +1,263 @@
+"""What a model does, as the output items of a response, and each step of it as an event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import attrs
+
+from contracts.response_events import (
+    ResponseContentPartAddedEvent,
+    ResponseContentPartDoneEvent,
+    ResponseFunctionCallArgumentsDeltaEvent,
+    ResponseFunctionCallArgumentsDoneEvent,
+    ResponseOutputItemAddedEvent,
+    ResponseOutputItemDoneEvent,
+    ResponseReasoningTextDeltaEvent,
+    ResponseReasoningTextDoneEvent,
+    ResponseStreamEvent,
+    ResponseTextDeltaEvent,
+    ResponseTextDoneEvent,
+)
+from contracts.response_items import (
+    FunctionToolCall,
+    ItemStatus,
+    LogProb,
+    OutputItem,
+    OutputMessage,
+    OutputTextContent,
+    ReasoningItem,
+    ReasoningTextContent,
+    TopLogProb,
+)
+from providers.errors import InternalError
+from providers.generation import FinishReason, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDelta
+from server.translate.responses_conversation import encrypted, item_id
+
+__all__ = ["Delta", "OutputFold", "delta_event", "delta_text"]
+
+Delta = TextDelta | ReasoningDelta | ToolCallDelta
+ItemType = Literal["message", "reasoning", "function_call"]
+
+_ITEM_TYPES: Mapping[type, ItemType] = {
+    TextDelta: "message",
+    ReasoningDelta: "reasoning",
+    ToolCallDelta: "function_call",
+}
+
+
+@attrs.define(kw_only=True)
+class _Open:
+    """The item being written."""
+
+    type: ItemType
+    id: str
+    index: int
+    call: ToolCallDelta | None = None
+    """The delta that began a function call."""
+    pieces: list[str] = attrs.field(factory=list)
+    logprobs: list[TokenLogprob] = attrs.field(factory=list)
+
+
+class OutputFold:
+    """Folds deltas into items. One item is open at a time; what belongs to another one closes it.
+
+    Events are numbered as they are made, so whoever sends one sends all of them.
+    """
+
+    def __init__(self, response_id: str, *, encrypt: bool = False) -> None:
+        self._response_id = response_id
+        self._encrypt = encrypt
+        self._open: _Open | None = None
+        self._done: list[OutputItem] = []
+        self._sequence = 0
+
+    @property
+    def items(self) -> list[OutputItem]:
+        """The items so far; one that is still open is incomplete."""
+        return [*self._done, *([self._item(self._open, "incomplete")] if self._open else [])]
+
+    def number(self) -> int:
+        """The next event's `sequence_number`."""
+        self._sequence += 1
+        return self._sequence - 1
+
+    def add(self, delta: Delta) -> list[ResponseStreamEvent]:
+        """Take a delta; the events that it makes.
+
+        Raises:
+            InternalError: a piece of a function call that is over, or never began.
+        """
+        events = self.place(delta)
+        opened = self.append(delta)
+        if delta_text(delta) or (isinstance(delta, TextDelta) and delta.logprobs):
+            events.append(delta_event(delta, opened.id, opened.index, self.number()))
+        return events
+
+    def place(self, delta: Delta) -> list[ResponseStreamEvent]:
+        """Make the delta's item the open one; the events of closing another and opening this one."""
+        if self._fits(delta):
+            return []
+        call = delta if isinstance(delta, ToolCallDelta) else None
+        if call is not None and (call.name is None or call.id is None):
+            raise InternalError(f"function call {call.call} went on without having begun")
+        return [*self._close("completed"), *self._begin(_ITEM_TYPES[type(delta)], call)]
+
+    def append(self, delta: Delta) -> _Open:
+        """Put the delta's content into the open item, where `place` has made it fit."""
+        assert self._open is not None
+        self._open.pieces.append(delta_text(delta))
+        if isinstance(delta, TextDelta) and delta.logprobs:
+            self._open.logprobs.extend(delta.logprobs)
+        return self._open
+
+    def finish(self, reason: FinishReason) -> list[ResponseStreamEvent]:
+        """End the output; the events that it makes. A model that did nothing at all said the empty text."""
+        begun = [] if self._open or self._done else self._begin("message", None)
+        return [*begun, *self._close("incomplete" if reason == "length" else "completed")]
+
+    def _fits(self, delta: Delta) -> bool:
+        opened = self._open
+        if isinstance(delta, ToolCallDelta):
+            return opened is not None and opened.call is not None and opened.call.call == delta.call
+        return opened is not None and opened.type == _ITEM_TYPES[type(delta)]
+
+    def _begin(self, type_: ItemType, call: ToolCallDelta | None) -> list[ResponseStreamEvent]:
+        index = len(self._done)
+        opened = _Open(type=type_, id=item_id(type_, self._response_id, index), index=index, call=call)
+        self._open = opened
+        added = ResponseOutputItemAddedEvent(
+            output_index=index, item=self._item(opened, "in_progress"), sequence_number=self.number()
+        )
+        if type_ == "function_call":
+            return [added]
+        part: OutputTextContent | ReasoningTextContent = (
+            OutputTextContent(type="output_text", text="")
+            if type_ == "message"
+            else ReasoningTextContent(type="reasoning_text", text="")
+        )
+        return [
+            added,
+            ResponseContentPartAddedEvent(
+                item_id=opened.id, output_index=index, content_index=0, part=part, sequence_number=self.number()
+            ),
+        ]
+
+    def _close(self, status: ItemStatus) -> list[ResponseStreamEvent]:
+        """End the open item, if there is one."""
+        if self._open is None:
+            return []
+        opened, self._open = self._open, None
+        item = self._item(opened, status)
+        self._done.append(item)
+        return [
+            *self._content_done(opened, item),
+            ResponseOutputItemDoneEvent(output_index=opened.index, item=item, sequence_number=self.number()),
+        ]
+
+    def _content_done(self, opened: _Open, item: OutputItem) -> list[ResponseStreamEvent]:
+        if isinstance(item, FunctionToolCall):
+            return [
+                ResponseFunctionCallArgumentsDoneEvent(
+                    item_id=opened.id,
+                    output_index=opened.index,
+                    name=item.name,
+                    arguments=item.arguments,
+                    sequence_number=self.number(),
+                )
+            ]
+        done: ResponseTextDoneEvent | ResponseReasoningTextDoneEvent
+        part: OutputTextContent | ReasoningTextContent
+        text = "".join(opened.pieces)
+        if isinstance(item, ReasoningItem):
+            part = ReasoningTextContent(type="reasoning_text", text=text)
+            done = ResponseReasoningTextDoneEvent(
+                item_id=opened.id, output_index=opened.index, content_index=0, text=text, sequence_number=self.number()
+            )
+        else:
+            part = item.content[0]
+            done = ResponseTextDoneEvent(
+                item_id=opened.id,
+                output_index=opened.index,
+                content_index=0,
+                text=text,
+                logprobs=_logprobs(opened.logprobs, with_bytes=False),
+                sequence_number=self.number(),
+            )
+        return [done, self._part_done(opened, part)]
+
+    def _part_done(self, opened: _Open, part: OutputTextContent | ReasoningTextContent) -> ResponseContentPartDoneEvent:
+        return ResponseContentPartDoneEvent(
+            item_id=opened.id, output_index=opened.index, content_index=0, part=part, sequence_number=self.number()
+        )
+
+    def _item(self, opened: _Open, status: ItemStatus) -> OutputItem:
+        """The open item as it is now; one that has just begun has no content yet."""
+        begun = status == "in_progress"
+        text = "".join(opened.pieces)
+        if opened.call is not None:
+            return FunctionToolCall(
+                type="function_call",
+                id=opened.id,
+                call_id=opened.call.id or "",
+                name=opened.call.name or "",
+                arguments=text,
+                status=status,
+            )
+        if opened.type == "reasoning":
+            return ReasoningItem(
+                type="reasoning",
+                id=opened.id,
+                content=[] if begun else [ReasoningTextContent(type="reasoning_text", text=text)],
+                encrypted_content=encrypted(text) if self._encrypt and not begun else None,
+                status=status,
+            )
+        part = OutputTextContent(type="output_text", text=text, logprobs=_logprobs(opened.logprobs, with_bytes=True))
+        return OutputMessage(type="message", id=opened.id, status=status, content=[] if begun else [part])
+
+
+def delta_text(delta: Delta) -> str:
+    """What a delta adds."""
+    return delta.arguments if isinstance(delta, ToolCallDelta) else delta.text
+
+
+def delta_event(
+    delta: Delta, item_id: str, output_index: int, sequence_number: int
+) -> ResponseTextDeltaEvent | ResponseReasoningTextDeltaEvent | ResponseFunctionCallArgumentsDeltaEvent:
+    """The event of a delta's content."""
+    if isinstance(delta, ToolCallDelta):
+        return ResponseFunctionCallArgumentsDeltaEvent(
+            item_id=item_id, output_index=output_index, delta=delta.arguments, sequence_number=sequence_number
+        )
+    if isinstance(delta, ReasoningDelta):
+        return ResponseReasoningTextDeltaEvent(
+            item_id=item_id,
+            output_index=output_index,
+            content_index=0,
+            delta=delta.text,
+            sequence_number=sequence_number,
+        )
+    return ResponseTextDeltaEvent(
+        item_id=item_id,
+        output_index=output_index,
+        content_index=0,
+        delta=delta.text,
+        logprobs=_logprobs(delta.logprobs or [], with_bytes=False),
+        sequence_number=sequence_number,
+    )
+
+
+def _logprobs(tokens: list[TokenLogprob], *, with_bytes: bool) -> list[LogProb]:
+    return [
+        LogProb(
+            token=token.token,
+            logprob=token.logprob,
+            bytes=[*token.raw] if with_bytes else None,
+            top_logprobs=[
+                TopLogProb(token=text, logprob=logprob, bytes=[*raw] if with_bytes else None)
+                for text, raw, logprob in token.top
+            ],
+        )
+        for token in tokens
+    ]

@@ -1,0 +1,135 @@
+"""A response as a stream: `event:` and `data:` lines in OpenAI's order, and no `[DONE]`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from contracts.response_events import ResponseErrorEvent, ResponseLifecycleEvent, ResponseStreamEvent
+from contracts.responses import Response
+from providers.errors import ServiceError
+from providers.generation import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
+from server.translate.responses_answer import ResponseDraft
+from server.translate.responses_output import Delta, delta_event, delta_text
+from server.wire import encode_contract
+
+__all__ = ["ResponseStreamEncoder"]
+
+_encode_text = msgspec.json.Encoder().encode
+_EMPTY = b'"delta":""'
+
+
+class ResponseStreamEncoder:
+    """Writes the events of one response, and hands its end over.
+
+    `on_end` gets the response once, when it is complete, incomplete, failed or cancelled, before the client is told:
+    what is stored then is there when the client asks for it. It is not called for what was never accepted.
+    """
+
+    def __init__(self, draft: ResponseDraft, on_end: Callable[[Response], None]) -> None:
+        self._draft = draft
+        self._on_end = on_end
+        self._accepted = False
+        self._ended = False
+        self._template: tuple[tuple[str, str], bytes, bytes] | None = None
+
+    def encode(self, events: Sequence[GenerationEvent]) -> bytes:
+        """The events of these events; neighbouring pieces of one text become one."""
+        written: list[bytes] = []
+        for event in _joined(events):
+            if isinstance(event, Accepted):
+                self._accepted = True
+                written.extend(
+                    self._lifecycle(type_, self._draft.created)
+                    for type_ in ("response.created", "response.in_progress")
+                )
+            elif isinstance(event, Finished):
+                written.append(self._finish(event))
+            else:
+                written.append(self._delta(event))
+        return b"".join(written)
+
+    def finish(self) -> bytes:
+        """The last event said that it is the last."""
+        return b""
+
+    def failure(self, error: ServiceError) -> bytes:
+        """What ends a stream that cannot go on: `response.failed`, or `error` where nothing had begun."""
+        if not self._accepted:
+            return _event(
+                ResponseErrorEvent(
+                    code=error.code,
+                    message=error.message,
+                    param=error.param,
+                    sequence_number=self._draft.output.number(),
+                )
+            )
+        response = self._draft.failed(error)
+        self._end(response)
+        return self._lifecycle("response.failed", response)
+
+    def close(self) -> None:
+        """Nobody listens any more."""
+        if self._accepted and not self._ended:
+            self._end(self._draft.cancelled())
+
+    def _finish(self, event: Finished) -> bytes:
+        last = b"".join(_event(closing) for closing in self._draft.output.finish(event.finish_reason))
+        response = self._draft.finished(event)
+        self._end(response)
+        return last + self._lifecycle(f"response.{response.status}", response)
+
+    def _end(self, response: Response) -> None:
+        self._ended = True
+        self._on_end(response)
+
+    def _lifecycle(self, type_: str, response: Response) -> bytes:
+        number = self._draft.output.number()
+        return _event(ResponseLifecycleEvent(type=type_, response=response, sequence_number=number))  # type: ignore[arg-type]
+
+    def _delta(self, delta: Delta) -> bytes:
+        """A delta's events. Most are one more piece of what is open: the hottest path, and all but constant."""
+        if isinstance(delta, TextDelta) and delta.logprobs is not None:
+            return b"".join(_event(event) for event in self._draft.output.add(delta))
+        opening = b"".join(_event(event) for event in self._draft.output.place(delta))
+        opened = self._draft.output.append(delta)
+        text = delta_text(delta)
+        if not text:
+            return opening
+        key = (opened.type, opened.id)
+        if self._template is None or self._template[0] != key:
+            self._template = (key, *_template(delta, opened.id, opened.index))
+        _, before, after = self._template
+        number = str(self._draft.output.number()).encode()
+        return b"".join((opening, before, _encode_text(text), after, number, b"}\n\n"))
+
+
+def _joined(events: Sequence[GenerationEvent]) -> list[GenerationEvent]:
+    """The same, with neighbouring pieces of text, thinking or one call's arguments in one."""
+    joined: list[GenerationEvent] = []
+    for event in events:
+        last = joined[-1] if joined else None
+        if isinstance(event, TextDelta) and isinstance(last, TextDelta):
+            logprobs = [*(last.logprobs or []), *(event.logprobs or [])] or None
+            joined[-1] = TextDelta(last.text + event.text, logprobs=logprobs)
+        elif isinstance(event, ReasoningDelta) and isinstance(last, ReasoningDelta):
+            joined[-1] = ReasoningDelta(last.text + event.text)
+        elif isinstance(event, ToolCallDelta) and isinstance(last, ToolCallDelta) and event.call == last.call:
+            joined[-1] = ToolCallDelta(event.call, last.arguments + event.arguments, last.id, last.name)
+        else:
+            joined.append(event)
+    return joined
+
+
+def _template(delta: Delta, item_id: str, output_index: int) -> tuple[bytes, bytes]:
+    """What is constant in the events of an item's deltas: before the text, and between it and the number."""
+    empty = (
+        ToolCallDelta(0) if isinstance(delta, ToolCallDelta) else type(delta)("")  # everything but what it adds
+    )
+    before, _, after = _event(delta_event(empty, item_id, output_index, 0)).partition(_EMPTY)
+    return before + _EMPTY.removesuffix(b'""'), after.removesuffix(b"0}\n\n")
+
+
+def _event(event: ResponseStreamEvent) -> bytes:
+    return b"event: " + event.type.encode() + b"\ndata: " + encode_contract(event) + b"\n\n"
