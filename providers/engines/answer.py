@@ -32,12 +32,13 @@ class _Markers:
 
     def __init__(self, edges: Sequence[tuple[str, str]]) -> None:
         self._edges = dict(edges)
-        self._firsts = frozenset(marker[0] for marker in self._edges)
+        self.firsts = frozenset(marker[0] for marker in self._edges)
+        """Text without any of these holds no marker."""
         self._longest = max(map(len, self._edges), default=1)
 
     def search(self, text: str) -> tuple[int, str, str] | None:
         """(position, marker, what it leads to) of the marker that ends first; of two, the longer."""
-        if self._firsts.isdisjoint(text):
+        if self.firsts.isdisjoint(text):
             return None
         found = ((text.find(marker), marker) for marker in self._edges)
         ends = [(at + len(marker), -len(marker), marker) for at, marker in found if at >= 0]
@@ -49,7 +50,7 @@ class _Markers:
     def held(self, text: str) -> int:
         """How many characters at the end may become a marker."""
         tail = text[-(self._longest - 1) :] if self._longest > 1 else ""
-        if self._firsts.isdisjoint(tail):
+        if self.firsts.isdisjoint(tail):
             return 0
         lengths = range(len(tail), 0, -1)
         return next((n for n in lengths if any(marker.startswith(tail[-n:]) for marker in self._edges)), 0)
@@ -171,10 +172,12 @@ class AnswerSplitter:
         """
         if self.stopped:
             return []
-        before = self.reasoning
         self._unreported += tokens
         if logprob is not None:
             self._logprobs.append(logprob)
+        if self._flows(text):
+            return [self._delta("text", text, [], self._take_tokens())]
+        before = self.reasoning
         if text:
             self._buffer += text
             while self._advance():
@@ -182,6 +185,12 @@ class AnswerSplitter:
         if before or self.reasoning:
             self.reasoning_tokens += tokens
         return self._drain()
+
+    def _flows(self, text: str) -> bool:
+        """Whether this is content that leaves as it is: most pieces are, and every microsecond is a row's."""
+        if not text or self._state != "normal" or self._buffer or self._blank or self._stop is not None:
+            return False
+        return self._table["normal"].firsts.isdisjoint(text)
 
     def finish(self, reason: Literal["stop", "length"]) -> list[_Delta]:
         """The answer has ended, by the model's own end (or a stop string), or by its length. Sets `finish_reason`:
@@ -359,9 +368,12 @@ class AnswerSplitter:
         out, self._out = self._out, []
         deltas = []
         for kind, text, *call in out:
-            tokens, self._unreported = self._unreported, 0
-            deltas.append(self._delta(kind, text, call, tokens))
+            deltas.append(self._delta(kind, text, call, self._take_tokens()))
         return deltas
+
+    def _take_tokens(self) -> int:
+        tokens, self._unreported = self._unreported, 0
+        return tokens
 
     def _delta(self, kind: str, text: str, call: list[Any], tokens: int) -> _Delta:
         logprobs, self._logprobs = self._logprobs, []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import json
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any
 
@@ -420,19 +421,39 @@ def test_log_probabilities_are_those_of_content() -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_long_calls_take_time_in_proportion_to_their_length(name: str) -> None:
-    """Counted in characters that the candidate's search reads: a second reading of all would be millions."""
-    format = of(name)
+def test_a_piece_of_a_long_call_is_read_without_reading_the_rest_again(name: str) -> None:
     sample = SAMPLES[name].replace("Paris", "Paris " * 20_000)
-    splitter = AnswerSplitter(format, tools=TOOLS)
-    pieces = [sample[at : at + 4] for at in range(0, len(sample), 4)]
-    longest = 0
-    for piece in pieces:
-        splitter.push(piece)
-        longest = max(longest, len(splitter._buffer))
+    middle = len(sample) // 2
+    splitter = AnswerSplitter(of(name), tools=TOOLS)
+    for at in range(0, middle, 64):
+        splitter.push(sample[at : min(at + 64, middle)])
+    peaks = []
+    tracemalloc.start()
+    for char in sample[middle : middle + 10]:
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        splitter.push(char)
+        peaks.append(tracemalloc.get_traced_memory()[1] - before)
+    tracemalloc.stop()
+    assert min(peaks) < 8 * 1024, "the text so far is tens of kilobytes"
+    splitter.push(sample[middle + 10 :])
     splitter.finish("stop")
-    assert longest < 64
     assert splitter.finish_reason == "tool_calls"
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_calls_with_slips_never_promise_more_than_they_hold(data: st.DataObject) -> None:
+    text = call("get_weather", {"city": 'a "b" \\', "days": [1, {"x": None}, -2.5e3]}) + " and so on"
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(text)))
+        text = text[:at] + data.draw(st.sampled_from(["", *'{}[]",:\\ \n0atu', "</tool_call>"])) + text[at + 1 :]
+    cut = data.draw(st.booleans())
+    whole, answer = split([text], cut=cut), split([*text], cut=cut)
+    assert whole == answer
+    assert answer.calls or answer.text.replace(" ", "") == text.replace(" ", "")
+    if answer.finish == "tool_calls":
+        assert all(isinstance(arguments, dict) for _, arguments in answer.arguments)
 
 
 def test_markers_without_end_do_not_hold_the_answer_back() -> None:
