@@ -44,7 +44,7 @@ PREFILL_STEP = {"cpu": 256, "metal": 2048, "cuda": 2048}
 """Prompt tokens a step: everybody else waits for one chunk, so a slow device gets small ones."""
 MAX_STOP_STRINGS = 1024
 MAX_STOP_CHARACTERS = 65536
-WARMUP_TOKENS = 4
+WARMUP_TOKENS = 2
 
 
 @attrs.frozen(kw_only=True)
