@@ -7,11 +7,13 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Response, Router
 from litestar.config.app import AppConfig
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
+from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
@@ -108,11 +110,18 @@ def _openapi(*, with_key: bool) -> OpenAPIConfig:
         title=DISTRIBUTION,
         version=_version(),
         description="OpenAI-compatible server for MLX models.",
-        path="/schema",
+        openapi_router=Router("/schema", route_handlers=[], include_in_schema=False, after_request=_refuse_other_pages),
         render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
         components=Components(security_schemes={"bearer": scheme}),
         security=[{"bearer": []}] if with_key else None,
     )
+
+
+def _refuse_other_pages(response: Response[Any]) -> Response[Any]:
+    """Litestar answers what else is asked of the document's path with a page of HTML, past every error handler."""
+    if response.status_code == 404:
+        raise NotFoundException
+    return response
 
 
 def _version() -> str:

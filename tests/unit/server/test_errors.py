@@ -247,8 +247,9 @@ async def test_null_means_absent_for_every_optional_field() -> None:
     assert len(optional) > 30
 
 
-async def test_an_unknown_path_is_a_404() -> None:
-    answer = await ask(make_app(), "GET", "/v1/nothing")
+@pytest.mark.parametrize("path", ["/v1/nothing", "/", "/schema/nothing"])
+async def test_an_unknown_path_is_a_404(path: str) -> None:
+    answer = await ask(make_app(), "GET", path)
     assert (answer.status, answer.error["code"]) == (404, "not_found")
 
 
