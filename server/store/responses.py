@@ -1,0 +1,166 @@
+"""Responses kept for whoever asks again: one SQLite file, or memory, behind one thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+import attrs
+import msgspec
+
+import otel
+from contracts.response_items import OutputItem, StoredItem
+from contracts.responses import Response
+from providers.errors import ModelNotReady
+from server.store._database import IN_MEMORY, ItemRow, ResponseDatabase, ResponseRow
+from server.wire import converter, encode_contract
+
+__all__ = ["IN_MEMORY", "ResponseStore"]
+
+T = TypeVar("T")
+
+_log = otel.get_logger("server.store")
+
+
+class ResponseStore:
+    """Keeps responses for `time_to_live` seconds after they were last used, and never more than `max_bytes` of them.
+
+    `put` returns at once, and whatever is asked afterwards finds what was put: one thread does everything, in order.
+    The database is opened by the first use, or by `open`.
+    """
+
+    def __init__(
+        self,
+        path: str = IN_MEMORY,
+        *,
+        time_to_live: float = 86_400.0,
+        max_bytes: int = 256_000_000,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._path = path
+        self._time_to_live = time_to_live
+        self._max_bytes = max_bytes
+        self._clock = clock
+        self._database: ResponseDatabase | None = None
+        self._thread = ThreadPoolExecutor(1, "response-store")
+        self._closed = False
+
+    async def open(self) -> None:
+        """Open the database now.
+
+        Raises:
+            OSError: it cannot be opened.
+        """
+        try:
+            await self._ask(lambda _: None)
+        except sqlite3.Error as error:
+            raise OSError(f"the response store {self._path} cannot be opened: {error}") from None
+
+    async def close(self) -> None:
+        """Finish what was put and close the database. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            self._thread.submit(self._close)
+            await asyncio.to_thread(self._thread.shutdown)
+
+    def put(self, response: Response, input: Sequence[StoredItem]) -> None:
+        """Keep a response and the items of its own input. A failure is logged, for the client has its answer."""
+        if self._closed:
+            return
+
+        def put(database: ResponseDatabase) -> None:
+            if not database.put(_encoded(response, input), self._clock()):
+                _log.warning("response not stored: larger than the whole store", response_id=response.id)
+
+        self._submit(put).add_done_callback(_log_failure)
+
+    async def get(self, id: str) -> Response | None:
+        """One response, or None."""
+
+        def get(database: ResponseDatabase) -> Response | None:
+            row = database.get(id, self._clock())
+            return None if row is None else _decoded(row)
+
+        return await self._ask(get)
+
+    async def conversation(self, id: str, *, answered: bool = True) -> list[StoredItem] | None:
+        """The items of a response and of all that it continues, in order; None where one of these is not there.
+
+        `answered` says whether the response's own output is among them. The model's turns are `InputMessage`s.
+        """
+
+        def conversation(database: ResponseDatabase) -> list[StoredItem] | None:
+            bodies = database.conversation(id, self._clock(), answered=answered)
+            return None if bodies is None else [_item(body) for body in bodies]
+
+        return await self._ask(conversation)
+
+    async def items(self, ids: Sequence[str]) -> dict[str, StoredItem]:
+        """Those of these items that are there."""
+
+        def items(database: ResponseDatabase) -> dict[str, StoredItem]:
+            found = ((id, database.item(id, self._clock())) for id in ids)
+            return {id: _item(body) for id, body in found if body is not None}
+
+        return await self._ask(items)
+
+    async def delete(self, id: str) -> bool:
+        """Whether there was such a response."""
+        return await self._ask(lambda database: database.delete(id, self._clock()))
+
+    async def usage(self) -> tuple[int, int]:
+        """How many responses there are, and their bytes."""
+        return await self._ask(lambda database: database.usage())
+
+    async def _ask(self, work: Callable[[ResponseDatabase], T]) -> T:
+        """Raises: ModelNotReady, when the server is shutting down."""
+        if self._closed:
+            raise ModelNotReady("the server is shutting down", retry_after=5.0)
+        return await asyncio.wrap_future(self._submit(work))
+
+    def _submit(self, work: Callable[[ResponseDatabase], T]) -> Future[T]:
+        return self._thread.submit(lambda: work(self._opened()))
+
+    def _opened(self) -> ResponseDatabase:
+        if self._database is None:
+            self._database = ResponseDatabase(self._path, time_to_live=self._time_to_live, max_bytes=self._max_bytes)
+            self._database.purge(self._clock())
+        return self._database
+
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+
+
+def _encoded(response: Response, input: Sequence[StoredItem]) -> ResponseRow:
+    return ResponseRow(
+        id=response.id,
+        previous=response.previous_response_id,
+        body=encode_contract(attrs.evolve(response, output=[])),
+        input=[_row(item) for item in input],
+        output=[_row(item) for item in response.output],
+    )
+
+
+def _row(item: StoredItem | OutputItem) -> ItemRow:
+    return ItemRow(item.id or "", encode_contract(item))
+
+
+def _decoded(row: ResponseRow) -> Response:
+    fields = msgspec.json.decode(row.body)
+    fields["output"] = [msgspec.json.decode(item.body) for item in row.output]
+    return converter.structure(fields, Response)
+
+
+def _item(body: bytes) -> StoredItem:
+    item: StoredItem = converter.structure(msgspec.json.decode(body), StoredItem)  # type: ignore[arg-type]
+    return item
+
+
+def _log_failure(done: Future[None]) -> None:
+    if (error := done.exception()) is not None:
+        _log.error("response not stored", exc_info=error)
