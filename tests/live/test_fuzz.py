@@ -1,0 +1,116 @@
+"""Ten thousand bodies that no client should send: none is a 500, none hangs, and the next good request is served."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import httpx
+import pytest
+
+from tests.live import fuzzing
+from tests.live.client import ask, chat, eventually, queue_stats
+from tests.live.harness import LiveServer
+
+CONCURRENCY = 16
+HANG = 30.0
+"""Seconds after which a request hangs; each takes milliseconds."""
+REFUSALS = {400: None, 413: "request_too_large", 504: "timeout"}
+"""What a body alone can bring about, and its code where there is one; a `timeout` of nothing is over at once."""
+
+
+@attrs.frozen
+class Reply:
+    body: bytes
+    status: int
+    headers: httpx.Headers
+    content: bytes
+
+
+async def post_all(url: str, bodies: Sequence[bytes]) -> list[Reply]:
+    """Every body's answer, in order, over a few connections."""
+    limits = httpx.Limits(max_connections=CONCURRENCY)
+    places = asyncio.Semaphore(CONCURRENCY)
+    headers = {"content-type": "application/json"}
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=HANG, headers=headers) as client:
+
+        async def post(body: bytes) -> Reply:
+            async with places:
+                try:
+                    answer = await client.post("/v1/chat/completions", content=body)
+                except httpx.HTTPError as error:
+                    pytest.fail(f"{error!r} after {body[:500]!r}")
+                return Reply(body, answer.status_code, answer.headers, answer.content)
+
+        return await asyncio.gather(*(post(body) for body in bodies))
+
+
+def assert_sound(reply: Reply) -> None:
+    """A right answer, a stream that ends, or a refusal in the error envelope; each with its request ID."""
+    shown = (reply.status, reply.content[:300], reply.body[:500])
+    assert reply.headers["x-request-id"], shown
+    if reply.status == 200 and reply.headers["content-type"].startswith("text/event-stream"):
+        assert reply.content.endswith(b"data: [DONE]\n\n"), shown
+        assert b'"internal_error"' not in reply.content, shown
+        return
+    answer: Any = json.loads(reply.content)
+    if reply.status == 200:
+        assert answer["choices"][0]["finish_reason"] in ("stop", "length"), shown
+        return
+    assert reply.status in REFUSALS, shown
+    assert set(answer) == {"error"}, shown
+    assert set(answer["error"]) == {"message", "type", "param", "code"}, shown
+    assert isinstance(answer["error"]["message"], str), shown
+    assert answer["error"]["message"], shown
+    assert answer["error"]["code"] == (REFUSALS[reply.status] or answer["error"]["code"]), shown
+
+
+def assert_well(server: LiveServer) -> None:
+    """Nothing is left of what was asked, nothing was unforeseen, and the next good request is served."""
+    eventually(lambda: queue_stats(server.url)["active"] == 0)
+    assert queue_stats(server.url)["pending"] == 0
+    good = ask(server.url, chat("What is the capital of France?", temperature=0))
+    assert good.status_code == 200
+    assert good.json()["choices"][0]["message"]["content"]
+    assert not re.search("Traceback|unforeseen|engine died", server.log.text), server.log.text[-5000:]
+
+
+@pytest.fixture(scope="module")
+def bodies(echo_server: LiveServer) -> list[bytes]:
+    document = ask(echo_server.url, method="GET", path="/schema/openapi.json").json()
+    fields = sorted(document["components"]["schemas"]["ChatCompletionRequest"]["properties"])
+    # The schema's own cost fifty milliseconds each to draw, the mutants nothing.
+    return [*fuzzing.by_schema(document, 300), *fuzzing.wild(fields, 1700), *fuzzing.mutated(8000)]
+
+
+@pytest.mark.timeout(600)
+def test_ten_thousand_bodies_give_no_500_and_no_hang(echo_server: LiveServer, bodies: list[bytes]) -> None:
+    assert len(bodies) == 10_000
+
+    replies = asyncio.run(post_all(echo_server.url, bodies))
+
+    for reply in replies:
+        assert_sound(reply)
+    statuses = Counter(reply.status for reply in replies)
+    assert statuses[200] > 500, statuses  # the good ones among them were answered
+    assert statuses[400] > 5000, statuses
+    assert_well(echo_server)
+
+
+@pytest.mark.timeout(600)
+def test_the_real_model_survives_them_too(server: LiveServer, bodies: list[bytes]) -> None:
+    some = [fuzzing.short(body) for body in bodies[::33]]
+
+    replies = asyncio.run(post_all(server.url, some))
+
+    for reply in replies:
+        assert_sound(reply)
+    statuses = Counter(reply.status for reply in replies)
+    assert statuses[200] > 20, statuses
+    assert statuses[400] > 100, statuses
+    assert_well(server)
