@@ -89,7 +89,13 @@ def test_prompt_and_max_tokens_over_the_context_are_a_400_with_the_counts(server
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("n", 2), ("logprobs", True), ("tools", [{}]), ("response_format", {"type": "json_object"}), ("audio", {})],
+    [
+        ("audio", {}),
+        ("prediction", {}),
+        ("web_search_options", {}),
+        ("service_tier", "flex"),
+        ("modalities", ["audio"]),
+    ],
 )
 def test_what_cannot_be_honoured_is_refused_by_name(echo_server: LiveServer, name: str, value: Any) -> None:
     message = assert_error(ask(echo_server.url, chat("x", **{name: value})), 400, "unsupported_parameter", param=name)
