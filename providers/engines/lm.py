@@ -16,50 +16,32 @@ from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
 
 from providers.engines import platform
 from providers.engines.engine import EngineLoadError, Outbox, Progress
+from providers.engines.jobs import LanguageJob, checked_stop, refuse_unsupported
 from providers.engines.loading import LoadedModel, load_language_model
 from providers.engines.platform import Platform
 from providers.engines.prefix_cache import PrefixCache
 from providers.engines.prompts import PromptBuilder, answer_room
-from providers.engines.sampling import Settings, make_processors, make_sampler, resolve
+from providers.engines.sampling import make_processors, make_sampler, resolve
 from providers.engines.text import Decoder, StopSplitter, Vocabulary, stop_matcher
-from providers.errors import GenerationTimeout, InternalError, InvalidRequest, UnsupportedParameter
+from providers.errors import GenerationTimeout, InternalError, InvalidRequest
 from providers.frames import Command, EngineInfo, Generate, Memory
 from providers.generation import (
     Accepted,
     ChatPrompt,
     Finished,
     FinishReason,
-    GenerationRequest,
-    SamplingParams,
     TextDelta,
     Usage,
 )
 from providers.spec import ModelSpec
 
-__all__ = ["LanguageEngine", "LanguageJob"]
+__all__ = ["LanguageEngine"]
 
 logger = logging.getLogger(__name__)
 
 PREFILL_STEP = {"cpu": 256, "metal": 2048, "cuda": 2048}
 """Prompt tokens a step: everybody else waits for one chunk, so a slow device gets small ones."""
-MAX_STOP_STRINGS = 1024
-MAX_STOP_CHARACTERS = 65536
 WARMUP_TOKENS = 2
-
-
-@attrs.frozen(kw_only=True)
-class LanguageJob:
-    """A checked and tokenised request. `deadline` is on `time.monotonic`'s clock."""
-
-    id: str
-    tokens: list[int]
-    boundaries: list[int]
-    """Positions inside `tokens` at which the cache is kept."""
-    max_tokens: int
-    settings: Settings
-    sampling: SamplingParams
-    stop: tuple[str, ...]
-    deadline: float | None
 
 
 @attrs.define(kw_only=True)
@@ -178,9 +160,9 @@ class LanguageEngine:
         if not isinstance(command, Generate):
             raise InvalidRequest("a language model generates text, nothing else")
         request = command.request
-        _refuse_unsupported(request)
+        refuse_unsupported(request)
         settings = resolve(request.sampling, self._defaults, vocabulary=self._vocabulary_size)
-        stop = _checked_stop(request.stop)
+        stop = checked_stop(request.stop)
         if request.timeout is not None and not request.timeout > 0:
             raise InvalidRequest(f"timeout must be greater than 0, not {request.timeout}", param="timeout")
         param = "messages" if isinstance(request.prompt, ChatPrompt) else "prompt"
@@ -377,30 +359,6 @@ class LanguageEngine:
 
 def _timed_out() -> GenerationTimeout:
     return GenerationTimeout("the answer took longer than the request's timeout", param="timeout")
-
-
-def _refuse_unsupported(request: GenerationRequest) -> None:
-    """Refuse by name what this engine does not do: a parameter is never quietly ignored."""
-    prompt = request.prompt
-    asked = {
-        "n": request.n != 1,
-        "top_logprobs": request.top_logprobs is not None,
-        "response_format": request.grammar is not None,
-        "max_reasoning_tokens": request.max_reasoning_tokens is not None,
-        "tools": isinstance(prompt, ChatPrompt) and bool(prompt.tools),
-        "tool_choice": isinstance(prompt, ChatPrompt) and prompt.tool_choice.mode == "required",
-    }
-    for name, is_asked in asked.items():
-        if is_asked:
-            raise UnsupportedParameter(f"{name} is not supported by this model's engine", param=name)
-
-
-def _checked_stop(stop: list[str]) -> tuple[str, ...]:
-    if len(stop) > MAX_STOP_STRINGS or sum(map(len, stop)) > MAX_STOP_CHARACTERS:
-        raise InvalidRequest(f"stop has more than {MAX_STOP_STRINGS} strings, or they are too long", param="stop")
-    if not all(stop):
-        raise InvalidRequest("stop must not contain an empty string", param="stop")
-    return tuple(stop)
 
 
 def _device() -> str:

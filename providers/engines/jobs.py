@@ -1,0 +1,58 @@
+"""A generation request as the MLX thread gets it, and the checks it passed on the way."""
+
+from __future__ import annotations
+
+import attrs
+
+from providers.engines.sampling import Settings
+from providers.errors import InvalidRequest, UnsupportedParameter
+from providers.generation import ChatPrompt, GenerationRequest, SamplingParams
+
+__all__ = ["LanguageJob", "checked_stop", "refuse_unsupported"]
+
+MAX_STOP_STRINGS = 1024
+MAX_STOP_CHARACTERS = 65536
+
+
+@attrs.frozen(kw_only=True)
+class LanguageJob:
+    """A checked and tokenised request. `deadline` is on `time.monotonic`'s clock."""
+
+    id: str
+    tokens: list[int]
+    boundaries: list[int]
+    """Positions inside `tokens` at which the cache is kept."""
+    max_tokens: int
+    settings: Settings
+    sampling: SamplingParams
+    stop: tuple[str, ...]
+    deadline: float | None
+
+
+def refuse_unsupported(request: GenerationRequest) -> None:
+    """Refuse by name what this engine does not do: a parameter is never quietly ignored."""
+    prompt = request.prompt
+    asked = {
+        "n": request.n != 1,
+        "top_logprobs": request.top_logprobs is not None,
+        "response_format": request.grammar is not None,
+        "max_reasoning_tokens": request.max_reasoning_tokens is not None,
+        "tools": isinstance(prompt, ChatPrompt) and bool(prompt.tools),
+        "tool_choice": isinstance(prompt, ChatPrompt) and prompt.tool_choice.mode == "required",
+    }
+    for name, is_asked in asked.items():
+        if is_asked:
+            raise UnsupportedParameter(f"{name} is not supported by this model's engine", param=name)
+
+
+def checked_stop(stop: list[str]) -> tuple[str, ...]:
+    """The stop strings, hashable.
+
+    Raises:
+        InvalidRequest: one is empty, or they are more than an automaton should be built of.
+    """
+    if len(stop) > MAX_STOP_STRINGS or sum(map(len, stop)) > MAX_STOP_CHARACTERS:
+        raise InvalidRequest(f"stop has more than {MAX_STOP_STRINGS} strings, or they are too long", param="stop")
+    if not all(stop):
+        raise InvalidRequest("stop must not contain an empty string", param="stop")
+    return tuple(stop)
