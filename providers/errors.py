@@ -6,7 +6,8 @@
     │  └─ UnsupportedParameter    the parameter is known, but this model or server cannot honour it
     ├─ InvalidApiKey              an API key is set, and the request did not bring it
     ├─ NotFound                   no such path or object
-    │  └─ ModelNotFound           no model of this name, or several and none was named
+    │  ├─ ModelNotFound           no model of this name, or several and none was named
+    │  └─ PreviousResponseNotFound  the response to continue was never stored, or is no more
     ├─ QueueFull                  as many requests wait as may wait
     ├─ QueueTimeout               the request waited longer than the queue allows
     ├─ GenerationTimeout          the answer took longer than the request's own `timeout`
@@ -32,6 +33,7 @@ __all__ = [
     "ModelNotFound",
     "ModelNotReady",
     "NotFound",
+    "PreviousResponseNotFound",
     "QueueFull",
     "QueueTimeout",
     "ServiceError",
@@ -99,6 +101,12 @@ class ModelNotFound(NotFound):
     """No model of this name, or several and none was named."""
 
     code = "model_not_found"
+
+
+class PreviousResponseNotFound(NotFound):
+    """The response to continue was never stored, expired, or was deleted."""
+
+    code = "previous_response_not_found"
 
 
 class QueueFull(ServiceError):

@@ -20,7 +20,13 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin
 
 import otel
-from server.controllers import ChatController, HealthController, ModelsController, QueueController
+from server.controllers import (
+    ChatController,
+    HealthController,
+    ModelsController,
+    QueueController,
+    ResponsesController,
+)
 from server.dependencies import Registry, Service
 from server.drain import Drain
 from server.dto import ContractPlugin
@@ -28,6 +34,7 @@ from server.errors import EXCEPTION_HANDLERS
 from server.guards import api_key_guard
 from server.lifecycle import Lifecycle
 from server.settings import Settings
+from server.store import ResponseStore
 
 __all__ = ["ServicePlugin"]
 
@@ -50,8 +57,17 @@ class ServicePlugin(InitPlugin):
         settings = self._settings
         registry = self._registry
         drain = Drain(settings.grace_period, registry.begin_drain)
+        responses = ResponseStore(
+            settings.response_store,
+            time_to_live=settings.response_store_ttl,
+            max_bytes=settings.response_store_size,
+        )
         service = Service(
-            registry=registry, drain=drain, heartbeat_interval=settings.heartbeat_interval, version=_version()
+            registry=registry,
+            drain=drain,
+            heartbeat_interval=settings.heartbeat_interval,
+            responses=responses,
+            version=_version(),
         )
         app_config.state.drain = drain
         app_config.state.service = service
@@ -60,8 +76,10 @@ class ServicePlugin(InitPlugin):
         app_config.plugins.append(ContractPlugin())
         app_config.exception_handlers.update(EXCEPTION_HANDLERS)  # type: ignore[arg-type]
         app_config.dependencies["service"] = Provide(lambda: service, sync_to_thread=False)
-        app_config.route_handlers.extend([ChatController, HealthController, ModelsController, QueueController])
-        app_config.lifespan.append(self._lifespan(drain))
+        app_config.route_handlers.extend(
+            [ChatController, HealthController, ModelsController, QueueController, ResponsesController]
+        )
+        app_config.lifespan.append(self._lifespan(drain, responses))
         app_config.openapi_config = _openapi(with_key=settings.api_key is not None)
         if settings.api_key is not None:
             app_config.guards.append(api_key_guard(settings.api_key))
@@ -71,19 +89,23 @@ class ServicePlugin(InitPlugin):
             )
         return app_config
 
-    def _lifespan(self, drain: Drain) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    def _lifespan(
+        self, drain: Drain, responses: ResponseStore
+    ) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
         settings, registry, lifecycle = self._settings, self._registry, self._lifecycle
 
         @asynccontextmanager
         async def lifespan(_: Litestar) -> AsyncIterator[None]:
             async with _process(settings, lifecycle, drain) if lifecycle else nullcontext():
                 try:
+                    await responses.open()
                     await registry.start()
                     yield
                 finally:
                     drain.begin()
                     drain.cancel()
                     await registry.stop()
+                    await responses.close()
 
         return lifespan
 

@@ -9,11 +9,18 @@ import attrs
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
-from contracts.chat import ChatCompletionRequest
 from providers.protocols import ChatProvider, ModelCard, Provider
 from server.drain import Drain
+from server.store import ResponseStore
 
 __all__ = ["Chat", "Registry", "Service", "ServiceDependency", "provide_chat"]
+
+
+class NamesModel(Protocol):
+    """A request for one model."""
+
+    @property
+    def model(self) -> str: ...
 
 
 class Registry(Protocol):
@@ -39,6 +46,7 @@ class Service:
     registry: Registry
     drain: Drain
     heartbeat_interval: float
+    responses: ResponseStore
     version: str
 
 
@@ -52,5 +60,5 @@ def provide_chat(data: JSONBody[Any], service: ServiceDependency) -> ChatProvide
     Raises:
         ModelNotFound: there is none, or several and none of that name.
     """
-    request: ChatCompletionRequest = data
+    request: NamesModel = data
     return service.registry.chat(request.model)

@@ -19,6 +19,8 @@ from litestar.typing import FieldDefinition
 
 import otel
 from contracts.chat import ChatCompletion, ChatCompletionChunk
+from contracts.response_events import ResponseStreamEvent
+from contracts.responses import Response as ResponseContract
 from contracts.validation import is_validation_error
 from providers.errors import InvalidRequest
 from server.errors import invalid_body
@@ -34,7 +36,7 @@ __all__ = ["ContractDTO", "ContractPlugin"]
 
 T = TypeVar("T")
 
-STREAMED_AS: Mapping[type, type] = {ChatCompletion: ChatCompletionChunk}
+STREAMED_AS: Mapping[type, Any] = {ChatCompletion: ChatCompletionChunk, ResponseContract: ResponseStreamEvent}
 """What the events of a stream are, where an answer may come as one."""
 
 _log = otel.get_logger("server.dto")

@@ -46,6 +46,10 @@ class Settings:
     heartbeat_interval: float = 15.0
     grace_period: float = 10.0
     """How long answers in progress are given to end after SIGTERM."""
+    response_store: str = ":memory:"
+    """SQLite file of stored responses."""
+    response_store_ttl: float = 86_400.0
+    response_store_size: int = 256_000_000
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error`."""
     log_format: Literal["console", "json"] = "console"

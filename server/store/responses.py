@@ -90,12 +90,16 @@ class ResponseStore:
     async def conversation(self, id: str, *, answered: bool = True) -> list[StoredItem] | None:
         """The items of a response and of all that it continues, in order; None where one of these is not there.
 
-        `answered` says whether the response's own output is among them. The model's turns are `InputMessage`s.
+        A call that was cut off is no call: it is left out. `answered` says whether the response's own
+        output is among them. The model's turns are `InputMessage`s.
         """
 
         def conversation(database: ResponseDatabase) -> list[StoredItem] | None:
             bodies = database.conversation(id, self._clock(), answered=answered)
-            return None if bodies is None else [_item(body) for body in bodies]
+            if bodies is None:
+                return None
+            items = map(_item, bodies)
+            return [item for item in items if item.type != "function_call" or item.status == "completed"]
 
         return await self._ask(conversation)
 

@@ -78,9 +78,8 @@ def input_items(
         _check(item, path)
         id = item.id or item_id(item.type, response_id, 2**15 + index)
         if isinstance(item, InputMessage):
-            items.append(attrs.evolve(item, id=id, content=_parts(item), status=item.status or "completed"))
-        else:
-            items.append(attrs.evolve(item, id=id, status=item.status or "completed"))
+            item = attrs.evolve(item, content=_parts(item))
+        items.append(attrs.evolve(item, id=id, status="completed"))  # as far as it will ever be
     return items
 
 

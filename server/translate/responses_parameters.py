@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
@@ -18,6 +19,7 @@ __all__ = [
     "ResponseRefused",
     "refuse_unsupported_count",
     "refuse_unsupported_response",
+    "refuse_unsupported_retrieval",
 ]
 
 LOGPROBS = "message.output_text.logprobs"
@@ -87,6 +89,21 @@ def refuse_unsupported_count(request: TokenCountRequest) -> None:
         if value is not None and value not in accepted:
             raise _unsupported(name, "leave it out")
     _refuse_shared(request)
+
+
+def refuse_unsupported_retrieval(query: Iterable[tuple[str, str]]) -> None:
+    """The same for the query of a stored response or its items; `include` may ask for what is there anyway.
+
+    Raises:
+        UnsupportedParameter: `param` names it.
+    """
+    for name, value in query:
+        if name in ("stream", "include_obfuscation") and value.lower() not in ("false", "0"):
+            raise _unsupported(name, "leave it out or set it to false")
+        if name == "starting_after":
+            raise _unsupported(name, "a stored response is not streamed again; leave it out")
+        if name in ("include", "include[]") and value not in INCLUDED:
+            raise _unsupported("include", f"{value[:64]!r} is of a tool this server does not have; leave it out")
 
 
 def _refuse_shared(request: CreateResponse | TokenCountRequest) -> None:

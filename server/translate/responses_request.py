@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from contracts.response_items import StoredItem
 from contracts.responses import CreateResponse, Reasoning, TokenCountRequest
 from providers.errors import InvalidRequest
-from providers.generation import ChatPrompt, GenerationRequest, SamplingParams
+from providers.generation import ChatPrompt, GenerationEvent, GenerationRequest, SamplingParams
 from server.translate.responses_conversation import to_turns
 from server.translate.responses_parameters import LOGPROBS
 from server.translate.responses_tools import to_grammar, to_tools
 
-__all__ = ["to_prompt", "to_response_generation"]
+__all__ = ["renamed", "to_prompt", "to_response_generation"]
+
+_NAMES_HERE = {
+    "logprobs": "top_logprobs",
+    "max_completion_tokens": "max_output_tokens",
+    "max_tokens": "max_output_tokens",
+    "messages": "input",
+    "prompt": "input",
+    "response_format": "text.format",
+}
+"""What the engine calls a parameter, and what it is called here."""
 
 _UINT31 = 2**31 - 1
 _INT63 = 2**63 - 1
@@ -51,6 +62,18 @@ def to_prompt(request: CreateResponse | TokenCountRequest, items: Sequence[Store
         tools=tools,
         tool_choice=choice,
     )
+
+
+async def renamed(events: AsyncGenerator[GenerationEvent, None]) -> AsyncGenerator[GenerationEvent, None]:
+    """The same events; a refusal names the parameter as this endpoint does."""
+    try:
+        async with aclosing(events):
+            async for event in events:
+                yield event
+    except InvalidRequest as error:
+        if error.param is not None:
+            error.param = _NAMES_HERE.get(error.param, error.param)
+        raise
 
 
 def _thinking(reasoning: Reasoning | None) -> dict[str, Any]:

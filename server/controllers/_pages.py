@@ -1,0 +1,38 @@
+"""Pages of a list, as OpenAI cuts them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from contracts.response_items import StoredItem
+from contracts.responses import ResponseItemList
+from providers.errors import InvalidRequest
+
+__all__ = ["page"]
+
+MAX_LIMIT = 100
+
+
+def page(items: Sequence[StoredItem], *, limit: str, order: str, after: str | None) -> ResponseItemList:
+    """The page of `limit` items that follows `after`; `items` are in ascending order.
+
+    Raises:
+        InvalidRequest: a value that cannot be used, or no item `after`.
+    """
+    if not (limit.isascii() and limit.isdigit() and len(limit) <= 3 and 1 <= int(limit) <= MAX_LIMIT):
+        raise InvalidRequest(f"limit: must be a whole number from 1 to {MAX_LIMIT}", param="limit")
+    if order not in ("asc", "desc"):
+        raise InvalidRequest("order: expected one of 'asc', 'desc'", param="order")
+    ordered = list(items) if order == "asc" else list(reversed(items))
+    if after is not None:
+        places = [place for place, item in enumerate(ordered) if item.id == after]
+        if not places:
+            raise InvalidRequest("after: no such item in this list", param="after")
+        ordered = ordered[places[0] + 1 :]
+    data = ordered[: int(limit)]
+    return ResponseItemList(
+        data=data,
+        first_id=data[0].id if data else None,
+        last_id=data[-1].id if data else None,
+        has_more=len(ordered) > len(data),
+    )

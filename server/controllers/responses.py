@@ -1,0 +1,212 @@
+"""`/v1/responses`."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from functools import partial
+from typing import Annotated, Any
+
+from litestar import Controller, MediaType, Request, Response, delete, get, post
+from litestar.di import Provide
+from litestar.params import JSONBody, Parameter
+
+import otel
+from contracts.response_items import StoredItem
+from contracts.responses import CreateResponse, DeletedResponse, ResponseItemList, TokenCount, TokenCountRequest
+from contracts.responses import Response as ResponseContract
+from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
+from server.connection import while_connected
+from server.controllers._openapi import StreamedResponseOperation
+from server.controllers._pages import page
+from server.controllers._responses import errors
+from server.dependencies import Chat, ServiceDependency, provide_chat
+from server.guards import json_body
+from server.sse import EventStream, EventStreamResponse
+from server.store import ResponseStore
+from server.translate.responses_answer import ResponseDraft, new_response_id, whole_response
+from server.translate.responses_conversation import input_items, references
+from server.translate.responses_parameters import (
+    refuse_unsupported_count,
+    refuse_unsupported_response,
+    refuse_unsupported_retrieval,
+)
+from server.translate.responses_request import renamed, to_prompt, to_response_generation
+from server.translate.responses_stream import ResponseStreamEncoder
+
+__all__ = ["ResponsesController"]
+
+ResponseId = Annotated[str, Parameter(description="The response's id.")]
+_CHAT = Provide(provide_chat, sync_to_thread=False)
+
+
+class ResponsesController(Controller):
+    path = "/v1/responses"
+    tags = ("Responses",)
+
+    @post(
+        guards=(json_body,),
+        dependencies={"chat": _CHAT},
+        status_code=200,
+        media_type=MediaType.JSON,
+        operation_id="createResponse",
+        name="responses.create",
+        summary="Continue a conversation, by items",
+        description="Answers whole, or as server-sent events when `stream` is true.",
+        operation_class=StreamedResponseOperation,
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+    )
+    async def create(
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[CreateResponse],
+        chat: Chat,
+        service: ServiceDependency,
+    ) -> Response[ResponseContract]:
+        refuse_unsupported_response(data)
+        id, request_id = new_response_id(), otel.request_id.get() or ""
+        earlier, own = await _conversation(data, service.responses, id)
+        draft = ResponseDraft(data, id=id, model=chat.spec.name, request_id=request_id)
+        events = aclosing(renamed(chat.generate(to_response_generation(data, [*earlier, *own], id=request_id))))
+        keep = partial(_keep, service.responses, own)
+        if data.stream:
+            encoder = ResponseStreamEncoder(draft, keep)
+            return EventStreamResponse(
+                EventStream(
+                    events,
+                    encoder,
+                    heartbeat_interval=service.heartbeat_interval,
+                    drain=service.drain,
+                    ending=encoder,
+                )
+            )
+        async with while_connected(request.receive) as interrupt:
+            forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
+            try:
+                async with events as answer:
+                    response = await whole_response(draft, answer)
+            finally:
+                forget()
+        keep(response)
+        return Response(response)
+
+    @post(
+        "/input_tokens",
+        guards=(json_body,),
+        dependencies={"chat": _CHAT},
+        status_code=200,
+        operation_id="countInputTokens",
+        name="responses.input_tokens",
+        summary="Count the tokens of a response's input",
+        responses=errors(400, 401, 404, 413, 415, 500, 503),
+    )
+    async def input_tokens(
+        self, data: JSONBody[TokenCountRequest], chat: Chat, service: ServiceDependency
+    ) -> TokenCount:
+        refuse_unsupported_count(data)
+        earlier, own = await _conversation(data, service.responses, new_response_id())
+        tokens = await chat.tokenize(to_prompt(data, [*earlier, *own]))
+        return TokenCount(input_tokens=len(tokens))
+
+    @get(
+        "/{response_id:str}",
+        operation_id="getResponse",
+        name="responses.retrieve",
+        summary="Fetch a stored response",
+        responses=errors(400, 401, 404, 500, 503),
+    )
+    async def retrieve(
+        self, response_id: ResponseId, request: Request[Any, Any, Any], service: ServiceDependency
+    ) -> ResponseContract:
+        refuse_unsupported_retrieval(request.query_params.multi_items())
+        return await _stored(service.responses, response_id)
+
+    @delete(
+        "/{response_id:str}",
+        status_code=200,
+        operation_id="deleteResponse",
+        name="responses.delete",
+        summary="Forget a stored response",
+        description="Responses that continue it can be fetched still, and not be continued.",
+        responses=errors(400, 401, 404, 500, 503),
+    )
+    async def delete(self, response_id: ResponseId, service: ServiceDependency) -> DeletedResponse:
+        if not await service.responses.delete(response_id):
+            raise _not_found(response_id)
+        return DeletedResponse(id=response_id)
+
+    @post(
+        "/{response_id:str}/cancel",
+        status_code=200,
+        operation_id="cancelResponse",
+        name="responses.cancel",
+        summary="Refuse to cancel: only a response in the background can be, and there are none",
+        description="To cancel a response that is being made, close the connection that asked for it.",
+        responses=errors(400, 401, 404, 500, 503),
+    )
+    async def cancel(self, response_id: ResponseId, service: ServiceDependency) -> ResponseContract:
+        await _stored(service.responses, response_id)
+        raise InvalidRequest(
+            "Cannot cancel a synchronous response; to cancel one that is being made, close its connection",
+            param="response_id",
+        )
+
+    @get(
+        "/{response_id:str}/input_items",
+        operation_id="listInputItems",
+        name="responses.input_items",
+        summary="List what a stored response was made from",
+        description="All of it: the conversation that the response continued comes before its own input.",
+        responses=errors(400, 401, 404, 500, 503),
+    )
+    async def input_items(
+        self,
+        response_id: ResponseId,
+        request: Request[Any, Any, Any],
+        service: ServiceDependency,
+        limit: Annotated[str, Parameter(description="How many items, from 1 to 100.")] = "20",
+        order: Annotated[str, Parameter(description="`asc`, or `desc`: the newest first.")] = "desc",
+        after: Annotated[str | None, Parameter(description="The id of the item before the page.")] = None,
+    ) -> ResponseItemList:
+        refuse_unsupported_retrieval(request.query_params.multi_items())
+        items = await service.responses.conversation(response_id, answered=False)
+        if items is None:
+            raise _not_found(response_id)
+        return page(items, limit=limit, order=order, after=after)
+
+
+async def _conversation(
+    data: CreateResponse | TokenCountRequest, store: ResponseStore, response_id: str
+) -> tuple[list[StoredItem], list[StoredItem]]:
+    """What came before, and the request's own input.
+
+    Raises:
+        PreviousResponseNotFound, NotFound: what the input refers to is not stored.
+    """
+    previous = data.previous_response_id
+    earlier = [] if previous is None else await store.conversation(previous)
+    if earlier is None:
+        raise PreviousResponseNotFound(
+            f"Previous response with id '{(previous or '')[:128]}' not found.", param="previous_response_id"
+        )
+    ids = references(data.input)
+    referred = await store.items(ids) if ids else {}
+    for id in ids:
+        if id not in referred:
+            raise NotFound(f"Item with id '{id[:128]}' not found. Items are kept where `store` is true.", param="input")
+    return earlier, input_items(data.input, referred, response_id=response_id)
+
+
+async def _stored(store: ResponseStore, id: str) -> ResponseContract:
+    response = await store.get(id)
+    if response is None:
+        raise _not_found(id)
+    return response
+
+
+def _keep(store: ResponseStore, input: list[StoredItem], response: ResponseContract) -> None:
+    if response.store:
+        store.put(response, input)
+
+
+def _not_found(id: str) -> NotFound:
+    return NotFound(f"Response with id '{id[:128]}' not found.", param="response_id")
