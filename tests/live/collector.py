@@ -1,0 +1,115 @@
+"""A small OpenTelemetry collector: takes traces over OTLP/HTTP and keeps their spans."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import attrs
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+__all__ = ["Collector", "Span", "collecting"]
+
+
+@attrs.frozen(kw_only=True)
+class Span:
+    """A span as it arrived; ids in hexadecimal, times in nanoseconds since the epoch."""
+
+    name: str
+    kind: int
+    trace_id: str
+    span_id: str
+    parent_id: str
+    start: int
+    end: int
+    status: int
+    attributes: dict[str, Any]
+    resource: dict[str, Any]
+
+
+@attrs.define(eq=False)
+class Collector:
+    """What came so far."""
+
+    endpoint: str = ""
+    _spans: list[Span] = attrs.field(factory=list)
+    _changed: threading.Condition = attrs.field(factory=threading.Condition)
+
+    def take(self, body: bytes) -> None:
+        spans = [
+            _span(span, _values(resource.resource.attributes))
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+        with self._changed:
+            self._spans.extend(spans)
+            self._changed.notify_all()
+
+    def trace(self, trace_id: str, *, of: int, timeout: float = 30.0) -> dict[str, Span]:
+        """The spans of one trace by name, once there are so many."""
+
+        def found() -> list[Span]:
+            return [span for span in self._spans if span.trace_id == trace_id]
+
+        with self._changed:
+            self._changed.wait_for(lambda: len(found()) >= of, timeout)
+            spans = {span.name: span for span in found()}
+        if len(spans) != of:
+            pytest.fail(f"wanted {of} spans of trace {trace_id}, got {[span.name for span in self._spans]}")
+        return spans
+
+
+def _span(span: Any, resource: dict[str, Any]) -> Span:
+    return Span(
+        name=span.name,
+        kind=span.kind,
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_span_id.hex(),
+        start=span.start_time_unix_nano,
+        end=span.end_time_unix_nano,
+        status=span.status.code,
+        attributes=_values(span.attributes),
+        resource=resource,
+    )
+
+
+def _values(attributes: Any) -> dict[str, Any]:
+    return {attribute.key: _value(attribute.value) for attribute in attributes}
+
+
+def _value(value: Any) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(item) for item in value.array_value.values]
+    return getattr(value, kind)
+
+
+@contextmanager
+def collecting() -> Iterator[Collector]:
+    """A collector on a free port; `endpoint` is what `OTEL_EXPORTER_OTLP_ENDPOINT` wants."""
+    collector = Collector()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            assert self.path == "/v1/traces"
+            collector.take(gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body)
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Silence."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        collector.endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield collector
+        server.shutdown()

@@ -1,0 +1,149 @@
+"""One trace from the caller's header to the last token, as a collector receives it; and a collector that is dead."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable, Generator
+
+import httpx
+import pytest
+
+from tests.live.client import ask, chat, eventually, queue_stats, stream
+from tests.live.collector import Collector, Span, collecting
+from tests.live.harness import LiveServer, start
+
+SERVER_KIND = 2
+ERROR = 2
+
+Launch = Callable[..., LiveServer]
+
+
+@pytest.fixture(scope="module")
+def collector() -> Generator[Collector]:
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="module")
+def traced(collector: Collector) -> Generator[LiveServer]:
+    """The embedded model, and a collector that soon hears of what it does."""
+    running = start("--log-format", "json", env=telemetry(collector.endpoint))
+    yield running
+    assert running.stop() == 0
+
+
+def telemetry(endpoint: str) -> dict[str, str]:
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "100"}
+
+
+def caller(number: int) -> tuple[str, str, dict[str, str]]:
+    """A caller's trace ID, span ID, and the headers that say so."""
+    trace_id, span_id = f"{number:032x}", f"{number:016x}"
+    headers = {"traceparent": f"00-{trace_id}-{span_id}-01", "x-request-id": f"turn-{number}"}
+    return trace_id, span_id, headers
+
+
+def assert_inside(child: Span, parent: Span) -> None:
+    assert child.parent_id == parent.span_id
+    assert parent.start <= child.start <= child.end <= parent.end
+
+
+def test_a_streamed_chat_is_one_tree_under_its_caller(traced: LiveServer, collector: Collector) -> None:
+    trace_id, parent_id, headers = caller(0xA1)
+    with stream(traced.url, chat("What is the capital of France?", temperature=0), headers=headers) as answer:
+        list(answer)
+    (usage,) = (event["usage"] for event in answer.events if event.get("usage"))
+
+    spans = collector.trace(trace_id, of=5)
+
+    model = "smollm2-135m-instruct"
+    assert set(spans) == {"POST /v1/chat/completions", "queue", f"chat {model}", "prefill", "decode"}
+    server, queue, generation = spans["POST /v1/chat/completions"], spans["queue"], spans[f"chat {model}"]
+    prefill, decode = spans["prefill"], spans["decode"]
+    assert (server.parent_id, server.kind) == (parent_id, SERVER_KIND)
+    for child, parent in ((queue, server), (generation, server), (prefill, generation), (decode, generation)):
+        assert_inside(child, parent)
+    assert queue.end <= generation.start
+    assert prefill.end <= decode.start
+    assert prefill.end > prefill.start
+    assert decode.end > decode.start
+    assert {span.attributes["request.id"] for span in spans.values()} == {"turn-161"}
+    assert {span.status for span in spans.values()} == {0}
+    assert server.resource["service.name"]
+    assert server.attributes["http.response.status_code"] == 200
+    assert server.attributes["http.route"] == "/v1/chat/completions"
+    assert generation.attributes["gen_ai.operation.name"] == "chat"
+    assert generation.attributes["gen_ai.response.finish_reasons"] == ["stop"]
+    assert generation.attributes["gen_ai.usage.input_tokens"] == usage["prompt_tokens"]
+    assert generation.attributes["gen_ai.usage.output_tokens"] == usage["completion_tokens"]
+    assert "capital" not in repr([span.attributes for span in spans.values()])
+
+
+def test_log_lines_carry_the_request_and_its_trace(traced: LiveServer) -> None:
+    trace_id, _, headers = caller(0xB2)
+    ask(traced.url, chat("Hi", max_tokens=2), headers=headers)
+
+    line = json.loads(traced.log.wait_for(f"^.*{trace_id}.*$")[0])
+
+    assert (line["message"], line["status"], line["request_id"]) == ("request", 200, "turn-178")
+    assert (line["trace_id"], len(line["span_id"])) == (trace_id, 16)
+
+
+def test_who_left_is_in_the_trace(traced: LiveServer, collector: Collector) -> None:
+    trace_id, _, headers = caller(0xC3)
+    with stream(traced.url, chat("Count to a thousand.", max_tokens=4000), headers=headers) as answer:
+        answer.first_piece()
+    eventually(lambda: queue_stats(traced.url)["active"] == 0)
+
+    spans = collector.trace(trace_id, of=5)
+
+    for name in ("POST /v1/chat/completions", "chat smollm2-135m-instruct", "decode"):
+        assert spans[name].attributes["mlx.cancelled"] is True
+
+
+def test_a_refusal_is_in_the_trace_and_no_error_of_the_server(traced: LiveServer, collector: Collector) -> None:
+    trace_id, parent_id, headers = caller(0xD4)
+    assert ask(traced.url, {}, headers=headers).status_code == 400
+
+    (span,) = collector.trace(trace_id, of=1).values()
+
+    assert span.parent_id == parent_id
+    assert span.attributes["http.response.status_code"] == 400
+    assert span.attributes["request.id"] == "turn-212"
+    assert span.status != ERROR
+
+
+def test_the_last_spans_leave_before_the_server_does(launch: Launch, collector: Collector) -> None:
+    slowly = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "3600000"}
+    server = launch("--model-type", "echo", env=slowly)
+    trace_id, _, headers = caller(0xE5)
+    ask(server.url, chat("Hi"), headers=headers)
+
+    assert server.stop() == 0
+
+    assert "chat echo" in collector.trace(trace_id, of=5)
+
+
+@pytest.mark.parametrize("kind", ["nobody listens", "nobody answers"])
+def test_a_dead_collector_slows_neither_requests_nor_the_end(launch: Launch, kind: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        if kind == "nobody listens":
+            silent.close()
+        server = launch("--model-type", "echo", env=telemetry(endpoint))
+
+        with httpx.Client(base_url=server.url, timeout=30) as client:
+            begun = time.monotonic()
+            for _ in range(50):
+                assert client.post("/v1/chat/completions", json=chat("one two three")).status_code == 200
+            asked = time.monotonic() - begun
+        begun = time.monotonic()
+        code = server.stop()
+        ended = time.monotonic() - begun
+
+    assert code == 0
+    assert asked < 10, "milliseconds each, where an export's timeout is ten seconds"
+    assert ended < 10
+    assert "Traceback" not in server.log.text
