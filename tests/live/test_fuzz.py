@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
+import threading
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection, HTTPException, HTTPMessage
 from typing import Any
 
 import attrs
-import httpx
 import pytest
 
 from tests.live import fuzzing
@@ -28,26 +29,27 @@ REFUSALS = {400: None, 413: "request_too_large", 504: "timeout"}
 class Reply:
     body: bytes
     status: int
-    headers: httpx.Headers
+    headers: HTTPMessage
     content: bytes
 
 
-async def post_all(url: str, bodies: Sequence[bytes]) -> list[Reply]:
-    """Every body's answer, in order, over a few connections."""
-    limits = httpx.Limits(max_connections=CONCURRENCY)
-    places = asyncio.Semaphore(CONCURRENCY)
-    headers = {"content-type": "application/json"}
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=HANG, headers=headers) as client:
+def post_all(url: str, bodies: Sequence[bytes]) -> list[Reply]:
+    """Every body's answer, in order, over a few connections. (`http.client` costs a quarter of what httpx does.)"""
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    own = threading.local()
 
-        async def post(body: bytes) -> Reply:
-            async with places:
-                try:
-                    answer = await client.post("/v1/chat/completions", content=body)
-                except httpx.HTTPError as error:
-                    pytest.fail(f"{error!r} after {body[:500]!r}")
-                return Reply(body, answer.status_code, answer.headers, answer.content)
+    def post(body: bytes) -> Reply:
+        if not hasattr(own, "connection"):
+            own.connection = HTTPConnection(host, int(port), timeout=HANG)
+        try:
+            own.connection.request("POST", "/v1/chat/completions", body, {"content-type": "application/json"})
+            answer = own.connection.getresponse()
+            return Reply(body, answer.status, answer.headers, answer.read())
+        except (OSError, HTTPException) as error:
+            pytest.fail(f"{error!r} after {body[:500]!r}")
 
-        return await asyncio.gather(*(post(body) for body in bodies))
+    with ThreadPoolExecutor(CONCURRENCY) as pool:
+        return list(pool.map(post, bodies))
 
 
 def assert_sound(reply: Reply) -> None:
@@ -92,7 +94,7 @@ def bodies(echo_server: LiveServer) -> list[bytes]:
 def test_ten_thousand_bodies_give_no_500_and_no_hang(echo_server: LiveServer, bodies: list[bytes]) -> None:
     assert len(bodies) == 10_000
 
-    replies = asyncio.run(post_all(echo_server.url, bodies))
+    replies = post_all(echo_server.url, bodies)
 
     for reply in replies:
         assert_sound(reply)
@@ -106,7 +108,7 @@ def test_ten_thousand_bodies_give_no_500_and_no_hang(echo_server: LiveServer, bo
 def test_the_real_model_survives_them_too(server: LiveServer, bodies: list[bytes]) -> None:
     some = [fuzzing.short(body) for body in bodies[::33]]
 
-    replies = asyncio.run(post_all(server.url, some))
+    replies = post_all(server.url, some)
 
     for reply in replies:
         assert_sound(reply)
