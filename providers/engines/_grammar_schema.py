@@ -159,10 +159,9 @@ def _alone(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
 
 
 def _named(message: str, part: dict[str, Any]) -> str | None:
-    """The keyword that the message names itself."""
-    unknown = re.match(r"Unimplemented keys: (\[.*\])", message)
-    names = json.loads(unknown.group(1)) if unknown else re.findall(r"'([^']+)'", message)
-    return next((name for name in names if name in part), None)
+    """The first keyword of this part that the message names itself."""
+    words = re.findall(r"[$\w]+", message.replace("min/max", "minProperties max"))
+    return next((word for word in words if word in part), None)
 
 
 def _blamed(

@@ -156,12 +156,13 @@ def tool_calls(
         rules.append(f'body_{number}: {quoted(head)} @arguments_{number} "}}"')
     body = " | ".join(f"body_{number}" for number in range(len(schemas)))
     if free_text:
-        begin, needed = markers.until(markup.begin.rstrip(), name="free")
-        gap = "GAP? " if markup.begin.rstrip() != markup.begin else ""
-        rules += [*needed, f"call: {begin} {gap}({body}) {_end(markup, markers)}", r"GAP: /[ \n]{1,2}/"]
+        # White space around the body is the model's affair here: it was not told to call, let alone how.
+        begin, needed = markers.until(markup.begin.strip(), name="free")
+        end = markers.literal(markup.end.strip())
+        rules += [*needed, r"GAP: /[ \n]{1,2}/", f"call: {begin} GAP? ({body}) {'GAP?' if end else ''} {end}"]
         rules.append(f"start: {'call*' if parallel else 'call?'} FREE")
     else:
-        rules.append(f"call: {markers.literal(markup.begin)} ({body}) {_end(markup, markers)}")
+        rules.append(f"call: {markers.literal(markup.begin)} ({body}) {markers.literal(markup.end)}")
         more = f"({markers.literal(markup.separator)} call){{0,{_MAX_PARALLEL_CALLS - 1}}}" if parallel else ""
         rules.append(f"start: {markers.literal(markup.opening)} call {more} {markers.literal(markup.closing)}")
     arguments = [
@@ -174,10 +175,6 @@ def tool_calls(
 def quoted(text: str) -> str:
     """A Lark string literal: its escapes are JSON's, but its lexer takes no control characters, U+007F included."""
     return _CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", json.dumps(text, ensure_ascii=False))
-
-
-def _end(markup: ToolMarkup, markers: Markers) -> str:
-    return markers.literal(markup.end)
 
 
 def _pattern(text: str) -> str:

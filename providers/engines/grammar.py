@@ -178,7 +178,8 @@ class GrammarCompiler:
         except ValueError as error:
             return str(error)
         _, messages = LLMatcher.validate_grammar_with_warnings(source, self._llg(), limits=_limits())
-        return messages[0] if messages else ""
+        # Where a reference led through is no part of the error: it differs with the way there.
+        return messages[0].split("\n  while processing")[0] if messages else ""
 
     def _matcher(self, source: str, param: str) -> CompiledGrammar:
         """Compile and take the first step: that is where lexers are built, unsatisfiable grammars show, and
