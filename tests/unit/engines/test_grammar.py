@@ -21,7 +21,14 @@ from mlx_lm.generate import BatchGenerator
 from mlx_lm.models import llama
 from tokenizers import AddedToken, Tokenizer
 
-from providers.engines.grammar import BatchTokens, CompiledGrammar, GrammarCompiler, GrammarProcessor, Thought, ToolMarkup
+from providers.engines.grammar import (
+    BatchTokens,
+    CompiledGrammar,
+    GrammarCompiler,
+    GrammarProcessor,
+    Thought,
+    ToolMarkup,
+)
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.generation import (
     ChoiceGrammar,
