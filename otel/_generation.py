@@ -109,19 +109,19 @@ class ChatSpan(Operation):
     @guarded
     def stop(
         self,
-        finish_reason: str,
+        finish_reasons: tuple[str, ...],
         prompt_tokens: int,
         completion_tokens: int,
         cached_tokens: int,
         prefill_seconds: float,
         decode_seconds: float,
     ) -> None:
-        """The answer is complete. Seconds are the engine's own: acceptance to first token, first token to last."""
+        """The answers are complete. Seconds are the engine's own: acceptance to first token, first token to last."""
         if not self._finish():
             return
         now = self._now()
         self._prompt_tokens, self._cached_tokens = prompt_tokens, cached_tokens
-        self._set({names.GEN_AI_RESPONSE_FINISH_REASONS: (finish_reason,)})
+        self._set({names.GEN_AI_RESPONSE_FINISH_REASONS: finish_reasons})
         self._usage(completion_tokens)
         self._draw(now, prefill_seconds, decode_seconds, completion_tokens)
         self._end(now)

@@ -82,11 +82,14 @@ class QueuedChatProvider(ABC):
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         if request.n < 1:
             raise InvalidRequest("n must be at least 1", param="n")
+        if request.n > self._spec.max_concurrency:
+            most = self._spec.max_concurrency
+            raise InvalidRequest(f"n is {request.n}; {self._spec.name} gives {most} answers at once", param="n")
         queue_span = otel.start_queue(model=self._spec.name, request_id=request.id, depth=self._queue.pending)
         with _recorded(queue_span):
             if (refusal := self._refusal()) is not None:
                 self._queue.refuse(refusal)
-            slot = await self._queue.admit()
+            slot = await self._queue.admit(request.n)
             queue_span.admitted()
         finished: list[Finished] = []
         with slot:
@@ -146,7 +149,7 @@ def _record_end(span: otel.ChatSpan, finished: list[Finished]) -> None:
     """End the span with what all answers cost; they share the prompt, and the last to end tells the times."""
     last = finished[-1]
     span.stop(
-        finish_reason=last.finish_reason,
+        finish_reasons=tuple(answer.finish_reason for answer in sorted(finished, key=lambda answer: answer.index)),
         prompt_tokens=last.usage.prompt_tokens,
         completion_tokens=sum(answer.usage.completion_tokens for answer in finished),
         cached_tokens=last.usage.cached_tokens,

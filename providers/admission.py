@@ -1,4 +1,4 @@
-"""Admission: how many requests a model answers at once, and how many may wait for it."""
+"""Admission: how many answers a model gives at once, and how many requests may wait for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from time import monotonic
 from types import TracebackType
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from providers.errors import ModelNotReady, QueueFull, QueueTimeout, ServiceError
 from providers.protocols import QueueStats
@@ -19,11 +19,12 @@ _DRAIN_RETRY_SECONDS = 5.0
 
 
 class AdmissionQueue:
-    """At most `max_concurrency` requests admitted, at most `queue_size` waiting, first come first served.
+    """At most `max_concurrency` places taken, at most `queue_size` requests waiting, first come first served.
 
-    A place is handed from the request that leaves to the one that waited longest, so nobody can slip in between.
-    Every request is counted once: completed, failed or cancelled (by how its `Slot` block, or its wait, ended), or
-    rejected (the queue was full, the wait too long, the model not ready).
+    A request takes all its places at once or waits, and nobody overtakes it meanwhile, even where there is room for
+    less: a request for many places is not starved by those for one. Every request is counted once: completed, failed
+    or cancelled (by how its `Slot` block, or its wait, ended), or rejected (the queue was full, the wait too long, the
+    model not ready).
     """
 
     def __init__(self, *, max_concurrency: int, queue_size: int, queue_timeout: float) -> None:
@@ -32,7 +33,8 @@ class AdmissionQueue:
         self._max_concurrency = max_concurrency
         self._queue_size = queue_size
         self._queue_timeout = queue_timeout
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[_Waiter] = deque()
+        self._taken = 0
         self._active = 0
         self._draining = False
         self._completed = self._failed = self._cancelled = self._rejected = 0
@@ -41,12 +43,13 @@ class AdmissionQueue:
 
     @property
     def active(self) -> int:
+        """Requests that have their places."""
         return self._active
 
     @property
     def pending(self) -> int:
         # A cancelled waiter stays in the deque until its task runs again.
-        return sum(not waiter.done() for waiter in self._waiting)
+        return sum(not waiter.admitted.done() for waiter in self._waiting)
 
     @property
     def stats(self) -> QueueStats:
@@ -63,23 +66,26 @@ class AdmissionQueue:
             service_seconds_max=max(self._services, default=0.0),
         )
 
-    async def admit(self) -> Slot:
-        """Wait for a place and return it; use it at once, as `with slot:`.
+    async def admit(self, places: int = 1) -> Slot:
+        """Wait for so many places and return them as one; use it at once, as `with slot:`.
 
         Raises:
+            ValueError: there never are so many.
             QueueFull: `queue_size` requests wait already.
-            QueueTimeout: no place came free within `queue_timeout`.
+            QueueTimeout: they did not come free within `queue_timeout`.
             ModelNotReady: the queue drains.
         """
+        if not 1 <= places <= self._max_concurrency:
+            raise ValueError(f"a request takes 1 to {self._max_concurrency} places, not {places}")
         if self._draining:
             self.refuse(_draining())
         arrived = monotonic()
-        if self._active < self._max_concurrency:
-            self._active += 1
+        if self._taken + places <= self._max_concurrency and not self.pending:
+            self._take(places)
         else:
-            await self._wait()
+            await self._wait(places)
         self._waits.append(monotonic() - arrived)
-        return Slot(self)
+        return Slot(self, places)
 
     def refuse(self, error: ServiceError) -> NoReturn:
         """Count a request as rejected, and raise `error`."""
@@ -91,10 +97,10 @@ class AdmissionQueue:
         self._draining = True
         while self._waiting:
             waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_exception(_draining())
+            if not waiter.admitted.done():
+                waiter.admitted.set_exception(_draining())
 
-    async def _wait(self) -> None:
+    async def _wait(self, places: int) -> None:
         if len(self._waiting) >= self._queue_size and self.pending >= self._queue_size:
             self.refuse(
                 QueueFull(
@@ -103,16 +109,17 @@ class AdmissionQueue:
                 )
             )
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
+        waiter = _Waiter(places, loop.create_future())
         self._waiting.append(waiter)
         timer = loop.call_later(self._queue_timeout, self._expire, waiter)
         try:
-            await waiter
+            await waiter.admitted
         except asyncio.CancelledError:
             self._cancelled += 1
-            # The place may have been given in the very step in which the task was cancelled: pass it on.
-            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
-                self._release()
+            # The places may have been given in the very step in which the task was cancelled: pass them on.
+            admitted = waiter.admitted
+            if admitted.done() and not admitted.cancelled() and admitted.exception() is None:
+                self._release(places)
             raise
         except ServiceError:
             self._rejected += 1
@@ -121,22 +128,36 @@ class AdmissionQueue:
             timer.cancel()
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
+                self._hand_out()
 
-    def _expire(self, waiter: asyncio.Future[None]) -> None:
-        if not waiter.done():
+    def _expire(self, waiter: _Waiter) -> None:
+        if not waiter.admitted.done():
             self._waiting.remove(waiter)
             message = f"no place came free within {self._queue_timeout:g} seconds"
-            waiter.set_exception(QueueTimeout(message, retry_after=self._retry_after()))
+            waiter.admitted.set_exception(QueueTimeout(message, retry_after=self._retry_after()))
+            self._hand_out()
 
-    def _release(self) -> None:
+    def _take(self, places: int) -> None:
+        self._taken += places
+        self._active += 1
+
+    def _release(self, places: int) -> None:
+        self._taken -= places
         self._active -= 1
-        while self._waiting and self._active < self._max_concurrency:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                self._active += 1
-                waiter.set_result(None)
+        self._hand_out()
 
-    def _leave(self, exception: BaseException | None, service_seconds: float) -> None:
+    def _hand_out(self) -> None:
+        """Admit who waited longest, as far as the places go."""
+        while self._waiting:
+            waiter = self._waiting[0]
+            if not waiter.admitted.done():
+                if self._taken + waiter.places > self._max_concurrency:
+                    return
+                self._take(waiter.places)
+                waiter.admitted.set_result(None)
+            self._waiting.popleft()
+
+    def _leave(self, places: int, exception: BaseException | None, service_seconds: float) -> None:
         if exception is None:
             self._completed += 1
         elif isinstance(exception, (asyncio.CancelledError, GeneratorExit)):
@@ -144,18 +165,24 @@ class AdmissionQueue:
         else:
             self._failed += 1
         self._services.append(service_seconds)
-        self._release()
+        self._release(places)
 
     def _retry_after(self) -> float:
         """Seconds in which the queue, at its recent pace, moves on by one round; between 1 and 60."""
         return min(60.0, max(1.0, _mean(self._services)))
 
 
-class Slot:
-    """One place, as a context manager that gives it back; how the block ends is how the request is counted."""
+class _Waiter(NamedTuple):
+    places: int
+    admitted: asyncio.Future[None]
 
-    def __init__(self, queue: AdmissionQueue) -> None:
+
+class Slot:
+    """A request's places, as a context manager that gives them back. How the block ends is how the request counts."""
+
+    def __init__(self, queue: AdmissionQueue, places: int) -> None:
         self._queue = queue
+        self._places = places
         self._admitted = monotonic()
         self._held = True
 
@@ -167,7 +194,7 @@ class Slot:
     ) -> None:
         if self._held:
             self._held = False
-            self._queue._leave(exception, monotonic() - self._admitted)
+            self._queue._leave(self._places, exception, monotonic() - self._admitted)
 
 
 def _draining() -> ModelNotReady:

@@ -35,7 +35,7 @@ def start_chat(**params: object) -> otel.ChatSpan:
 
 
 def stop(chat: otel.ChatSpan, *, prefill: float = 0.0, decode: float = 0.0, completion_tokens: int = 5) -> None:
-    chat.stop("stop", 10, completion_tokens, 4, prefill, decode)
+    chat.stop(("stop",), 10, completion_tokens, 4, prefill, decode)
 
 
 def attributes(span: ReadableSpan) -> dict[str, object]:
@@ -360,7 +360,7 @@ def test_a_broken_sdk_never_reaches_the_request(
 def test_wrong_arguments_never_raise_and_still_end_the_span(spans: CapturedSpans) -> None:
     chat = start_chat()
     chat.accepted(10, 4)
-    chat.stop("stop", 10, 5, 4, None, "soon")  # type: ignore[arg-type]
+    chat.stop(("stop",), 10, 5, 4, None, "soon")  # type: ignore[arg-type]
     assert "chat qwen" in spans.names()
 
 

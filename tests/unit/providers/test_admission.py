@@ -170,21 +170,22 @@ async def test_reports_waits_and_services_in_seconds():
 def test_no_interleaving_admits_too_many_or_loses_a_place(seed, at_once, waiting, timeout, drain_at):
     chance = random.Random(seed)
     places = queue(at_once=at_once, waiting=waiting, timeout=timeout)
-    inside: set[int] = set()
+    inside: dict[int, int] = {}
     admitted: list[int] = []
 
     async def visit(name: int) -> None:
-        with await places.admit():
-            inside.add(name)
+        wanted = 1 + name % at_once
+        with await places.admit(wanted):
+            inside[name] = wanted
             admitted.append(name)
             try:
-                assert len(inside) <= at_once
+                assert sum(inside.values()) <= at_once
                 for _ in range(chance.randrange(4)):
                     await asyncio.sleep(0)
                 if chance.random() < 0.2:
                     raise ServiceError("failed")
             finally:
-                inside.remove(name)
+                del inside[name]
 
     async def play() -> list[BaseException | None]:
         tasks: list[asyncio.Task[None]] = []
@@ -212,3 +213,65 @@ def test_no_interleaving_admits_too_many_or_loses_a_place(seed, at_once, waiting
     assert counted <= 50  # a task cancelled before its first step never came to the queue
     assert stats.failed == sum(type(r) is ServiceError for r in results)
     assert stats.rejected == sum(isinstance(r, (QueueFull, QueueTimeout, ModelNotReady)) for r in results)
+
+
+async def test_a_request_for_several_places_takes_all_or_none():
+    places = queue(at_once=4)
+    three = await places.admit(3)
+    two = asyncio.ensure_future(places.admit(2))
+    await settle()
+    assert not two.done()
+    with three:
+        pass
+    await settle()
+    with await two:
+        assert (places.active, places.pending) == (1, 0)
+        with await places.admit(2):
+            late = asyncio.ensure_future(places.admit())
+            await settle()
+            assert not late.done()
+    with await late:
+        pass
+    assert places.stats.completed == 4
+
+
+async def test_nobody_overtakes_a_request_for_many_places():
+    places = queue(at_once=2)
+    first = await places.admit()
+    many = asyncio.ensure_future(places.admit(2))
+    await settle()
+    one = asyncio.ensure_future(places.admit())
+    await settle()
+    assert (many.done(), one.done(), places.active) == (False, False, 1)
+    with first:
+        pass
+    await settle()
+    assert (many.done(), one.done()) == (True, False)
+    with await many:
+        pass
+    with await one:
+        pass
+
+
+@pytest.mark.parametrize("leave", ["cancelled", "timed out"])
+async def test_those_behind_a_request_for_many_places_go_on_when_it_gives_up(leave: str):
+    places = queue(at_once=2, timeout=0.01 if leave == "timed out" else 60)
+    await places.admit()
+    many = asyncio.ensure_future(places.admit(2))
+    await settle()
+    if leave == "timed out":
+        places._queue_timeout = 60
+    one = asyncio.ensure_future(places.admit())
+    await settle()
+    if leave == "cancelled":
+        many.cancel()
+    async with asyncio.timeout(5):
+        await one
+    assert many.done()
+    await asyncio.gather(many, return_exceptions=True)
+    assert (places.active, places.pending) == (2, 0)
+
+
+async def test_more_places_than_there_are_can_never_be_had():
+    with pytest.raises(ValueError, match="1 to 2 places, not 3"):
+        await queue(at_once=2).admit(3)
