@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import attrs
-from annotated_types import Ge, Gt, Le, MaxLen, MinLen
+from annotated_types import Ge, Le, MaxLen, MinLen
 
-from contracts._fields import (
-    EXPLICIT_NULL,
-    INT32_MAX,
-    Bias,
-    Count,
-    Fraction,
-    Half,
-    JsonObject,
-    NonEmpty,
-    Penalty,
-    Seconds,
-    Temperature,
-)
+from contracts._fields import EXPLICIT_NULL, Count, JsonObject
 from contracts.messages import ChatCompletionRequestMessage
+from contracts.response_format import ResponseFormat
+from contracts.sampling import GenerationOptions
+from contracts.tools import (
+    MAX_TOOLS,
+    ChatCompletionMessageToolCall,
+    ChatCompletionMessageToolCallChunk,
+    ChatCompletionTool,
+    ChatCompletionToolChoiceOption,
+)
 from contracts.usage import CompletionUsage
 
 __all__ = [
-    "MAX_STOP",
     "ChatCompletion",
     "ChatCompletionChoice",
     "ChatCompletionChunk",
@@ -32,109 +28,103 @@ __all__ = [
     "ChatCompletionChunkDelta",
     "ChatCompletionMessage",
     "ChatCompletionRequest",
-    "ChatCompletionStreamOptions",
+    "ChatCompletionTokenLogprob",
+    "ChoiceLogprobs",
     "FinishReason",
-    "ResponseFormat",
+    "Metadata",
+    "ReasoningEffort",
+    "TopLogprob",
 ]
 
 FinishReason = Literal["stop", "length", "tool_calls"]
 
-MAX_STOP = 64
-"""Stop strings a request may carry. OpenAI allows 4; each one costs a search in every decode step."""
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+Metadata = Annotated[dict[str, Annotated[str, MaxLen(512)]], MaxLen(16)]
 
 
 @attrs.frozen(kw_only=True)
-class ChatCompletionStreamOptions:
-    """How a stream reports usage.
-
-    `include_usage` true adds a last chunk with `usage` and no choices; false reports none; left out, `usage`
-    is on the chunk that carries `finish_reason`.
-    """
-
-    include_usage: bool | None = None
-    include_obfuscation: bool | None = None
-
-
-@attrs.frozen(kw_only=True)
-class ResponseFormat:
-    """The form that the answer must have."""
-
-    type: Literal["text", "json_object", "json_schema"]
-    json_schema: JsonObject | None = None
-
-
-@attrs.frozen(kw_only=True)
-class ChatCompletionRequest:
+class ChatCompletionRequest(GenerationOptions):
     """A conversation to continue.
 
     `null` means the same as leaving a field out. A parameter that this server knows and cannot honour is refused
     with `unsupported_parameter`; unknown fields are ignored.
     """
 
-    model: Annotated[str, MinLen(1), MaxLen(1024)]
     messages: Annotated[list[ChatCompletionRequestMessage], MinLen(1)]
-    stream: bool | None = None
-    stream_options: ChatCompletionStreamOptions | None = None
-
-    # Length and end.
-    max_tokens: Count | None = None
     max_completion_tokens: Count | None = None
-    stop: NonEmpty | Annotated[list[NonEmpty], MaxLen(MAX_STOP)] | None = None
-    timeout: Seconds | None = None
 
-    # Sampling.
-    temperature: Temperature | None = None
-    top_p: Fraction | None = None
-    top_k: Annotated[int, Ge(-1), Le(INT32_MAX)] | None = None
-    min_p: Fraction | None = None
-    xtc_probability: Fraction | None = None
-    xtc_threshold: Half | None = None
-    presence_penalty: Penalty | None = None
-    frequency_penalty: Penalty | None = None
-    repetition_penalty: Annotated[float, Gt(0), Le(100)] | None = None
-    repetition_context_size: Count | None = None
-    logit_bias: dict[str, Bias] | None = None
-    seed: int | None = None
-    """Any 64-bit integer."""
+    # Tools, and the answer's form.
+    tools: Annotated[list[ChatCompletionTool], MaxLen(MAX_TOOLS)] | None = None
+    tool_choice: ChatCompletionToolChoiceOption | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: ResponseFormat | None = None
 
-    # The prompt's form.
+    # Thinking, and the prompt's form.
+    reasoning_effort: ReasoningEffort | None = None
+    max_reasoning_tokens: Count | None = None
     chat_template_kwargs: JsonObject | None = None
 
+    # What is told of the answer.
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, Ge(0), Le(20)] | None = None
+
     # Labels; they change nothing in the answer.
-    user: str | None = None
-    metadata: JsonObject | None = None
+    store: bool | None = None
+    metadata: Metadata | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
 
     # Known, and refused unless they ask for what happens anyway.
-    store: bool | None = None
-    n: Annotated[int, Ge(1), Le(128)] | None = None
-    logprobs: bool | None = None
-    top_logprobs: Annotated[int, Ge(0), Le(20)] | None = None
-    response_format: ResponseFormat | None = None
-    tools: list[JsonObject] | None = None
-    tool_choice: str | JsonObject | None = None
-    parallel_tool_calls: bool | None = None
     functions: list[JsonObject] | None = None
     function_call: str | JsonObject | None = None
     modalities: list[str] | None = None
     audio: JsonObject | None = None
     prediction: JsonObject | None = None
     web_search_options: JsonObject | None = None
-    reasoning_effort: str | None = None
+    moderation: JsonObject | None = None
     verbosity: str | None = None
     service_tier: str | None = None
+    prompt_cache_options: JsonObject | None = None
     prompt_cache_retention: str | None = None
 
 
 @attrs.frozen(kw_only=True)
+class TopLogprob:
+    """A token that could have been chosen, its UTF-8 bytes, and its natural log-probability."""
+
+    token: str
+    bytes: list[int]
+    logprob: float
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionTokenLogprob:
+    """The token that was chosen, and the likeliest in its place."""
+
+    token: str
+    bytes: list[int]
+    logprob: float
+    top_logprobs: list[TopLogprob]
+
+
+@attrs.frozen(kw_only=True)
+class ChoiceLogprobs:
+    """Of every token of the content."""
+
+    content: list[ChatCompletionTokenLogprob]
+    refusal: None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+
+
+@attrs.frozen(kw_only=True)
 class ChatCompletionMessage:
-    """The model's turn."""
+    """The model's turn. `content` is null where it called functions and said nothing."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     refusal: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     reasoning_content: str | None = None
+    tool_calls: list[ChatCompletionMessageToolCall] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -143,7 +133,7 @@ class ChatCompletionChoice:
 
     index: int = 0
     message: ChatCompletionMessage
-    logprobs: Any = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    logprobs: ChoiceLogprobs | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     finish_reason: FinishReason
 
 
@@ -169,6 +159,7 @@ class ChatCompletionChunkDelta:
     role: Literal["assistant"] | None = None
     content: str | None = None
     reasoning_content: str | None = None
+    tool_calls: list[ChatCompletionMessageToolCallChunk] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -177,7 +168,7 @@ class ChatCompletionChunkChoice:
 
     index: int = 0
     delta: ChatCompletionChunkDelta
-    logprobs: Any = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    logprobs: ChoiceLogprobs | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     finish_reason: FinishReason | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
 
 

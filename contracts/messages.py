@@ -7,10 +7,9 @@ from typing import Literal
 import attrs
 
 from contracts._fields import JsonObject
+from contracts.tools import ChatCompletionMessageToolCall
 
 __all__ = [
-    "ChatCompletionMessageToolCall",
-    "ChatCompletionMessageToolCallFunction",
     "ChatCompletionRequestMessage",
     "ChatCompletionRequestMessageContentPartAudio",
     "ChatCompletionRequestMessageContentPartFile",
@@ -89,23 +88,6 @@ ContentPart = (
     | ChatCompletionRequestMessageContentPartFile
     | ChatCompletionRequestMessageContentPartRefusal
 )
-
-
-@attrs.frozen(kw_only=True)
-class ChatCompletionMessageToolCallFunction:
-    """A function that the model called; `arguments` is JSON text."""
-
-    name: str
-    arguments: str
-
-
-@attrs.frozen(kw_only=True)
-class ChatCompletionMessageToolCall:
-    """One call that an assistant's turn made."""
-
-    id: str
-    type: Literal["function"]
-    function: ChatCompletionMessageToolCallFunction
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-__all__ = ["CompletionUsage", "PromptTokensDetails"]
+__all__ = ["CompletionTokensDetails", "CompletionUsage", "PromptTokensDetails"]
 
 
 @attrs.frozen(kw_only=True)
@@ -15,6 +15,13 @@ class PromptTokensDetails:
 
 
 @attrs.frozen(kw_only=True)
+class CompletionTokensDetails:
+    """Of the answers' tokens, those spent on thinking."""
+
+    reasoning_tokens: int = 0
+
+
+@attrs.frozen(kw_only=True)
 class CompletionUsage:
     """What a request cost, in tokens."""
 
@@ -22,3 +29,4 @@ class CompletionUsage:
     completion_tokens: int
     total_tokens: int
     prompt_tokens_details: PromptTokensDetails
+    completion_tokens_details: CompletionTokensDetails

@@ -1,4 +1,4 @@
-"""Server-sent events: one answer's events to one client, however either of them behaves."""
+"""Server-sent events: one request's events to one client, however either of them behaves."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class _Done:
 
 
 class EventStream:
-    """An ASGI application that streams one answer.
+    """An ASGI application that streams one request's answers, until so many `Finished` have come.
 
     * Nothing is sent before the first event, so a refusal raises and keeps its status. When the first event takes
       longer than `heartbeat_interval` seconds, headers go out and comments follow at that interval, then and later.
@@ -86,6 +86,7 @@ class EventStream:
         *,
         heartbeat_interval: float,
         drain: Drain,
+        answers: int = 1,
         ending: Ending | None = None,
     ) -> None:
         self._source = source
@@ -93,6 +94,7 @@ class EventStream:
         self._ending = ending or _Done()
         self._interval = heartbeat_interval
         self._drain = drain
+        self._unfinished = answers
         self._pending: list[GenerationEvent] = []
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -128,7 +130,9 @@ class EventStream:
                 self._pending.append(event)
                 self._wake.set()
                 if isinstance(event, Finished):
-                    return
+                    self._unfinished -= 1
+                    if not self._unfinished:
+                        return
                 if len(self._pending) >= MAX_PENDING:
                     self._room.clear()
                     await self._room.wait()
@@ -167,8 +171,9 @@ class EventStream:
         """Send what has come; True after the last of it."""
         events, self._pending = self._pending, []
         self._room.set()
+        last = not self._unfinished
         body = self._encoder.encode(events)
-        if not isinstance(events[-1], Finished):
+        if not last:
             if body:
                 await self._send(send, body)
             return False

@@ -17,7 +17,7 @@ from server.controllers._responses import errors
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.guards import json_body
 from server.sse import EventStream, EventStreamResponse
-from server.translate.answer import collect
+from server.translate.answer import collect_all
 from server.translate.chat_request import to_generation_request
 from server.translate.chat_response import ChatChunkEncoder, ChatHeader, chat_completion
 
@@ -49,17 +49,24 @@ class ChatController(Controller):
     ) -> Response[ChatCompletion]:
         request_id = otel.request_id.get() or ""
         header = ChatHeader.new(model=chat.spec.name, version=service.version, request_id=request_id)
-        events = aclosing(chat.generate(to_generation_request(data, id=request_id)))
+        asked = to_generation_request(data, id=request_id)
+        events = aclosing(chat.generate(asked))
         if data.stream:
             include_usage = data.stream_options.include_usage if data.stream_options else None
-            encoder = ChatChunkEncoder(header, include_usage=include_usage)
+            encoder = ChatChunkEncoder(header, include_usage=include_usage, n=asked.n)
             return EventStreamResponse(
-                EventStream(events, encoder, heartbeat_interval=service.heartbeat_interval, drain=service.drain)
+                EventStream(
+                    events,
+                    encoder,
+                    heartbeat_interval=service.heartbeat_interval,
+                    drain=service.drain,
+                    answers=asked.n,
+                )
             )
         async with while_connected(request.receive) as interrupt:
             forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
             try:
                 async with events as answer:
-                    return Response(chat_completion(header, await collect(answer)))
+                    return Response(chat_completion(header, await collect_all(answer, asked.n)))
             finally:
                 forget()

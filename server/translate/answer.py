@@ -1,37 +1,115 @@
-"""Events folded into one whole answer, for every endpoint that does not stream."""
+"""Events folded into whole answers, for every endpoint that does not stream."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import attrs
 
 from providers.errors import InternalError
-from providers.generation import Finished, FinishReason, GenerationEvent, TextDelta, Usage
+from providers.generation import (
+    Finished,
+    FinishReason,
+    GenerationEvent,
+    ReasoningDelta,
+    TextDelta,
+    TokenLogprob,
+    ToolCallDelta,
+    Usage,
+)
 
-__all__ = ["Answer", "collect"]
+__all__ = ["Answer", "ToolCall", "collect", "collect_all", "total_usage"]
+
+
+@attrs.frozen(kw_only=True)
+class ToolCall:
+    """A function that the model called; `arguments` is JSON text."""
+
+    id: str
+    name: str
+    arguments: str
 
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """What a model said, why it stopped, and what it cost."""
+    """What a model thought, said and called, why it stopped, and what it cost.
+
+    `logprobs` is None where none were asked for.
+    """
 
     text: str
     finish_reason: FinishReason
     usage: Usage
+    reasoning: str = ""
+    tool_calls: tuple[ToolCall, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] | None = None
 
 
 async def collect(events: AsyncIterator[GenerationEvent]) -> Answer:
-    """Read an answer to its end.
+    """Read the only answer to its end. Raises as `collect_all`."""
+    (answer,) = await collect_all(events, 1)
+    return answer
+
+
+async def collect_all(events: AsyncIterator[GenerationEvent], answers: int) -> list[Answer]:
+    """Read so many answers to their ends, and return them by their index.
 
     Raises:
-        InternalError: the events ended without `Finished`.
+        InternalError: the events ended without so many `Finished`.
         ServiceError: whatever the provider raises.
     """
-    pieces: list[str] = []
+    open_answers = [_Pieces() for _ in range(answers)]
+    whole: dict[int, Answer] = {}
     async for event in events:
-        if isinstance(event, TextDelta):
-            pieces.append(event.text)
-        elif isinstance(event, Finished):
-            return Answer(text="".join(pieces), finish_reason=event.finish_reason, usage=event.usage)
+        if isinstance(event, Finished):
+            whole[event.index] = open_answers[event.index].answer(event)
+            if len(whole) == answers:
+                return [whole[index] for index in range(answers)]
+        elif isinstance(event, (TextDelta, ReasoningDelta, ToolCallDelta)):
+            open_answers[event.index].add(event)
     raise InternalError("the answer ended without a last event")
+
+
+def total_usage(usages: Sequence[Usage], n: int) -> Usage:
+    """What answers cost together, `n` of each prompt in a row: the answers of one prompt share it."""
+    return Usage(
+        prompt_tokens=sum(usage.prompt_tokens for usage in usages[::n]),
+        completion_tokens=sum(usage.completion_tokens for usage in usages),
+        cached_tokens=sum(usage.cached_tokens for usage in usages[::n]),
+        reasoning_tokens=sum(usage.reasoning_tokens for usage in usages),
+    )
+
+
+class _Pieces:
+    """One answer on its way."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls: dict[int, tuple[str, str, list[str]]] = {}
+        self._logprobs: list[TokenLogprob] | None = None
+
+    def add(self, event: TextDelta | ReasoningDelta | ToolCallDelta) -> None:
+        if isinstance(event, TextDelta):
+            self._text.append(event.text)
+            if event.logprobs is not None:
+                self._logprobs = self._logprobs or []
+                self._logprobs.extend(event.logprobs)
+        elif isinstance(event, ReasoningDelta):
+            self._reasoning.append(event.text)
+        else:
+            _, _, arguments = self._calls.setdefault(event.call, (event.id or "", event.name or "", []))
+            arguments.append(event.arguments)
+
+    def answer(self, end: Finished) -> Answer:
+        return Answer(
+            text="".join(self._text),
+            reasoning="".join(self._reasoning),
+            tool_calls=tuple(
+                ToolCall(id=id, name=name, arguments="".join(arguments))
+                for _, (id, name, arguments) in sorted(self._calls.items())
+            ),
+            logprobs=None if self._logprobs is None else tuple(self._logprobs),
+            finish_reason=end.finish_reason,
+            usage=end.usage,
+        )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from contracts.chat import ChatCompletionRequest
 from providers.errors import InvalidRequest
-from providers.generation import ChatPrompt, GenerationRequest, SamplingParams
+from providers.generation import ChatPrompt, GenerationRequest
+from server.translate.grammar import to_grammar
 from server.translate.messages import to_chat_messages
 from server.translate.parameters import refuse_unsupported
+from server.translate.sampling import to_sampling, to_stop
+from server.translate.thinking import thinking_kwargs
+from server.translate.tools import to_tools
 
 __all__ = ["to_generation_request"]
-
-_UINT31 = 2**31 - 1
-_INT63 = 2**63 - 1
 
 
 def to_generation_request(request: ChatCompletionRequest, *, id: str) -> GenerationRequest:
@@ -22,33 +23,30 @@ def to_generation_request(request: ChatCompletionRequest, *, id: str) -> Generat
         UnsupportedParameter: something this server cannot honour.
     """
     refuse_unsupported(request)
+    tools, choice = to_tools(request.tools, request.tool_choice, request.parallel_tool_calls)
+    form = to_grammar(request, request.response_format)
+    if form is None or choice.mode == "required":
+        # An answer that must call is calls alone: it has no content for a form to hold.
+        grammar, grammar_param = None, "response_format"
+    else:
+        grammar, grammar_param = form
     return GenerationRequest(
         id=id,
         prompt=ChatPrompt(
-            messages=to_chat_messages(request.messages), template_kwargs=request.chat_template_kwargs or {}
+            messages=to_chat_messages(request.messages),
+            template_kwargs={**thinking_kwargs(request.reasoning_effort), **(request.chat_template_kwargs or {})},
+            tools=tools,
+            tool_choice=choice,
         ),
-        sampling=_sampling(request),
+        sampling=to_sampling(request),
         max_tokens=_max_tokens(request),
-        stop=_stop(request.stop),
+        stop=to_stop(request.stop),
         timeout=request.timeout,
-    )
-
-
-def _sampling(request: ChatCompletionRequest) -> SamplingParams:
-    return SamplingParams(
-        temperature=request.temperature,
-        top_p=request.top_p,
-        top_k=0 if request.top_k == -1 else request.top_k,
-        min_p=request.min_p,
-        xtc_probability=request.xtc_probability,
-        xtc_threshold=request.xtc_threshold,
-        repetition_penalty=request.repetition_penalty,
-        repetition_context_size=request.repetition_context_size,
-        presence_penalty=request.presence_penalty,
-        frequency_penalty=request.frequency_penalty,
-        logit_bias=_logit_bias(request.logit_bias),
-        # Random keys are unsigned. OpenAI takes any 64-bit integer, so the sign bit is dropped: -1 is 2**63 - 1.
-        seed=None if request.seed is None else request.seed & _INT63,
+        n=request.n or 1,
+        top_logprobs=_top_logprobs(request),
+        grammar=grammar,
+        grammar_param=grammar_param,
+        max_reasoning_tokens=request.max_reasoning_tokens,
     )
 
 
@@ -63,20 +61,9 @@ def _max_tokens(request: ChatCompletionRequest) -> int | None:
     return old if new is None else new
 
 
-def _stop(stop: str | list[str] | None) -> list[str]:
-    if stop is None:
-        return []
-    return list(dict.fromkeys([stop] if isinstance(stop, str) else stop))
-
-
-def _logit_bias(bias: dict[str, float] | None) -> dict[int, float] | None:
-    if not bias:
-        return None
-    tokens: dict[int, float] = {}
-    for key, value in bias.items():
-        # Ten digits hold every id; the check keeps int() away from huge and non-ASCII numerals.
-        if not (key.isascii() and key.isdigit() and len(key) <= 10 and int(key) <= _UINT31):
-            path = f"logit_bias.{key[:64]}"
-            raise InvalidRequest(f"{path}: keys must be token ids, as decimal numbers", param=path)
-        tokens[int(key)] = value
-    return tokens
+def _top_logprobs(request: ChatCompletionRequest) -> int | None:
+    if request.logprobs:
+        return request.top_logprobs or 0
+    if request.top_logprobs:
+        raise InvalidRequest("top_logprobs is only allowed when logprobs is true", param="top_logprobs")
+    return None

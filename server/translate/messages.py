@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 
 from contracts.messages import (
-    ChatCompletionMessageToolCall,
     ChatCompletionRequestMessage,
     ChatCompletionRequestMessageContentPartRefusal,
     ChatCompletionRequestMessageContentPartText,
     ContentPart,
 )
+from contracts.tools import ChatCompletionMessageToolCall
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.generation import ChatMessage
 

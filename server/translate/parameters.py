@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import attrs
 
-from contracts.chat import ChatCompletionRequest, ResponseFormat
+from contracts.chat import ChatCompletionRequest
+from contracts.sampling import GenerationOptions
 from providers.errors import InvalidRequest, UnsupportedParameter
 
-__all__ = ["REFUSED", "RESERVED_TEMPLATE_KWARGS", "Refused", "refuse_unsupported"]
+__all__ = ["REFUSED", "RESERVED_TEMPLATE_KWARGS", "Refused", "check_stream_options", "refuse", "refuse_unsupported"]
 
 
 @attrs.frozen
@@ -22,23 +24,16 @@ class Refused:
 
 
 REFUSED: tuple[Refused, ...] = (
-    Refused("n", (1,), "ask n times instead"),
-    Refused("logprobs", (False,)),
-    Refused("top_logprobs", (0,)),
-    Refused("response_format", (ResponseFormat(type="text"),)),
-    Refused("tools", ([],)),
-    Refused("tool_choice", ("none",)),
-    Refused("parallel_tool_calls", (True,)),
-    Refused("functions", ([],)),
-    Refused("function_call", ("none",)),
+    Refused("functions", ([],), "use tools"),
+    Refused("function_call", ("none",), "use tool_choice"),
     Refused("modalities", (["text"],)),
     Refused("audio"),
     Refused("prediction"),
     Refused("web_search_options"),
-    Refused("reasoning_effort"),
+    Refused("moderation"),
     Refused("verbosity", ("medium",)),
     Refused("service_tier", ("auto", "default")),
-    Refused("store", (False,), "this server keeps no answers"),
+    Refused("prompt_cache_options"),
     Refused("prompt_cache_retention", ("in_memory", "in-memory")),
 )
 
@@ -71,14 +66,28 @@ def refuse_unsupported(request: ChatCompletionRequest) -> None:
         UnsupportedParameter: `param` names it.
         InvalidRequest: `stream_options` without `stream`.
     """
-    for refused in REFUSED:
-        value = getattr(request, refused.name)
-        if value is not None and value not in refused.accepted:
-            raise UnsupportedParameter(_sentence(refused), param=refused.name)
+    refuse(request, REFUSED)
     for key in sorted(RESERVED_TEMPLATE_KWARGS & (request.chat_template_kwargs or {}).keys()):
         raise UnsupportedParameter(
             f"chat_template_kwargs.{key} is set by the server", param=f"chat_template_kwargs.{key}"
         )
+    check_stream_options(request)
+
+
+def refuse(request: GenerationOptions, parameters: Iterable[Refused]) -> None:
+    """Refuse the first of these parameters that would have to be ignored.
+
+    Raises:
+        UnsupportedParameter: `param` names it.
+    """
+    for refused in parameters:
+        value = getattr(request, refused.name)
+        if value is not None and value not in refused.accepted:
+            raise UnsupportedParameter(_sentence(refused), param=refused.name)
+
+
+def check_stream_options(request: GenerationOptions) -> None:
+    """Raises: InvalidRequest without `stream`, UnsupportedParameter for obfuscation."""
     if request.stream_options is not None:
         if not request.stream:
             raise InvalidRequest("stream_options is only allowed when stream is true", param="stream_options")
@@ -94,4 +103,4 @@ def _sentence(refused: Refused) -> str:
 
 
 def _shown(value: Any) -> str:
-    return '{"type": "text"}' if isinstance(value, ResponseFormat) else repr(value).replace("'", '"')
+    return repr(value).replace("'", '"')

@@ -9,11 +9,23 @@ from typing import Any
 import attrs
 import pytest
 from litestar import Litestar
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from contracts.chat import ChatCompletionRequest
 from contracts.messages import ChatCompletionRequestMessage
-from providers.generation import ChatMessage, GenerationRequest, SamplingParams
+from providers.generation import (
+    ChatMessage,
+    ChoiceGrammar,
+    GenerationRequest,
+    JsonObjectGrammar,
+    JsonSchemaGrammar,
+    LarkGrammar,
+    RegexGrammar,
+    SamplingParams,
+    Tool,
+    ToolChoice,
+)
 from server.translate.chat_request import to_generation_request
 from server.translate.parameters import REFUSED, RESERVED_TEMPLATE_KWARGS
 from server.wire import converter
@@ -21,52 +33,85 @@ from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "parameters.md"
-ROWS = dict(re.findall(r"^\| `(\w+)` \| (honoured|accepted|refused) \|", DOCUMENT.read_text(), re.MULTILINE))
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL))
+ROWS = dict(re.findall(r"^\| `(\w+)` \| (honoured|accepted|refused) \|", SECTIONS["Chat completions"], re.MULTILINE))
 FIELDS = [field.name for field in attrs.fields(ChatCompletionRequest)]
 
-HONOURED: dict[str, tuple[Any, Any]] = {
-    "max_tokens": (7, GenerationRequest(id="", prompt=None, max_tokens=7)),  # type: ignore[arg-type]
-    "max_completion_tokens": (7, GenerationRequest(id="", prompt=None, max_tokens=7)),  # type: ignore[arg-type]
-    "stop": ("x", GenerationRequest(id="", prompt=None, stop=["x"])),  # type: ignore[arg-type]
-    "timeout": (1.5, GenerationRequest(id="", prompt=None, timeout=1.5)),  # type: ignore[arg-type]
-    "temperature": (1, SamplingParams(temperature=1.0)),
-    "top_p": (0.5, SamplingParams(top_p=0.5)),
-    "top_k": (5, SamplingParams(top_k=5)),
-    "min_p": (0.5, SamplingParams(min_p=0.5)),
-    "xtc_probability": (0.5, SamplingParams(xtc_probability=0.5)),
-    "xtc_threshold": (0.5, SamplingParams(xtc_threshold=0.5)),
-    "presence_penalty": (-2, SamplingParams(presence_penalty=-2.0)),
-    "frequency_penalty": (2, SamplingParams(frequency_penalty=2.0)),
-    "repetition_penalty": (1.1, SamplingParams(repetition_penalty=1.1)),
-    "repetition_context_size": (20, SamplingParams(repetition_context_size=20)),
-    "logit_bias": ({"5": -100}, SamplingParams(logit_bias={5: -100.0})),
-    "seed": (42, SamplingParams(seed=42)),
-}
-"""A value on the wire, and where it must be found: in the request or in its sampling."""
+FUNCTION = {"type": "function", "function": {"name": "f"}}
+SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}}
 
-ELSEWHERE = {"model", "messages", "stream", "stream_options", "chat_template_kwargs"}
+HONOURED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "n": ({"n": 3}, {"n": 3}),
+    "max_tokens": ({"max_tokens": 7}, {"max_tokens": 7}),
+    "max_completion_tokens": ({"max_completion_tokens": 7}, {"max_tokens": 7}),
+    "stop": ({"stop": "x"}, {"stop": ["x"]}),
+    "timeout": ({"timeout": 1.5}, {"timeout": 1.5}),
+    "temperature": ({"temperature": 1}, {"sampling": SamplingParams(temperature=1.0)}),
+    "top_p": ({"top_p": 0.5}, {"sampling": SamplingParams(top_p=0.5)}),
+    "top_k": ({"top_k": 5}, {"sampling": SamplingParams(top_k=5)}),
+    "min_p": ({"min_p": 0.5}, {"sampling": SamplingParams(min_p=0.5)}),
+    "xtc_probability": ({"xtc_probability": 0.5}, {"sampling": SamplingParams(xtc_probability=0.5)}),
+    "xtc_threshold": ({"xtc_threshold": 0.5}, {"sampling": SamplingParams(xtc_threshold=0.5)}),
+    "presence_penalty": ({"presence_penalty": -2}, {"sampling": SamplingParams(presence_penalty=-2.0)}),
+    "frequency_penalty": ({"frequency_penalty": 2}, {"sampling": SamplingParams(frequency_penalty=2.0)}),
+    "repetition_penalty": ({"repetition_penalty": 1.1}, {"sampling": SamplingParams(repetition_penalty=1.1)}),
+    "repetition_context_size": (
+        {"repetition_context_size": 20},
+        {"sampling": SamplingParams(repetition_context_size=20)},
+    ),
+    "logit_bias": ({"logit_bias": {"5": -100}}, {"sampling": SamplingParams(logit_bias={5: -100.0})}),
+    "seed": ({"seed": 42}, {"sampling": SamplingParams(seed=42)}),
+    "logprobs": ({"logprobs": True}, {"top_logprobs": 0}),
+    "top_logprobs": ({"logprobs": True, "top_logprobs": 20}, {"top_logprobs": 20}),
+    "tools": ({"tools": [FUNCTION]}, {"prompt.tools": [Tool("f")]}),
+    "tool_choice": (
+        {"tools": [FUNCTION], "tool_choice": FUNCTION},
+        {"prompt.tools": [Tool("f")], "prompt.tool_choice": ToolChoice("required", "f")},
+    ),
+    "parallel_tool_calls": ({"parallel_tool_calls": False}, {"prompt.tool_choice": ToolChoice(parallel=False)}),
+    "response_format": ({"response_format": {"type": "json_object"}}, {"grammar": JsonObjectGrammar()}),
+    "guided_json": ({"guided_json": SCHEMA}, {"grammar": JsonSchemaGrammar(SCHEMA), "grammar_param": "guided_json"}),
+    "guided_regex": ({"guided_regex": "a+"}, {"grammar": RegexGrammar("a+"), "grammar_param": "guided_regex"}),
+    "guided_choice": (
+        {"guided_choice": ["a", "b"]},
+        {"grammar": ChoiceGrammar(["a", "b"]), "grammar_param": "guided_choice"},
+    ),
+    "guided_grammar": (
+        {"guided_grammar": 'start: "a"'},
+        {"grammar": LarkGrammar('start: "a"'), "grammar_param": "guided_grammar"},
+    ),
+    "reasoning_effort": (
+        {"reasoning_effort": "low"},
+        {"prompt.template_kwargs": {"reasoning_effort": "low", "enable_thinking": True}},
+    ),
+    "max_reasoning_tokens": ({"max_reasoning_tokens": 9}, {"max_reasoning_tokens": 9}),
+    "chat_template_kwargs": (
+        {"chat_template_kwargs": {"enable_thinking": False}},
+        {"prompt.template_kwargs": {"enable_thinking": False}},
+    ),
+}
+"""What is sent, and all that then differs from a plain request on its way to the engine."""
+
+ELSEWHERE = {"model", "messages", "stream", "stream_options"}
 """Honoured fields with tests of their own."""
 
 REFUSED_VALUES: dict[str, Any] = {
-    "store": True,
-    "n": 2,
-    "logprobs": True,
-    "top_logprobs": 5,
-    "response_format": {"type": "json_object"},
-    "tools": [{"type": "function", "function": {"name": "f"}}],
-    "tool_choice": "auto",
-    "parallel_tool_calls": False,
     "functions": [{"name": "f"}],
     "function_call": {"name": "f"},
     "modalities": ["text", "audio"],
     "audio": {"voice": "alloy", "format": "mp3"},
     "prediction": {"type": "content", "content": "x"},
     "web_search_options": {},
-    "reasoning_effort": "low",
+    "moderation": {"model": "x"},
     "verbosity": "high",
     "service_tier": "priority",
+    "prompt_cache_options": {},
     "prompt_cache_retention": "24h",
 }
+
+
+LABELS: dict[str, Any] = {"metadata": {"a": "b"}, "store": True}
+"""Values of the accepted fields that are no text."""
 
 
 @pytest.fixture(scope="module")
@@ -95,19 +140,16 @@ def test_every_field_is_tested_for_what_the_document_says() -> None:
     assert {refused.name for refused in REFUSED} == REFUSED_VALUES.keys()
 
 
-@pytest.mark.parametrize(("name", "value", "expected"), [(name, *case) for name, case in HONOURED.items()])
-def test_an_honoured_parameter_reaches_the_engine(name: str, value: Any, expected: Any) -> None:
-    request = translate(**{name: value})
+@pytest.mark.parametrize(("fields", "expected"), HONOURED.values(), ids=HONOURED)
+def test_an_honoured_parameter_reaches_the_engine_and_changes_nothing_else(
+    fields: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    plain, request = translate(), translate(**fields)
 
-    if isinstance(expected, SamplingParams):
-        assert request.sampling == expected
-    else:
-        assert (request.max_tokens, request.stop, request.timeout) == (
-            expected.max_tokens,
-            expected.stop,
-            expected.timeout,
-        )
-        assert request.sampling == SamplingParams()
+    prompt = {path.removeprefix("prompt."): value for path, value in expected.items() if path.startswith("prompt.")}
+    others = {path: value for path, value in expected.items() if "." not in path}
+    assert request == replace(plain, prompt=replace(plain.prompt, **prompt), **others)
+    assert request != plain
 
 
 @pytest.mark.parametrize(("name", "value"), REFUSED_VALUES.items())
@@ -121,12 +163,7 @@ async def test_a_refused_parameter_is_named(app: Litestar, chat: FakeChat, name:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        (refused.name, {"type": "text"} if refused.name == "response_format" else value)
-        for refused in REFUSED
-        for value in refused.accepted
-    ],
+    ("name", "value"), [(refused.name, value) for refused in REFUSED for value in refused.accepted]
 )
 def test_a_refused_parameter_may_ask_for_what_happens_anyway(name: str, value: Any) -> None:
     assert translate(**{name: value}) == translate()
@@ -134,18 +171,13 @@ def test_a_refused_parameter_may_ask_for_what_happens_anyway(name: str, value: A
 
 @pytest.mark.parametrize("name", [name for name, status in ROWS.items() if status == "accepted"])
 def test_a_label_changes_nothing(name: str) -> None:
-    assert translate(**{name: {"a": "b"} if name == "metadata" else "label"}) == translate()
+    assert translate(**{name: LABELS.get(name, "label")}) == translate()
 
 
 @pytest.mark.parametrize("key", sorted(RESERVED_TEMPLATE_KWARGS))
 async def test_a_template_argument_of_the_server_s_own_is_refused(app: Litestar, key: str) -> None:
     answer = await ask(app, json={**BODY, "chat_template_kwargs": {key: 1}})
     assert (answer.error["code"], answer.error["param"]) == ("unsupported_parameter", f"chat_template_kwargs.{key}")
-
-
-def test_template_arguments_reach_the_template() -> None:
-    prompt = translate(chat_template_kwargs={"enable_thinking": False}).prompt
-    assert prompt.template_kwargs == {"enable_thinking": False}  # type: ignore[union-attr]
 
 
 async def test_stream_options_need_a_stream() -> None:

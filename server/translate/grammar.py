@@ -1,0 +1,75 @@
+"""The form that an answer must have, from the wire to the domain."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from contracts.response_format import ResponseFormat, ResponseFormatJSONObject, ResponseFormatJSONSchema
+from contracts.sampling import GenerationOptions
+from providers.errors import InvalidRequest
+from providers.generation import (
+    ChoiceGrammar,
+    Grammar,
+    JsonObjectGrammar,
+    JsonSchemaGrammar,
+    LarkGrammar,
+    RegexGrammar,
+)
+
+__all__ = ["to_grammar"]
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def to_grammar(request: GenerationOptions, response_format: ResponseFormat | None = None) -> tuple[Grammar, str] | None:
+    """What the answer is held to and the path of the field that says so, or None for any text.
+
+    Raises:
+        InvalidRequest: several forms at once, `guided_json` that is no schema, or a bad name of a schema.
+    """
+    found = [form for form in (_of_format(response_format), *_guided(request)) if form is not None]
+    if len(found) > 1:
+        (_, first), (_, second), *_ = found
+        path = second.partition(".")[0]
+        raise InvalidRequest(f"{path}: {first.partition('.')[0]} gives the answer's form already", param=path)
+    return found[0] if found else None
+
+
+def _of_format(format: ResponseFormat | None) -> tuple[Grammar, str] | None:
+    if isinstance(format, ResponseFormatJSONObject):
+        return JsonObjectGrammar(), "response_format"
+    if isinstance(format, ResponseFormatJSONSchema):
+        if not _NAME.fullmatch(format.json_schema.name):
+            path = "response_format.json_schema.name"
+            raise InvalidRequest(f"{path}: letters, digits, underscores and dashes only", param=path)
+        return JsonSchemaGrammar(format.json_schema.schema), "response_format.json_schema.schema"
+    return None
+
+
+def _guided(request: GenerationOptions) -> list[tuple[Grammar, str]]:
+    forms: list[tuple[Grammar, str]] = []
+    if request.guided_json is not None:
+        forms.append((JsonSchemaGrammar(_schema(request.guided_json)), "guided_json"))
+    if request.guided_regex is not None:
+        forms.append((RegexGrammar(request.guided_regex), "guided_regex"))
+    if request.guided_choice is not None:
+        forms.append((ChoiceGrammar(request.guided_choice), "guided_choice"))
+    if request.guided_grammar is not None:
+        forms.append((LarkGrammar(request.guided_grammar), "guided_grammar"))
+    return forms
+
+
+def _schema(given: dict[str, Any] | str) -> dict[str, Any] | bool:
+    if not isinstance(given, str):
+        return given
+    try:
+        schema = msgspec.json.decode(given)
+        msgspec.msgpack.encode(schema)  # what a frame cannot carry is no schema either
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise InvalidRequest(f"guided_json: not valid JSON: {error}", param="guided_json") from None
+    if not isinstance(schema, (dict, bool)):
+        raise InvalidRequest("guided_json: a schema is a JSON object", param="guided_json")
+    return schema

@@ -1,0 +1,51 @@
+"""How to sample and where to stop: what chat completions and completions ask for alike."""
+
+from __future__ import annotations
+
+from contracts.sampling import GenerationOptions
+from providers.errors import InvalidRequest
+from providers.generation import SamplingParams
+
+__all__ = ["to_sampling", "to_stop"]
+
+_UINT31 = 2**31 - 1
+_INT63 = 2**63 - 1
+
+
+def to_sampling(request: GenerationOptions) -> SamplingParams:
+    """Raises: InvalidRequest, where a `logit_bias` key is no token id."""
+    return SamplingParams(
+        temperature=request.temperature,
+        top_p=request.top_p,
+        top_k=0 if request.top_k == -1 else request.top_k,
+        min_p=request.min_p,
+        xtc_probability=request.xtc_probability,
+        xtc_threshold=request.xtc_threshold,
+        repetition_penalty=request.repetition_penalty,
+        repetition_context_size=request.repetition_context_size,
+        presence_penalty=request.presence_penalty,
+        frequency_penalty=request.frequency_penalty,
+        logit_bias=_logit_bias(request.logit_bias),
+        # Random keys are unsigned. OpenAI takes any 64-bit integer, so the sign bit is dropped: -1 is 2**63 - 1.
+        seed=None if request.seed is None else request.seed & _INT63,
+    )
+
+
+def to_stop(stop: str | list[str] | None) -> list[str]:
+    """Each stop string once."""
+    if stop is None:
+        return []
+    return list(dict.fromkeys([stop] if isinstance(stop, str) else stop))
+
+
+def _logit_bias(bias: dict[str, float] | None) -> dict[int, float] | None:
+    if not bias:
+        return None
+    tokens: dict[int, float] = {}
+    for key, value in bias.items():
+        # Ten digits hold every id; the check keeps int() away from huge and non-ASCII numerals.
+        if not (key.isascii() and key.isdigit() and len(key) <= 10 and int(key) <= _UINT31):
+            path = f"logit_bias.{key[:64]}"
+            raise InvalidRequest(f"{path}: keys must be token ids, as decimal numbers", param=path)
+        tokens[int(key)] = value
+    return tokens

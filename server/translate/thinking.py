@@ -1,0 +1,19 @@
+"""How much a model thinks before it answers, in the words of chat templates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from contracts.chat import ReasoningEffort
+
+__all__ = ["thinking_kwargs"]
+
+_OFF: frozenset[ReasoningEffort] = frozenset({"none", "minimal"})
+
+
+def thinking_kwargs(effort: ReasoningEffort | None) -> dict[str, Any]:
+    """Template arguments for this effort. Templates that grade it read `reasoning_effort` (gpt-oss), those that only
+    know on and off read `enable_thinking` (Qwen, GLM, SmolLM3), where `none` and `minimal` are off."""
+    if effort is None:
+        return {}
+    return {"reasoning_effort": effort, "enable_thinking": effort not in _OFF}

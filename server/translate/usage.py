@@ -1,0 +1,18 @@
+"""What a request cost, on the wire."""
+
+from __future__ import annotations
+
+from contracts.usage import CompletionTokensDetails, CompletionUsage, PromptTokensDetails
+from providers.generation import Usage
+
+__all__ = ["completion_usage"]
+
+
+def completion_usage(usage: Usage) -> CompletionUsage:
+    return CompletionUsage(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        total_tokens=usage.prompt_tokens + usage.completion_tokens,
+        prompt_tokens_details=PromptTokensDetails(cached_tokens=usage.cached_tokens),
+        completion_tokens_details=CompletionTokensDetails(reasoning_tokens=usage.reasoning_tokens),
+    )
