@@ -60,8 +60,8 @@ live: setup ## Tests against a real server with the embedded models
 	$(call part,live tests,$(BIN)/pytest -q tests/live $(ARGS))
 
 .PHONY: bench
-bench: setup ## Measure this machine: tokens per second through HTTP and in-process
-	@$(BIN)/mlx-openai-server bench $(ARGS)
+bench: setup ## Measure this machine as docs/performance.md does (several minutes, and it should be quiet)
+	@$(BIN)/mlx-openai-server bench suite $(ARGS)
 
 # The custom command line keeps index hosts and machine paths out of the locks.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -32,18 +31,17 @@ def running(
     *,
     ready_url: str,
     log: Path,
-    env: Mapping[str, str] | None = None,
     timeout: float = 180.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `command` until the block ends; enter it when `ready_url` answers 200.
 
-    `env` is added to this process's environment; `timeout` is in seconds.
+    `timeout` is in seconds.
 
     Raises:
         ServerFailed: it ended early or was not ready in time.
     """
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, env={**os.environ, **(env or {})})
+        process = subprocess.Popen(command, stdout=output, stderr=output)
     try:
         _wait_ready(process, ready_url, log, time.monotonic() + timeout)
         yield process

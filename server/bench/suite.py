@@ -98,7 +98,10 @@ def run_suite(options: SuiteOptions, log_dir: Path, progress: Callable[[str], No
 
 def _overhead(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> tuple[Measured, ...]:
     measured: list[Measured] = []
+    warm_up = Workload(model="bench", prompts=("Hello",), max_tokens=4)
     with EngineDriver(options.model, log_dir / "engine.log") as engine, _own(options, log_dir) as url:
+        engine.run(warm_up, 1)
+        _load(url, warm_up, 1)
         for streams in options.streams:
             inside: list[LoadResult] = []
             through: list[LoadResult] = []
@@ -116,25 +119,23 @@ def _peers(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]
     results: dict[tuple[str, int], list[LoadResult]] = {}
     with contextlib.ExitStack() as stack:
         wide = stack.enter_context(EngineDriver(options.model, log_dir / "widen.log")).widen(log_dir / "float32")
-        blas = _blas_environment()
-        servers = {
-            "this server": (stack.enter_context(_own(options, log_dir)), "bench"),
-            "mlx_lm.server": (stack.enter_context(_mlx_lm(options.model, log_dir / "mlx_lm.log", {})), "default_model"),
-            "mlx_lm.server, BLAS": (
-                stack.enter_context(_mlx_lm(options.model, log_dir / "mlx_lm-blas.log", blas)),
-                "default_model",
-            ),
-            "mlx_lm.server, BLAS, float32": (
-                stack.enter_context(_mlx_lm(wide, log_dir / "mlx_lm-float32.log", blas)),
-                "default_model",
-            ),
-        }
+        servers = {"this server": (stack.enter_context(_own(options, log_dir)), "bench")}
+        for name, model, blas in (
+            ("mlx_lm.server", options.model, False),
+            ("mlx_lm.server, BLAS", options.model, True),
+            ("mlx_lm.server, BLAS, float32", wide, True),
+        ):
+            log = log_dir / f"{name.replace(', ', '-')}.log"
+            servers[name] = (stack.enter_context(_mlx_lm(model, log, blas=blas)), "default_model")
+        for name, (url, model_name) in servers.items():
+            progress(f"peers: warming up {name}")
+            _load(url, Workload(model=model_name, prompts=("Hello",), max_tokens=4), 1)
         for streams in options.streams:
             for number in range(options.rounds):
-                for name, (url, model) in servers.items():
+                for name, (url, model_name) in servers.items():
                     progress(f"peers: {name}, {streams} streams, round {number + 1} of {options.rounds}")
                     prompts = make_prompts(5000 * streams + number, streams, options.prompt_words)
-                    workload = Workload(model=model, prompts=prompts, max_tokens=options.max_tokens)
+                    workload = Workload(model=model_name, prompts=prompts, max_tokens=options.max_tokens)
                     results.setdefault((name, streams), []).append(_load(url, workload, streams))
     return tuple(Measured.of(name, streams, found) for (name, streams), found in results.items())
 
@@ -175,16 +176,12 @@ def _own(options: SuiteOptions, log_dir: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _mlx_lm(model: Path, log: Path, env: dict[str, str]) -> Iterator[str]:
+def _mlx_lm(model: Path, log: Path, *, blas: bool) -> Iterator[str]:
+    """`mlx_lm.server` as installed or, with `blas`, set up for MLX as this project's engines are."""
     port = free_port()
-    command = [sys.executable, "-m", "mlx_lm", "server", "--model", str(model), "--port", str(port)]
-    with running(command, ready_url=f"http://127.0.0.1:{port}/v1/models", log=log, env=env):
+    program = "from mlx_lm.server import main; main()"
+    if blas:
+        program = f"from providers.engines import platform; platform.prepare(); {program}"
+    command = [sys.executable, "-c", program, "--model", str(model), "--port", str(port)]
+    with running(command, ready_url=f"http://127.0.0.1:{port}/health", log=log):
         yield f"http://127.0.0.1:{port}/v1"
-
-
-def _blas_environment() -> dict[str, str]:
-    """What gives `mlx_lm.server` the BLAS that this project's engines load."""
-    from providers.engines.platform import find_blas
-
-    blas = find_blas()
-    return {"LD_PRELOAD": str(blas.path), "MLX_DISABLE_COMPILE": "1"} if blas else {}
