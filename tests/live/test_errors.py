@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
 from tests.live.broken_service import SECRET
@@ -308,17 +307,6 @@ def test_a_dead_engine_is_a_503_or_an_error_event_and_comes_back(pair: LiveServe
     eventually(lambda: ready(pair), 120, every=0.2)
     answer = ask(pair.url, real("What is the capital of France?"))
     assert "Paris" in answer.json()["choices"][0]["message"]["content"]
-
-
-def test_an_engine_that_dies_while_nobody_asks_comes_back(pair: LiveServer) -> None:
-    eventually(lambda: ready(pair), 120, every=0.2)
-    before = pair.engine()
-
-    before.kill()
-
-    eventually(lambda: not psutil.pid_exists(before.pid) and ready(pair), 120, every=0.2)
-    assert pair.engine().pid != before.pid
-    assert ask(pair.url, real("Hi", max_tokens=2)).status_code == 200
 
 
 # ── the end of the server, and of its authors' foresight ────────────────────────────────────────────────────────
