@@ -11,6 +11,7 @@ import difflib
 import math
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import attrs
@@ -73,6 +74,19 @@ def _text(value: object) -> str:
     if not value.strip():
         raise ValueError("must not be empty")
     return value.strip()
+
+
+def _database(value: object) -> str:
+    """A file that is there or can be, or memory."""
+    path = _text(value)
+    if path == ":memory:":
+        return path
+    file = Path(path).expanduser().absolute()
+    if file.is_dir():
+        raise ValueError(f"must be a file, and {path} is a folder")
+    if not file.parent.is_dir():
+        raise ValueError(f"must be in a folder that exists, and {file.parent} does not")
+    return str(file)
 
 
 def _boolean(value: object) -> bool:
@@ -366,7 +380,7 @@ OPTIONS: tuple[Option, ...] = (
         "response_store",
         "RESPONSE_STORE",
         "SQLite file in which /v1/responses keeps what may be continued or fetched again.",
-        _text,
+        _database,
         default=":memory:",
         default_text=":memory:",
         metavar="FILE",

@@ -57,7 +57,7 @@ class ResponseStore:
         """
         try:
             await self._ask(lambda _: None)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise OSError(f"the response store {self._path} cannot be opened: {error}") from None
 
     async def close(self) -> None:
@@ -71,18 +71,20 @@ class ResponseStore:
         """Keep a response and the items of its own input. A failure is logged, for the client has its answer."""
         if self._closed:
             return
+        now = self._clock()
 
         def put(database: ResponseDatabase) -> None:
-            if not database.put(_encoded(response, input), self._clock()):
+            if not database.put(_encoded(response, input), now):
                 _log.warning("response not stored: larger than the whole store", response_id=response.id)
 
         self._submit(put).add_done_callback(_log_failure)
 
     async def get(self, id: str) -> Response | None:
         """One response, or None."""
+        now = self._clock()
 
         def get(database: ResponseDatabase) -> Response | None:
-            row = database.get(id, self._clock())
+            row = database.get(id, now)
             return None if row is None else _decoded(row)
 
         return await self._ask(get)
@@ -93,9 +95,10 @@ class ResponseStore:
         A call that was cut off is no call: it is left out. `answered` says whether the response's own
         output is among them. The model's turns are `InputMessage`s.
         """
+        now = self._clock()
 
         def conversation(database: ResponseDatabase) -> list[StoredItem] | None:
-            bodies = database.conversation(id, self._clock(), answered=answered)
+            bodies = database.conversation(id, now, answered=answered)
             if bodies is None:
                 return None
             items = map(_item, bodies)
@@ -105,16 +108,18 @@ class ResponseStore:
 
     async def items(self, ids: Sequence[str]) -> dict[str, StoredItem]:
         """Those of these items that are there."""
+        now = self._clock()
 
         def items(database: ResponseDatabase) -> dict[str, StoredItem]:
-            found = ((id, database.item(id, self._clock())) for id in ids)
+            found = ((id, database.item(id, now)) for id in ids)
             return {id: _item(body) for id, body in found if body is not None}
 
         return await self._ask(items)
 
     async def delete(self, id: str) -> bool:
         """Whether there was such a response."""
-        return await self._ask(lambda database: database.delete(id, self._clock()))
+        now = self._clock()
+        return await self._ask(lambda database: database.delete(id, now))
 
     async def usage(self) -> tuple[int, int]:
         """How many responses there are, and their bytes."""

@@ -35,7 +35,7 @@ from providers.errors import InternalError
 from providers.generation import FinishReason, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDelta
 from server.translate.responses_conversation import encrypted, item_id
 
-__all__ = ["Delta", "OutputFold", "delta_event", "delta_text"]
+__all__ = ["Delta", "OutputFold", "delta_event", "delta_text", "is_empty"]
 
 Delta = TextDelta | ReasoningDelta | ToolCallDelta
 ItemType = Literal["message", "reasoning", "function_call"]
@@ -89,9 +89,11 @@ class OutputFold:
         Raises:
             InternalError: a piece of a function call that is over, or never began.
         """
+        if is_empty(delta):
+            return []
         events = self.place(delta)
         opened = self.append(delta)
-        if delta_text(delta) or (isinstance(delta, TextDelta) and delta.logprobs):
+        if delta_text(delta) or isinstance(delta, TextDelta):
             events.append(delta_event(delta, opened.id, opened.index, self.number()))
         return events
 
@@ -220,6 +222,13 @@ class OutputFold:
 def delta_text(delta: Delta) -> str:
     """What a delta adds."""
     return delta.arguments if isinstance(delta, ToolCallDelta) else delta.text
+
+
+def is_empty(delta: Delta) -> bool:
+    """Whether a delta adds and begins nothing: it must not end what is open either."""
+    if delta_text(delta):
+        return False
+    return not delta.logprobs if isinstance(delta, TextDelta) else not isinstance(delta, ToolCallDelta) or not delta.id
 
 
 def delta_event(

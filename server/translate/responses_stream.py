@@ -11,7 +11,7 @@ from contracts.responses import Response
 from providers.errors import ServiceError
 from providers.generation import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from server.translate.responses_answer import ResponseDraft
-from server.translate.responses_output import Delta, delta_event, delta_text
+from server.translate.responses_output import Delta, delta_event, delta_text, is_empty
 from server.wire import encode_contract
 
 __all__ = ["ResponseStreamEncoder"]
@@ -90,6 +90,8 @@ class ResponseStreamEncoder:
 
     def _delta(self, delta: Delta) -> bytes:
         """A delta's events. Most are one more piece of what is open: the hottest path, and all but constant."""
+        if is_empty(delta):
+            return b""
         if isinstance(delta, TextDelta) and delta.logprobs is not None:
             return b"".join(_event(event) for event in self._draft.output.add(delta))
         opening = b"".join(_event(event) for event in self._draft.output.place(delta))

@@ -114,9 +114,10 @@ def start(
     content: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Exchange:
-    """Send a request and return at once."""
+    """Send a request and return at once; `path` may have a query."""
     body = content if content is not None else b"" if json is None else msgspec.json.encode(json)
     given = {"host": "test", "content-type": "application/json", **(headers or {})}
+    path, _, query = path.partition("?")
     scope = {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -126,7 +127,7 @@ def start(
         "path": path,
         "raw_path": path.encode(),
         "root_path": "",
-        "query_string": b"",
+        "query_string": query.encode(),
         "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in given.items()],
         "client": ("127.0.0.1", 50000),
         "server": ("127.0.0.1", 8000),

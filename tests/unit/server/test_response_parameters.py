@@ -1,0 +1,295 @@
+"""Every parameter of a response is honoured or refused, and docs/responses.md says which."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import attrs
+import pytest
+from litestar import Litestar
+from openai.types.responses import response_create_params
+
+from contracts.response_items import OtherItem
+from contracts.response_tools import OtherTool, ToolChoiceOther
+from contracts.responses import CreateResponse, Includable, TokenCountRequest
+from providers.generation import (
+    ChatPrompt,
+    GenerationRequest,
+    JsonObjectGrammar,
+    JsonSchemaGrammar,
+    SamplingParams,
+    Tool,
+    ToolChoice,
+)
+from server.translate.parameters import RESERVED_TEMPLATE_KWARGS
+from server.translate.responses_conversation import input_items
+from server.translate.responses_parameters import INCLUDED, RESPONSE_REFUSED
+from server.translate.responses_request import to_response_generation
+from server.wire import converter
+from tests.unit.server.fakes import FakeChat
+from tests.unit.server.harness import ask, make_app
+from tests.unit.server.response_scripts import BODY, PATH, WEATHER
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "responses.md"
+ROWS = dict(re.findall(r"^\| `(\w+)` \| (honoured|accepted|refused) \|", DOCUMENT.read_text(), re.MULTILINE))
+FIELDS = [field.name for field in attrs.fields(CreateResponse)]
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
+SAMPLING: dict[str, tuple[Any, SamplingParams]] = {
+    "temperature": (1, SamplingParams(temperature=1.0)),
+    "top_p": (0.5, SamplingParams(top_p=0.5)),
+    "top_k": (5, SamplingParams(top_k=5)),
+    "min_p": (0.5, SamplingParams(min_p=0.5)),
+    "xtc_probability": (0.5, SamplingParams(xtc_probability=0.5)),
+    "xtc_threshold": (0.5, SamplingParams(xtc_threshold=0.5)),
+    "presence_penalty": (-2, SamplingParams(presence_penalty=-2.0)),
+    "frequency_penalty": (2, SamplingParams(frequency_penalty=2.0)),
+    "repetition_penalty": (1.1, SamplingParams(repetition_penalty=1.1)),
+    "repetition_context_size": (20, SamplingParams(repetition_context_size=20)),
+    "logit_bias": ({"5": -100}, SamplingParams(logit_bias={5: -100.0})),
+    "seed": (-1, SamplingParams(seed=2**63 - 1)),
+}
+"""A value on the wire, and the sampling that it makes."""
+
+REQUEST: dict[str, tuple[Any, str, Any]] = {
+    "max_output_tokens": (7, "max_tokens", 7),
+    "max_reasoning_tokens": (7, "max_reasoning_tokens", 7),
+    "stop": (["x", "x"], "stop", ["x"]),
+    "timeout": (1.5, "timeout", 1.5),
+    "top_logprobs": (3, "top_logprobs", 3),
+    "include": (["message.output_text.logprobs"], "top_logprobs", 0),
+    "text": ({"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}}, "grammar", JsonSchemaGrammar(SCHEMA)),
+}
+"""A value on the wire, and the field of the request where it is found."""
+
+PROMPT: dict[str, tuple[Any, str, Any]] = {
+    "chat_template_kwargs": ({"x": 1}, "template_kwargs", {"x": 1}),
+    "reasoning": ({"effort": "low"}, "template_kwargs", {"reasoning_effort": "low", "enable_thinking": True}),
+    "tools": (
+        [WEATHER],
+        "tools",
+        [Tool(name="get_weather", parameters=WEATHER["parameters"], strict=True)],
+    ),
+    "tool_choice": ("none", "tool_choice", ToolChoice("none")),
+    "parallel_tool_calls": (False, "tool_choice", ToolChoice("auto", parallel=False)),
+}
+"""A value on the wire, and the field of the prompt where it is found."""
+
+ELSEWHERE = {"model", "input", "instructions", "previous_response_id", "store", "stream", "stream_options"}
+"""Honoured fields with tests of their own."""
+
+REFUSED_VALUES: dict[str, Any] = {
+    "truncation": "auto",
+    "background": True,
+    "background_options": {"completion_window": "2h"},
+    "conversation": "conv_1",
+    "prompt": {"id": "pmpt_1"},
+    "context_management": [{"type": "compaction"}],
+    "max_tool_calls": 3,
+    "moderation": {"model": "omni-moderation-latest"},
+    "access_programs": {"cyber": "standard"},
+    "image": {"context_compression": "auto"},
+    "service_tier": "priority",
+    "prompt_cache_retention": "24h",
+    "prompt_cache_options": {"mode": "explicit"},
+}
+
+NESTED: list[tuple[dict[str, Any], str]] = [
+    ({"stream": True, "stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation"),
+    ({"text": {"verbosity": "high"}}, "text.verbosity"),
+    ({"reasoning": {"summary": "detailed"}}, "reasoning.summary"),
+    ({"reasoning": {"generate_summary": "concise"}}, "reasoning.generate_summary"),
+    ({"reasoning": {"context": "all_turns"}}, "reasoning.context"),
+    ({"reasoning": {"mode": "pro"}}, "reasoning.mode"),
+    ({"tools": [WEATHER, {**WEATHER, "name": "b", "defer_loading": True}]}, "tools[1].defer_loading"),
+    ({"tools": [{**WEATHER, "output_schema": {}}]}, "tools[0].output_schema"),
+    ({"tools": [{**WEATHER, "allowed_callers": ["programmatic"]}]}, "tools[0].allowed_callers"),
+    (
+        {"tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "mcp"}]}},
+        "tool_choice.tools[0].type",
+    ),
+    *(({"include": [name]}, "include[0]") for name in get_args(Includable) if name not in INCLUDED),
+    *(({"chat_template_kwargs": {key: 1}}, f"chat_template_kwargs.{key}") for key in sorted(RESERVED_TEMPLATE_KWARGS)),
+]
+"""What is refused inside a parameter that is honoured, and its path."""
+
+
+@pytest.fixture(scope="module")
+def chat() -> FakeChat:
+    """Never reached by a request that is refused."""
+    return FakeChat()
+
+
+@pytest.fixture(scope="module")
+def app(chat: FakeChat) -> Litestar:
+    return make_app(chat)
+
+
+def translate(**fields: Any) -> GenerationRequest:
+    request = converter.structure({**BODY, **fields}, CreateResponse)
+    return to_response_generation(request, input_items(request.input, {}, response_id="resp_1"), id="id")
+
+
+def prompt(**fields: Any) -> ChatPrompt:
+    found = translate(**fields).prompt
+    assert isinstance(found, ChatPrompt)
+    return found
+
+
+async def refusal(app: Litestar, chat: FakeChat, fields: dict[str, Any], path: str = PATH) -> tuple[str, str | None]:
+    answer = await ask(app, path=path, json={**BODY, **fields})
+    assert answer.status == 400, answer.body
+    assert chat.requests == []
+    return answer.error["code"], answer.error["param"]
+
+
+def test_the_document_has_one_row_for_every_field() -> None:
+    assert sorted(ROWS) == sorted(FIELDS)
+
+
+def test_every_parameter_of_the_sdk_is_known() -> None:
+    params = {*response_create_params.ResponseCreateParamsNonStreaming.__annotations__}
+    params |= {*response_create_params.ResponseCreateParamsBase.__annotations__}
+    assert params - {*FIELDS} == set()
+
+
+def test_every_field_is_tested_for_what_the_document_says() -> None:
+    honoured = {name for name, status in ROWS.items() if status == "honoured"}
+    assert SAMPLING.keys() | REQUEST.keys() | PROMPT.keys() | ELSEWHERE == honoured
+    assert REFUSED_VALUES.keys() == {name for name, status in ROWS.items() if status == "refused"}
+    assert {refused.name for refused in RESPONSE_REFUSED} == REFUSED_VALUES.keys()
+
+
+@pytest.mark.parametrize(("name", "value", "expected"), [(name, *case) for name, case in SAMPLING.items()])
+def test_an_honoured_parameter_reaches_the_sampling(name: str, value: Any, expected: SamplingParams) -> None:
+    assert translate(**{name: value}).sampling == expected
+
+
+@pytest.mark.parametrize(("name", "value", "field", "expected"), [(name, *case) for name, case in REQUEST.items()])
+def test_an_honoured_parameter_reaches_the_engine(name: str, value: Any, field: str, expected: Any) -> None:
+    assert getattr(translate(**{name: value}), field) == expected != getattr(translate(), field)
+
+
+@pytest.mark.parametrize(("name", "value", "field", "expected"), [(name, *case) for name, case in PROMPT.items()])
+def test_an_honoured_parameter_reaches_the_prompt(name: str, value: Any, field: str, expected: Any) -> None:
+    assert getattr(prompt(**{name: value}), field) == expected != getattr(prompt(), field)
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSED_VALUES.items())
+async def test_a_refused_parameter_is_named(app: Litestar, chat: FakeChat, name: str, value: Any) -> None:
+    assert await refusal(app, chat, {name: value}) == ("unsupported_parameter", name)
+
+
+@pytest.mark.parametrize(("fields", "param"), NESTED, ids=[param for _, param in NESTED])
+async def test_a_refused_part_of_a_parameter_is_named(
+    app: Litestar, chat: FakeChat, fields: dict[str, Any], param: str
+) -> None:
+    assert await refusal(app, chat, fields) == ("unsupported_parameter", param)
+
+
+@pytest.mark.parametrize("type_", get_args(get_type_hints(OtherTool)["type"]))
+async def test_a_tool_of_openai_s_own_is_refused_by_name(app: Litestar, chat: FakeChat, type_: str) -> None:
+    answer = await ask(app, path=PATH, json={**BODY, "tools": [{"type": type_}]})
+    assert (answer.status, answer.error["code"], answer.error["param"]) == (
+        400,
+        "unsupported_parameter",
+        "tools[0].type",
+    )
+    assert repr(type_) in answer.error["message"]
+
+
+@pytest.mark.parametrize("type_", get_args(get_type_hints(ToolChoiceOther)["type"]))
+async def test_the_choice_of_such_a_tool_is_refused(app: Litestar, chat: FakeChat, type_: str) -> None:
+    assert await refusal(app, chat, {"tool_choice": {"type": type_}}) == ("unsupported_parameter", "tool_choice.type")
+
+
+@pytest.mark.parametrize("type_", get_args(get_type_hints(OtherItem)["type"]))
+async def test_an_item_of_such_a_tool_is_refused(app: Litestar, chat: FakeChat, type_: str) -> None:
+    items = [{"role": "user", "content": "x"}, {"type": type_, "id": "1"}]
+    assert await refusal(app, chat, {"input": items}) == ("unsupported_parameter", "input[1].type")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(refused.name, value) for refused in RESPONSE_REFUSED for value in refused.accepted]
+)
+async def test_a_refused_parameter_may_ask_for_what_happens_anyway(name: str, value: Any) -> None:
+    assert translate(**{name: value}) == translate()
+    assert (await ask(make_app(), path=PATH, json={**BODY, name: value})).status == 200
+
+
+@pytest.mark.parametrize("name", [name for name, status in ROWS.items() if status == "accepted"])
+async def test_a_label_changes_nothing_but_is_repeated(name: str) -> None:
+    value: Any = {"a": "b"} if name == "metadata" else "label"
+    assert translate(**{name: value}) == translate()
+    assert (await ask(make_app(), path=PATH, json={**BODY, name: value})).json[name] == value
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"stream_options": {"include_obfuscation": False}}, "stream_options"),
+        ({"metadata": {"k" * 65: "v"}}, "metadata"),
+        ({"metadata": {"k": "v" * 513}}, "metadata.k"),
+        ({"metadata": {str(number): "v" for number in range(17)}}, "metadata"),
+        ({"input": []}, "input"),
+        ({"tools": [WEATHER, WEATHER]}, "tools"),
+        ({"tool_choice": "required"}, "tool_choice"),
+        ({"tools": [WEATHER], "tool_choice": {"type": "function", "name": "other"}}, "tool_choice.name"),
+        (
+            {
+                "tools": [WEATHER],
+                "tool_choice": {
+                    "type": "allowed_tools",
+                    "mode": "auto",
+                    "tools": [{"type": "function", "name": "other"}],
+                },
+            },
+            "tool_choice.tools[0].name",
+        ),
+        ({"tools": [{"type": "telepathy"}]}, "tools[0].type"),
+        ({"input": [{"type": "telepathy"}]}, "input[0].type"),
+        ({"text": {"format": {"type": "json_schema", "name": "n"}}}, "text.format.schema"),
+        ({"logit_bias": {"a": 1}}, "logit_bias.a"),
+        ({"include": ["everything"]}, "include[0]"),
+    ],
+)
+async def test_values_that_cannot_be_used_are_named(
+    app: Litestar, chat: FakeChat, fields: dict[str, Any], param: str
+) -> None:
+    assert await refusal(app, chat, fields) == ("invalid_request_error", param)
+
+
+def test_an_effort_of_none_turns_thinking_off_and_template_arguments_have_the_last_word() -> None:
+    assert prompt(reasoning={"effort": "none"}).template_kwargs == {"enable_thinking": False}
+    both = prompt(reasoning={"effort": "high"}, chat_template_kwargs={"enable_thinking": False})
+    assert both.template_kwargs == {"reasoning_effort": "high", "enable_thinking": False}
+
+
+def test_a_choice_narrows_the_functions() -> None:
+    tools = [{**WEATHER, "name": name} for name in "abc"]
+    named = prompt(tools=tools, tool_choice={"type": "function", "name": "b"})
+    assert (len(named.tools), named.tool_choice) == (3, ToolChoice("required", "b"))
+    listed = [{"type": "function", "name": name} for name in "ac"]
+    allowed = prompt(tools=tools, tool_choice={"type": "allowed_tools", "mode": "required", "tools": listed})
+    assert [tool.name for tool in allowed.tools] == ["a", "c"]
+    assert allowed.tool_choice == ToolChoice("required")
+
+
+def test_any_json_object_may_be_asked_for() -> None:
+    assert translate(text={"format": {"type": "json_object"}}).grammar == JsonObjectGrammar()
+    assert translate(text={"format": {"type": "text"}}).grammar is None
+
+
+@pytest.mark.parametrize("name", ["conversation", "personality", "truncation"])
+async def test_a_count_refuses_what_it_cannot_count(app: Litestar, chat: FakeChat, name: str) -> None:
+    value = "auto" if name == "truncation" else "x"
+    assert await refusal(app, chat, {name: value}, f"{PATH}/input_tokens") == ("unsupported_parameter", name)
+
+
+def test_a_count_takes_the_fields_that_make_the_prompt() -> None:
+    refused = {"conversation", "personality", "truncation"}
+    named = re.search(r"the fields that make the prompt: (.*)\.\n", DOCUMENT.read_text())
+    assert named is not None
+    assert {*re.findall(r"`(\w+)`", named[1])} == {field.name for field in attrs.fields(TokenCountRequest)} - refused
