@@ -1,0 +1,227 @@
+"""Items of a conversation as the turns that chat templates read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from contracts.response_items import (
+    FunctionCallOutput,
+    FunctionToolCall,
+    InputMessage,
+    ReasoningItem,
+    StoredItem,
+)
+from contracts.responses import CreateResponse
+from providers.errors import InvalidRequest, ServiceError
+from providers.generation import ChatMessage
+from server.translate.responses_conversation import input_items, references, to_turns
+from server.wire import converter, encode_contract
+from tests.unit.server.response_scripts import BODY
+
+
+def items(*given: Any) -> list[StoredItem]:
+    request = converter.structure({**BODY, "input": [*given]}, CreateResponse)
+    return input_items(request.input, {}, response_id="resp_1")
+
+
+def turns(*given: Any, instructions: str | None = None) -> list[ChatMessage]:
+    return to_turns(items(*given), instructions=instructions)
+
+
+def user(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def assistant(text: str) -> dict[str, Any]:
+    return {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+
+
+def thought(text: str) -> dict[str, Any]:
+    return {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": text}]}
+
+
+def call(id: str, arguments: str = "{}") -> dict[str, Any]:
+    return {"type": "function_call", "call_id": id, "name": "f", "arguments": arguments}
+
+
+def output(id: str, value: Any = "1") -> dict[str, Any]:
+    return {"type": "function_call_output", "call_id": id, "output": value}
+
+
+def made(id: str, arguments: Any = None) -> dict[str, Any]:
+    function = {"name": "f", "arguments": {} if arguments is None else arguments}
+    return {"id": id, "type": "function", "function": function}
+
+
+def test_turns_keep_their_roles_and_texts() -> None:
+    assert turns(
+        {"role": "developer", "content": "Be brief."},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": t} for t in "ab"]},
+        {"role": "assistant", "content": "c"},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+        {"role": "system", "content": ""},
+        instructions="Rhyme.",
+    ) == [
+        ChatMessage(role="system", content="Rhyme."),
+        ChatMessage(role="system", content="Be brief."),
+        ChatMessage(role="user", content="a\nb"),
+        ChatMessage(role="assistant", content="c"),
+        ChatMessage(role="assistant", content="No."),
+        ChatMessage(role="system", content=""),
+    ]
+
+
+def test_a_thought_a_text_and_its_calls_are_one_turn() -> None:
+    assert turns(
+        user("?"),
+        thought("a"),
+        thought("b"),
+        assistant("c"),
+        call("1", '{"x": 1}'),
+        call("2", "[not json"),
+        output("1", [{"type": "input_text", "text": "one"}]),
+        output("2"),
+        thought("d"),
+        call("3"),
+        output("3"),
+        assistant("e"),
+    ) == [
+        ChatMessage(role="user", content="?"),
+        ChatMessage(
+            role="assistant",
+            content="c",
+            tool_calls=[made("1", {"x": 1}), made("2", "[not json")],
+            reasoning_content="a\nb",
+        ),
+        ChatMessage(role="tool", content="one", tool_call_id="1"),
+        ChatMessage(role="tool", content="1", tool_call_id="2"),
+        ChatMessage(role="assistant", tool_calls=[made("3")], reasoning_content="d"),
+        ChatMessage(role="tool", content="1", tool_call_id="3"),
+        ChatMessage(role="assistant", content="e"),
+    ]
+
+
+def test_texts_of_the_assistant_that_follow_each_other_stay_apart() -> None:
+    assert [turn.content for turn in turns(assistant("a"), assistant("b"))] == ["a", "b"]
+
+
+def test_a_thought_that_led_nowhere_is_a_turn() -> None:
+    assert turns(thought("a"), user("?")) == [
+        ChatMessage(role="assistant", content="", reasoning_content="a"),
+        ChatMessage(role="user", content="?"),
+    ]
+
+
+def test_a_summary_stands_for_a_thought_that_is_not_there() -> None:
+    summary = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "short"}]}
+    assert turns(summary, assistant("a"))[0].reasoning_content == "short"
+
+
+@pytest.mark.parametrize(
+    ("given_items", "message"),
+    [
+        ([call("a")], "No tool output found for function call a."),
+        ([call("a"), user("x")], "No tool output found for function call a."),
+        ([output("a")], "No tool call found for function call output with call_id a."),
+        ([output("a"), call("a")], "No tool call found for function call output with call_id a."),
+        ([call("a"), output("a"), output("a")], "No tool call found for function call output with call_id a."),
+    ],
+)
+def test_calls_and_outputs_that_do_not_match_are_refused(given_items: list[Any], message: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        turns(*given_items)
+    assert (refused.value.message, refused.value.param) == (message, "input")
+
+
+@pytest.mark.parametrize(
+    ("item", "code", "param"),
+    [
+        (
+            {"role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]},
+            "unsupported_parameter",
+            "input[0].content[0].type",
+        ),
+        (
+            {"role": "user", "content": [{"type": "input_text", "text": ""}, {"type": "input_file", "file_id": "1"}]},
+            "unsupported_parameter",
+            "input[0].content[1].type",
+        ),
+        (
+            {"role": "user", "content": [{"type": "output_text", "text": ""}]},
+            "invalid_request_error",
+            "input[0].content[0].type",
+        ),
+        ({"role": "user", "content": []}, "invalid_request_error", "input[0].content"),
+        (output("a", [{"type": "input_image"}]), "unsupported_parameter", "input[0].output[0].type"),
+        ({**call("a"), "namespace": "n"}, "unsupported_parameter", "input[0].namespace"),
+        (
+            {"type": "reasoning", "summary": [], "encrypted_content": "gAAAA!"},
+            "invalid_request_error",
+            "input[0].encrypted_content",
+        ),
+    ],
+)
+def test_what_an_item_cannot_hold_is_named(item: Any, code: str, param: str) -> None:
+    with pytest.raises(ServiceError) as refused:
+        items(item)
+    assert (refused.value.code, refused.value.param) == (code, param)
+
+
+def test_every_item_gets_an_id_and_keeps_its_own() -> None:
+    given_items = items(user("a"), {**assistant("b"), "id": "msg_mine"}, call("1"), output("1"), thought("c"))
+    ids = [item.id for item in given_items]
+    assert ids[1] == "msg_mine"
+    assert [id.partition("_")[0] for id in ids if id] == ["msg", "msg", "fc", "fco", "rs"]
+    assert len(set(ids)) == 5
+    assert {item.status for item in given_items} == {"completed"}
+
+
+def test_a_reference_is_replaced_where_it_stands() -> None:
+    request = converter.structure(
+        {**BODY, "input": [user("a"), {"type": "item_reference", "id": "msg_b"}, user("c")]}, CreateResponse
+    )
+    assert references(request.input) == ["msg_b"]
+    (referred,) = items({**assistant("b"), "id": "msg_b"})
+    found = input_items(request.input, {"msg_b": referred}, response_id="resp_1")
+    assert [turn.content for turn in to_turns(found, instructions=None)] == ["a", "b", "c"]
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
+ITEMS = st.one_of(
+    st.builds(user, TEXTS),
+    st.builds(assistant, TEXTS),
+    st.builds(thought, TEXTS),
+    st.builds(call, st.sampled_from("ab")),
+)
+
+
+@given(st.lists(ITEMS, max_size=8))
+def test_items_read_back_from_the_store_are_the_same_conversation(given_items: list[Any]) -> None:
+    outputs = [output(item["call_id"]) for item in given_items if item.get("type") == "function_call"]
+    unique = {item["call_id"]: item for item in outputs}
+    stored = items(*given_items, *unique.values()) if given_items else []
+    read = [converter.structure(msgspec.json.decode(encode_contract(item)), StoredItem) for item in stored]  # type: ignore[arg-type]
+    assert read == stored
+    assert to_turns(read, instructions=None) == to_turns(stored, instructions=None)
+
+
+def test_every_field_of_an_item_is_read() -> None:
+    """A field that the translation forgot would be ignored in silence."""
+    fields = {class_: {field.name for field in attrs.fields(class_)} for class_ in (InputMessage, FunctionToolCall)}
+    assert fields[InputMessage] == {"type", "role", "content", "id", "status", "phase"}
+    assert fields[FunctionToolCall] == {"type", "id", "call_id", "name", "arguments", "status", "namespace"}
+    assert {field.name for field in attrs.fields(FunctionCallOutput)} == {"type", "id", "call_id", "output", "status"}
+    assert {field.name for field in attrs.fields(ReasoningItem)} == {
+        "type",
+        "id",
+        "summary",
+        "content",
+        "encrypted_content",
+        "status",
+    }
