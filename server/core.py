@@ -22,10 +22,12 @@ from litestar.plugins import InitPlugin
 import otel
 from server.controllers import (
     ChatController,
+    CompletionsController,
     HealthController,
     ModelsController,
     QueueController,
     ResponsesController,
+    TokenizeController,
 )
 from server.dependencies import Registry, Service
 from server.drain import Drain
@@ -77,7 +79,15 @@ class ServicePlugin(InitPlugin):
         app_config.exception_handlers.update(EXCEPTION_HANDLERS)  # type: ignore[arg-type]
         app_config.dependencies["service"] = Provide(lambda: service, sync_to_thread=False)
         app_config.route_handlers.extend(
-            [ChatController, HealthController, ModelsController, QueueController, ResponsesController]
+            [
+                ChatController,
+                CompletionsController,
+                HealthController,
+                ModelsController,
+                QueueController,
+                ResponsesController,
+                TokenizeController,
+            ]
         )
         app_config.lifespan.append(self._lifespan(drain, responses))
         app_config.openapi_config = _openapi(with_key=settings.api_key is not None)

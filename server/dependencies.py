@@ -17,10 +17,10 @@ __all__ = ["Chat", "Registry", "Service", "ServiceDependency", "provide_chat"]
 
 
 class NamesModel(Protocol):
-    """A request for one model."""
+    """A request for one model; None will do where there is only one."""
 
     @property
-    def model(self) -> str: ...
+    def model(self) -> str | None: ...
 
 
 class Registry(Protocol):
@@ -61,4 +61,4 @@ def provide_chat(data: JSONBody[Any], service: ServiceDependency) -> ChatProvide
         ModelNotFound: there is none, or several and none of that name.
     """
     request: NamesModel = data
-    return service.registry.chat(request.model)
+    return service.registry.chat(request.model or "")

@@ -1,9 +1,19 @@
 """One controller a resource."""
 
 from server.controllers.chat import ChatController
+from server.controllers.completions import CompletionsController
 from server.controllers.health import HealthController
 from server.controllers.models import ModelsController
 from server.controllers.queue import QueueController
 from server.controllers.responses import ResponsesController
+from server.controllers.tokenize import TokenizeController
 
-__all__ = ["ChatController", "HealthController", "ModelsController", "QueueController", "ResponsesController"]
+__all__ = [
+    "ChatController",
+    "CompletionsController",
+    "HealthController",
+    "ModelsController",
+    "QueueController",
+    "ResponsesController",
+    "TokenizeController",
+]

@@ -8,7 +8,7 @@ from typing import ClassVar
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-__all__ = ["StreamedOperation", "StreamedResponseOperation"]
+__all__ = ["StreamedCompletionOperation", "StreamedOperation", "StreamedResponseOperation"]
 
 
 @dataclass
@@ -26,6 +26,12 @@ class StreamedOperation(Operation):
             response.content["text/event-stream"] = OpenAPIMediaType(
                 schema=Schema(type=OpenAPIType.STRING, description=self._events)
             )
+
+
+class StreamedCompletionOperation(StreamedOperation):
+    """`POST /v1/completions`, whose chunks are completions."""
+
+    _events = StreamedOperation._events.replace("ChatCompletionChunk", "Completion")
 
 
 class StreamedResponseOperation(StreamedOperation):

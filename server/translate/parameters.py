@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -11,7 +11,15 @@ from contracts.chat import ChatCompletionRequest
 from contracts.sampling import GenerationOptions
 from providers.errors import InvalidRequest, UnsupportedParameter
 
-__all__ = ["REFUSED", "RESERVED_TEMPLATE_KWARGS", "Refused", "check_stream_options", "refuse", "refuse_unsupported"]
+__all__ = [
+    "REFUSED",
+    "RESERVED_TEMPLATE_KWARGS",
+    "Refused",
+    "check_stream_options",
+    "check_template_kwargs",
+    "refuse",
+    "refuse_unsupported",
+]
 
 
 @attrs.frozen
@@ -67,10 +75,7 @@ def refuse_unsupported(request: ChatCompletionRequest) -> None:
         InvalidRequest: `stream_options` without `stream`.
     """
     refuse(request, REFUSED)
-    for key in sorted(RESERVED_TEMPLATE_KWARGS & (request.chat_template_kwargs or {}).keys()):
-        raise UnsupportedParameter(
-            f"chat_template_kwargs.{key} is set by the server", param=f"chat_template_kwargs.{key}"
-        )
+    check_template_kwargs(request.chat_template_kwargs)
     check_stream_options(request)
 
 
@@ -84,6 +89,14 @@ def refuse(request: GenerationOptions, parameters: Iterable[Refused]) -> None:
         value = getattr(request, refused.name)
         if value is not None and value not in refused.accepted:
             raise UnsupportedParameter(_sentence(refused), param=refused.name)
+
+
+def check_template_kwargs(template_kwargs: Mapping[str, Any] | None) -> None:
+    """Raises: UnsupportedParameter, for what the server itself tells the template."""
+    for key in sorted(RESERVED_TEMPLATE_KWARGS & (template_kwargs or {}).keys()):
+        raise UnsupportedParameter(
+            f"chat_template_kwargs.{key} is set by the server", param=f"chat_template_kwargs.{key}"
+        )
 
 
 def check_stream_options(request: GenerationOptions) -> None:

@@ -34,7 +34,14 @@ from tests.unit.server.harness import BODY, ask, make_app
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "parameters.md"
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL))
-ROWS = dict(re.findall(r"^\| `(\w+)` \| (honoured|accepted|refused) \|", SECTIONS["Chat completions"], re.MULTILINE))
+
+
+def rows(section: str) -> dict[str, str]:
+    """What the document says of each field: honoured, accepted or refused."""
+    return dict(re.findall(r"^\| `(\w+)` \| (honoured|accepted|refused) \|", SECTIONS[section], re.MULTILINE))
+
+
+ROWS = rows("Chat completions")
 FIELDS = [field.name for field in attrs.fields(ChatCompletionRequest)]
 
 FUNCTION = {"type": "function", "function": {"name": "f"}}

@@ -1,0 +1,61 @@
+"""`POST /v1/tokenize` and `/v1/detokenize`, in vLLM's shapes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import attrs
+from annotated_types import MaxLen, MinLen
+
+from contracts._fields import EXPLICIT_NULL, JsonObject
+from contracts.completions import TokenId
+from contracts.messages import ChatCompletionRequestMessage
+from contracts.tools import MAX_TOOLS, ChatCompletionTool
+
+__all__ = ["DetokenizeRequest", "DetokenizeResponse", "TokenizeRequest", "TokenizeResponse"]
+
+Name = Annotated[str, MinLen(1), MaxLen(1024)]
+
+
+@attrs.frozen(kw_only=True)
+class TokenizeRequest:
+    """Text, or a conversation as the model would read it: `prompt` or `messages`, and not both.
+
+    `add_special_tokens` (true unless said otherwise) is for `prompt`: the chat template adds its own. The fields
+    after it are for `messages`.
+    """
+
+    model: Name | None = None
+    prompt: str | None = None
+    messages: Annotated[list[ChatCompletionRequestMessage], MinLen(1)] | None = None
+    return_token_strs: bool | None = None
+    add_special_tokens: bool | None = None
+    add_generation_prompt: bool | None = None
+    tools: Annotated[list[ChatCompletionTool], MaxLen(MAX_TOOLS)] | None = None
+    chat_template_kwargs: JsonObject | None = None
+
+
+@attrs.frozen(kw_only=True)
+class TokenizeResponse:
+    """Token ids, how many there are, and how many the model takes."""
+
+    count: int
+    max_model_len: int | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    tokens: list[int]
+    token_strs: list[str] | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    """Each token as the vocabulary writes it, where `return_token_strs` was true."""
+
+
+@attrs.frozen(kw_only=True)
+class DetokenizeRequest:
+    """Token ids."""
+
+    model: Name | None = None
+    tokens: list[TokenId]
+
+
+@attrs.frozen(kw_only=True)
+class DetokenizeResponse:
+    """Their text, special tokens included."""
+
+    prompt: str

@@ -1,0 +1,91 @@
+"""`/v1/completions`."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any
+
+from litestar import Controller, MediaType, Request, Response, post
+from litestar.di import Provide
+from litestar.params import JSONBody
+
+import otel
+from contracts.completions import Completion, CompletionRequest
+from providers.generation import GenerationRequest, TextPrompt, TokenPrompt
+from providers.protocols import ChatProvider
+from server.connection import while_connected
+from server.controllers._openapi import StreamedCompletionOperation
+from server.controllers._responses import errors
+from server.dependencies import Chat, ServiceDependency, provide_chat
+from server.guards import json_body
+from server.merge import merged
+from server.sse import EventStream, EventStreamResponse
+from server.translate.answer import collect_all
+from server.translate.chat_response import ChatHeader
+from server.translate.completion_request import to_generation_requests
+from server.translate.completion_response import CompletionChunkEncoder, completion
+
+__all__ = ["CompletionsController"]
+
+
+class CompletionsController(Controller):
+    path = "/v1/completions"
+    tags = ("Completions",)
+    guards = (json_body,)
+    dependencies = {"chat": Provide(provide_chat, sync_to_thread=False)}  # noqa: RUF012
+
+    @post(
+        status_code=200,
+        media_type=MediaType.JSON,
+        operation_id="createCompletion",
+        name="completions.create",
+        summary="Continue a text",
+        description="Answers whole, or as server-sent events when `stream` is true.",
+        operation_class=StreamedCompletionOperation,
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+    )
+    async def create(
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[CompletionRequest],
+        chat: Chat,
+        service: ServiceDependency,
+    ) -> Response[Completion]:
+        request_id = otel.request_id.get() or ""
+        header = ChatHeader.new(model=chat.spec.name, version=service.version, request_id=request_id, prefix="cmpl")
+        asked = to_generation_requests(data, id=request_id)
+        n, top = asked[0].n, bool(data.logprobs)
+        echoes = [await _text(chat, one) if data.echo else "" for one in asked]
+        if len(asked) == 1:
+            events = aclosing(chat.generate(asked[0]))
+        else:
+            events = aclosing(merged(chat.generate, asked, at_once=max(1, chat.spec.max_concurrency // n)))
+        if data.stream:
+            include_usage = data.stream_options.include_usage if data.stream_options else None
+            encoder = CompletionChunkEncoder(header, include_usage=include_usage, echoes=echoes, n=n, top=top)
+            return EventStreamResponse(
+                EventStream(
+                    events,
+                    encoder,
+                    heartbeat_interval=service.heartbeat_interval,
+                    drain=service.drain,
+                    answers=n * len(asked),
+                )
+            )
+        async with while_connected(request.receive) as interrupt:
+            forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
+            try:
+                async with events as source:
+                    answers = await collect_all(source, n * len(asked))
+            finally:
+                forget()
+        return Response(completion(header, answers, echoes=echoes, top=top))
+
+
+async def _text(chat: ChatProvider, request: GenerationRequest) -> str:
+    """The prompt's text, as `echo` repeats it."""
+    prompt = request.prompt
+    if isinstance(prompt, TextPrompt):
+        return prompt.text
+    assert isinstance(prompt, TokenPrompt)
+    return await chat.detokenize(prompt.tokens)

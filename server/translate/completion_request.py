@@ -1,0 +1,76 @@
+"""A completion's request, from the wire to the domain: one generation a prompt."""
+
+from __future__ import annotations
+
+from contracts.completions import CompletionRequest
+from providers.errors import InvalidRequest, UnsupportedParameter
+from providers.generation import GenerationRequest, TextPrompt, TokenPrompt
+from server.translate.grammar import to_grammar
+from server.translate.parameters import Refused, check_stream_options, refuse
+from server.translate.sampling import to_sampling, to_stop
+
+__all__ = ["MAX_PROMPTS", "REFUSED_IN_COMPLETIONS", "to_generation_requests"]
+
+MAX_PROMPTS = 1024
+_DEFAULT_MAX_TOKENS = 16
+"""OpenAI's."""
+
+REFUSED_IN_COMPLETIONS = (Refused("suffix", ("",), "text is continued, not filled in"),)
+
+
+def to_generation_requests(request: CompletionRequest, *, id: str) -> list[GenerationRequest]:
+    """Translate a request whose values the contract has checked one by one.
+
+    Raises:
+        InvalidRequest: values that do not go together, or prompts of several kinds.
+        UnsupportedParameter: something this server cannot honour.
+    """
+    refuse(request, REFUSED_IN_COMPLETIONS)
+    check_stream_options(request)
+    n = request.n or 1
+    if request.best_of is not None and request.best_of != n:
+        raise UnsupportedParameter("best_of is not supported by this server, unless it equals n", param="best_of")
+    if request.echo and request.logprobs is not None:
+        raise UnsupportedParameter("echo is not supported together with logprobs", param="echo")
+    form = to_grammar(request, request.response_format)
+    grammar, grammar_param = form if form is not None else (None, "response_format")
+    sampling, stop = to_sampling(request), to_stop(request.stop)
+    return [
+        GenerationRequest(
+            id=id,
+            prompt=prompt,
+            sampling=sampling,
+            max_tokens=_DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens,
+            stop=stop,
+            timeout=request.timeout,
+            n=n,
+            top_logprobs=request.logprobs,
+            grammar=grammar,
+            grammar_param=grammar_param,
+        )
+        for prompt in _prompts(request)
+    ]
+
+
+def _prompts(request: CompletionRequest) -> list[TextPrompt | TokenPrompt]:
+    given = request.prompt
+    if isinstance(given, str):
+        return [TextPrompt(given)]
+    if all(isinstance(token, int) for token in given):
+        return [TokenPrompt([token for token in given if isinstance(token, int)])]
+    if len(given) > MAX_PROMPTS:
+        raise InvalidRequest(
+            f"prompt: there are {len(given)} prompts; at most {MAX_PROMPTS} go together", param="prompt"
+        )
+    prompts: list[TextPrompt | TokenPrompt] = []
+    for index, prompt in enumerate(given):
+        path = f"prompt[{index}]"
+        if type(prompt) is not type(given[0]):
+            raise InvalidRequest(f"{path}: prompts are all texts or all lists of token ids", param=path)
+        if isinstance(prompt, str):
+            prompts.append(TextPrompt(prompt))
+        elif isinstance(prompt, list):
+            if not prompt:
+                raise InvalidRequest(f"{path}: must not be empty", param=path)
+            prompts.append(TokenPrompt(prompt))
+    return prompts

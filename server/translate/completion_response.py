@@ -1,0 +1,173 @@
+"""A completion's answers, from the domain to the wire: whole, or as chunks."""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import msgspec
+
+from contracts.completions import Completion, CompletionChoice, CompletionLogprobs
+from contracts.usage import CompletionUsage
+from providers.generation import (
+    Finished,
+    FinishReason,
+    GenerationEvent,
+    ReasoningDelta,
+    TextDelta,
+    TokenLogprob,
+    Usage,
+)
+from server.translate.answer import Answer, total_usage
+from server.translate.chat_response import ChatHeader, finite_logprob
+from server.translate.usage import completion_usage
+from server.wire import converter, encode_json
+
+__all__ = ["CompletionChunkEncoder", "TokenOffsets", "completion"]
+
+_SLOT = "\N{OBJECT REPLACEMENT CHARACTER}"
+_encode_text = msgspec.json.Encoder().encode
+
+
+class TokenOffsets:
+    """Log-probabilities of one text, token after token; a token inside a character begins where the character does."""
+
+    def __init__(self, *, top: bool) -> None:
+        self._top = top
+        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+        self._offset = 0
+
+    def logprobs(self, tokens: Iterable[TokenLogprob]) -> CompletionLogprobs:
+        told = list(tokens)
+        return CompletionLogprobs(
+            tokens=[token.token for token in told],
+            token_logprobs=[finite_logprob(token.logprob) for token in told],
+            top_logprobs=[_top(token) for token in told] if self._top else None,
+            text_offset=[self._begin(token.raw) for token in told],
+        )
+
+    def _begin(self, raw: bytes) -> int:
+        begin = self._offset
+        self._offset += len(self._decoder.decode(raw))
+        return begin
+
+
+def _top(token: TokenLogprob) -> dict[str, float]:
+    """By text; of tokens that read the same, the likeliest. The chosen one is always there."""
+    top: dict[str, float] = {}
+    for text, _, logprob in (*token.top, (token.token, token.raw, token.logprob)):
+        top[text] = max(finite_logprob(logprob), top.get(text, finite_logprob(logprob)))
+    return top
+
+
+def completion(header: ChatHeader, answers: Sequence[Answer], *, echoes: Sequence[str], top: bool) -> Completion:
+    """Answers by prompt, as many of each. `echoes`: what comes before the answers, by prompt."""
+    n = len(answers) // len(echoes)
+    choices = [
+        CompletionChoice(
+            index=index,
+            text=echoes[index // n] + answer.reasoning + answer.text,
+            logprobs=None if answer.logprobs is None else TokenOffsets(top=top).logprobs(answer.logprobs),
+            finish_reason=_reason(answer.finish_reason),
+        )
+        for index, answer in enumerate(answers)
+    ]
+    usage = completion_usage(total_usage([answer.usage for answer in answers], n))
+    return _completion(header, choices, usage)
+
+
+def _reason(reason: FinishReason) -> Literal["stop", "length"]:
+    return "length" if reason == "length" else "stop"
+
+
+def _completion(
+    header: ChatHeader, choices: list[CompletionChoice], usage: CompletionUsage | None = None
+) -> Completion:
+    return Completion(
+        id=header.id,
+        created=header.created,
+        model=header.model,
+        system_fingerprint=header.system_fingerprint,
+        request_id=header.request_id,
+        choices=choices,
+        usage=usage,
+    )
+
+
+class CompletionChunkEncoder:
+    """Writes the events of a request's answers as `data:` lines; usage as `ChatChunkEncoder` does.
+
+    `echoes`: what comes before the answers, by prompt; each has `n`. `top`: whether the likeliest tokens are told.
+    """
+
+    def __init__(
+        self, header: ChatHeader, *, include_usage: bool | None, echoes: Sequence[str], n: int, top: bool
+    ) -> None:
+        self._header = header
+        self._include_usage = include_usage
+        self._n = n
+        self._answers = n * len(echoes)
+        self._echoes = {index: echoes[index // n] for index in range(self._answers) if echoes[index // n]}
+        self._offsets = [TokenOffsets(top=top) for _ in range(self._answers)]
+        self._usages: dict[int, Usage] = {}
+        self._frames: dict[int, tuple[bytes, bytes]] = {}
+
+    def encode(self, events: Sequence[GenerationEvent]) -> bytes:
+        """The chunks of these events; neighbouring pieces of one answer's text become one chunk."""
+        written: list[bytes] = []
+        text: list[str] = []
+        index = 0
+        for event in events:
+            if isinstance(event, (TextDelta, ReasoningDelta)):
+                logprobs = event.logprobs if isinstance(event, TextDelta) else None
+                if text and (event.index != index or logprobs is not None):
+                    written.append(self._text("".join(text), index))
+                    text = []
+                index = event.index
+                if logprobs is None:
+                    text.append(event.text)
+                elif event.text or logprobs:
+                    written.append(self._echo(index) + self._logprobs(event.text, index, logprobs))
+            elif isinstance(event, Finished):
+                written.append(self._text("".join(text), index) + self._echo(event.index) + self._finish(event))
+                text = []
+        written.append(self._text("".join(text), index))
+        return b"".join(written)
+
+    def _echo(self, index: int) -> bytes:
+        return self._plain(self._echoes.pop(index, ""), index)
+
+    def _text(self, text: str, index: int) -> bytes:
+        return self._echo(index) + self._plain(text, index) if text else b""
+
+    def _plain(self, text: str, index: int) -> bytes:
+        if not text:
+            return b""
+        if index not in self._frames:
+            template = self._event([CompletionChoice(index=index, text=_SLOT)])
+            before, key, after = template.partition(b'"text":' + _encode_text(_SLOT))
+            self._frames[index] = before + key.removesuffix(_encode_text(_SLOT)), after
+        before, after = self._frames[index]
+        return before + _encode_text(text) + after
+
+    def _logprobs(self, text: str, index: int, logprobs: Sequence[TokenLogprob]) -> bytes:
+        told = self._offsets[index].logprobs(logprobs)
+        return self._event([CompletionChoice(index=index, text=text, logprobs=told)])
+
+    def _finish(self, event: Finished) -> bytes:
+        self._usages[event.index] = event.usage
+        choice = CompletionChoice(index=event.index, text="", finish_reason=_reason(event.finish_reason))
+        if len(self._usages) < self._answers:
+            return self._event([choice])
+        usage = completion_usage(total_usage([self._usages[index] for index in range(self._answers)], self._n))
+        if self._include_usage is None:
+            return self._event([choice], usage)
+        finish = self._event([choice])
+        return finish + self._event([], usage) if self._include_usage else finish
+
+    def _event(self, choices: list[CompletionChoice], usage: CompletionUsage | None = None) -> bytes:
+        fields = converter.unstructure(_completion(self._header, choices, usage))
+        if self._include_usage:
+            fields.setdefault("usage", None)
+        return b"data: " + encode_json(fields) + b"\n\n"
