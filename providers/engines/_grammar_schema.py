@@ -82,7 +82,10 @@ def _too_large(path: Path, part: dict[str, Any]) -> Fault | None:
         message = f"an object has more than {MAX_PATTERN_PROPERTIES} patterns of properties"
         return Fault(message=message, path=path, keyword="patternProperties")
     multiple = _multiple(part)
-    if multiple and _states(multiple) > MAX_MULTIPLE:
+    if multiple is not None and multiple <= 0:
+        # llguidance takes the absolute value.
+        return Fault(message="multipleOf must be greater than 0", path=path, keyword="multipleOf")
+    if multiple and multiple.numerator > MAX_MULTIPLE:
         message = f"multipleOf has too many digits: {part['multipleOf']}"
         return Fault(message=message, path=path, keyword="multipleOf")
     return None
@@ -90,13 +93,7 @@ def _too_large(path: Path, part: dict[str, Any]) -> Fault | None:
 
 def _multiple(part: dict[str, Any]) -> Fraction | None:
     value = part.get("multipleOf")
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-        return None
-    return Fraction(repr(value))
-
-
-def _states(value: Fraction) -> int:
-    return value.numerator if value >= 1 else max(value.numerator, value.denominator // 10)
+    return None if isinstance(value, bool) or not isinstance(value, int | float) else Fraction(repr(value))
 
 
 def _combined(multiples: set[Fraction]) -> int:

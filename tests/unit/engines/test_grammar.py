@@ -260,6 +260,7 @@ def test_a_schema_cannot_loosen_its_own_rules() -> None:
         ({"required": "x"}, "schema.required", "required"),
         ({"enum": []}, "schema.enum", "nsatisfiable"),
         ({"type": "integer", "minimum": 3, "maximum": 2}, "schema.minimum", "minimum"),
+        ({"items": {"multipleOf": -3}}, "schema.items.multipleOf", "greater than 0"),
         ({"multipleOf": 999_983}, "schema.multipleOf", "multipleOf"),
         ({"allOf": [{"multipleOf": 997}, {"multipleOf": 991}]}, "schema.multipleOf", "multipleOf"),
         ({"properties": {f"p{n}": {} for n in range(1001)}}, "schema.properties", "1000"),
