@@ -16,7 +16,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.live.harness import COMMAND, LiveServer, Log, clean_environment
+from tests.live.harness import COMMAND, LiveServer, Log, assert_gone, clean_environment
 
 SLOW_ECHO = ("--model-type", "echo", "--model-path", "delay=0.05")
 LONG = "word " * 2000
@@ -42,13 +42,6 @@ def refused(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(COMMAND), "launch", *arguments], env=clean_environment(), capture_output=True, text=True, timeout=30
     )
-
-
-def assert_gone(family: list[psutil.Process], within: float) -> None:
-    _, alive = psutil.wait_procs(family, timeout=within)
-    for process in alive:
-        process.kill()
-    assert not alive, f"still there: {alive}"
 
 
 def test_sigterm_lets_an_answer_finish_and_exits_with_0(launch: Launch) -> None:
@@ -153,9 +146,7 @@ def test_killing_the_main_process_leaves_no_engine_in_the_middle_of_an_answer(la
 
 def test_killing_the_worker_ends_the_server_with_1(launch: Launch) -> None:
     server = launch("--model-type", "echo")
-    worker = next(process for process in server.descendants() if "spawn_main" in " ".join(process.cmdline()))
-
-    worker.kill()
+    server.worker().kill()
 
     assert server.process.wait(10) == 1
 
