@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 
 import attrs
+from msgspec import structs
 
 from providers.errors import InvalidRequest, ModelNotFound
 from providers.generation import (
@@ -27,11 +28,12 @@ Script = Callable[[GenerationRequest], AsyncGenerator[GenerationEvent, None]]
 FINISHED = Finished("stop", Usage(5, 2, 3), prefill_seconds=0.1, decode_seconds=0.2)
 
 
-async def hello(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+async def hello(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
     yield Accepted(5, 3)
-    yield TextDelta("Hel")
-    yield TextDelta("lo")
-    yield FINISHED
+    for index in range(request.n):
+        yield TextDelta("Hel", index=index)
+        yield TextDelta("lo", index=index)
+        yield structs.replace(FINISHED, index=index)
 
 
 def prompt_text(prompt: Prompt) -> str:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from litestar import Litestar
 
 from contracts.chat import ChatCompletionRequest
+from contracts.completions import CompletionRequest
+from contracts.tokenize import DetokenizeRequest, TokenizeRequest
 from tests.unit.server.harness import BODY, ask, make_app
 
 NAMES = [field.name for field in attrs.fields(ChatCompletionRequest)]
@@ -44,14 +46,45 @@ bodies = st.builds(
 )
 
 
+functions = st.fixed_dictionaries(
+    {"type": st.sampled_from(["function", "custom"])},
+    optional={
+        "function": st.fixed_dictionaries(
+            {"name": st.sampled_from(["f", "g", ""])}, optional={"parameters": values, "strict": values}
+        )
+    },
+)
+shaped = (
+    st.lists(functions, max_size=3)
+    | functions
+    | st.fixed_dictionaries(
+        {"type": st.sampled_from(["json_schema", "json_object", "text", "allowed_tools"])},
+        optional={
+            "json_schema": st.fixed_dictionaries({"name": st.just("n"), "schema": values}),
+            "allowed_tools": st.fixed_dictionaries({"mode": st.just("auto"), "tools": st.lists(functions, max_size=2)}),
+        },
+    )
+    | st.sampled_from(["none", "auto", "required", "high", '{"type": "object"}', "a+"])
+    | st.lists(st.integers(-1, 2**31) | st.lists(st.integers(0, 200), max_size=2), max_size=3)
+    | st.lists(st.sampled_from(["a", ""]), max_size=3)
+    | st.integers(0, 9)
+    | st.booleans()
+)
+SHAPED_NAMES = [
+    name
+    for name in NAMES
+    if name.startswith(("tool", "guided", "response", "reasoning", "parallel", "n", "logprobs", "top_logprobs", "max_"))
+]
+
+
 @pytest.fixture(scope="module")
 def app() -> Litestar:
     return make_app()
 
 
-async def answered(app: Litestar, content: bytes) -> None:
+async def answered(app: Litestar, content: bytes, path: str = "/v1/chat/completions") -> None:
     async with asyncio.timeout(5):
-        answer = await ask(app, content=content)
+        answer = await ask(app, path=path, content=content)
     assert answer.complete
     if answer.status == 200:
         return
@@ -69,6 +102,29 @@ def test_no_body_is_a_500(app: Litestar, body: dict[str, Any]) -> None:
 @given(field=st.sampled_from(NAMES), value=values)
 def test_no_value_of_a_single_field_is_a_500(app: Litestar, field: str, value: Any) -> None:
     asyncio.run(answered(app, msgspec.json.encode({**BODY, field: value})))
+
+
+OTHERS = {
+    "/v1/completions": (CompletionRequest, {"model": "m", "prompt": "a"}),
+    "/v1/tokenize": (TokenizeRequest, {"prompt": "a"}),
+    "/v1/detokenize": (DetokenizeRequest, {"tokens": [65]}),
+}
+
+
+@pytest.mark.parametrize("path", OTHERS)
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_no_body_of_any_other_resource_is_a_500(app: Litestar, path: str, data: st.DataObject) -> None:
+    contract, good = OTHERS[path]
+    names = st.sampled_from([field.name for field in attrs.fields(contract)])
+    body = good | data.draw(st.dictionaries(names, shaped | values, max_size=3))
+    asyncio.run(answered(app, msgspec.json.encode(body), path))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(fields=st.dictionaries(st.sampled_from(SHAPED_NAMES), shaped, min_size=1, max_size=4))
+def test_no_value_that_is_almost_right_is_a_500(app: Litestar, fields: dict[str, Any]) -> None:
+    asyncio.run(answered(app, msgspec.json.encode({**BODY, **fields})))
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
