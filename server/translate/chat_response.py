@@ -156,6 +156,9 @@ class ChatChunkEncoder:
 
     def encode(self, events: Sequence[GenerationEvent]) -> bytes:
         """The chunks of these events; neighbouring pieces of text become one chunk."""
+        if len(events) == 1 and type(only := events[0]) is TextDelta and only.text and only.logprobs is None:
+            before, after = self._frames[only.index]
+            return before + _encode_text(only.text) + after
         written: list[bytes] = []
         text: list[str] = []
         index = 0
