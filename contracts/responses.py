@@ -5,23 +5,16 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import attrs
-from annotated_types import Ge, Gt, Le, MaxLen, MinLen
+from annotated_types import Ge, Le, MaxLen, MinLen
 
 from contracts._fields import (
     EXPLICIT_NULL,
-    INT32_MAX,
-    Bias,
     Count,
-    Fraction,
-    Half,
     JsonObject,
-    NonEmpty,
-    Penalty,
-    Seconds,
-    Temperature,
 )
 from contracts.response_items import InputItem, OutputItem, StoredItem
 from contracts.response_tools import ResponseTextParam, Tool, ToolChoice
+from contracts.sampling import SamplingOptions
 
 __all__ = [
     "CreateResponse",
@@ -80,7 +73,7 @@ class Reasoning:
 
 
 @attrs.frozen(kw_only=True)
-class CreateResponse:
+class CreateResponse(SamplingOptions):
     """A conversation to continue, by items.
 
     `null` means the same as leaving a field out. A parameter that this server knows and cannot honour is refused
@@ -105,25 +98,7 @@ class CreateResponse:
     max_reasoning_tokens: Count | None = None
     chat_template_kwargs: JsonObject | None = None
 
-    # Length and end.
     max_output_tokens: Count | None = None
-    stop: NonEmpty | Annotated[list[NonEmpty], MaxLen(64)] | None = None
-    timeout: Seconds | None = None
-
-    # Sampling.
-    temperature: Temperature | None = None
-    top_p: Fraction | None = None
-    top_k: Annotated[int, Ge(-1), Le(INT32_MAX)] | None = None
-    min_p: Fraction | None = None
-    xtc_probability: Fraction | None = None
-    xtc_threshold: Half | None = None
-    presence_penalty: Penalty | None = None
-    frequency_penalty: Penalty | None = None
-    repetition_penalty: Annotated[float, Gt(0), Le(100)] | None = None
-    repetition_context_size: Count | None = None
-    logit_bias: dict[str, Bias] | None = None
-    seed: int | None = None
-    """Any 64-bit integer."""
     top_logprobs: Annotated[int, Ge(0), Le(20)] | None = None
 
     # Labels; they change nothing in the answer.

@@ -1,4 +1,4 @@
-"""What chat completions and completions ask for in the same words."""
+"""What chat completions, completions and responses ask for in the same words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from contracts._fields import (
     Temperature,
 )
 
-__all__ = ["MAX_STOP", "GenerationOptions", "StreamOptions"]
+__all__ = ["MAX_STOP", "GenerationOptions", "SamplingOptions", "StreamOptions"]
 
 MAX_STOP = 64
 """Stop strings a request may carry. OpenAI allows 4; each one costs a search in every decode step."""
@@ -39,17 +39,10 @@ class StreamOptions:
 
 
 @attrs.frozen(kw_only=True)
-class GenerationOptions:
-    """Which model, how it samples, and where its answers end."""
+class SamplingOptions:
+    """How tokens are chosen, and where an answer ends."""
 
-    model: Annotated[str, MinLen(1), MaxLen(1024)]
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    n: Annotated[int, Ge(1), Le(128)] | None = None
-    """Answers to the same prompt."""
-
-    # Length and end.
-    max_tokens: Count | None = None
+    # The end.
     stop: NonEmpty | Annotated[list[NonEmpty], MaxLen(MAX_STOP)] | None = None
     timeout: Seconds | None = None
 
@@ -67,6 +60,19 @@ class GenerationOptions:
     logit_bias: dict[str, Bias] | None = None
     seed: int | None = None
     """Any 64-bit integer."""
+
+
+@attrs.frozen(kw_only=True)
+class GenerationOptions(SamplingOptions):
+    """Which model, how it samples, and where its answers end."""
+
+    model: Annotated[str, MinLen(1), MaxLen(1024)]
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n: Annotated[int, Ge(1), Le(128)] | None = None
+    """Answers to the same prompt."""
+
+    max_tokens: Count | None = None
 
     # The answer's form; one of these at most.
     guided_json: JsonObject | str | None = None

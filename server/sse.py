@@ -155,7 +155,13 @@ class EventStream:
                 self._wake.clear()
                 expired = self._drain.expired
                 if self._pending:
-                    if await self._send_pending(send):
+                    try:
+                        body, last = self._encode_pending()
+                    except Exception as error:  # what the provider sent makes no sense; the client must hear of it
+                        return await self._fail(send, error)
+                    if body:
+                        await self._send(send, body, more=not last)
+                    if last:
                         return None
                     heartbeat.beat()
                 if expired or (reader.done() and not self._pending):
@@ -167,18 +173,13 @@ class EventStream:
             heartbeat.stop()
             forget()
 
-    async def _send_pending(self, send: Send) -> bool:
-        """Send what has come; True after the last of it."""
+    def _encode_pending(self) -> tuple[bytes, bool]:
+        """What has come, and whether that was the last of it."""
         events, self._pending = self._pending, []
         self._room.set()
         last = not self._unfinished
         body = self._encoder.encode(events)
-        if not last:
-            if body:
-                await self._send(send, body)
-            return False
-        await self._send(send, body + self._ending.finish(), more=False)
-        return True
+        return (body + self._ending.finish(), True) if last else (body, False)
 
     def _failure(self, reader: asyncio.Task[None]) -> BaseException:
         if not reader.done():

@@ -49,12 +49,12 @@ def to_tools(
     return listed, ToolChoice(choice or "auto", parallel=several)
 
 
-def to_grammar(format: TextFormat | None) -> Grammar | None:
-    """What the text is held to, or None for any text."""
+def to_grammar(format: TextFormat | None) -> tuple[Grammar | None, str] | None:
+    """What the text is held to and the path of the field that says so, or None for any text."""
     if isinstance(format, TextResponseFormatJsonObject):
-        return JsonObjectGrammar()
+        return JsonObjectGrammar(), "text.format"
     if isinstance(format, TextResponseFormatJsonSchema):
-        return JsonSchemaGrammar(format.schema)
+        return JsonSchemaGrammar(format.schema), "text.format.schema"
     return None
 
 

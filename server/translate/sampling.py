@@ -1,8 +1,8 @@
-"""How to sample and where to stop: what chat completions and completions ask for alike."""
+"""How to sample and where to stop: what every endpoint that generates asks for alike."""
 
 from __future__ import annotations
 
-from contracts.sampling import GenerationOptions
+from contracts.sampling import SamplingOptions
 from providers.errors import InvalidRequest
 from providers.generation import SamplingParams
 
@@ -12,7 +12,7 @@ _UINT31 = 2**31 - 1
 _INT63 = 2**63 - 1
 
 
-def to_sampling(request: GenerationOptions) -> SamplingParams:
+def to_sampling(request: SamplingOptions) -> SamplingParams:
     """Raises: InvalidRequest, where a `logit_bias` key is no token id."""
     return SamplingParams(
         temperature=request.temperature,

@@ -27,6 +27,7 @@ STATUSES = [
     (errors.InvalidApiKey, 401, "invalid_api_key"),
     (errors.NotFound, 404, "not_found"),
     (errors.ModelNotFound, 404, "model_not_found"),
+    (errors.PreviousResponseNotFound, 404, "previous_response_not_found"),
     (errors.QueueFull, 429, "queue_full"),
     (errors.QueueTimeout, 503, "queue_timeout"),
     (errors.ModelNotReady, 503, "model_not_ready"),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from litestar import Litestar
 from openapi_spec_validator import validate
 
+from contracts.response_events import ResponseStreamEvent
 from tests.unit.server.harness import ask, make_app
 
 ERRORS = {"$ref": "#/components/schemas/ErrorResponse"}
@@ -58,6 +59,16 @@ def test_the_events_of_a_stream_are_described(document: dict[str, Any]) -> None:
     assert "ChatCompletionChunk" in events["schema"]["description"]
     chunk = document["components"]["schemas"]["ChatCompletionChunk"]
     assert {"id", "choices", "model", "created"} <= set(chunk["required"])
+
+
+def test_the_events_of_a_response_are_described(document: dict[str, Any]) -> None:
+    content = document["paths"]["/v1/responses"]["post"]["responses"]["200"]["content"]
+    assert content["application/json"]["schema"]["$ref"].endswith("/Response")
+    assert "ResponseLifecycleEvent" in content["text/event-stream"]["schema"]["description"]
+    schemas = document["components"]["schemas"]
+    for event in get_args(ResponseStreamEvent):
+        assert {"type", "sequence_number"} <= {*schemas[event.__name__]["properties"]}
+    assert set(schemas["CreateResponse"]["required"]) == {"model", "input"}
 
 
 def test_bounds_and_required_fields_are_in_the_schema(document: dict[str, Any]) -> None:

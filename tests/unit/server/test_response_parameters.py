@@ -262,7 +262,7 @@ async def test_values_that_cannot_be_used_are_named(
 
 
 def test_an_effort_of_none_turns_thinking_off_and_template_arguments_have_the_last_word() -> None:
-    assert prompt(reasoning={"effort": "none"}).template_kwargs == {"enable_thinking": False}
+    assert prompt(reasoning={"effort": "none"}).template_kwargs["enable_thinking"] is False
     both = prompt(reasoning={"effort": "high"}, chat_template_kwargs={"enable_thinking": False})
     assert both.template_kwargs == {"reasoning_effort": "high", "enable_thinking": False}
 
@@ -277,9 +277,18 @@ def test_a_choice_narrows_the_functions() -> None:
     assert allowed.tool_choice == ToolChoice("required")
 
 
-def test_any_json_object_may_be_asked_for() -> None:
-    assert translate(text={"format": {"type": "json_object"}}).grammar == JsonObjectGrammar()
+def test_the_form_of_the_text_knows_its_path() -> None:
+    asked = translate(text={"format": {"type": "json_object"}})
+    assert (asked.grammar, asked.grammar_param) == (JsonObjectGrammar(), "text.format")
+    schema = {"type": "json_schema", "name": "n", "schema": SCHEMA}
+    assert translate(text={"format": schema}).grammar_param == "text.format.schema"
     assert translate(text={"format": {"type": "text"}}).grammar is None
+
+
+def test_a_response_that_must_call_has_no_text_to_hold_to_a_form() -> None:
+    text = {"format": {"type": "json_object"}}
+    assert translate(text=text, tools=[WEATHER], tool_choice="required").grammar is None
+    assert translate(text=text, tools=[WEATHER]).grammar is not None
 
 
 @pytest.mark.parametrize("name", ["conversation", "personality", "truncation"])

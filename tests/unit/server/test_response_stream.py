@@ -130,6 +130,25 @@ async def test_a_failure_on_the_way_is_response_failed_and_is_stored(error: Exce
     assert (await ask(app, "GET", f"{PATH}/{failed['id']}")).json == failed
 
 
+async def test_events_that_make_no_sense_are_a_failure() -> None:
+    go_on = asyncio.Event()
+
+    async def headless(_: GenerationRequest) -> Events:
+        yield Accepted(5, 3)
+        yield TextDelta("Hel")
+        await go_on.wait()
+        yield ToolCallDelta(0, "{}")
+        await asyncio.Future()
+
+    chat = FakeChat(script=headless)
+    exchange = start(make_app(chat), path=PATH, json=STREAM)
+    await exchange.until(b"Hel")
+    go_on.set()
+    *_, last = stream_events(await exchange.finished())
+    assert (last["type"], last["response"]["error"]["type"]) == ("response.failed", "internal_error")
+    assert chat.closed.is_set()
+
+
 async def test_a_failure_after_a_keep_alive_and_before_anything_else_is_an_error_event() -> None:
     refuse = asyncio.Event()
 

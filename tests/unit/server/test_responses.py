@@ -193,13 +193,23 @@ async def test_a_refusal_keeps_its_status(error: Exception, status: int, code: s
     assert (answer.status, answer.error["code"]) == (status, code)
 
 
-async def test_a_refusal_names_the_parameter_as_this_endpoint_does() -> None:
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("messages", "input"),
+        ("max_tokens", "max_output_tokens"),
+        ("tools[1].function.parameters", "tools[1].parameters"),
+        ("seed", "seed"),
+        (None, None),
+    ],
+)
+async def test_a_refusal_names_the_parameter_as_this_endpoint_does(theirs: str | None, ours: str | None) -> None:
     async def refuse(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-        raise ContextLengthExceeded("5000 tokens", param="messages")
+        raise ContextLengthExceeded("5000 tokens", param=theirs)
         yield
 
     answer = await ask(make_app(FakeChat(script=refuse)), path=PATH, json=BODY)
-    assert (answer.status, answer.error["code"], answer.error["param"]) == (400, "context_length_exceeded", "input")
+    assert (answer.status, answer.error["code"], answer.error["param"]) == (400, "context_length_exceeded", ours)
 
 
 async def test_a_stored_response_is_fetched_listed_and_deleted() -> None:
