@@ -133,6 +133,8 @@ def suite(model_path: str, streams: tuple[int, ...], rounds: int, max_tokens: in
     The engine in-process against HTTP, the latency that the server adds, and mlx_lm.server under the same load.
     Starts and ends every server itself. Takes several minutes; the machine should be quiet.
     """
+    import signal
+
     from rich.console import Console
 
     from providers.weights import WeightsError, resolve, terminal_progress
@@ -141,6 +143,8 @@ def suite(model_path: str, streams: tuple[int, ...], rounds: int, max_tokens: in
     from server.bench.suite import SuiteOptions, run_suite
 
     console = Console(stderr=True)
+    # A run that is told to end takes the servers it started along.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with terminal_progress() as progress:
             folder = resolve(model_path, progress)
