@@ -28,6 +28,8 @@ class ChatParams:
     frequency_penalty: float | None = None
     stop: tuple[str, ...] = ()
     stream: bool | None = None
+    choices: int | None = None
+    """How many answers, where that is more than one."""
 
 
 class QueueSpan(Operation):
@@ -90,6 +92,7 @@ class ChatSpan(Operation):
                 names.GEN_AI_REQUEST_FREQUENCY_PENALTY: params.frequency_penalty,
                 names.GEN_AI_REQUEST_STOP_SEQUENCES: params.stop or None,
                 names.GEN_AI_REQUEST_STREAM: params.stream,
+                names.GEN_AI_REQUEST_CHOICE_COUNT: params.choices,
             }
         )
 

@@ -169,4 +169,5 @@ def _chat_params(request: GenerationRequest) -> otel.ChatParams:
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
         stop=tuple(request.stop),
+        choices=request.n if request.n > 1 else None,
     )

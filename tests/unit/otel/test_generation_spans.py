@@ -105,6 +105,16 @@ def test_the_answer_carries_its_request_and_usage(spans: CapturedSpans) -> None:
     }
 
 
+def test_several_answers_are_one_span_with_all_their_ends(spans: CapturedSpans) -> None:
+    chat = start_chat(choices=2)
+    chat.accepted(10, 4)
+    chat.stop(("stop", "length"), 10, 9, 4, 0.0, 0.0)
+
+    found = attributes(spans.one("chat qwen"))
+    assert found["gen_ai.request.choice.count"] == 2
+    assert found["gen_ai.response.finish_reasons"] == ("stop", "length")
+
+
 def test_children_last_as_long_as_the_engine_measured(spans: CapturedSpans) -> None:
     chat = start_chat()
     chat.accepted(10, 4)

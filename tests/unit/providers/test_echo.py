@@ -24,6 +24,7 @@ from providers.generation import (
     GenerationEvent,
     GenerationRequest,
     JsonObjectGrammar,
+    RegexGrammar,
     TextDelta,
     TextPrompt,
     TokenPrompt,
@@ -128,11 +129,35 @@ async def test_gives_as_many_answers_as_are_asked_for():
     assert (provider.queue_stats.active, provider.queue_stats.completed) == (0, 1)
 
 
+async def test_each_answer_takes_a_place_of_its_own():
+    provider = await echo(path="delay=60", max_concurrency=4)
+    held = provider.generate(chat("slow", n=3))
+    await anext(held)
+    both = asyncio.ensure_future(answer(provider, chat("a", n=2, template={"echo_delay": 0})))
+    await asyncio.sleep(0)
+    one = asyncio.ensure_future(answer(provider, chat("b", template={"echo_delay": 0})))
+    await asyncio.sleep(0)
+    assert (provider.queue_stats.active, provider.queue_stats.pending) == (1, 2)
+    await held.aclose()
+    async with asyncio.timeout(5):
+        assert text(await both) == "aa"
+        assert text(await one) == "b"
+    assert provider.queue_stats.active == 0
+
+
+async def test_more_answers_than_there_are_places_are_refused_by_name():
+    provider = await echo(max_concurrency=2)
+    with pytest.raises(InvalidRequest, match="n is 3") as caught:
+        await answer(provider, chat("a", n=3))
+    assert caught.value.param == "n"
+
+
 @pytest.mark.parametrize(
     ("request_", "param"),
     [
         (chat("a", top_logprobs=0), "logprobs"),
         (chat("a", grammar=JsonObjectGrammar()), "response_format"),
+        (chat("a", grammar=RegexGrammar("a"), grammar_param="guided_regex"), "guided_regex"),
         (GenerationRequest(id="r", prompt=ChatPrompt([], tool_choice=ToolChoice("required"))), "tool_choice"),
     ],
 )
