@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -85,8 +85,9 @@ class EngineProcess:
     async def wait_lost(self) -> str:
         """Return when the engine is of no more use, with the reason, after the last report was delivered."""
         exited = asyncio.ensure_future(self._process.wait())
+        either: set[asyncio.Future[Any]] = {exited, self._link.lost}
         try:
-            await asyncio.wait({exited, self._link.lost}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             # Its last words may still be in the socket.
             await asyncio.wait({self._link.lost}, timeout=1.0)
         finally:

@@ -176,7 +176,7 @@ def encode(message: Command | Report) -> bytes:
     return _HEADER.pack(len(body)) + body
 
 
-def frame_length(header: bytes) -> int:
+def frame_length(header: bytes | bytearray) -> int:
     """Length in bytes of the body that follows this header."""
     (length,) = _HEADER.unpack(header)
     return int(length)
