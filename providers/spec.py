@@ -35,3 +35,7 @@ class ModelSpec:
     memory_limit: int | None = None
     prefix_cache_bytes: int | None = None
     """Bound of the prefix cache; None picks one from the machine's memory, 0 turns it off."""
+    tool_call_parser: str = "auto"
+    """Which syntax of calls answers are read for: `auto`, `none`, or a name that the engine knows."""
+    reasoning_parser: str = "auto"
+    """Which markup of thoughts answers are read for; as above."""

@@ -100,6 +100,12 @@ def _boolean(value: object) -> bool:
     raise ValueError(f"must be true or false, not {value!r}")
 
 
+def _always(value: object) -> bool:
+    if not _boolean(value):
+        raise ValueError("cannot be turned off: to serve without tools, set tool_call_parser to none")
+    return True
+
+
 def _integer(least: int, most: int | None = None) -> Parser:
     span = f"from {least} to {most}" if most is not None else f"of at least {least}"
 
@@ -305,14 +311,32 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "enable_auto_tool_choice",
         "ENABLE_AUTO_TOOL_CHOICE",
-        "Let the model decide when to call tools.",
-        _boolean,
-        default=False,
+        "Let the model decide when to call tools. That is always so; `--tool-call-parser none` serves without tools.",
+        _always,
+        default=True,
+        default_text="on",
         boolean=True,
-        supported=False,
     ),
-    _model("tool_call_parser", "TOOL_CALL_PARSER", "Tool call syntax.", _text, metavar="NAME", supported=False),
-    _model("reasoning_parser", "REASONING_PARSER", "Reasoning syntax.", _text, metavar="NAME", supported=False),
+    _model(
+        "tool_call_parser",
+        "TOOL_CALL_PARSER",
+        "Syntax in which the model calls tools: `auto` finds it out, `none` serves without tools; docs/tools.md has "
+        "the others.",
+        _text,
+        default="auto",
+        default_text="auto",
+        metavar="NAME",
+    ),
+    _model(
+        "reasoning_parser",
+        "REASONING_PARSER",
+        "Markup around the model's thoughts: `auto` finds it out, `none` leaves them in the answer; docs/tools.md has "
+        "the others.",
+        _text,
+        default="auto",
+        default_text="auto",
+        metavar="NAME",
+    ),
     _server(
         "host",
         "SERVER_HOST",

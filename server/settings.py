@@ -193,6 +193,8 @@ def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
         trust_remote_code=values["trust_remote_code"],
         memory_limit=values["memory_limit"],
         prefix_cache_bytes=values["prefix_cache_size"],
+        tool_call_parser=values["tool_call_parser"],
+        reasoning_parser=values["reasoning_parser"],
     )
 
 

@@ -36,8 +36,8 @@ class BatchTokens:
         fed = self._current()
         if fed is not None and fed is not self._fed:
             # A batch that lost a row has an array not yet computed: ahead of the forward pass, not behind it.
-            mx.async_eval(fed)
-        mx.async_eval(logits)
+            mx.async_eval(fed)  # type: ignore[no-untyped-call]
+        mx.async_eval(logits)  # type: ignore[no-untyped-call]
 
     def read(self, uid: int) -> int | None:
         """The token that is fed to row `uid`; None when the step under way is not this batch's."""
@@ -161,9 +161,9 @@ class GrammarProcessor:
                 return known
         last = tokens[-1:]
         if wanted:
-            mx.async_eval(last)
-        mx.async_eval(logits)
-        return int(last.item()) if wanted else None
+            mx.async_eval(last)  # type: ignore[no-untyped-call]
+        mx.async_eval(logits)  # type: ignore[no-untyped-call]
+        return int(last.item()) if wanted else None  # type: ignore[arg-type]
 
     def _watch(self, fed: int | None, logits: mx.array, *, prompt: bool) -> mx.array:
         """Look for the marker among the generated tokens; the grammar begins right behind it."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import attrs
 
+from providers.engines.answer import AnswerFormat, AnswerSplitter
+from providers.engines.grammar import CompiledGrammar
 from providers.engines.sampling import Settings
+from providers.engines.text import stop_matcher
 from providers.errors import InvalidRequest, UnsupportedParameter
-from providers.generation import ChatPrompt, GenerationRequest, SamplingParams
+from providers.generation import GenerationRequest, SamplingParams, Tool
 
 __all__ = ["LanguageJob", "checked_stop", "refuse_unsupported"]
 
@@ -27,18 +30,33 @@ class LanguageJob:
     sampling: SamplingParams
     stop: tuple[str, ...]
     deadline: float | None
+    format: AnswerFormat
+    """How answers are marked up; plain for raw text, whose markers are nobody's business."""
+    tools: list[Tool]
+    """What answers may call."""
+    parallel: bool
+    opened: bool
+    """The prompt ends inside a thought."""
+    grammar: CompiledGrammar | None
+
+    def splitter(self, index: int) -> AnswerSplitter:
+        return AnswerSplitter(
+            self.format,
+            tools=self.tools,
+            opened=self.opened,
+            parallel=self.parallel,
+            stop=stop_matcher(self.stop) if self.stop else None,
+            index=index,
+        )
 
 
 def refuse_unsupported(request: GenerationRequest) -> None:
     """Refuse by name what this engine does not do: a parameter is never quietly ignored."""
-    prompt = request.prompt
     asked = {
         "n": request.n != 1,
         "top_logprobs": request.top_logprobs is not None,
         "response_format": request.grammar is not None,
         "max_reasoning_tokens": request.max_reasoning_tokens is not None,
-        "tools": isinstance(prompt, ChatPrompt) and bool(prompt.tools),
-        "tool_choice": isinstance(prompt, ChatPrompt) and prompt.tool_choice.mode == "required",
     }
     for name, is_asked in asked.items():
         if is_asked:

@@ -16,23 +16,17 @@ from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
 
 from providers.engines import platform
 from providers.engines.engine import EngineLoadError, Outbox, Progress
-from providers.engines.jobs import LanguageJob, checked_stop, refuse_unsupported
+from providers.engines.grammar import BatchTokens
+from providers.engines.intake import Intake
+from providers.engines.jobs import LanguageJob
 from providers.engines.loading import LoadedModel, load_language_model
 from providers.engines.platform import Platform
 from providers.engines.prefix_cache import PrefixCache
-from providers.engines.prompts import PromptBuilder, answer_room
-from providers.engines.sampling import make_processors, make_sampler, resolve
-from providers.engines.text import Decoder, StopSplitter, Vocabulary, stop_matcher
-from providers.errors import GenerationTimeout, InternalError, InvalidRequest
+from providers.engines.rows import Row
+from providers.engines.sampling import make_processors, make_sampler
+from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
 from providers.frames import Command, EngineInfo, Generate, Memory
-from providers.generation import (
-    Accepted,
-    ChatPrompt,
-    Finished,
-    FinishReason,
-    TextDelta,
-    Usage,
-)
+from providers.generation import Accepted
 from providers.spec import ModelSpec
 
 __all__ = ["LanguageEngine"]
@@ -42,22 +36,7 @@ logger = logging.getLogger(__name__)
 PREFILL_STEP = {"cpu": 256, "metal": 2048, "cuda": 2048}
 """Prompt tokens a step: everybody else waits for one chunk, so a slow device gets small ones."""
 WARMUP_TOKENS = 2
-
-
-@attrs.define(kw_only=True)
-class _Row:
-    """A request in the batch."""
-
-    job: LanguageJob
-    uid: int
-    decoder: Decoder
-    splitter: StopSplitter | None
-    cached_tokens: int
-    accepted_at: float
-    first_token_at: float = 0.0
-    generated: int = 0
-    unreported: int = 0
-    """Decode steps since the last delta."""
+_UNFORESEEN = "an internal error occurred"
 
 
 @attrs.define
@@ -73,7 +52,7 @@ class LanguageEngine:
 
     def __init__(self, prepared: Platform) -> None:
         self._platform = prepared
-        self._rows: dict[int, _Row] = {}
+        self._rows: dict[int, Row] = {}
         self._uids: dict[str, int] = {}
         self._waiting: deque[LanguageJob] = deque()
 
@@ -111,7 +90,7 @@ class LanguageEngine:
         """Take a loaded model into service; `load` without the loading and the warm-up.
 
         Raises:
-            EngineLoadError: this architecture's cache cannot be batched.
+            EngineLoadError: this architecture's cache cannot be batched, or the spec names an unknown parser.
         """
         self._model = loaded.model
         self._tokenizer = loaded.tokenizer
@@ -122,24 +101,31 @@ class LanguageEngine:
         if not all(hasattr(layer, "merge") for layer in layers):
             raise EngineLoadError(f"models of type {loaded.config.get('model_type')!r} cannot be batched by mlx-lm")
         self._limit = min(spec.context_length, _model_context(loaded.config) or spec.context_length)
-        self._text = Vocabulary(loaded.tokenizer)
         self._vocabulary_size = _usable_vocabulary(loaded)
-        self._prompts = PromptBuilder(
-            loaded.tokenizer, vocabulary=self._vocabulary_size, trimmable=can_trim_prompt_cache(layers)
+        self._intake = Intake(
+            loaded.tokenizer,
+            spec,
+            defaults=self._defaults,
+            limit=self._limit,
+            vocabulary=self._vocabulary_size,
+            trimmable=can_trim_prompt_cache(layers),
         )
+        self._text = self._intake.text
         self._prefix_bytes = _prefix_cache_bytes(spec)
         self._prefixes = PrefixCache(self._prefix_bytes)
         mx.set_cache_limit(min(2 << 30, platform.total_memory() // 16))
         self._generator = self._new_generator()
 
     def _new_generator(self) -> Any:
-        return BatchGenerator(
+        generator: Any = BatchGenerator(
             self._model,
             stop_tokens=[[token] for token in sorted(self._tokenizer.eos_token_ids)],
             completion_batch_size=self._max_rows,
             prefill_batch_size=min(8, self._max_rows),
             prefill_step_size=self._prefill_step,
         )
+        self._fed = BatchTokens(generator)
+        return generator
 
     def _warm_up(self) -> None:
         """Generate a few tokens, joined by a second row midway: every kernel of a batch runs once."""
@@ -156,28 +142,9 @@ class LanguageEngine:
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
 
     def prepare(self, command: Command) -> LanguageJob:
-        received = time.monotonic()
         if not isinstance(command, Generate):
             raise InvalidRequest("a language model generates text, nothing else")
-        request = command.request
-        refuse_unsupported(request)
-        settings = resolve(request.sampling, self._defaults, vocabulary=self._vocabulary_size)
-        stop = checked_stop(request.stop)
-        if request.timeout is not None and not request.timeout > 0:
-            raise InvalidRequest(f"timeout must be greater than 0, not {request.timeout}", param="timeout")
-        param = "messages" if isinstance(request.prompt, ChatPrompt) else "prompt"
-        tokens = self._prompts.tokens(request)
-        room = answer_room(len(tokens), request.max_tokens, self._limit, param=param)
-        return LanguageJob(
-            id=request.id,
-            tokens=tokens,
-            boundaries=self._prompts.boundaries(request, tokens),
-            max_tokens=room,
-            settings=settings,
-            sampling=request.sampling,
-            stop=stop,
-            deadline=None if request.timeout is None else received + request.timeout,
-        )
+        return self._intake.job(command.request)
 
     # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -219,7 +186,7 @@ class LanguageEngine:
         if not self._rows:
             self._waiting.clear()
         for job in doomed:
-            out.fail(job.id, InternalError("an internal error occurred"))
+            out.fail(job.id, InternalError(_UNFORESEEN))
         self._rows.clear()
         self._uids.clear()
         self._generator = self._new_generator()
@@ -252,29 +219,35 @@ class LanguageEngine:
                 row = self._insert(job)
             except Exception:
                 logger.exception("request %s failed as it entered the batch", job.id)
-                out.fail(job.id, InternalError("an internal error occurred"))
+                out.fail(job.id, InternalError(_UNFORESEEN))
                 continue
             self._rows[row.uid] = row
             self._uids[job.id] = row.uid
             out.event(job.id, Accepted(prompt_tokens=len(job.tokens), cached_tokens=row.cached_tokens))
         out.flush()
 
-    def _insert(self, job: LanguageJob) -> _Row:
+    def _insert(self, job: LanguageJob) -> Row:
         cache, cached = self._prefixes.fetch(job.tokens)
         cuts = [cached, *(cut for cut in job.boundaries if cut > cached), len(job.tokens)]
+        grammar = None if job.grammar is None else job.grammar.processor()
+        processors = make_processors(job.sampling, self._defaults)
         (uid,) = self._generator.insert_segments(
             [[job.tokens[start:end] for start, end in itertools.pairwise(cuts)]],
             max_tokens=[job.max_tokens],
             caches=[cache],
             all_tokens=[job.tokens[:cached]],
             samplers=[make_sampler(job.settings, job.sampling.seed)],
-            logits_processors=[make_processors(job.sampling, self._defaults)],
+            logits_processors=[processors if grammar is None else [*processors, grammar]],
         )
-        return _Row(
+        if grammar is not None:
+            grammar.follow(self._fed, uid)
+        return Row(
             job=job,
             uid=uid,
-            decoder=self._text.decoder(),
-            splitter=StopSplitter(stop_matcher(job.stop)) if job.stop else None,
+            index=0,
+            decoder=self._text.decoder(markup=not job.format.is_plain),
+            splitter=job.splitter(0),
+            grammar=grammar,
             cached_tokens=cached,
             accepted_at=time.monotonic(),
         )
@@ -284,45 +257,26 @@ class LanguageEngine:
         if row is None:
             return
         try:
-            finish = self._take_token(row, response.token, response.finish_reason, now, out)
+            for event in row.take(response.token, response.finish_reason, now):
+                out.event(row.job.id, event)
+        except ServiceError as error:
+            self._fail(row, error, out)
         except Exception:
             logger.exception("request %s failed", row.job.id)
-            out.fail(row.job.id, InternalError("an internal error occurred"))
-            finish = "stop"
-        if finish is not None:
+            self._fail(row, InternalError(_UNFORESEEN), out)
+        if row.ended:
             self._forget(row)
             if response.finish_reason is None:
                 todo.remove.append(row.uid)
             else:
                 todo.keep.append((response.all_tokens, response.prompt_cache))
 
-    def _take_token(
-        self, row: _Row, token: int, finish: FinishReason | None, now: float, out: Outbox
-    ) -> FinishReason | None:
-        """Turn a token into events. `finish` is the generator's: `stop` for an end token, which has no text."""
-        if not row.generated:
-            row.first_token_at = now
-        row.generated += 1
-        row.unreported += 1
-        text = "" if finish == "stop" else row.decoder.add(token)
-        if finish is not None:
-            text += row.decoder.flush()
-        if row.splitter is not None:
-            text = row.splitter.push(text)
-            if row.splitter.stopped:
-                finish = "stop"
-            elif finish is not None:
-                text += row.splitter.flush()
-        if text:
-            out.event(row.job.id, TextDelta(text, row.unreported))
-            row.unreported = 0
-        if finish is not None:
-            usage = Usage(len(row.job.tokens), row.generated, row.cached_tokens)
-            times = (row.first_token_at - row.accepted_at, now - row.first_token_at)
-            out.event(row.job.id, Finished(finish, usage, *times))
-        return finish
+    @staticmethod
+    def _fail(row: Row, error: ServiceError, out: Outbox) -> None:
+        out.fail(row.job.id, error)
+        row.ended = True
 
-    def _forget(self, row: _Row) -> None:
+    def _forget(self, row: Row) -> None:
         self._rows.pop(row.uid, None)
         self._uids.pop(row.job.id, None)
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from providers.errors import ContextLengthExceeded, InvalidRequest
-from providers.generation import ChatMessage, ChatPrompt, GenerationRequest, TextPrompt, TokenPrompt
+import attrs
 
-__all__ = ["PromptBuilder", "answer_room"]
+from providers.engines.formats import ReasoningFormat
+from providers.engines.tools import ToolPlan, ToolPrompter
+from providers.errors import ContextLengthExceeded, InvalidRequest
+from providers.generation import ChatMessage, ChatPrompt, Prompt, TextPrompt
+
+__all__ = ["BuiltPrompt", "PromptBuilder", "answer_room"]
 
 _TEMPLATE_OWN = frozenset(
     {
@@ -33,64 +38,111 @@ _TEMPLATE_OWN = frozenset(
 """Names that steer the renderer itself, not the template: refused in `chat_template_kwargs`."""
 
 
+@attrs.frozen(kw_only=True)
+class BuiltPrompt:
+    """A prompt as the model reads it, and what it makes of the answer."""
+
+    tokens: list[int]
+    """At least one."""
+    boundaries: list[int]
+    """Positions inside `tokens` where another prompt may branch off: the end of the system messages. Empty when the
+    cache can be trimmed, since then any common prefix is found without them."""
+    plan: ToolPlan | None
+    """None: the answer is not that of a chat."""
+    opened: bool
+    """The prompt ends inside a thought."""
+
+
 class PromptBuilder:
     """Renders and tokenises prompts for one tokenizer (mlx-lm's `TokenizerWrapper`)."""
 
-    def __init__(self, tokenizer: Any, *, vocabulary: int, trimmable: bool) -> None:
-        """`vocabulary`: count of usable ids. `trimmable`: whether a cached prompt can be cut anywhere; if not,
-        `boundaries` says where prompts are worth keeping."""
+    def __init__(
+        self,
+        tokenizer: Any,
+        prompter: ToolPrompter,
+        reasoning: ReasoningFormat | None,
+        *,
+        vocabulary: int,
+        trimmable: bool,
+    ) -> None:
+        """`vocabulary`: count of usable ids. `trimmable`: whether a cached prompt can be cut anywhere."""
         self._tokenizer = tokenizer
+        self._prompter = prompter
+        self._reasoning = reasoning
         self._vocabulary = vocabulary
         self._trimmable = trimmable
-        self._system_tokens = functools.lru_cache(maxsize=64)(self._render_system)
+        self._system_tokens = functools.lru_cache(maxsize=64)(self._tokens_of_system)
 
-    def tokens(self, request: GenerationRequest) -> list[int]:
-        """Token ids of the prompt, at least one.
+    def build(self, prompt: Prompt) -> BuiltPrompt:
+        """Token ids of the prompt, and where it leads.
 
         Raises:
             InvalidRequest: the template refuses the messages, or the text or ids cannot be used.
+            UnsupportedParameter: this model cannot call tools.
         """
-        prompt = request.prompt
+        if not isinstance(prompt, ChatPrompt):
+            tokens = self.tokens(prompt) or [self._start()]
+            return BuiltPrompt(tokens=tokens, boundaries=[], plan=None, opened=False)
+        plan = self._plan(prompt)
+        text = self._render(plan.messages, plan.tools, prompt.template_kwargs)
+        tokens = self._encode(text, "messages", special=False) or [self._start()]
+        return BuiltPrompt(
+            tokens=tokens,
+            boundaries=self._boundaries(plan, prompt.template_kwargs, tokens),
+            plan=plan,
+            opened=self._reasoning is not None and self._reasoning.opened_by(text),
+        )
+
+    def tokens(self, prompt: Prompt, *, special: bool | None = None) -> list[int]:
+        """Token ids of the prompt, perhaps none. `special`: whether the tokenizer adds its own tokens around text;
+        None: as `build` does, where the chat template has them already. Raises as `build`."""
         if isinstance(prompt, ChatPrompt):
-            return self._encode(self._render(prompt), "messages", special=False) or [self._start()]
+            plan = self._plan(prompt)
+            text = self._render(plan.messages, plan.tools, prompt.template_kwargs)
+            return self._encode(text, "messages", special=bool(special))
         if isinstance(prompt, TextPrompt):
-            return self._encode(prompt.text, "prompt", special=True) or [self._start()]
-        return self._checked_ids(prompt) or [self._start()]
+            return self._encode(prompt.text, "prompt", special=special is not False)
+        return self.checked_ids(prompt.tokens, "prompt")
 
-    def boundaries(self, request: GenerationRequest, tokens: Sequence[int]) -> list[int]:
-        """Positions inside the prompt where another prompt may branch off: the end of the system messages.
+    def _plan(self, prompt: ChatPrompt) -> ToolPlan:
+        refused = _TEMPLATE_OWN.intersection(prompt.template_kwargs)
+        if refused:
+            name = min(refused)
+            message = f"chat_template_kwargs.{name} is not the template's to set"
+            raise InvalidRequest(message, param=f"chat_template_kwargs.{name}")
+        if not prompt.messages:
+            raise InvalidRequest("messages must not be empty", param="messages")
+        return self._prompter.plan([_as_dict(message) for message in prompt.messages], prompt)
 
-        Empty when the cache can be trimmed, since then any common prefix is found without them.
-        """
-        prompt = request.prompt
-        if self._trimmable or not isinstance(prompt, ChatPrompt) or not self._tokenizer.has_chat_template:
+    def _boundaries(self, plan: ToolPlan, template_kwargs: Mapping[str, Any], tokens: Sequence[int]) -> list[int]:
+        if self._trimmable or not self._tokenizer.has_chat_template:
             return []
-        system = []
-        for message in prompt.messages:
-            if message.role not in ("system", "developer"):
-                break
-            system.append((message.role, message.content or ""))
-        if not system:
+        system = list(itertools.takewhile(lambda message: message["role"] in ("system", "developer"), plan.messages))
+        if not system and not plan.tools:
             return []
-        rendered = self._system_tokens(tuple(system), json.dumps(prompt.template_kwargs, sort_keys=True, default=str))
-        end = _common_prefix(rendered, tokens)
+        key = json.dumps([system, plan.tools, template_kwargs], sort_keys=True, default=str)
+        end = _common_prefix(self._system_tokens(key), tokens)
         return [end] if 0 < end < len(tokens) - 1 else []
 
-    def _render_system(self, system: tuple[tuple[str, str], ...], template_kwargs: str) -> list[int]:
-        messages = [ChatMessage(role=role, content=content) for role, content in system]
-        messages.append(ChatMessage(role="user", content=""))
-        prompt = ChatPrompt(messages=messages, template_kwargs=json.loads(template_kwargs))
+    def _tokens_of_system(self, key: str) -> list[int]:
+        system, tools, template_kwargs = json.loads(key)
         try:
-            return self._encode(self._render(prompt), "messages", special=False)
+            text = self._render([*system, {"role": "user", "content": ""}], tools, template_kwargs)
+            return self._encode(text, "messages", special=False)
         except InvalidRequest:
             return []
 
-    def _checked_ids(self, prompt: TokenPrompt) -> list[int]:
-        for token in prompt.tokens:
+    def checked_ids(self, tokens: Sequence[int], param: str) -> list[int]:
+        """The ids, if the model has all of them.
+
+        Raises:
+            InvalidRequest: it has not.
+        """
+        for token in tokens:
             if not 0 <= token < self._vocabulary:
                 message = f"token id {token} is not in this model's vocabulary (0 to {self._vocabulary - 1})"
-                raise InvalidRequest(message, param="prompt")
-        return list(prompt.tokens)
+                raise InvalidRequest(message, param=param)
+        return list(tokens)
 
     def _encode(self, text: str, param: str, *, special: bool) -> list[int]:
         try:
@@ -106,30 +158,26 @@ class PromptBuilder:
                 return int(id)
         return 0
 
-    def _render(self, prompt: ChatPrompt) -> str:
-        refused = _TEMPLATE_OWN.intersection(prompt.template_kwargs)
-        if refused:
-            name = min(refused)
-            message = f"chat_template_kwargs.{name} is not the template's to set"
-            raise InvalidRequest(message, param=f"chat_template_kwargs.{name}")
-        if not prompt.messages:
-            raise InvalidRequest("messages must not be empty", param="messages")
-        messages = [_as_dict(message) for message in prompt.messages]
+    def _render(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, template_kwargs: Mapping[str, Any]
+    ) -> str:
         if not self._tokenizer.has_chat_template:
             return render_plainly(messages)
+        options = {"add_generation_prompt": True, **template_kwargs}
+        if tools is not None:
+            options["tools"] = tools
         try:
-            return self._apply(messages, prompt.template_kwargs)
+            return self._apply(messages, options)
         except Exception as error:
             merged = merge_turns(messages)
             if merged == messages:
                 raise _template_refusal(error) from error
             try:
-                return self._apply(merged, prompt.template_kwargs)
+                return self._apply(merged, options)
             except Exception:
                 raise _template_refusal(error) from error
 
-    def _apply(self, messages: list[dict[str, Any]], template_kwargs: Mapping[str, Any]) -> str:
-        options = {"add_generation_prompt": True, **template_kwargs}
+    def _apply(self, messages: list[dict[str, Any]], options: Mapping[str, Any]) -> str:
         return str(self._tokenizer.apply_chat_template(messages, tokenize=False, **options))
 
 
@@ -139,25 +187,13 @@ def _template_refusal(error: Exception) -> InvalidRequest:
 
 
 def _as_dict(message: ChatMessage) -> dict[str, Any]:
-    """The message as templates expect it: content is a string (they concatenate it), arguments are objects."""
+    """The message as templates expect it: content is a string (they concatenate it)."""
     turn: dict[str, Any] = {"role": message.role, "content": message.content or ""}
-    for name in ("name", "tool_call_id", "reasoning_content"):
+    for name in ("name", "tool_calls", "tool_call_id", "reasoning_content"):
         value = getattr(message, name)
-        if value is not None:
+        if value is not None and value != []:
             turn[name] = value
-    if message.tool_calls:
-        turn["tool_calls"] = [_with_parsed_arguments(call) for call in message.tool_calls]
     return turn
-
-
-def _with_parsed_arguments(call: dict[str, Any]) -> dict[str, Any]:
-    function = call.get("function")
-    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
-        return call
-    try:
-        return {**call, "function": {**function, "arguments": json.loads(function["arguments"] or "{}")}}
-    except ValueError:
-        return call
 
 
 def render_plainly(messages: Sequence[Mapping[str, Any]]) -> str:

@@ -35,17 +35,20 @@ class Vocabulary:
     U+FFFD characters.) Any other vocabulary goes through mlx-lm's own naive detokeniser.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
-        """`tokenizer`: mlx-lm's `TokenizerWrapper`."""
+    def __init__(self, tokenizer: Any, *, markup: frozenset[int] = frozenset()) -> None:
+        """`tokenizer`: mlx-lm's `TokenizerWrapper`. `markup`: special tokens whose text answers are split by."""
         self._tokenizer = tokenizer
         self.special = frozenset(_special_ids(tokenizer))
+        self._silent = self.special - markup
         kind, self._strip_first_space = _decoder_kind(tokenizer)
         self._bytes = _token_bytes(tokenizer, kind, self.special) if kind else None
+        self._marked = self._bytes and _with_markup(self._bytes, tokenizer, markup)
 
-    def decoder(self) -> Decoder:
-        if self._bytes is None:
-            return _NaiveDecoder(self._tokenizer, self.special)
-        return _BytesDecoder(self._bytes, strip_first_space=self._strip_first_space)
+    def decoder(self, *, markup: bool = False) -> Decoder:
+        """`markup`: give the text of the markup's tokens too; no other special token ever has any."""
+        if self._bytes is None or self._marked is None:
+            return _NaiveDecoder(self._tokenizer, self._silent if markup else self.special)
+        return _BytesDecoder(self._marked if markup else self._bytes, strip_first_space=self._strip_first_space)
 
 
 class _BytesDecoder:
@@ -122,6 +125,16 @@ def _token_bytes(tokenizer: Any, kind: str, special: frozenset[int]) -> list[byt
         if id not in special:
             table[id] = added[id].content.encode() if id in added else to_bytes(token)
     return table
+
+
+def _with_markup(table: list[bytes], tokenizer: Any, markup: frozenset[int]) -> list[bytes]:
+    if not markup:
+        return table
+    added = tokenizer.added_tokens_decoder
+    marked = list(table)
+    for id in markup:
+        marked[id] = added[id].content.encode()
+    return marked
 
 
 def _byte_level_bytes(token: str) -> bytes:

@@ -68,8 +68,11 @@ def test_version_is_the_distributions() -> None:
     [
         (["--port", "http"], "--port must be a whole number from 0 to 65535, not 'http'"),
         (["--model-type", "tts"], "--model-type may be lm or echo; 'tts' is not supported by this version"),
-        (["--tool-call-parser", "hermes"], "--tool-call-parser is not supported by this version"),
-        (["--enable-auto-tool-choice"], "--enable-auto-tool-choice is not supported by this version"),
+        (["--lora-paths", "here"], "--lora-paths is not supported by this version"),
+        (
+            ["--no-enable-auto-tool-choice"],
+            "--enable-auto-tool-choice cannot be turned off: to serve without tools, set tool_call_parser to none",
+        ),
     ],
 )
 def test_a_bad_option_of_launch_is_one_line_and_status_2(arguments: list[str], message: str) -> None:

@@ -32,9 +32,12 @@ from providers.generation import (
     GenerationEvent,
     GenerationRequest,
     Prompt,
+    ReasoningDelta,
     SamplingParams,
     TextDelta,
     TextPrompt,
+    TokenLogprob,
+    ToolCallDelta,
 )
 from providers.spec import ModelSpec
 
@@ -43,29 +46,64 @@ GREEDY = SamplingParams(temperature=0.0)
 
 
 class Answer:
-    """Everything that was told of one request."""
+    """Everything that was told of one request, whose answers may be several."""
 
-    def __init__(self) -> None:
+    def __init__(self, n: int = 1) -> None:
+        self._n = n
         self.accepted: Accepted | None = None
         self.deltas: list[TextDelta] = []
-        self.finished: Finished | None = None
+        self.thoughts: list[ReasoningDelta] = []
+        self.call_deltas: list[ToolCallDelta] = []
+        self.finishes: dict[int, Finished] = {}
         self.failed: Failed | None = None
 
     def take(self, event: GenerationEvent) -> None:
-        if isinstance(event, Accepted):
-            self.accepted = event
-        elif isinstance(event, TextDelta):
-            self.deltas.append(event)
-        elif isinstance(event, Finished):
-            self.finished = event
+        match event:
+            case Accepted():
+                assert self.accepted is None
+                self.accepted = event
+            case TextDelta():
+                self.deltas.append(event)
+            case ReasoningDelta():
+                self.thoughts.append(event)
+            case ToolCallDelta():
+                self.call_deltas.append(event)
+            case Finished():
+                assert event.index not in self.finishes
+                self.finishes[event.index] = event
 
     @property
     def text(self) -> str:
-        return "".join(delta.text for delta in self.deltas)
+        return self.text_of(0)
+
+    def text_of(self, index: int) -> str:
+        return "".join(delta.text for delta in self.deltas if delta.index == index)
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(delta.text for delta in self.thoughts if delta.index == 0)
+
+    @property
+    def calls(self) -> list[tuple[str | None, str]]:
+        """(name, arguments) of each call of the first answer."""
+        called = [delta for delta in self.call_deltas if delta.index == 0]
+        names = [delta.name for delta in called if delta.name is not None]
+        return [
+            (name, "".join(delta.arguments for delta in called if delta.call == number))
+            for number, name in enumerate(names)
+        ]
+
+    @property
+    def logprobs(self) -> list[TokenLogprob]:
+        return [token for delta in self.deltas if delta.index == 0 for token in delta.logprobs or []]
+
+    @property
+    def finished(self) -> Finished | None:
+        return self.finishes.get(0)
 
     @property
     def ended(self) -> bool:
-        return self.finished is not None or self.failed is not None
+        return len(self.finishes) == self._n or self.failed is not None
 
 
 class EngineClient:
@@ -104,7 +142,7 @@ class EngineClient:
     def generate(self, id: str, prompt: str | Prompt, **request: Any) -> Answer:
         request.setdefault("sampling", GREEDY)
         made = TextPrompt(prompt) if isinstance(prompt, str) else prompt
-        self.answers[id] = Answer()
+        self.answers[id] = Answer(request.get("n", 1))
         self.send(Generate(request=GenerationRequest(id=id, prompt=made, **request)))
         return self.answers[id]
 

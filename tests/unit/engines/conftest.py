@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from providers.frames import LoadFailed
 from tests.unit.engines.client import EngineClient
 
 # Compiling kernels with g++ takes longer than every test here.
@@ -44,6 +46,35 @@ def engine(tiny_folder: Path) -> Generator[EngineClient]:
     client = EngineClient()
     info = client.load(str(tiny_folder), max_concurrency=8)
     assert info.context_length == 512, info
+    yield client
+    errors = client.close()
+    assert client.process.returncode == 0, errors
+    assert "Traceback" not in errors
+
+
+@pytest.fixture(scope="session")
+def roomy_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with room for tools in its prompt."""
+    from tests.unit.engines import tiny
+
+    return tiny.write_folder(tmp_path_factory.mktemp("roomy"), max_position_embeddings=4096)
+
+
+@pytest.fixture(scope="package")
+def roomy(roomy_folder: Path) -> Generator[EngineClient]:
+    yield from _serving(roomy_folder)
+
+
+@pytest.fixture(scope="package")
+def thinker(roomy_folder: Path) -> Generator[EngineClient]:
+    """An engine whose answers may think, between <think> and </think>."""
+    yield from _serving(roomy_folder, reasoning_parser="think")
+
+
+def _serving(folder: Path, **spec: Any) -> Generator[EngineClient]:
+    client = EngineClient()
+    info = client.load(str(folder), max_concurrency=8, **spec)
+    assert not isinstance(info, LoadFailed), info
     yield client
     errors = client.close()
     assert client.process.returncode == 0, errors

@@ -28,7 +28,7 @@ class SteppedEngine:
     def submit(self, id: str, prompt: Any, **request: Any) -> Answer:
         request.setdefault("sampling", GREEDY)
         made = TextPrompt(prompt) if isinstance(prompt, str) else prompt
-        self.answers[id] = Answer()
+        self.answers[id] = Answer(request.get("n", 1))
         self.engine.submit(self.engine.prepare(Generate(request=GenerationRequest(id=id, prompt=made, **request))))
         return self.answers[id]
 

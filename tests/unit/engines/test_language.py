@@ -7,13 +7,10 @@ from typing import Any
 import pytest
 
 from providers.generation import (
-    ChatMessage,
-    ChatPrompt,
     JsonObjectGrammar,
     SamplingParams,
     TextPrompt,
     TokenPrompt,
-    Tool,
 )
 from tests.unit.engines import tiny
 from tests.unit.engines.client import EngineClient, chat
@@ -208,7 +205,6 @@ def test_what_cannot_be_used_is_refused_by_name(
         ({"top_logprobs": 0}, "top_logprobs"),
         ({"grammar": JsonObjectGrammar()}, "response_format"),
         ({"max_reasoning_tokens": 5}, "max_reasoning_tokens"),
-        ({"prompt": ChatPrompt(messages=[ChatMessage(role="user")], tools=[Tool(name="f")])}, "tools"),
     ],
 )
 def test_what_the_engine_does_not_do_is_refused_by_name(

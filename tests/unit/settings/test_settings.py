@@ -22,6 +22,8 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "prefix_cache_size": ("1MB", "2MB", "0"),
     "mlx_warmup": ("false", "true", "false"),
     "trust_remote_code": ("true", "false", "true"),
+    "tool_call_parser": ("none", "generic", "auto"),
+    "reasoning_parser": ("none", "think", "auto"),
     "host": ("127.0.0.2", "127.0.0.3", "127.0.0.4"),
     "port": ("1", "2", "3"),
     "api_key": ("one", "two", "three"),
@@ -49,7 +51,12 @@ FIELDS = {
 }
 """Where an option's field is named otherwise."""
 
-SUPPORTED = [option for option in OPTIONS if option.supported and option is not CONFIG]
+# Automatic tool choice is always on: the option is there for command lines that name it.
+SUPPORTED = [
+    option
+    for option in OPTIONS
+    if option.supported and option is not CONFIG and option.name != "enable_auto_tool_choice"
+]
 REFUSED = [option for option in OPTIONS if not option.supported]
 
 
@@ -117,6 +124,7 @@ def test_a_model_type_of_later_versions_is_refused_by_name(kind: str) -> None:
 
 
 BAD: list[tuple[str, str, str]] = [
+    ("enable_auto_tool_choice", "false", "cannot be turned off: to serve without tools, set tool_call_parser to none"),
     ("port", "http", "must be a whole number from 0 to 65535, not 'http'"),
     ("port", "65536", "must be a whole number from 0 to 65535, not 65536"),
     ("port", "-1", "must be a whole number from 0 to 65535, not -1"),

@@ -1,0 +1,128 @@
+"""From a request to a job, on the intake thread: every check, and all work that needs no arrays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from providers.engines.answer import AnswerFormat
+from providers.engines.engine import EngineLoadError
+from providers.engines.formats import (
+    GENERIC_TOOLS,
+    ReasoningFormat,
+    ToolFormat,
+    make_reasoning_format,
+    make_tool_format,
+    visible_tokens,
+)
+from providers.engines.grammar import CompiledGrammar, GrammarCompiler, Thought, ToolMarkup
+from providers.engines.jobs import LanguageJob, checked_stop, refuse_unsupported
+from providers.engines.prompts import BuiltPrompt, PromptBuilder, answer_room
+from providers.engines.sampling import resolve
+from providers.engines.text import Vocabulary
+from providers.engines.tools import HeldCalls, ToolPrompter
+from providers.errors import InvalidRequest, UnsupportedParameter
+from providers.generation import ChatPrompt, GenerationRequest, Tool
+from providers.spec import ModelSpec
+
+__all__ = ["Intake"]
+
+
+class Intake:
+    """Everything about one model that can be known without running it."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        spec: ModelSpec,
+        *,
+        defaults: Mapping[str, Any],
+        limit: int,
+        vocabulary: int,
+        trimmable: bool,
+    ) -> None:
+        """`tokenizer`: mlx-lm's `TokenizerWrapper`. `defaults`: the model's generation_config. `limit`: tokens of
+        prompt and answer together. `vocabulary`: count of usable ids.
+
+        Raises:
+            EngineLoadError: the spec names a parser that there is not.
+        """
+        self._defaults = defaults
+        self._limit = limit
+        self._vocabulary = vocabulary
+        self._reasoning, tools = _formats(tokenizer, spec)
+        prompter = ToolPrompter(tokenizer, tools)
+        markup = visible_tokens(tokenizer, self._reasoning, prompter.format)
+        self.text = Vocabulary(tokenizer, markup=markup | visible_tokens(tokenizer, None, GENERIC_TOOLS))
+        self._prompts = PromptBuilder(tokenizer, prompter, self._reasoning, vocabulary=vocabulary, trimmable=trimmable)
+        self._grammars = GrammarCompiler(tokenizer, vocabulary, sorted(tokenizer.eos_token_ids))
+
+    def job(self, request: GenerationRequest) -> LanguageJob:
+        """Check a request wholly.
+
+        Raises:
+            ServiceError: what the client is told.
+        """
+        received = time.monotonic()
+        refuse_unsupported(request)
+        prompt = request.prompt
+        settings = resolve(request.sampling, self._defaults, vocabulary=self._vocabulary)
+        stop = checked_stop(request.stop)
+        if request.timeout is not None and not request.timeout > 0:
+            raise InvalidRequest(f"timeout must be greater than 0, not {request.timeout}", param="timeout")
+        built = self._prompts.build(prompt)
+        param = "messages" if isinstance(prompt, ChatPrompt) else "prompt"
+        room = answer_room(len(built.tokens), request.max_tokens, self._limit, param=param)
+        plan = built.plan
+        return LanguageJob(
+            id=request.id,
+            tokens=built.tokens,
+            boundaries=built.boundaries,
+            max_tokens=room,
+            settings=settings,
+            sampling=request.sampling,
+            stop=stop,
+            deadline=None if request.timeout is None else received + request.timeout,
+            format=AnswerFormat() if plan is None else AnswerFormat(self._reasoning, plan.format),
+            tools=[] if plan is None else plan.callable,
+            parallel=not isinstance(prompt, ChatPrompt) or prompt.tool_choice.parallel,
+            opened=built.opened,
+            grammar=self._grammar(request, built),
+        )
+
+    def _grammar(self, request: GenerationRequest, built: BuiltPrompt) -> CompiledGrammar | None:
+        prompt, plan = request.prompt, built.plan
+        if isinstance(prompt, ChatPrompt) and plan is not None and plan.held is not None:
+            return self._held_calls(prompt, plan.held, opened=built.opened)
+        return None
+
+    def _held_calls(self, prompt: ChatPrompt, held: HeldCalls, *, opened: bool) -> CompiledGrammar:
+        param = "tool_choice" if held.required else "tools"
+        if self._reasoning is not None and self._reasoning.transitions:
+            message = f"{param}: calls cannot be constrained in this model's {self._reasoning.name} format"
+            raise UnsupportedParameter(message, param=param)
+        tools = prompt.tools if held.required else [_as_held(tool) for tool in prompt.tools]
+        markup = ToolMarkup(begin=held.begin, end=held.end, separator=held.separator)
+        return self._grammars.compile_tools(tools, prompt.tool_choice, markup, thought=self._thought(opened))
+
+    def _thought(self, opened: bool) -> Thought | None:
+        if self._reasoning is None:
+            return None
+        return Thought(start=self._reasoning.start, end=self._reasoning.end, is_open=opened)
+
+
+def _as_held(tool: Tool) -> Tool:
+    """Where a call is the model's choice, only strict functions hold it to their schemas."""
+    return tool if tool.strict else Tool(tool.name, parameters={"type": "object"})
+
+
+def _formats(tokenizer: Any, spec: ModelSpec) -> tuple[ReasoningFormat | None, ToolFormat | None]:
+    try:
+        reasoning = make_reasoning_format(spec.reasoning_parser, tokenizer)
+    except ValueError as error:
+        raise EngineLoadError(f"--reasoning-parser: {error}") from None
+    try:
+        return reasoning, make_tool_format(spec.tool_call_parser, tokenizer)
+    except ValueError as error:
+        raise EngineLoadError(f"--tool-call-parser: {error}") from None
