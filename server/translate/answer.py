@@ -18,7 +18,7 @@ from providers.generation import (
     Usage,
 )
 
-__all__ = ["Answer", "ToolCall", "collect", "collect_all", "total_usage"]
+__all__ = ["Answer", "ToolCall", "collect_all", "total_usage"]
 
 
 @attrs.frozen(kw_only=True)
@@ -43,12 +43,6 @@ class Answer:
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[TokenLogprob, ...] | None = None
-
-
-async def collect(events: AsyncIterator[GenerationEvent]) -> Answer:
-    """Read the only answer to its end. Raises as `collect_all`."""
-    (answer,) = await collect_all(events, 1)
-    return answer
 
 
 async def collect_all(events: AsyncIterator[GenerationEvent], answers: int) -> list[Answer]:
