@@ -33,6 +33,12 @@ CREATE TABLE IF NOT EXISTS items (
     PRIMARY KEY (response, side, position)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS items_id ON items (id);
+CREATE TABLE IF NOT EXISTS totals (responses INTEGER NOT NULL, bytes INTEGER NOT NULL);
+INSERT INTO totals SELECT 0, 0 WHERE NOT EXISTS (SELECT * FROM totals);
+CREATE TRIGGER IF NOT EXISTS counted AFTER INSERT ON responses
+    BEGIN UPDATE totals SET responses = responses + 1, bytes = bytes + NEW.bytes; END;
+CREATE TRIGGER IF NOT EXISTS discounted AFTER DELETE ON responses
+    BEGIN UPDATE totals SET responses = responses - 1, bytes = bytes - OLD.bytes; END;
 """
 _VERSION = 1
 ROW_BYTES = 128
@@ -176,8 +182,8 @@ class ResponseDatabase:
 
     def usage(self) -> tuple[int, int]:
         """Responses, and their bytes."""
-        count, size = self._connection.execute("SELECT count(*), total(bytes) FROM responses").fetchone()
-        return count, int(size)
+        count, size = self._connection.execute("SELECT responses, bytes FROM totals").fetchone()
+        return count, size
 
     def _items(self, id: str, side: Side) -> list[ItemRow]:
         rows: Iterator[tuple[str, bytes]] = self._connection.execute(

@@ -35,7 +35,7 @@ from providers.errors import InternalError
 from providers.generation import FinishReason, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDelta
 from server.translate.responses_conversation import encrypted, item_id
 
-__all__ = ["Delta", "OutputFold", "delta_event", "delta_text", "is_empty"]
+__all__ = ["Delta", "OpenItem", "OutputFold", "delta_event", "delta_text"]
 
 Delta = TextDelta | ReasoningDelta | ToolCallDelta
 ItemType = Literal["message", "reasoning", "function_call"]
@@ -48,7 +48,7 @@ _ITEM_TYPES: Mapping[type, ItemType] = {
 
 
 @attrs.define(kw_only=True)
-class _Open:
+class OpenItem:
     """The item being written."""
 
     type: ItemType
@@ -69,7 +69,7 @@ class OutputFold:
     def __init__(self, response_id: str, *, encrypt: bool = False) -> None:
         self._response_id = response_id
         self._encrypt = encrypt
-        self._open: _Open | None = None
+        self._open: OpenItem | None = None
         self._done: list[OutputItem] = []
         self._sequence = 0
 
@@ -89,7 +89,7 @@ class OutputFold:
         Raises:
             InternalError: a piece of a function call that is over, or never began.
         """
-        if is_empty(delta):
+        if _is_empty(delta):
             return []
         events = self.place(delta)
         opened = self.append(delta)
@@ -99,14 +99,14 @@ class OutputFold:
 
     def place(self, delta: Delta) -> list[ResponseStreamEvent]:
         """Make the delta's item the open one; the events of closing another and opening this one."""
-        if self._fits(delta):
+        if self.fits(delta):
             return []
         call = delta if isinstance(delta, ToolCallDelta) else None
         if call is not None and (call.name is None or call.id is None):
             raise InternalError(f"function call {call.call} went on without having begun")
         return [*self._close("completed"), *self._begin(_ITEM_TYPES[type(delta)], call)]
 
-    def append(self, delta: Delta) -> _Open:
+    def append(self, delta: Delta) -> OpenItem:
         """Put the delta's content into the open item, where `place` has made it fit."""
         assert self._open is not None
         self._open.pieces.append(delta_text(delta))
@@ -119,7 +119,8 @@ class OutputFold:
         begun = [] if self._open or self._done else self._begin("message", None)
         return [*begun, *self._close("incomplete" if reason == "length" else "completed")]
 
-    def _fits(self, delta: Delta) -> bool:
+    def fits(self, delta: Delta) -> bool:
+        """Whether the delta belongs to the open item."""
         opened = self._open
         if isinstance(delta, ToolCallDelta):
             return opened is not None and opened.call is not None and opened.call.call == delta.call
@@ -127,7 +128,7 @@ class OutputFold:
 
     def _begin(self, type_: ItemType, call: ToolCallDelta | None) -> list[ResponseStreamEvent]:
         index = len(self._done)
-        opened = _Open(type=type_, id=item_id(type_, self._response_id, index), index=index, call=call)
+        opened = OpenItem(type=type_, id=item_id(type_, self._response_id, index), index=index, call=call)
         self._open = opened
         added = ResponseOutputItemAddedEvent(
             output_index=index, item=self._item(opened, "in_progress"), sequence_number=self.number()
@@ -158,7 +159,7 @@ class OutputFold:
             ResponseOutputItemDoneEvent(output_index=opened.index, item=item, sequence_number=self.number()),
         ]
 
-    def _content_done(self, opened: _Open, item: OutputItem) -> list[ResponseStreamEvent]:
+    def _content_done(self, opened: OpenItem, item: OutputItem) -> list[ResponseStreamEvent]:
         if isinstance(item, FunctionToolCall):
             return [
                 ResponseFunctionCallArgumentsDoneEvent(
@@ -189,12 +190,14 @@ class OutputFold:
             )
         return [done, self._part_done(opened, part)]
 
-    def _part_done(self, opened: _Open, part: OutputTextContent | ReasoningTextContent) -> ResponseContentPartDoneEvent:
+    def _part_done(
+        self, opened: OpenItem, part: OutputTextContent | ReasoningTextContent
+    ) -> ResponseContentPartDoneEvent:
         return ResponseContentPartDoneEvent(
             item_id=opened.id, output_index=opened.index, content_index=0, part=part, sequence_number=self.number()
         )
 
-    def _item(self, opened: _Open, status: ItemStatus) -> OutputItem:
+    def _item(self, opened: OpenItem, status: ItemStatus) -> OutputItem:
         """The open item as it is now; one that has just begun has no content yet."""
         begun = status == "in_progress"
         text = "".join(opened.pieces)
@@ -224,7 +227,7 @@ def delta_text(delta: Delta) -> str:
     return delta.arguments if isinstance(delta, ToolCallDelta) else delta.text
 
 
-def is_empty(delta: Delta) -> bool:
+def _is_empty(delta: Delta) -> bool:
     """Whether a delta adds and begins nothing: it must not end what is open either."""
     if delta_text(delta):
         return False

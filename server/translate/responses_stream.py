@@ -11,7 +11,7 @@ from contracts.responses import Response
 from providers.errors import ServiceError
 from providers.generation import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from server.translate.responses_answer import ResponseDraft
-from server.translate.responses_output import Delta, delta_event, delta_text, is_empty
+from server.translate.responses_output import Delta, OpenItem, delta_event, delta_text
 from server.wire import encode_contract
 
 __all__ = ["ResponseStreamEncoder"]
@@ -32,12 +32,12 @@ class ResponseStreamEncoder:
         self._on_end = on_end
         self._accepted = False
         self._ended = False
-        self._template: tuple[tuple[str, str], bytes, bytes] | None = None
+        self._template: tuple[OpenItem, bytes, bytes] | None = None
 
     def encode(self, events: Sequence[GenerationEvent]) -> bytes:
         """The events of these events; neighbouring pieces of one text become one."""
         written: list[bytes] = []
-        for event in _joined(events):
+        for event in events if len(events) == 1 else _joined(events):
             if isinstance(event, Accepted):
                 self._accepted = True
                 written.extend(
@@ -90,21 +90,16 @@ class ResponseStreamEncoder:
 
     def _delta(self, delta: Delta) -> bytes:
         """A delta's events. Most are one more piece of what is open: the hottest path, and all but constant."""
-        if is_empty(delta):
-            return b""
-        if isinstance(delta, TextDelta) and delta.logprobs is not None:
-            return b"".join(_event(event) for event in self._draft.output.add(delta))
-        opening = b"".join(_event(event) for event in self._draft.output.place(delta))
-        opened = self._draft.output.append(delta)
+        output = self._draft.output
         text = delta_text(delta)
-        if not text:
-            return opening
-        key = (opened.type, opened.id)
-        if self._template is None or self._template[0] != key:
-            self._template = (key, *_template(delta, opened.id, opened.index))
+        if not text or (isinstance(delta, TextDelta) and delta.logprobs is not None):
+            return b"".join(map(_event, output.add(delta)))
+        opening = b"" if output.fits(delta) else b"".join(map(_event, output.place(delta)))
+        opened = output.append(delta)
+        if self._template is None or self._template[0] is not opened:
+            self._template = (opened, *_template(delta, opened.id, opened.index))
         _, before, after = self._template
-        number = str(self._draft.output.number()).encode()
-        return b"".join((opening, before, _encode_text(text), after, number, b"}\n\n"))
+        return b"%b%b%b%b%d}\n\n" % (opening, before, _encode_text(text), after, output.number())
 
 
 def _joined(events: Sequence[GenerationEvent]) -> list[GenerationEvent]:

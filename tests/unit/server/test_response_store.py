@@ -109,6 +109,7 @@ async def test_a_conversation_whose_beginning_was_deleted_is_none(store: Respons
 
     assert await store.conversation("b") is None
     assert await store.get("b") == response("b", "a")
+    assert (await store.usage())[0] == 1
     assert await store.items(["in_1"]) == {}
 
 
