@@ -142,6 +142,19 @@ def after_thought(answer: str, thought: Thought, markers: Markers) -> str:
     return _list([_lark("main", main), *grammars])
 
 
+def answer_or_calls(answer: str, calls: str) -> str:
+    """The grammar `answer`, or the grammar `calls`."""
+    either = _lark("either", "start: @text | @called")
+    text, called = json.loads(answer)["grammars"], json.loads(calls)["grammars"]
+    text[0]["name"], called[0]["name"] = "text", "called"
+    return _list([either, *text, *called])
+
+
+def free_call(begin: str, markers: Markers) -> str:
+    """Whatever a model writes once it has begun a call."""
+    return _list([_lark("calls", f"start: {markers.literal(begin)} <[*]>*")])
+
+
 def tool_calls(
     schemas: Mapping[str, dict[str, Any]], markup: ToolMarkup, markers: Markers, *, free_text: bool, parallel: bool
 ) -> str:

@@ -116,6 +116,28 @@ class GrammarCompiler:
         key = _key([list(tools), choice, attrs.astuple(markup)], thought, param)
         return self._cached(key, lambda: self._compile_tools(tools, choice, markup, param, thought))
 
+    def compile_or_calls(
+        self,
+        grammar: Grammar,
+        tools: Sequence[Tool],
+        choice: ToolChoice,
+        markup: ToolMarkup,
+        *,
+        held: bool,
+        param: str,
+        thought: Thought | None = None,
+    ) -> CompiledGrammar:
+        """An answer of this grammar, or calls instead of it, as the model chooses under `auto`.
+
+        `held`: calls are of these tools and valid, as under `required`; else anything may follow `markup.begin`.
+
+        Raises:
+            InvalidRequest: as `compile` and `compile_tools`.
+            UnsupportedParameter: also, when the model's calls begin with no marker.
+        """
+        key = _key([grammar, list(tools), choice, attrs.astuple(markup), held], thought, param)
+        return self._cached(key, lambda: self._compile_or_calls(grammar, tools, choice, markup, held, param, thought))
+
     def _cached(self, key: bytes, make: Callable[[], CompiledGrammar]) -> CompiledGrammar:
         with self._lock:
             kept = self._kept.get(key)
@@ -140,15 +162,44 @@ class GrammarCompiler:
         self._matcher(source, param)
         return self._matcher(text.after_thought(source, thought, self._marks()), param)
 
+    def _compile_or_calls(
+        self,
+        grammar: Grammar,
+        tools: Sequence[Tool],
+        choice: ToolChoice,
+        markup: ToolMarkup,
+        held: bool,
+        param: str,
+        thought: Thought | None,
+    ) -> CompiledGrammar:
+        self._compile(grammar, param, None)
+        if not markup.begin.strip():
+            raise UnsupportedParameter("this model's calls begin with no marker", param=param)
+        if held:
+            calls = self._calls_text(tools, choice, markup, "tools", free_text=False)
+        else:
+            calls = text.free_call(markup.begin, self._marks())
+        source = text.answer_or_calls(text.source(grammar), calls)
+        if thought is not None:
+            source = text.after_thought(source, thought, self._marks())
+        return self._matcher(source, param)
+
     def _compile_tools(
         self, tools: Sequence[Tool], choice: ToolChoice, markup: ToolMarkup, param: str, thought: Thought | None
     ) -> CompiledGrammar:
+        source = self._calls_text(tools, choice, markup, param, free_text=choice.mode != "required")
+        if thought is not None:
+            source = text.after_thought(source, thought, self._marks())
+        return self._matcher(source, param)
+
+    def _calls_text(
+        self, tools: Sequence[Tool], choice: ToolChoice, markup: ToolMarkup, param: str, *, free_text: bool
+    ) -> str:
         if len(tools) > MAX_TOOLS:
             raise InvalidRequest(f"there are more than {MAX_TOOLS} tools", param=param)
         named = {tool.name: index for index, tool in enumerate(tools) if choice.name in (None, tool.name)}
         if not named:
             raise InvalidRequest(f"tool_choice: there is no tool named {choice.name!r}", param="tool_choice")
-        free_text = choice.mode != "required"
         if free_text and not markup.begin.strip():
             raise UnsupportedParameter("strict: this model's calls begin with no marker", param=param)
         arguments = {}
@@ -156,10 +207,7 @@ class GrammarCompiler:
             place = f"{param}[{index}].function.parameters"
             arguments[name] = schema = _arguments_schema(tools[index], place)
             self._check_schema(schema, place)
-        source = text.tool_calls(arguments, markup, self._marks(), free_text=free_text, parallel=choice.parallel)
-        if thought is not None:
-            source = text.after_thought(source, thought, self._marks())
-        return self._matcher(source, param)
+        return text.tool_calls(arguments, markup, self._marks(), free_text=free_text, parallel=choice.parallel)
 
     def _check_schema(self, schema: dict[str, Any] | bool, param: str) -> None:
         fault = schemas.check(schema)

@@ -17,11 +17,11 @@ from providers.engines.formats import (
     visible_tokens,
 )
 from providers.engines.grammar import CompiledGrammar, GrammarCompiler, Thought, ToolMarkup
-from providers.engines.jobs import LanguageJob, checked_stop, refuse_unsupported
+from providers.engines.jobs import LanguageJob, RowGrammar, checked_stop, refuse_unsupported
 from providers.engines.prompts import BuiltPrompt, PromptBuilder, answer_room
 from providers.engines.sampling import resolve
 from providers.engines.text import Vocabulary
-from providers.engines.tools import HeldCalls, ToolPrompter
+from providers.engines.tools import HeldCalls, ToolPlan, ToolPrompter
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.generation import ChatPrompt, GenerationRequest, Tool
 from providers.spec import ModelSpec
@@ -48,6 +48,7 @@ class Intake:
         Raises:
             EngineLoadError: the spec names a parser that there is not.
         """
+        self._tokenizer = tokenizer
         self._defaults = defaults
         self._limit = limit
         self._vocabulary = vocabulary
@@ -91,25 +92,73 @@ class Intake:
             grammar=self._grammar(request, built),
         )
 
-    def _grammar(self, request: GenerationRequest, built: BuiltPrompt) -> CompiledGrammar | None:
+    def _grammar(self, request: GenerationRequest, built: BuiltPrompt) -> RowGrammar | None:
+        """What the answer is held to: the calls that it must make, the request's grammar, or either."""
         prompt, plan = request.prompt, built.plan
-        if isinstance(prompt, ChatPrompt) and plan is not None and plan.held is not None:
-            return self._held_calls(prompt, plan.held, opened=built.opened)
-        return None
+        if not isinstance(prompt, ChatPrompt) or plan is None:
+            if request.grammar is None:
+                return None
+            return RowGrammar(self._grammars.compile(request.grammar, param=request.grammar_param))
+        if plan.held is not None:
+            self._refuse_channels("tool_choice" if plan.held.required else "tools")
+        thought = self._thought(built.opened)
+        if request.grammar is None or (plan.held is not None and plan.held.required):
+            return None if plan.held is None else RowGrammar(self._held_calls(prompt, plan.held, thought))
+        if thought is None and self._reasoning is not None:
+            compiled = self._grammars.compile(request.grammar, param=request.grammar_param)
+            return RowGrammar(compiled, self._answer_marker(request.grammar_param))
+        if plan.format is None:
+            compiled = self._grammars.compile(request.grammar, param=request.grammar_param, thought=thought)
+            return RowGrammar(compiled)
+        return RowGrammar(self._answer_or_calls(request, prompt, plan, thought))
 
-    def _held_calls(self, prompt: ChatPrompt, held: HeldCalls, *, opened: bool) -> CompiledGrammar:
-        param = "tool_choice" if held.required else "tools"
+    def _held_calls(self, prompt: ChatPrompt, held: HeldCalls, thought: Thought | None) -> CompiledGrammar:
+        tools = prompt.tools if held.required else [_as_held(tool) for tool in prompt.tools]
+        return self._grammars.compile_tools(tools, prompt.tool_choice, _markup(held), thought=thought)
+
+    def _answer_or_calls(
+        self, request: GenerationRequest, prompt: ChatPrompt, plan: ToolPlan, thought: Thought | None
+    ) -> CompiledGrammar:
+        assert request.grammar is not None
+        assert plan.format is not None
+        held = plan.held
+        if held is None and plan.format.is_json:
+            start, end = plan.format.start, plan.format.end
+            held = HeldCalls(begin=f"{start}\n", end=f"\n{end}", separator="\n", required=False)
+        markup = ToolMarkup(begin=plan.format.start, end="") if held is None else _markup(held)
+        return self._grammars.compile_or_calls(
+            request.grammar,
+            [_as_held(tool) for tool in prompt.tools],
+            prompt.tool_choice,
+            markup,
+            held=held is not None,
+            param=request.grammar_param,
+            thought=thought,
+        )
+
+    def _refuse_channels(self, param: str) -> None:
         if self._reasoning is not None and self._reasoning.transitions:
             message = f"{param}: calls cannot be constrained in this model's {self._reasoning.name} format"
             raise UnsupportedParameter(message, param=param)
-        tools = prompt.tools if held.required else [_as_held(tool) for tool in prompt.tools]
-        markup = ToolMarkup(begin=held.begin, end=held.end, separator=held.separator)
-        return self._grammars.compile_tools(tools, prompt.tool_choice, markup, thought=self._thought(opened))
+
+    def _answer_marker(self, param: str) -> tuple[int, ...]:
+        """Ids of what opens the answer proper, in a format that wraps every part of it."""
+        assert self._reasoning is not None
+        edges = self._reasoning.transitions.get(self._reasoning.initial, ())
+        for marker, state in edges:
+            if state == "normal":
+                return tuple(self._tokenizer.encode(marker, add_special_tokens=False))
+        message = f"{param}: answers cannot be constrained in this model's {self._reasoning.name} format"
+        raise UnsupportedParameter(message, param=param)
 
     def _thought(self, opened: bool) -> Thought | None:
-        if self._reasoning is None:
+        if self._reasoning is None or self._reasoning.transitions:
             return None
         return Thought(start=self._reasoning.start, end=self._reasoning.end, is_open=opened)
+
+
+def _markup(held: HeldCalls) -> ToolMarkup:
+    return ToolMarkup(begin=held.begin, end=held.end, separator=held.separator)
 
 
 def _as_held(tool: Tool) -> Tool:

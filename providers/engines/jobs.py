@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from providers.engines.answer import AnswerFormat, AnswerSplitter
-from providers.engines.grammar import CompiledGrammar
+from providers.engines.grammar import CompiledGrammar, GrammarProcessor
 from providers.engines.sampling import Settings
 from providers.engines.text import stop_matcher
 from providers.errors import InvalidRequest, UnsupportedParameter
@@ -15,6 +15,18 @@ __all__ = ["LanguageJob", "checked_stop", "refuse_unsupported"]
 
 MAX_STOP_STRINGS = 1024
 MAX_STOP_CHARACTERS = 65536
+
+
+@attrs.frozen
+class RowGrammar:
+    """What every answer of a request is held to."""
+
+    compiled: CompiledGrammar
+    start_after: tuple[int, ...] | None = None
+    """Ids after which it begins; None: at once."""
+
+    def processor(self) -> GrammarProcessor:
+        return self.compiled.processor(start_after=self.start_after)
 
 
 @attrs.frozen(kw_only=True)
@@ -37,7 +49,7 @@ class LanguageJob:
     parallel: bool
     opened: bool
     """The prompt ends inside a thought."""
-    grammar: CompiledGrammar | None
+    grammar: RowGrammar | None
 
     def splitter(self, index: int) -> AnswerSplitter:
         return AnswerSplitter(
@@ -55,7 +67,6 @@ def refuse_unsupported(request: GenerationRequest) -> None:
     asked = {
         "n": request.n != 1,
         "top_logprobs": request.top_logprobs is not None,
-        "response_format": request.grammar is not None,
         "max_reasoning_tokens": request.max_reasoning_tokens is not None,
     }
     for name, is_asked in asked.items():

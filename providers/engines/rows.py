@@ -56,7 +56,7 @@ class Row:
 
     def _check_grammar(self) -> None:
         if self.job.grammar is not None and self.grammar is not None:
-            error = self.job.grammar.failed(self.grammar)
+            error = self.job.grammar.compiled.failed(self.grammar)
             if error is not None:
                 raise error
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from providers.generation import (
-    JsonObjectGrammar,
     SamplingParams,
     TextPrompt,
     TokenPrompt,
@@ -203,7 +202,6 @@ def test_what_cannot_be_used_is_refused_by_name(
     [
         ({"n": 2}, "n"),
         ({"top_logprobs": 0}, "top_logprobs"),
-        ({"grammar": JsonObjectGrammar()}, "response_format"),
         ({"max_reasoning_tokens": 5}, "max_reasoning_tokens"),
     ],
 )
