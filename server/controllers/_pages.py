@@ -8,7 +8,7 @@ from contracts.response_items import StoredItem
 from contracts.responses import ResponseItemList
 from providers.errors import InvalidRequest
 
-__all__ = ["page"]
+__all__ = ["MAX_LIMIT", "page"]
 
 MAX_LIMIT = 100
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from litestar import Controller, MediaType, Request, Response, delete, get, post
 from litestar.di import Provide
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import JSONBody, Parameter
 
 import otel
@@ -17,7 +18,7 @@ from contracts.responses import Response as ResponseContract
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
 from server.connection import while_connected
 from server.controllers._openapi import StreamedResponseOperation
-from server.controllers._pages import page
+from server.controllers._pages import MAX_LIMIT, page
 from server.controllers._responses import errors
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.guards import json_body
@@ -36,6 +37,9 @@ from server.translate.responses_stream import ResponseStreamEncoder
 __all__ = ["ResponsesController"]
 
 ResponseId = Annotated[str, Parameter(description="The response's id.")]
+_LIMIT = {"type": OpenAPIType.INTEGER, "minimum": 1, "maximum": MAX_LIMIT, "default": 20}
+_ORDER = {"enum": ["asc", "desc"]}
+"""Read as text, so that what is wrong with them is told in our envelope with their name; described as they are."""
 _CHAT = Provide(provide_chat, sync_to_thread=False)
 
 
@@ -163,8 +167,8 @@ class ResponsesController(Controller):
         response_id: ResponseId,
         request: Request[Any, Any, Any],
         service: ServiceDependency,
-        limit: Annotated[str, Parameter(description="How many items, from 1 to 100.")] = "20",
-        order: Annotated[str, Parameter(description="`asc`, or `desc`: the newest first.")] = "desc",
+        limit: Annotated[str, Parameter(description="How many items.", schema_extra=_LIMIT)] = "20",
+        order: Annotated[str, Parameter(description="`desc`: the newest first.", schema_extra=_ORDER)] = "desc",
         after: Annotated[str | None, Parameter(description="The id of the item before the page.")] = None,
     ) -> ResponseItemList:
         refuse_unsupported_retrieval(request.query_params.multi_items())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from contracts.response_tools import (
     FunctionTool,
     TextFormat,
@@ -17,6 +19,8 @@ from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.generation import Grammar, JsonObjectGrammar, JsonSchemaGrammar, Tool, ToolChoice
 
 __all__ = ["to_grammar", "to_tools"]
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def to_tools(
@@ -50,10 +54,17 @@ def to_tools(
 
 
 def to_grammar(format: TextFormat | None) -> tuple[Grammar | None, str] | None:
-    """What the text is held to and the path of the field that says so, or None for any text."""
+    """What the text is held to and the path of the field that says so, or None for any text.
+
+    Raises:
+        InvalidRequest: a schema's name that OpenAI would not take.
+    """
     if isinstance(format, TextResponseFormatJsonObject):
         return JsonObjectGrammar(), "text.format"
     if isinstance(format, TextResponseFormatJsonSchema):
+        if not _NAME.fullmatch(format.name):
+            path = "text.format.name"
+            raise InvalidRequest(f"{path}: letters, digits, underscores and dashes only", param=path)
         return JsonSchemaGrammar(format.schema), "text.format.schema"
     return None
 

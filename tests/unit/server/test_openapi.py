@@ -61,6 +61,13 @@ def test_the_events_of_a_stream_are_described(document: dict[str, Any]) -> None:
     assert {"id", "choices", "model", "created"} <= set(chunk["required"])
 
 
+def test_the_pages_of_a_response_s_input_are_described_as_they_are(document: dict[str, Any]) -> None:
+    (listing,) = document["paths"]["/v1/responses/{response_id}/input_items"].values()
+    schemas = {parameter["name"]: parameter["schema"] for parameter in listing["parameters"]}
+    assert {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}.items() <= schemas["limit"].items()
+    assert schemas["order"]["enum"] == ["asc", "desc"]
+
+
 def test_the_events_of_a_response_are_described(document: dict[str, Any]) -> None:
     content = document["paths"]["/v1/responses"]["post"]["responses"]["200"]["content"]
     assert content["application/json"]["schema"]["$ref"].endswith("/Response")

@@ -251,6 +251,7 @@ async def test_a_label_changes_nothing_but_is_repeated(name: str) -> None:
         ({"tools": [{"type": "telepathy"}]}, "tools[0].type"),
         ({"input": [{"type": "telepathy"}]}, "input[0].type"),
         ({"text": {"format": {"type": "json_schema", "name": "n"}}}, "text.format.schema"),
+        ({"text": {"format": {"type": "json_schema", "name": "n n", "schema": {}}}}, "text.format.name"),
         ({"logit_bias": {"a": 1}}, "logit_bias.a"),
         ({"include": ["everything"]}, "include[0]"),
     ],
