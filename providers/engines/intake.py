@@ -17,7 +17,7 @@ from providers.engines.formats import (
     visible_tokens,
 )
 from providers.engines.grammar import CompiledGrammar, GrammarCompiler, Thought, ToolMarkup
-from providers.engines.jobs import LanguageJob, RowGrammar, checked_stop, refuse_unsupported
+from providers.engines.jobs import LanguageJob, RowGrammar, checked_stop, checked_top_logprobs, refuse_unsupported
 from providers.engines.prompts import BuiltPrompt, PromptBuilder, answer_room
 from providers.engines.sampling import resolve
 from providers.engines.text import Vocabulary
@@ -90,6 +90,7 @@ class Intake:
             parallel=not isinstance(prompt, ChatPrompt) or prompt.tool_choice.parallel,
             opened=built.opened,
             grammar=self._grammar(request, built),
+            top_logprobs=checked_top_logprobs(request.top_logprobs),
         )
 
     def _grammar(self, request: GenerationRequest, built: BuiltPrompt) -> RowGrammar | None:

@@ -6,12 +6,13 @@ import attrs
 
 from providers.engines.answer import AnswerFormat, AnswerSplitter
 from providers.engines.grammar import CompiledGrammar, GrammarProcessor
+from providers.engines.logprobs import MAX_TOP_LOGPROBS
 from providers.engines.sampling import Settings
 from providers.engines.text import stop_matcher
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.generation import GenerationRequest, SamplingParams, Tool
 
-__all__ = ["LanguageJob", "checked_stop", "refuse_unsupported"]
+__all__ = ["LanguageJob", "checked_stop", "checked_top_logprobs", "refuse_unsupported"]
 
 MAX_STOP_STRINGS = 1024
 MAX_STOP_CHARACTERS = 65536
@@ -50,6 +51,8 @@ class LanguageJob:
     opened: bool
     """The prompt ends inside a thought."""
     grammar: RowGrammar | None
+    top_logprobs: int | None
+    """As in `GenerationRequest`."""
 
     def splitter(self, index: int) -> AnswerSplitter:
         return AnswerSplitter(
@@ -66,12 +69,23 @@ def refuse_unsupported(request: GenerationRequest) -> None:
     """Refuse by name what this engine does not do: a parameter is never quietly ignored."""
     asked = {
         "n": request.n != 1,
-        "top_logprobs": request.top_logprobs is not None,
         "max_reasoning_tokens": request.max_reasoning_tokens is not None,
     }
     for name, is_asked in asked.items():
         if is_asked:
             raise UnsupportedParameter(f"{name} is not supported by this model's engine", param=name)
+
+
+def checked_top_logprobs(count: int | None) -> int | None:
+    """The count, if so many can be told.
+
+    Raises:
+        InvalidRequest: they cannot.
+    """
+    if count is not None and not 0 <= count <= MAX_TOP_LOGPROBS:
+        message = f"top_logprobs must be between 0 and {MAX_TOP_LOGPROBS}, not {count}"
+        raise InvalidRequest(message, param="top_logprobs")
+    return count
 
 
 def checked_stop(stop: list[str]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ from providers.engines.loading import LoadedModel, load_language_model
 from providers.engines.platform import Platform
 from providers.engines.prefix_cache import PrefixCache
 from providers.engines.rows import Row
-from providers.engines.sampling import make_processors, make_sampler
+from providers.engines.sampling import make_processors
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
 from providers.frames import Command, EngineInfo, Generate, Memory
 from providers.generation import Accepted
@@ -229,28 +229,21 @@ class LanguageEngine:
     def _insert(self, job: LanguageJob) -> Row:
         cache, cached = self._prefixes.fetch(job.tokens)
         cuts = [cached, *(cut for cut in job.boundaries if cut > cached), len(job.tokens)]
-        grammar = None if job.grammar is None else job.grammar.processor()
-        processors = make_processors(job.sampling, self._defaults)
-        (uid,) = self._generator.insert_segments(
+        row = self._new_row(job, 0)
+        row.cached_tokens = cached
+        (row.uid,) = self._generator.insert_segments(
             [[job.tokens[start:end] for start, end in itertools.pairwise(cuts)]],
             max_tokens=[job.max_tokens],
             caches=[cache],
             all_tokens=[job.tokens[:cached]],
-            samplers=[make_sampler(job.settings, job.sampling.seed)],
-            logits_processors=[processors if grammar is None else [*processors, grammar]],
+            samplers=[row.sampler],
+            logits_processors=[row.processors],
         )
-        if grammar is not None:
-            grammar.follow(self._fed, uid)
-        return Row(
-            job=job,
-            uid=uid,
-            index=0,
-            decoder=self._text.decoder(markup=not job.format.is_plain),
-            splitter=job.splitter(0),
-            grammar=grammar,
-            cached_tokens=cached,
-            accepted_at=time.monotonic(),
-        )
+        row.follow(self._fed)
+        return row
+
+    def _new_row(self, job: LanguageJob, index: int) -> Row:
+        return Row.of(job, index, self._text, make_processors(job.sampling, self._defaults))
 
     def _advance(self, response: Any, now: float, out: Outbox, todo: _Housekeeping) -> None:
         row = self._rows.get(response.uid)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+
 import attrs
 
 from providers.engines.answer import AnswerSplitter
-from providers.engines.grammar import GrammarProcessor
+from providers.engines.grammar import BatchTokens, GrammarProcessor
 from providers.engines.jobs import LanguageJob
-from providers.engines.text import Decoder
+from providers.engines.logprobs import LogprobRecorder
+from providers.engines.sampling import Processor, Sampler, make_sampler
+from providers.engines.text import Decoder, Vocabulary
 from providers.generation import Finished, FinishReason, GenerationEvent, Usage
 
 __all__ = ["Row"]
@@ -18,16 +23,52 @@ class Row:
     """One answer in the batch."""
 
     job: LanguageJob
-    uid: int
     index: int
     decoder: Decoder
     splitter: AnswerSplitter
+    sampler: Sampler
+    processors: list[Processor]
     grammar: GrammarProcessor | None
-    cached_tokens: int
-    accepted_at: float
+    logprobs: LogprobRecorder | None
+    uid: int = -1
+    cached_tokens: int = 0
+    accepted_at: float = attrs.field(factory=time.monotonic)
     first_token_at: float = 0.0
     generated: int = 0
     ended: bool = False
+
+    @classmethod
+    def of(cls, job: LanguageJob, index: int, vocabulary: Vocabulary, processors: Sequence[Processor]) -> Row:
+        """Answer number `index` of a job, not in the batch yet. `processors`: its penalties and biases.
+
+        The seed of a job is that of its first answer; the next has the next.
+        """
+        seed = job.sampling.seed
+        sampler = make_sampler(job.settings, None if seed is None else seed + index)
+        grammar = None if job.grammar is None else job.grammar.processor()
+        # The grammar is last: nothing after it may change what it allows.
+        chain: list[Processor] = [*processors]
+        if grammar is not None:
+            chain.append(grammar)
+        logprobs = None
+        if job.top_logprobs is not None:
+            sampler = logprobs = LogprobRecorder(sampler, vocabulary, job.top_logprobs)
+            chain = [logprobs.note_logits, *chain] if chain else []
+        return cls(
+            job=job,
+            index=index,
+            decoder=vocabulary.decoder(markup=not job.format.is_plain),
+            splitter=job.splitter(index),
+            sampler=sampler,
+            processors=chain,
+            grammar=grammar,
+            logprobs=logprobs,
+        )
+
+    def follow(self, batch: BatchTokens) -> None:
+        """To be called once the row has its `uid`."""
+        if self.grammar is not None:
+            self.grammar.follow(batch, self.uid)
 
     def take(self, token: int, finish: FinishReason | None, now: float) -> list[GenerationEvent]:
         """The events of one more token; sets `ended`. `finish` is the generator's: `stop` for an end token, which
@@ -39,20 +80,18 @@ class Row:
         if not self.generated:
             self.first_token_at = now
         self.generated += 1
-        text = "" if finish == "stop" else self.decoder.add(token)
+        logprob = None if self.logprobs is None else self.logprobs.take(token)
         if finish is None:
-            events: list[GenerationEvent] = [*self.splitter.push(text)]
-            if not self.splitter.stopped:
-                return events
-            finish = "stop"
+            events: list[GenerationEvent] = [*self.splitter.push(self.decoder.add(token), logprob)]
+            if self.splitter.stopped:
+                events += self._end("stop", now)
+            return events
+        if finish == "stop":
+            self._check_grammar()
+            text, logprob = self.decoder.flush(), None
         else:
-            if finish == "stop":
-                self._check_grammar()
-            events = [*self.splitter.push(text + self.decoder.flush())]
-        events += self.splitter.finish("length" if finish == "length" else "stop")
-        events.append(self._finished(now))
-        self.ended = True
-        return events
+            text = self.decoder.add(token) + self.decoder.flush()
+        return [*self.splitter.push(text, logprob), *self._end(finish, now)]
 
     def _check_grammar(self) -> None:
         if self.job.grammar is not None and self.grammar is not None:
@@ -60,8 +99,10 @@ class Row:
             if error is not None:
                 raise error
 
-    def _finished(self, now: float) -> Finished:
+    def _end(self, finish: FinishReason, now: float) -> list[GenerationEvent]:
+        self.ended = True
+        left = self.splitter.finish("length" if finish == "length" else "stop")
         usage = Usage(len(self.job.tokens), self.generated, self.cached_tokens, self.splitter.reasoning_tokens)
         reason = self.splitter.finish_reason or "stop"
         times = (self.first_token_at - self.accepted_at, now - self.first_token_at)
-        return Finished(reason, usage, *times, index=self.index)
+        return [*left, Finished(reason, usage, *times, index=self.index)]

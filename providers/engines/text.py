@@ -44,6 +44,17 @@ class Vocabulary:
         self._bytes = _token_bytes(tokenizer, kind, self.special) if kind else None
         self._marked = self._bytes and _with_markup(self._bytes, tokenizer, markup)
 
+    def piece(self, token: int) -> tuple[str, bytes]:
+        """(text, bytes) of one token by itself, special ones included; U+FFFD for bytes that are no characters."""
+        raw = b""
+        if self._bytes is not None:
+            raw = self._bytes[token] if token < len(self._bytes) else b""
+        elif token not in self.special:
+            raw = str(self._tokenizer.decode([token])).encode()
+        if not raw and token in self.special:
+            raw = str(self._tokenizer.convert_ids_to_tokens(token)).encode()
+        return raw.decode(errors="replace"), raw
+
     def decoder(self, *, markup: bool = False) -> Decoder:
         """`markup`: give the text of the markup's tokens too; no other special token ever has any."""
         if self._bytes is None or self._marked is None:

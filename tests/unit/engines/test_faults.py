@@ -22,6 +22,8 @@ def engine(tiny_folder: Path) -> SteppedEngine:
 
 
 class _Broken:
+    def __init__(self, *, markup: bool) -> None: ...
+
     def add(self, token: int) -> str:
         raise ZeroDivisionError("inside one answer")
 

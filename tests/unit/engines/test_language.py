@@ -185,6 +185,8 @@ def test_empty_prompts_are_answered(engine: EngineClient, prompt: Any, tokens: i
         ({"stop": ["ok", ""]}, "stop", "empty"),
         ({"max_tokens": 0}, "max_tokens", "at least 1"),
         ({"timeout": float("nan")}, "timeout", "timeout"),
+        ({"top_logprobs": -1}, "top_logprobs", "between 0 and"),
+        ({"top_logprobs": 10**9}, "top_logprobs", "between 0 and"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(
@@ -201,7 +203,6 @@ def test_what_cannot_be_used_is_refused_by_name(
     ("request_", "param"),
     [
         ({"n": 2}, "n"),
-        ({"top_logprobs": 0}, "top_logprobs"),
         ({"max_reasoning_tokens": 5}, "max_reasoning_tokens"),
     ],
 )

@@ -1,0 +1,66 @@
+"""Log-probabilities of generated tokens, for the answers that asked for them."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import cast
+
+import mlx.core as mx
+
+from providers.engines.sampling import Sampler
+from providers.engines.text import Vocabulary
+from providers.generation import TokenLogprob
+
+__all__ = ["MAX_TOP_LOGPROBS", "LogprobRecorder"]
+
+MAX_TOP_LOGPROBS = 128
+FLOOR = -9999.0
+"""Told for what the model rules out: JSON has no infinity. OpenAI's value."""
+
+
+class LogprobRecorder:
+    """The sampler of one row, which also notes what the model thought of each choice.
+
+    What is told is the model's own distribution: before penalties, biases, grammars and filters, and at temperature
+    1, as OpenAI does. It is computed with the step that draws the token, so reading it later waits for nothing, and
+    only the chosen tokens and the likeliest cross to the host.
+    """
+
+    __slots__ = ("_logits", "_sampler", "_steps", "_top", "_vocabulary")
+
+    def __init__(self, sampler: Sampler, vocabulary: Vocabulary, top: int) -> None:
+        """`top`: how many of the likeliest tokens to tell beside the chosen one."""
+        self._sampler = sampler
+        self._vocabulary = vocabulary
+        self._top = top
+        self._logits: mx.array | None = None
+        self._steps: deque[tuple[mx.array, mx.array | None]] = deque()
+
+    def note_logits(self, tokens: mx.array, logits: mx.array) -> mx.array:
+        """The row's first processor, where it has others: it sees the logits before they are changed."""
+        self._logits = logits
+        return logits
+
+    def __call__(self, logprobs: mx.array) -> mx.array:
+        drawn = self._sampler(logprobs)
+        own = (logprobs if self._logits is None else self._logits).astype(mx.float32)
+        own = own - mx.logsumexp(own, axis=-1, keepdims=True)
+        chosen = mx.take_along_axis(own, drawn[:, None], axis=-1)
+        likeliest = None
+        top = min(self._top, own.shape[-1])
+        if top:
+            likeliest = mx.argpartition(own, kth=-top, axis=-1)[:, -top:]
+            chosen = mx.concatenate([chosen, mx.take_along_axis(own, likeliest, axis=-1)], axis=-1)
+        mx.async_eval(drawn, chosen, *([] if likeliest is None else [likeliest]))  # type: ignore[no-untyped-call]
+        self._steps.append((chosen, likeliest))
+        return drawn
+
+    def take(self, token: int) -> TokenLogprob:
+        """What is to be told of the row's next token; to be called for each of them, in order."""
+        told, likeliest = self._steps.popleft()
+        values = cast("list[list[float]]", told.tolist())[0]
+        ids = [] if likeliest is None else cast("list[list[int]]", likeliest.tolist())[0]
+        chosen, *others = (max(value, FLOOR) for value in values)
+        ranked = sorted(zip(others, ids, strict=True), key=lambda pair: (-pair[0], pair[1]))
+        top = [(*self._vocabulary.piece(id), value) for value, id in ranked]
+        return TokenLogprob(*self._vocabulary.piece(token), chosen, top)
