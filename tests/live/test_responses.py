@@ -1,0 +1,186 @@
+"""Responses through the official SDK and real processes: the embedded model where words matter, the echo elsewhere."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Literal
+
+import openai
+import pytest
+from openai import OpenAI
+from openai.types.responses import FunctionToolParam
+from pydantic import BaseModel, Field
+
+from tests.live.client import PATIENCE, eventually, queue_stats
+from tests.live.harness import STOP_SECONDS, LiveServer
+
+Launch = Callable[..., LiveServer]
+
+QUESTION = "What is the capital of France?"
+SLOWLY = {"chat_template_kwargs": {"echo_delay": 0.2}}
+"""Seconds before each word of the echo."""
+
+WEATHER: FunctionToolParam = {
+    "type": "function",
+    "name": "get_weather",
+    "description": "Tell the weather in a city.",
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string", "maxLength": 20}, "unit": {"enum": ["celsius", "fahrenheit"]}},
+        "required": ["city", "unit"],
+        "additionalProperties": False,
+    },
+    "strict": True,
+}
+
+
+class Place(BaseModel):
+    """Bounded, for a small model at a high temperature knows no end."""
+
+    capital: str = Field(max_length=20)
+    continent: Literal["Africa", "America", "Asia", "Europe", "Oceania"]
+
+
+def client_of(server: LiveServer) -> OpenAI:
+    return OpenAI(base_url=server.base_url, api_key="unused", max_retries=0, timeout=PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def client(server: LiveServer) -> Generator[OpenAI]:
+    with client_of(server) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def echo(echo_server: LiveServer) -> Generator[OpenAI]:
+    with client_of(echo_server) as client:
+        yield client
+
+
+def test_the_model_answers_and_is_asked_again(client: OpenAI) -> None:
+    first = client.responses.create(model="any", input=QUESTION, temperature=0, max_output_tokens=24)
+    assert "Paris" in first.output_text
+    assert first.status == "completed"
+
+    second = client.responses.create(
+        model="any", input="And of Italy?", previous_response_id=first.id, temperature=0, max_output_tokens=24
+    )
+    assert first.usage is not None
+    assert second.usage is not None
+    # The whole conversation was read, and what had been read before came from the cache.
+    assert second.usage.input_tokens > first.usage.total_tokens
+    assert second.usage.input_tokens_details.cached_tokens >= first.usage.input_tokens
+
+
+def test_a_stream_gives_the_same_answer(client: OpenAI) -> None:
+    with client.responses.stream(model="any", input=QUESTION, temperature=0, max_output_tokens=24) as stream:
+        deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        final = stream.get_final_response()
+
+    assert "".join(deltas) == final.output_text
+    assert "Paris" in final.output_text
+    assert len(deltas) > 3
+    assert client.responses.retrieve(final.id).output_text == final.output_text
+
+
+def test_what_is_cut_short_is_incomplete(client: OpenAI) -> None:
+    response = client.responses.create(model="any", input="Tell a long story.", max_output_tokens=4)
+    assert response.status == "incomplete"
+    assert response.incomplete_details is not None
+    assert response.incomplete_details.reason == "max_output_tokens"
+    assert response.usage is not None
+    assert response.usage.output_tokens == 4
+
+
+def test_an_answer_keeps_to_a_pydantic_model_at_any_temperature(client: OpenAI) -> None:
+    response = client.responses.parse(
+        model="any", input="Describe France as JSON.", text_format=Place, temperature=1.2, max_output_tokens=120
+    )
+    assert response.status == "completed"
+    assert isinstance(response.output_parsed, Place)
+
+
+def test_a_function_that_must_be_called_is_called_by_its_schema(client: OpenAI) -> None:
+    arguments = ""
+    with client.responses.stream(
+        model="any",
+        input="What is the weather in Paris?",
+        tools=[WEATHER],
+        tool_choice="required",
+        parallel_tool_calls=False,
+        max_output_tokens=120,
+    ) as stream:
+        for event in stream:
+            if event.type == "response.function_call_arguments.delta":
+                arguments += event.delta
+        final = stream.get_final_response()
+
+    (call,) = (item for item in final.output if item.type == "function_call")
+    assert call.arguments == arguments
+    found = json.loads(arguments)
+    assert set(found) == {"city", "unit"}
+    assert found["unit"] in ("celsius", "fahrenheit")
+
+    answer = client.responses.create(
+        model="any",
+        previous_response_id=final.id,
+        input=[{"type": "function_call_output", "call_id": call.call_id, "output": "18 degrees, sunny"}],
+        tools=[WEATHER],
+        tool_choice="none",
+        max_output_tokens=16,
+    )
+    assert answer.output_text
+
+
+def test_a_client_that_goes_away_leaves_a_cancelled_response(echo: OpenAI, echo_server: LiveServer) -> None:
+    with echo.responses.create(model="any", input="one " * 50, stream=True, extra_body=SLOWLY) as stream:
+        created = next(iter(stream))
+        assert created.type == "response.created"
+        for event in stream:
+            if event.type == "response.output_text.delta":
+                break
+
+    eventually(lambda: bool(queue_stats(echo_server.url)["active"] == 0))
+    stored = echo.responses.retrieve(created.response.id)
+    assert stored.status == "cancelled"
+    assert 0 < stored.output_text.count("one") < 50
+
+
+def test_a_conversation_outlives_the_server_where_the_store_is_a_file(launch: Launch, tmp_path: Path) -> None:
+    options = ("--model-type", "echo", "--response-store", str(tmp_path / "responses.db"))
+    first = launch(*options)
+    with client_of(first) as client:
+        opening = client.responses.create(model="any", input="Remember me.")
+    assert first.stop() == 0
+
+    second = launch(*options)
+    with client_of(second) as client:
+        answer = client.responses.create(model="any", input="Who am I?", previous_response_id=opening.id)
+        items = [*client.responses.input_items.list(answer.id, order="asc")]
+        assert [item.content[0].text for item in items] == ["Remember me.", "Remember me.", "Who am I?"]  # type: ignore[union-attr]
+        client.responses.delete(opening.id)
+        with pytest.raises(openai.NotFoundError):
+            client.responses.create(model="any", input="Still there?", previous_response_id=answer.id)
+
+
+def test_a_response_that_a_shutdown_ends_fails_and_is_stored(launch: Launch, tmp_path: Path) -> None:
+    options = ("--model-type", "echo", "--response-store", str(tmp_path / "responses.db"), "--grace-period", "0.2")
+    server = launch(*options)
+    with (
+        client_of(server) as client,
+        client.responses.create(model="any", input="one " * 500, stream=True, extra_body=SLOWLY) as stream,
+    ):
+        for event in stream:
+            if event.type == "response.output_text.delta":
+                server.process.send_signal(signal.SIGTERM)
+                break
+        *_, last = stream
+    assert last.type == "response.failed"
+    assert server.process.wait(STOP_SECONDS) == 0
+
+    again = launch(*options)
+    with client_of(again) as client:
+        assert client.responses.retrieve(last.response.id).status == "failed"
