@@ -17,7 +17,14 @@ from providers.engines.formats import (
     visible_tokens,
 )
 from providers.engines.grammar import CompiledGrammar, GrammarCompiler, Thought, ToolMarkup
-from providers.engines.jobs import LanguageJob, RowGrammar, checked_stop, checked_top_logprobs, refuse_unsupported
+from providers.engines.jobs import (
+    LanguageJob,
+    RowGrammar,
+    checked_n,
+    checked_stop,
+    checked_top_logprobs,
+    refuse_unsupported,
+)
 from providers.engines.prompts import BuiltPrompt, PromptBuilder, answer_room
 from providers.engines.sampling import resolve
 from providers.engines.text import Vocabulary
@@ -80,6 +87,7 @@ class Intake:
             id=request.id,
             tokens=built.tokens,
             boundaries=built.boundaries,
+            n=checked_n(request.n),
             max_tokens=room,
             settings=settings,
             sampling=request.sampling,

@@ -12,8 +12,10 @@ from providers.engines.text import stop_matcher
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.generation import GenerationRequest, SamplingParams, Tool
 
-__all__ = ["LanguageJob", "checked_stop", "checked_top_logprobs", "refuse_unsupported"]
+__all__ = ["LanguageJob", "checked_n", "checked_stop", "checked_top_logprobs", "refuse_unsupported"]
 
+MAX_ANSWERS = 128
+"""OpenAI's bound."""
 MAX_STOP_STRINGS = 1024
 MAX_STOP_CHARACTERS = 65536
 
@@ -38,7 +40,10 @@ class LanguageJob:
     tokens: list[int]
     boundaries: list[int]
     """Positions inside `tokens` at which the cache is kept."""
+    n: int
+    """Answers to generate."""
     max_tokens: int
+    """Of each answer."""
     settings: Settings
     sampling: SamplingParams
     stop: tuple[str, ...]
@@ -68,12 +73,22 @@ class LanguageJob:
 def refuse_unsupported(request: GenerationRequest) -> None:
     """Refuse by name what this engine does not do: a parameter is never quietly ignored."""
     asked = {
-        "n": request.n != 1,
         "max_reasoning_tokens": request.max_reasoning_tokens is not None,
     }
     for name, is_asked in asked.items():
         if is_asked:
             raise UnsupportedParameter(f"{name} is not supported by this model's engine", param=name)
+
+
+def checked_n(n: int) -> int:
+    """The number of answers, if so many may be asked for.
+
+    Raises:
+        InvalidRequest: they may not.
+    """
+    if not 1 <= n <= MAX_ANSWERS:
+        raise InvalidRequest(f"n must be between 1 and {MAX_ANSWERS}, not {n}", param="n")
+    return n
 
 
 def checked_top_logprobs(count: int | None) -> int | None:

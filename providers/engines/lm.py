@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import itertools
 import logging
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
 import mlx.core as mx
-from mlx_lm.generate import BatchGenerator
 from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
 
 from providers.engines import platform
+from providers.engines.batch import Batch
 from providers.engines.engine import EngineLoadError, Outbox, Progress
-from providers.engines.grammar import BatchTokens
 from providers.engines.intake import Intake
 from providers.engines.jobs import LanguageJob
 from providers.engines.loading import LoadedModel, load_language_model
 from providers.engines.platform import Platform
 from providers.engines.prefix_cache import PrefixCache
-from providers.engines.rows import Row
+from providers.engines.rows import Request, Row
 from providers.engines.sampling import make_processors
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
 from providers.frames import Command, EngineInfo, Generate, Memory
@@ -35,7 +36,6 @@ logger = logging.getLogger(__name__)
 
 PREFILL_STEP = {"cpu": 256, "metal": 2048, "cuda": 2048}
 """Prompt tokens a step: everybody else waits for one chunk, so a slow device gets small ones."""
-WARMUP_TOKENS = 2
 _UNFORESEEN = "an internal error occurred"
 
 
@@ -52,8 +52,8 @@ class LanguageEngine:
 
     def __init__(self, prepared: Platform) -> None:
         self._platform = prepared
+        self._requests: dict[str, Request] = {}
         self._rows: dict[int, Row] = {}
-        self._uids: dict[str, int] = {}
         self._waiting: deque[LanguageJob] = deque()
 
     # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -67,7 +67,7 @@ class LanguageEngine:
         self.attach(loaded, spec, device)
         if spec.warmup:
             progress("warming up", None)
-            self._warm_up()
+            self._batch.warm_up(self._limit)
         mx.clear_cache()
         mx.reset_peak_memory()
         return EngineInfo(
@@ -114,30 +114,16 @@ class LanguageEngine:
         self._prefix_bytes = _prefix_cache_bytes(spec)
         self._prefixes = PrefixCache(self._prefix_bytes)
         mx.set_cache_limit(min(2 << 30, platform.total_memory() // 16))
-        self._generator = self._new_generator()
+        self._batch = self._new_batch()
 
-    def _new_generator(self) -> Any:
-        generator: Any = BatchGenerator(
+    def _new_batch(self) -> Batch:
+        return Batch(
             self._model,
-            stop_tokens=[[token] for token in sorted(self._tokenizer.eos_token_ids)],
-            completion_batch_size=self._max_rows,
-            prefill_batch_size=min(8, self._max_rows),
-            prefill_step_size=self._prefill_step,
+            self._prefixes,
+            ends=self._tokenizer.eos_token_ids,
+            rows=self._max_rows,
+            prefill_step=self._prefill_step,
         )
-        self._fed = BatchTokens(generator)
-        return generator
-
-    def _warm_up(self) -> None:
-        """Generate a few tokens, joined by a second row midway: every kernel of a batch runs once."""
-        prompt = [0] * min(32, self._limit - 1)
-        generator = self._generator
-        generator.insert([prompt], max_tokens=[WARMUP_TOKENS * 2])
-        for _ in range(WARMUP_TOKENS):
-            generator.next()
-        if self._max_rows > 1:
-            generator.insert([prompt[:5]], max_tokens=[WARMUP_TOKENS])
-        while any(generator.next()):
-            pass
 
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,15 +136,15 @@ class LanguageEngine:
 
     @property
     def busy(self) -> bool:
-        return bool(self._rows or self._waiting)
+        return bool(self._requests or self._waiting)
 
     def submit(self, job: LanguageJob) -> None:
         self._waiting.append(job)
 
     def cancel(self, request_id: str) -> None:
-        uid = self._uids.get(request_id)
-        if uid is not None:
-            self._drop([uid])
+        request = self._requests.get(request_id)
+        if request is not None:
+            self._batch.remove(self._forget(request))
         else:
             self._waiting = deque(job for job in self._waiting if job.id != request_id)
 
@@ -167,7 +153,7 @@ class LanguageEngine:
         self._admit(out)
         if not self._rows:
             return
-        prompted, generated = self._generator.next()
+        prompted, generated = self._batch.next()
         todo = _Housekeeping()
         now = time.monotonic()
         for response in generated:
@@ -175,21 +161,21 @@ class LanguageEngine:
         # The device already computes the next step: from here on, nothing is on the decode path.
         out.flush()
         for tokens, cache in todo.keep:
-            self._keep(tokens, cache)
+            self._batch.keep(tokens, cache)
         if todo.remove:
-            self._remove(todo.remove)
+            self._batch.remove(todo.remove)
         self._keep_prompts([r.uid for r in prompted if r.end_of_segment and not r.end_of_prompt])
 
     def recover(self, out: Outbox) -> None:
-        # With no row to blame, what waits is to blame: left there, it would break every step to come.
-        doomed = [row.job for row in self._rows.values()] or list(self._waiting)
-        if not self._rows:
+        # With no request to blame, what waits is to blame: left there, it would break every step to come.
+        doomed = [request.job for request in self._requests.values()] or list(self._waiting)
+        if not self._requests:
             self._waiting.clear()
         for job in doomed:
             out.fail(job.id, InternalError(_UNFORESEEN))
+        self._requests.clear()
         self._rows.clear()
-        self._uids.clear()
-        self._generator = self._new_generator()
+        self._batch = self._new_batch()
         mx.clear_cache()
 
     def memory(self) -> Memory:
@@ -202,106 +188,123 @@ class LanguageEngine:
 
     def _expire(self, out: Outbox) -> None:
         now = time.monotonic()
-        late = [row.uid for row in self._rows.values() if row.job.deadline is not None and now >= row.job.deadline]
-        for uid in late:
-            out.fail(self._rows[uid].job.id, _timed_out())
-        if late:
-            self._drop(late)
-        overdue = [job for job in self._waiting if job.deadline is not None and now >= job.deadline]
-        for job in overdue:
+        late = [request for request in self._requests.values() if _is_late(request.job, now)]
+        for request in late:
+            out.fail(request.job.id, _timed_out())
+        uids = [uid for request in late for uid in self._forget(request)]
+        if uids:
+            self._batch.remove(uids)
+        for job in [job for job in self._waiting if _is_late(job, now)]:
             self._waiting.remove(job)
             out.fail(job.id, _timed_out())
 
+    # ── into the batch ──────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def _has_room(self) -> bool:
+        return len(self._rows) < self._max_rows
+
     def _admit(self, out: Outbox) -> None:
-        while self._waiting and len(self._rows) < self._max_rows:
+        """Fill the batch: first with further answers of those who are in it, then with those who came first."""
+        for request in [request for request in self._requests.values() if request.waiting]:
+            self._guard(request.job, out, functools.partial(self._branch, request))
+        while self._waiting and self._has_room:
             job = self._waiting.popleft()
-            try:
-                row = self._insert(job)
-            except Exception:
-                logger.exception("request %s failed as it entered the batch", job.id)
-                out.fail(job.id, InternalError(_UNFORESEEN))
-                continue
-            self._rows[row.uid] = row
-            self._uids[job.id] = row.uid
-            out.event(job.id, Accepted(prompt_tokens=len(job.tokens), cached_tokens=row.cached_tokens))
+            self._guard(job, out, functools.partial(self._start, job, out))
         out.flush()
 
-    def _insert(self, job: LanguageJob) -> Row:
-        cache, cached = self._prefixes.fetch(job.tokens)
-        cuts = [cached, *(cut for cut in job.boundaries if cut > cached), len(job.tokens)]
-        row = self._new_row(job, 0)
-        row.cached_tokens = cached
-        (row.uid,) = self._generator.insert_segments(
-            [[job.tokens[start:end] for start, end in itertools.pairwise(cuts)]],
-            max_tokens=[job.max_tokens],
-            caches=[cache],
-            all_tokens=[job.tokens[:cached]],
-            samplers=[row.sampler],
-            logits_processors=[row.processors],
-        )
-        row.follow(self._fed)
-        return row
+    def _guard(self, job: LanguageJob, out: Outbox, insert: Callable[[], None]) -> None:
+        try:
+            insert()
+        except Exception:
+            logger.exception("request %s failed as it entered the batch", job.id)
+            out.fail(job.id, InternalError(_UNFORESEEN))
+            request = self._requests.get(job.id)
+            if request is not None:
+                self._batch.remove(self._forget(request))
 
-    def _new_row(self, job: LanguageJob, index: int) -> Row:
-        return Row.of(job, index, self._text, make_processors(job.sampling, self._defaults))
+    def _start(self, job: LanguageJob, out: Outbox) -> None:
+        cache, cached = self._prefixes.fetch(job.tokens)
+        request = Request(job=job, cached_tokens=cached, waiting=list(range(1, job.n)))
+        self._requests[job.id] = request
+        cuts = [cached, *(cut for cut in job.boundaries if cut > cached), len(job.tokens)]
+        if cached == len(job.tokens) - 1:
+            request.prompt_ready, request.prefix = True, copy.deepcopy(cache) if job.n > 1 else None
+        self._insert(request, 0, [job.tokens[start:end] for start, end in itertools.pairwise(cuts)], cache)
+        out.event(job.id, Accepted(prompt_tokens=len(job.tokens), cached_tokens=cached))
+        self._branch(request)
+
+    def _branch(self, request: Request) -> None:
+        """Start further answers behind the prompt that the first has computed."""
+        while request.waiting and request.prompt_ready and self._has_room:
+            index = request.waiting.pop(0)
+            cache = copy.deepcopy(request.prefix) if request.waiting else request.prefix
+            self._insert(request, index, [request.job.tokens[-1:]], cache)
+        if not request.waiting:
+            request.prefix = None
+
+    def _insert(self, request: Request, index: int, segments: list[list[int]], cache: list[Any] | None) -> None:
+        row = Row.of(request, index, self._text, make_processors(request.job.sampling, self._defaults))
+        self._batch.insert(row, segments, cache)
+        self._rows[row.uid] = request.rows[row.uid] = row
+
+    # ── through the batch ───────────────────────────────────────────────────────────────────────────────────
 
     def _advance(self, response: Any, now: float, out: Outbox, todo: _Housekeeping) -> None:
         row = self._rows.get(response.uid)
         if row is None:
             return
+        request = row.request
         try:
             for event in row.take(response.token, response.finish_reason, now):
-                out.event(row.job.id, event)
-        except ServiceError as error:
-            self._fail(row, error, out)
-        except Exception:
-            logger.exception("request %s failed", row.job.id)
-            self._fail(row, InternalError(_UNFORESEEN), out)
-        if row.ended:
-            self._forget(row)
-            if response.finish_reason is None:
-                todo.remove.append(row.uid)
-            else:
-                todo.keep.append((response.all_tokens, response.prompt_cache))
+                out.event(request.job.id, event)
+        except Exception as error:
+            if not isinstance(error, ServiceError):
+                logger.exception("request %s failed", request.job.id)
+                error = InternalError(_UNFORESEEN)
+            out.fail(request.job.id, error)
+            todo.remove += self._forget(request)
+        else:
+            if row.ended:
+                self._leave(row)
+                if response.finish_reason is None:
+                    todo.remove.append(row.uid)
+        if response.finish_reason is not None:
+            todo.keep.append((response.all_tokens, response.prompt_cache))
 
-    @staticmethod
-    def _fail(row: Row, error: ServiceError, out: Outbox) -> None:
-        out.fail(row.job.id, error)
-        row.ended = True
+    def _leave(self, row: Row) -> None:
+        """An answer is complete, and with the last of them its request."""
+        del self._rows[row.uid], row.request.rows[row.uid]
+        if row.request.ended:
+            del self._requests[row.request.job.id]
 
-    def _forget(self, row: Row) -> None:
-        self._rows.pop(row.uid, None)
-        self._uids.pop(row.job.id, None)
-
-    def _drop(self, uids: list[int]) -> None:
-        """Take rows out of the batch before they finished, keeping what they had computed."""
-        for uid in uids:
-            self._forget(self._rows[uid])
-        self._remove(uids)
-
-    def _remove(self, uids: list[int]) -> None:
-        with mx.stream(self._generator.stream):
-            for cache, tokens in self._generator.remove(uids, return_prompt_caches=True).values():
-                self._keep(tokens, cache)
+    def _forget(self, request: Request) -> list[int]:
+        """Know nothing more of a request; the uids are to be removed from the batch."""
+        self._requests.pop(request.job.id, None)
+        for uid in request.rows:
+            self._rows.pop(uid, None)
+        request.waiting.clear()
+        request.prefix = None
+        return list(request.rows)
 
     def _keep_prompts(self, uids: list[int]) -> None:
         """Keep prompts, or parts of them up to a boundary, as soon as they are computed: the next turn of the
-        same conversation may come before this one ends."""
-        if not uids or self._prefix_bytes <= 0:
+        same conversation may come before this one ends, and further answers start from them."""
+        known = [uid for uid in uids if uid in self._rows]
+        if self._prefix_bytes <= 0:
+            known = [uid for uid in known if self._rows[uid].request.waiting]
+        if not known:
             return
-        with mx.stream(self._generator.stream):
-            for uid, (cache, tokens) in self._generator.extract_cache(uids).items():
-                row = self._rows.get(uid)
-                inside = row is not None and len(tokens) < len(row.job.tokens) - 1
-                self._keep(tokens, cache, kind="system" if inside else "user")
+        for uid, (cache, tokens) in self._batch.computed(known).items():
+            request = self._rows[uid].request
+            inside = len(tokens) < len(request.job.tokens) - 1
+            if request.waiting and not inside:
+                request.prompt_ready, request.prefix = True, copy.deepcopy(cache)
+            self._batch.keep(list(tokens), cache, kind="system" if inside else "user")
 
-    def _keep(self, tokens: list[int], cache: list[Any], kind: str = "assistant") -> None:
-        try:
-            with mx.stream(self._generator.stream):
-                self._prefixes.insert(tokens, cache, kind=kind)
-        except Exception:
-            logger.exception("a prefix could not be kept; the prefix cache is emptied")
-            self._prefixes.clear()
+
+def _is_late(job: LanguageJob, now: float) -> bool:
+    return job.deadline is not None and now >= job.deadline
 
 
 def _timed_out() -> GenerationTimeout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import attrs
 
@@ -15,14 +16,34 @@ from providers.engines.sampling import Processor, Sampler, make_sampler
 from providers.engines.text import Decoder, Vocabulary
 from providers.generation import Finished, FinishReason, GenerationEvent, Usage
 
-__all__ = ["Row"]
+__all__ = ["Request", "Row"]
+
+
+@attrs.define(kw_only=True, eq=False)
+class Request:
+    """A request in the batch. Its first answer computes the prompt; the others start from a copy of that."""
+
+    job: LanguageJob
+    cached_tokens: int
+    accepted_at: float = attrs.field(factory=time.monotonic)
+    rows: dict[int, Row] = attrs.field(factory=dict)
+    """By uid: the answers that are being generated."""
+    waiting: list[int] = attrs.field(factory=list)
+    """Numbers of the answers that have not begun."""
+    prompt_ready: bool = False
+    """Whether they may: `prefix` is what all of the prompt but its last token filled, None where that is nothing."""
+    prefix: list[Any] | None = None
+
+    @property
+    def ended(self) -> bool:
+        return not self.rows and not self.waiting
 
 
 @attrs.define(kw_only=True, eq=False)
 class Row:
     """One answer in the batch."""
 
-    job: LanguageJob
+    request: Request
     index: int
     decoder: Decoder
     splitter: AnswerSplitter
@@ -31,18 +52,17 @@ class Row:
     grammar: GrammarProcessor | None
     logprobs: LogprobRecorder | None
     uid: int = -1
-    cached_tokens: int = 0
-    accepted_at: float = attrs.field(factory=time.monotonic)
     first_token_at: float = 0.0
     generated: int = 0
     ended: bool = False
 
     @classmethod
-    def of(cls, job: LanguageJob, index: int, vocabulary: Vocabulary, processors: Sequence[Processor]) -> Row:
-        """Answer number `index` of a job, not in the batch yet. `processors`: its penalties and biases.
+    def of(cls, request: Request, index: int, vocabulary: Vocabulary, processors: Sequence[Processor]) -> Row:
+        """Answer number `index` of a request, not in the batch yet. `processors`: its penalties and biases.
 
-        The seed of a job is that of its first answer; the next has the next.
+        The request's seed is that of its first answer; the next has the next.
         """
+        job = request.job
         seed = job.sampling.seed
         sampler = make_sampler(job.settings, None if seed is None else seed + index)
         grammar = None if job.grammar is None else job.grammar.processor()
@@ -55,7 +75,7 @@ class Row:
             sampler = logprobs = LogprobRecorder(sampler, vocabulary, job.top_logprobs)
             chain = [logprobs.note_logits, *chain] if chain else []
         return cls(
-            job=job,
+            request=request,
             index=index,
             decoder=vocabulary.decoder(markup=not job.format.is_plain),
             splitter=job.splitter(index),
@@ -94,15 +114,18 @@ class Row:
         return [*self.splitter.push(text, logprob), *self._end(finish, now)]
 
     def _check_grammar(self) -> None:
-        if self.job.grammar is not None and self.grammar is not None:
-            error = self.job.grammar.compiled.failed(self.grammar)
+        grammar = self.request.job.grammar
+        if grammar is not None and self.grammar is not None:
+            error = grammar.compiled.failed(self.grammar)
             if error is not None:
                 raise error
 
     def _end(self, finish: FinishReason, now: float) -> list[GenerationEvent]:
         self.ended = True
         left = self.splitter.finish("length" if finish == "length" else "stop")
-        usage = Usage(len(self.job.tokens), self.generated, self.cached_tokens, self.splitter.reasoning_tokens)
+        request = self.request
+        prompt, thoughts = len(request.job.tokens), self.splitter.reasoning_tokens
+        usage = Usage(prompt, self.generated, request.cached_tokens, thoughts)
         reason = self.splitter.finish_reason or "stop"
-        times = (self.first_token_at - self.accepted_at, now - self.first_token_at)
+        times = (self.first_token_at - request.accepted_at, now - self.first_token_at)
         return [*left, Finished(reason, usage, *times, index=self.index)]

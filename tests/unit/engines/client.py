@@ -49,7 +49,7 @@ class Answer:
     """Everything that was told of one request, whose answers may be several."""
 
     def __init__(self, n: int = 1) -> None:
-        self._n = n
+        self._n = max(1, n)
         self.accepted: Accepted | None = None
         self.deltas: list[TextDelta] = []
         self.thoughts: list[ReasoningDelta] = []

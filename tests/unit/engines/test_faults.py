@@ -54,7 +54,7 @@ def test_a_step_that_breaks_fails_its_batch_and_the_next_request_is_served(
     def explode() -> Any:
         raise MemoryError("inside the batch")
 
-    monkeypatch.setattr(engine.engine._generator, "next", explode)
+    monkeypatch.setattr(engine.engine._batch.generator, "next", explode)
     engine.step()
     assert [answer.failed.code for answer in doomed if answer.failed] == ["internal_error"] * 2
     assert not engine.engine.busy

@@ -185,6 +185,8 @@ def test_empty_prompts_are_answered(engine: EngineClient, prompt: Any, tokens: i
         ({"stop": ["ok", ""]}, "stop", "empty"),
         ({"max_tokens": 0}, "max_tokens", "at least 1"),
         ({"timeout": float("nan")}, "timeout", "timeout"),
+        ({"n": 0}, "n", "between 1 and"),
+        ({"n": 129}, "n", "between 1 and"),
         ({"top_logprobs": -1}, "top_logprobs", "between 0 and"),
         ({"top_logprobs": 10**9}, "top_logprobs", "between 0 and"),
     ],
@@ -202,7 +204,6 @@ def test_what_cannot_be_used_is_refused_by_name(
 @pytest.mark.parametrize(
     ("request_", "param"),
     [
-        ({"n": 2}, "n"),
         ({"max_reasoning_tokens": 5}, "max_reasoning_tokens"),
     ],
 )
