@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import attrs
 from annotated_types import Ge, Le, MaxLen, MinLen
@@ -14,7 +14,7 @@ from contracts._fields import (
 )
 from contracts.response_items import InputItem, OutputItem, StoredItem
 from contracts.response_tools import ResponseTextParam, Tool, ToolChoice
-from contracts.sampling import SamplingOptions
+from contracts.sampling import GuidedOptions
 
 __all__ = [
     "CreateResponse",
@@ -73,7 +73,23 @@ class Reasoning:
 
 
 @attrs.frozen(kw_only=True)
-class CreateResponse(SamplingOptions):
+class ChatOnly(GuidedOptions):
+    """Sampling, and fields that chat completions have and that are called otherwise here, or are not there."""
+
+    messages: Any = None
+    max_tokens: Any = None
+    max_completion_tokens: Any = None
+    response_format: Any = None
+    reasoning_effort: Any = None
+    verbosity: Any = None
+    logprobs: Any = None
+    n: Any = None
+    functions: Any = None
+    function_call: Any = None
+
+
+@attrs.frozen(kw_only=True)
+class CreateResponse(ChatOnly):
     """A conversation to continue, by items.
 
     `null` means the same as leaving a field out. A parameter that this server knows and cannot honour is refused

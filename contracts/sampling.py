@@ -20,7 +20,7 @@ from contracts._fields import (
     Temperature,
 )
 
-__all__ = ["MAX_STOP", "GenerationOptions", "SamplingOptions", "StreamOptions"]
+__all__ = ["MAX_STOP", "GenerationOptions", "GuidedOptions", "SamplingOptions", "StreamOptions"]
 
 MAX_STOP = 64
 """Stop strings a request may carry. OpenAI allows 4; each one costs a search in every decode step."""
@@ -63,7 +63,19 @@ class SamplingOptions:
 
 
 @attrs.frozen(kw_only=True)
-class GenerationOptions(SamplingOptions):
+class GuidedOptions(SamplingOptions):
+    """Sampling, and the form that an answer must have: one of these at most."""
+
+    guided_json: JsonObject | str | None = None
+    """A JSON schema, or its text."""
+    guided_regex: Annotated[str, MinLen(1)] | None = None
+    guided_choice: Annotated[list[str], MinLen(1)] | None = None
+    guided_grammar: Annotated[str, MinLen(1)] | None = None
+    """In llguidance's variant of Lark."""
+
+
+@attrs.frozen(kw_only=True)
+class GenerationOptions(GuidedOptions):
     """Which model, how it samples, and where its answers end."""
 
     model: Annotated[str, MinLen(1), MaxLen(1024)]
@@ -73,14 +85,6 @@ class GenerationOptions(SamplingOptions):
     """Answers to the same prompt."""
 
     max_tokens: Count | None = None
-
-    # The answer's form; one of these at most.
-    guided_json: JsonObject | str | None = None
-    """A JSON schema, or its text."""
-    guided_regex: Annotated[str, MinLen(1)] | None = None
-    guided_choice: Annotated[list[str], MinLen(1)] | None = None
-    guided_grammar: Annotated[str, MinLen(1)] | None = None
-    """In llguidance's variant of Lark."""
 
     user: str | None = None
     """A label; it changes nothing in the answer."""

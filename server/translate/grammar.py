@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from contracts.response_format import ResponseFormat, ResponseFormatJSONObject, ResponseFormatJSONSchema
-from contracts.sampling import GenerationOptions
+from contracts.sampling import GuidedOptions
 from providers.errors import InvalidRequest
 from providers.generation import (
     ChoiceGrammar,
@@ -19,18 +19,27 @@ from providers.generation import (
     RegexGrammar,
 )
 
-__all__ = ["to_grammar"]
+__all__ = ["one_form", "to_grammar"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def to_grammar(request: GenerationOptions, response_format: ResponseFormat | None = None) -> tuple[Grammar, str] | None:
+def to_grammar(request: GuidedOptions, response_format: ResponseFormat | None = None) -> tuple[Grammar, str] | None:
     """What the answer is held to and the path of the field that says so, or None for any text.
 
     Raises:
         InvalidRequest: several forms at once, `guided_json` that is no schema, or a bad name of a schema.
     """
-    found = [form for form in (_of_format(response_format), *_guided(request)) if form is not None]
+    return one_form(request, _of_format(response_format))
+
+
+def one_form(request: GuidedOptions, format: tuple[Grammar, str] | None) -> tuple[Grammar, str] | None:
+    """The only form asked for: the endpoint's own, or one of the `guided_…`.
+
+    Raises:
+        InvalidRequest: several forms at once, or `guided_json` that is no schema.
+    """
+    found = [form for form in (format, *_guided(request)) if form is not None]
     if len(found) > 1:
         (_, first), (_, second), *_ = found
         path = second.partition(".")[0]
@@ -49,7 +58,7 @@ def _of_format(format: ResponseFormat | None) -> tuple[Grammar, str] | None:
     return None
 
 
-def _guided(request: GenerationOptions) -> list[tuple[Grammar, str]]:
+def _guided(request: GuidedOptions) -> list[tuple[Grammar, str]]:
     forms: list[tuple[Grammar, str]] = []
     if request.guided_json is not None:
         forms.append((JsonSchemaGrammar(_schema(request.guided_json)), "guided_json"))

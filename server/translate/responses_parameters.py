@@ -53,6 +53,17 @@ RESPONSE_REFUSED: tuple[ResponseRefused, ...] = (
     ResponseRefused("service_tier", ("auto", "default")),
     ResponseRefused("prompt_cache_retention", ("in_memory",)),
     ResponseRefused("prompt_cache_options", ({}, {"mode": "implicit"})),
+    # Of chat completions: to ignore them would be to answer another question.
+    ResponseRefused("messages", hint="here it is input"),
+    ResponseRefused("max_tokens", hint="here it is max_output_tokens"),
+    ResponseRefused("max_completion_tokens", hint="here it is max_output_tokens"),
+    ResponseRefused("response_format", hint="here it is text.format"),
+    ResponseRefused("reasoning_effort", hint="here it is reasoning.effort"),
+    ResponseRefused("verbosity", hint="here it is text.verbosity"),
+    ResponseRefused("logprobs", (False,), "here they are asked for by top_logprobs, or by include"),
+    ResponseRefused("n", (1,), "ask n times instead"),
+    ResponseRefused("functions", hint="here they are tools"),
+    ResponseRefused("function_call", hint="here it is tool_choice"),
 )
 """Top-level parameters; what is refused inside `reasoning`, `text`, `include` and `tools` is in the functions below."""
 

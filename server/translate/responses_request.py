@@ -9,6 +9,7 @@ from contracts.response_items import StoredItem
 from contracts.responses import CreateResponse, TokenCountRequest
 from providers.errors import InvalidRequest
 from providers.generation import ChatPrompt, GenerationEvent, GenerationRequest
+from server.translate.grammar import one_form
 from server.translate.responses_conversation import to_turns
 from server.translate.responses_parameters import LOGPROBS
 from server.translate.responses_tools import to_grammar, to_tools
@@ -35,11 +36,10 @@ def to_response_generation(request: CreateResponse, items: Sequence[StoredItem],
         InvalidRequest: values that do not go together, or a `logit_bias` key that is no token id.
     """
     prompt = to_prompt(request, items)
-    form = to_grammar(request.text.format if request.text else None)
-    if form is None or prompt.tool_choice.mode == "required":
-        # A response that must call is calls alone: it has no text for a form to hold.
-        form = (None, "text.format")
-    grammar, grammar_param = form
+    form = one_form(request, to_grammar(request.text.format if request.text else None))
+    if prompt.tool_choice.mode == "required":
+        form = None  # a response that must call is calls alone: it has no text for a form to hold
+    grammar, grammar_param = form or (None, "text.format")
     return GenerationRequest(
         id=id,
         prompt=prompt,

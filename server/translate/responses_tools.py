@@ -53,7 +53,7 @@ def to_tools(
     return listed, ToolChoice(choice or "auto", parallel=several)
 
 
-def to_grammar(format: TextFormat | None) -> tuple[Grammar | None, str] | None:
+def to_grammar(format: TextFormat | None) -> tuple[Grammar, str] | None:
     """What the text is held to and the path of the field that says so, or None for any text.
 
     Raises:

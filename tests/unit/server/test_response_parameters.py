@@ -16,9 +16,12 @@ from contracts.response_tools import OtherTool, ToolChoiceOther
 from contracts.responses import CreateResponse, Includable, TokenCountRequest
 from providers.generation import (
     ChatPrompt,
+    ChoiceGrammar,
     GenerationRequest,
     JsonObjectGrammar,
     JsonSchemaGrammar,
+    LarkGrammar,
+    RegexGrammar,
     SamplingParams,
     Tool,
     ToolChoice,
@@ -60,6 +63,10 @@ REQUEST: dict[str, tuple[Any, str, Any]] = {
     "timeout": (1.5, "timeout", 1.5),
     "top_logprobs": (3, "top_logprobs", 3),
     "include": (["message.output_text.logprobs"], "top_logprobs", 0),
+    "guided_json": (SCHEMA, "grammar", JsonSchemaGrammar(SCHEMA)),
+    "guided_regex": ("a+", "grammar", RegexGrammar("a+")),
+    "guided_choice": (["a", "b"], "grammar", ChoiceGrammar(["a", "b"])),
+    "guided_grammar": ("start: A", "grammar", LarkGrammar("start: A")),
     "text": ({"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}}, "grammar", JsonSchemaGrammar(SCHEMA)),
 }
 """A value on the wire, and the field of the request where it is found."""
@@ -94,6 +101,16 @@ REFUSED_VALUES: dict[str, Any] = {
     "service_tier": "priority",
     "prompt_cache_retention": "24h",
     "prompt_cache_options": {"mode": "explicit"},
+    "messages": [{"role": "user", "content": "x"}],
+    "max_tokens": 5,
+    "max_completion_tokens": 5,
+    "response_format": {"type": "text"},
+    "reasoning_effort": "low",
+    "verbosity": "low",
+    "logprobs": True,
+    "n": 2,
+    "functions": [{"name": "f"}],
+    "function_call": "auto",
 }
 
 NESTED: list[tuple[dict[str, Any], str]] = [
@@ -252,6 +269,7 @@ async def test_a_label_changes_nothing_but_is_repeated(name: str) -> None:
         ({"input": [{"type": "telepathy"}]}, "input[0].type"),
         ({"text": {"format": {"type": "json_schema", "name": "n"}}}, "text.format.schema"),
         ({"text": {"format": {"type": "json_schema", "name": "n n", "schema": {}}}}, "text.format.name"),
+        ({"text": {"format": {"type": "json_object"}}, "guided_regex": "a"}, "guided_regex"),
         ({"logit_bias": {"a": 1}}, "logit_bias.a"),
         ({"include": ["everything"]}, "include[0]"),
     ],
