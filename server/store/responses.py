@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +21,9 @@ from server.store._database import IN_MEMORY, ItemRow, ResponseDatabase, Respons
 from server.wire import converter, encode_contract
 
 __all__ = ["IN_MEMORY", "ResponseStore"]
+
+MAX_WAITING = 1000
+"""Responses that may wait for the disk, in memory."""
 
 T = TypeVar("T")
 
@@ -47,6 +51,7 @@ class ResponseStore:
         self._clock = clock
         self._database: ResponseDatabase | None = None
         self._thread = ThreadPoolExecutor(1, "response-store")
+        self._room = threading.Semaphore(MAX_WAITING)
         self._closed = False
 
     async def open(self) -> None:
@@ -68,8 +73,15 @@ class ResponseStore:
             await asyncio.to_thread(self._thread.shutdown)
 
     def put(self, response: Response, input: Sequence[StoredItem]) -> None:
-        """Keep a response and the items of its own input. A failure is logged, for the client has its answer."""
+        """Keep a response and the items of its own input.
+
+        What cannot be kept (the disk fails, or is so slow that `MAX_WAITING` wait already) is logged, for the client
+        has its answer.
+        """
         if self._closed:
+            return
+        if not self._room.acquire(blocking=False):
+            _log.error("response not stored: the disk does not keep up", response_id=response.id)
             return
         now = self._clock()
 
@@ -77,7 +89,7 @@ class ResponseStore:
             if not database.put(_encoded(response, input), now):
                 _log.warning("response not stored: larger than the whole store", response_id=response.id)
 
-        self._submit(put).add_done_callback(_log_failure)
+        self._submit(put).add_done_callback(self._was_put)
 
     async def get(self, id: str) -> Response | None:
         """One response, or None."""
@@ -140,6 +152,11 @@ class ResponseStore:
             self._database.purge(self._clock())
         return self._database
 
+    def _was_put(self, done: Future[None]) -> None:
+        self._room.release()
+        if (error := done.exception()) is not None:
+            _log.error("response not stored", exc_info=error)
+
     def _close(self) -> None:
         if self._database is not None:
             self._database.close()
@@ -168,8 +185,3 @@ def _decoded(row: ResponseRow) -> Response:
 def _item(body: bytes) -> StoredItem:
     item: StoredItem = converter.structure(msgspec.json.decode(body), StoredItem)  # type: ignore[arg-type]
     return item
-
-
-def _log_failure(done: Future[None]) -> None:
-    if (error := done.exception()) is not None:
-        _log.error("response not stored", exc_info=error)

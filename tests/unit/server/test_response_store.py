@@ -17,7 +17,7 @@ from contracts.response_items import InputMessage, InputTextContent, OutputMessa
 from contracts.response_tools import ResponseTextParam
 from contracts.responses import Reasoning, Response
 from providers.errors import ModelNotReady
-from server.store import ResponseStore
+from server.store import ResponseStore, responses
 from server.store._database import ResponseDatabase
 
 TTL = 100.0
@@ -246,6 +246,29 @@ async def test_a_slow_disk_does_not_hold_up_the_loop(store: ResponseStore, monke
 
     release.set()
     assert await asyncio.wait_for(asked, 10) == response("a")
+
+
+async def test_what_waits_for_a_slow_disk_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(responses, "MAX_WAITING", 2)
+    store = ResponseStore(clock=clock)
+    release = threading.Event()
+    put = ResponseDatabase.put
+
+    def slow(self: ResponseDatabase, *arguments: Any) -> bool:
+        assert release.wait(10)
+        return put(self, *arguments)
+
+    monkeypatch.setattr(ResponseDatabase, "put", slow)
+    with capture_logs() as logs:
+        for id in "abc":
+            store.put(response(id), [])
+    assert [line["response_id"] for line in logs] == ["c"]
+
+    release.set()
+    assert await store.get("b") is not None
+    store.put(response("d"), [])
+    assert await store.get("d") is not None
+    await store.close()
 
 
 async def test_a_failure_to_write_is_logged_and_the_next_write_succeeds(
