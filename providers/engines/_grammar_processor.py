@@ -11,7 +11,7 @@ import mlx.core as mx
 import numpy as np
 from llguidance import LLMatcher
 
-__all__ = ["BatchTokens", "GrammarProcessor"]
+__all__ = ["BatchTokens", "GrammarProcessor", "fed_token"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,23 @@ class BatchTokens:
         batch = getattr(self._generator, "_generation_batch", None)
         fed = getattr(batch, "_current_tokens", None)
         return fed if isinstance(fed, mx.array) else None
+
+
+def fed_token(
+    source: BatchTokens | None, uid: int, tokens: mx.array, logits: mx.array, *, wanted: bool = True
+) -> int | None:
+    """Launch the step and return the token that it feeds to the row, None where that is not `wanted`: before the
+    first generated token. `tokens` and `logits` are what mlx-lm calls a processor with."""
+    if source is not None:
+        source.launch(logits)
+        known = source.read(uid) if wanted else None
+        if known is not None or not wanted:
+            return known
+    last = tokens[-1:]
+    if wanted:
+        mx.async_eval(last)  # type: ignore[no-untyped-call]
+    mx.async_eval(logits)  # type: ignore[no-untyped-call]
+    return int(last.item()) if wanted else None  # type: ignore[arg-type]
 
 
 class GrammarProcessor:
@@ -142,7 +159,7 @@ class GrammarProcessor:
 
     def _constrain(self, tokens: mx.array, logits: mx.array) -> mx.array:
         take, self._take = self._take, True
-        fed = self._fed(tokens, logits, wanted=take)
+        fed = fed_token(self._source, self._uid, tokens, logits, wanted=take)
         if not self._active:
             return self._watch(fed, logits, prompt=not take)
         if take and fed is not None:
@@ -152,18 +169,6 @@ class GrammarProcessor:
             if allowed is not None:
                 return mx.where(mx.array(allowed), logits, -mx.inf)
         return mx.where(self._end_mask(logits), logits, -mx.inf)
-
-    def _fed(self, tokens: mx.array, logits: mx.array, *, wanted: bool) -> int | None:
-        if self._source is not None:
-            self._source.launch(logits)
-            known = self._source.read(self._uid) if wanted else None
-            if known is not None or not wanted:
-                return known
-        last = tokens[-1:]
-        if wanted:
-            mx.async_eval(last)  # type: ignore[no-untyped-call]
-        mx.async_eval(logits)  # type: ignore[no-untyped-call]
-        return int(last.item()) if wanted else None  # type: ignore[arg-type]
 
     def _watch(self, fed: int | None, logits: mx.array, *, prompt: bool) -> mx.array:
         """Look for the marker among the generated tokens; the grammar begins right behind it."""

@@ -20,10 +20,10 @@ from providers.engines.grammar import CompiledGrammar, GrammarCompiler, Thought,
 from providers.engines.jobs import (
     LanguageJob,
     RowGrammar,
+    ThoughtLimit,
     checked_n,
     checked_stop,
     checked_top_logprobs,
-    refuse_unsupported,
 )
 from providers.engines.prompts import BuiltPrompt, PromptBuilder, answer_room
 from providers.engines.sampling import resolve
@@ -73,7 +73,6 @@ class Intake:
             ServiceError: what the client is told.
         """
         received = time.monotonic()
-        refuse_unsupported(request)
         prompt = request.prompt
         settings = resolve(request.sampling, self._defaults, vocabulary=self._vocabulary)
         stop = checked_stop(request.stop)
@@ -98,6 +97,7 @@ class Intake:
             parallel=not isinstance(prompt, ChatPrompt) or prompt.tool_choice.parallel,
             opened=built.opened,
             grammar=self._grammar(request, built),
+            thoughts=self._thought_limit(request),
             top_logprobs=checked_top_logprobs(request.top_logprobs),
         )
 
@@ -159,6 +159,20 @@ class Intake:
                 return tuple(self._tokenizer.encode(marker, add_special_tokens=False))
         message = f"{param}: answers cannot be constrained in this model's {self._reasoning.name} format"
         raise UnsupportedParameter(message, param=param)
+
+    def _thought_limit(self, request: GenerationRequest) -> ThoughtLimit | None:
+        tokens = request.max_reasoning_tokens
+        if tokens is None:
+            return None
+        if tokens < 0:
+            raise InvalidRequest(f"max_reasoning_tokens must be at least 0, not {tokens}", param="max_reasoning_tokens")
+        if self._reasoning is None or not isinstance(request.prompt, ChatPrompt):
+            return None
+        start, end = (
+            tuple(self._tokenizer.encode(marker, add_special_tokens=False))
+            for marker in (self._reasoning.start, self._reasoning.end)
+        )
+        return ThoughtLimit(tokens=tokens, start=start, end=end)
 
     def _thought(self, opened: bool) -> Thought | None:
         if self._reasoning is None or self._reasoning.transitions:

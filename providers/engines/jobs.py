@@ -9,10 +9,10 @@ from providers.engines.grammar import CompiledGrammar, GrammarProcessor
 from providers.engines.logprobs import MAX_TOP_LOGPROBS
 from providers.engines.sampling import Settings
 from providers.engines.text import stop_matcher
-from providers.errors import InvalidRequest, UnsupportedParameter
-from providers.generation import GenerationRequest, SamplingParams, Tool
+from providers.errors import InvalidRequest
+from providers.generation import SamplingParams, Tool
 
-__all__ = ["LanguageJob", "checked_n", "checked_stop", "checked_top_logprobs", "refuse_unsupported"]
+__all__ = ["LanguageJob", "RowGrammar", "ThoughtLimit", "checked_n", "checked_stop", "checked_top_logprobs"]
 
 MAX_ANSWERS = 128
 """OpenAI's bound."""
@@ -30,6 +30,15 @@ class RowGrammar:
 
     def processor(self) -> GrammarProcessor:
         return self.compiled.processor(start_after=self.start_after)
+
+
+@attrs.frozen(kw_only=True)
+class ThoughtLimit:
+    """How many tokens an answer's thoughts may have, and the ids of the markers around one."""
+
+    tokens: int
+    start: tuple[int, ...]
+    end: tuple[int, ...]
 
 
 @attrs.frozen(kw_only=True)
@@ -56,6 +65,8 @@ class LanguageJob:
     opened: bool
     """The prompt ends inside a thought."""
     grammar: RowGrammar | None
+    thoughts: ThoughtLimit | None
+    """None: unlimited, or there are none."""
     top_logprobs: int | None
     """As in `GenerationRequest`."""
 
@@ -68,16 +79,6 @@ class LanguageJob:
             stop=stop_matcher(self.stop) if self.stop else None,
             index=index,
         )
-
-
-def refuse_unsupported(request: GenerationRequest) -> None:
-    """Refuse by name what this engine does not do: a parameter is never quietly ignored."""
-    asked = {
-        "max_reasoning_tokens": request.max_reasoning_tokens is not None,
-    }
-    for name, is_asked in asked.items():
-        if is_asked:
-            raise UnsupportedParameter(f"{name} is not supported by this model's engine", param=name)
 
 
 def checked_n(n: int) -> int:

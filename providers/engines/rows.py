@@ -14,6 +14,7 @@ from providers.engines.jobs import LanguageJob
 from providers.engines.logprobs import LogprobRecorder
 from providers.engines.sampling import Processor, Sampler, make_sampler
 from providers.engines.text import Decoder, Vocabulary
+from providers.engines.thoughts import ThoughtBudget
 from providers.generation import Finished, FinishReason, GenerationEvent, Usage
 
 __all__ = ["Request", "Row"]
@@ -50,6 +51,7 @@ class Row:
     sampler: Sampler
     processors: list[Processor]
     grammar: GrammarProcessor | None
+    thoughts: ThoughtBudget | None
     logprobs: LogprobRecorder | None
     uid: int = -1
     first_token_at: float = 0.0
@@ -66,10 +68,13 @@ class Row:
         seed = job.sampling.seed
         sampler = make_sampler(job.settings, None if seed is None else seed + index)
         grammar = None if job.grammar is None else job.grammar.processor()
+        thoughts = None
+        if job.thoughts is not None:
+            decoder, splitter = vocabulary.decoder(markup=True), job.splitter(index)
+            thoughts = ThoughtBudget(job.thoughts, splitter, decoder, reopens=bool(job.tools))
         # The grammar is last: nothing after it may change what it allows.
         chain: list[Processor] = [*processors]
-        if grammar is not None:
-            chain.append(grammar)
+        chain += [processor for processor in (thoughts, grammar) if processor is not None]
         logprobs = None
         if job.top_logprobs is not None:
             sampler = logprobs = LogprobRecorder(sampler, vocabulary, job.top_logprobs)
@@ -82,13 +87,15 @@ class Row:
             sampler=sampler,
             processors=chain,
             grammar=grammar,
+            thoughts=thoughts,
             logprobs=logprobs,
         )
 
     def follow(self, batch: BatchTokens) -> None:
         """To be called once the row has its `uid`."""
-        if self.grammar is not None:
-            self.grammar.follow(batch, self.uid)
+        for processor in (self.thoughts, self.grammar):
+            if processor is not None:
+                processor.follow(batch, self.uid)
 
     def take(self, token: int, finish: FinishReason | None, now: float) -> list[GenerationEvent]:
         """The events of one more token; sets `ended`. `finish` is the generator's: `stop` for an end token, which

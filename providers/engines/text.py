@@ -25,6 +25,11 @@ class Decoder(Protocol):
         """What is left at the end: U+FFFD for bytes that never became a character."""
         ...
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left: no character has begun that has not ended. True where that is unknown."""
+        ...
+
 
 class Vocabulary:
     """The bytes of every token, from which each answer gets a decoder.
@@ -79,6 +84,10 @@ class _BytesDecoder:
         text = self._utf8.decode(b"", True)
         return self._first(text) if self._strip and text else text
 
+    @property
+    def is_whole(self) -> bool:
+        return not self._utf8.getstate()[0]
+
     def _first(self, text: str) -> str:
         self._strip = False
         return text.removeprefix(" ")
@@ -86,6 +95,8 @@ class _BytesDecoder:
 
 class _NaiveDecoder:
     __slots__ = ("_detokenizer", "_special")
+
+    is_whole = True
 
     def __init__(self, tokenizer: Any, special: frozenset[int]) -> None:
         from mlx_lm.tokenizer_utils import NaiveStreamingDetokenizer

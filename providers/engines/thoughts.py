@@ -1,0 +1,79 @@
+"""A bound on how long an answer may think."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import mlx.core as mx
+
+from providers.engines._grammar_processor import BatchTokens, fed_token
+from providers.engines.answer import AnswerSplitter
+from providers.engines.jobs import ThoughtLimit
+from providers.engines.text import Decoder
+from providers.generation import TextDelta
+
+__all__ = ["ThoughtBudget"]
+
+
+class ThoughtBudget:
+    """Closes a row's thoughts after so many tokens. A logits processor, for the row's list before its grammar.
+
+    The host learns of a token when the one after it has been drawn already. So this reads the token that a step
+    feeds in that very step, with a splitter of its own, and forces the end marker from the next token on: thoughts
+    have exactly as many tokens as they may have, their first marker included, and then the end marker. Two things
+    may delay it: a character that is not whole, and a call inside the thought, which ends it anyway.
+    """
+
+    __slots__ = (
+        "_closed",
+        "_decoder",
+        "_forced",
+        "_limit",
+        "_over",
+        "_reopens",
+        "_source",
+        "_splitter",
+        "_started",
+        "_uid",
+    )
+
+    def __init__(self, limit: ThoughtLimit, splitter: AnswerSplitter, decoder: Decoder, *, reopens: bool) -> None:
+        """`splitter` and `decoder`: its own, as the row has them. `reopens`: content may be followed by a thought."""
+        self._limit = limit
+        self._splitter = splitter
+        self._decoder = decoder
+        self._reopens = reopens
+        self._forced: deque[int] = deque()
+        self._started = False
+        self._closed = False
+        self._over = not limit.end
+        self._source: BatchTokens | None = None
+        self._uid = -1
+
+    def follow(self, source: BatchTokens, uid: int) -> None:
+        """Read tokens from the batch, in which this row is `uid`."""
+        self._source, self._uid = source, uid
+
+    def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
+        if self._over:
+            return logits
+        fed = fed_token(self._source, self._uid, tokens, logits, wanted=self._started)
+        self._started = True
+        if fed is not None:
+            deltas = self._splitter.push(self._decoder.add(fed))
+            self._over = not self._reopens and any(isinstance(delta, TextDelta) for delta in deltas)
+        if not self._forced and self._is_spent():
+            self._forced.extend(self._limit.end)
+            self._closed = True
+        ids = mx.arange(logits.shape[-1])
+        if self._forced:
+            return mx.where(ids == self._forced.popleft(), mx.zeros_like(logits), -mx.inf)
+        if self._closed and not self._over and len(self._limit.start) == 1:
+            # Closed against its will, a model may open the next thought at once.
+            return mx.where(ids == self._limit.start[0], -mx.inf, logits)
+        return logits
+
+    def _is_spent(self) -> bool:
+        splitter = self._splitter
+        thinks = splitter.reasoning and not splitter.in_call and splitter.reasoning_tokens >= self._limit.tokens
+        return thinks and self._decoder.is_whole
