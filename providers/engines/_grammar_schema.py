@@ -151,7 +151,7 @@ def _referred(schema: dict[str, Any], part: dict[str, Any]) -> Iterator[tuple[Pa
 
 
 def _alone(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
-    shared = {key: schema[key] for key in ("$schema", "$id", "$defs", "definitions") if key in schema}
+    shared: dict[str, Any] = {key: schema[key] for key in ("$schema", "$id", "$defs", "definitions") if key in schema}
     return {**shared, **part}
 
 

@@ -6,7 +6,18 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from providers.errors import ServiceError
-from providers.frames import Command, EngineInfo, Events, Failed, Memory, Report
+from providers.frames import (
+    Command,
+    Detokenize,
+    Detokenized,
+    EngineInfo,
+    Events,
+    Failed,
+    Memory,
+    Report,
+    Tokenize,
+    Tokenized,
+)
 from providers.spec import ModelSpec
 
 __all__ = ["Engine", "EngineLoadError", "Job", "Outbox", "Progress"]
@@ -58,7 +69,7 @@ class Outbox:
 class Engine(Protocol):
     """One loaded model of one family.
 
-    `prepare` runs on the intake thread and touches no arrays; everything else runs on the MLX thread.
+    `prepare` and `answer` run on the intake thread and touch no arrays; everything else runs on the MLX thread.
     """
 
     def load(self, spec: ModelSpec, progress: Progress) -> EngineInfo:
@@ -74,6 +85,14 @@ class Engine(Protocol):
 
         Raises:
             ServiceError: what the client is told; nothing was queued.
+        """
+        ...
+
+    def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
+        """Answer at once, whatever the batch is doing.
+
+        Raises:
+            ServiceError: what the client is told.
         """
         ...
 

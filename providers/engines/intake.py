@@ -30,6 +30,7 @@ from providers.engines.sampling import resolve
 from providers.engines.text import Vocabulary
 from providers.engines.tools import HeldCalls, ToolPlan, ToolPrompter
 from providers.errors import InvalidRequest, UnsupportedParameter
+from providers.frames import Detokenize, Detokenized, Tokenize, Tokenized
 from providers.generation import ChatPrompt, GenerationRequest, Tool
 from providers.spec import ModelSpec
 
@@ -100,6 +101,23 @@ class Intake:
             thoughts=self._thought_limit(request),
             top_logprobs=checked_top_logprobs(request.top_logprobs),
         )
+
+    def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
+        """Tokens of a prompt, or text of tokens.
+
+        Raises:
+            ServiceError: what the client is told.
+        """
+        if isinstance(question, Tokenize):
+            if question.add_special_tokens is None:
+                return Tokenized(question.id, self._prompts.build(question.prompt).tokens)
+            return Tokenized(question.id, self._prompts.tokens(question.prompt, special=question.add_special_tokens))
+        tokens = self._prompts.checked_ids(question.tokens, "tokens")
+        if question.separately:
+            written = self._tokenizer.convert_ids_to_tokens(tokens)
+            return Detokenized(question.id, ["" if token is None else str(token) for token in written])
+        text = self._tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        return Detokenized(question.id, [str(text)])
 
     def _grammar(self, request: GenerationRequest, built: BuiltPrompt) -> RowGrammar | None:
         """What the answer is held to: the calls that it must make, the request's grammar, or either."""

@@ -26,7 +26,7 @@ from providers.engines.prefix_cache import PrefixCache
 from providers.engines.rows import Request, Row
 from providers.engines.sampling import make_processors
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
-from providers.frames import Command, EngineInfo, Generate, Memory
+from providers.frames import Command, Detokenize, Detokenized, EngineInfo, Generate, Memory, Tokenize, Tokenized
 from providers.generation import Accepted
 from providers.spec import ModelSpec
 
@@ -131,6 +131,9 @@ class LanguageEngine:
         if not isinstance(command, Generate):
             raise InvalidRequest("a language model generates text, nothing else")
         return self._intake.job(command.request)
+
+    def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
+        return self._intake.answer(question)
 
     # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -95,11 +95,11 @@ class PromptBuilder:
 
     def tokens(self, prompt: Prompt, *, special: bool | None = None) -> list[int]:
         """Token ids of the prompt, perhaps none. `special`: whether the tokenizer adds its own tokens around text;
-        None: as `build` does, where the chat template has them already. Raises as `build`."""
+        None: around raw text alone, since chat templates have them already. Raises as `build`."""
         if isinstance(prompt, ChatPrompt):
             plan = self._plan(prompt)
             text = self._render(plan.messages, plan.tools, prompt.template_kwargs)
-            return self._encode(text, "messages", special=bool(special))
+            return self._encode(text, "messages", special=special is True)
         if isinstance(prompt, TextPrompt):
             return self._encode(prompt.text, "prompt", special=special is not False)
         return self.checked_ids(prompt.tokens, "prompt")

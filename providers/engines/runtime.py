@@ -1,6 +1,6 @@
 """The engine process: three threads around one `Engine`.
 
-    main thread    reads commands, prepares requests            (intake)
+    main thread    reads commands, prepares requests, answers questions    (intake)
     mlx thread     loads, submits, cancels, steps; the only one that touches arrays
     writer thread  encodes and sends; its queue is bounded, so a server that stalls stops the MLX thread
 
@@ -29,6 +29,7 @@ from providers.frames import (
     Cancel,
     Command,
     Failed,
+    Generate,
     Load,
     LoadFailed,
     Loading,
@@ -118,7 +119,8 @@ class Runtime:
     def _refuse(self, body: bytes) -> None:
         """Fail the request of a frame that does not decode, if it names one."""
         with contextlib.suppress(Exception):
-            request_id = msgspec.msgpack.decode(body)["request"]["id"]
+            command = msgspec.msgpack.decode(body)
+            request_id = command.get("request", command)["id"]
             self._send(Failed(id=str(request_id), **InternalError(_UNFORESEEN).to_fields()))
 
     def _take(self, engine: Engine, command: Command) -> None:
@@ -128,15 +130,19 @@ class Runtime:
         if isinstance(command, Load):
             logger.error("Load was sent twice; the second is ignored")
             return
+        request_id = command.request.id if isinstance(command, Generate) else command.id
         try:
             if not self._ready.is_set():
                 raise ModelNotReady("the model is still loading", retry_after=1.0)
-            self._inbox.put(engine.prepare(command))
+            if isinstance(command, Generate):
+                self._inbox.put(engine.prepare(command))
+            else:
+                self._send(engine.answer(command))
         except ServiceError as error:
-            self._send(Failed(id=command.request.id, **error.to_fields()))
+            self._send(Failed(id=request_id, **error.to_fields()))
         except Exception:
-            logger.exception("request %s failed before it was queued", command.request.id)
-            self._send(Failed(id=command.request.id, **InternalError(_UNFORESEEN).to_fields()))
+            logger.exception("request %s failed before it was queued", request_id)
+            self._send(Failed(id=request_id, **InternalError(_UNFORESEEN).to_fields()))
 
     def _report_loading(self, stage: str, fraction: float | None) -> None:
         self._send(Loading(stage=stage, fraction=fraction))

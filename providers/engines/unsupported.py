@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from providers.engines.engine import EngineLoadError, Outbox, Progress
-from providers.frames import Command, Memory
+from providers.frames import Command, Detokenize, Memory, Tokenize
 from providers.spec import ModelSpec
 
 __all__ = ["UnsupportedEngine"]
@@ -20,6 +20,9 @@ class UnsupportedEngine:
         raise EngineLoadError(f"model type {spec.model_type!r} has no engine in this version")
 
     def prepare(self, command: Command) -> NoReturn:
+        raise NotImplementedError
+
+    def answer(self, question: Tokenize | Detokenize) -> NoReturn:
         raise NotImplementedError
 
     def submit(self, job: Any) -> None: ...

@@ -11,6 +11,8 @@ from providers.frames import (
     HEADER_BYTES,
     Cancel,
     Command,
+    Detokenize,
+    Detokenized,
     EngineInfo,
     Events,
     Failed,
@@ -20,6 +22,8 @@ from providers.frames import (
     Memory,
     Ready,
     Report,
+    Tokenize,
+    Tokenized,
     decode_report,
     encode,
     frame_length,
@@ -146,6 +150,14 @@ class EngineClient:
         self.send(Generate(request=GenerationRequest(id=id, prompt=made, **request)))
         return self.answers[id]
 
+    def question(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized | Failed:
+        """Ask, and read until the answer comes."""
+        self.send(question)
+        while True:
+            report = self.pump()
+            if isinstance(report, Tokenized | Detokenized | Failed) and report.id == question.id:
+                return report
+
     def cancel(self, id: str) -> None:
         self.send(Cancel(id=id))
 
@@ -156,7 +168,7 @@ class EngineClient:
             self.frames += 1
             for id, event in report.items:
                 self.answers[id].take(event)
-        elif isinstance(report, Failed):
+        elif isinstance(report, Failed) and report.id in self.answers:
             self.answers[report.id].failed = report
         elif isinstance(report, Memory):
             self.memory.append(report)

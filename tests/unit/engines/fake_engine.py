@@ -17,7 +17,7 @@ import attrs
 from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.runtime import serve
 from providers.errors import InternalError, InvalidRequest
-from providers.frames import Command, EngineInfo, Generate, Memory
+from providers.frames import Command, Detokenize, Detokenized, EngineInfo, Generate, Memory, Tokenize, Tokenized
 from providers.generation import Finished, TextDelta, TextPrompt, Usage
 from providers.spec import ModelSpec
 
@@ -50,6 +50,12 @@ class FakeEngine:
         if text == "break":
             raise ZeroDivisionError("secret")
         return FakeJob(command.request.id, text, command.request.max_tokens or 1)
+
+    def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
+        if isinstance(question, Detokenize):
+            raise ZeroDivisionError("secret")
+        assert isinstance(question.prompt, TextPrompt)
+        return Tokenized(question.id, [len(question.prompt.text)])
 
     def submit(self, job: FakeJob) -> None:
         if job.text == "poison":
