@@ -1,0 +1,101 @@
+"""Completions and tokens of the embedded model, through the official Python SDK."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator
+from typing import Any
+
+import httpx
+import pytest
+from openai import OpenAI
+from openai.types import Completion
+
+from tests.live.client import PATIENCE
+from tests.live.harness import LiveServer
+
+PROMPT = "The capital of France is"
+
+
+@pytest.fixture(scope="module")
+def client(server: LiveServer) -> Generator[OpenAI]:
+    with OpenAI(base_url=server.base_url, api_key="unused", max_retries=0, timeout=PATIENCE) as client:
+        yield client
+
+
+def complete(client: OpenAI, prompt: Any = PROMPT, **parameters: Any) -> Completion:
+    answer: Completion = client.completions.create(
+        model="any", prompt=prompt, **{"temperature": 0, "max_tokens": 6, **parameters}
+    )
+    return answer
+
+
+def post(server: LiveServer, path: str, **body: Any) -> dict[str, Any]:
+    answer = httpx.post(f"{server.base_url}{path}", json=body, timeout=PATIENCE)
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def test_text_goes_on_whole_and_streamed_alike(client: OpenAI) -> None:
+    whole = complete(client)
+    with client.completions.create(
+        model="any", prompt=PROMPT, temperature=0, max_tokens=6, stream=True, echo=True
+    ) as chunks:
+        streamed = "".join(choice.text for chunk in chunks for choice in chunk.choices)
+
+    assert "Paris" in whole.choices[0].text
+    assert whole.choices[0].finish_reason == "length"
+    assert streamed == PROMPT + whole.choices[0].text
+    assert whole.usage is not None
+    assert whole.usage.completion_tokens == 6
+
+
+def test_tokens_are_the_text_they_stand_for(client: OpenAI, server: LiveServer) -> None:
+    told = post(server, "/tokenize", prompt=PROMPT, return_token_strs=True)
+    assert told["count"] == len(told["tokens"]) == len(told["token_strs"])
+    assert post(server, "/detokenize", tokens=told["tokens"]) == {"prompt": PROMPT}
+
+    by_tokens = complete(client, told["tokens"], echo=True)
+    assert by_tokens.choices[0].text == PROMPT + complete(client).choices[0].text
+    assert by_tokens.usage is not None
+    assert by_tokens.usage.prompt_tokens == told["count"]
+
+
+def test_a_conversation_has_as_many_tokens_as_its_answer_is_charged_for(client: OpenAI, server: LiveServer) -> None:
+    messages: list[Any] = [{"role": "user", "content": "Hi"}]
+    counted = post(server, "/tokenize", messages=messages)["count"]
+    answer = client.chat.completions.create(model="any", messages=messages, max_tokens=1)
+    assert answer.usage is not None
+    assert answer.usage.prompt_tokens == counted
+    assert post(server, "/tokenize", messages=messages, add_generation_prompt=False)["count"] < counted
+
+
+def test_a_token_that_does_not_exist_is_a_bad_request(server: LiveServer) -> None:
+    answer = httpx.post(f"{server.base_url}/detokenize", json={"tokens": [10**9]}, timeout=PATIENCE)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request_error")
+
+
+def test_every_prompt_has_its_choices_in_order(client: OpenAI) -> None:
+    answer = complete(client, ["One, two,", PROMPT, "Once upon a"], n=2)
+    assert [choice.index for choice in answer.choices] == list(range(6))
+    texts = [choice.text for choice in answer.choices]
+    assert texts[0] == texts[1]
+    assert "Paris" in texts[2]
+    assert "time" in texts[4]
+
+
+def test_log_probabilities_are_those_of_the_text(client: OpenAI) -> None:
+    (choice,) = complete(client, logprobs=2).choices
+    told = choice.logprobs
+    assert told is not None
+    assert told.tokens is not None
+    assert told.token_logprobs is not None
+    assert told.top_logprobs is not None
+    assert "".join(told.tokens) == choice.text
+    assert told.text_offset == [len("".join(told.tokens[:index])) for index in range(len(told.tokens))]
+    for token, logprob, top in zip(told.tokens, told.token_logprobs, told.top_logprobs, strict=True):
+        assert 2 <= len(top) <= 3
+        assert logprob == max(top.values())  # at temperature 0 the likeliest is chosen
+        assert math.isclose(top[token], logprob)
+        assert sum(math.exp(value) for value in top.values()) <= 1.001
