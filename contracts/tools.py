@@ -24,6 +24,7 @@ __all__ = [
     "ChatCompletionNamedToolChoiceCustom",
     "ChatCompletionTool",
     "ChatCompletionToolChoiceOption",
+    "FunctionChoice",
     "FunctionDefinition",
     "FunctionName",
 ]
