@@ -73,6 +73,8 @@ def test_the_model_answers_and_is_asked_again(client: OpenAI) -> None:
     # The whole conversation was read, and what had been read before came from the cache.
     assert second.usage.input_tokens > first.usage.total_tokens
     assert second.usage.input_tokens_details.cached_tokens >= first.usage.input_tokens
+    counted = client.responses.input_tokens.count(model="any", input="And of Italy?", previous_response_id=first.id)
+    assert counted.input_tokens == second.usage.input_tokens
 
 
 def test_a_stream_gives_the_same_answer(client: OpenAI) -> None:
