@@ -97,7 +97,7 @@ class Row:
             if processor is not None:
                 processor.follow(batch, self.uid)
 
-    def take(self, token: int, finish: FinishReason | None, now: float) -> list[GenerationEvent]:
+    def take(self, token: int, finish: FinishReason | None, now: float) -> Sequence[GenerationEvent]:
         """The events of one more token; sets `ended`. `finish` is the generator's: `stop` for an end token, which
         has no text.
 
@@ -109,10 +109,8 @@ class Row:
         self.generated += 1
         logprob = None if self.logprobs is None else self.logprobs.take(token)
         if finish is None:
-            events: list[GenerationEvent] = [*self.splitter.push(self.decoder.add(token), logprob)]
-            if self.splitter.stopped:
-                events += self._end("stop", now)
-            return events
+            deltas = self.splitter.push(self.decoder.add(token), logprob)
+            return [*deltas, *self._end("stop", now)] if self.splitter.stopped else deltas
         if finish == "stop":
             self._check_grammar()
             text, logprob = self.decoder.flush(), None

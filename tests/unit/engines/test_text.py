@@ -97,3 +97,19 @@ def test_zero_bytes_first_spaces_and_real_replacement_characters_survive(wrapper
 def test_special_and_padding_tokens_have_no_text(wrapper: object) -> None:
     decoder = Vocabulary(wrapper).decoder()
     assert [decoder.add(id) for id in (tiny.END, tiny.START, len(tiny.vocabulary()) + 3, 10**6)] == [""] * 4
+
+
+def test_tokens_of_the_markup_have_text_for_whoever_splits_by_it(wrapper: object) -> None:
+    vocabulary = Vocabulary(wrapper, markup=frozenset({tiny.START}))
+    marked, plain = vocabulary.decoder(markup=True), vocabulary.decoder()
+    tokens = [tiny.START, *ids_of("a"), tiny.END]
+    assert [marked.add(id) for id in tokens] == ["<|start|>", "a", ""]
+    assert [plain.add(id) for id in tokens] == ["", "a", ""]
+
+
+def test_a_piece_is_one_token_by_itself(wrapper: object) -> None:
+    vocabulary = Vocabulary(wrapper)
+    first = ids_of("é")[0]
+    assert vocabulary.piece(first) == ("\ufffd", "é".encode()[:1])
+    assert vocabulary.piece(tiny.END) == ("<|end|>", b"<|end|>")
+    assert vocabulary.piece(10**6) == ("", b"")
