@@ -113,6 +113,20 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self._master, text.encode())
 
+    def interrupt_until(self, text: str) -> None:
+        """Press Ctrl-C until `text` is shown.
+
+        Between printing the prompt and waiting for keys, readline takes note of a signal only at the next one.
+        """
+        for _ in range(10):
+            self.type("\x03")
+            try:
+                self.expect(text, timeout=2)
+            except AssertionError:
+                continue
+            return
+        self.expect(text, timeout=0)
+
     def wait(self) -> int:
         return self.process.wait(20)
 

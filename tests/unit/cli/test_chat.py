@@ -183,9 +183,8 @@ def test_ctrl_d_and_exit_leave(talk: Terminal, leave: str) -> None:
 
 
 def test_ctrl_c_at_the_prompt_says_how_to_leave(talk: Terminal) -> None:
-    talk.type("\x03")
+    talk.interrupt_until("Ctrl-D or /exit leaves")
 
-    talk.expect("Ctrl-D or /exit leaves")
     talk.expect("> ")
 
 
