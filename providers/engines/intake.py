@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from providers.engines.answer import AnswerFormat
 from providers.engines.engine import EngineLoadError
 from providers.engines.formats import (
@@ -31,7 +33,7 @@ from providers.engines.text import Vocabulary
 from providers.engines.tools import HeldCalls, ToolPlan, ToolPrompter
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.frames import Detokenize, Detokenized, Tokenize, Tokenized
-from providers.generation import ChatPrompt, GenerationRequest, Tool
+from providers.generation import ChatPrompt, GenerationRequest, Prompt, Tool
 from providers.spec import ModelSpec
 
 __all__ = ["Intake"]
@@ -64,7 +66,9 @@ class Intake:
         prompter = ToolPrompter(tokenizer, tools)
         markup = visible_tokens(tokenizer, self._reasoning, prompter.format)
         self.text = Vocabulary(tokenizer, markup=markup | visible_tokens(tokenizer, None, GENERIC_TOOLS))
-        self._prompts = PromptBuilder(tokenizer, prompter, self._reasoning, vocabulary=vocabulary, trimmable=trimmable)
+        self._prompts = PromptBuilder(
+            tokenizer, prompter, self._reasoning, vocabulary=vocabulary, limit=limit, trimmable=trimmable
+        )
         self._grammars = GrammarCompiler(tokenizer, vocabulary, sorted(tokenizer.eos_token_ids))
 
     def job(self, request: GenerationRequest) -> LanguageJob:
@@ -74,6 +78,7 @@ class Intake:
             ServiceError: what the client is told.
         """
         received = time.monotonic()
+        request = msgspec.structs.replace(request, prompt=_one_call(request.prompt))
         prompt = request.prompt
         settings = resolve(request.sampling, self._defaults, vocabulary=self._vocabulary)
         stop = checked_stop(request.stop)
@@ -109,9 +114,10 @@ class Intake:
             ServiceError: what the client is told.
         """
         if isinstance(question, Tokenize):
+            prompt = _one_call(question.prompt)
             if question.add_special_tokens is None:
-                return Tokenized(question.id, self._prompts.build(question.prompt).tokens)
-            return Tokenized(question.id, self._prompts.tokens(question.prompt, special=question.add_special_tokens))
+                return Tokenized(question.id, self._prompts.build(prompt, to_count=True).tokens)
+            return Tokenized(question.id, self._prompts.tokens(prompt, special=question.add_special_tokens))
         tokens = self._prompts.checked_ids(question.tokens, "tokens")
         if question.separately:
             written = self._tokenizer.convert_ids_to_tokens(tokens)
@@ -196,6 +202,14 @@ class Intake:
         if self._reasoning is None or self._reasoning.transitions:
             return None
         return Thought(start=self._reasoning.start, end=self._reasoning.end, is_open=opened)
+
+
+def _one_call(prompt: Prompt) -> Prompt:
+    """A function that is named is called once, as with OpenAI."""
+    if isinstance(prompt, ChatPrompt) and prompt.tool_choice.name is not None:
+        choice = msgspec.structs.replace(prompt.tool_choice, parallel=False)
+        return msgspec.structs.replace(prompt, tool_choice=choice)
+    return prompt
 
 
 def _markup(held: HeldCalls) -> ToolMarkup:

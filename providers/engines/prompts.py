@@ -13,7 +13,7 @@ import attrs
 from providers.engines.formats import ReasoningFormat
 from providers.engines.tools import ToolPlan, ToolPrompter
 from providers.errors import ContextLengthExceeded, InvalidRequest
-from providers.generation import ChatMessage, ChatPrompt, Prompt, TextPrompt
+from providers.generation import ChatMessage, ChatPrompt, Prompt, TextPrompt, TokenPrompt
 
 __all__ = ["BuiltPrompt", "PromptBuilder", "answer_room"]
 
@@ -36,6 +36,13 @@ _TEMPLATE_OWN = frozenset(
     }
 )
 """Names that steer the renderer itself, not the template: refused in `chat_template_kwargs`."""
+
+MAX_COUNTED_CHARACTERS = 1_000_000
+"""Of a text whose tokens are asked for: the intake takes about a second for so many, and everybody waits."""
+_PROBED_CHARACTERS = 16
+"""Characters for each token of the context that are tokenised before all of a long text is. Prose has four."""
+_PROBE_SLACK = 64
+"""Tokens by which the last word of the probe, cut anywhere, may have grown."""
 
 
 @attrs.frozen(kw_only=True)
@@ -63,28 +70,36 @@ class PromptBuilder:
         reasoning: ReasoningFormat | None,
         *,
         vocabulary: int,
+        limit: int,
         trimmable: bool,
     ) -> None:
-        """`vocabulary`: count of usable ids. `trimmable`: whether a cached prompt can be cut anywhere."""
+        """`vocabulary`: count of usable ids. `limit`: tokens of the context. `trimmable`: whether a cached prompt
+        can be cut anywhere."""
         self._tokenizer = tokenizer
         self._prompter = prompter
         self._reasoning = reasoning
         self._vocabulary = vocabulary
+        self._limit = limit
+        self._longest_token = max(map(len, tokenizer.get_vocab()), default=1)
         self._trimmable = trimmable
         self._system_tokens = functools.lru_cache(maxsize=64)(self._tokens_of_system)
 
-    def build(self, prompt: Prompt) -> BuiltPrompt:
-        """Token ids of the prompt, and where it leads.
+    def build(self, prompt: Prompt, *, to_count: bool = False) -> BuiltPrompt:
+        """Token ids of the prompt, and where it leads. `to_count`: the prompt may be longer than the context.
 
         Raises:
             InvalidRequest: the template refuses the messages, or the text or ids cannot be used.
             UnsupportedParameter: this model cannot call tools.
+            ContextLengthExceeded: the text is so long that it cannot fit, found without tokenising all of it.
         """
         if not isinstance(prompt, ChatPrompt):
-            tokens = self.tokens(prompt) or [self._start()]
+            if isinstance(prompt, TextPrompt):
+                self._check_length(prompt.text, "prompt", to_count)
+            tokens = self._tokens(prompt) or [self._start()]
             return BuiltPrompt(tokens=tokens, boundaries=[], plan=None, opened=False)
         plan = self._plan(prompt)
         text = self._render(plan.messages, plan.tools, prompt.template_kwargs)
+        self._check_length(text, "messages", to_count)
         tokens = self._encode(text, "messages", special=False) or [self._start()]
         return BuiltPrompt(
             tokens=tokens,
@@ -95,14 +110,36 @@ class PromptBuilder:
 
     def tokens(self, prompt: Prompt, *, special: bool | None = None) -> list[int]:
         """Token ids of the prompt, perhaps none. `special`: whether the tokenizer adds its own tokens around text;
-        None: around raw text alone, since chat templates have them already. Raises as `build`."""
+        None: around raw text alone, since chat templates have them already. Raises as `build`, but takes texts that
+        are longer than the context."""
         if isinstance(prompt, ChatPrompt):
             plan = self._plan(prompt)
             text = self._render(plan.messages, plan.tools, prompt.template_kwargs)
+            self._check_length(text, "messages", to_count=True)
             return self._encode(text, "messages", special=special is True)
+        if isinstance(prompt, TextPrompt):
+            self._check_length(prompt.text, "prompt", to_count=True)
+        return self._tokens(prompt, special=special)
+
+    def _tokens(self, prompt: TextPrompt | TokenPrompt, *, special: bool | None = None) -> list[int]:
         if isinstance(prompt, TextPrompt):
             return self._encode(prompt.text, "prompt", special=special is not False)
         return self.checked_ids(prompt.tokens, "prompt")
+
+    def _check_length(self, text: str, param: str, to_count: bool) -> None:
+        """Refuse what cannot fit before all of it is tokenised: ten megabytes would hold up everybody for seconds."""
+        if to_count:
+            if len(text) > MAX_COUNTED_CHARACTERS:
+                message = f"tokens are counted of at most {MAX_COUNTED_CHARACTERS} characters, not of {len(text)}"
+                raise InvalidRequest(message, param=param)
+            return
+        if len(text) > self._limit * self._longest_token:
+            raise _too_long(len(text) // self._longest_token, self._limit, param)
+        probe = _PROBED_CHARACTERS * self._limit
+        if len(text) > probe:
+            tokens = len(self._encode(text[:probe], param, special=False)) - _PROBE_SLACK
+            if tokens >= self._limit:
+                raise _too_long(tokens, self._limit, param)
 
     def _plan(self, prompt: ChatPrompt) -> ToolPlan:
         refused = _TEMPLATE_OWN.intersection(prompt.template_kwargs)
@@ -179,6 +216,14 @@ class PromptBuilder:
 
     def _apply(self, messages: list[dict[str, Any]], options: Mapping[str, Any]) -> str:
         return str(self._tokenizer.apply_chat_template(messages, tokenize=False, **options))
+
+
+def _too_long(tokens: int, limit: int, param: str) -> ContextLengthExceeded:
+    return ContextLengthExceeded(
+        f"This model's maximum context length is {limit} tokens. However, your {param} resulted in at least {tokens} "
+        f"tokens. Please reduce the length of the {param}.",
+        param=param,
+    )
 
 
 def _template_refusal(error: Exception) -> InvalidRequest:

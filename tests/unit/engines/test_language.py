@@ -224,6 +224,13 @@ def test_what_does_not_fit_the_context_is_refused_with_counts(
     assert all(count in failed.message for count in counts)
 
 
+def test_a_huge_prompt_is_refused_without_being_counted(engine: EngineClient) -> None:
+    failed = engine.ask("huge", TextPrompt("x" * 5_000_000)).failed
+    assert failed is not None
+    assert failed.code == "context_length_exceeded"
+    assert "at least" in failed.message
+
+
 def test_without_max_tokens_the_answer_may_fill_the_context(engine: EngineClient) -> None:
     answer = engine.ask("fill", TextPrompt("x" * (tiny.CONTEXT - 40)), sampling=NO_END)
     assert answer.finished is not None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from providers.engines.prompts import MAX_COUNTED_CHARACTERS
 from providers.frames import Detokenize, Detokenized, Failed, Tokenize, Tokenized
 from providers.generation import ChatMessage, ChatPrompt, Prompt, SamplingParams, TextPrompt, TokenPrompt, Tool
 from tests.unit.engines import tiny
@@ -83,3 +84,9 @@ def test_a_question_that_breaks_fails_alone(start: Callable[..., EngineClient]) 
     assert isinstance(failed, Failed)
     assert (failed.code, "secret" in failed.message) == ("internal_error", False)
     assert fake.question(Tokenize("good", TextPrompt("four"))) == Tokenized("good", [4])
+
+
+def test_counting_is_bounded(engine: EngineClient) -> None:
+    answer = engine.question(Tokenize("q", TextPrompt("x" * (MAX_COUNTED_CHARACTERS + 1)), None))
+    assert isinstance(answer, Failed)
+    assert answer.code == "invalid_request_error"

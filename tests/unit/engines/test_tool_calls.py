@@ -8,10 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from providers.frames import LoadFailed
-from providers.generation import ChatMessage, ChatPrompt, SamplingParams, Tool, ToolChoice
+from providers.errors import UnsupportedParameter
+from providers.frames import Generate, LoadFailed
+from providers.generation import (
+    ChatMessage,
+    ChatPrompt,
+    ChoiceGrammar,
+    GenerationRequest,
+    SamplingParams,
+    Tool,
+    ToolChoice,
+)
 from tests.unit.engines import tiny
 from tests.unit.engines.client import GREEDY, EngineClient, chat
+from tests.unit.engines.inprocess import SteppedEngine
 
 WILD = SamplingParams(temperature=1.5, seed=3)
 NO_END = SamplingParams(temperature=0.0, logit_bias={tiny.END: -100.0})
@@ -46,9 +56,11 @@ def check_weather(arguments: str) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_named_function_is_called_with_arguments_of_its_schema(roomy: EngineClient, seed: int) -> None:
-    prompt = ask_with_tools(ToolChoice("required", name="get_weather", parallel=False))
-    answer = roomy.ask("named", prompt, sampling=SamplingParams(temperature=1.5, seed=seed), max_tokens=400)
+def test_a_named_function_is_called_once_with_arguments_of_its_schema(roomy: EngineClient, seed: int) -> None:
+    prompt = ask_with_tools(ToolChoice("required", name="get_weather"))
+    # The model would rather go on: what ends the answer is that there is nothing more to say.
+    sampling = SamplingParams(temperature=1.5, seed=seed, logit_bias={tiny.END: -100.0})
+    answer = roomy.ask("named", prompt, sampling=sampling, max_tokens=400)
     assert answer.finished is not None
     assert answer.finished.finish_reason == "tool_calls"
     ((name, arguments),) = answer.calls
@@ -151,3 +163,37 @@ def test_tools_that_cannot_be_held_are_refused_with_their_path(
     failed = roomy.ask("refused", prompt, sampling=GREEDY, max_tokens=5).failed
     assert failed is not None
     assert (failed.code, failed.param) == ("invalid_request_error", param)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "param"),
+    [
+        (ask_with_tools(REQUIRED), "tool_choice"),
+        (ask_with_tools(ToolChoice(), Tool("f", strict=True)), "tools"),
+    ],
+    ids=["required", "strict"],
+)
+def test_calls_of_a_model_that_writes_in_channels_are_not_pretended_to_be_held(
+    roomy_folder: Path, prompt: ChatPrompt, param: str
+) -> None:
+    engine = SteppedEngine(roomy_folder, reasoning_parser="harmony", tool_call_parser="harmony", warmup=False)
+    with pytest.raises(UnsupportedParameter, match="harmony") as refused:
+        engine.submit("held", prompt, max_tokens=5)
+    assert refused.value.param == param
+    free = engine.ask("free", ask_with_tools(ToolChoice()), sampling=NO_END, max_tokens=5)
+    assert free.finished is not None
+
+
+def test_a_grammar_waits_for_the_channel_of_the_answer(roomy_folder: Path) -> None:
+    engine = SteppedEngine(roomy_folder, reasoning_parser="harmony", warmup=False)
+    job = engine.engine.prepare(
+        Generate(GenerationRequest("held", chat(("user", "?")), grammar=ChoiceGrammar(["yes"]), max_tokens=5))
+    )
+    assert job.grammar is not None
+    assert job.grammar.start_after is not None
+    marker = engine.engine._tokenizer.decode(list(job.grammar.start_after))
+    assert marker == "<|channel|>final<|message|>"
+    # The tiny model never opens that channel, and so is constrained by nothing.
+    free = engine.ask("free", chat(("user", "?")), sampling=NO_END, max_tokens=12, grammar=ChoiceGrammar(["yes"]))
+    assert free.finished is not None
+    assert free.finished.finish_reason == "length"
