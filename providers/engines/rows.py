@@ -115,7 +115,10 @@ class Row:
             self._check_grammar()
             text, logprob = self.decoder.flush(), None
         else:
-            text = self.decoder.add(token) + self.decoder.flush()
+            text = self.decoder.add(token)
+            # Half a character is nobody's fault here: it is left out, not shown as broken.
+            if self.decoder.is_whole:
+                text += self.decoder.flush()
         return [*self.splitter.push(text, logprob), *self._end(finish, now)]
 
     def _check_grammar(self) -> None:

@@ -224,6 +224,14 @@ def test_what_does_not_fit_the_context_is_refused_with_counts(
     assert all(count in failed.message for count in counts)
 
 
+def test_a_character_that_the_length_cuts_in_two_is_left_out(engine: EngineClient) -> None:
+    first_half_of_e_acute = tiny.vocabulary().index("\N{LATIN CAPITAL LETTER A WITH TILDE}")
+    forced = SamplingParams(temperature=0.0, logit_bias={first_half_of_e_acute: 100.0})
+    answer = engine.ask("half", "anything", sampling=forced, max_tokens=1)
+    assert answer.finished is not None
+    assert (answer.text, answer.finished.finish_reason) == ("", "length")
+
+
 def test_a_huge_prompt_is_refused_without_being_counted(engine: EngineClient) -> None:
     failed = engine.ask("huge", TextPrompt("x" * 5_000_000)).failed
     assert failed is not None
