@@ -119,7 +119,9 @@ def _print_results(results: Sequence[object], as_json: bool) -> None:
 @click.option("--streams", type=_Streams(), default="1,4,8", show_default=True, help="Concurrent streams to try.")
 @click.option("--rounds", type=click.IntRange(1, 50), default=3, show_default=True, help="Rounds; the median counts.")
 @click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True, help="Tokens an answer.")
-@click.option("--peers/--no-peers", default=True, show_default=True, help="Measure mlx_lm.server too.")
+@click.option(
+    "--peer-rounds", type=click.IntRange(0, 50), default=1, show_default=True, help="Rounds of mlx_lm.server; 0: none."
+)
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -127,7 +129,9 @@ def _print_results(results: Sequence[object], as_json: bool) -> None:
     show_default=True,
     help="Folder for the logs, suite.json and suite.md.",
 )
-def suite(model_path: str, streams: tuple[int, ...], rounds: int, max_tokens: int, peers: bool, output: Path) -> None:
+def suite(
+    model_path: str, streams: tuple[int, ...], rounds: int, max_tokens: int, peer_rounds: int, output: Path
+) -> None:
     """Measure what docs/performance.md states, all in one run.
 
     The engine in-process against HTTP, the latency that the server adds, and mlx_lm.server under the same load.
@@ -148,7 +152,9 @@ def suite(model_path: str, streams: tuple[int, ...], rounds: int, max_tokens: in
     try:
         with terminal_progress() as progress:
             folder = resolve(model_path, progress)
-        options = SuiteOptions(model=folder, streams=streams, rounds=rounds, max_tokens=max_tokens, peers=peers)
+        options = SuiteOptions(
+            model=folder, streams=streams, rounds=rounds, max_tokens=max_tokens, peer_rounds=peer_rounds
+        )
         with console.status("starting") as status:
             result = run_suite(options, output, lambda stage: status.update(stage))
     except (WeightsError, ServerFailed) as error:
