@@ -65,7 +65,7 @@ bench: setup ## Measure this machine as docs/performance.md does (several minute
 
 # The custom command line keeps index hosts and machine paths out of the locks.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-  --no-header --no-annotate --override requirements/overrides.txt --extra cpu --extra embedded
+  --no-header --no-annotate --override requirements/overrides.txt --extra cpu --extra embedded --extra speech --extra transcription --extra embeddings
 
 .PHONY: lock
 lock: setup ## Resolve the locks again; ARGS=--upgrade moves every version

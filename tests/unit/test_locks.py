@@ -11,7 +11,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-LOCKS = {"runtime": ["cpu", "embedded"], "dev": ["cpu", "embedded", "dev"]}
+EXTRAS = ["cpu", "embedded", "speech", "transcription", "embeddings"]
+LOCKS = {"runtime": EXTRAS, "dev": [*EXTRAS, "dev"]}
+
+PYTHONS = ["3.11", "3.12", "3.13"]
 
 
 def text_of(lock: str) -> str:
@@ -52,21 +55,29 @@ def test_no_host_and_no_path_is_in_a_lock(lock: str) -> None:
     assert not re.search(r"--index|--find-links|file:|^/", text_of(lock), re.MULTILINE)
 
 
-@pytest.mark.parametrize("lock", LOCKS)
-@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
-def test_linux_gets_no_torch_and_no_cuda(lock: str, python: str) -> None:
-    linux = {
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "platform_machine": "x86_64",
+def installed(lock: str, python: str, system: str) -> set[str]:
+    """What pip installs of a lock: `name==version`, by canonical name."""
+    machine = {
+        "sys_platform": system,
+        "platform_system": system.capitalize(),
+        "platform_machine": "x86_64" if system == "linux" else "arm64",
         "python_version": python,
         "python_full_version": f"{python}.0",
     }
-    installed = {canonicalize_name(p.name) for p in pinned(lock) if p.marker is None or p.marker.evaluate(linux)}
-
-    assert {"mlx", "mlx-cpu", "litestar"} <= installed
-    assert not {name for name in installed if name == "torch" or name.startswith(("nvidia-", "mlx-cuda"))}
+    pins = [pin for pin in pinned(lock) if pin.marker is None or pin.marker.evaluate(machine)]
+    return {f"{canonicalize_name(pin.name)}{pin.specifier}" for pin in pins}
 
 
-def test_the_development_lock_holds_the_runtime_lock() -> None:
-    assert set(map(str, pinned("runtime"))) <= set(map(str, pinned("dev")))
+@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_linux_gets_no_torch_and_no_cuda(lock: str, python: str) -> None:
+    names = {pin.partition("==")[0] for pin in installed(lock, python, "linux")}
+
+    assert {"mlx", "mlx-cpu", "litestar"} <= names
+    assert not {name for name in names if name == "torch" or name.startswith(("nvidia-", "mlx-cuda"))}
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_development_lock_holds_the_runtime_lock(python: str, system: str) -> None:
+    assert installed("runtime", python, system) <= installed("dev", python, system)
