@@ -1,9 +1,13 @@
-"""Random JSON schemas: some that mean something, some that throw keywords together."""
+"""Random JSON schemas: some that mean something, some that throw keywords together; and what they accept."""
 
 from __future__ import annotations
 
+import functools
+import json
+from decimal import Decimal, localcontext
 from typing import Any
 
+import jsonschema
 from hypothesis import strategies as st
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=6)
@@ -151,3 +155,10 @@ def wild_schemas(depth: int = 2) -> st.SearchStrategy[dict[str, Any]]:
         keywords[name] = several
     names = st.lists(st.sampled_from(sorted(keywords)), unique=True, min_size=1, max_size=4)
     return names.flatmap(lambda chosen: st.fixed_dictionaries({name: keywords[name] for name in chosen}))
+
+
+def assert_valid(text: str, schema: Any) -> None:
+    """As JSON's own numbers: in floating point, 0.3 is no multiple of 0.1."""
+    exact = functools.partial(json.loads, parse_float=Decimal)
+    with localcontext(prec=2000):
+        jsonschema.Draft202012Validator(exact(json.dumps(schema))).validate(exact(text))

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import re
 from collections.abc import Sequence
-from decimal import Decimal, localcontext
 from typing import Any
 
 import attrs
-import jsonschema
 import mlx.core as mx
 import numpy as np
 import pytest
@@ -41,7 +38,7 @@ from providers.generation import (
     ToolChoice,
 )
 from tests.unit.engines import tiny
-from tests.unit.engines.random_schemas import schemas, wild_schemas
+from tests.unit.engines.random_schemas import assert_valid, schemas, wild_schemas
 
 PROMPT = [tiny.START, 40, 41]
 PADDING = 9
@@ -123,13 +120,6 @@ def answer(
 
 def constrained(grammar: Grammar, seed: int, **how: Any) -> Answer:
     return answer(COMPILER.compile(grammar, param="grammar").processor(), seed, **how)
-
-
-def assert_valid(text: str, schema: Any) -> None:
-    """As JSON's own numbers: in floating point, 0.3 is no multiple of 0.1."""
-    exact = functools.partial(json.loads, parse_float=Decimal)
-    with localcontext(prec=2000):
-        jsonschema.Draft202012Validator(exact(json.dumps(schema))).validate(exact(text))
 
 
 def held(schema: dict[str, Any]) -> CompiledGrammar | None:

@@ -1,0 +1,81 @@
+"""Two hundred random JSON schemas at temperature 1.5: each answer is valid, or the schema is refused by its keyword."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from openai import AsyncOpenAI, BadRequestError
+
+from tests.live.harness import LiveServer
+from tests.unit.engines.random_schemas import assert_valid, schemas
+
+COUNT = 200
+STREAMS = 8
+MAX_TOKENS = 160
+WHERE = "response_format.json_schema.schema"
+
+
+@pytest.mark.timeout(900)
+async def test_answers_to_random_schemas_are_valid_or_the_schema_is_refused(server: LiveServer) -> None:
+    places = asyncio.Semaphore(STREAMS)
+    async with AsyncOpenAI(base_url=server.base_url, api_key="unused", max_retries=0, timeout=600) as client:
+        outcomes = Counter(await asyncio.gather(*(outcome(client, schema, places) for schema in drawn(COUNT))))
+    assert outcomes["valid"] + outcomes["refused"] + outcomes["cut"] == COUNT
+    assert outcomes["valid"] > COUNT / 4, outcomes
+    assert outcomes["cut"] < COUNT / 10, outcomes
+
+
+async def outcome(client: AsyncOpenAI, schema: dict[str, Any], places: asyncio.Semaphore) -> str:
+    """What came of one schema; an invalid answer, or a refusal that does not say what it refuses, fails the test."""
+    form: Any = {"type": "json_schema", "json_schema": {"name": "random", "schema": schema}}
+    messages: Any = [{"role": "user", "content": "Fill in the form."}]
+    try:
+        async with places:
+            answer = await client.chat.completions.create(
+                model="any", messages=messages, response_format=form, temperature=1.5, max_tokens=MAX_TOKENS
+            )
+    except BadRequestError as error:
+        return refused(error, schema)
+    (choice,) = answer.choices
+    if choice.finish_reason == "length":
+        return "cut"
+    assert_valid(choice.message.content or "", schema)
+    return "valid"
+
+
+def refused(error: BadRequestError, schema: dict[str, Any]) -> str:
+    assert str(error.param).startswith(WHERE), error
+    assert any(keyword in error.message for keyword in keywords(schema)), (schema, error)
+    return "refused"
+
+
+def drawn(count: int) -> list[dict[str, Any]]:
+    """The same schemas each time."""
+    found: list[dict[str, Any]] = []
+
+    @settings(
+        max_examples=count,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=[*HealthCheck],
+    )
+    @given(schemas())
+    def draw(schema: dict[str, Any]) -> None:
+        found.append(schema)
+
+    draw()
+    return found[:count]
+
+
+def keywords(schema: Any) -> set[str]:
+    """Every key of the schema, at any depth."""
+    if isinstance(schema, list):
+        return set().union(*map(keywords, schema)) if schema else set()
+    if not isinstance(schema, dict):
+        return set()
+    return set(schema).union(*map(keywords, schema.values()))
