@@ -20,7 +20,7 @@ class Model:
     owned_by: str
     context_length: int | None = None
     capabilities: list[Literal["chat", "embeddings", "transcription", "speech", "image"]]
-    status: Literal["loading", "ready", "restarting", "failed", "stopped"]
+    status: Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped"]
     detail: str | None = None
     """Why a failed model failed; what a loading one is doing."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import math
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer
 
 from otel import names
 
-__all__ = ["Operation", "clean", "error_type", "guarded", "request_id", "tracer"]
+__all__ = ["Operation", "clean", "error_type", "guarded", "nanoseconds", "request_id", "tracer"]
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Id of the request that this task serves; on every span and log line."""
@@ -73,6 +74,11 @@ def error_type(error: BaseException) -> str:
         return code
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def nanoseconds(seconds: float) -> int:
+    """What is no length of time counts as none."""
+    return int(seconds * 1e9) if math.isfinite(seconds) and seconds > 0 else 0
 
 
 class Operation:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import attrs
 from opentelemetry.trace import StatusCode, set_span_in_context
 
 from otel import names
-from otel._core import Operation, clean, error_type, guarded, tracer
+from otel._core import Operation, clean, error_type, guarded, nanoseconds, tracer
 
 __all__ = ["ChatParams", "ChatSpan", "QueueSpan", "start_chat", "start_queue"]
 
@@ -148,7 +147,7 @@ class ChatSpan(Operation):
     @guarded
     def _draw(self, now: int, prefill_seconds: float, decode_seconds: float, tokens: int) -> None:
         """Place the engine's durations on our clock: from acceptance on, within this span, one after the other."""
-        prefill, decode = _nanoseconds(prefill_seconds), _nanoseconds(decode_seconds)
+        prefill, decode = nanoseconds(prefill_seconds), nanoseconds(decode_seconds)
         # Word of the acceptance comes late when the loop is busy; the answer cannot have ended after the present.
         latest = now - prefill - decode
         begin = max(self._start_ns, min(self._accepted_ns or self._start_ns, latest))
@@ -222,10 +221,6 @@ class ChatSpan(Operation):
         if error is not None:
             span.set_status(StatusCode.ERROR, error_type(error))
         span.end(max(begin, end))
-
-
-def _nanoseconds(seconds: float) -> int:
-    return int(seconds * 1e9) if math.isfinite(seconds) and seconds > 0 else 0
 
 
 def start_queue(*, model: str, request_id: str, depth: int) -> QueueSpan:

@@ -1,25 +1,50 @@
-"""The one way through a chat provider: queue, place, events, whatever makes the events."""
+"""The one way through a provider: queue, place, events, whatever makes the events."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
+from typing import ClassVar, Generic, Protocol, TypeVar
 
 import otel
 from providers.admission import AdmissionQueue
-from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
-from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest
+from providers.errors import GenerationTimeout, InternalError, ServiceError
+from providers.events import Event, Request
 from providers.protocols import ModelCard, ModelStatus, QueueStats
-from providers.spec import ModelSpec
+from providers.spec import Capability, ModelSpec
 
-__all__ = ["QueuedChatProvider"]
+__all__ = ["QueuedProvider", "Record"]
+
+R = TypeVar("R", bound=Request)
+E = TypeVar("E", bound=Event)
+E_contra = TypeVar("E_contra", bound=Event, contravariant=True)
 
 
-class QueuedChatProvider(ABC):
-    """A `ChatProvider` whose subclass only makes events; admission, spans, `timeout` and counts are here."""
+class _Ended(Protocol):
+    """A span that may end badly."""
+
+    def fail(self, error: BaseException) -> None: ...
+
+    def cancel(self) -> None: ...
+
+
+class Record(_Ended, Protocol[E_contra]):
+    """What telemetry is told of one answer."""
+
+    def note(self, event: E_contra) -> None:
+        """The next event, the last included."""
+
+    def stop(self) -> None:
+        """The answer is complete."""
+
+
+class QueuedProvider(ABC, Generic[R, E]):
+    """A `Provider` whose subclass only makes events; admission, spans, `timeout` and counts are here."""
+
+    capabilities: ClassVar[tuple[Capability, ...]]
 
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec
@@ -37,7 +62,7 @@ class QueuedChatProvider(ABC):
         return ModelCard(
             id=self._spec.name,
             created=self._created,
-            capabilities=("chat",),
+            capabilities=self.capabilities,
             status=self._status,
             context_length=self._context_length,
             detail=self._detail,
@@ -52,20 +77,27 @@ class QueuedChatProvider(ABC):
     def _status(self) -> ModelStatus: ...
 
     @property
-    @abstractmethod
-    def _context_length(self) -> int | None: ...
+    def _context_length(self) -> int | None:
+        return None
 
     @property
-    @abstractmethod
-    def _detail(self) -> str | None: ...
+    def _detail(self) -> str | None:
+        return None
 
     @abstractmethod
     def _refusal(self) -> ServiceError | None:
         """Why a request cannot be taken now, or None."""
 
     @abstractmethod
-    def _events(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+    def _events(self, request: R) -> AsyncGenerator[E, None]:
         """Answer an admitted request; closing it frees what the answer holds."""
+
+    async def _load(self, request: R) -> None:
+        """Have the model of an admitted request loaded, where it waited for its first use.
+
+        Raises:
+            ModelNotReady: it cannot be.
+        """
 
     @abstractmethod
     async def start(self) -> None: ...
@@ -79,38 +111,34 @@ class QueuedChatProvider(ABC):
     def begin_drain(self) -> None:
         self._queue.begin_drain()
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-        if request.n < 1:
-            raise InvalidRequest("n must be at least 1", param="n")
-        if request.n > self._spec.max_concurrency:
-            most = self._spec.max_concurrency
-            raise InvalidRequest(f"n is {request.n}; {self._spec.name} gives {most} answers at once", param="n")
+    async def _answered(self, request: R, record: Callable[[], Record[E]], places: int = 1) -> AsyncGenerator[E, None]:
+        """Queue for so many places, then answer, until as many events have ended an answer."""
         queue_span = otel.start_queue(model=self._spec.name, request_id=request.id, depth=self._queue.pending)
         with _recorded(queue_span):
             if (refusal := self._refusal()) is not None:
                 self._queue.refuse(refusal)
-            slot = await self._queue.admit(request.n)
+            slot = await self._queue.admit(places)
             queue_span.admitted()
-        finished: list[Finished] = []
+        unfinished = places
         with slot:
-            chat_span = otel.start_chat(model=self._spec.name, request_id=request.id, params=_chat_params(request))
-            with _recorded(chat_span):
+            await self._load(request)
+            span = record()
+            with _recorded(span):
                 async with aclosing(self._timed_events(request)) as events:
                     async for event in events:
-                        if isinstance(event, Finished):
-                            finished.append(event)
-                            if len(finished) == request.n:
-                                break
-                        _record(chat_span, event)
+                        span.note(event)
+                        unfinished -= event.ends
+                        if not unfinished:
+                            break
                         yield event
-                if len(finished) < request.n:
+                if unfinished:
                     raise InternalError("the answer ended without a last event")
-                _record_end(chat_span, finished)
+                span.stop()
         # The place is free before the consumer sees the end, so that closing the generator on the last event is
         # no cancellation.
-        yield finished[-1]
+        yield event
 
-    async def _timed_events(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+    async def _timed_events(self, request: R) -> AsyncGenerator[E, None]:
         """`_events` under `request.timeout`; what is there already is never lost to it."""
         deadline = None if request.timeout is None else asyncio.get_running_loop().time() + request.timeout
         async with aclosing(self._events(request)) as events:
@@ -126,7 +154,7 @@ class QueuedChatProvider(ABC):
 
 
 @contextmanager
-def _recorded(span: otel.QueueSpan | otel.ChatSpan) -> Iterator[None]:
+def _recorded(span: _Ended) -> Iterator[None]:
     """End a span the way its block ended, unless it ended well."""
     try:
         yield
@@ -136,38 +164,3 @@ def _recorded(span: otel.QueueSpan | otel.ChatSpan) -> Iterator[None]:
     except BaseException as error:
         span.fail(error)
         raise
-
-
-def _record(span: otel.ChatSpan, event: GenerationEvent) -> None:
-    if isinstance(event, Accepted):
-        span.accepted(event.prompt_tokens, event.cached_tokens)
-    elif not isinstance(event, Finished):
-        span.first_token()
-
-
-def _record_end(span: otel.ChatSpan, finished: list[Finished]) -> None:
-    """End the span with what all answers cost; they share the prompt, and the last to end tells the times."""
-    last = finished[-1]
-    span.stop(
-        finish_reasons=tuple(answer.finish_reason for answer in sorted(finished, key=lambda answer: answer.index)),
-        prompt_tokens=last.usage.prompt_tokens,
-        completion_tokens=sum(answer.usage.completion_tokens for answer in finished),
-        cached_tokens=last.usage.cached_tokens,
-        prefill_seconds=last.prefill_seconds,
-        decode_seconds=last.decode_seconds,
-    )
-
-
-def _chat_params(request: GenerationRequest) -> otel.ChatParams:
-    sampling = request.sampling
-    return otel.ChatParams(
-        temperature=sampling.temperature,
-        top_p=sampling.top_p,
-        top_k=sampling.top_k,
-        max_tokens=request.max_tokens,
-        seed=sampling.seed,
-        presence_penalty=sampling.presence_penalty,
-        frequency_penalty=sampling.frequency_penalty,
-        stop=tuple(request.stop),
-        choices=request.n if request.n > 1 else None,
-    )

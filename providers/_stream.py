@@ -5,55 +5,46 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Generic, Self, TypeVar
 
 import msgspec
 
 from providers.errors import ServiceError
+from providers.events import Event
 from providers.generation import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
 
-__all__ = ["EventStream"]
+__all__ = ["Mailbox", "TextMailbox"]
+
+E = TypeVar("E", bound=Event)
 
 _Delta = TextDelta | ReasoningDelta | ToolCallDelta
 
 
-class EventStream:
-    """A mailbox with one reader, bounded by the length of the answers.
+class Mailbox(Generic[E]):
+    """One request's events, in order, for one reader.
 
-    Deltas that wait and continue each other are one event however many steps made them, so a slow reader gets fewer
-    and longer ones, and neither the engine nor another request ever waits for it. Events of one answer keep their
-    order; events of different answers of a request may change places.
+    It is bounded by the length of the answer, so neither the engine nor another request ever waits for a slow reader.
     """
 
-    def __init__(self, answers: int, on_close: Callable[[bool], None]) -> None:
-        """`answers` many `Finished` are the end. `close` calls `on_close` once, with whether the engine still works."""
+    def __init__(self, on_close: Callable[[bool], None], answers: int = 1) -> None:
+        """`answers` many events that end one are the end. `close` calls `on_close` once, with whether the engine still
+        works."""
         self._unfinished = answers
         self._on_close = on_close
-        self._events: deque[GenerationEvent] = deque()
-        self._runs: dict[int, list[_Delta]] = {}
-        """By answer: the deltas after its last event in `_events`, all continuing the first."""
+        self._events: deque[E] = deque()
         self._error: ServiceError | None = None
         self._closed = False
         self._reader: asyncio.Future[None] | None = None
         self.ended = False
 
-    def put(self, event: GenerationEvent) -> None:
+    def put(self, event: E) -> None:
         """Append an event; nothing, once the answers have ended."""
         if self.ended:
             return
-        if isinstance(event, Accepted):
-            self._events.append(event)
-        elif isinstance(event, Finished):
-            self._flush(event.index)
-            self._events.append(event)
+        self._append(event)
+        if event.ends:
             self._unfinished -= 1
             self.ended = self._unfinished == 0
-        else:
-            run = self._runs.get(event.index)
-            if run is not None and _continues(run[-1], event):
-                run.append(event)
-            else:
-                self._flush(event.index)
-                self._runs[event.index] = [event]
         self._wake()
 
     def fail(self, error: ServiceError) -> None:
@@ -63,20 +54,19 @@ class EventStream:
             self._error = error
             self._wake()
 
-    def __aiter__(self) -> EventStream:
+    def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> GenerationEvent:
+    async def __anext__(self) -> E:
         """The next event, at once where there is one.
 
         Raises:
             ServiceError: the answers failed.
         """
         while True:
-            if self._events:
-                return self._events.popleft()
-            if self._runs:
-                return _merged(self._runs.pop(next(iter(self._runs))))
+            event = self._take()
+            if event is not None:
+                return event
             if self._error is not None:
                 raise self._error
             if self.ended:
@@ -94,14 +84,50 @@ class EventStream:
             unfinished, self.ended = not self.ended, True
             self._on_close(unfinished)
 
-    def _flush(self, index: int) -> None:
-        run = self._runs.pop(index, None)
-        if run is not None:
-            self._events.append(_merged(run))
+    def _append(self, event: E) -> None:
+        self._events.append(event)
+
+    def _take(self) -> E | None:
+        return self._events.popleft() if self._events else None
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
+
+
+class TextMailbox(Mailbox[GenerationEvent]):
+    """Deltas that wait and continue each other are one event however many steps made them, so a slow reader gets fewer
+    and longer ones. Events of one answer keep their order; events of different answers of a request may change places.
+    """
+
+    def __init__(self, on_close: Callable[[bool], None], answers: int = 1) -> None:
+        super().__init__(on_close, answers)
+        self._runs: dict[int, list[_Delta]] = {}
+        """By answer: the deltas after its last event in `_events`, all continuing the first."""
+
+    def _append(self, event: GenerationEvent) -> None:
+        if isinstance(event, Accepted):
+            self._events.append(event)
+        elif isinstance(event, Finished):
+            self._flush(event.index)
+            self._events.append(event)
+        else:
+            run = self._runs.get(event.index)
+            if run is not None and _continues(run[-1], event):
+                run.append(event)
+            else:
+                self._flush(event.index)
+                self._runs[event.index] = [event]
+
+    def _take(self) -> GenerationEvent | None:
+        if self._events:
+            return self._events.popleft()
+        return _merged(self._runs.pop(next(iter(self._runs)))) if self._runs else None
+
+    def _flush(self, index: int) -> None:
+        run = self._runs.pop(index, None)
+        if run is not None:
+            self._events.append(_merged(run))
 
 
 def _continues(before: _Delta, after: _Delta) -> bool:

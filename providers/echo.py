@@ -29,7 +29,7 @@ from urllib.parse import parse_qsl
 
 import attrs
 
-from providers._queued import QueuedChatProvider
+from providers._queued_chat import QueuedChatProvider
 from providers.errors import (
     ContextLengthExceeded,
     EngineCrashed,

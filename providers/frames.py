@@ -21,7 +21,9 @@ __all__ = [
     "Command",
     "Detokenize",
     "Detokenized",
+    "EngineEvent",
     "EngineInfo",
+    "EngineRequest",
     "Events",
     "Failed",
     "Generate",
@@ -50,10 +52,15 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     spec: ModelSpec
 
 
+EngineRequest = GenerationRequest
+"""What an engine of some family answers with events."""
+EngineEvent = GenerationEvent
+
+
 class Generate(msgspec.Struct, frozen=True, tag="generate"):
     """Start one answer; `request.id` names it in every report."""
 
-    request: GenerationRequest
+    request: EngineRequest
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
@@ -121,7 +128,7 @@ class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
 class Events(msgspec.Struct, frozen=True, tag="e"):
     """What one decode step gave, for the whole batch: `(request id, event)` in order."""
 
-    items: list[tuple[str, GenerationEvent]]
+    items: list[tuple[str, EngineEvent]]
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

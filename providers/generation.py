@@ -1,14 +1,12 @@
-"""Text generation as the providers see it: one request type, and the events that answer it.
-
-These travel over the engine's socket once a decode step, so they are `msgspec.Struct`s (arrays on the wire, no
-field names), not attrs classes: msgspec cannot tell two attrs classes of a union apart.
-"""
+"""Text generation as the providers see it: one request type, and the events that answer it."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import msgspec
+
+from providers.events import Event
 
 __all__ = [
     "Accepted",
@@ -141,7 +139,7 @@ class LarkGrammar(msgspec.Struct, frozen=True, tag="lark"):
 Grammar = JsonObjectGrammar | JsonSchemaGrammar | RegexGrammar | ChoiceGrammar | LarkGrammar
 
 
-class GenerationRequest(msgspec.Struct, frozen=True):
+class GenerationRequest(msgspec.Struct, frozen=True, tag="generation"):
     """One prompt and the answers to generate.
 
     `max_tokens` counts generated tokens (None: up to the context); `stop` strings end the answer and are not
@@ -174,7 +172,7 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
     reasoning_tokens: int = 0
 
 
-class Accepted(msgspec.Struct, frozen=True, array_like=True, tag="a"):
+class Accepted(Event, frozen=True, array_like=True, tag="a"):
     """The request passed every check and entered the batch. Always the first event, and sent once."""
 
     prompt_tokens: int
@@ -190,7 +188,7 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
     top: list[tuple[str, bytes, float]] = []
 
 
-class TextDelta(msgspec.Struct, frozen=True, array_like=True, tag="t"):
+class TextDelta(Event, frozen=True, array_like=True, tag="t"):
     """Text to append: whole characters, never part of a stop string. `tokens` is how many decode steps made it.
 
     `index` says which of the `n` answers, here and in every event below.
@@ -202,7 +200,7 @@ class TextDelta(msgspec.Struct, frozen=True, array_like=True, tag="t"):
     logprobs: list[TokenLogprob] | None = None
 
 
-class ReasoningDelta(msgspec.Struct, frozen=True, array_like=True, tag="r"):
+class ReasoningDelta(Event, frozen=True, array_like=True, tag="r"):
     """Thinking to append, without the model's markers."""
 
     text: str
@@ -210,7 +208,7 @@ class ReasoningDelta(msgspec.Struct, frozen=True, array_like=True, tag="r"):
     index: int = 0
 
 
-class ToolCallDelta(msgspec.Struct, frozen=True, array_like=True, tag="c"):
+class ToolCallDelta(Event, frozen=True, array_like=True, tag="c"):
     """Part of a function call. The first delta of call number `call` has `id` and `name` (and no arguments);
     the `arguments` of all of them concatenate to one JSON object."""
 
@@ -222,12 +220,14 @@ class ToolCallDelta(msgspec.Struct, frozen=True, array_like=True, tag="c"):
     index: int = 0
 
 
-class Finished(msgspec.Struct, frozen=True, array_like=True, tag="f"):
+class Finished(Event, frozen=True, array_like=True, tag="f"):
     """An answer is complete. The last event of each of the `n` answers.
 
     Times are the engine's own, in seconds: `prefill_seconds` from acceptance to the first token,
     `decode_seconds` from the first token to the last.
     """
+
+    ends: ClassVar[bool] = True
 
     finish_reason: FinishReason
     usage: Usage

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import assert_never
+from typing import Any, TypeVar, assert_never
 
 import attrs
 import msgspec
 
 import otel
 from providers._process import EngineProcess
-from providers._stream import EventStream
+from providers._stream import Mailbox
 from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, ServiceError
 from providers.frames import (
     Cancel,
@@ -21,6 +21,7 @@ from providers.frames import (
     Detokenize,
     Detokenized,
     EngineInfo,
+    EngineRequest,
     Events,
     Failed,
     Generate,
@@ -33,7 +34,6 @@ from providers.frames import (
     Tokenize,
     Tokenized,
 )
-from providers.generation import GenerationRequest
 from providers.protocols import ModelStatus
 from providers.spec import ModelSpec
 
@@ -42,6 +42,8 @@ __all__ = ["ENGINE_COMMAND", "EngineHost", "RestartPolicy"]
 ENGINE_COMMAND: tuple[str, ...] = (sys.executable, "-m", "providers.engines")
 """The number of the engine's socket is added as last argument."""
 _LOADING_RETRY_SECONDS = 2.0
+
+M = TypeVar("M", bound=Mailbox[Any])
 
 _log = otel.get_logger(__name__)
 
@@ -64,8 +66,9 @@ class RestartPolicy:
 class EngineHost:
     """One model's engine process, from start to stop, restarted when it dies.
 
-    Must be used from one event loop. `status`: `loading` until the first `Ready`, then `ready`; `restarting` from an
-    engine's death to the next `Ready`; `failed` when loading is hopeless; `stopped` after `stop`.
+    Must be used from one event loop. `status`: `unloaded` until `start`, `loading` until the first `Ready`, then
+    `ready`; `restarting` from an engine's death to the next `Ready`; `failed` when loading is hopeless; `stopped` after
+    `stop`.
     """
 
     def __init__(
@@ -81,7 +84,7 @@ class EngineHost:
         self._command = command
         self._restart = restart or RestartPolicy()
         self._grace = grace
-        self._streams: dict[str, EventStream] = {}
+        self._mailboxes: dict[str, Mailbox[Any]] = {}
         self._questions: dict[str, asyncio.Future[Tokenized | Detokenized]] = {}
         self._engine: EngineProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
@@ -91,7 +94,7 @@ class EngineHost:
         self._retry_at = 0.0
         self._ready_at: float | None = None
         self._submitted = 0
-        self.status: ModelStatus = "loading"
+        self.status: ModelStatus = "unloaded"
         self.detail: str | None = None
         self.info: EngineInfo | None = None
         """Of the engine that was ready last."""
@@ -106,10 +109,20 @@ class EngineHost:
     def start(self) -> None:
         """Begin to load. Idempotent; nothing after `stop`."""
         if self._supervisor is None and not self._stopping.is_set():
+            self.status, self.detail = "loading", None
+            self._settled.clear()
             self._supervisor = asyncio.create_task(self._supervise(), name=f"engine {self._spec.name}")
 
+    async def start_again(self) -> None:
+        """Begin to load what could not be loaded; what kept it (no network, a full disk) may be over."""
+        if self._supervisor is not None and self.status == "failed":
+            await asyncio.wait({self._supervisor})
+            if self.status == "failed":
+                self._supervisor = None
+                self.start()
+
     async def wait_ready(self) -> None:
-        """Return when the engine is ready.
+        """Return when the engine, once started, is ready.
 
         Raises:
             ModelNotReady: it never will be.
@@ -123,7 +136,7 @@ class EngineHost:
         """End the engine, whatever it is doing; answers in it fail with `ModelNotReady`. Idempotent."""
         self._stopping.set()
         self._settle("stopped", None)
-        self._fail_streams(self._not_ready())
+        self._fail_all(self._not_ready())
         if self._supervisor is not None:
             await asyncio.shield(self._supervisor)
 
@@ -131,8 +144,9 @@ class EngineHost:
         """Why no request can be taken now, or None."""
         return None if self.status == "ready" else self._not_ready()
 
-    def open(self, request: GenerationRequest) -> EventStream:
-        """Send a request to the engine. Close the stream when done: that takes an unfinished answer out of the batch.
+    def open(self, request: EngineRequest, mailbox: Callable[[Callable[[bool], None]], M]) -> M:
+        """Send a request to the engine; its events come to what `mailbox` makes. Close that when done: an unfinished
+        answer is taken out of the batch.
 
         Commands keep their order, so a request sent after a close never finds the closed one's row still in its way.
 
@@ -145,9 +159,8 @@ class EngineHost:
         self._submitted += 1
         key = f"{request.id}#{self._submitted}"
         self._send(Generate(msgspec.structs.replace(request, id=key)))
-        stream = EventStream(request.n, lambda unfinished: self._close(key, unfinished))
-        self._streams[key] = stream
-        return stream
+        opened = self._mailboxes[key] = mailbox(lambda unfinished: self._close(key, unfinished))
+        return opened
 
     async def ask(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
         """Have a question answered that needs no place in the batch. Its `id` is replaced by one of the host's.
@@ -180,7 +193,7 @@ class EngineHost:
             raise ModelNotReady(f"the engine of {self._spec.name} does not answer", retry_after=_LOADING_RETRY_SECONDS)
 
     def _close(self, key: str, unfinished: bool) -> None:
-        if self._streams.pop(key, None) is not None and unfinished and self._engine is not None:
+        if self._mailboxes.pop(key, None) is not None and unfinished and self._engine is not None:
             self._engine.send(Cancel(key))
 
     async def _supervise(self) -> None:
@@ -207,7 +220,7 @@ class EngineHost:
             self._settle("failed", f"the engine's host failed: {error}")
             _log.exception("engine host failed", model=self._spec.name)
         finally:
-            self._fail_streams(self._not_ready())
+            self._fail_all(self._not_ready())
 
     async def _pause(self, delay: float, reason: str) -> None:
         self._retry_at = monotonic() + delay
@@ -252,18 +265,18 @@ class EngineHost:
         self._settled.clear()
         self.status, self.detail = "restarting", f"the engine died: {reason}"
         message = f"the engine of {self._spec.name} died under the request"
-        self._fail_streams(EngineCrashed(message, retry_after=self._retry_seconds()))
+        self._fail_all(EngineCrashed(message, retry_after=self._retry_seconds()))
 
     def _receive(self, report: Report) -> None:
         match report:
             case Events():
-                streams = self._streams
+                mailboxes = self._mailboxes
                 for key, event in report.items:
-                    stream = streams.get(key)
-                    if stream is not None:
-                        stream.put(event)
-                        if stream.ended:
-                            del streams[key]
+                    mailbox = mailboxes.get(key)
+                    if mailbox is not None:
+                        mailbox.put(event)
+                        if mailbox.ended:
+                            del mailboxes[key]
             case Failed():
                 self._fail(report)
             case Tokenized() | Detokenized():
@@ -286,9 +299,9 @@ class EngineHost:
 
     def _fail(self, report: Failed) -> None:
         error = ServiceError.from_fields(report.code, report.message, report.param, report.retry_after)
-        stream, question = self._streams.pop(report.id, None), self._questions.pop(report.id, None)
-        if stream is not None:
-            stream.fail(error)
+        mailbox, question = self._mailboxes.pop(report.id, None), self._questions.pop(report.id, None)
+        if mailbox is not None:
+            mailbox.fail(error)
         elif question is not None and not question.done():
             question.set_exception(error)
 
@@ -303,10 +316,10 @@ class EngineHost:
         self.status, self.detail = status, detail
         self._settled.set()
 
-    def _fail_streams(self, error: ServiceError) -> None:
-        streams, self._streams = self._streams, {}
-        for stream in streams.values():
-            stream.fail(error)
+    def _fail_all(self, error: ServiceError) -> None:
+        mailboxes, self._mailboxes = self._mailboxes, {}
+        for mailbox in mailboxes.values():
+            mailbox.fail(error)
         questions, self._questions = self._questions, {}
         for question in questions.values():
             if not question.done():

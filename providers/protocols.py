@@ -12,7 +12,7 @@ from providers.spec import Capability, ModelSpec
 
 __all__ = ["ChatProvider", "ModelCard", "ModelStatus", "Provider", "QueueStats"]
 
-ModelStatus = Literal["loading", "ready", "restarting", "failed", "stopped"]
+ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped"]
 
 
 @attrs.frozen(kw_only=True)
@@ -60,10 +60,11 @@ class Provider(Protocol):
     def queue_stats(self) -> QueueStats: ...
 
     async def start(self) -> None:
-        """Begin loading and return at once; `card.status` and `wait_ready` tell how it goes."""
+        """Begin loading, unless `spec.lazy`, and return at once; `card.status` and `wait_ready` tell how it goes."""
 
     async def wait_ready(self) -> None:
-        """Return when the model can answer; raise `ModelNotReady` when it never will."""
+        """Return when the model can answer, or will be loaded by the first request; raise `ModelNotReady` when it never
+        will."""
 
     def begin_drain(self) -> None:
         """Admit no more requests: those that wait or come fail with `ModelNotReady`. Idempotent."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import cast
 
 from providers.echo import EchoProvider
 from providers.engine_chat import EngineChatProvider
 from providers.errors import ModelNotFound
 from providers.protocols import ChatProvider, ModelCard, Provider
-from providers.spec import ModelSpec, ModelType
+from providers.spec import CAPABILITIES, Capability, ModelSpec, ModelType
 
 __all__ = ["PROVIDERS", "ModelRegistry", "ProviderFactory"]
 
@@ -40,7 +41,6 @@ class ModelRegistry:
                     f"available: {known}"
                 )
             self._providers[spec.name] = factory(spec)
-        self._chat = {name: p for name, p in self._providers.items() if isinstance(p, ChatProvider)}
 
     async def start(self) -> None:
         """Begin to load every model; return at once. Each `Provider.wait_ready` tells how it goes."""
@@ -79,16 +79,30 @@ class ModelRegistry:
         return provider.card
 
     def chat(self, model_name: str) -> ChatProvider:
-        """The model that answers chats by this name; the only one that chats answers to every name.
+        """As `find`, for models that chat."""
+        return cast(ChatProvider, self.find("chat", model_name))
+
+    def find(self, capability: Capability, model_name: str) -> Provider:
+        """The model of this capability and name; the only one of a capability answers to every name.
 
         Raises:
-            ModelNotFound: none chats, or several do and none is named so.
+            ModelNotFound: none can do it, or several can and none is named so.
         """
-        if len(self._chat) == 1:
-            return next(iter(self._chat.values()))
-        if model_name not in self._chat:
-            raise _not_found(model_name, list(self._chat), "that chats ")
-        return self._chat[model_name]
+        able = {n: p for n, p in self._providers.items() if CAPABILITIES[p.spec.model_type] == capability}
+        if len(able) == 1:
+            return next(iter(able.values()))
+        if model_name not in able:
+            raise _not_found(model_name, [*able], f"{_WHAT[capability]} ")
+        return able[model_name]
+
+
+_WHAT: Mapping[Capability, str] = {
+    "chat": "that chats",
+    "embeddings": "that embeds",
+    "transcription": "that transcribes",
+    "speech": "that speaks",
+    "image": "that draws",
+}
 
 
 def _not_found(name: str, known: list[str], what: str = "") -> ModelNotFound:

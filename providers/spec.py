@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Literal
 
 import attrs
 
-__all__ = ["Capability", "Dtype", "ModelSpec", "ModelType"]
+__all__ = ["CAPABILITIES", "Capability", "Dtype", "ModelSpec", "ModelType"]
 
 ModelType = Literal["lm", "multimodal", "embeddings", "whisper", "tts", "image-generation", "image-edit", "echo"]
 Capability = Literal["chat", "embeddings", "transcription", "speech", "image"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+
+CAPABILITIES: Mapping[ModelType, Capability] = MappingProxyType(
+    {
+        "lm": "chat",
+        "multimodal": "chat",
+        "echo": "chat",
+        "embeddings": "embeddings",
+        "whisper": "transcription",
+        "tts": "speech",
+        "image-generation": "image",
+        "image-edit": "image",
+    }
+)
+"""What a model of each type can do."""
 
 
 @attrs.frozen(kw_only=True)
@@ -27,6 +43,8 @@ class ModelSpec:
     max_concurrency: int = 8
     queue_size: int = 100
     queue_timeout: float = 300.0
+    lazy: bool = False
+    """Loaded by the first request for it, which waits; the others are loaded at start."""
     warmup: bool = True
     dtype: Dtype = "auto"
     quantize: int | None = None

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from litestar import Response
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from providers.errors import InternalError, ServiceError
-from providers.generation import Finished, GenerationEvent
+from providers.events import Event
 from server.connection import while_connected
 from server.drain import Drain
 from server.errors import DISCONNECTED, ClientDisconnected, as_service_error, note_failure, to_wire
@@ -20,7 +20,10 @@ from server.wire import encode_contract
 
 __all__ = ["Ending", "EventEncoder", "EventSource", "EventStream", "EventStreamResponse"]
 
-EventSource = AbstractAsyncContextManager[AsyncIterator[GenerationEvent]]
+E = TypeVar("E", bound=Event)
+E_contra = TypeVar("E_contra", bound=Event, contravariant=True)
+
+EventSource = AbstractAsyncContextManager[AsyncIterator[E]]
 """An answer, as `contextlib.aclosing` makes it: leaving it closes the provider's generator."""
 
 DONE = b"data: [DONE]\n\n"
@@ -37,10 +40,10 @@ _HEADERS = [
 ]
 
 
-class EventEncoder(Protocol):
+class EventEncoder(Protocol[E_contra]):
     """Writes events as a resource's chunks."""
 
-    def encode(self, events: Sequence[GenerationEvent]) -> bytes:
+    def encode(self, events: Sequence[E_contra]) -> bytes:
         """Whole SSE messages, blank lines included; may join neighbouring pieces of text."""
 
 
@@ -69,8 +72,8 @@ class _Done:
     def close(self) -> None: ...
 
 
-class EventStream:
-    """An ASGI application that streams one request's answers, until so many `Finished` have come.
+class EventStream(Generic[E]):
+    """An ASGI application that streams one request's answers, until so many have ended.
 
     * Nothing is sent before the first event, so a refusal raises and keeps its status. When the first event takes
       longer than `heartbeat_interval` seconds, headers go out and comments follow at that interval, then and later.
@@ -81,8 +84,8 @@ class EventStream:
 
     def __init__(
         self,
-        source: EventSource,
-        encoder: EventEncoder,
+        source: EventSource[E],
+        encoder: EventEncoder[E],
         *,
         heartbeat_interval: float,
         drain: Drain,
@@ -95,7 +98,7 @@ class EventStream:
         self._interval = heartbeat_interval
         self._drain = drain
         self._unfinished = answers
-        self._pending: list[GenerationEvent] = []
+        self._pending: list[E] = []
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._started = False
@@ -129,7 +132,7 @@ class EventStream:
             async for event in events:
                 self._pending.append(event)
                 self._wake.set()
-                if isinstance(event, Finished):
+                if event.ends:
                     self._unfinished -= 1
                     if not self._unfinished:
                         return
@@ -233,7 +236,7 @@ class _Heartbeat:
 class EventStreamResponse(Response[Any]):
     """An `EventStream` where Litestar expects a response."""
 
-    def __init__(self, stream: EventStream) -> None:
+    def __init__(self, stream: EventStream[Any]) -> None:
         super().__init__(None, media_type="text/event-stream")
         self._stream = stream
 

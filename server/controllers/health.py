@@ -44,24 +44,32 @@ class HealthController(Controller):
         "/v1/health/ready",
         operation_id="getReadiness",
         name="health.ready",
-        summary="Tell whether every model can answer",
+        summary="Tell whether every model that is loaded at start can answer",
         responses=errors(500, 503),
     )
     async def ready(self, service: ServiceDependency) -> Health:
         health = _health(service)
         if health.status == "ok":
             return health
-        waiting = ", ".join(f"{name} is {status}" for name, status in health.models.items() if status != "ready")
+        waiting = ", ".join(f"{name} is {status}" for name, status in _at_start(service).items() if status != "ready")
         raise ModelNotReady(waiting or "the server is shutting down", retry_after=1.0)
 
 
 def _health(service: Service) -> Health:
-    models = {provider.spec.name: provider.card.status for provider in service.registry.providers()}
     return Health(
-        status="draining" if service.drain.begun else _summary([*models.values()]),
+        status="draining" if service.drain.begun else _summary([*_at_start(service).values()]),
         version=service.version,
-        models=models,
+        models={provider.spec.name: provider.card.status for provider in service.registry.providers()},
     )
+
+
+def _at_start(service: Service) -> dict[str, ModelStatus]:
+    """How the models are that are loaded at start; one loaded on first use is as good as ready, unless it failed."""
+    return {
+        provider.spec.name: provider.card.status
+        for provider in service.registry.providers()
+        if not provider.spec.lazy or provider.card.status == "failed"
+    }
 
 
 def _summary(statuses: list[ModelStatus]) -> Literal["ok", "loading", "degraded", "failed"]:

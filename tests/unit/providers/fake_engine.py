@@ -55,7 +55,7 @@ def load() -> dict[str, str]:
     if mode == "hang":
         receive()
         sys.exit(0)
-    if mode == "broken":
+    if mode == "broken" or (mode == "broken_once" and start == 1):
         send(frames.LoadFailed("no such folder"))
         sys.exit(1)
     if mode == "die" or (mode == "die_twice" and start <= 2):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from otel.testing import capture_spans
 from providers.engine_chat import EngineChatProvider
 from providers.errors import (
     ContextLengthExceeded,
@@ -410,6 +411,57 @@ async def test_drain_lets_an_answer_end_and_admits_no_more(serve):
     with pytest.raises(ModelNotReady):
         await answer(provider, "say late")
     assert isinstance([event async for event in stream][-1], Finished)
+
+
+# Loaded on first use
+
+
+async def test_a_lazy_engine_is_started_by_its_first_request_which_waits(serve):
+    provider = await ready(await serve(lazy=True))
+    assert (provider.card.status, starts(provider)) == ("unloaded", [])
+    said = await asyncio.gather(text(provider, "say one"), text(provider, "say two"))
+    assert said == ["one", "two"]
+    assert (provider.card.status, len(starts(provider))) == ("ready", 1)
+
+
+async def test_a_question_starts_a_lazy_engine_too(serve):
+    provider = await serve(lazy=True)
+    async with asyncio.timeout(PATIENCE):
+        assert await provider.tokenize(TextPrompt("hi")) == [104, 105]
+
+
+async def test_a_request_that_leaves_while_a_lazy_engine_loads_gives_its_place_back(serve):
+    provider = await serve("hang", lazy=True, max_concurrency=1)
+    leaving = asyncio.create_task(answer(provider, "say x"))
+    await status(provider, "loading", "reading")
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    assert (provider.queue_stats.active, provider.queue_stats.cancelled) == (0, 1)
+
+
+async def test_a_lazy_engine_that_loads_too_long_is_not_waited_for(serve):
+    provider = await serve("hang", lazy=True, queue_timeout=0.05)
+    with pytest.raises(ModelNotReady, match="still loading"):
+        await answer(provider, "say x")
+    assert provider.queue_stats.active == 0
+
+
+async def test_what_a_lazy_engine_could_not_load_is_tried_again_by_the_next_request(serve):
+    provider = await serve("broken_once", lazy=True)
+    with pytest.raises(ModelNotReady, match="no such folder"):
+        await answer(provider, "say x")
+    assert provider.card.status == "failed"
+    assert await text(provider, "say x") == "x"
+    assert len(starts(provider)) == 2
+
+
+async def test_the_wait_for_a_lazy_engine_is_a_span_of_its_own(serve):
+    provider = await serve(lazy=True)
+    with capture_spans() as spans:
+        await text(provider, "say x")
+        await text(provider, "say y")
+    assert spans.names().count("load fake") == 1
 
 
 # More than one process

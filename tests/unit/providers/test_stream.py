@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers._stream import EventStream
+from providers._stream import TextMailbox
 from providers.errors import EngineCrashed
 from providers.generation import (
     Accepted,
@@ -24,11 +24,11 @@ def finished(index: int = 0) -> Finished:
     return Finished("stop", Usage(1, 1), 0.0, 0.0, index)
 
 
-def stream(answers: int = 1) -> EventStream:
-    return EventStream(answers, lambda unfinished: None)
+def stream(answers: int = 1) -> TextMailbox:
+    return TextMailbox(lambda unfinished: None, answers)
 
 
-async def read(events: EventStream) -> list[GenerationEvent]:
+async def read(events: TextMailbox) -> list[GenerationEvent]:
     return [event async for event in events]
 
 
@@ -85,7 +85,7 @@ async def test_an_error_comes_after_what_was_said_before_it():
 
 async def test_closing_tells_once_whether_the_engine_still_works():
     told: list[bool] = []
-    half, whole = EventStream(2, told.append), EventStream(1, told.append)
+    half, whole = TextMailbox(told.append, 2), TextMailbox(told.append, 1)
     for events in (half, whole):
         events.put(finished())
         events.close()

@@ -56,11 +56,14 @@ class FakeChat:
     closed: asyncio.Event = attrs.field(factory=asyncio.Event)
     draining: bool = False
     max_concurrency: int = 8
+    lazy: bool = False
     tokenized: list[tuple[Prompt, bool | None]] = attrs.field(factory=list)
 
     @property
     def spec(self) -> ModelSpec:
-        return ModelSpec(name=self.name, path="", model_type="echo", max_concurrency=self.max_concurrency)
+        return ModelSpec(
+            name=self.name, path="", model_type="echo", max_concurrency=self.max_concurrency, lazy=self.lazy
+        )
 
     @property
     def card(self) -> ModelCard:

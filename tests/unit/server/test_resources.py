@@ -65,6 +65,21 @@ async def test_readiness_is_that_of_every_model(statuses: list[ModelStatus], sum
         assert (ready.status, ready.error["code"], ready.headers["retry-after"]) == (503, "model_not_ready", "1")
 
 
+@pytest.mark.parametrize(
+    ("status", "summary", "code"),
+    [("unloaded", "ok", 200), ("loading", "ok", 200), ("restarting", "ok", 200), ("failed", "degraded", 503)],
+)
+async def test_readiness_does_not_wait_for_what_is_loaded_on_first_use(
+    status: ModelStatus, summary: str, code: int
+) -> None:
+    chats = [FakeChat(name="chat"), FakeChat(name="voice", status=status, lazy=True)]
+
+    health = await get("/health", *chats)
+
+    assert (health.json["status"], health.json["models"]["voice"]) == (summary, status)
+    assert (await get("/v1/health/ready", *chats)).status == code
+
+
 async def test_a_process_that_loads_is_alive() -> None:
     answer = await get("/v1/health/live", FakeChat(status="loading"))
     assert (answer.status, answer.json) == (200, {"status": "ok"})

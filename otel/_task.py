@@ -1,0 +1,119 @@
+"""The spans of answers that are no chats (`speech <model>`, `embeddings <model>`), and of a model's first load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from opentelemetry.trace import set_span_in_context
+
+from otel import names
+from otel._core import Operation, clean, guarded, nanoseconds, tracer
+
+__all__ = ["LoadSpan", "TaskSpan", "start_load", "start_task"]
+
+
+class TaskSpan(Operation):
+    """One answer, from the engine's door to its last piece, with the engine's own work as children.
+
+    Its first `stop`, `fail` or `cancel` ends it; later calls do nothing.
+    """
+
+    __slots__ = ("_accepted_ns", "_first_ns")
+
+    _accepted_ns: int | None
+    _first_ns: int | None
+
+    @guarded
+    def accepted(self) -> None:
+        """The engine took the request: its work begins."""
+        if self._recording and not self._done and self._accepted_ns is None:
+            self._accepted_ns = self._now()
+
+    @guarded
+    def first(self) -> None:
+        """The first piece of the answer came."""
+        if self._recording and not self._done and self._first_ns is None:
+            self._first_ns = self._now()
+
+    @guarded
+    def child(self, name: str, begin: float, seconds: float, attributes: Mapping[str, Any] | None = None) -> None:
+        """A piece of the engine's work that is over. It began `begin` seconds after acceptance and took `seconds`, by
+        the engine's clock; drawn within this span and not past the present."""
+        if not self._recording or self._done:
+            return
+        now = self._now()
+        accepted = self._start_ns if self._accepted_ns is None else self._accepted_ns
+        # Word of the acceptance comes late when the loop is busy; the work cannot have ended after the present.
+        length = nanoseconds(seconds)
+        start = max(self._start_ns, min(accepted + nanoseconds(begin), now - length))
+        known = {key: clean(value) for key, value in (attributes or {}).items() if value is not None}
+        if self._request_id is not None:
+            known[names.REQUEST_ID] = clean(self._request_id)
+        span = tracer().start_span(name, context=set_span_in_context(self._span), start_time=start, attributes=known)
+        span.end(min(start + length, now))
+
+    @guarded
+    def stop(self, attributes: Mapping[str, Any] | None = None) -> None:
+        """The answer is complete."""
+        if self._finish():
+            self._leave(attributes or {})
+
+    @guarded
+    def fail(self, error: BaseException) -> None:
+        """The answer broke off. A cancellation counts as `cancel`."""
+        if self._is_cancellation(error):
+            self.cancel()
+        elif self._finish():
+            self._error(error)
+            self._leave({})
+
+    @guarded
+    def cancel(self) -> None:
+        """The client went away."""
+        if self._finish():
+            self._leave({names.CANCELLED: True})
+
+    def _leave(self, attributes: Mapping[str, Any]) -> None:
+        first = None if self._first_ns is None else (self._first_ns - self._start_ns) / 1e9
+        self._set({**attributes, names.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: first})
+        self._end()
+
+
+class LoadSpan(Operation):
+    """The wait of a request for a model that is loaded by its first use. Ends with its block."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._finish():
+            return
+        if error is not None and not self._is_cancellation(error):
+            self._error(error)
+        elif error is not None:
+            self._set({names.CANCELLED: True})
+        self._end()
+
+
+def start_task(operation: str, *, model: str, request_id: str, attributes: Mapping[str, Any] | None = None) -> TaskSpan:
+    """Begin one answer of `model`, as a child of the current span. `operation` is its `gen_ai.operation.name`."""
+    known = {
+        names.GEN_AI_OPERATION_NAME: operation,
+        names.GEN_AI_PROVIDER_NAME: names.PROVIDER,
+        names.GEN_AI_REQUEST_MODEL: model,
+        **{name: value for name, value in (attributes or {}).items() if value is not None},
+    }
+    span = TaskSpan(f"{operation} {model}", attributes=known, request_id=request_id)
+    span._accepted_ns = span._first_ns = None
+    return span
+
+
+def start_load(*, model: str, request_id: str) -> LoadSpan:
+    """Begin the wait for a model to be loaded; use it as `with start_load(…):`."""
+    return LoadSpan(f"load {model}", attributes={names.GEN_AI_REQUEST_MODEL: model}, request_id=request_id)

@@ -1,0 +1,72 @@
+"""A chat provider's way through the queue, and what telemetry is told of its answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import ClassVar
+
+import otel
+from providers._queued import QueuedProvider
+from providers.errors import InvalidRequest
+from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest
+from providers.spec import Capability
+
+__all__ = ["QueuedChatProvider"]
+
+
+class QueuedChatProvider(QueuedProvider[GenerationRequest, GenerationEvent]):
+    """A `ChatProvider` whose subclass makes the events and knows the tokens."""
+
+    capabilities: ClassVar[tuple[Capability, ...]] = ("chat",)
+
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        if request.n < 1:
+            raise InvalidRequest("n must be at least 1", param="n")
+        if request.n > self._spec.max_concurrency:
+            most = self._spec.max_concurrency
+            raise InvalidRequest(f"n is {request.n}; {self._spec.name} gives {most} answers at once", param="n")
+        return self._answered(request, lambda: _ChatRecord(self._spec.name, request), places=request.n)
+
+
+class _ChatRecord:
+    """The span of one chat. Its answers share the prompt, and the last of them to end tells the times."""
+
+    def __init__(self, model: str, request: GenerationRequest) -> None:
+        self._span = otel.start_chat(model=model, request_id=request.id, params=_params(request))
+        self._finished: list[Finished] = []
+        self.fail = self._span.fail
+        self.cancel = self._span.cancel
+
+    def note(self, event: GenerationEvent) -> None:
+        if isinstance(event, Accepted):
+            self._span.accepted(event.prompt_tokens, event.cached_tokens)
+        elif isinstance(event, Finished):
+            self._finished.append(event)
+        else:
+            self._span.first_token()
+
+    def stop(self) -> None:
+        last = self._finished[-1]
+        self._span.stop(
+            finish_reasons=tuple(end.finish_reason for end in sorted(self._finished, key=lambda end: end.index)),
+            prompt_tokens=last.usage.prompt_tokens,
+            completion_tokens=sum(end.usage.completion_tokens for end in self._finished),
+            cached_tokens=last.usage.cached_tokens,
+            prefill_seconds=last.prefill_seconds,
+            decode_seconds=last.decode_seconds,
+        )
+
+
+def _params(request: GenerationRequest) -> otel.ChatParams:
+    sampling = request.sampling
+    return otel.ChatParams(
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        max_tokens=request.max_tokens,
+        seed=sampling.seed,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        stop=tuple(request.stop),
+        choices=request.n if request.n > 1 else None,
+    )

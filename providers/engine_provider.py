@@ -1,0 +1,99 @@
+"""What every provider has whose model lives in a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, TypeVar
+
+import otel
+from providers._queued import QueuedProvider
+from providers._stream import Mailbox
+from providers.errors import ModelNotReady, ServiceError
+from providers.events import Event, Request
+from providers.host import EngineHost
+from providers.protocols import ModelStatus
+from providers.spec import ModelSpec
+
+__all__ = ["EngineProvider"]
+
+R = TypeVar("R", bound=Request)
+E = TypeVar("E", bound=Event)
+
+
+class EngineProvider(QueuedProvider[R, E]):
+    """A provider that answers from an engine process, started at once or by the first request."""
+
+    def __init__(self, spec: ModelSpec, *, host: EngineHost | None = None) -> None:
+        super().__init__(spec)
+        self.host = host or EngineHost(spec)
+
+    @property
+    def _status(self) -> ModelStatus:
+        return self.host.status
+
+    @property
+    def _context_length(self) -> int | None:
+        info = self.host.info
+        if info is None or info.context_length is None:
+            return None
+        return min(self._spec.context_length, info.context_length)
+
+    @property
+    def _detail(self) -> str | None:
+        return self.host.detail
+
+    @property
+    def _loads_on_use(self) -> bool:
+        """Whether requests are taken though the engine is not ready: they have it loaded, and wait."""
+        return self._spec.lazy and self.host.status in ("unloaded", "loading", "failed")
+
+    async def start(self) -> None:
+        if not self._spec.lazy:
+            self.host.start()
+
+    async def wait_ready(self) -> None:
+        if not self._loads_on_use:
+            await self.host.wait_ready()
+
+    async def stop(self) -> None:
+        self._queue.begin_drain()
+        await self.host.stop()
+
+    async def ready(self) -> None:
+        """Return when the engine can answer, loaded for this if need be.
+
+        Raises:
+            ModelNotReady: it cannot, or not within `spec.queue_timeout`.
+        """
+        if not self._loads_on_use:
+            return
+        try:
+            async with asyncio.timeout(self._spec.queue_timeout):
+                await self.host.start_again()
+                self.host.start()
+                await self.host.wait_ready()
+        except TimeoutError:
+            raise ModelNotReady(f"{self._spec.name} is still loading: {self.host.detail}", retry_after=5.0) from None
+
+    def _refusal(self) -> ServiceError | None:
+        return None if self._loads_on_use else self.host.refusal()
+
+    async def _load(self, request: R) -> None:
+        if self._loads_on_use:
+            with otel.start_load(model=self._spec.name, request_id=request.id):
+                await self.ready()
+
+    def _mailbox(self, request: R) -> Callable[[Callable[[bool], None]], Mailbox[E]]:
+        """What collects the answer's events until they are read."""
+        return Mailbox
+
+    async def _events(self, request: R) -> AsyncGenerator[E, None]:
+        message: Any = request  # one of `EngineRequest`
+        mailbox = self.host.open(message, self._mailbox(request))
+        try:
+            async for event in mailbox:
+                yield event
+        finally:
+            # Frees the slot too: the next request's command follows the cancellation's on the socket.
+            mailbox.close()
