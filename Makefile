@@ -36,7 +36,8 @@ setup-runtime:
 	@$(FIND_PYTHON); "$$python" requirements/install.py runtime
 
 .PHONY: run
-run: setup-runtime ## Serve the embedded chat model; ARGS='--port 9000' passes options to launch
+run: setup-runtime ## Serve the embedded models; ARGS='--port 9000' passes options to launch
+	@$(if $(findstring --model,$(ARGS)),,$(BIN)/mlx-openai-server models pull embedded)
 	@exec $(BIN)/mlx-openai-server launch $(ARGS)
 
 .PHONY: test

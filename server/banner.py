@@ -24,6 +24,8 @@ __all__ = ["announce", "banner", "curl_line"]
 
 _logger = otel.get_logger(__name__)
 
+_SERVED = ("ready", "unloaded")
+
 
 def announce(app: Litestar, registry: ModelRegistry, settings: Settings, url: str) -> Litestar:
     """Have the application say that it is ready, once it is; as a banner, or as one line of a JSON log.
@@ -62,7 +64,7 @@ async def _settled(providers: Sequence[Provider]) -> list[ModelCard]:
 
 
 def _tell(cards: Sequence[ModelCard], settings: Settings, url: str) -> None:
-    failed = [card for card in cards if card.status != "ready"]
+    failed = [card for card in cards if card.status not in _SERVED]
     for card in failed:
         _logger.error("model cannot be served", model=card.id, status=card.status, detail=card.detail)
     if len(failed) == len(cards):
@@ -94,11 +96,12 @@ def banner(cards: Sequence[ModelCard], settings: Settings, url: str) -> str:
     lines = ["", f"  mlx-openai-server is ready at {url}", ""]
     for card in cards:
         context = f", context {card.context_length}" if card.context_length else ""
-        if card.status == "ready":
-            lines.append(f"  {card.id}  ({', '.join(card.capabilities)}{context})")
+        if card.status in _SERVED:
+            later = "; loaded on first use" if card.status == "unloaded" else ""
+            lines.append(f"  {card.id}  ({', '.join(card.capabilities)}{context}{later})")
         else:
             lines.append(f"  {card.id}  {card.status}: {card.detail or 'see the log'}")
-    chat = next((card for card in cards if card.status == "ready" and "chat" in card.capabilities), None)
+    chat = next((card for card in cards if card.status in _SERVED and "chat" in card.capabilities), None)
     if chat is not None:
         lines += ["", "  Try it:", f"    {curl_line(url, chat.id, with_key=settings.api_key is not None)}"]
     lines += ["", f"  OpenAI base URL: {url}/v1", "  Stop with Ctrl-C", ""]

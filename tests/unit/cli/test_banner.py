@@ -35,6 +35,12 @@ def test_a_failed_model_is_shown_with_its_reason_and_another_one_is_tried() -> N
     assert '"model": "good"' in text
 
 
+def test_a_model_that_is_loaded_on_first_use_is_said_to_be() -> None:
+    text = banner([card("chat"), card("voice", "unloaded")], Settings.load({"model_type": "echo"}, {}), URL)
+
+    assert "voice  (chat, context 8192; loaded on first use)" in text
+
+
 @pytest.mark.parametrize("name", ["plain", "it's", 'say "hi"', "$HOME `id`", "org/名前"])
 def test_the_curl_line_survives_a_shell(name: str) -> None:
     words = shlex.split(curl_line(URL, name, with_key=False))

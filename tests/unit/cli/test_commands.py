@@ -67,7 +67,10 @@ def test_version_is_the_distributions() -> None:
     ("arguments", "message"),
     [
         (["--port", "http"], "--port must be a whole number from 0 to 65535, not 'http'"),
-        (["--model-type", "tts"], "--model-type may be lm or echo; 'tts' is not supported by this version"),
+        (
+            ["--model-type", "image-edit"],
+            "--model-type may be lm, embeddings, whisper, tts or echo; 'image-edit' is not supported by this version",
+        ),
         (["--lora-paths", "here"], "--lora-paths is not supported by this version"),
         (
             ["--no-enable-auto-tool-choice"],

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from providers.weights import DEFAULT_IDS
 from server.options import CONFIG, OPTIONS, Option
-from server.settings import EMBEDDED_CHAT, Settings, SettingsError
+from server.settings import Settings, SettingsError
 
 SAMPLES: dict[str, tuple[str, str, str]] = {
     "model_path": ("org/cli", "org/env", "org/file"),
@@ -117,7 +118,7 @@ def test_an_option_of_later_versions_is_refused_and_never_ignored(option: Option
         assert str(refused.value).startswith(where)
 
 
-@pytest.mark.parametrize("kind", ["multimodal", "embeddings", "whisper", "tts", "image-generation", "image-edit"])
+@pytest.mark.parametrize("kind", ["multimodal", "image-generation", "image-edit"])
 def test_a_model_type_of_later_versions_is_refused_by_name(kind: str) -> None:
     with pytest.raises(SettingsError, match=f"--model-type .*'{kind}' is not supported by this version"):
         Settings.load({"model_type": kind}, {})
@@ -142,7 +143,7 @@ BAD: list[tuple[str, str, str]] = [
     ("memory_limit", "12", "must be a size of at least"),
     ("quantize", "7", "must be 2, 3, 4, 5, 6 or 8 (bits), not '7'"),
     ("mlx_warmup", "perhaps", "must be true or false, not 'perhaps'"),
-    ("model_type", "ehco", "must be lm or echo, not 'ehco'; did you mean 'echo'?"),
+    ("model_type", "ehco", "must be lm, embeddings, whisper, tts or echo, not 'ehco'; did you mean 'echo'?"),
     ("log_level", "loud", "must be debug, info, warning or error"),
     ("dtype", "float64", "must be auto, float32, float16 or bfloat16"),
     ("cors_origins", "example.org", "must be origins such as https://example.org, or *, not 'example.org'"),
@@ -182,11 +183,26 @@ def test_a_size_may_have_a_unit(text: str, size: int) -> None:
     assert Settings.load({"memory_limit": text}, {}).models[0].memory_limit == size
 
 
-def test_without_any_setting_the_embedded_chat_model_is_served() -> None:
-    (model,) = Settings.load(environ={}).models
+def test_without_any_setting_the_embedded_models_are_served_and_the_chat_model_is_loaded_at_start() -> None:
+    chat, *others = Settings.load(environ={}).models
 
-    assert (model.name, model.path, model.model_type) == ("smollm2-135m-instruct", EMBEDDED_CHAT, "lm")
-    assert model.max_concurrency == 8
+    assert (chat.name, chat.path, chat.model_type) == ("smollm2-135m-instruct", "embedded:smollm2-135m-instruct", "lm")
+    assert (chat.max_concurrency, chat.lazy) == (8, False)
+    assert [model.path for model in (chat, *others)] == [f"embedded:{id}" for id in DEFAULT_IDS]
+    assert all(model.lazy for model in others)
+
+
+def test_what_is_said_of_the_default_model_is_said_of_the_chat_model_and_of_every_queue() -> None:
+    chat, *others = Settings.load({"served_model_name": "small", "dtype": "bfloat16", "queue_size": "3"}, {}).models
+
+    assert (chat.name, chat.dtype, chat.queue_size) == ("small", "bfloat16", 3)
+    assert all((model.dtype, model.queue_size) == ("auto", 3) for model in others)
+
+
+def test_a_model_type_alone_serves_the_embedded_model_of_that_type() -> None:
+    (model,) = Settings.load({"model_type": "lm"}, {}).models
+
+    assert (model.path, model.lazy) == ("embedded:smollm2-135m-instruct", False)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
     monkeypatch.setenv("PIP_CONFIG_FILE", "/dev/null")
     model = EmbeddedModel(
         id="tiny",
-        capability="chat",
+        model_type="lm",
         title="Tiny",
         license="MIT",
         homepage="",

@@ -231,7 +231,7 @@ def test_without_pip_the_extra_is_named(index: Index, monkeypatch: pytest.Monkey
 def test_parts_spread_over_wheels_become_one_file(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     model = EmbeddedModel(
         id="parts",
-        capability="speech",
+        model_type="tts",
         title="Parts",
         license="MIT",
         homepage="",

@@ -16,7 +16,7 @@ MODELS = pytest.mark.parametrize("model", EMBEDDED.values(), ids=lambda model: m
 
 def test_the_defaults_are_in_the_manifest() -> None:
     assert set(DEFAULT_IDS) <= set(EMBEDDED)
-    assert EMBEDDED[DEFAULT_CHAT].capability == "chat"
+    assert EMBEDDED[DEFAULT_CHAT].model_type == "lm"
 
 
 @MODELS
