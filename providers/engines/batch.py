@@ -18,6 +18,8 @@ __all__ = ["Batch"]
 logger = logging.getLogger(__name__)
 
 WARMUP_TOKENS = 2
+PREFILL_ROWS = 8
+"""Prompts computed together while answers wait for their next token; where none does, all that came are."""
 
 
 class Batch:
@@ -29,7 +31,7 @@ class Batch:
             model,
             stop_tokens=[[token] for token in sorted(ends)],
             completion_batch_size=rows,
-            prefill_batch_size=min(8, rows),
+            prefill_batch_size=min(PREFILL_ROWS, rows),
             prefill_step_size=prefill_step,
         )
         self._rows = rows
@@ -64,6 +66,8 @@ class Batch:
 
     def next(self) -> tuple[list[Any], list[Any]]:
         """One step: what became of prompts, and the tokens generated."""
+        decoding = bool(self.generator._generation_batch)
+        self.generator.prefill_batch_size = min(PREFILL_ROWS, self._rows) if decoding else self._rows
         prompted, generated = self.generator.next()
         return prompted, generated
 

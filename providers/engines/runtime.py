@@ -48,6 +48,9 @@ logger = logging.getLogger(__name__)
 
 WRITER_FRAMES = 256
 """Frames that may wait for the server before the MLX thread does."""
+GATHER_GAP = 0.003
+GATHER_SECONDS = 0.03
+"""Requests that reach an idle engine within this gap of each other start in one step, if within so many seconds."""
 MEMORY_INTERVAL = 1.0
 """Seconds between two `Memory` reports while working."""
 _UNFORESEEN = "an internal error occurred"
@@ -81,6 +84,8 @@ class Runtime:
         self._outgoing: queue.Queue[Report | None] = queue.Queue(maxsize=WRITER_FRAMES)
         self._inbox: queue.SimpleQueue[Job | Cancel] = queue.SimpleQueue()
         self._ready = threading.Event()
+        self._company = False
+        """Whether requests overlapped since the engine was last idle: those who are alone wait for nobody."""
         self._writer = threading.Thread(target=self._write, name="writer", daemon=True)
 
     def run(self) -> None:
@@ -197,6 +202,8 @@ class Runtime:
                     self._send(memory)
                     last, reported = memory, time.monotonic()
                 self._deliver(engine, out, self._inbox.get())
+                if self._company:
+                    self._gather(engine, out)
             self._drain(engine, out)
             if engine.busy:
                 self._step(engine, out)
@@ -205,10 +212,20 @@ class Runtime:
                 last, reported = engine.memory(), time.monotonic()
                 self._send(last)
 
+    def _gather(self, engine: Engine, out: Outbox) -> None:
+        """Take those who come together with the first: prompts computed one by one take longer than all at once."""
+        self._company = False
+        deadline = time.monotonic() + GATHER_SECONDS
+        with contextlib.suppress(queue.Empty):
+            while (left := deadline - time.monotonic()) > 0:
+                self._deliver(engine, out, self._inbox.get(timeout=min(GATHER_GAP, left)))
+                self._company = True
+
     def _drain(self, engine: Engine, out: Outbox) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
                 self._deliver(engine, out, self._inbox.get_nowait())
+                self._company = True
 
     def _deliver(self, engine: Engine, out: Outbox, item: Any) -> None:
         request_id = item.id

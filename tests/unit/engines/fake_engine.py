@@ -2,7 +2,8 @@
 
 "refuse"    `prepare` raises InvalidRequest        "break"     `prepare` raises something unforeseen
 "poison"    `submit` raises                        "explode"   `step` raises, once
-"block"     `step` never returns                   anything    one delta a step, as many as `max_tokens`
+"block"     `step` never returns                   "count"     each delta is how many answers the step works on
+anything    one delta a step, as many as `max_tokens`
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import attrs
 
+from providers.engines import runtime
 from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.runtime import serve
 from providers.errors import InternalError, InvalidRequest
@@ -76,7 +78,7 @@ class FakeEngine:
         if "explode" in texts:
             raise ZeroDivisionError("secret")
         for job in list(self._jobs.values()):
-            out.event(job.id, TextDelta(job.text))
+            out.event(job.id, TextDelta(f"{len(texts)}/" if job.text.startswith("count") else job.text))
             job.left -= 1
             if job.left <= 0:
                 del self._jobs[job.id]
@@ -96,4 +98,6 @@ def make_engine(spec: ModelSpec) -> Any:
 
 
 if __name__ == "__main__":
+    # Long enough for a test that sends requests together on a busy machine.
+    runtime.GATHER_GAP, runtime.GATHER_SECONDS = 0.5, 5.0
     serve(socket.socket(fileno=int(sys.argv[1])), make_engine)

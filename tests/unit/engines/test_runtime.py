@@ -69,6 +69,14 @@ def test_one_step_of_many_requests_is_one_frame(fake: EngineClient) -> None:
     assert fake.frames < 1300
 
 
+def test_requests_that_come_together_start_in_one_step(fake: EngineClient) -> None:
+    # Two that overlap (nobody reads the first before both are sent), so that the engine knows that there is company.
+    fake.wait(*[fake.generate(name, name * 65536, max_tokens=600) for name in "ab"])
+    burst = [fake.generate(str(number), f"count {number}") for number in range(4)]
+    fake.wait(*burst)
+    assert [answer.text for answer in burst] == ["4/"] * 4
+
+
 @pytest.mark.parametrize(("prompt", "code"), [("refuse", "invalid_request_error"), ("break", "internal_error")])
 def test_a_request_that_fails_in_preparation_fails_alone(fake: EngineClient, prompt: str, code: str) -> None:
     failed = fake.ask("bad", prompt).failed
