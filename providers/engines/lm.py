@@ -346,4 +346,10 @@ def _prefix_cache_bytes(spec: ModelSpec) -> int:
     """The spec's bound, or an eighth of the memory this model may use."""
     if spec.prefix_cache_bytes is not None:
         return max(0, spec.prefix_cache_bytes)
-    return (spec.memory_limit or platform.available_memory()) // 8
+    return (spec.memory_limit or _free_memory()) // 8
+
+
+def _free_memory() -> int:
+    """Bytes; those of the device where it has its own (CUDA tells them)."""
+    device = mx.device_info().get("free_memory")
+    return platform.available_memory() if device is None else int(device)
