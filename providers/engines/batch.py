@@ -18,8 +18,9 @@ __all__ = ["Batch"]
 logger = logging.getLogger(__name__)
 
 WARMUP_TOKENS = 2
-PREFILL_ROWS = 8
-"""Prompts computed together while answers wait for their next token; where none does, all that came are."""
+PREFILL_CHUNKS = 8
+"""How many prompts of a full chunk are computed in one step while answers wait for their next token; of shorter ones
+as many as take no longer. Where no answer waits, four times that."""
 
 
 class Batch:
@@ -31,7 +32,7 @@ class Batch:
             model,
             stop_tokens=[[token] for token in sorted(ends)],
             completion_batch_size=rows,
-            prefill_batch_size=min(PREFILL_ROWS, rows),
+            prefill_batch_size=rows,
             prefill_step_size=prefill_step,
         )
         self._rows = rows
@@ -66,10 +67,23 @@ class Batch:
 
     def next(self) -> tuple[list[Any], list[Any]]:
         """One step: what became of prompts, and the tokens generated."""
-        decoding = bool(self.generator._generation_batch)
-        self.generator.prefill_batch_size = min(PREFILL_ROWS, self._rows) if decoding else self._rows
+        self.generator.prefill_batch_size = self._prefill_rows()
         prompted, generated = self.generator.next()
         return prompted, generated
+
+    def _prefill_rows(self) -> int:
+        """How many prompts may be computed in this step: each costs as much as the longest chunk beside it."""
+        generator = self.generator
+        step: int = generator.prefill_step_size
+        budget = PREFILL_CHUNKS * step * (1 if generator._generation_batch else 4)
+        rows = len(generator._prompt_batch)
+        longest = 1
+        for _, segments, *_ in generator._unprocessed_sequences:
+            longest = max(longest, min(step, len(segments[0])))
+            if rows and longest * (rows + 1) > budget:
+                break
+            rows += 1
+        return max(1, rows)
 
     def remove(self, uids: list[int]) -> None:
         """Take rows out before they finished, keeping what they had computed. Unknown ones are ignored."""
