@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -21,6 +22,8 @@ class Workload:
     """Request number `i` of a run sends `prompts[i % len(prompts)]`."""
     max_tokens: int = 64
     temperature: float = 0.0
+    parameters: Mapping[str, Any] = attrs.field(factory=dict)
+    """Further parameters of the body."""
 
     def body(self, index: int) -> dict[str, Any]:
         return {
@@ -30,6 +33,7 @@ class Workload:
             "temperature": self.temperature,
             "stream": True,
             "stream_options": {"include_usage": True},
+            **self.parameters,
         }
 
 
@@ -43,6 +47,9 @@ class Sample:
     """When each chunk with text arrived."""
     completion_tokens: int
     """From `usage`; where a server sends none, the number of chunks with text."""
+    prompt_tokens: int = 0
+    """From `usage`; 0 where a server sends none."""
+    text: str = ""
     finish_reason: str | None = None
     error: str | None = None
 
@@ -60,7 +67,9 @@ async def stream_chat(client: httpx.AsyncClient, url: str, body: dict[str, Any],
     """Send `body` to `url`/chat/completions and time the answer; failures become `Sample.error`, never exceptions."""
     started = time.perf_counter() - epoch
     chunks: list[float] = []
-    tokens, finish, error = 0, None, None
+    text = ""
+    usage: dict[str, Any] = {}
+    finish, error = None, None
     try:
         async with client.stream("POST", f"{url}/chat/completions", json=body) as response:
             if response.status_code != 200:
@@ -73,10 +82,11 @@ async def stream_chat(client: httpx.AsyncClient, url: str, body: dict[str, Any],
                 if "error" in chunk:
                     error = str(chunk["error"].get("message"))
                     break
-                tokens = (chunk.get("usage") or {}).get("completion_tokens", tokens)
+                usage = chunk.get("usage") or usage
                 for choice in chunk.get("choices", ()):
-                    if choice.get("delta", {}).get("content"):
+                    if piece := choice.get("delta", {}).get("content"):
                         chunks.append(now)
+                        text += piece
                     finish = choice.get("finish_reason") or finish
     except (httpx.HTTPError, msgspec.DecodeError) as exc:
         error = f"{type(exc).__name__}: {exc}"
@@ -84,7 +94,9 @@ async def stream_chat(client: httpx.AsyncClient, url: str, body: dict[str, Any],
         started=started,
         ended=time.perf_counter() - epoch,
         chunks=tuple(chunks),
-        completion_tokens=tokens or len(chunks),
+        completion_tokens=usage.get("completion_tokens") or len(chunks),
+        prompt_tokens=usage.get("prompt_tokens", 0),
+        text=text,
         finish_reason=finish,
         error=error,
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import cattrs
 import msgspec
 
-from server.bench.suite import Measured, SuiteResult
+from server.bench.suite import Measured, SuiteResult, Turns
 
 __all__ = ["to_json", "to_markdown"]
 
@@ -17,8 +17,14 @@ def to_json(result: SuiteResult) -> bytes:
 
 
 def to_markdown(result: SuiteResult) -> str:
-    """Three tables of ratios; absolute numbers stand beside them only to show the scale."""
-    parts = [_overhead(result.overhead), _echo(result.echo_latency_ms)]
+    """Tables of ratios; absolute numbers stand beside them only to show the scale."""
+    parts = [
+        _overhead(result.overhead),
+        _grammar(*result.grammar),
+        _turns(result.turns),
+        _table(("ready after launch, each time",), [(" ".join(f"{s:.1f} s" for s in result.ready_seconds),)]),
+        _echo(result.echo_latency_ms),
+    ]
     if result.peers:
         parts.append(_peers(result.peers))
     return "\n\n".join(parts) + "\n"
@@ -39,6 +45,29 @@ def _overhead(measured: Iterable[Measured]) -> str:
         for streams, pair in by_streams.items()
     ]
     return _table(("streams", "in-process tok/s", "HTTP tok/s", "HTTP ÷ in-process", "each round"), rows)
+
+
+def _grammar(free: Measured, held: Measured) -> str:
+    row = (
+        str(free.streams),
+        f"{free.tokens_per_second:.1f}",
+        f"{held.tokens_per_second:.1f}",
+        f"{_ratio(held, free):.3f}",
+        " ".join(f"{r:.3f}" for r in _round_ratios(held, free)),
+    )
+    return _table(("streams", "free tok/s", "JSON schema tok/s", "JSON schema ÷ free", "each round"), [row])
+
+
+def _turns(turns: Iterable[Turns]) -> str:
+    rows = [
+        (
+            " → ".join(map(str, one.prompt_tokens)),
+            *(f"{seconds:.2f} s" for seconds in one.first_token_seconds),
+            f"{one.first_token_seconds[1] / one.first_token_seconds[0]:.3f}",
+        )
+        for one in turns
+    ]
+    return _table(("prompt tokens", "first token, first turn", "second turn", "second ÷ first"), rows)
 
 
 def _echo(latency: dict[str, float]) -> str:

@@ -61,7 +61,7 @@ def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path, deadline:
         with contextlib.suppress(httpx.HTTPError):
             if httpx.get(url, timeout=2, trust_env=False).status_code == 200:
                 return
-        time.sleep(0.1)
+        time.sleep(0.05)
     raise ServerFailed(f"{process.args!r} was not ready in time:\n{_tail(log)}")
 
 

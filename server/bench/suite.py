@@ -1,8 +1,9 @@
 """The comparison behind docs/performance.md: everything measured in one run, in alternation, as ratios.
 
-Three parts: the engine driven in-process against the same engine through HTTP; what the server adds to a request
-that costs nothing (the echo model); and `mlx_lm.server` under the same chat load, as shipped, with this project's
-BLAS preloaded, and with its float32 weights as well.
+The engine driven in-process against the same engine through HTTP; answers that a grammar holds against free ones;
+how soon a conversation's second turn begins; how soon a server is ready; what the server adds to a request that costs
+nothing (the echo model); and `mlx_lm.server` under the same chat load, as shipped, with this project's BLAS preloaded,
+and with its float32 weights as well.
 """
 
 from __future__ import annotations
@@ -12,23 +13,45 @@ import contextlib
 import random
 import statistics
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import attrs
 import httpx
 
-from server.bench.client import Workload
+from server.bench.client import Sample, Workload, stream_chat
 from server.bench.engine import EngineDriver
 from server.bench.load import LoadResult, percentile, run_load
 from server.bench.servers import free_port, running
 
-__all__ = ["Measured", "SuiteOptions", "SuiteResult", "run_suite"]
+__all__ = ["Measured", "SuiteOptions", "SuiteResult", "Turns", "run_suite"]
 
 _WORDS = (
     "river mountain debate avatar voice garden winter signal music ocean history engine planet bridge market "
     "science forest window friend number silver morning language travel kitchen theory"
 )
+_PERSON = {
+    "type": "object",
+    "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "city": {"enum": ["Paris", "Rome", "Oslo"]}},
+    "required": ["name", "age", "city"],
+    "additionalProperties": False,
+}
+_FORM = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "people",
+        "schema": {
+            "type": "object",
+            # More than any max_tokens here holds: every answer is as long as a free one.
+            "properties": {"people": {"type": "array", "items": _PERSON, "minItems": 1000}},
+            "required": ["people"],
+        },
+    },
+}
+_TURN_WORDS = 960
+"""Words of the first turn: about 2,000 tokens of the embedded model."""
 
 
 @attrs.frozen(kw_only=True)
@@ -69,10 +92,22 @@ class Measured:
 
 
 @attrs.frozen(kw_only=True)
+class Turns:
+    """One conversation: tokens of the first and the second prompt, and seconds to the first token of either answer."""
+
+    prompt_tokens: tuple[int, int]
+    first_token_seconds: tuple[float, float]
+
+
+@attrs.frozen(kw_only=True)
 class SuiteResult:
-    """`overhead` and `peers` in the order they ran; `echo_latency_ms` maps a percentile's name to milliseconds."""
+    """`overhead`, `grammar` and `peers` in the order they ran; `echo_latency_ms` maps a percentile's name to
+    milliseconds; `ready_seconds` has one number a launch."""
 
     overhead: tuple[Measured, ...]
+    grammar: tuple[Measured, ...]
+    turns: tuple[Turns, ...]
+    ready_seconds: tuple[float, ...]
     echo_latency_ms: dict[str, float]
     peers: tuple[Measured, ...] = ()
 
@@ -90,30 +125,86 @@ def make_prompts(seed: int, count: int, words: int) -> tuple[str, ...]:
 def run_suite(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> SuiteResult:
     """Run every part. Logs of the servers go to `log_dir`; `progress` hears what runs now."""
     log_dir.mkdir(parents=True, exist_ok=True)
-    overhead = _overhead(options, log_dir, progress)
+    with _own(options, log_dir) as url:
+        _load(url, Workload(model="bench", prompts=("Hello",), max_tokens=4), 1)
+        overhead = _overhead(options, url, log_dir, progress)
+        grammar = _grammar(options, url, progress)
+        turns = asyncio.run(_turns(options, url, progress))
+    ready = tuple(_ready(number, log_dir, progress) for number in range(options.rounds))
     progress("echo: added latency")
     echo = asyncio.run(_echo(options, log_dir))
-    peers = _peers(options, log_dir, progress) if options.peer_rounds else ()
-    return SuiteResult(overhead=overhead, echo_latency_ms=echo, peers=peers)
+    return SuiteResult(
+        overhead=overhead,
+        grammar=grammar,
+        turns=turns,
+        ready_seconds=ready,
+        echo_latency_ms=echo,
+        peers=_peers(options, log_dir, progress) if options.peer_rounds else (),
+    )
 
 
-def _overhead(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> tuple[Measured, ...]:
+def _overhead(options: SuiteOptions, url: str, log_dir: Path, progress: Callable[[str], None]) -> tuple[Measured, ...]:
     measured: list[Measured] = []
-    warm_up = Workload(model="bench", prompts=("Hello",), max_tokens=4)
-    with EngineDriver(options.model, log_dir / "engine.log") as engine, _own(options, log_dir) as url:
-        engine.run(warm_up, 1)
-        _load(url, warm_up, 1)
+    with EngineDriver(options.model, log_dir / "engine.log") as engine:
+        engine.run(Workload(model="bench", prompts=("Hello",), max_tokens=4), 1)
         for streams in options.streams:
             inside: list[LoadResult] = []
             through: list[LoadResult] = []
             for number in range(options.rounds):
                 progress(f"engine against HTTP: {streams} streams, round {number + 1} of {options.rounds}")
-                prompts = make_prompts(1000 * streams + number, streams, options.prompt_words)
-                workload = Workload(model="bench", prompts=prompts, max_tokens=options.max_tokens)
+                workload = _workload(options, 1000 * streams + number, streams)
                 inside.append(engine.run(workload, streams))
                 through.append(_load(url, workload, streams))
             measured += [Measured.of("in-process", streams, inside), Measured.of("HTTP", streams, through)]
     return tuple(measured)
+
+
+def _grammar(options: SuiteOptions, url: str, progress: Callable[[str], None]) -> tuple[Measured, ...]:
+    """As many streams as there are at most, held to a JSON schema and not: of the same length, in alternation."""
+    streams = max(options.streams)
+    free: list[LoadResult] = []
+    held: list[LoadResult] = []
+    _load(url, attrs.evolve(_workload(options, 1, 1), parameters={"response_format": _FORM}, max_tokens=4), 1)
+    for number in range(options.rounds):
+        progress(f"JSON schema: {streams} streams, round {number + 1} of {options.rounds}")
+        free.append(_load(url, _workload(options, 20_000 + number, streams), streams))
+        workload = _workload(options, 30_000 + number, streams)
+        held.append(_load(url, attrs.evolve(workload, parameters={"response_format": _FORM}), streams))
+    return Measured.of("free", streams, free), Measured.of("JSON schema", streams, held)
+
+
+async def _turns(options: SuiteOptions, url: str, progress: Callable[[str], None]) -> tuple[Turns, ...]:
+    """Conversations of two turns, of which the first is long."""
+    found: list[Turns] = []
+    async with httpx.AsyncClient(timeout=600, trust_env=False) as client:
+        for number in range(options.rounds):
+            progress(f"second turn: round {number + 1} of {options.rounds}")
+            prompt, question = *make_prompts(40_000 + number, 1, _TURN_WORDS), "And how does the story end?"
+            messages = [{"role": "user", "content": prompt}]
+            first = await _say(client, url, messages)
+            messages += [{"role": "assistant", "content": first.text}, {"role": "user", "content": question}]
+            second = await _say(client, url, messages)
+            found.append(
+                Turns(
+                    prompt_tokens=(first.prompt_tokens, second.prompt_tokens),
+                    first_token_seconds=(first.first_token_seconds, second.first_token_seconds),
+                )
+            )
+    return tuple(found)
+
+
+async def _say(client: httpx.AsyncClient, url: str, messages: list[dict[str, Any]]) -> Sample:
+    body = Workload(model="bench", prompts=("",), max_tokens=16).body(0)
+    return await stream_chat(client, url, {**body, "messages": messages}, time.perf_counter())
+
+
+def _ready(number: int, log_dir: Path, progress: Callable[[str], None]) -> float:
+    """Seconds from the command to the first 200 of /v1/health/ready, with the embedded chat model."""
+    progress(f"ready after launch: round {number + 1}")
+    port = free_port()
+    started = time.perf_counter()
+    with running(_launch(port), ready_url=f"http://127.0.0.1:{port}/v1/health/ready", log=log_dir / "ready.log"):
+        return time.perf_counter() - started
 
 
 def _peers(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> tuple[Measured, ...]:
@@ -135,8 +226,7 @@ def _peers(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]
             for number in range(options.peer_rounds):
                 for name, (url, model_name) in servers.items():
                     progress(f"peers: {name}, {streams} streams, round {number + 1} of {options.peer_rounds}")
-                    prompts = make_prompts(5000 * streams + number, streams, options.prompt_words)
-                    workload = Workload(model=model_name, prompts=prompts, max_tokens=options.max_tokens)
+                    workload = attrs.evolve(_workload(options, 5000 * streams + number, streams), model=model_name)
                     results.setdefault((name, streams), []).append(_load(url, workload, streams))
     return tuple(Measured.of(name, streams, found) for (name, streams), found in results.items())
 
@@ -156,6 +246,11 @@ async def _echo(options: SuiteOptions, log_dir: Path) -> dict[str, float]:
                 times.append(response.elapsed.total_seconds() * 1000)
     warm = times[20:]
     return {"p50": percentile(warm, 50), "p95": percentile(warm, 95), "p99": percentile(warm, 99)}
+
+
+def _workload(options: SuiteOptions, seed: int, streams: int) -> Workload:
+    prompts = make_prompts(seed, streams, options.prompt_words)
+    return Workload(model="bench", prompts=prompts, max_tokens=options.max_tokens)
 
 
 def _load(url: str, workload: Workload, streams: int) -> LoadResult:
