@@ -26,7 +26,7 @@ from server.bench.engine import EngineDriver
 from server.bench.load import LoadResult, percentile, run_load
 from server.bench.servers import free_port, running
 
-__all__ = ["Measured", "SuiteOptions", "SuiteResult", "Turns", "run_suite"]
+__all__ = ["Measured", "SuiteOptions", "SuiteResult", "Turns", "run_peers", "run_suite"]
 
 _WORDS = (
     "river mountain debate avatar voice garden winter signal music ocean history engine planet bridge market "
@@ -65,7 +65,9 @@ class SuiteOptions:
     prompt_words: int = 40
     echo_requests: int = 300
     peer_rounds: int = 1
-    """0 leaves the peers out. A round of theirs takes minutes: as shipped they run without an optimised BLAS."""
+    """0 leaves the peers out. As shipped they run without an optimised BLAS, ten times as long."""
+    peer_tokens: int = 16
+    peer_words: int = 8
 
 
 @attrs.frozen(kw_only=True)
@@ -123,7 +125,7 @@ def make_prompts(seed: int, count: int, words: int) -> tuple[str, ...]:
 
 
 def run_suite(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> SuiteResult:
-    """Run every part. Logs of the servers go to `log_dir`; `progress` hears what runs now."""
+    """Run every part but the peers. Logs of the servers go to `log_dir`; `progress` hears what runs now."""
     log_dir.mkdir(parents=True, exist_ok=True)
     with _own(options, log_dir) as url:
         _load(url, Workload(model="bench", prompts=("Hello",), max_tokens=4), 1)
@@ -133,14 +135,7 @@ def run_suite(options: SuiteOptions, log_dir: Path, progress: Callable[[str], No
     ready = tuple(_ready(number, log_dir, progress) for number in range(options.rounds))
     progress("echo: added latency")
     echo = asyncio.run(_echo(options, log_dir))
-    return SuiteResult(
-        overhead=overhead,
-        grammar=grammar,
-        turns=turns,
-        ready_seconds=ready,
-        echo_latency_ms=echo,
-        peers=_peers(options, log_dir, progress) if options.peer_rounds else (),
-    )
+    return SuiteResult(overhead=overhead, grammar=grammar, turns=turns, ready_seconds=ready, echo_latency_ms=echo)
 
 
 def _overhead(options: SuiteOptions, url: str, log_dir: Path, progress: Callable[[str], None]) -> tuple[Measured, ...]:
@@ -207,7 +202,8 @@ def _ready(number: int, log_dir: Path, progress: Callable[[str], None]) -> float
         return time.perf_counter() - started
 
 
-def _peers(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> tuple[Measured, ...]:
+def run_peers(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> tuple[Measured, ...]:
+    """The same, smaller chat load on this server and on `mlx_lm.server`."""
     results: dict[tuple[str, int], list[LoadResult]] = {}
     with contextlib.ExitStack() as stack:
         wide = stack.enter_context(EngineDriver(options.model, log_dir / "widen.log")).widen(log_dir / "float32")
@@ -226,7 +222,8 @@ def _peers(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]
             for number in range(options.peer_rounds):
                 for name, (url, model_name) in servers.items():
                     progress(f"peers: {name}, {streams} streams, round {number + 1} of {options.peer_rounds}")
-                    workload = attrs.evolve(_workload(options, 5000 * streams + number, streams), model=model_name)
+                    prompts = make_prompts(5000 * streams + number, streams, options.peer_words)
+                    workload = Workload(model=model_name, prompts=prompts, max_tokens=options.peer_tokens)
                     results.setdefault((name, streams), []).append(_load(url, workload, streams))
     return tuple(Measured.of(name, streams, found) for (name, streams), found in results.items())
 

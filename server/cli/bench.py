@@ -139,12 +139,17 @@ def suite(
     """
     import signal
 
+    import attrs
     from rich.console import Console
 
     from providers.weights import WeightsError, resolve, terminal_progress
     from server.bench.report import to_json, to_markdown
     from server.bench.servers import ServerFailed
-    from server.bench.suite import SuiteOptions, run_suite
+    from server.bench.suite import SuiteOptions, SuiteResult, run_peers, run_suite
+
+    def write(result: SuiteResult) -> None:
+        (output / "suite.json").write_bytes(to_json(result))
+        (output / "suite.md").write_text(to_markdown(result))
 
     console = Console(stderr=True)
     # A run that is told to end takes the servers it started along.
@@ -157,10 +162,12 @@ def suite(
         )
         with console.status("starting") as status:
             result = run_suite(options, output, lambda stage: status.update(stage))
+            write(result)
+            if peer_rounds:
+                result = attrs.evolve(result, peers=run_peers(options, output, lambda stage: status.update(stage)))
+                write(result)
     except (WeightsError, ServerFailed) as error:
         fail(str(error))
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
-    (output / "suite.json").write_bytes(to_json(result))
-    (output / "suite.md").write_text(to_markdown(result))
     click.echo(to_markdown(result), nl=False)
