@@ -1,0 +1,180 @@
+"""Every honoured chat parameter changes what the real model answers, as docs/parameters.md says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from providers.weights import resolve
+from tests.live.client import ask, chat
+from tests.live.harness import LiveServer, start
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "parameters.md"
+(TABLE,) = re.findall(r"^## Chat completions\n(.*?)(?=^## )", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+HONOURED = set(re.findall(r"^\| `(\w+)` \| honoured", TABLE, re.MULTILINE))
+
+ELSEWHERE = {"model", "messages", "stream", "stream_options", "timeout"}
+"""Honoured, and held by the tests of errors and of chats."""
+QUESTION = "Tell me a story about a dog and a cat."
+GREEDY = {"temperature": 0, "max_tokens": 40}
+HOT = {"temperature": 1.5, "seed": 1, "max_tokens": 12}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "mark",
+        "parameters": {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]},
+    },
+}
+CALLS = {"tools": [TOOL], "tool_choice": "required", "temperature": 0, "max_tokens": 60}
+SCHEMA = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
+
+# A template that opens a thought on request, for weights that were not trained to.
+TEMPLATE = """{%- for message in messages -%}
+<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n
+{%- endfor -%}
+<|im_start|>assistant\n{{ "<think>\n" if enable_thinking else "" }}{{ "" if true else "</think>" }}
+{{- "Briefly: " if reasoning_effort == "low" else "" }}"""
+
+
+def differ(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert content(one) != content(other)
+
+
+def content(answer: dict[str, Any]) -> str:
+    return str(answer["choices"][0]["message"]["content"])
+
+
+def tokens(answer: dict[str, Any]) -> int:
+    return int(answer["usage"]["completion_tokens"])
+
+
+def calls(answer: dict[str, Any]) -> int:
+    return len(answer["choices"][0]["message"].get("tool_calls") or [])
+
+
+def top(answer: dict[str, Any]) -> list[Any]:
+    return list(answer["choices"][0]["logprobs"]["content"][0]["top_logprobs"])
+
+
+def says(text: str) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+    """The second answer, and not the first, is of this form."""
+
+    def holds(one: dict[str, Any], other: dict[str, Any]) -> None:
+        assert not re.fullmatch(text, content(one))
+        assert re.fullmatch(text, content(other))
+
+    return holds
+
+
+def true(holds: Callable[[dict[str, Any], dict[str, Any]], bool]) -> Callable[[dict[str, Any], dict[str, Any]], None]:
+    def check(one: dict[str, Any], other: dict[str, Any]) -> None:
+        assert holds(one, other), (one, other)
+
+    return check
+
+
+CASES: dict[str, tuple[dict[str, Any], Any, Callable[[dict[str, Any], dict[str, Any]], None]]] = {
+    "n": ({"max_tokens": 2}, 2, true(lambda one, other: len(other["choices"]) == len(one["choices"]) + 1)),
+    "max_tokens": (GREEDY, 3, true(lambda one, other: tokens(one) > tokens(other) == 3)),
+    "max_completion_tokens": (
+        {"temperature": 0},
+        3,
+        true(lambda one, other: tokens(one) > tokens(other) == 3),
+    ),
+    "stop": (GREEDY, ["a"], true(lambda one, other: content(other) == content(one).partition("a")[0])),
+    "temperature": ({**HOT, "temperature": 0}, 1.5, differ),
+    "top_p": (HOT, 0.01, differ),
+    "top_k": (HOT, 1, differ),
+    "min_p": (HOT, 0.9, differ),
+    "xtc_probability": ({**HOT, "temperature": 1.0, "xtc_threshold": 0.01}, 1.0, differ),
+    "xtc_threshold": ({**HOT, "temperature": 1.0, "xtc_probability": 1.0}, 0.01, differ),
+    "presence_penalty": (GREEDY, 2, differ),
+    "frequency_penalty": (GREEDY, 2, differ),
+    "repetition_penalty": (GREEDY, 2, differ),
+    "repetition_context_size": ({**GREEDY, "repetition_penalty": 2}, 1, differ),
+    "logit_bias": ({**GREEDY, "max_tokens": 3}, {"260": 100}, says("( the){3}")),
+    "seed": ({**HOT, "seed": 2}, 3, differ),
+    "logprobs": (
+        {"max_tokens": 2},
+        True,
+        true(lambda one, other: not one["choices"][0].get("logprobs") and len(top(other)) == 0),
+    ),
+    "top_logprobs": ({"max_tokens": 2, "logprobs": True}, 2, true(lambda one, other: len(top(one)) < len(top(other)))),
+    "tools": (
+        {"max_tokens": 2},
+        [TOOL],
+        true(lambda one, other: bool(one["usage"]["prompt_tokens"] < other["usage"]["prompt_tokens"])),
+    ),
+    "tool_choice": ({**CALLS, "tool_choice": "none"}, "required", true(lambda one, other: calls(one) < calls(other))),
+    "parallel_tool_calls": (CALLS, False, true(lambda one, other: calls(one) > calls(other) == 1)),
+    "response_format": (GREEDY, {"type": "json_object"}, true(lambda _, other: content(other).startswith("{"))),
+    "guided_json": (GREEDY, SCHEMA, true(lambda _, other: "ok" in json.loads(content(other)))),
+    "guided_regex": (HOT, "[a-c]{3}", says("[a-c]{3}")),
+    "guided_choice": (HOT, ["yes", "perhaps"], says("yes|perhaps")),
+    "guided_grammar": (HOT, 'start: "<" /[a-z]{1,5}/ ">"', says("<[a-z]{1,5}>")),
+}
+"""What both requests have, what the second has more, and what then is so."""
+
+THOUGHTFUL = {"chat_template_kwargs": {"enable_thinking": True}}
+
+
+def thinks(answer: dict[str, Any]) -> bool:
+    return bool(answer["choices"][0]["message"].get("reasoning_content"))
+
+
+THINKING: dict[str, tuple[dict[str, Any], Any, Callable[[dict[str, Any], dict[str, Any]], None]]] = {
+    "chat_template_kwargs": (GREEDY, {"enable_thinking": True}, true(lambda a, b: thinks(b) and not thinks(a))),
+    "reasoning_effort": (GREEDY, "high", true(lambda a, b: thinks(b) and not thinks(a))),
+    "max_reasoning_tokens": (
+        {**GREEDY, **THOUGHTFUL},
+        4,
+        true(lambda a, b: not a["choices"][0]["message"]["content"] and bool(b["choices"][0]["message"]["content"])),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def thinker(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
+    """The embedded weights under a chat template with thoughts."""
+    folder = tmp_path_factory.mktemp("thinker")
+    for file in resolve("embedded:smollm2-135m-instruct").iterdir():
+        (folder / file.name).symlink_to(file)
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").unlink()
+    (folder / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": TEMPLATE}))
+    running = start("--model-path", str(folder))
+    yield running
+    assert running.stop() == 0
+
+
+def test_every_honoured_parameter_is_tested() -> None:
+    assert CASES.keys() | THINKING.keys() | ELSEWHERE == HONOURED
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_parameter_changes_the_answer(server: LiveServer, name: str) -> None:
+    compare(server, name, *CASES[name])
+
+
+@pytest.mark.parametrize("name", THINKING)
+def test_a_parameter_changes_the_thought(thinker: LiveServer, name: str) -> None:
+    compare(thinker, name, *THINKING[name])
+
+
+def compare(
+    server: LiveServer,
+    name: str,
+    common: dict[str, Any],
+    value: Any,
+    holds: Callable[[dict[str, Any], dict[str, Any]], None],
+) -> None:
+    one, other = (
+        ask(server.url, chat(QUESTION, **fields)).raise_for_status().json()
+        for fields in (common, {**common, name: value})
+    )
+    holds(one, other)
