@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
+    GEN_AI_EMBEDDINGS_DIMENSION_COUNT,
     GEN_AI_OPERATION_NAME,
     GEN_AI_PROVIDER_NAME,
     GEN_AI_REQUEST_CHOICE_COUNT,
@@ -48,9 +49,11 @@ __all__ = [
     "CANCELLED",
     "CLIENT_ADDRESS",
     "DECODE_TOKENS_PER_SECOND",
+    "EMBEDDING_INPUTS",
     "ERROR_TYPE",
     "EXCEPTION_STACKTRACE",
     "EXCEPTION_TYPE",
+    "GEN_AI_EMBEDDINGS_DIMENSION_COUNT",
     "GEN_AI_OPERATION_NAME",
     "GEN_AI_PROVIDER_NAME",
     "GEN_AI_REQUEST_CHOICE_COUNT",
@@ -89,6 +92,8 @@ __all__ = [
 PROVIDER: Final = "mlx"
 """Value of `gen_ai.provider.name`: what computes the answer."""
 REQUEST_ID: Final = "request.id"
+EMBEDDING_INPUTS: Final = "mlx.embeddings.inputs"
+"""Texts to embed, or documents to rank, in one request."""
 CANCELLED: Final = "mlx.cancelled"
 """True where the client went away before the end."""
 QUEUE_DEPTH: Final = "mlx.queue.depth"

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from providers.embedding import EmbeddingEvent, EmbeddingRequest, RerankRequest
 from providers.generation import GenerationEvent, GenerationRequest, Prompt
 from providers.spec import ModelSpec
 
@@ -52,9 +53,9 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     spec: ModelSpec
 
 
-EngineRequest = GenerationRequest
+EngineRequest = GenerationRequest | EmbeddingRequest | RerankRequest
 """What an engine of some family answers with events."""
-EngineEvent = GenerationEvent
+EngineEvent = GenerationEvent | EmbeddingEvent
 
 
 class Generate(msgspec.Struct, frozen=True, tag="generate"):

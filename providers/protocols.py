@@ -7,10 +7,11 @@ from typing import Literal, Protocol, runtime_checkable
 
 import attrs
 
+from providers.embedding import EmbeddingEvent, EmbeddingRequest, RerankRequest
 from providers.generation import GenerationEvent, GenerationRequest, Prompt
 from providers.spec import Capability, ModelSpec
 
-__all__ = ["ChatProvider", "ModelCard", "ModelStatus", "Provider", "QueueStats"]
+__all__ = ["ChatProvider", "EmbeddingProvider", "ModelCard", "ModelStatus", "Provider", "QueueStats"]
 
 ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped"]
 
@@ -112,4 +113,27 @@ class ChatProvider(Provider, Protocol):
 
     async def token_strings(self, tokens: Sequence[int]) -> list[str]:
         """Each token as the vocabulary writes it. Raises as `detokenize`."""
+        ...
+
+
+@runtime_checkable
+class EmbeddingProvider(Provider, Protocol):
+    """Turns texts into vectors, and ranks documents.
+
+    Closing or cancelling a generator takes its request out of the engine within one batch; consume it under
+    `contextlib.aclosing`. A generator that ends without its last event has raised.
+    """
+
+    def embed(self, request: EmbeddingRequest) -> AsyncGenerator[EmbeddingEvent, None]:
+        """Queue, then embed: `Vectors` in any order, together all inputs, then `Embedded`.
+
+        Raises:
+            QueueFull, QueueTimeout, ModelNotReady: before it was admitted.
+            InvalidRequest, ContextLengthExceeded, UnsupportedParameter: instead of the first event.
+            GenerationTimeout, EngineCrashed, InternalError: at any point.
+        """
+        ...
+
+    def rerank(self, request: RerankRequest) -> AsyncGenerator[EmbeddingEvent, None]:
+        """Queue, then score: one `Ranked`. Raises as `embed`."""
         ...

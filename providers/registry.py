@@ -8,6 +8,7 @@ from typing import cast
 
 from providers.echo import EchoProvider
 from providers.engine_chat import EngineChatProvider
+from providers.engine_embedding import EngineEmbeddingProvider
 from providers.errors import ModelNotFound
 from providers.protocols import ChatProvider, ModelCard, Provider
 from providers.spec import CAPABILITIES, Capability, ModelSpec, ModelType
@@ -16,7 +17,11 @@ __all__ = ["PROVIDERS", "ModelRegistry", "ProviderFactory"]
 
 ProviderFactory = Callable[[ModelSpec], Provider]
 
-PROVIDERS: Mapping[ModelType, ProviderFactory] = {"echo": EchoProvider, "lm": EngineChatProvider}
+PROVIDERS: Mapping[ModelType, ProviderFactory] = {
+    "echo": EchoProvider,
+    "lm": EngineChatProvider,
+    "embeddings": EngineEmbeddingProvider,
+}
 
 
 class ModelRegistry:

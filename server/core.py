@@ -23,6 +23,7 @@ import otel
 from server.controllers import (
     ChatController,
     CompletionsController,
+    EmbeddingsController,
     HealthController,
     ModelsController,
     QueueController,
@@ -82,6 +83,7 @@ class ServicePlugin(InitPlugin):
             [
                 ChatController,
                 CompletionsController,
+                EmbeddingsController,
                 HealthController,
                 ModelsController,
                 QueueController,

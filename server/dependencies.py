@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import attrs
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
-from providers.protocols import ChatProvider, ModelCard, Provider
+from providers.protocols import ChatProvider, EmbeddingProvider, ModelCard, Provider
+from providers.spec import Capability
 from server.drain import Drain
 from server.store import ResponseStore
 
-__all__ = ["Chat", "Registry", "Service", "ServiceDependency", "provide_chat"]
+__all__ = ["Chat", "Embedder", "Registry", "Service", "ServiceDependency", "provide_chat", "provide_embeddings"]
 
 
 class NamesModel(Protocol):
@@ -34,6 +35,8 @@ class Registry(Protocol):
 
     def chat(self, model_name: str) -> ChatProvider: ...
 
+    def find(self, capability: Capability, model_name: str) -> Provider: ...
+
     def card(self, model_id: str) -> ModelCard: ...
 
     def providers(self) -> Sequence[Provider]: ...
@@ -52,6 +55,7 @@ class Service:
 
 ServiceDependency = NamedDependency[SkipValidation[Service]]
 Chat = NamedDependency[SkipValidation[ChatProvider]]
+Embedder = NamedDependency[SkipValidation[EmbeddingProvider]]
 
 
 def provide_chat(data: JSONBody[Any], service: ServiceDependency) -> ChatProvider:
@@ -62,3 +66,9 @@ def provide_chat(data: JSONBody[Any], service: ServiceDependency) -> ChatProvide
     """
     request: NamesModel = data
     return service.registry.chat(request.model or "")
+
+
+def provide_embeddings(data: JSONBody[Any], service: ServiceDependency) -> EmbeddingProvider:
+    """The provider that embeds and ranks for `data.model`. Raises as `provide_chat`."""
+    request: NamesModel = data
+    return cast(EmbeddingProvider, service.registry.find("embeddings", request.model or ""))

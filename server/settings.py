@@ -24,7 +24,9 @@ _ONE_MODEL_ONLY = ("model_path", "model_type", "served_model_name")
 _FOR_EVERY_DEFAULT = ("queue_size", "queue_timeout", "mlx_warmup")
 """Options that hold for the embedded models beside the chat model too."""
 
-_BATCHING_CONCURRENCY = {"lm": 8, "multimodal": 8, "echo": 64}
+_BATCHING_CONCURRENCY = {"lm": 8, "multimodal": 8, "embeddings": 32, "echo": 64}
+"""Requests in an engine at once, of the types that batch them. A text to embed is in and out within one batch and holds
+no cache meanwhile, so more of them share a batch than chats would."""
 
 
 class SettingsError(ValueError):

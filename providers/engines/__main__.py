@@ -33,6 +33,10 @@ def make_engine(spec: ModelSpec) -> Engine:
         from providers.engines.lm import LanguageEngine
 
         return LanguageEngine(prepared)
+    if spec.model_type == "embeddings":
+        from providers.engines.embeddings import EmbeddingEngine
+
+        return EmbeddingEngine(prepared)
     return UnsupportedEngine()
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import mlx.core as mx
-from mlx import nn
+from mlx.nn.layers.activations import GELU
+from mlx.nn.layers.base import Module
 
 __all__ = ["RationalGELU", "use_rational_gelu"]
 
@@ -26,7 +27,7 @@ _Q = (
 )
 
 
-class RationalGELU(nn.Module):
+class RationalGELU(Module):
     """Stands in for `nn.GELU()`, the exact one; float32."""
 
     def __call__(self, x: mx.array) -> mx.array:
@@ -48,7 +49,7 @@ def use_rational_gelu(model: Any) -> int:
     replaced = 0
     for module in model.modules():
         for name, child in [*module.items()]:
-            if type(child) is nn.GELU and child._approx == "none":
-                setattr(module, name, RationalGELU())
+            if type(child) is GELU and child._approx == "none":
+                setattr(module, name, RationalGELU())  # type: ignore[no-untyped-call]
                 replaced += 1
     return replaced

@@ -20,14 +20,14 @@ from providers.engines.batch import Batch
 from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.intake import Intake
 from providers.engines.jobs import LanguageJob
-from providers.engines.loading import LoadedModel, load_language_model
+from providers.engines.loading import LoadedModel, load_language_model, mlx_device
 from providers.engines.platform import Platform
 from providers.engines.prefix_cache import PrefixCache
 from providers.engines.rows import Request, Row
 from providers.engines.sampling import make_processors
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
 from providers.frames import Command, Detokenize, Detokenized, EngineInfo, Generate, Memory, Tokenize, Tokenized
-from providers.generation import Accepted
+from providers.generation import Accepted, GenerationRequest
 from providers.spec import ModelSpec
 
 __all__ = ["LanguageEngine"]
@@ -60,7 +60,7 @@ class LanguageEngine:
 
     def load(self, spec: ModelSpec, progress: Progress) -> EngineInfo:
         started = time.monotonic()
-        device = _device()
+        device = mlx_device()
         if spec.memory_limit is not None:
             mx.set_memory_limit(spec.memory_limit)
         loaded = load_language_model(spec, device, progress)
@@ -128,7 +128,7 @@ class LanguageEngine:
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
 
     def prepare(self, command: Command) -> LanguageJob:
-        if not isinstance(command, Generate):
+        if not isinstance(command, Generate) or not isinstance(command.request, GenerationRequest):
             raise InvalidRequest("a language model generates text, nothing else")
         return self._intake.job(command.request)
 
@@ -312,12 +312,6 @@ def _is_late(job: LanguageJob, now: float) -> bool:
 
 def _timed_out() -> GenerationTimeout:
     return GenerationTimeout("the answer took longer than the request's timeout", param="timeout")
-
-
-def _device() -> str:
-    if mx.default_device() == mx.cpu:
-        return "cpu"
-    return "metal" if mx.metal.is_available() else "cuda"
 
 
 def _model_context(config: Mapping[str, Any]) -> int | None:

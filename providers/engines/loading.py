@@ -22,7 +22,15 @@ from providers.engines.gguf import GGUFError, convert_cached
 from providers.spec import ModelSpec
 from providers.weights import WeightsError, resolve
 
-__all__ = ["LoadedModel", "load_language_model"]
+__all__ = [
+    "LoadedModel",
+    "check_folder",
+    "convert_weights",
+    "dtype_in_words",
+    "find_folder",
+    "load_language_model",
+    "mlx_device",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +67,10 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
         raise EngineLoadError(f"quantize: {spec.quantize} bits are not supported; choose one of {allowed}")
     progress("finding the model", None)
     folder = find_folder(spec.path, progress)
-    _check_folder(folder)
+    check_folder(folder)
     progress("loading weights", None)
     model, config = _load_weights(folder, spec)
-    dtype_reason = _convert(model, config, spec, device, progress)
+    dtype_reason = convert_weights(model, config, spec, device, progress)
     mx.eval(model.parameters())
     progress("loading the tokenizer", None)
     tokenizer = _load_tokenizer(folder, config, spec)
@@ -71,10 +79,17 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
         tokenizer=tokenizer,
         config=config,
         generation_defaults=_read_generation_defaults(folder),
-        dtype=_dtype_in_words(model),
+        dtype=dtype_in_words(model),
         dtype_reason=dtype_reason,
         weight_bytes=sum(array.nbytes for array in _arrays(model)),
     )
+
+
+def mlx_device() -> str:
+    """What MLX computes on here: `cpu`, `metal` or `cuda`."""
+    if mx.default_device() == mx.cpu:
+        return "cpu"
+    return "metal" if mx.metal.is_available() else "cuda"
 
 
 def find_folder(path: str, progress: Progress) -> Path:
@@ -93,7 +108,7 @@ def find_folder(path: str, progress: Progress) -> Path:
     return local
 
 
-def _check_folder(folder: Path) -> None:
+def check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise EngineLoadError(f"{folder}: no such model folder")
     if not (folder / "config.json").is_file():
@@ -129,7 +144,7 @@ def _read_generation_defaults(folder: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _convert(model: Any, config: dict[str, Any], spec: ModelSpec, device: str, progress: Progress) -> str:
+def convert_weights(model: Any, config: dict[str, Any], spec: ModelSpec, device: str, progress: Progress) -> str:
     """Bring the weights to the spec's precision, lazily. Returns the reason for the choice."""
     quantized = any(hasattr(module, "bits") for _, module in model.named_modules())
     target, reason = _choose_dtype(model, spec, device)
@@ -186,7 +201,7 @@ def _arrays(model: Any) -> list[mx.array]:
     return [array for _, array in flat]
 
 
-def _dtype_in_words(model: Any) -> str:
+def dtype_in_words(model: Any) -> str:
     """The type most bytes of floating-point weights have, and the bits most layers are quantised to."""
     sizes: dict[str, int] = {}
     for array in _arrays(model):

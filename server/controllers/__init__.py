@@ -2,6 +2,7 @@
 
 from server.controllers.chat import ChatController
 from server.controllers.completions import CompletionsController
+from server.controllers.embeddings import EmbeddingsController
 from server.controllers.health import HealthController
 from server.controllers.models import ModelsController
 from server.controllers.queue import QueueController
@@ -11,6 +12,7 @@ from server.controllers.tokenize import TokenizeController
 __all__ = [
     "ChatController",
     "CompletionsController",
+    "EmbeddingsController",
     "HealthController",
     "ModelsController",
     "QueueController",

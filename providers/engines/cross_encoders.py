@@ -1,0 +1,82 @@
+"""Cross-encoders that mlx-embeddings has the encoder of, but not the head: BERT's and XLM-RoBERTa's.
+
+The most used rerankers (ms-marco-MiniLM, bge-reranker) are these. Both give one probability: the sigmoid of one logit.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mlx.core as mx
+from mlx.nn.layers.base import Module
+from mlx.nn.layers.linear import Linear
+from mlx_embeddings.models import bert, xlm_roberta
+from mlx_embeddings.models.base import BaseModelOutput
+
+__all__ = ["ranker_class"]
+
+Classes = tuple[type[Module], type[Any], None, None]
+"""As `mlx_embeddings.utils.load_model` wants them: the model, its arguments, no text and no vision configuration."""
+
+
+class BertRanker(Module):
+    """`BertForSequenceClassification` with one label, in its names: `bert`, `classifier`."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.config = config
+        self.bert = bert.Model(config)
+        self.classifier = Linear(config.hidden_size, 1)
+
+    def __call__(self, input_ids: mx.array, token_type_ids: mx.array, attention_mask: mx.array) -> Any:
+        output = self.bert(input_ids, token_type_ids=token_type_ids, attention_mask=attention_mask)
+        return BaseModelOutput(pooler_output=mx.sigmoid(self.classifier(output.pooler_output)))
+
+    def sanitize(self, weights: dict[str, mx.array]) -> dict[str, mx.array]:
+        return _without_position_ids(weights)
+
+
+class RobertaHead(Module):
+    """`classifier` of RoBERTa: on the first token, with a layer of its own before the logit."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.dense = Linear(size, size)
+        self.out_proj = Linear(size, 1)
+
+    def __call__(self, states: mx.array) -> mx.array:
+        logits: mx.array = self.out_proj(mx.tanh(self.dense(states[:, 0])))
+        return logits
+
+
+class RobertaRanker(Module):
+    """`XLMRobertaForSequenceClassification` with one label, in its names: `roberta`, `classifier`."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.config = config
+        config.add_pooling_layer = False
+        self.roberta = xlm_roberta.Model(config)
+        self.classifier = RobertaHead(config.hidden_size)
+
+    def __call__(self, input_ids: mx.array, attention_mask: mx.array) -> Any:
+        output = self.roberta(input_ids, attention_mask=attention_mask)
+        return BaseModelOutput(pooler_output=mx.sigmoid(self.classifier(output.last_hidden_state)))
+
+    def sanitize(self, weights: dict[str, mx.array]) -> dict[str, mx.array]:
+        return _without_position_ids(weights)
+
+
+def _without_position_ids(weights: dict[str, mx.array]) -> dict[str, mx.array]:
+    return {name: array for name, array in weights.items() if not name.endswith("position_ids")}
+
+
+_CLASSES: dict[str, Classes] = {
+    "bert": (BertRanker, bert.ModelArgs, None, None),
+    "xlm_roberta": (RobertaRanker, xlm_roberta.ModelArgs, None, None),
+}
+
+
+def ranker_class(family: str) -> Classes | None:
+    """The classes of this family's cross-encoder; None where mlx-embeddings has its own or there is none."""
+    return _CLASSES.get(family)

@@ -1,0 +1,180 @@
+"""From an embedding or reranking request to rows of token ids, on the intake thread: every check, and no arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import attrs
+
+from providers.embedding import EmbeddingRequest, RerankRequest
+from providers.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
+from providers.spec import ModelSpec
+
+__all__ = ["EmbeddingIntake", "EmbeddingJob"]
+
+COUNTED_CHARACTERS = 2_000_000
+"""A longer text is refused without counting its tokens, where the context cannot hold so much anyway: the tokenizer
+takes half a second a million characters, and others wait for it."""
+CHARACTERS_PER_TOKEN = 64
+"""More than any tokenizer joins, but for runs of spaces."""
+
+Kind = Literal["embed", "cosine", "score"]
+
+
+@attrs.define(eq=False)
+class EmbeddingJob:
+    """A request that passed every check. For `cosine` the first row is the query."""
+
+    id: str
+    kind: Kind
+    rows: list[list[int]]
+    seconds: list[int]
+    """Where the second text of each row begins; its length where there is none."""
+    dimensions: int
+
+    @property
+    def tokens(self) -> int:
+        return sum(map(len, self.rows))
+
+
+class EmbeddingIntake:
+    """Everything about one model that can be known without running it."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        spec: ModelSpec,
+        *,
+        limit: int,
+        vocabulary: int,
+        dimensions: int,
+        matryoshka: tuple[int, ...] | bool,
+        prompts: dict[str, str],
+        cross_encoder: bool,
+    ) -> None:
+        """`tokenizer`: of transformers. `limit`: tokens of a row, special ones included."""
+        self._tokenizer = tokenizer
+        self._name = spec.name
+        self._limit = limit
+        self._vocabulary = vocabulary
+        self._dimensions = dimensions
+        self._matryoshka = matryoshka
+        self._prompts = prompts
+        self._cross_encoder = cross_encoder
+
+    def embedding(self, request: EmbeddingRequest) -> EmbeddingJob:
+        """Check a request wholly.
+
+        Raises:
+            ServiceError: what the client is told.
+        """
+        if self._cross_encoder:
+            raise InvalidRequest(f"{self._name} ranks documents for a query; it gives no embeddings", param="model")
+        dimensions = self._checked_dimensions(request.dimensions)
+        many = len(request.inputs) > 1
+        paths = [f"input[{index}]" if many else "input" for index in range(len(request.inputs))]
+        rows: list[list[int]] = [[]] * len(request.inputs)
+        texts = [(index, given) for index, given in enumerate(request.inputs) if isinstance(given, str)]
+        told = [text for _, text in texts]
+        tokenized = self._tokenize(told, [paths[index] for index, _ in texts], truncate=request.truncate)
+        for (index, _), tokens in zip(texts, tokenized, strict=True):
+            rows[index] = tokens
+        for index, given in enumerate(request.inputs):
+            if not isinstance(given, str):
+                rows[index] = self._checked_tokens(given, paths[index], truncate=request.truncate)
+        return EmbeddingJob(request.id, "embed", rows, [*map(len, rows)], dimensions)
+
+    def ranking(self, request: RerankRequest) -> EmbeddingJob:
+        """Check a request wholly.
+
+        Raises:
+            ServiceError: what the client is told.
+        """
+        paths = [f"documents[{index}]" for index in range(len(request.documents))]
+        if self._cross_encoder:
+            return self._pairs(request, paths)
+        query = self._prompts.get("query", "") + request.query
+        prefix = self._prompts.get("document", self._prompts.get("passage", ""))
+        (first,) = self._tokenize([query], ["query"], truncate=False)
+        documents = [prefix + document for document in request.documents]
+        rows = [first, *self._tokenize(documents, paths, truncate=request.truncate)]
+        return EmbeddingJob(request.id, "cosine", rows, [*map(len, rows)], self._dimensions)
+
+    def _pairs(self, request: RerankRequest, paths: list[str]) -> EmbeddingJob:
+        (query,) = self._tokenize([request.query], ["query"], truncate=False, room=self._limit - 2)
+        texts = [
+            self._shortened(document, path, request.truncate)
+            for document, path in zip(request.documents, paths, strict=True)
+        ]
+        options: dict[str, Any] = {"truncation": "only_second", "max_length": self._limit} if request.truncate else {}
+        rows = self._tokenizer([request.query] * len(texts), texts, verbose=False, **options)["input_ids"]
+        for row, path in zip(rows, paths, strict=True):
+            self._check_length(len(row), path, self._limit)
+        # The query, its special tokens included, is what every row begins with.
+        return EmbeddingJob(request.id, "score", rows, [len(query)] * len(rows), 1)
+
+    def _tokenize(
+        self, texts: Sequence[str], paths: Sequence[str], *, truncate: bool, room: int | None = None
+    ) -> list[list[int]]:
+        if not texts:
+            return []
+        limit = self._limit if room is None else room
+        shortened = [self._shortened(text, path, truncate) for text, path in zip(texts, paths, strict=True)]
+        options: dict[str, Any] = {"truncation": True, "max_length": limit} if truncate else {"truncation": False}
+        rows: list[list[int]] = self._tokenizer(shortened, padding=False, verbose=False, **options)["input_ids"]
+        for row, path in zip(rows, paths, strict=True):
+            if not row:
+                raise InvalidRequest(f"{path}: the text has no tokens", param=path)
+            self._check_length(len(row), path, limit)
+        return rows
+
+    def _shortened(self, text: str, path: str, truncate: bool) -> str:
+        """As much of an overlong text as decides its first tokens.
+
+        Raises:
+            ContextLengthExceeded: it may not be cut, and is too long to count.
+        """
+        size = self._limit * CHARACTERS_PER_TOKEN
+        if not truncate and len(text) > max(size, COUNTED_CHARACTERS):
+            message = f"{path}: {len(text)} characters are more than a context of {self._limit} tokens can hold"
+            raise ContextLengthExceeded(message, param=path)
+        while truncate and len(text) > size:
+            # A cut changes the last word's tokens; twice the limit is far from it.
+            if len(self._tokenizer(text[:size], verbose=False)["input_ids"]) > 2 * self._limit:
+                return text[:size]
+            size *= 4
+        return text
+
+    def _check_length(self, count: int, path: str, limit: int) -> None:
+        if count > limit:
+            raise ContextLengthExceeded(
+                f"{path}: {self._name}'s maximum context length is {limit} tokens, however you requested {count} "
+                'tokens; shorten it, or send "truncate": "end"',
+                param=path,
+            )
+
+    def _checked_tokens(self, tokens: list[int], path: str, *, truncate: bool) -> list[int]:
+        worst = max(tokens) if min(tokens) >= 0 else min(tokens)
+        if not 0 <= worst < self._vocabulary:
+            where = f"{path}[{tokens.index(worst)}]"
+            raise InvalidRequest(
+                f"{where}: token id {worst} is not in the vocabulary of {self._vocabulary}", param=where
+            )
+        if truncate:
+            return tokens[: self._limit]
+        self._check_length(len(tokens), path, self._limit)
+        return tokens
+
+    def _checked_dimensions(self, asked: int | None) -> int:
+        full = self._dimensions
+        if asked is None or asked == full:
+            return full
+        if not self._matryoshka:
+            message = f"dimensions: {self._name} was not trained to be cut; its vectors have {full} dimensions"
+            raise UnsupportedParameter(message, param="dimensions")
+        allowed = self._matryoshka
+        if asked > full or (isinstance(allowed, tuple) and asked not in allowed):
+            sizes = ", ".join(map(str, allowed)) if isinstance(allowed, tuple) else f"1 to {full}"
+            raise InvalidRequest(f"dimensions: {asked} is not one of {self._name}'s: {sizes}", param="dimensions")
+        return asked

@@ -1,0 +1,76 @@
+"""Which rows go through the model together: those of like length, of every request, within a bound."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import attrs
+
+__all__ = ["RowPool", "Rows"]
+
+SLACK = 16
+"""Tokens a row may be padded by whatever its length: on its own it would cost more than its padding does."""
+SLACK_SHARE = 4
+"""And a row may be padded by one in so many tokens."""
+
+
+@attrs.define(eq=False)
+class Rows:
+    """What is left of one request: indexes of its rows, shortest first."""
+
+    lengths: Sequence[int]
+    """Tokens of every row, done or not."""
+    left: list[int] = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.left = sorted(range(len(self.lengths)), key=self.lengths.__getitem__)
+
+    def take(self, longest: int, shortest: int, count: int) -> list[int]:
+        """Remove and return up to `count` rows of these lengths, the longest first."""
+        end = bisect_right(self.left, longest, key=self.lengths.__getitem__)
+        begin = bisect_right(self.left, shortest - 1, hi=end, key=self.lengths.__getitem__)
+        begin = max(begin, end - count)
+        taken = self.left[begin:end]
+        del self.left[begin:end]
+        return taken[::-1]
+
+
+class RowPool:
+    """The rows of every request that waits, by request id. A request with many shares each turn with the others."""
+
+    def __init__(self, tokens: int) -> None:
+        """`tokens`: of one batch, padding included; a single row may be longer."""
+        self._tokens = tokens
+        self._requests: OrderedDict[str, Rows] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._requests)
+
+    def add(self, request_id: str, lengths: Sequence[int]) -> None:
+        self._requests[request_id] = Rows(lengths)
+
+    def remove(self, request_id: str) -> None:
+        self._requests.pop(request_id, None)
+
+    def next_batch(self) -> list[tuple[str, int]]:
+        """Take out the next rows: the longest of the request whose turn it is, and what pads well to it.
+
+        Requests take turns, so that a short one waits for as many batches as there are requests before it at most,
+        however long their lists are.
+        """
+        leader, rows = next(iter(self._requests.items()))
+        width = rows.lengths[rows.left[-1]]
+        shortest = width - max(SLACK, width // SLACK_SHARE)
+        room = max(1, self._tokens // width)
+        batch: list[tuple[str, int]] = []
+        for request_id, candidate in self._requests.items():
+            batch += [(request_id, index) for index in candidate.take(width, shortest, room - len(batch))]
+            if len(batch) == room:
+                break
+        self._requests.move_to_end(leader)
+        for request_id in {request_id for request_id, _ in batch}:
+            if not self._requests[request_id].left:
+                del self._requests[request_id]
+        return batch

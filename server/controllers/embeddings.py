@@ -1,0 +1,95 @@
+"""`/v1/embeddings` and `/v1/rerank`."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any
+
+from litestar import Controller, MediaType, Request, Response, post
+from litestar.di import Provide
+from litestar.params import JSONBody
+
+import otel
+from contracts.embeddings import CreateEmbeddingResponse, EmbeddingRequest
+from contracts.rerank import RerankRequest, RerankResponse
+from providers.embedding import Ranked
+from providers.errors import InternalError
+from server.connection import while_connected
+from server.controllers._responses import errors
+from server.dependencies import Embedder, ServiceDependency, provide_embeddings
+from server.guards import json_body
+from server.translate.embeddings import embedding_response, to_embedding_request
+from server.translate.rerank import rerank_response, to_rerank_request
+
+__all__ = ["EmbeddingsController"]
+
+
+class EmbeddingsController(Controller):
+    path = "/v1"
+    tags = ("Embeddings",)
+    guards = (json_body,)
+    dependencies = {"embedder": Provide(provide_embeddings, sync_to_thread=False)}  # noqa: RUF012
+
+    @post(
+        "/embeddings",
+        status_code=200,
+        media_type=MediaType.JSON,
+        operation_id="createEmbedding",
+        name="embeddings.create",
+        summary="Turn texts into vectors",
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+    )
+    async def embed(
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[EmbeddingRequest],
+        embedder: Embedder,
+        service: ServiceDependency,
+    ) -> Response[CreateEmbeddingResponse]:
+        request_id = otel.request_id.get() or ""
+        asked = to_embedding_request(data, id=request_id)
+        async with while_connected(request.receive) as interrupt:
+            forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
+            try:
+                async with aclosing(embedder.embed(asked)) as events:
+                    body = await embedding_response(
+                        events,
+                        asked,
+                        model=embedder.spec.name,
+                        request_id=request_id,
+                        as_base64=data.encoding_format == "base64",
+                    )
+            finally:
+                forget()
+        content: Any = body  # JSON already: the contract describes it
+        return Response(content, media_type=MediaType.JSON)
+
+    @post(
+        "/rerank",
+        status_code=200,
+        operation_id="createRerank",
+        name="rerank.create",
+        summary="Order documents by their relevance to a query",
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+    )
+    async def rerank(
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[RerankRequest],
+        embedder: Embedder,
+        service: ServiceDependency,
+    ) -> RerankResponse:
+        request_id = otel.request_id.get() or ""
+        asked = to_rerank_request(data, id=request_id)
+        ranked: Ranked | None = None
+        async with while_connected(request.receive) as interrupt:
+            forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
+            try:
+                async with aclosing(embedder.rerank(asked)) as events:
+                    async for event in events:
+                        ranked = event if isinstance(event, Ranked) else ranked
+            finally:
+                forget()
+        if ranked is None:
+            raise InternalError("the answer ended without a last event")
+        return rerank_response(ranked, data, model=embedder.spec.name, request_id=request_id)
