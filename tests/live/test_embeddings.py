@@ -1,0 +1,198 @@
+"""Embeddings and reranking with the embedded model, as clients use them, against torch's own vectors."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from langchain_openai import OpenAIEmbeddings
+from llama_index.embeddings.openai import OpenAIEmbedding
+from openai import OpenAI
+from pydantic import SecretStr
+
+from tests.live.client import PATIENCE, assert_error, eventually, queue_stats
+from tests.live.harness import LiveServer, start
+
+REFERENCE = json.loads((Path(__file__).parent / "data" / "minilm_reference.json").read_text())
+TEXTS: list[str] = REFERENCE["texts"]
+VECTORS = np.stack([np.frombuffer(base64.b64decode(vector), "<f4") for vector in REFERENCE["vectors"]])
+SHORT = [text for text, tokens in zip(TEXTS, REFERENCE["tokens"], strict=True) if tokens < 256]
+
+
+@pytest.fixture(scope="module")
+def embedder() -> Generator[LiveServer]:
+    running = start("--model-type", "embeddings")
+    yield running
+    code = running.stop()
+    assert code == 0, running.log.text
+    assert "Traceback" not in running.log.text
+
+
+@pytest.fixture(scope="module")
+def client(embedder: LiveServer) -> Generator[OpenAI]:
+    with OpenAI(base_url=embedder.base_url, api_key="unused", max_retries=0, timeout=PATIENCE) as client:
+        yield client
+
+
+def post(server: LiveServer, path: str = "/embeddings", **body: Any) -> httpx.Response:
+    return httpx.post(f"{server.base_url}{path}", json={"model": "any", **body}, timeout=PATIENCE)
+
+
+def embed(server: LiveServer, given: Any, **body: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+    answer = post(server, input=given, **body)
+    assert answer.status_code == 200, answer.text
+    data = answer.json()["data"]
+    assert [item["index"] for item in data] == list(range(len(data)))
+    return np.array([item["embedding"] for item in data])
+
+
+def test_vectors_are_torchs(client: OpenAI) -> None:
+    answer = client.embeddings.create(model="any", input=TEXTS, encoding_format="float", extra_body={"truncate": "end"})
+    vectors = np.array([item.embedding for item in answer.data])
+    assert np.abs(vectors - VECTORS).max() <= 1e-5
+    assert answer.model == "all-minilm-l6-v2"
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens == sum(REFERENCE["tokens"])
+
+
+def test_base64_is_what_float_says(client: OpenAI) -> None:
+    # The SDK asks for base64 where nothing is said, and decodes it.
+    by_base64 = client.embeddings.create(model="any", input=SHORT[:4])
+    by_float = client.embeddings.create(model="any", input=SHORT[:4], encoding_format="float")
+    assert [item.embedding for item in by_base64.data] == [item.embedding for item in by_float.data]
+
+
+def test_a_batch_gives_each_text_its_own_vector(embedder: LiveServer) -> None:
+    batch = embed(embedder, SHORT)
+    alone = np.concatenate([embed(embedder, text) for text in SHORT])
+    assert np.abs(batch - alone).max() <= 1e-5
+
+
+def test_five_hundred_texts_keep_their_order(embedder: LiveServer) -> None:
+    texts = [SHORT[index % len(SHORT)] for index in range(512)]
+    expected = VECTORS[[index % len(SHORT) for index in range(512)]]
+    assert np.abs(embed(embedder, texts) - expected).max() <= 1e-5
+
+
+def test_requests_at_once_get_their_own_vectors(embedder: LiveServer) -> None:
+    found: dict[int, np.ndarray[Any, np.dtype[np.float64]]] = {}
+    threads = [
+        threading.Thread(target=lambda index=index: found.update({index: embed(embedder, SHORT[index])}))  # type: ignore[misc]
+        for index in range(len(SHORT))
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert np.abs(np.concatenate([found[index] for index in range(len(SHORT))]) - VECTORS[: len(SHORT)]).max() <= 1e-5
+
+
+def test_token_ids_are_used_as_they_are(embedder: LiveServer) -> None:
+    # [CLS] the cat sits on the mat . [SEP]
+    cat = [101, 1996, 4937, 7719, 2006, 1996, 13523, 1012, 102]
+    assert np.abs(embed(embedder, cat) - VECTORS[1]).max() <= 1e-5
+    assert np.abs(embed(embedder, [cat, cat[:5]])[0] - VECTORS[1]).max() <= 1e-5
+
+
+def test_langchains_class_works_unchanged(embedder: LiveServer) -> None:
+    # Its length check would fetch OpenAI's tokenizer from the internet.
+    embeddings = OpenAIEmbeddings(
+        base_url=embedder.base_url, api_key=SecretStr("unused"), model="any", check_embedding_ctx_length=False
+    )
+    assert np.abs(np.array(embeddings.embed_documents(SHORT)) - VECTORS[: len(SHORT)]).max() <= 1e-5
+    assert np.abs(np.array(embeddings.embed_query(SHORT[1])) - VECTORS[1]).max() <= 1e-5
+
+
+def test_llamaindexs_class_works_unchanged(embedder: LiveServer) -> None:
+    embeddings = OpenAIEmbedding(api_base=embedder.base_url, api_key="unused", model_name="any", max_retries=0)
+    texts = [text for text in SHORT if "\n" not in text and text.strip() == text]  # it joins lines itself
+    expected = VECTORS[[TEXTS.index(text) for text in texts]]
+    assert np.abs(np.array(embeddings.get_text_embedding_batch(texts)) - expected).max() <= 1e-5
+    assert np.abs(np.array(embeddings.get_query_embedding(SHORT[1])) - VECTORS[1]).max() <= 1e-5
+
+
+def test_documents_are_ranked_by_meaning_and_the_answer_says_how(embedder: LiveServer) -> None:
+    documents = ["Bananas are yellow.", {"text": "Paris is the capital of France."}, "Berlin is a city in Germany."]
+    query = "What is the capital of France?"
+    answer = post(embedder, "/rerank", query=query, documents=documents, return_documents=True, top_n=2)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert told["method"] == "bi-encoder"
+    assert [result["index"] for result in told["results"]] == [1, 2]
+    assert told["results"][0]["document"] == {"text": "Paris is the capital of France."}
+    first, second = embed(embedder, [query, "Paris is the capital of France."])
+    assert told["results"][0]["relevance_score"] == pytest.approx(first @ second, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "param"),
+    [
+        ("", "invalid_request_error", "input"),
+        (["a", ""], "invalid_request_error", "input[1]"),
+        ([], "invalid_request_error", "input"),
+        (["a"] * 10_000, "invalid_request_error", "input"),
+        (["a", [1]], "invalid_request_error", "input[1]"),
+        ([[101, 40_000, 102], [101]], "invalid_request_error", "input[0][1]"),
+        ([-1], "invalid_request_error", "input[0]"),
+        ("word " * 200_000, "context_length_exceeded", "input"),
+        (["a", TEXTS[-1]], "context_length_exceeded", "input[1]"),
+        (["a" * 2_100_000], "context_length_exceeded", "input"),
+    ],
+    ids=["empty", "one empty", "none", "10000", "mixed", "no such token", "negative", "1 MB", "one too long", "2 MB"],
+)
+def test_bad_input_is_named(embedder: LiveServer, given: Any, code: str, param: str) -> None:
+    assert_error(post(embedder, input=given), 400, code, param=param)
+
+
+def test_an_overlong_text_is_refused_with_its_counts_and_cut_on_request(embedder: LiveServer) -> None:
+    message = assert_error(post(embedder, input=TEXTS[-1]), 400, "context_length_exceeded", param="input")
+    assert "256 tokens" in message
+    assert "482 tokens" in message
+    assert np.abs(embed(embedder, TEXTS[-1], truncate="end") - VECTORS[-1]).max() <= 1e-5
+    assert np.abs(embed(embedder, TEXTS[-1] * 500, truncate="end") - VECTORS[-1]).max() <= 1e-5
+
+
+def test_odd_text_is_embedded_or_refused(embedder: LiveServer) -> None:
+    assert embed(embedder, ["\x00", " ", "\u202e", "é" * 100]).shape == (4, 384)
+    lone = httpx.post(
+        f"{embedder.base_url}/embeddings",
+        content=b'{"model": "any", "input": ["\\ud800"]}',
+        headers={"content-type": "application/json"},
+        timeout=PATIENCE,
+    )
+    assert_error(lone, 400, "invalid_request_error", param="input[0]")
+
+
+def test_vectors_are_not_cut_that_were_not_trained_for_it(embedder: LiveServer) -> None:
+    assert_error(post(embedder, input="a", dimensions=128), 400, "unsupported_parameter", param="dimensions")
+    assert embed(embedder, "a", dimensions=384).shape == (1, 384)
+
+
+def test_a_client_that_leaves_takes_its_work_along(embedder: LiveServer) -> None:
+    long = ["the quick brown fox jumps over the lazy dog " * 20] * 512
+    with pytest.raises(httpx.TimeoutException):
+        httpx.post(f"{embedder.base_url}/embeddings", json={"model": "any", "input": long}, timeout=1.0)
+    eventually(lambda: queue_stats(embedder.url)["cancelled"] == 1, within=5.0)
+    assert embed(embedder, "next").shape == (1, 384)
+
+
+def test_a_request_is_given_the_time_it_asks_for(embedder: LiveServer) -> None:
+    answer = post(embedder, input=["the quick brown fox " * 40] * 512, timeout=0.05)
+    assert_error(answer, 504, "timeout", type="server_error")
+
+
+def test_a_chat_model_does_not_embed(server: LiveServer) -> None:
+    """The embedded default: the name of the chat model is any name, and the one model that embeds answers."""
+    answer = post(server, model="smollm2-135m-instruct", input=SHORT[1])
+    assert answer.json()["model"] == "all-minilm-l6-v2"
+    assert np.abs(np.array(answer.json()["data"][0]["embedding"]) - VECTORS[1]).max() <= 1e-5
+
+
+def test_where_nothing_embeds_that_is_said(echo_server: LiveServer) -> None:
+    assert_error(post(echo_server, input="a"), 404, "model_not_found", param="model")
