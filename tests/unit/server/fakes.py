@@ -1,13 +1,16 @@
-"""A chat provider that does as each test says, and the registry that serves it."""
+"""Providers that do as each test says, and the registry that serves them."""
 
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import AsyncGenerator, Callable, Sequence
+from typing import cast
 
 import attrs
 from msgspec import structs
 
+from providers.embedding import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest, Vectors
 from providers.errors import InvalidRequest, ModelNotFound
 from providers.generation import (
     Accepted,
@@ -21,7 +24,7 @@ from providers.generation import (
     Usage,
 )
 from providers.protocols import ChatProvider, ModelCard, ModelStatus, Provider, QueueStats
-from providers.spec import ModelSpec
+from providers.spec import Capability, ModelSpec
 
 Script = Callable[[GenerationRequest], AsyncGenerator[GenerationEvent, None]]
 
@@ -102,11 +105,59 @@ class FakeChat:
             self.closed.set()
 
 
+@attrs.define(kw_only=True)
+class FakeEmbedder:
+    """Every vector is the input's length, its place, and a tenth; a document's score is its length. In pieces of two, the
+    last first."""
+
+    name: str = "org/vectors"
+    blocks: bool = False
+    requests: list[EmbeddingRequest | RerankRequest] = attrs.field(factory=list)
+    started: asyncio.Event = attrs.field(factory=asyncio.Event)
+    closed: asyncio.Event = attrs.field(factory=asyncio.Event)
+    queue_stats: QueueStats = attrs.field(factory=QueueStats)
+
+    @property
+    def spec(self) -> ModelSpec:
+        return ModelSpec(name=self.name, path="", model_type="embeddings")
+
+    @property
+    def card(self) -> ModelCard:
+        return ModelCard(id=self.name, created=1_700_000_000, capabilities=("embeddings",), status="ready")
+
+    async def start(self) -> None: ...
+
+    async def wait_ready(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+    def begin_drain(self) -> None: ...
+
+    async def embed(self, request: EmbeddingRequest) -> AsyncGenerator[EmbeddingEvent, None]:
+        self.requests.append(request)
+        self.started.set()
+        try:
+            if self.blocks:
+                await asyncio.Event().wait()
+            rows = [[len(given), index, 0.1] for index, given in enumerate(request.inputs)]
+            for start in range(0, len(rows), 2)[::-1]:
+                indexes = [*range(start, min(start + 2, len(rows)))]
+                yield Vectors(indexes, b"".join(struct.pack("<3f", *rows[index]) for index in indexes))
+            yield Embedded(3, sum(map(len, request.inputs)), 0.01)
+        finally:
+            self.closed.set()
+
+    async def rerank(self, request: RerankRequest) -> AsyncGenerator[EmbeddingEvent, None]:
+        self.requests.append(request)
+        scores = struct.pack(f"<{len(request.documents)}f", *map(len, request.documents))
+        yield Ranked(scores, self.name == "cross", 7, 0.01)
+
+
 @attrs.define
 class FakeRegistry:
     """Serves these providers, by the same naming rules as the real registry."""
 
-    chats: Sequence[FakeChat]
+    chats: Sequence[FakeChat | FakeEmbedder]
     stopped: bool = False
 
     async def start(self) -> None: ...
@@ -125,9 +176,15 @@ class FakeRegistry:
         return self._find(model_id).card
 
     def chat(self, model_name: str) -> ChatProvider:
-        return self.chats[0] if len(self.chats) == 1 else self._find(model_name)
+        return cast(ChatProvider, self.find("chat", model_name))
 
-    def _find(self, name: str) -> FakeChat:
+    def find(self, capability: Capability, model_name: str) -> Provider:
+        able = [provider for provider in self.chats if capability in provider.card.capabilities]
+        if len(able) == 1:
+            return able[0]
+        return self._find(model_name if able else f"{model_name} for {capability}")
+
+    def _find(self, name: str) -> FakeChat | FakeEmbedder:
         for chat in self.chats:
             if chat.name == name:
                 return chat

@@ -12,7 +12,7 @@ from litestar import Litestar
 
 from server.app import create_app
 from server.settings import Settings
-from tests.unit.server.fakes import FakeChat, FakeRegistry
+from tests.unit.server.fakes import FakeChat, FakeEmbedder, FakeRegistry
 
 WAIT = 5.0
 """Seconds after which a test that waits has failed."""
@@ -21,7 +21,7 @@ MESSAGES = [{"role": "user", "content": "Hi"}]
 BODY: dict[str, Any] = {"model": "any", "messages": MESSAGES}
 
 
-def make_app(*chats: FakeChat, **settings: Any) -> Litestar:
+def make_app(*chats: FakeChat | FakeEmbedder, **settings: Any) -> Litestar:
     providers = chats or (FakeChat(),)
     values: dict[str, Any] = {"models": tuple(chat.spec for chat in providers), "grace_period": 0.05, **settings}
     return create_app(Settings(**values), FakeRegistry(providers))

@@ -14,7 +14,10 @@ from litestar import Litestar
 
 from contracts.chat import ChatCompletionRequest
 from contracts.completions import CompletionRequest
+from contracts.embeddings import EmbeddingRequest
+from contracts.rerank import RerankRequest
 from contracts.tokenize import DetokenizeRequest, TokenizeRequest
+from tests.unit.server.fakes import FakeChat, FakeEmbedder
 from tests.unit.server.harness import BODY, ask, make_app
 
 NAMES = [field.name for field in attrs.fields(ChatCompletionRequest)]
@@ -79,7 +82,7 @@ SHAPED_NAMES = [
 
 @pytest.fixture(scope="module")
 def app() -> Litestar:
-    return make_app()
+    return make_app(FakeChat(), FakeEmbedder())
 
 
 async def answered(app: Litestar, content: bytes, path: str = "/v1/chat/completions") -> None:
@@ -108,6 +111,8 @@ OTHERS = {
     "/v1/completions": (CompletionRequest, {"model": "m", "prompt": "a"}),
     "/v1/tokenize": (TokenizeRequest, {"prompt": "a"}),
     "/v1/detokenize": (DetokenizeRequest, {"tokens": [65]}),
+    "/v1/embeddings": (EmbeddingRequest, {"model": "m", "input": "a"}),
+    "/v1/rerank": (RerankRequest, {"model": "m", "query": "a", "documents": ["b"]}),
 }
 
 
