@@ -107,8 +107,8 @@ class EmbeddingIntake:
             self._shortened(document, path, request.truncate)
             for document, path in zip(request.documents, paths, strict=True)
         ]
-        options: dict[str, Any] = {"truncation": "only_second", "max_length": self._limit} if request.truncate else {}
-        rows = self._tokenizer([request.query] * len(texts), texts, verbose=False, **options)["input_ids"]
+        how = {"truncation": "only_second", "max_length": self._limit} if request.truncate else {"truncation": False}
+        rows = self._tokenizer([request.query] * len(texts), texts, verbose=False, **how)["input_ids"]
         for row, path in zip(rows, paths, strict=True):
             self._check_length(len(row), path, self._limit)
         # The query, its special tokens included, is what every row begins with.

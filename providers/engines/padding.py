@@ -27,6 +27,11 @@ class Rows:
     def __attrs_post_init__(self) -> None:
         self.left = sorted(range(len(self.lengths)), key=self.lengths.__getitem__)
 
+    def longest_within(self, bound: int) -> int:
+        """Length of the longest row of at most `bound` tokens; 0 where there is none."""
+        place = bisect_right(self.left, bound, key=self.lengths.__getitem__)
+        return self.lengths[self.left[place - 1]] if place else 0
+
     def take(self, longest: int, shortest: int, count: int) -> list[int]:
         """Remove and return up to `count` rows of these lengths, the longest first."""
         end = bisect_right(self.left, longest, key=self.lengths.__getitem__)
@@ -35,6 +40,10 @@ class Rows:
         taken = self.left[begin:end]
         del self.left[begin:end]
         return taken[::-1]
+
+
+def _slack(length: int) -> int:
+    return max(SLACK, length // SLACK_SHARE)
 
 
 class RowPool:
@@ -57,12 +66,13 @@ class RowPool:
     def next_batch(self) -> list[tuple[str, int]]:
         """Take out the next rows: the longest of the request whose turn it is, and what pads well to it.
 
-        Requests take turns, so that a short one waits for as many batches as there are requests before it at most,
-        however long their lists are.
+        That row sets the length, unless another request has one that is a little longer. Requests take turns, so that a
+        short one waits for as many batches as there are requests before it at most, however long their lists are.
         """
         leader, rows = next(iter(self._requests.items()))
-        width = rows.lengths[rows.left[-1]]
-        shortest = width - max(SLACK, width // SLACK_SHARE)
+        longest = rows.lengths[rows.left[-1]]
+        width = max(other.longest_within(longest + _slack(longest)) for other in self._requests.values())
+        shortest = min(longest, width - _slack(width))
         room = max(1, self._tokens // width)
         batch: list[tuple[str, int]] = []
         for request_id, candidate in self._requests.items():

@@ -107,8 +107,10 @@ class FakeChat:
 
 @attrs.define(kw_only=True)
 class FakeEmbedder:
-    """Every vector is the input's length, its place, and a tenth; a document's score is its length. In pieces of two, the
-    last first."""
+    """Every vector is the length of its input, its place, and a tenth; a score is the length of its document.
+
+    Vectors come in pieces of two, the last first.
+    """
 
     name: str = "org/vectors"
     blocks: bool = False
