@@ -34,8 +34,10 @@ def make_engine(spec: ModelSpec) -> Engine:
 
         return LanguageEngine(prepared)
     if spec.model_type == "embeddings":
-        from providers.engines.embeddings import EmbeddingEngine
-
+        try:
+            from providers.engines.embeddings import EmbeddingEngine
+        except ModuleNotFoundError as error:
+            return UnsupportedEngine(f"the extra `embeddings` is not installed ({error})")
         return EmbeddingEngine(prepared)
     return UnsupportedEngine()
 

@@ -1,6 +1,7 @@
 """Cross-encoders that mlx-embeddings has the encoder of, but not the head: BERT's and XLM-RoBERTa's.
 
 The most used rerankers (ms-marco-MiniLM, bge-reranker) are these. Both give one probability: the sigmoid of one logit.
+Imports mlx-embeddings, which is under the GPL: see ADR 4.
 """
 
 from __future__ import annotations

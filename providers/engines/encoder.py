@@ -1,4 +1,7 @@
-"""A loaded embedding model or cross-encoder: from token ids to vectors or scores. Arrays; the MLX thread's."""
+"""A loaded embedding model or cross-encoder: from token ids to vectors or scores. Arrays; the MLX thread's.
+
+Imports mlx-embeddings, which is under the GPL: only the process of an embedding model may import this module (ADR 4).
+"""
 
 from __future__ import annotations
 

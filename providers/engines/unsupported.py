@@ -1,4 +1,4 @@
-"""The engine of a model type that this build cannot run: it refuses to load, naming the type."""
+"""The engine of a model type that cannot run here: it refuses to load, naming the type."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ class UnsupportedEngine:
 
     busy = False
 
+    def __init__(self, reason: str = "it has no engine in this version") -> None:
+        self._reason = reason
+
     def load(self, spec: ModelSpec, progress: Progress) -> NoReturn:
-        raise EngineLoadError(f"model type {spec.model_type!r} has no engine in this version")
+        raise EngineLoadError(f"model type {spec.model_type!r} cannot be served: {self._reason}")
 
     def prepare(self, command: Command) -> NoReturn:
         raise NotImplementedError
