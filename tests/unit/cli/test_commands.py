@@ -113,7 +113,7 @@ def test_models_pull_embedded_fetches_the_default_models(monkeypatch: pytest.Mon
 
     result = CliRunner().invoke(cli, ["models", "pull", "embedded", "org/name", "org/name"])
 
-    assert asked == ["embedded:smollm2-135m-instruct", "org/name"]
+    assert asked == [*(f"embedded:{id}" for id in providers.weights.DEFAULT_IDS), "org/name"]
     assert "org/name is in /cache/org/name" in result.stdout
 
 
