@@ -1,0 +1,118 @@
+"""Speech as the providers see it: one request type, and the events that answer it.
+
+Audio is mono 16-bit signed little-endian PCM at `SAMPLE_RATE`. Times are whole samples since the start of the
+utterance, cumulative over its pieces, so that nothing drifts: divide by `SAMPLE_RATE` once, at the wire.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+__all__ = [
+    "MAX_SPEED",
+    "MIN_SPEED",
+    "SAMPLE_RATE",
+    "Gender",
+    "PhonemeSpan",
+    "SpeechAccepted",
+    "SpeechEvent",
+    "SpeechFinished",
+    "SpeechPiece",
+    "SpeechRequest",
+    "VoiceInfo",
+    "WordSpan",
+]
+
+SAMPLE_RATE = 24_000
+"""Samples a second, of every piece."""
+
+MIN_SPEED = 0.25
+MAX_SPEED = 4.0
+
+Gender = Literal["female", "male"]
+
+
+class SpeechRequest(msgspec.Struct, frozen=True, tag="speech"):
+    """A text to speak.
+
+    `voices` are ids and their weights, which sum to 1: one voice is `[("af_heart", 1.0)]`. A mix is spoken in the
+    language of its first voice. `speed` 2 takes half as long. `timeout` is in seconds from admission into the engine.
+    """
+
+    id: str
+    text: str
+    voices: list[tuple[str, float]]
+    speed: float = 1.0
+    timeout: float | None = None
+
+
+class PhonemeSpan(msgspec.Struct, frozen=True, array_like=True):
+    """A phoneme of Kokoro's alphabet (misaki's IPA; no stress marks, `ː` stays with its vowel), or `""` for silence."""
+
+    phoneme: str
+    start: int
+    end: int
+
+
+class WordSpan(msgspec.Struct, frozen=True, array_like=True):
+    """A word as it was spoken: of the normalised text, without punctuation."""
+
+    word: str
+    start: int
+    end: int
+
+
+class SpeechAccepted(msgspec.Struct, frozen=True, array_like=True, tag="sa"):
+    """The request passed every check. Always the first event, and sent once.
+
+    `pieces` is how many `SpeechPiece`s will follow; `characters` counts the input.
+    """
+
+    pieces: int
+    characters: int
+
+
+class SpeechPiece(msgspec.Struct, frozen=True, array_like=True, tag="sp"):
+    """A sentence, or a clause of one, spoken.
+
+    `phonemes` are contiguous: the first starts where the piece before ended (0 for the first piece), the last ends with
+    the audio, and pauses are spans of silence. `words` are in order and lie within the piece. `text` is the normalised
+    text of the piece. `seconds` is how long the engine took for it.
+    """
+
+    text: str
+    audio: bytes
+    phonemes: list[PhonemeSpan]
+    words: list[WordSpan]
+    seconds: float
+
+
+class SpeechFinished(msgspec.Struct, frozen=True, array_like=True, tag="sf"):
+    """Everything is spoken: the last event.
+
+    `samples` is the length of all pieces together; `seconds` the time from the first piece's start to the last one's
+    end in the engine.
+    """
+
+    ends: ClassVar[bool] = True
+
+    samples: int
+    seconds: float
+
+
+SpeechEvent = SpeechAccepted | SpeechPiece | SpeechFinished
+
+
+class VoiceInfo(msgspec.Struct, frozen=True):
+    """A voice that a model offers. `EngineInfo.details["voices"]` lists them as mappings with these keys."""
+
+    id: str
+    language: str
+    """BCP 47, e.g. `en-GB`."""
+    gender: Gender | None
+    name: str
+    """For a person, e.g. `Emma`."""
+    spoken: bool = True
+    """Whether this server can turn text into phonemes of the voice's language."""
