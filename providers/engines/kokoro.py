@@ -1,0 +1,148 @@
+"""Kokoro: from a sentence's phonemes and a style to samples and durations. Everything here runs on the MLX thread."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import mlx.core as mx
+import numpy as np
+from mlx_lm.utils import dequantize_model
+from numpy.typing import NDArray
+
+from providers.engines.engine import EngineLoadError
+from providers.engines.kokoro_layers import LSTM, ResBlock, leaky, plain_conv
+from providers.engines.kokoro_vocoder import FRAME_SAMPLES, Decoder
+
+__all__ = ["FRAME_SAMPLES", "MAX_PHONEMES", "Kokoro", "Spoken", "load_kokoro"]
+
+MAX_PHONEMES = 510
+"""Of one sentence: the text model has 512 positions, and padding takes two."""
+_MAX_FRAMES = 100
+"""A phoneme lasts at most so many frames."""
+
+
+@attrs.frozen(kw_only=True)
+class Spoken:
+    """A sentence."""
+
+    samples: NDArray[np.float32]
+    """From -1 to 1, `600 · sum(frames)` of them."""
+    frames: list[int]
+    """How many frames of 25 ms each token lasts; the first and the last are the padding's."""
+
+
+@attrs.frozen(kw_only=True)
+class LoadedKokoro:
+    """A model and what its folder says of it."""
+
+    kokoro: Kokoro
+    vocabulary: dict[str, int]
+
+
+def load_kokoro(folder: Path, *, on_cpu: bool) -> LoadedKokoro:
+    """Load a folder that mlx-audio would load as Kokoro; weights of any precision become float32.
+
+    Raises:
+        EngineLoadError: it holds another model, or not a whole one.
+    """
+    from mlx_audio.tts.models.kokoro.kokoro import Model
+    from mlx_audio.tts.utils import load_model
+
+    config = _config(folder)
+    try:
+        module = load_model(folder, lazy=True, model_type="kokoro")
+    except Exception as error:
+        raise EngineLoadError(f"{folder}: the model cannot be loaded: {error}") from error
+    assert isinstance(module, Model)
+    module.eval()
+    dequantize_model(module)
+    module.apply(lambda array: array.astype(mx.float32) if mx.issubdtype(array.dtype, mx.floating) else array)
+    return LoadedKokoro(kokoro=Kokoro(module, on_cpu=on_cpu), vocabulary=config["vocab"])
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise EngineLoadError(f"{folder}: not an MLX model folder (config.json is missing)") from None
+    except (OSError, ValueError) as error:
+        raise EngineLoadError(f"{folder / 'config.json'}: not readable as JSON ({error})") from error
+    if not isinstance(config, dict) or "istftnet" not in config or not isinstance(config.get("vocab"), dict):
+        raise EngineLoadError(f"{folder}: not a Kokoro model; of the speech models this server knows that one alone")
+    return config
+
+
+class Kokoro:
+    """The forward pass of mlx-audio's Kokoro for one sentence at a time."""
+
+    def __init__(self, module: Any, *, on_cpu: bool) -> None:
+        self._bert, self._bert_out = module.bert, module.bert_encoder
+        predictor, encoder = module.predictor, module.text_encoder
+        self._duration_layers = [
+            (LSTM(lstm), norm)
+            for lstm, norm in zip(predictor.text_encoder.lstms[::2], predictor.text_encoder.lstms[1::2], strict=True)
+        ]
+        self._duration_lstm, self._duration_out = LSTM(predictor.lstm), predictor.duration_proj
+        self._shared = LSTM(predictor.shared)
+        self._pitch = [ResBlock(block, on_cpu=on_cpu) for block in predictor.F0], predictor.F0_proj
+        self._energy = [ResBlock(block, on_cpu=on_cpu) for block in predictor.N], predictor.N_proj
+        self._embedding = encoder.embedding
+        self._text_layers = [(plain_conv(layers[0], on_cpu=on_cpu), layers[1]) for layers in encoder.cnn]
+        self._text_lstm = LSTM(encoder.lstm)
+        self._decoder = Decoder(module.decoder, on_cpu=on_cpu)
+
+    def speak(self, tokens: Sequence[int], style: mx.array, *, speed: float, seed: int) -> Spoken:
+        """Synthesise one sentence.
+
+        Args:
+            tokens: of the vocabulary, without padding; at most `MAX_PHONEMES`.
+            style: (1, 256).
+            seed: of the noise in unvoiced sounds; the same one gives the same samples.
+        """
+        padded = mx.array([0, *tokens, 0])
+        decoder_style, prosody_style = style[:, :128], style[:, 128:]
+        features = self._prosody(padded, prosody_style)
+        frames = self._durations(features, speed)
+        mx.async_eval(frames)
+        text = self._text(padded)
+        mx.async_eval(text)
+        counts = [int(count) for count in frames.tolist()]  # type: ignore[union-attr, arg-type]
+        at = mx.array(np.repeat(np.arange(len(counts)), counts))
+        pitch, energy = self._curves(features[at], prosody_style)
+        samples = self._decoder(text[at], pitch, energy, decoder_style, mx.random.key(seed))
+        return Spoken(samples=np.array(samples), frames=counts)
+
+    def _prosody(self, tokens: mx.array, style: mx.array) -> mx.array:
+        """(tokens,) → (tokens, 640)."""
+        x = self._bert_out(self._bert(tokens[None])[0][0])
+        repeated = mx.broadcast_to(style, (x.shape[0], style.shape[1]))
+        x = mx.concatenate([x, repeated], axis=1)
+        for lstm, norm in self._duration_layers:
+            x = mx.concatenate([norm(lstm(x)[None], style)[0], repeated], axis=1)
+        return x
+
+    def _durations(self, features: mx.array, speed: float) -> mx.array:
+        frames = mx.sigmoid(self._duration_out(self._duration_lstm(features))).sum(axis=-1) / speed
+        return mx.clip(mx.round(mx.nan_to_num(frames, nan=1.0)), 1, _MAX_FRAMES).astype(mx.int32)
+
+    def _text(self, tokens: mx.array) -> mx.array:
+        """(tokens,) → (tokens, 512)."""
+        x = self._embedding(tokens)
+        for conv, norm in self._text_layers:
+            x = leaky(norm(conv(x)), 0.2)
+        return self._text_lstm(x)
+
+    def _curves(self, features: mx.array, style: mx.array) -> tuple[mx.array, mx.array]:
+        """Pitch in hertz and energy, two values a frame."""
+        shared = self._shared(features)
+        curves = []
+        for blocks, projection in (self._pitch, self._energy):
+            x = shared
+            for block in blocks:
+                x = block(x, style)
+            curves.append(projection(x[None])[0, :, 0])
+        return curves[0], curves[1]
