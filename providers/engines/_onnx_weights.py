@@ -101,7 +101,9 @@ class _Graph:
         if node.op_type == "MatMulInteger":
             return _scaled(weight, scale, zero).T
         rows = (-1, 1, 1)  # a scale and a zero for each output channel, or one for all
-        return _scaled(weight, scale.reshape(rows if scale.size > 1 else ()), zero.reshape(rows if zero.size > 1 else ()))
+        return _scaled(
+            weight, scale.reshape(rows if scale.size > 1 else ()), zero.reshape(rows if zero.size > 1 else ())
+        )
 
     def _scale(self, node: Any) -> NDArray[Any]:
         """What the product is multiplied by, less the scale of the activations."""

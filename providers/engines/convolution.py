@@ -1,7 +1,7 @@
-"""One-dimensional convolutions as matrix products, for the CPU.
+"""One-dimensional convolutions in MLX that are fast on every device. Signals are (length, channels), without a batch.
 
-MLX's CPU backend runs dilated and transposed convolutions through a loop of about 1 GFLOP/s; a BLAS does 200. On every
-other device MLX's own operators are used. Signals are (length, channels), without a batch.
+MLX's CPU backend runs transposed convolutions through a loop of about 1 GFLOP/s; a BLAS does a hundred. Dilated ones, as
+slow, are in `kokoro_cpu`.
 """
 
 from __future__ import annotations
@@ -18,71 +18,23 @@ def fold_weight_norm(direction: mx.array, magnitude: mx.array) -> mx.array:
 
 
 class Conv1d:
-    """A convolution that keeps its weight in the layout its device is fast with.
+    """MLX's own convolution, which is fast on every device where neither dilated nor transposed.
 
     Args:
         weight: (out, width, in).
         bias: (out,).
-        on_cpu: multiply matrices instead of calling `mx.conv1d`.
     """
 
     def __init__(
-        self,
-        weight: mx.array,
-        bias: mx.array | None,
-        *,
-        stride: int = 1,
-        padding: int = 0,
-        dilation: int = 1,
-        on_cpu: bool,
+        self, weight: mx.array, bias: mx.array | None, *, stride: int = 1, padding: int = 0, dilation: int = 1
     ) -> None:
-        self._out, self._width, self._in = weight.shape
-        self._bias = bias
+        self._weight, self._bias = weight, bias
         self._stride, self._padding, self._dilation = stride, padding, dilation
-        self._as_product = on_cpu and stride == 1
-        # (width · in, out), contiguous: what every product below multiplies with.
-        flat = weight.reshape(self._out, -1)
-        self._weight = mx.contiguous(flat.T) if self._as_product else weight
-
-    @property
-    def parameters(self) -> list[mx.array]:
-        return [self._weight] if self._bias is None else [self._weight, self._bias]
 
     def __call__(self, x: mx.array) -> mx.array:
         """(length, in) → (length', out)."""
-        y = self._product(x) if self._as_product else self._native(x)
+        y = mx.conv1d(x[None], self._weight, self._stride, self._padding, self._dilation)[0]
         return y if self._bias is None else y + self._bias
-
-    def _native(self, x: mx.array) -> mx.array:
-        return mx.conv1d(x[None], self._weight, self._stride, self._padding, self._dilation)[0]
-
-    def _product(self, x: mx.array) -> mx.array:
-        """Rows of inputs times the weight, where no row is ever copied.
-
-        `width` neighbouring inputs lie behind one another in memory. Taken from the start, they are one matrix of rows
-        that do not overlap; taken from the second input on, another; and so on, `width` of them. A dilated convolution
-        is `dilation` such convolutions over the inputs that are `dilation` apart.
-        """
-        if self._width == 1:
-            return x @ self._weight
-        length, width, dilation, channels = x.shape[0], self._width, self._dilation, self._in
-        outputs = length + 2 * self._padding - dilation * (width - 1)
-        rows = -(-outputs // (width * dilation))
-        # Inputs of one phase: `rows` matrices rows of `width` inputs, and the shifts reach `width - 1` further.
-        phase = (rows + 1) * width - 1
-        short = phase * dilation - self._padding - length
-        padded = mx.pad(x, ((self._padding, max(short, 0)), (0, 0)))
-        if short < 0:
-            padded = padded[: phase * dilation]
-        if dilation > 1:
-            padded = mx.contiguous(padded.reshape(phase, dilation, channels).transpose(1, 0, 2))
-        else:
-            padded = mx.contiguous(padded)
-        strides = (phase * channels, channels, width * channels, 1)
-        taken = mx.as_strided(padded, (dilation, width, rows, width * channels), strides)
-        y = taken @ self._weight
-        # Output number (row · width + shift) · dilation + phase.
-        return y.transpose(2, 1, 0, 3).reshape(rows * width * dilation, self._out)[:outputs]
 
 
 class ConvTranspose1d:
@@ -100,10 +52,6 @@ class ConvTranspose1d:
         self._stride, self._padding = stride, padding
         self._bias = bias
         self._weight = mx.contiguous(weight.reshape(self._in, -1))
-
-    @property
-    def parameters(self) -> list[mx.array]:
-        return [self._weight, self._bias]
 
     def __call__(self, x: mx.array) -> mx.array:
         """(length, in) → ((length - 1) · stride + width - 2 · padding, out)."""
@@ -125,10 +73,6 @@ class Depthwise2x:
     def __init__(self, weight: mx.array, bias: mx.array) -> None:
         self._taps = [mx.contiguous(weight[:, tap, 0]) for tap in range(3)]
         self._bias = bias
-
-    @property
-    def parameters(self) -> list[mx.array]:
-        return [*self._taps, self._bias]
 
     def __call__(self, x: mx.array) -> mx.array:
         """(length, channels) → (2 · length, channels)."""

@@ -88,10 +88,10 @@ class Kokoro:
         ]
         self._duration_lstm, self._duration_out = LSTM(predictor.lstm), predictor.duration_proj
         self._shared = LSTM(predictor.shared)
-        self._pitch = [ResBlock(block, on_cpu=on_cpu) for block in predictor.F0], predictor.F0_proj
-        self._energy = [ResBlock(block, on_cpu=on_cpu) for block in predictor.N], predictor.N_proj
+        self._pitch = [ResBlock(block) for block in predictor.F0], predictor.F0_proj
+        self._energy = [ResBlock(block) for block in predictor.N], predictor.N_proj
         self._embedding = encoder.embedding
-        self._text_layers = [(plain_conv(layers[0], on_cpu=on_cpu), layers[1]) for layers in encoder.cnn]
+        self._text_layers = [(plain_conv(layers[0]), layers[1]) for layers in encoder.cnn]
         self._text_lstm = LSTM(encoder.lstm)
         self._decoder = Decoder(module.decoder, on_cpu=on_cpu)
 

@@ -22,7 +22,7 @@ def leaky(x: mx.array, slope: float) -> mx.array:
     return mx.maximum(x, x * slope)
 
 
-def plain_conv(module: Any, *, on_cpu: bool) -> Conv1d:
+def plain_conv(module: Any) -> Conv1d:
     """mlx-audio's `ConvWeighted`, its weight norm folded."""
     return Conv1d(
         fold_weight_norm(module.weight_v, module.weight_g),
@@ -30,7 +30,6 @@ def plain_conv(module: Any, *, on_cpu: bool) -> Conv1d:
         stride=module.stride,
         padding=module.padding,
         dilation=module.dilation,
-        on_cpu=on_cpu,
     )
 
 
@@ -55,10 +54,10 @@ class AdaIN:
 class ResBlock:
     """mlx-audio's `AdainResBlk1d`: two convolutions beside a shortcut; may double the length."""
 
-    def __init__(self, module: Any, *, on_cpu: bool) -> None:
+    def __init__(self, module: Any) -> None:
         self._norms = AdaIN(module.norm1), AdaIN(module.norm2)
-        self._convs = plain_conv(module.conv1, on_cpu=on_cpu), plain_conv(module.conv2, on_cpu=on_cpu)
-        self._shortcut = plain_conv(module.conv1x1, on_cpu=on_cpu) if module.learned_sc else None
+        self._convs = plain_conv(module.conv1), plain_conv(module.conv2)
+        self._shortcut = plain_conv(module.conv1x1) if module.learned_sc else None
         self.doubles = module.upsample_type != "none"
         if self.doubles:
             pool = module.pool
@@ -79,9 +78,9 @@ class ResBlock:
 class SnakeBlock:
     """mlx-audio's `AdaINResBlock1`: three pairs of convolutions with the snake activation."""
 
-    def __init__(self, module: Any, *, on_cpu: bool) -> None:
+    def __init__(self, module: Any) -> None:
         self._layers = [
-            (AdaIN(norm), alpha.reshape(-1), plain_conv(conv, on_cpu=on_cpu))
+            (AdaIN(norm), alpha.reshape(-1), plain_conv(conv))
             for norms in zip(
                 zip(module.adain1, module.alpha1, module.convs1, strict=True),
                 zip(module.adain2, module.alpha2, module.convs2, strict=True),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import mlx.core as mx
 import numpy as np
 
 from providers.engines.convolution import Conv1d, ConvTranspose1d, fold_weight_norm
+from providers.engines.kokoro_cpu import CPUBlocks
 from providers.engines.kokoro_layers import ResBlock, SnakeBlock, leaky, plain_conv
 
 __all__ = ["FRAME_SAMPLES", "Decoder"]
@@ -26,14 +28,16 @@ class Decoder:
     """mlx-audio's `Decoder` and `Generator`."""
 
     def __init__(self, module: Any, *, on_cpu: bool) -> None:
-        self._encode = ResBlock(module.encode, on_cpu=on_cpu)
-        self._decode = [ResBlock(block, on_cpu=on_cpu) for block in module.decode]
-        self._pitch = plain_conv(module.F0_conv, on_cpu=on_cpu)
-        self._energy = plain_conv(module.N_conv, on_cpu=on_cpu)
-        self._residual = plain_conv(module.asr_res[0], on_cpu=on_cpu)
+        self._encode = ResBlock(module.encode)
+        self._decode = [ResBlock(block) for block in module.decode]
+        self._pitch = plain_conv(module.F0_conv)
+        self._energy = plain_conv(module.N_conv)
+        self._residual = plain_conv(module.asr_res[0])
         self._generator = _Generator(module.generator, on_cpu=on_cpu)
 
-    def __call__(self, features: mx.array, pitch: mx.array, energy: mx.array, style: mx.array, key: mx.array) -> mx.array:
+    def __call__(
+        self, features: mx.array, pitch: mx.array, energy: mx.array, style: mx.array, key: mx.array
+    ) -> mx.array:
         """Samples, (600 · F,).
 
         Args:
@@ -58,26 +62,55 @@ class _Generator:
             for up in module.ups
         ]
         self._source_convs = [
-            Conv1d(conv.weight, conv.bias, stride=conv.stride, padding=conv.padding, on_cpu=on_cpu)
-            for conv in module.noise_convs
+            Conv1d(conv.weight, conv.bias, stride=conv.stride, padding=conv.padding) for conv in module.noise_convs
         ]
-        self._source_blocks = [SnakeBlock(block, on_cpu=on_cpu) for block in module.noise_res]
-        self._blocks = [SnakeBlock(block, on_cpu=on_cpu) for block in module.resblocks]
-        self._kernels = int(module.num_kernels)
-        self._post = plain_conv(module.conv_post, on_cpu=on_cpu)
+        stages, kernels = len(self._ups), int(module.num_kernels)
+        blocks: Blocks = CPUBlocks() if on_cpu else _MLXBlocks()
+        self._blocks = blocks
+        self._source_blocks = [blocks.make(block) for block in module.noise_res]
+        self._stage_blocks = [
+            [blocks.make(block) for block in module.resblocks[stage * kernels : (stage + 1) * kernels]]
+            for stage in range(stages)
+        ]
+        self._post = plain_conv(module.conv_post)
         self._source = _Source(module.m_source)
         self._stft = _STFT(module.stft.filter_length, module.stft.hop_length)
 
     def __call__(self, x: mx.array, style: mx.array, pitch: mx.array, key: mx.array) -> mx.array:
         excitation = self._stft.analyse(self._source(pitch, key))
+        # None waits for another: where there are threads they run beside the rest.
+        sources = [
+            self._blocks.start(block, conv(excitation), style)
+            for block, conv in zip(self._source_blocks, self._source_convs, strict=True)
+        ]
         for stage, up in enumerate(self._ups):
             x = up(leaky(x, 0.1))
             if stage == len(self._ups) - 1:
                 x = mx.concatenate([x[1:2], x])  # reflected, as the model was trained
-            x = x + self._source_blocks[stage](self._source_convs[stage](excitation), style)
-            blocks = self._blocks[stage * self._kernels : (stage + 1) * self._kernels]
-            x = mx.array(sum(block(x, style) for block in blocks)) * (1 / self._kernels)
+            x = x + sources[stage]()
+            # The last have the widest kernels and take the longest: they go first.
+            started = [self._blocks.start(block, x, style) for block in reversed(self._stage_blocks[stage])]
+            x = mx.array(sum(result() for result in started)) * (1 / len(started))
         return self._stft.synthesise(self._post(leaky(x, 0.01)))
+
+
+class Blocks(Protocol):
+    """Makes the generator's residual blocks for a device, and runs them."""
+
+    def make(self, module: Any) -> Any: ...
+
+    def start(self, block: Any, x: mx.array, style: mx.array) -> Callable[[], mx.array]:
+        """Begin; call what is returned for the result."""
+        ...
+
+
+class _MLXBlocks:
+    def make(self, module: Any) -> SnakeBlock:
+        return SnakeBlock(module)
+
+    def start(self, block: SnakeBlock, x: mx.array, style: mx.array) -> Callable[[], mx.array]:
+        y = block(x, style)
+        return lambda: y
 
 
 class _Source:

@@ -1,0 +1,163 @@
+"""The blocks that Kokoro's vocoder spends its time in, for the CPU: numpy over a BLAS, nothing copied.
+
+MLX's CPU backend has no kernel for a dilated convolution but a plain loop, its sine takes ten times as long as numpy's,
+and every operator walks through memory of its own. Here the inputs of a convolution are laid out so that a matrix
+product reads them in place and writes its outputs where they belong, and what happens between two products happens
+block by block in the processor's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from numpy.typing import NDArray
+
+from providers.engines import platform
+from providers.engines.convolution import fold_weight_norm
+
+__all__ = ["CPUBlocks", "CPUSnakeBlock", "Convolution"]
+
+Array = NDArray[np.float32]
+
+_BLOCK_BYTES = 1 << 17
+_EPS = 1e-5
+
+
+class Convolution:
+    """A convolution of stride 1 that keeps the length. Signals are (length, channels).
+
+    `width` neighbouring inputs lie behind one another in memory. Taken from the start, they are a matrix of rows that
+    do not overlap; taken from the second input on, another; and so on, `width` of them. Each is multiplied in place
+    into every `width`-th output. A dilated convolution is `dilation` such convolutions over the inputs that are
+    `dilation` apart.
+
+    Args:
+        weight: (out, width, in), an odd width.
+    """
+
+    def __init__(self, weight: Array, dilation: int) -> None:
+        self.outputs, self.width, self.channels = weight.shape
+        self.dilation = dilation
+        self.padding = dilation * (self.width - 1) // 2
+        self._weight = np.ascontiguousarray(weight.reshape(self.outputs, -1).T)
+
+    def rows(self, length: int) -> int:
+        """Of each matrix."""
+        return -(-length // (self.width * self.dilation))
+
+    def layout(self, length: int) -> Array:
+        """Where the inputs go: (inputs of a phase, dilation, channels), all zero. Input number n, the padding included,
+        is at `[n // dilation, n % dilation]`."""
+        inputs = (self.rows(length) + 1) * self.width - 1
+        return np.zeros((self.dilation, inputs, self.channels), np.float32).transpose(1, 0, 2)
+
+    def __call__(self, layout: Array, length: int) -> Array:
+        """(length, out) of inputs in their layout."""
+        rows, width, dilation = self.rows(length), self.width, self.dilation
+        y = np.empty((rows, width, dilation, self.outputs), np.float32)
+        row = width * self.channels
+        for phase in range(dilation):
+            inputs = layout[:, phase].reshape(-1)
+            for shift in range(width):
+                start = shift * self.channels
+                taken = inputs[start : start + rows * row].reshape(rows, row)
+                np.matmul(taken, self._weight, out=y[:, shift, phase])
+        return y.reshape(-1, self.outputs)[:length]
+
+
+class _Half:
+    """Half of a pair: normalise by the style, activate, convolve."""
+
+    def __init__(self, norm: Any, alpha: mx.array, conv: Any) -> None:
+        self._style_weight, self._style_bias = np.array(norm.fc.weight.T), np.array(norm.fc.bias)
+        self._alpha = np.array(alpha).reshape(-1)
+        self._inverse = 1 / self._alpha
+        self.conv = Convolution(np.array(fold_weight_norm(conv.weight_v, conv.weight_g)), conv.dilation)
+        self.bias = np.array(conv.bias)
+
+    def __call__(self, x: Array, style: Array) -> Array:
+        """The convolution without its bias."""
+        length = x.shape[0]
+        scale, shift = self._affine(x, style)
+        layout = self.conv.layout(length)
+        for block, rows in _blocks(x, self.conv.dilation):
+            y = block * scale
+            y += shift
+            wave = y * self._alpha
+            np.sin(wave, out=wave)
+            wave *= wave
+            wave *= self._inverse
+            wave += y
+            self._place(layout, wave, rows)
+        return self.conv(layout, length)
+
+    def _affine(self, x: Array, style: Array) -> tuple[Array, Array]:
+        gamma, beta = np.split(style @ self._style_weight + self._style_bias, 2)
+        ones = np.ones(x.shape[0], np.float32)
+        mean = ones @ x / x.shape[0]
+        squares = np.zeros_like(mean)
+        for block, _ in _blocks(x, 1):
+            centred = block - mean
+            centred *= centred
+            squares += ones[: block.shape[0]] @ centred
+        scale = (1 + gamma) / np.sqrt(squares / x.shape[0] + _EPS)
+        return scale, beta - mean * scale
+
+    def _place(self, layout: Array, block: Array, start: int) -> None:
+        """Put the inputs from `start` on where the convolution reads them."""
+        dilation, first = self.conv.dilation, start + self.conv.padding
+        head = min(-first % dilation, block.shape[0])
+        if head:
+            layout[first // dilation, first % dilation :][:head] = block[:head]
+        at = -(-first // dilation)
+        whole = (block.shape[0] - head) // dilation
+        tail = head + whole * dilation
+        layout[at : at + whole] = block[head:tail].reshape(whole, dilation, self.conv.channels)
+        if tail < block.shape[0]:
+            layout[at + whole, : block.shape[0] - tail] = block[tail:]
+
+
+class CPUSnakeBlock:
+    """mlx-audio's `AdaINResBlock1`: three pairs of convolutions with the snake activation."""
+
+    def __init__(self, module: Any) -> None:
+        first = zip(module.adain1, module.alpha1, module.convs1, strict=True)
+        second = zip(module.adain2, module.alpha2, module.convs2, strict=True)
+        self._pairs = [(_Half(*one), _Half(*two)) for one, two in zip(first, second, strict=True)]
+
+    def __call__(self, x: Array, style: Array) -> Array:
+        """(length, channels) → the same; style (128,). May run on any thread, several at once."""
+        x = x.copy()
+        for first, second in self._pairs:
+            # The first convolution's bias would be normalised away.
+            y = second(first(x, style), style)
+            for block, start in _blocks(x, 1):
+                block += y[start : start + block.shape[0]]
+                block += second.bias
+        return x
+
+
+class CPUBlocks:
+    """Runs blocks on threads of their own: numpy and the BLAS let go of the GIL."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(platform.cpu_count(), thread_name_prefix="vocoder")
+
+    def make(self, module: Any) -> CPUSnakeBlock:
+        return CPUSnakeBlock(module)
+
+    def start(self, block: CPUSnakeBlock, x: mx.array, style: mx.array) -> Callable[[], mx.array]:
+        """Begin; call what is returned for the result. Arrays of MLX stay on the caller's thread."""
+        future = self._threads.submit(block, np.array(x), np.array(style)[0])
+        return lambda: mx.array(future.result())
+
+
+def _blocks(x: Array, multiple: int) -> Iterator[tuple[Array, int]]:
+    """Views of rows that fit the processor's cache, and the number of each one's first row."""
+    rows = max(1, _BLOCK_BYTES // (x.shape[1] * x.itemsize) // multiple) * multiple
+    for start in range(0, x.shape[0], rows):
+        yield x[start : start + rows], start
