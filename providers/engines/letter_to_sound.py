@@ -1,0 +1,399 @@
+"""English words that no dictionary holds, from their letters to misaki's phonemes.
+
+A word is tried as an inflection, a compound or a capitalised abbreviation of what the dictionary knows; what is left is
+read by rules in the manner of Elovitz, Johnson, McHugh and Shore, "Automatic Translation of English Text to Phonetics by
+Means of Letter-to-Sound Rules" (NRL Report 7948, 1976), shortened and written anew for this alphabet. Every word gets
+phonemes; no other program is asked.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+__all__ = ["LetterToSound", "plain_letters"]
+
+Look = Callable[[str], str | None]
+
+_LETTERS = {
+    "a": "ˈA",
+    "b": "bˈi",
+    "c": "sˈi",
+    "d": "dˈi",
+    "e": "ˈi",
+    "f": "ˈɛf",
+    "g": "ʤˈi",
+    "h": "ˈAʧ",
+    "i": "ˈI",
+    "j": "ʤˈA",
+    "k": "kˈA",
+    "l": "ˈɛl",
+    "m": "ˈɛm",
+    "n": "ˈɛn",
+    "o": "ˈO",
+    "p": "pˈi",
+    "q": "kjˈu",
+    "r": "ˈɑɹ",
+    "s": "ˈɛs",
+    "t": "tˈi",
+    "u": "jˈu",
+    "v": "vˈi",
+    "w": "dˈʌbᵊlju",
+    "x": "ˈɛks",
+    "y": "wˈI",
+    "z": "zˈi",
+}
+
+# What NFKD leaves whole.
+_SPECIAL = str.maketrans(
+    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "th", "þ": "th", "ł": "l", "ı": "i", "ħ": "h", "ŋ": "ng"}
+)
+
+# (left context, letters, right context, phonemes), first match wins. Contexts are regular expressions on the word,
+# with ^ and $ its ends. V: a vowel letter, C: a consonant letter.
+_RULES = """
+^|a|$|A
+|augh|t|ɔ
+|aigh||A
+|air||ɛɹ
+|arr||æɹ
+|ar|V|ɛɹ
+^w|ar||ɔɹ
+|ar||ɑɹ
+|au||ɔ
+|aw||ɔ
+|ai||A
+|ay||A
+^w|a|[^lrgkx]|ɑ
+|a|tion|A
+|a|CeV?$|A
+|a|Ce[sd]$|A
+|a|Cing$|A
+|a|Cer$|A
+|a|ll|ɔ
+|a|lk|ɔ
+C|al|$|ᵊl
+..|a|$|ə
+^|a|[bcdfglmnpt]V|ə
+|a|Ci[aeou]|A
+|a||æ
+^|bh||b
+|bb||b
+m|b|$|
+|b||b
+|ck||k
+^|chr||kɹ
+s|ch||k
+|tch||ʧ
+|ch|[lr]|k
+|ch||ʧ
+s|c|[eiy]|
+|cc|[eiy]|ks
+|cc||k
+|c|i[ao]|ʃ
+|c|[eiy]|s
+|c||k
+|dge||ʤ
+|dg||ʤ
+|dd||d
+|d||d
+|eigh||A
+|ear|C|ɜɹ
+|ear||ɪɹ
+|eer||ɪɹ
+|ere|$|ɪɹ
+|er|V|ɛɹ
+C|er||əɹ
+|er||ɜɹ
+|ea|d|ɛ
+|ea||i
+|ee||i
+|eau||O
+|ei||i
+|eu||ju
+|ew||u
+|ey|$|i
+|ey||A
+|eo||iO
+^C+|e|$|i
+[td]|ed|$|ᵻd
+[pkfscxh]|ed|$|t
+|ed|$|d
+[sczx]|es|$|ᵻz
+sh|es|$|ᵻz
+ch|es|$|ᵻz
+[pkft]|es|$|s
+|es|$|z
+|e|ment$|
+|e|ly$|
+|e|less$|
+|e|ful$|
+|e|ness$|
+|e|$|
+C|el|$|ᵊl
+C|en|$|ᵊn
+|e|Ce$|i
+|e||ɛ
+|ff||f
+|f||f
+ou|gh|$|f
+|ght||t
+^|gh||ɡ
+|gh||
+|gg||ɡ
+^|gn||n
+|gn|$|n
+|gu|[eiy]|ɡ
+|ge|$|ʤ
+^|g|[i]|ɡ
+^|ge|t|ɡɛ
+|g|[eiy]|ʤ
+|g||ɡ
+V|h|C|
+V|h|$|
+|h||h
+|igh||I
+|ign|$|In
+|ie|$|i
+|ied|$|id
+|ier|$|iəɹ
+|ies|$|iz
+|ie||i
+|ing|$|ɪŋ
+|ir|V|Iɹ
+|ir||ɜɹ
+|ique|$|ik
+|i|nd$|I
+|i|ld$|I
+|i|CeV?$|I
+|i|Ce[sd]$|I
+|i|$|i
+|ia|$|iə
+|i|[ou]|i
+|i|a|i
+|i||ɪ
+|j||ʤ
+^|kn||n
+|kk||k
+|k||k
+|ll||l
+C|le|$|ᵊl
+C|les|$|ᵊlz
+|l||l
+^|mn||n
+|mm||m
+|m||m
+|ng|[lr]|ŋɡ
+|ng|$|ŋ
+|ng|[aou]|ŋɡ
+|n|k|ŋ
+|n|x|ŋ
+|nn||n
+|n||n
+|ought||ɔt
+|ough|$|O
+|ough||ʌf
+|oar||ɔɹ
+|oor||ɔɹ
+|our|$|ɔɹ
+|our||ɔɹ
+^w|or||ɜɹ
+..C|or|$|əɹ
+|or||ɔɹ
+|oa||O
+|oe|$|O
+|oi||Y
+|oy||Y
+|ook||ʊk
+|oo||u
+|ould||ʊd
+|ous|$|əs
+|ou||W
+|ow|[ne]|O
+|ow|$|O
+|ow||W
+|o|ld|O
+|o|st|O
+|o|CeV?$|O
+|o|Ce[sd]$|O
+|o|$|O
+|o|CV|O
+C|on|$|ən
+|o||ɑ
+^|ph||f
+|ph||f
+^|ps||s
+^|pn||n
+|pp||p
+|p||p
+|qu|e$|k
+|qu||kw
+|q||k
+^|rh||ɹ
+|rr||ɹ
+|r||ɹ
+|sch||sk
+|sh||ʃ
+|sion||ʒᵊn
+|ssion||ʃᵊn
+|ssure||ʃəɹ
+V|sure||ʒəɹ
+|ss||s
+|sc|[eiy]|s
+V|s|V|z
+V|s|m$|z
+[bdglmnrvw]|s|$|z
+[aeiouy]|s|$|z
+|s||s
+|tion||ʃᵊn
+|tious||ʃəs
+|tial||ʃᵊl
+|tian||ʃᵊn
+|ture||ʧəɹ
+|th||θ
+|tt||t
+|t||t
+|uer|$|uəɹ
+|ur|V|jʊɹ
+|ur||ɜɹ
+|uy||I
+|ui||u
+|ue|$|u
+[bcfghjkmpv]|u|CV|ju
+^|u|CV|ju
+|u|CV|u
+|u|$|u
+|u||ʌ
+|vv||v
+|v||v
+^|wr||ɹ
+|wh||w
+V|w|C|
+V|w|$|
+|w||w
+^|x||z
+|x||ks
+^|y|V|j
+|y|C[^aeiou]|ɪ
+^C+|y|$|I
+|y|$|i
+^C+|y|C|I
+V|y||j
+|y||ɪ
+|zz||z
+|z||z
+|'||
+"""
+
+_CLASSES = {"V": "[aeiouy]", "C": "[bcdfghjklmnpqrstvwxz]"}
+_VOWELS = "AIOQWYaiuæɑɒɔəɛɜɪʊʌᵻᵊ"
+_FULL_VOWELS = "AIOQWYaiuæɑɒɔɛɜɪʊʌ"
+
+
+def plain_letters(text: str) -> str:
+    """Latin letters without their marks: `Citroën` → `Citroen`. Other scripts stay."""
+    decomposed = unicodedata.normalize("NFKD", text.translate(_SPECIAL))
+    return "".join(character for character in decomposed if not unicodedata.combining(character))
+
+
+class LetterToSound:
+    """Reads words aloud by their letters.
+
+    Args:
+        look: the dictionary: phonemes of a word in lower case, or None.
+        british: whose vowels are meant.
+    """
+
+    def __init__(self, look: Look, *, british: bool) -> None:
+        self._look = look
+        self._british = british
+        self._rules: dict[str, list[tuple[re.Pattern[str], str, re.Pattern[str], str]]] = {}
+        for line in _RULES.strip().splitlines():
+            left, letters, right, phonemes = line.split("|")
+            rule = (_compiled(left, "(?:{})$"), letters, _compiled(right, "(?:{})"), phonemes)
+            self._rules.setdefault(letters[0], []).append(rule)
+
+    def __call__(self, word: str) -> str:
+        """Phonemes of any word that has a Latin letter; empty for one that has none."""
+        letters = re.sub(r"[^A-Za-z']", "", plain_letters(word).replace("’", "'")).strip("'")
+        if not letters:
+            return ""
+        lower = letters.lower()
+        if known := self._look(lower):
+            return known
+        if _is_abbreviation(letters):
+            return self.spelled(lower.replace("'", ""))
+        for ending, sounds in (("'s", ("s", "z", "ᵻz")), ("s", ("s", "z", "ᵻz"))):
+            if lower.endswith(ending) and len(lower) > len(ending) + 2:
+                stem = self(letters[: -len(ending)])
+                return stem + (sounds[0] if stem[-1] in "ptkfθ" else sounds[2] if stem[-1] in "szʃʒʧʤ" else sounds[1])
+        return self._compound(lower) or self.by_rules(lower)
+
+    def spelled(self, letters: str) -> str:
+        """The names of the letters; the last one is stressed."""
+        names = [self._letter(letter) for letter in letters if letter in _LETTERS]
+        return "".join(name.replace("ˈ", "ˌ") for name in names[:-1]) + (names[-1] if names else "")
+
+    def _letter(self, letter: str) -> str:
+        if self._british:
+            return {"z": "zˈɛd", "o": "ˈQ", "r": "ˈɑː", "w": "dˈʌbᵊljuː"}.get(letter, _LETTERS[letter])
+        return _LETTERS[letter]
+
+    def _compound(self, word: str) -> str | None:
+        """Two words of the dictionary behind one another, as alike in length as can be."""
+        middle = len(word) / 2
+        for cut in sorted(range(3, len(word) - 2), key=lambda at: abs(at - middle)):
+            first, second = self._look(word[:cut]), self._look(word[cut:])
+            if first and second and any(vowel in first for vowel in _FULL_VOWELS):
+                return first + second.replace("ˈ", "ˌ")
+        return None
+
+    def by_rules(self, word: str) -> str:
+        """Letter by letter; a word without a vowel's sound is spelled."""
+        at, phonemes = 0, ""
+        while at < len(word):
+            taken, sound = self._first_rule(word, at)
+            at += taken
+            phonemes += sound
+        if not any(vowel in phonemes for vowel in _VOWELS):
+            return self.spelled(word.replace("'", ""))
+        if self._british:
+            phonemes = _as_british(phonemes)
+        return _stressed(phonemes)
+
+    def _first_rule(self, word: str, at: int) -> tuple[int, str]:
+        before, after = word[:at], word[at:]
+        for left, letters, right, sound in self._rules[word[at]]:
+            if after.startswith(letters) and left.search(before) and right.match(after[len(letters) :]):
+                return len(letters), sound
+        return 1, ""
+
+
+def _compiled(context: str, frame: str) -> re.Pattern[str]:
+    for name, letters in _CLASSES.items():
+        context = context.replace(name, letters)
+    return re.compile(frame.format(context))
+
+
+def _is_abbreviation(letters: str) -> bool:
+    """Capitals that are not a shouted word: short, or without a vowel to say them by."""
+    return len(letters) > 1 and letters.isupper() and (len(letters) <= 4 or not re.search("[AEIOUY]", letters))
+
+
+def _stressed(phonemes: str) -> str:
+    """Stress the first full vowel: right for most English words of two syllables, and for most names."""
+    for at, phoneme in enumerate(phonemes):
+        if phoneme in _FULL_VOWELS:
+            return f"{phonemes[:at]}ˈ{phonemes[at:]}"
+    return phonemes
+
+
+def _as_british(phonemes: str) -> str:
+    """Vowels that differ, and an r only before a vowel."""
+    phonemes = phonemes.replace("O", "Q").replace("æ", "a").replace("ɜɹ", "ɜː").replace("ᵻ", "ɪ")
+    phonemes = re.sub("ɑɹ(?![AIQWYaiuæɑɒɔəɛɜɪʊʌ])", "ɑː", phonemes)
+    phonemes = re.sub("ɔɹ?(?![AIQWYaiuæɑɒɔəɛɜɪʊʌɹ])", "ɔː", phonemes)
+    phonemes = re.sub("([əɛɪʊ])ɹ(?![AIQWYaiuæɑɒɔəɛɜɪʊʌ])", r"\1", phonemes)
+    phonemes = re.sub("ɑ(?!ː)", "ɒ", phonemes)
+    return re.sub("([iu])(?!ː|$|[AIQWYaiuæɑɒɔəɛɜɪʊʌ])", r"\1ː", phonemes)
