@@ -10,6 +10,8 @@ from typing import ClassVar, Literal
 
 import msgspec
 
+from providers.events import Event
+
 __all__ = [
     "MAX_SPEED",
     "MIN_SPEED",
@@ -64,7 +66,7 @@ class WordSpan(msgspec.Struct, frozen=True, array_like=True):
     end: int
 
 
-class SpeechAccepted(msgspec.Struct, frozen=True, array_like=True, tag="sa"):
+class SpeechAccepted(Event, frozen=True, array_like=True, tag="sa"):
     """The request passed every check. Always the first event, and sent once.
 
     `pieces` is how many `SpeechPiece`s will follow; `characters` counts the input.
@@ -74,7 +76,7 @@ class SpeechAccepted(msgspec.Struct, frozen=True, array_like=True, tag="sa"):
     characters: int
 
 
-class SpeechPiece(msgspec.Struct, frozen=True, array_like=True, tag="sp"):
+class SpeechPiece(Event, frozen=True, array_like=True, tag="sp"):
     """A sentence, or a clause of one, spoken.
 
     `phonemes` are contiguous: the first starts where the piece before ended (0 for the first piece), the last ends with
@@ -89,7 +91,7 @@ class SpeechPiece(msgspec.Struct, frozen=True, array_like=True, tag="sp"):
     seconds: float
 
 
-class SpeechFinished(msgspec.Struct, frozen=True, array_like=True, tag="sf"):
+class SpeechFinished(Event, frozen=True, array_like=True, tag="sf"):
     """Everything is spoken: the last event.
 
     `samples` is the length of all pieces together; `seconds` the time from the first piece's start to the last one's

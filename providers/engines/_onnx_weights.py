@@ -1,8 +1,8 @@
 """Weights of a dynamically quantised ONNX export of Kokoro, by the names that its PyTorch modules have.
 
 onnxruntime's quantiser leaves every weight as integers beside the operator that reads them, its scale further down the
-graph; the operators keep the module's path in their names. Float weights that no operator shares stay initialisers under
-their own names. Everything comes back as float32 in PyTorch's layouts.
+graph; the operators keep the module's path in their names. Float weights that no operator shares stay initialisers
+under their own names. Everything comes back as float32 in PyTorch's layouts.
 """
 
 from __future__ import annotations

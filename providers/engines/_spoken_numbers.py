@@ -288,7 +288,7 @@ def _rules(*, british: bool) -> list[tuple[re.Pattern[str], Callable[[Match], st
         (r"(?<![\w.])(\d{1,15})(?:st|nd|rd|th)\b", lambda match: _spoken(_ordinal(int(match[1])))),
         (r"(?<![\w.])v?(\d+(?:\.\d+){2,})(?!\w)", lambda match: _spoken(_version(match[1]))),
         (rf"{_NOT_INSIDE}(?:1[1-9]|20)\d\d{_ENDS}", _year_or_number),
-        (rf"(?<![\w.])[-−](?=\.?\d)", lambda match: " minus "),
+        (r"(?<![\w.])[-−](?=\.?\d)", lambda match: " minus "),
         (r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])", lambda match: " "),
         (_NUMBER, lambda match: _spoken(_cardinal(match[0]))),
     ]

@@ -1,7 +1,7 @@
 """One-dimensional convolutions in MLX that are fast on every device. Signals are (length, channels), without a batch.
 
-MLX's CPU backend runs transposed convolutions through a loop of about 1 GFLOP/s; a BLAS does a hundred. Dilated ones, as
-slow, are in `kokoro_cpu`.
+MLX's CPU backend runs transposed convolutions through a loop of about 1 GFLOP/s; a BLAS does a hundred. Dilated ones,
+as slow, are in `kokoro_cpu`.
 """
 
 from __future__ import annotations
@@ -57,13 +57,15 @@ class ConvTranspose1d:
         """(length, in) → ((length - 1) · stride + width - 2 · padding, out)."""
         length, parts = x.shape[0], self._width // self._stride
         y = (x @ self._weight).reshape(length, parts, self._stride, self._out)
-        summed = sum(mx.pad(y[:, part], ((part, parts - 1 - part), (0, 0), (0, 0))) for part in range(parts))
-        flat = mx.array(summed).reshape((length + parts - 1) * self._stride, self._out)
+        summed = mx.zeros((length + parts - 1, self._stride, self._out))
+        for part in range(parts):
+            summed = summed + mx.pad(y[:, part], [(part, parts - 1 - part), (0, 0), (0, 0)])
+        flat = summed.reshape((length + parts - 1) * self._stride, self._out)
         return flat[self._padding : flat.shape[0] - self._padding] + self._bias
 
 
 class Depthwise2x:
-    """PyTorch's ConvTranspose1d(width 3, stride 2, padding 1, output_padding 1, one group a channel): doubles the length.
+    """PyTorch's ConvTranspose1d(width 3, stride 2, padding 1, output_padding 1, a group a channel): doubles the length.
 
     Args:
         weight: (channels, 3, 1).
@@ -76,7 +78,7 @@ class Depthwise2x:
 
     def __call__(self, x: mx.array) -> mx.array:
         """(length, channels) → (2 · length, channels)."""
-        following = mx.pad(x[1:], ((0, 1), (0, 0)))
+        following = mx.pad(x[1:], [(0, 1), (0, 0)])
         even = x * self._taps[1]
         odd = x * self._taps[2] + following * self._taps[0]
         return mx.stack([even, odd], axis=1).reshape(2 * x.shape[0], x.shape[1]) + self._bias

@@ -107,14 +107,13 @@ class Kokoro:
         decoder_style, prosody_style = style[:, :128], style[:, 128:]
         features = self._prosody(padded, prosody_style)
         frames = self._durations(features, speed)
-        mx.async_eval(frames)
         text = self._text(padded)
-        mx.async_eval(text)
-        counts = [int(count) for count in frames.tolist()]  # type: ignore[union-attr, arg-type]
+        mx.eval(frames, text)
+        counts = np.array(frames)
         at = mx.array(np.repeat(np.arange(len(counts)), counts))
         pitch, energy = self._curves(features[at], prosody_style)
         samples = self._decoder(text[at], pitch, energy, decoder_style, mx.random.key(seed))
-        return Spoken(samples=np.array(samples), frames=counts)
+        return Spoken(samples=np.array(samples), frames=[int(count) for count in counts])
 
     def _prosody(self, tokens: mx.array, style: mx.array) -> mx.array:
         """(tokens,) → (tokens, 640)."""

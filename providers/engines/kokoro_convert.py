@@ -74,7 +74,8 @@ def stored_weights(model: Any, weights: dict[str, Array]) -> dict[str, mx.array]
     Raises:
         OnnxError: weights are missing, or of another shape.
     """
-    shapes = {name: array.shape for name, array in tree_flatten(model.parameters())}
+    parameters: list[tuple[str, mx.array]] = tree_flatten(model.parameters())  # type: ignore[assignment]
+    shapes = {name: array.shape for name, array in parameters}
     whole: dict[str, Array] = {}
     for name, weight in weights.items():
         if f"{name}_v" in shapes:

@@ -40,7 +40,7 @@ class Convolution:
     """
 
     def __init__(self, weight: Array, dilation: int) -> None:
-        self.outputs, self.width, self.channels = weight.shape
+        self.outputs, self.width, self.channels = (int(size) for size in weight.shape)
         self.dilation = dilation
         self.padding = dilation * (self.width - 1) // 2
         self._weight = np.ascontiguousarray(weight.reshape(self.outputs, -1).T)

@@ -114,7 +114,7 @@ class _MLXBlocks:
 
 
 class _Source:
-    """mlx-audio's `SourceModuleHnNSF`: a sine of the pitch and its overtones where there is a voice, noise elsewhere."""
+    """mlx-audio's `SourceModuleHnNSF`: a sine of the pitch and its overtones where voiced, noise elsewhere."""
 
     def __init__(self, module: Any) -> None:
         self._weight, self._bias = module.l_linear.weight, module.l_linear.bias
@@ -177,5 +177,7 @@ class _STFT:
     def _overlapped(self, frames: mx.array) -> mx.array:
         parts = self._size // self._hop
         split = frames.reshape(frames.shape[0], parts, self._hop)
-        summed = sum(mx.pad(split[:, part], ((part, parts - 1 - part), (0, 0))) for part in range(parts))
-        return mx.array(summed).reshape(-1)
+        summed = mx.zeros((frames.shape[0] + parts - 1, self._hop))
+        for part in range(parts):
+            summed = summed + mx.pad(split[:, part], [(part, parts - 1 - part), (0, 0)])
+        return summed.reshape(-1)

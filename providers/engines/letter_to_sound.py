@@ -1,9 +1,9 @@
 """English words that no dictionary holds, from their letters to misaki's phonemes.
 
-A word is tried as an inflection, a compound or a capitalised abbreviation of what the dictionary knows; what is left is
-read by rules in the manner of Elovitz, Johnson, McHugh and Shore, "Automatic Translation of English Text to Phonetics by
-Means of Letter-to-Sound Rules" (NRL Report 7948, 1976), shortened and written anew for this alphabet. Every word gets
-phonemes; no other program is asked.
+A word is tried as an inflection, a compound or a capitalised abbreviation of what the dictionary knows; what is left
+is read by rules in the manner of Elovitz, Johnson, McHugh and Shore, "Automatic Translation of English Text to
+Phonetics by Means of Letter-to-Sound Rules" (NRL Report 7948, 1976), shortened and written anew for this alphabet.
+Every word gets phonemes; no other program is asked.
 """
 
 from __future__ import annotations

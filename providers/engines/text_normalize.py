@@ -133,6 +133,10 @@ _ADDRESS_SIGNS |= {
     "%": " percent ",
 }
 
+_LONG_WORD = 60
+_LONG_PART = 30
+"""Letters: the parts that a longer word is read in."""
+
 _KEPT = frozenset(".,;:!?—…\"“”()'- \n")
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"”')]*\s+(?=[\"“'(]*[^\W\d_a-z])|\n+")
 
@@ -268,8 +272,16 @@ def _tidy(text: str) -> str:
     text = re.sub(r"([,;:])(?: *[,;:])+", r"\1", text)
     text = re.sub(r"([.!?])[.!?]*([.!?])", lambda match: _strongest(match.group()), text)
     text = re.sub(r"^[ .,;:!?…—)'-]+", "", text, flags=re.MULTILINE)
+    text = re.sub(r"(?<=[,;:!?…)”])(?=[^\W\d_])", " ", text)
+    text = re.sub(rf"\S{{{_LONG_WORD + 1},}}", _broken, text)
     text = re.sub(r"[ \t]+", " ", text)
     return "\n".join(line.strip() for line in text.split("\n") if any(map(str.isalpha, line)))
+
+
+def _broken(match: re.Match[str]) -> str:
+    """What no sentence could hold as one word: letters in parts."""
+    parts = re.split(r"[^\w]+", match.group())
+    return " ".join(part[at : at + _LONG_PART] for part in parts for at in range(0, len(part), _LONG_PART))
 
 
 def _strongest(marks: str) -> str:

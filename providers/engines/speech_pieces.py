@@ -1,0 +1,120 @@
+"""Cutting a text into what is synthesised at once: sentences, or clauses of long ones. No word is lost, or twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import attrs
+
+from providers.engines.g2p import PAUSES, Chunk
+
+__all__ = ["Piece", "cut"]
+
+SHORTEST = 12
+"""Phonemes: a shorter sentence is said together with the next, for the model says short ones badly."""
+CLAUSE = 15
+"""A clause that is cut off has at least so many phonemes."""
+FIRST = 60
+"""Where the first sentence is longer, its first clause is said for itself, so that the voice begins early."""
+LONG = 180
+"""A sentence that is longer is cut between clauses: about 12 seconds."""
+LONGEST = 400
+"""A piece that is longer is cut between words. The model takes 510, and rushes over the end of so many."""
+
+
+@attrs.frozen
+class Piece:
+    """Chunks that are synthesised together. `ends_sentence`: what follows is another one."""
+
+    chunks: tuple[Chunk, ...]
+    ends_sentence: bool = True
+
+    @property
+    def text(self) -> str:
+        return " ".join(chunk.text for chunk in self.chunks)
+
+    @property
+    def symbols(self) -> tuple[str, list[int]]:
+        """The phonemes, a space between two chunks, and for each the number of its chunk; -1 for the spaces."""
+        symbols: list[str] = []
+        owners: list[int] = []
+        for number, chunk in enumerate(self.chunks):
+            if chunk.phonemes:
+                if symbols:
+                    symbols.append(" ")
+                    owners.append(-1)
+                symbols += chunk.phonemes
+                owners += [number] * len(chunk.phonemes)
+        return "".join(symbols), owners
+
+
+def cut(sentences: Sequence[Sequence[Chunk]]) -> list[Piece]:
+    """The pieces of a text, in order. Every chunk is in one of them."""
+    pieces: list[Piece] = []
+    for sentence in _joined(sentences):
+        parts = list(_clauses(list(sentence), FIRST if not pieces else LONG, LONG))
+        pieces += [Piece(tuple(part), ends_sentence=False) for part in parts[:-1]]
+        pieces.append(Piece(tuple(parts[-1])))
+    return pieces
+
+
+def _joined(sentences: Sequence[Sequence[Chunk]]) -> Iterator[list[Chunk]]:
+    """Sentences, those that are too short together with the next, or the last of them with the one before."""
+    waiting: list[Chunk] = []
+    kept: list[Chunk] | None = None
+    for sentence in sentences:
+        waiting += sentence
+        if _length(waiting) < SHORTEST:
+            continue
+        if kept is not None:
+            yield kept
+        kept, waiting = waiting, []
+    if kept is None:
+        if waiting:
+            yield waiting
+    else:
+        yield kept + waiting
+
+
+def _clauses(chunks: list[Chunk], limit: int, next_limit: int) -> Iterator[list[Chunk]]:
+    """Cut while what is left is longer than the limit and has a place to cut it."""
+    while _length(chunks) > limit:
+        at = _clause_end(chunks, limit)
+        if at is None and _length(chunks) > LONGEST:
+            at = _last_within(chunks, LONGEST)
+        if at is None:
+            break
+        yield chunks[:at]
+        chunks, limit = chunks[at:], next_limit
+    yield chunks
+
+
+def _clause_end(chunks: Sequence[Chunk], limit: int) -> int | None:
+    """After how many chunks the last clause ends that fits, or else the first that does not."""
+    borders = []
+    left, whole = 0, _length(chunks)
+    for number, chunk in enumerate(chunks[:-1], 1):
+        left += _size(chunk)
+        if chunk.phonemes and chunk.phonemes[-1] in PAUSES and left >= CLAUSE and whole - left >= CLAUSE:
+            borders.append((number, left))
+    fitting = [number for number, left in borders if left <= limit]
+    if fitting:
+        return fitting[-1]
+    return borders[0][0] if borders and borders[0][1] <= LONGEST else None
+
+
+def _last_within(chunks: Sequence[Chunk], limit: int) -> int:
+    left = 0
+    for number, chunk in enumerate(chunks):
+        left += _size(chunk)
+        if left > limit and number:
+            return number
+    return len(chunks)
+
+
+def _size(chunk: Chunk) -> int:
+    return len(chunk.phonemes) + 1
+
+
+def _length(chunks: Sequence[Chunk]) -> int:
+    return sum(_size(chunk) for chunk in chunks)

@@ -1,0 +1,172 @@
+"""When each phoneme and word of a piece is heard, from the durations that the model gave them.
+
+Kokoro's durations are whole frames of 600 samples, one for every symbol and two for the padding around them. Two things
+are corrected, both measured (`tests/live/engines/test_kokoro_alignment.py`): the sound of a symbol is heard `LEAD`
+samples before its frames begin, and the last sound before a pause is given much of the pause, which is told apart by
+its energy. All times are samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from providers.engines.g2p import PAUSES, SPACES
+from providers.speech import PhonemeSpan, WordSpan
+
+__all__ = ["FRAME", "LEAD", "Timed", "time_piece", "trimmed"]
+
+FRAME = 600
+LEAD = 1200
+"""By how much sounds are earlier than their frames."""
+
+_STRESSES = frozenset("ˈˌ")
+_MODIFIERS = frozenset("ːʰʲ̃↓→↗↘")
+_WINDOW = 120
+"""Samples: 5 ms, the resolution of energy."""
+_QUIET = 0.01
+"""Of the loudest window: 40 dB below it."""
+_MARGIN = 1800
+"""Silence that is kept before the first sound."""
+
+
+@attrs.frozen
+class Timed:
+    """A piece's audio and its times, from 0 to the number of samples."""
+
+    samples: NDArray[np.float32]
+    phonemes: list[PhonemeSpan]
+    words: list[WordSpan]
+
+    def after(self, start: int) -> tuple[list[PhonemeSpan], list[WordSpan]]:
+        """The times in an utterance whose earlier pieces end at `start`."""
+        phonemes = [PhonemeSpan(span.phoneme, span.start + start, span.end + start) for span in self.phonemes]
+        return phonemes, [WordSpan(span.word, span.start + start, span.end + start) for span in self.words]
+
+
+@attrs.define
+class _Sound:
+    phoneme: str
+    owner: int
+    start: int
+    end: int
+
+
+def time_piece(
+    samples: NDArray[np.float32], frames: Sequence[int], symbols: str, owners: Sequence[int], words: Sequence[str]
+) -> Timed:
+    """Tell when every phoneme and word is heard.
+
+    Args:
+        samples: as many as the frames have.
+        frames: of the padding before, of each symbol, of the padding after.
+        owners: for each symbol the number of its word; -1 for none.
+        words: by number; empty where there is none.
+    """
+    edges = np.cumsum(np.asarray(frames)) * FRAME
+    if edges[-1] != len(samples) or len(frames) != len(symbols) + 2:
+        raise ValueError(
+            f"{len(frames)} durations of {edges[-1]} samples for {len(symbols)} symbols, {len(samples)} samples"
+        )
+    edges = edges[:-1] - min(LEAD, int(edges[0]))
+    sounds = _sounds(symbols, owners, [int(edge) for edge in edges])
+    _end_before_pauses(sounds, _loud(samples))
+    return Timed(samples, _spans(sounds, len(samples)), _words(sounds, words))
+
+
+def trimmed(timed: Timed, *, rest: int) -> Timed:
+    """Without the silence of the padding but for a moment before the first sound, and `rest` samples after the last."""
+    heard = [span for span in timed.phonemes if span.phoneme]
+    if not heard:
+        return timed
+    cut = max(0, heard[0].start - _MARGIN)
+    end = min(len(timed.samples), heard[-1].end + rest)
+    phonemes = [
+        PhonemeSpan(span.phoneme, max(span.start - cut, 0), min(span.end, end) - cut)
+        for span in timed.phonemes
+        if span.end > cut and span.start < end
+    ]
+    words = [WordSpan(span.word, span.start - cut, span.end - cut) for span in timed.words]
+    return Timed(timed.samples[cut:end], phonemes, words)
+
+
+def _sounds(symbols: str, owners: Sequence[int], edges: Sequence[int]) -> list[_Sound]:
+    """The sounds between their pauses. A space belongs to the sounds beside it, half to each; a stress to its vowel."""
+    sounds: list[_Sound] = []
+    waiting: int | None = None  # where the next sound begins, if not with its own frames
+    joined = False  # whether nothing but spaces followed the last sound
+    for symbol, owner, start, end in zip(symbols, owners, edges[:-1], edges[1:], strict=True):
+        if symbol in PAUSES:
+            waiting, joined = None, False
+        elif symbol in SPACES:
+            if joined and waiting is None:
+                waiting = start
+        elif symbol in _STRESSES:
+            # A stress behind spaces waits with them.
+            waiting = start if waiting is None else waiting
+        elif symbol in _MODIFIERS and sounds and joined and waiting is None:
+            sounds[-1].end = end
+            sounds[-1].phoneme += symbol if symbol == "ː" else ""
+        else:
+            begin = start if waiting is None else waiting
+            if joined and sounds and waiting is not None and sounds[-1].end == waiting:
+                middle = _middle(symbols, owners, edges, sounds[-1].end, start)
+                sounds[-1].end = begin = middle
+            sounds.append(_Sound(symbol, owner, begin, end))
+            waiting, joined = None, True
+    return sounds
+
+
+def _middle(symbols: str, owners: Sequence[int], edges: Sequence[int], first: int, last: int) -> int:
+    """The middle of the spaces that begin at `first`, before a sound or its stress that begins by `last`."""
+    end = first
+    for symbol, begin, finish in zip(symbols, edges[:-1], edges[1:], strict=True):
+        if begin >= first and begin < last and symbol in SPACES:
+            end = finish
+    return (first + end) // 2
+
+
+def _loud(samples: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether there is a sound, for each window of 5 ms."""
+    windows = samples[: len(samples) // _WINDOW * _WINDOW].reshape(-1, _WINDOW)
+    energy = np.sqrt(np.mean(np.square(windows), axis=1))
+    loud: NDArray[np.bool_] = energy > _QUIET * energy.max(initial=0.0)
+    return loud
+
+
+def _end_before_pauses(sounds: list[_Sound], loud: NDArray[np.bool_]) -> None:
+    """Let each sound before a pause end where it is last heard, a frame after its beginning at the earliest."""
+    following: list[Any] = [*sounds[1:], None]
+    for sound, after in zip(sounds, following, strict=True):
+        if after is None or after.start > sound.end:
+            heard = np.flatnonzero(loud[sound.start // _WINDOW : sound.end // _WINDOW])
+            last = sound.start + (int(heard[-1]) + 1) * _WINDOW if heard.size else sound.start
+            sound.end = min(sound.end, max(last, sound.start + FRAME))
+
+
+def _spans(sounds: Sequence[_Sound], length: int) -> list[PhonemeSpan]:
+    """Sounds and the silences around them, from 0 to `length`."""
+    spans: list[PhonemeSpan] = []
+    at = 0
+    for sound in sounds:
+        if sound.start > at:
+            spans.append(PhonemeSpan("", at, sound.start))
+        spans.append(PhonemeSpan(sound.phoneme, sound.start, sound.end))
+        at = sound.end
+    if at < length or not spans:
+        spans.append(PhonemeSpan("", at, length))
+    return spans
+
+
+def _words(sounds: Sequence[_Sound], words: Sequence[str]) -> list[WordSpan]:
+    found: dict[int, WordSpan] = {}
+    for sound in sounds:
+        if sound.owner >= 0 and words[sound.owner]:
+            known = found.get(sound.owner)
+            start = sound.start if known is None else known.start
+            found[sound.owner] = WordSpan(words[sound.owner], start, sound.end)
+    return list(found.values())
