@@ -32,6 +32,8 @@ _REST_SAMPLES = SAMPLE_RATE * 3 // 10
 """Silence after a sentence."""
 _CLAUSE_REST_SAMPLES = SAMPLE_RATE // 10
 """Silence after a clause whose sentence goes on."""
+_CACHE_BYTES = 256 << 20
+"""Of freed arrays that are kept for the next sentence."""
 _WARMUP = "Hello there."
 
 
@@ -69,7 +71,7 @@ class SpeechEngine:
         loaded = load_kokoro(folder, on_cpu=_device() == "cpu")
         progress("loading the dictionaries", None)
         self.attach(loaded.kokoro, loaded.vocabulary, folder)
-        mx.set_cache_limit(min(1 << 30, platform.total_memory() // 16))
+        mx.set_cache_limit(_CACHE_BYTES)
         if spec.warmup:
             progress("warming up", None)
             self._warm_up()
