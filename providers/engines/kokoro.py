@@ -49,15 +49,15 @@ def load_kokoro(folder: Path, *, on_cpu: bool) -> LoadedKokoro:
     Raises:
         EngineLoadError: it holds another model, or not a whole one.
     """
-    from mlx_audio.tts.models.kokoro.kokoro import Model
-    from mlx_audio.tts.utils import load_model
-
     config = _config(folder)
     try:
+        from mlx_audio.tts.utils import load_model
+
         module = load_model(folder, lazy=True, model_type="kokoro")
+    except ImportError as error:
+        raise EngineLoadError(f"the extra `speech` is not installed ({error})") from error
     except Exception as error:
         raise EngineLoadError(f"{folder}: the model cannot be loaded: {error}") from error
-    assert isinstance(module, Model)
     module.eval()
     dequantize_model(module)
     module.apply(lambda array: array.astype(mx.float32) if mx.issubdtype(array.dtype, mx.floating) else array)
