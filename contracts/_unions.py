@@ -1,6 +1,7 @@
 """Unions told apart by their JSON type, and objects among them by the literal in their `type` field.
 
-A class whose `type` has a default is what an object without `type` is; a union holds one such class at most.
+A class whose `type` has a default is what an object without `type` is; a union holds one such class at most. A class
+without `type` is the only one of its union.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def _union(type_: Any, converter: BaseConverter) -> Hook:
     optional = NoneType in get_args(type_)
     for arm in (arm for arm in get_args(type_) if arm is not NoneType):
         entry = (arm, converter.get_structure_hook(arm))
-        if attrs.has(arm):
+        if attrs.has(arm) and "type" not in attrs.fields_dict(arm):
+            arms[dict] = entry
+        elif attrs.has(arm):
             tagged |= dict.fromkeys(_tags(arm), entry)
             if attrs.fields_dict(arm)["type"].default is not attrs.NOTHING:
                 untagged = entry

@@ -1,0 +1,209 @@
+"""`POST /v1/audio/speech` and `GET /v1/audio/voices`: text to speech, and what the mouth does meanwhile.
+
+Times are seconds from the start of the utterance (in HeadTTS's arrays: milliseconds), cumulative over the pieces of a
+stream.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import attrs
+from annotated_types import Ge, Le, MaxLen, MinLen
+
+from contracts._fields import EXPLICIT_NULL, Seconds
+
+__all__ = [
+    "AudioFormat",
+    "CreateSpeechRequest",
+    "HeadTtsSpeech",
+    "HeadTtsSpeechDelta",
+    "SpeechAudioDelta",
+    "SpeechAudioDone",
+    "SpeechStreamEvent",
+    "SpeechUsage",
+    "SpeechViseme",
+    "SpeechWithTimings",
+    "SpeechWord",
+    "VisemeSet",
+    "Voice",
+    "VoiceId",
+    "VoiceList",
+]
+
+AudioFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+VisemeSet = Literal["oculus", "azure", "arkit", "rhubarb"]
+
+VoiceName = Annotated[str, MinLen(1), MaxLen(512)]
+"""A voice's id, an OpenAI name, or a mix of them."""
+
+
+@attrs.frozen(kw_only=True)
+class VoiceId:
+    """OpenAI's other way to name a voice."""
+
+    id: VoiceName
+
+
+@attrs.frozen(kw_only=True)
+class CreateSpeechRequest:
+    """A text to speak.
+
+    `null` means the same as leaving a field out. A parameter that this server knows and cannot honour is refused
+    with `unsupported_parameter`; unknown fields are ignored.
+    """
+
+    model: Annotated[str, MinLen(1), MaxLen(1024)] | None = None
+    input: str
+    voice: VoiceName | VoiceId | None = None
+    """A voice, or a mix: `af_heart:0.6,am_michael:0.4`. OpenAI's names stand for voices of the model."""
+    response_format: AudioFormat | None = None
+    """Left out: mp3, as with OpenAI."""
+    speed: Annotated[float, Ge(0.25), Le(4)] | None = None
+    stream_format: Literal["audio", "sse"] | None = None
+    """Left out: audio, which is streamed too."""
+    timeout: Seconds | None = None
+
+    # What the mouth does.
+    include_visemes: bool | None = None
+    """Answer with JSON that holds the audio and its timings; with `sse`, put timings on every delta."""
+    viseme_set: VisemeSet | None = None
+    timing_format: Literal["headtts"] | None = None
+    """Timings as the arrays that TalkingHead takes; brings `include_visemes` along."""
+
+    # Known, and refused unless empty.
+    instructions: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SpeechWord:
+    """A word as it is spoken: of the normalised text, without punctuation."""
+
+    word: str
+    start_time: float
+    end_time: float
+
+
+@attrs.frozen(kw_only=True)
+class SpeechViseme:
+    """A shape of the mouth. Each starts where the one before ended.
+
+    `viseme` is the shape's name in its set, and `viseme_id` its number there. `blendshapes` (of the `arkit` set) are
+    weights from 0 to 1 by ARKit's names; those left out are 0.
+    """
+
+    viseme: str
+    viseme_id: int
+    phoneme: str
+    """The sound in misaki's alphabet; empty for silence."""
+    start_time: float
+    end_time: float
+    blendshapes: dict[str, float] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class SpeechWithTimings:
+    """A whole utterance. `duration` is the number of samples over the sample rate, and the end of the last viseme."""
+
+    audio: str
+    """Base64 of a file of this format (of the bare samples, for `pcm`)."""
+    format: AudioFormat
+    sample_rate: int
+    duration: float
+    words: list[SpeechWord]
+    visemes: list[SpeechViseme]
+    model: str
+    request_id: str
+
+
+@attrs.frozen(kw_only=True)
+class _HeadTtsTimings:
+    """Parallel arrays, in milliseconds."""
+
+    words: list[str]
+    wtimes: list[int]
+    wdurations: list[int]
+    visemes: list[str]
+    """Oculus names."""
+    vtimes: list[int]
+    vdurations: list[int]
+    phonemes: list[str]
+
+
+@attrs.frozen(kw_only=True)
+class HeadTtsSpeech(_HeadTtsTimings):
+    """A whole utterance as HeadTTS answers, for `speakAudio` of TalkingHead."""
+
+    audio: str
+    """Base64."""
+    audio_encoding: AudioFormat = attrs.field(alias="audioEncoding")
+    model: str
+    request_id: str
+
+
+@attrs.frozen(kw_only=True)
+class SpeechAudioDelta:
+    """The next bytes of the audio; `words` and `visemes` are there when timings were asked for."""
+
+    type: Literal["speech.audio.delta"] = "speech.audio.delta"
+    audio: str
+    """Base64. The decoded deltas, one after the other, are a file of the format that was asked for."""
+    words: list[SpeechWord] | None = None
+    visemes: list[SpeechViseme] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class HeadTtsSpeechDelta(_HeadTtsTimings):
+    """The next bytes of the audio, for `streamAudio` of TalkingHead."""
+
+    type: Literal["speech.audio.delta"] = "speech.audio.delta"
+    audio: str
+
+
+@attrs.frozen(kw_only=True)
+class SpeechUsage:
+    """`input_tokens` counts characters of the input, `output_tokens` frames of 25 ms of audio."""
+
+    input_tokens: int
+    output_tokens: int
+    total_tokens: int
+
+
+@attrs.frozen(kw_only=True)
+class SpeechAudioDone:
+    """The audio is complete."""
+
+    type: Literal["speech.audio.done"] = "speech.audio.done"
+    usage: SpeechUsage
+    duration: float
+    """Seconds."""
+    model: str
+    request_id: str
+
+
+SpeechStreamEvent = SpeechAudioDelta | HeadTtsSpeechDelta | SpeechAudioDone
+
+
+@attrs.frozen(kw_only=True)
+class Voice:
+    """A voice that may be asked for."""
+
+    id: str
+    object: Literal["voice"] = "voice"
+    name: str
+    """For a person."""
+    language: str
+    """BCP 47, e.g. `en-GB`."""
+    gender: Literal["female", "male"] | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    model: str
+    """The model that has it."""
+    aliases: list[str]
+    """OpenAI's names for it."""
+
+
+@attrs.frozen(kw_only=True)
+class VoiceList:
+    """Every voice of every model that speaks."""
+
+    object: Literal["list"] = "list"
+    data: list[Voice]
