@@ -82,6 +82,11 @@ __all__ = [
     "QUEUE_DEPTH",
     "QUEUE_WAIT_SECONDS",
     "REQUEST_ID",
+    "SPEECH_CHARACTERS",
+    "SPEECH_DURATION",
+    "SPEECH_REAL_TIME_FACTOR",
+    "SPEECH_SPEED",
+    "SPEECH_VOICE",
     "URL_PATH",
     "URL_SCHEME",
     "USER_AGENT_ORIGINAL",
@@ -100,3 +105,11 @@ QUEUE_DEPTH: Final = "mlx.queue.depth"
 """Requests that waited already when this one came."""
 QUEUE_WAIT_SECONDS: Final = "mlx.queue.wait_seconds"
 DECODE_TOKENS_PER_SECOND: Final = "mlx.decode.tokens_per_second"
+
+SPEECH_CHARACTERS: Final = "mlx.speech.characters"
+SPEECH_DURATION: Final = "mlx.speech.duration"
+"""Seconds of audio."""
+SPEECH_REAL_TIME_FACTOR: Final = "mlx.speech.real_time_factor"
+"""Seconds of work for a second of audio."""
+SPEECH_SPEED: Final = "mlx.speech.speed"
+SPEECH_VOICE: Final = "mlx.speech.voice"

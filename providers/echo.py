@@ -1,5 +1,7 @@
 """The provider with no weights: it answers with the last user message, word by word.
 
+It speaks too, a tone for every letter (`providers/echo_speech.py`).
+
 It takes the same way as a real engine (queue, spans, timeout, events), so front ends, API tests and load tests can
 lean on it. A word with the white space after it is one token, in the prompt and in the answer; its id is given out
 when it is tokenised first (an id that stands for no word reads as its number). `max_tokens`, `stop`, `timeout`, `n`
@@ -9,9 +11,9 @@ calls a tool of its own will. What it cannot do (log-probabilities, grammars, a 
 It answers as fast as it is read, unless told otherwise, for the model in `ModelSpec.path` or for one request in
 `chat_template_kwargs` (which wins), by these names:
 
-    delay        seconds before each word
+    delay        seconds before each word (of a speech: sentence)
     prefill      seconds before the first event
-    fail_after   words after which the answer breaks off with `EngineCrashed`
+    fail_after   words (of a speech: sentences) after which the answer breaks off with `EngineCrashed`
 
 As a path they are written as a query: `delay=0.05&prefill=0.5`. In `chat_template_kwargs` they carry the prefix
 `echo_`: `{"echo_delay": 0.05}`; other keys there are the template's, and there is no template.
@@ -24,12 +26,15 @@ import math
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from time import monotonic
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl
 
 import attrs
+from msgspec import structs
 
 from providers._queued_chat import QueuedChatProvider
+from providers._queued_speech import SpeechRecord
+from providers.echo_speech import ECHO_VOICES, sentences, spoken
 from providers.errors import (
     ContextLengthExceeded,
     EngineCrashed,
@@ -52,7 +57,9 @@ from providers.generation import (
     Usage,
 )
 from providers.protocols import ModelStatus
-from providers.spec import ModelSpec
+from providers.spec import Capability, ModelSpec
+from providers.speech import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechRequest, VoiceInfo
+from providers.voices import resolve_voices
 
 __all__ = ["EchoProvider", "EchoSettings"]
 
@@ -131,7 +138,9 @@ class _Vocabulary:
 
 
 class EchoProvider(QueuedChatProvider):
-    """A `ChatProvider` with no weights, ready as soon as it is started."""
+    """A `ChatProvider` and a `SpeechProvider` with no weights, ready as soon as it is started."""
+
+    capabilities: ClassVar[tuple[Capability, ...]] = ("chat", "speech")
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
@@ -179,6 +188,28 @@ class EchoProvider(QueuedChatProvider):
         await self.wait_ready()
         return self._vocabulary.decode(tokens)
 
+    def speak(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
+        answered: Any = self._answered  # typed for chats; the way through the queue is the same
+        events: AsyncGenerator[SpeechEvent, None] = answered(request, lambda: SpeechRecord(self._spec.name, request))
+        return events
+
+    async def voices(self) -> Sequence[VoiceInfo]:
+        await self.wait_ready()
+        return ECHO_VOICES
+
+    async def _speech_events(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
+        request = structs.replace(request, voices=resolve_voices(request.voices, ECHO_VOICES))
+        await self._pause(self._settings.prefill)
+        yield SpeechAccepted(len(sentences(request.text)), len(request.text))
+        samples, begun = 0, monotonic()
+        for index, piece in enumerate(spoken(request)):
+            if index == self._settings.fail_after:
+                raise EngineCrashed(f"the echo broke off after {index} sentences, as it was told to")
+            await self._pause(self._settings.delay)
+            samples += len(piece.audio) // 2
+            yield piece
+        yield SpeechFinished(samples, monotonic() - begun)
+
     def _texts(self, prompt: Prompt) -> list[str]:
         if isinstance(prompt, ChatPrompt):
             return [message.content or "" for message in prompt.messages]
@@ -196,7 +227,10 @@ class EchoProvider(QueuedChatProvider):
             return None
         return ModelNotReady(f"{self._spec.name} is {self._state}", retry_after=1.0)
 
-    async def _events(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+    def _events(self, request: GenerationRequest | SpeechRequest) -> AsyncGenerator[Any, None]:
+        return self._speech_events(request) if isinstance(request, SpeechRequest) else self._chat_events(request)
+
+    async def _chat_events(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         _refuse_unsupported(request)
         settings = self._settings_of(request)
         prompt_tokens = self._checked_prompt_tokens(request)

@@ -10,8 +10,9 @@ import attrs
 from providers.embedding import EmbeddingEvent, EmbeddingRequest, RerankRequest
 from providers.generation import GenerationEvent, GenerationRequest, Prompt
 from providers.spec import Capability, ModelSpec
+from providers.speech import SpeechEvent, SpeechRequest, VoiceInfo
 
-__all__ = ["ChatProvider", "EmbeddingProvider", "ModelCard", "ModelStatus", "Provider", "QueueStats"]
+__all__ = ["ChatProvider", "EmbeddingProvider", "ModelCard", "ModelStatus", "Provider", "QueueStats", "SpeechProvider"]
 
 ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped"]
 
@@ -136,4 +137,30 @@ class EmbeddingProvider(Provider, Protocol):
 
     def rerank(self, request: RerankRequest) -> AsyncGenerator[EmbeddingEvent, None]:
         """Queue, then score: one `Ranked`. Raises as `embed`."""
+        ...
+
+
+@runtime_checkable
+class SpeechProvider(Provider, Protocol):
+    """Speaks texts."""
+
+    def speak(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
+        """Queue, then speak: `SpeechAccepted`, then pieces as they are made, then `SpeechFinished`.
+
+        `request.voices` may be OpenAI's names, and none is the default voice. Closing or cancelling the generator
+        frees its place before the next piece is begun; consume it under `contextlib.aclosing`.
+
+        Raises:
+            QueueFull, QueueTimeout, ModelNotReady: before it was admitted.
+            InvalidRequest: instead of `SpeechAccepted`; an unknown voice is told which there are.
+            GenerationTimeout, EngineCrashed, InternalError: at any point.
+        """
+        ...
+
+    async def voices(self) -> Sequence[VoiceInfo]:
+        """Every voice of the model, which is loaded for it if need be; takes no place in the queue.
+
+        Raises:
+            ModelNotReady: the model cannot say.
+        """
         ...

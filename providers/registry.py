@@ -9,9 +9,10 @@ from typing import cast
 from providers.echo import EchoProvider
 from providers.engine_chat import EngineChatProvider
 from providers.engine_embedding import EngineEmbeddingProvider
+from providers.engine_speech import EngineSpeechProvider
 from providers.errors import ModelNotFound
 from providers.protocols import ChatProvider, ModelCard, Provider
-from providers.spec import CAPABILITIES, Capability, ModelSpec, ModelType
+from providers.spec import Capability, ModelSpec, ModelType
 
 __all__ = ["PROVIDERS", "ModelRegistry", "ProviderFactory"]
 
@@ -21,6 +22,7 @@ PROVIDERS: Mapping[ModelType, ProviderFactory] = {
     "echo": EchoProvider,
     "lm": EngineChatProvider,
     "embeddings": EngineEmbeddingProvider,
+    "tts": EngineSpeechProvider,
 }
 
 
@@ -93,7 +95,7 @@ class ModelRegistry:
         Raises:
             ModelNotFound: none can do it, or several can and none is named so.
         """
-        able = {n: p for n, p in self._providers.items() if CAPABILITIES[p.spec.model_type] == capability}
+        able = {name: p for name, p in self._providers.items() if capability in p.card.capabilities}
         if len(able) == 1:
             return next(iter(able.values()))
         if model_name not in able:

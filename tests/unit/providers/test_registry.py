@@ -31,7 +31,7 @@ def test_without_models_nobody_answers():
 
 def test_a_card_is_found_by_its_exact_id_alone():
     registry = ModelRegistry((echo("a"),))
-    assert registry.card("a").capabilities == ("chat",)
+    assert registry.card("a").capabilities == ("chat", "speech")
     with pytest.raises(ModelNotFound):
         registry.card("b")
 

@@ -1,0 +1,36 @@
+"""The speech provider that answers from an engine process."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+import msgspec
+
+from providers._queued_speech import QueuedSpeechProvider
+from providers.engine_provider import EngineProvider
+from providers.speech import SpeechEvent, SpeechRequest, VoiceInfo
+from providers.voices import resolve_voices
+
+__all__ = ["EngineSpeechProvider"]
+
+
+class EngineSpeechProvider(EngineProvider[SpeechRequest, SpeechEvent], QueuedSpeechProvider):
+    """A `SpeechProvider` whose model lives in a process of its own."""
+
+    async def voices(self) -> Sequence[VoiceInfo]:
+        await self.ready()
+        if (refusal := self.host.refusal()) is not None:
+            raise refusal
+        return self._known_voices()
+
+    async def _events(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
+        # Here, and not before the queue: which voices there are is known once the model is loaded.
+        voices = resolve_voices(request.voices, self._known_voices())
+        async with aclosing(super()._events(msgspec.structs.replace(request, voices=voices))) as events:
+            async for event in events:
+                yield event
+
+    def _known_voices(self) -> list[VoiceInfo]:
+        details = {} if self.host.info is None else self.host.info.details
+        return msgspec.convert(details.get("voices", []), list[VoiceInfo])

@@ -1,0 +1,69 @@
+"""Which voices a request means: names of the model, OpenAI's names, and mixes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from providers.errors import InvalidRequest
+from providers.speech import VoiceInfo
+
+__all__ = ["DEFAULT_VOICE", "OPENAI_VOICES", "resolve_voices"]
+
+DEFAULT_VOICE = "af_heart"
+"""Who speaks when nobody is named; the model's first voice where it has none of this name."""
+
+OPENAI_VOICES: Mapping[str, str] = {
+    "alloy": "af_alloy",
+    "ash": "am_fenrir",
+    "ballad": "bm_george",
+    "cedar": "am_michael",
+    "coral": "af_bella",
+    "echo": "am_echo",
+    "fable": "bm_fable",
+    "marin": "af_heart",
+    "nova": "af_nova",
+    "onyx": "am_onyx",
+    "sage": "af_sarah",
+    "shimmer": "af_sky",
+    "verse": "am_puck",
+}
+"""OpenAI's voices as Kokoro's: the five that Kokoro named after them, and for the others a voice of the same sex."""
+
+
+def resolve_voices(asked: Sequence[tuple[str, float]], known: Sequence[VoiceInfo]) -> list[tuple[str, float]]:
+    """The model's own ids for what was asked, each once, with weights that sum to 1.
+
+    Raises:
+        InvalidRequest: the model has no such voice (the message lists those it has), or cannot speak its language.
+    """
+    voices = {voice.id: voice for voice in known}
+    if not voices:
+        raise InvalidRequest("voice: the model has no voices", param="voice")
+    if not asked:
+        asked = [(DEFAULT_VOICE if DEFAULT_VOICE in voices else known[0].id, 1.0)]
+    weights: dict[str, float] = {}
+    for name, weight in asked:
+        id = name if name in voices else OPENAI_VOICES.get(name.lower(), name)
+        if id not in voices:
+            raise InvalidRequest(f"voice: there is no voice {_shown(name)}; there are: {_listed(known)}", param="voice")
+        if not voices[id].spoken:
+            raise InvalidRequest(
+                f"voice: {id} speaks {voices[id].language}, whose texts this server cannot turn into sounds; "
+                f"there are: {_listed(known)}",
+                param="voice",
+            )
+        weights[id] = weights.get(id, 0.0) + weight
+    total = sum(weights.values())
+    return [(id, weight / total) for id, weight in weights.items()]
+
+
+def _shown(name: str) -> str:
+    return repr(name if len(name) <= 64 else name[:64] + "…")
+
+
+def _listed(known: Sequence[VoiceInfo]) -> str:
+    """Those that can be asked for, and OpenAI's names for some of them."""
+    spoken = {voice.id for voice in known if voice.spoken}
+    aliases = sorted(alias for alias, id in OPENAI_VOICES.items() if id in spoken)
+    own = ", ".join(sorted(spoken))
+    return f"{own}; also by OpenAI's names: {', '.join(aliases)}" if aliases else own
