@@ -28,6 +28,7 @@ from server.controllers import (
     ModelsController,
     QueueController,
     ResponsesController,
+    SpeechController,
     TokenizeController,
 )
 from server.dependencies import Registry, Service
@@ -88,6 +89,7 @@ class ServicePlugin(InitPlugin):
                 ModelsController,
                 QueueController,
                 ResponsesController,
+                SpeechController,
                 TokenizeController,
             ]
         )

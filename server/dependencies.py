@@ -9,12 +9,22 @@ import attrs
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
-from providers.protocols import ChatProvider, EmbeddingProvider, ModelCard, Provider
+from providers.protocols import ChatProvider, EmbeddingProvider, ModelCard, Provider, SpeechProvider
 from providers.spec import Capability
 from server.drain import Drain
 from server.store import ResponseStore
 
-__all__ = ["Chat", "Embedder", "Registry", "Service", "ServiceDependency", "provide_chat", "provide_embeddings"]
+__all__ = [
+    "Chat",
+    "Embedder",
+    "Registry",
+    "Service",
+    "ServiceDependency",
+    "Speech",
+    "provide_chat",
+    "provide_embeddings",
+    "provide_speech",
+]
 
 
 class NamesModel(Protocol):
@@ -56,6 +66,7 @@ class Service:
 ServiceDependency = NamedDependency[SkipValidation[Service]]
 Chat = NamedDependency[SkipValidation[ChatProvider]]
 Embedder = NamedDependency[SkipValidation[EmbeddingProvider]]
+Speech = NamedDependency[SkipValidation[SpeechProvider]]
 
 
 def provide_chat(data: JSONBody[Any], service: ServiceDependency) -> ChatProvider:
@@ -72,3 +83,9 @@ def provide_embeddings(data: JSONBody[Any], service: ServiceDependency) -> Embed
     """The provider that embeds and ranks for `data.model`. Raises as `provide_chat`."""
     request: NamesModel = data
     return cast(EmbeddingProvider, service.registry.find("embeddings", request.model or ""))
+
+
+def provide_speech(data: JSONBody[Any], service: ServiceDependency) -> SpeechProvider:
+    """The provider that speaks for `data.model`. Raises as `provide_chat`."""
+    request: NamesModel = data
+    return cast(SpeechProvider, service.registry.find("speech", request.model or ""))

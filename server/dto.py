@@ -21,6 +21,7 @@ import otel
 from contracts.chat import ChatCompletion, ChatCompletionChunk
 from contracts.response_events import ResponseStreamEvent
 from contracts.responses import Response as ResponseContract
+from contracts.speech import SpeechStreamEvent, SpeechWithTimings
 from contracts.validation import is_validation_error
 from providers.errors import InvalidRequest
 from server.errors import invalid_body
@@ -36,7 +37,11 @@ __all__ = ["ContractDTO", "ContractPlugin"]
 
 T = TypeVar("T")
 
-STREAMED_AS: Mapping[type, Any] = {ChatCompletion: ChatCompletionChunk, ResponseContract: ResponseStreamEvent}
+STREAMED_AS: Mapping[type, Any] = {
+    ChatCompletion: ChatCompletionChunk,
+    ResponseContract: ResponseStreamEvent,
+    SpeechWithTimings: SpeechStreamEvent,
+}
 """What the events of a stream are, where an answer may come as one."""
 
 _log = otel.get_logger("server.dto")

@@ -7,6 +7,7 @@ from server.controllers.health import HealthController
 from server.controllers.models import ModelsController
 from server.controllers.queue import QueueController
 from server.controllers.responses import ResponsesController
+from server.controllers.speech import SpeechController
 from server.controllers.tokenize import TokenizeController
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "ModelsController",
     "QueueController",
     "ResponsesController",
+    "SpeechController",
     "TokenizeController",
 ]

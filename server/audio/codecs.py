@@ -1,0 +1,213 @@
+"""The formats that PyAV encodes. The containers that are a header or two are written here; Ogg's muxer is PyAV's."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, Literal
+
+import av
+import numpy as np
+from av.audio.codeccontext import AudioCodecContext
+from av.audio.frame import AudioFrame
+from av.audio.stream import AudioStream
+
+from providers.speech import SAMPLE_RATE
+
+if TYPE_CHECKING:
+    from av.packet import Packet as AnyPacket
+
+    Packet = AnyPacket[AudioStream]  # generic for the type checker alone
+
+__all__ = ["AacEncoder", "FlacEncoder", "Mp3Encoder", "OpusEncoder"]
+
+SampleFormat = Literal["s16", "s16p", "fltp"]
+_SAMPLE = np.dtype("<i2")
+_TIME_BASE = Fraction(1, SAMPLE_RATE)
+
+
+class _Framer:
+    """Cuts samples into a codec's frames, from whatever portions they come in."""
+
+    def __init__(self, context: AudioCodecContext, sample_format: SampleFormat, lead: int = 0) -> None:
+        """`lead` zeros go before the first sample."""
+        self._context = context
+        self._format = sample_format
+        self._size = context.frame_size
+        self._rest = np.zeros(lead, _SAMPLE)
+        self._position = 0
+
+    def add(self, pcm: bytes) -> list[Packet]:
+        samples = np.concatenate((self._rest, np.frombuffer(pcm, _SAMPLE)))
+        whole = len(samples) - len(samples) % self._size
+        self._rest = samples[whole:]
+        frames = (samples[start : start + self._size] for start in range(0, whole, self._size))
+        return [packet for frame in frames for packet in self._frame(frame)]
+
+    def end(self) -> list[Packet]:
+        last = self._frame(self._rest) if len(self._rest) else []
+        return [*last, *self._context.encode(None)]
+
+    def _frame(self, samples: np.ndarray[Any, Any]) -> list[Packet]:
+        row = samples.reshape(1, -1)
+        if self._format == "fltp":
+            row = row.astype(np.float32) / 32768
+        frame = AudioFrame.from_ndarray(row, format=self._format, layout="mono")
+        frame.sample_rate = SAMPLE_RATE
+        frame.time_base = _TIME_BASE
+        frame.pts = self._position
+        self._position += len(samples)
+        return self._context.encode(frame)
+
+
+def _opened(
+    codec: str, sample_format: SampleFormat, *, bit_rate: int | None = None, options: dict[str, str] | None = None
+) -> AudioCodecContext:
+    context = AudioCodecContext.create(codec, "w")
+    assert isinstance(context, AudioCodecContext)
+    _configure(context, sample_format, bit_rate)
+    context.options = options or {}
+    context.open()
+    return context
+
+
+def _configure(context: AudioCodecContext, sample_format: SampleFormat, bit_rate: int | None) -> None:
+    context.sample_rate = SAMPLE_RATE
+    context.layout = "mono"
+    context.format = sample_format
+    context.time_base = _TIME_BASE
+    if bit_rate is not None:
+        context.bit_rate = bit_rate
+
+
+class _FrameStream:
+    """A file that is frames one after the other, of which the first hold only the encoder's delay."""
+
+    def __init__(self, framer: _Framer, *, frame_size: int, skipped: int) -> None:
+        self._framer = framer
+        self._frame_size = frame_size
+        self._unwanted = skipped
+        self._samples = 0
+        self._written = 0
+
+    def encode(self, pcm: bytes) -> bytes:
+        self._samples += len(pcm) // _SAMPLE.itemsize
+        return b"".join(map(self._frame, self._kept(self._framer.add(pcm))))
+
+    def finish(self) -> bytes:
+        """What is left, and no frame that would hold padding alone."""
+        packets = self._kept(self._framer.end())
+        wanted = -(-self._samples // self._frame_size) - self._written
+        return b"".join(map(self._frame, packets[:wanted]))
+
+    def _kept(self, packets: list[Packet]) -> list[Packet]:
+        kept = packets[self._unwanted :]
+        self._unwanted -= len(packets) - len(kept)
+        return kept
+
+    def _frame(self, packet: Packet) -> bytes:
+        self._written += 1
+        return bytes(packet)
+
+
+class Mp3Encoder(_FrameStream):
+    """MPEG-2 layer III, 96 kbit/s, without a bit reservoir, so that every frame can be decoded by itself.
+
+    LAME and a decoder together delay by 1105 samples; 47 zeros before the first sample make that two frames.
+    """
+
+    _FRAME = 576
+    _DELAY = 1105
+
+    def __init__(self, samples: int | None) -> None:
+        skipped = -(-self._DELAY // self._FRAME)
+        context = _opened("libmp3lame", "s16p", bit_rate=96_000, options={"reservoir": "0"})
+        framer = _Framer(context, "s16p", lead=skipped * self._FRAME - self._DELAY)
+        super().__init__(framer, frame_size=self._FRAME, skipped=skipped)
+
+
+class AacEncoder(_FrameStream):
+    """AAC-LC, 96 kbit/s, in ADTS. The encoder's delay is one frame."""
+
+    _FRAME = 1024
+    _RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350)
+
+    def __init__(self, samples: int | None) -> None:
+        framer = _Framer(_opened("aac", "fltp", bit_rate=96_000), "fltp")
+        super().__init__(framer, frame_size=self._FRAME, skipped=1)
+
+    def _frame(self, packet: Packet) -> bytes:
+        """ISO/IEC 14496-3, 1.A.2.2: syncword, MPEG-4 without CRC, LC, rate, one channel, length, VBR, one block."""
+        payload = super()._frame(packet)
+        length = len(payload) + 7
+        rate = self._RATES.index(SAMPLE_RATE)
+        header = 0xFFF1 << 40 | 1 << 38 | rate << 34 | 1 << 30 | length << 13 | 0x7FF << 2
+        return header.to_bytes(7, "big") + payload
+
+
+class FlacEncoder:
+    """Native FLAC. STREAMINFO tells the length where it is known; otherwise it says so, as the format allows."""
+
+    _LENGTH_BITS = 36
+
+    def __init__(self, samples: int | None) -> None:
+        context = _opened("flac", "s16")
+        self._framer = _Framer(context, "s16")
+        info = int.from_bytes(context.extradata or b"", "big")
+        # 16 bytes of MD5 follow the length; zeros mean that it was not computed.
+        info |= ((samples or 0) & (1 << self._LENGTH_BITS) - 1) << 128
+        self._head = b"fLaC" + b"\x80\x00\x00\x22" + info.to_bytes(34, "big")
+
+    def encode(self, pcm: bytes) -> bytes:
+        head, self._head = self._head, b""
+        return head + b"".join(map(bytes, self._framer.add(pcm)))
+
+    def finish(self) -> bytes:
+        return b"".join(map(bytes, self._framer.end()))
+
+
+class OpusEncoder:
+    """Opus, 48 kbit/s, in Ogg, whose header and last page tell decoders what to cut off."""
+
+    def __init__(self, samples: int | None) -> None:
+        self._file = _Tape()
+        # bitexact: a fixed serial number, so that equal speech is equal bytes. Pages of 0.1 s: a whole second, the
+        # muxer's own choice, would keep a sentence's last words back until the next.
+        options = {"fflags": "+bitexact", "flush_packets": "1", "page_duration": "100000"}
+        self._container = av.open(self._file, "w", format="ogg", options=options)
+        stream = self._container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono")
+        assert isinstance(stream, AudioStream)
+        context = stream.codec_context
+        _configure(context, "s16", 48_000)
+        context.open()
+        self._stream = stream
+        self._framer = _Framer(context, "s16")
+
+    def encode(self, pcm: bytes) -> bytes:
+        self._mux(self._framer.add(pcm))
+        return self._file.take()
+
+    def finish(self) -> bytes:
+        self._mux(self._framer.end())
+        self._container.close()
+        return self._file.take()
+
+    def _mux(self, packets: list[Packet]) -> None:
+        for packet in packets:
+            packet.stream = self._stream
+            self._container.mux(packet)
+
+
+class _Tape:
+    """A file that can only be written, and is taken away as it is."""
+
+    def __init__(self) -> None:
+        self._written = bytearray()
+
+    def write(self, data: bytes) -> int:
+        self._written += data
+        return len(data)
+
+    def take(self) -> bytes:
+        taken = bytes(self._written)
+        self._written.clear()
+        return taken

@@ -1,0 +1,82 @@
+"""Spoken pieces on their way to bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from msgspec import structs
+
+from contracts.speech import AudioFormat
+from providers.errors import InternalError
+from providers.events import Event
+from providers.speech import SAMPLE_RATE, PhonemeSpan, SpeechEvent, SpeechFinished, SpeechPiece
+from server.audio.encoders import FORMATS, encode_whole, new_encoder
+
+__all__ = ["QUIET_SECONDS", "EncodedAudio", "audible", "collected", "encoded"]
+
+QUIET_SECONDS = 0.25
+"""Length of an utterance in which there is nothing to say: one emoji, three dots."""
+
+
+class EncodedAudio(Event, frozen=True):
+    """The next bytes of a file, and the piece that they were made of; None for what was left in the encoder."""
+
+    audio: bytes
+    piece: SpeechPiece | None
+
+
+async def audible(events: AsyncGenerator[SpeechEvent, None]) -> AsyncGenerator[SpeechEvent, None]:
+    """The events, with a piece of silence where nothing was said: an empty file plays nowhere."""
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, SpeechFinished) and event.samples == 0:
+                samples = round(QUIET_SECONDS * SAMPLE_RATE)
+                yield SpeechPiece("", bytes(2 * samples), [PhonemeSpan("", 0, samples)], [], 0.0)
+                event = structs.replace(event, samples=samples)
+            yield event
+
+
+async def encoded(
+    events: AsyncGenerator[SpeechEvent, None], audio_format: AudioFormat
+) -> AsyncGenerator[SpeechEvent | EncodedAudio, None]:
+    """The events, each piece as the next bytes of one file of this format. Encodes in a thread.
+
+    Raises:
+        UnsupportedParameter: the format cannot be written here; before the first event is asked for.
+    """
+    encoder = await asyncio.to_thread(new_encoder, audio_format)
+    threaded = FORMATS[audio_format].needs_codec
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, SpeechPiece):
+                pcm = event.audio
+                yield EncodedAudio(
+                    await asyncio.to_thread(encoder.encode, pcm) if threaded else encoder.encode(pcm), event
+                )
+            elif isinstance(event, SpeechFinished):
+                yield EncodedAudio(await asyncio.to_thread(encoder.finish), None)
+                yield event
+            else:
+                yield event
+
+
+async def collected(
+    events: AsyncGenerator[SpeechEvent, None], audio_format: AudioFormat
+) -> tuple[bytes, list[SpeechPiece], SpeechFinished]:
+    """The whole utterance: a file whose header tells its length, its pieces, and its end. Encodes in a thread.
+
+    Raises:
+        ServiceError: as the events do, and as `encoded`.
+    """
+    await asyncio.to_thread(new_encoder, audio_format)  # a format that cannot be written is refused before the work
+    pieces: list[SpeechPiece] = []
+    async with aclosing(events):
+        async for event in events:
+            if isinstance(event, SpeechPiece):
+                pieces.append(event)
+            elif isinstance(event, SpeechFinished):
+                audio = await asyncio.to_thread(encode_whole, audio_format, b"".join(piece.audio for piece in pieces))
+                return audio, pieces, event
+    raise InternalError("the speech ended without a last event")

@@ -1,0 +1,89 @@
+"""Audio as it is made: bytes to one client, however it behaves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from litestar import Response
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+
+from providers.errors import InternalError
+from providers.speech import SpeechEvent, SpeechFinished
+from server.audio.pieces import EncodedAudio
+from server.connection import while_connected
+from server.drain import Drain
+from server.errors import DISCONNECTED, ClientDisconnected, as_service_error, note_failure
+
+__all__ = ["AudioStream", "AudioStreamResponse"]
+
+AudioSource = AbstractAsyncContextManager[AsyncIterator[SpeechEvent | EncodedAudio]]
+
+
+class AudioStream:
+    """An ASGI application that streams one file.
+
+    * Nothing is sent before the first bytes of audio, so what fails until then keeps its status.
+    * A failure on the way breaks the connection off: no format can say that it is incomplete, and a clean end would.
+    * When the client goes away, or the server stops, the source is left at once.
+    """
+
+    def __init__(self, source: AudioSource, media_type: str, *, drain: Drain) -> None:
+        self._source = source
+        self._media_type = media_type
+        self._drain = drain
+        self._started = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream to the end.
+
+        Raises:
+            ServiceError: the answer failed before anything was sent.
+            ClientDisconnected: the client went away before anything was sent.
+        """
+        try:
+            async with while_connected(receive) as interrupt:
+                forget = self._drain.when_expired(lambda: interrupt(self._drain.error()))
+                try:
+                    await self._deliver(send)
+                finally:
+                    forget()
+        except ClientDisconnected:
+            if not self._started:
+                raise
+            scope["state"][DISCONNECTED] = True
+        except Exception as error:
+            if not self._started:
+                raise
+            # To return with the body unfinished is what makes the server close the connection in the middle of it.
+            note_failure(scope, as_service_error(error))
+
+    async def _deliver(self, send: Send) -> None:
+        async with self._source as events:
+            async for event in events:
+                if isinstance(event, EncodedAudio) and event.audio:
+                    await self._send(send, event.audio)
+                elif isinstance(event, SpeechFinished):
+                    await self._send(send, b"", more=False)
+                    return
+        raise InternalError("the speech ended without a last event")
+
+    async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        if not self._started:
+            self._started = True
+            headers = [(b"content-type", self._media_type.encode()), (b"cache-control", b"no-store")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+class AudioStreamResponse(Response[Any]):
+    """An `AudioStream` where Litestar expects a response."""
+
+    def __init__(self, stream: AudioStream) -> None:
+        super().__init__(None, media_type="application/octet-stream")
+        self._stream = stream
+
+    def to_asgi_response(self, *args: Any, **kwargs: Any) -> ASGIResponse:
+        return self._stream  # type: ignore[return-value]  # any ASGI application will do

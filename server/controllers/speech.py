@@ -1,0 +1,120 @@
+"""`/v1/audio/speech` and `/v1/audio/voices`."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any, cast
+
+from litestar import Controller, Request, Response, get, post
+from litestar.di import Provide
+from litestar.params import JSONBody
+
+import otel
+from contracts.speech import CreateSpeechRequest, SpeechWithTimings, Voice, VoiceList
+from providers.protocols import SpeechProvider
+from providers.speech import SpeechRequest, VoiceInfo
+from providers.voices import OPENAI_VOICES
+from server.audio import FORMATS, AudioStream, AudioStreamResponse, audible, collected, encoded
+from server.connection import while_connected
+from server.controllers._openapi import SpeechOperation
+from server.controllers._responses import errors
+from server.dependencies import Service, ServiceDependency, Speech, provide_speech
+from server.guards import json_body
+from server.sse import EventStream, EventStreamResponse
+from server.translate.speech_request import SpeechAnswer, speech_answer, to_speech_request
+from server.translate.speech_response import SpeechEventEncoder, SpeechHeader, speech_with_timings
+
+__all__ = ["SpeechController"]
+
+
+class SpeechController(Controller):
+    path = "/v1/audio"
+    tags = ("Audio",)
+
+    @post(
+        "/speech",
+        guards=(json_body,),
+        dependencies={"speech": Provide(provide_speech, sync_to_thread=False)},
+        status_code=200,
+        operation_id="createSpeech",
+        name="audio.speech.create",
+        summary="Speak a text",
+        description=(
+            "Answers with audio as it is made; as server-sent events when `stream_format` is `sse`; as one JSON object "
+            "with the times of words and visemes when `include_visemes` is true."
+        ),
+        operation_class=SpeechOperation,
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+    )
+    async def create(
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[CreateSpeechRequest],
+        speech: Speech,
+        service: ServiceDependency,
+    ) -> Response[SpeechWithTimings]:
+        answer = speech_answer(data)
+        asked = to_speech_request(data, id=otel.request_id.get() or "")
+        header = SpeechHeader(model=speech.spec.name, request_id=asked.id)
+        info = FORMATS[answer.audio_format]
+        if answer.events:
+            source = aclosing(encoded(audible(speech.speak(asked)), answer.audio_format))
+            encoder = SpeechEventEncoder(header, answer, characters=len(asked.text))
+            return EventStreamResponse(
+                EventStream(source, encoder, heartbeat_interval=service.heartbeat_interval, drain=service.drain)
+            )
+        # Who says `audio` wants it as it is made, whatever a decoder makes of it.
+        if answer.timings or (info.wants_length and data.stream_format is None):
+            return await _whole(request, speech, service, asked, answer, header)
+        source = aclosing(encoded(audible(speech.speak(asked)), answer.audio_format))
+        return AudioStreamResponse(AudioStream(source, info.media_type, drain=service.drain))
+
+    @get(
+        "/voices",
+        operation_id="listVoices",
+        name="audio.voices.list",
+        summary="List the voices of every model that speaks",
+        description="Loads a model that waits for its first use.",
+        responses=errors(401, 500, 503),
+    )
+    async def voices(self, service: ServiceDependency) -> VoiceList:
+        speaking = [p for p in service.registry.providers() if "speech" in p.card.capabilities]
+        return VoiceList(
+            data=[
+                _voice(voice, provider.spec.name)
+                for provider in speaking
+                for voice in await cast(SpeechProvider, provider).voices()
+                if voice.spoken
+            ]
+        )
+
+
+async def _whole(
+    request: Request[Any, Any, Any],
+    speech: SpeechProvider,
+    service: Service,
+    asked: SpeechRequest,
+    answer: SpeechAnswer,
+    header: SpeechHeader,
+) -> Response[Any]:
+    """The utterance in one piece: JSON with its timings, or a file that knows its length."""
+    async with while_connected(request.receive) as interrupt:
+        forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
+        try:
+            audio, pieces, finished = await collected(audible(speech.speak(asked)), answer.audio_format)
+        finally:
+            forget()
+    if answer.timings:
+        return Response(speech_with_timings(header, answer, pieces, finished, audio), media_type="application/json")
+    return Response(audio, media_type=FORMATS[answer.audio_format].media_type)
+
+
+def _voice(voice: VoiceInfo, model: str) -> Voice:
+    return Voice(
+        id=voice.id,
+        name=voice.name,
+        language=voice.language,
+        gender=voice.gender,
+        model=model,
+        aliases=sorted(alias for alias, id in OPENAI_VOICES.items() if id == voice.id),
+    )

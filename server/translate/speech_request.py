@@ -1,0 +1,121 @@
+"""Speech requests as the providers understand them."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+import attrs
+
+from contracts.speech import AudioFormat, CreateSpeechRequest, VisemeSet
+from providers.errors import InvalidRequest, UnsupportedParameter
+from providers.speech import SpeechRequest
+
+__all__ = ["MAX_CHARACTERS", "MAX_MIXED_VOICES", "SpeechAnswer", "speech_answer", "to_speech_request"]
+
+MAX_CHARACTERS = 16_384
+"""Longest input: four times OpenAI's, about twenty minutes of speech."""
+
+MAX_MIXED_VOICES = 8
+
+_SPACES = "\t\n\r\v\f\x85"
+"""Control characters that are white space."""
+
+
+@attrs.frozen(kw_only=True)
+class SpeechAnswer:
+    """What the answer is to look like."""
+
+    audio_format: AudioFormat
+    viseme_set: VisemeSet
+    timings: bool
+    headtts: bool
+    events: bool
+    """Whether it is server-sent events."""
+
+
+def to_speech_request(data: CreateSpeechRequest, *, id: str) -> SpeechRequest:
+    """The request, once everything in it can be honoured.
+
+    Raises:
+        InvalidRequest: the text cannot be spoken, or the mix of voices makes no sense.
+        UnsupportedParameter: `instructions`.
+    """
+    if data.instructions:
+        raise UnsupportedParameter(
+            "instructions is not supported by this server: its voices cannot be told how to speak; leave it out",
+            param="instructions",
+        )
+    _check_text(data.input)
+    named = data.voice.id if data.voice is not None and not isinstance(data.voice, str) else data.voice
+    return SpeechRequest(
+        id=id,
+        text=data.input,
+        voices=[] if named is None else _voices(named),
+        speed=1.0 if data.speed is None else data.speed,
+        timeout=data.timeout,
+    )
+
+
+def speech_answer(data: CreateSpeechRequest) -> SpeechAnswer:
+    """What the answer is to look like.
+
+    Raises:
+        InvalidRequest: parameters that contradict each other.
+    """
+    headtts = data.timing_format == "headtts"
+    if headtts and data.include_visemes is False:
+        raise InvalidRequest("timing_format: only where include_visemes is not false", param="timing_format")
+    timings = bool(data.include_visemes) or headtts
+    viseme_set = data.viseme_set or "oculus"
+    if data.viseme_set is not None and not timings:
+        raise InvalidRequest("viseme_set: only where include_visemes is true", param="viseme_set")
+    if headtts and viseme_set != "oculus":
+        raise InvalidRequest("viseme_set: with timing_format headtts it is oculus", param="viseme_set")
+    return SpeechAnswer(
+        audio_format=data.response_format or "mp3",
+        viseme_set=viseme_set,
+        timings=timings,
+        headtts=headtts,
+        events=data.stream_format == "sse",
+    )
+
+
+def _check_text(text: str) -> None:
+    if not text.strip():
+        raise InvalidRequest("input: is empty; send the text to speak", param="input")
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidRequest(
+            f"input: has {len(text)} characters; the longest that this server speaks has {MAX_CHARACTERS}",
+            param="input",
+        )
+    for place, character in enumerate(text):
+        if unicodedata.category(character) == "Cc" and character not in _SPACES:
+            raise InvalidRequest(
+                f"input: has the control character U+{ord(character):04X} at position {place}", param="input"
+            )
+
+
+def _voices(text: str) -> list[tuple[str, float]]:
+    """`af_heart`, or `af_heart:0.6,am_michael:0.4`; a part without a weight weighs 1."""
+    parts = text.split(",")
+    if len(parts) > MAX_MIXED_VOICES:
+        raise InvalidRequest(
+            f"voice: mixes {len(parts)} voices; {MAX_MIXED_VOICES} at most can be mixed", param="voice"
+        )
+    return [_weighted(part) for part in parts]
+
+
+def _weighted(part: str) -> tuple[str, float]:
+    name, colon, written = part.strip().partition(":")
+    weight = 1.0
+    if colon:
+        try:
+            weight = float(written)
+        except ValueError:
+            weight = math.nan
+    if not name.strip() or not (math.isfinite(weight) and 0 < weight <= 1000):
+        raise InvalidRequest(
+            "voice: expected a voice, or voices with weights over 0 like 'af_heart:0.6,am_michael:0.4'", param="voice"
+        )
+    return name.strip(), weight

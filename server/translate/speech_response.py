@@ -1,0 +1,125 @@
+"""Spoken pieces as OpenAI's and HeadTTS's objects and events."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+
+from contracts.speech import (
+    HeadTtsSpeech,
+    HeadTtsSpeechDelta,
+    SpeechAudioDelta,
+    SpeechAudioDone,
+    SpeechUsage,
+    SpeechWithTimings,
+    SpeechWord,
+)
+from providers.speech import SAMPLE_RATE, PhonemeSpan, SpeechFinished, SpeechPiece, WordSpan
+from server.audio import EncodedAudio
+from server.translate.speech_request import SpeechAnswer
+from server.translate.visemes import speech_visemes, viseme_spans
+from server.wire import encode_contract
+
+__all__ = ["SpeechEventEncoder", "SpeechHeader", "speech_with_timings"]
+
+FRAMES_PER_SECOND = 40
+"""The model's own unit of time, which `usage` counts."""
+
+
+@attrs.frozen(kw_only=True)
+class SpeechHeader:
+    """What every answer tells of itself."""
+
+    model: str
+    request_id: str
+
+
+class SpeechEventEncoder:
+    """Writes encoded pieces as `speech.audio.delta`, and the end as `speech.audio.done`."""
+
+    def __init__(self, header: SpeechHeader, answer: SpeechAnswer, *, characters: int) -> None:
+        self._header = header
+        self._answer = answer
+        self._characters = characters
+
+    def encode(self, events: Sequence[Any]) -> bytes:
+        return b"".join(b"data: " + encode_contract(event) + b"\n\n" for event in map(self._event, events) if event)
+
+    def _event(self, event: Any) -> SpeechAudioDelta | HeadTtsSpeechDelta | SpeechAudioDone | None:
+        if isinstance(event, SpeechFinished):
+            return self._done(event)
+        if not isinstance(event, EncodedAudio):
+            return None
+        audio = _base64(event.audio)
+        piece = event.piece
+        phonemes, words = (piece.phonemes, piece.words) if piece is not None else ([], [])
+        if self._answer.headtts:
+            return HeadTtsSpeechDelta(audio=audio, **_headtts(phonemes, words))
+        if self._answer.timings:
+            return SpeechAudioDelta(
+                audio=audio, words=_words(words), visemes=speech_visemes(phonemes, self._answer.viseme_set)
+            )
+        return SpeechAudioDelta(audio=audio) if audio else None
+
+    def _done(self, event: SpeechFinished) -> SpeechAudioDone:
+        frames = round(event.samples * FRAMES_PER_SECOND / SAMPLE_RATE)
+        return SpeechAudioDone(
+            usage=SpeechUsage(
+                input_tokens=self._characters, output_tokens=frames, total_tokens=self._characters + frames
+            ),
+            duration=event.samples / SAMPLE_RATE,
+            model=self._header.model,
+            request_id=self._header.request_id,
+        )
+
+
+def speech_with_timings(
+    header: SpeechHeader, answer: SpeechAnswer, pieces: Sequence[SpeechPiece], finished: SpeechFinished, audio: bytes
+) -> SpeechWithTimings | HeadTtsSpeech:
+    """The whole utterance. `audio` is a file of the format that was asked for."""
+    phonemes = [span for piece in pieces for span in piece.phonemes]
+    words = [span for piece in pieces for span in piece.words]
+    told: dict[str, Any] = {"audio": _base64(audio), "model": header.model, "request_id": header.request_id}
+    if answer.headtts:
+        return HeadTtsSpeech(audioEncoding=answer.audio_format, **_headtts(phonemes, words), **told)
+    return SpeechWithTimings(
+        format=answer.audio_format,
+        sample_rate=SAMPLE_RATE,
+        duration=finished.samples / SAMPLE_RATE,
+        words=_words(words),
+        visemes=speech_visemes(phonemes, answer.viseme_set),
+        **told,
+    )
+
+
+def _words(spans: Sequence[WordSpan]) -> list[SpeechWord]:
+    return [
+        SpeechWord(word=span.word, start_time=span.start / SAMPLE_RATE, end_time=span.end / SAMPLE_RATE)
+        for span in spans
+    ]
+
+
+def _headtts(phonemes: Sequence[PhonemeSpan], words: Sequence[WordSpan]) -> dict[str, Any]:
+    """HeadTTS's arrays. Silence is left out, as HeadTTS does: its `viseme_sil` would hold the mouth shut against the
+    shapes beside it."""
+    visemes = [span for span in viseme_spans(phonemes) if span.viseme != "sil"]
+    return {
+        "words": [span.word for span in words],
+        "wtimes": [_milliseconds(span.start) for span in words],
+        "wdurations": [_milliseconds(span.end) - _milliseconds(span.start) for span in words],
+        "visemes": [span.viseme for span in visemes],
+        "vtimes": [_milliseconds(span.start) for span in visemes],
+        "vdurations": [_milliseconds(span.end) - _milliseconds(span.start) for span in visemes],
+        "phonemes": [span.phoneme for span in visemes],
+    }
+
+
+def _milliseconds(samples: int) -> int:
+    return round(samples * 1000 / SAMPLE_RATE)
+
+
+def _base64(data: bytes) -> str:
+    return b64encode(data).decode("ascii")
