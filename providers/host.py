@@ -310,7 +310,10 @@ class EngineHost:
             self.info = info
             self._ready_at = monotonic()
             self._settle("ready", None)
-            _log.info("engine ready", model=self._spec.name, pid=self.pid, **msgspec.structs.asdict(info))
+            # Of a list (voices, languages) the log is told the length alone.
+            brief = {name: len(told) if isinstance(told, list) else told for name, told in info.details.items()}
+            fields = msgspec.structs.asdict(info) | {"details": brief}
+            _log.info("engine ready", model=self._spec.name, pid=self.pid, **fields)
 
     def _settle(self, status: ModelStatus, detail: str | None) -> None:
         self.status, self.detail = status, detail

@@ -1,0 +1,64 @@
+"""Which voices a request means."""
+
+import pytest
+
+from providers.errors import InvalidRequest
+from providers.speech import VoiceInfo
+from providers.voices import DEFAULT_VOICE, OPENAI_VOICES, resolve_voices
+
+KNOWN = [
+    VoiceInfo("am_michael", "en-US", "male", "Michael"),
+    VoiceInfo("af_heart", "en-US", "female", "Heart"),
+    VoiceInfo("jf_alpha", "ja-JP", "female", "Alpha", spoken=False),
+]
+
+
+def test_nobody_named_is_the_default_or_the_first():
+    assert resolve_voices([], KNOWN) == [(DEFAULT_VOICE, 1.0)]
+    assert resolve_voices([], KNOWN[:1]) == [("am_michael", 1.0)]
+
+
+def test_openai_s_names_are_aliases_in_either_case():
+    assert resolve_voices([("cedar", 1.0)], KNOWN) == resolve_voices([("Cedar", 5.0)], KNOWN) == [("am_michael", 1.0)]
+
+
+def test_the_model_s_own_name_comes_before_openai_s():
+    own = [*KNOWN, VoiceInfo("cedar", "en-US", None, "Cedar")]
+    assert resolve_voices([("cedar", 1.0)], own) == [("cedar", 1.0)]
+
+
+def test_weights_are_relative_and_a_voice_counts_once():
+    mixed = resolve_voices([("af_heart", 1.0), ("cedar", 1.0), ("marin", 2.0)], KNOWN)
+    assert mixed == [("af_heart", 0.75), ("am_michael", 0.25)]
+
+
+def test_an_unknown_voice_is_told_those_that_can_be_asked_for():
+    with pytest.raises(InvalidRequest) as caught:
+        resolve_voices([("zork", 1.0)], KNOWN)
+    assert caught.value.message == (
+        "voice: there is no voice 'zork'; there are: af_heart, am_michael; also by OpenAI's names: cedar, marin"
+    )
+
+
+def test_a_long_name_is_not_repeated_whole():
+    with pytest.raises(InvalidRequest) as caught:
+        resolve_voices([("z" * 500, 1.0)], KNOWN)
+    assert len(caught.value.message) < 250
+
+
+def test_an_alias_whose_voice_the_model_lacks_is_unknown():
+    with pytest.raises(InvalidRequest, match="'nova'"):
+        resolve_voices([("nova", 1.0)], KNOWN)
+
+
+def test_a_language_without_sounds_is_named():
+    with pytest.raises(InvalidRequest, match=r"jf_alpha speaks ja-JP.*af_heart"):
+        resolve_voices([("jf_alpha", 1.0)], KNOWN)
+
+
+def test_every_voice_of_the_official_sdk_has_one_of_ours():
+    from openai.types.audio.speech_create_params import Voice
+
+    named = {name for arm in Voice.__args__ for name in getattr(arm, "__args__", ())}
+    assert named <= set(OPENAI_VOICES)
+    assert len(named) >= 10
