@@ -1,0 +1,188 @@
+"""Every speech parameter is honoured or refused, docs/speech.md says which, and bad values are told by name."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from typing import Any
+
+import attrs
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from litestar import Litestar
+
+from contracts.speech import CreateSpeechRequest
+from providers.speech import SpeechRequest
+from providers.voices import DEFAULT_VOICE, OPENAI_VOICES
+from server.translate.speech_request import MAX_CHARACTERS, to_speech_request
+from server.translate.viseme_tables import PHONEMES
+from server.wire import converter
+from tests.unit.server.harness import ask
+from tests.unit.server.speech import BODY, PATH, echoing, speak
+from tests.unit.server.test_fuzz import values
+
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "speech.md").read_text(encoding="utf-8")
+ROWS = dict(re.findall(r"^\| `(\w+)` \| (honoured|refused) \|", DOCUMENT, re.MULTILINE))
+FIELDS = [field.name for field in attrs.fields(CreateSpeechRequest)]
+
+TRANSLATED: dict[str, tuple[Any, dict[str, Any]]] = {
+    "input": ("Bye.", {"text": "Bye."}),
+    "speed": (1.5, {"speed": 1.5}),
+    "timeout": (3, {"timeout": 3.0}),
+    "voice": ("af_heart:3, alloy", {"voices": [("af_heart", 3.0), ("alloy", 1.0)]}),
+}
+ANSWERED = {"model", "response_format", "stream_format", "include_visemes", "viseme_set", "timing_format"}
+"""Those that tests/unit/server/test_speech.py sees in the answer."""
+
+
+@pytest.fixture(scope="module")
+def app() -> Litestar:
+    return asyncio.run(echoing())
+
+
+def translated(**fields: Any) -> SpeechRequest:
+    return to_speech_request(converter.structure({**BODY, **fields}, CreateSpeechRequest), id="r")
+
+
+def test_every_field_is_documented_and_tested() -> None:
+    assert list(ROWS) == FIELDS
+    assert {name for name, status in ROWS.items() if status == "honoured"} == {*TRANSLATED, *ANSWERED}
+
+
+@pytest.mark.parametrize("name", TRANSLATED)
+def test_what_is_honoured_reaches_the_provider(name: str) -> None:
+    value, expected = TRANSLATED[name]
+    request = translated(**{name: value})
+    assert {field: getattr(request, field) for field in expected} == expected
+    assert request != translated()
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS if name != "input"])
+def test_null_is_the_same_as_nothing(name: str) -> None:
+    left_out = {field: value for field, value in BODY.items() if field != name}
+    assert translated(**{name: None}) == to_speech_request(converter.structure(left_out, CreateSpeechRequest), id="r")
+
+
+async def test_instructions_are_refused_by_name_unless_empty(app: Litestar) -> None:
+    refused = await speak(app, instructions="Speak like a pirate.")
+    assert (refused.status, refused.error["code"], refused.error["param"]) == (
+        400,
+        "unsupported_parameter",
+        "instructions",
+    )
+    assert (await speak(app, instructions="")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "told"),
+    [
+        ({"input": ""}, "input", "empty"),
+        ({"input": " \n\t\u00a0 "}, "input", "empty"),
+        ({"input": "a" * (MAX_CHARACTERS + 1)}, "input", f"{MAX_CHARACTERS + 1} characters.*{MAX_CHARACTERS}"),
+        ({"input": "a" * 100_000}, "input", f"100000 characters.*{MAX_CHARACTERS}"),
+        ({"input": "a\x00b"}, "input", r"U\+0000 at position 1"),
+        ({"input": "\x1b[31mred"}, "input", r"U\+001B at position 0"),
+        ({"input": 5}, "input", "expected a string"),
+        ({"input": ["a"]}, "input", "expected a string"),
+        ({"voice": "zork"}, "voice", "'zork'.*af_heart.*alloy"),
+        ({"voice": {"id": "voice_1234"}}, "voice", "'voice_1234'.*af_heart"),
+        ({"voice": {}}, "voice.id", "missing"),
+        ({"voice": {"id": ""}}, "voice.id", "empty"),
+        ({"voice": ""}, "voice", "empty"),
+        ({"voice": 5}, "voice", "expected a string or an object"),
+        ({"voice": "af_heart:0"}, "voice", "weights over 0"),
+        ({"voice": "af_heart:-1,am_michael:2"}, "voice", "weights over 0"),
+        ({"voice": "af_heart:nan"}, "voice", "weights over 0"),
+        ({"voice": "af_heart:1e9"}, "voice", "weights over 0"),
+        ({"voice": "af_heart:0.5,"}, "voice", "weights over 0"),
+        ({"voice": "af_heart," * 8 + "af_heart"}, "voice", "9 voices; 8"),
+        ({"voice": "af_heart:0.6,zork:0.4"}, "voice", "'zork'"),
+        ({"response_format": "ogg"}, "response_format", "'mp3', 'opus', 'aac', 'flac', 'wav', 'pcm'"),
+        ({"stream_format": "chunks"}, "stream_format", "'audio', 'sse'"),
+        ({"speed": 0.2}, "speed", "at least 0.25"),
+        ({"speed": 4.1}, "speed", "at most 4"),
+        ({"speed": "1"}, "speed", "expected a number"),
+        ({"timeout": 0}, "timeout", "greater than 0"),
+        ({"viseme_set": "azure"}, "viseme_set", "include_visemes"),
+        ({"viseme_set": "disney", "include_visemes": True}, "viseme_set", "'oculus', 'azure', 'arkit', 'rhubarb'"),
+        ({"timing_format": "headtts", "include_visemes": False}, "timing_format", "include_visemes"),
+        ({"timing_format": "headtts", "viseme_set": "azure"}, "viseme_set", "oculus"),
+        ({"timing_format": "srt"}, "timing_format", "'headtts'"),
+    ],
+)
+async def test_a_bad_value_is_a_400_that_names_its_field(
+    app: Litestar, fields: dict[str, Any], param: str, told: str
+) -> None:
+    answer = await speak(app, **fields)
+
+    assert answer.status == 400
+    assert (answer.error["code"], answer.error["param"]) == ("invalid_request_error", param)
+    assert re.search(told, answer.error["message"]), answer.error["message"]
+
+
+async def test_half_a_character_is_a_400(app: Litestar) -> None:
+    answer = await ask(app, path=PATH, content=b'{"input": "a\\ud800b", "voice": "alloy"}')
+    assert (answer.status, answer.error["param"]) == (400, "input")
+
+
+@pytest.mark.parametrize("text", ["a" * MAX_CHARACTERS, "tabs\tand\nlines\r\n", "naïve café — “quoted”", "数字 123"])
+def test_a_text_that_can_be_spoken_is_taken_as_it_is(text: str) -> None:
+    assert translated(input=text).text == text
+
+
+def test_the_document_tells_the_numbers_and_names_of_the_code() -> None:
+    assert f"{MAX_CHARACTERS} characters" in DOCUMENT
+    assert f"`{DEFAULT_VOICE}`" in DOCUMENT
+    aliases = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|$", DOCUMENT, re.MULTILINE))
+    assert aliases == dict(OPENAI_VOICES)
+
+
+def test_the_document_s_table_of_visemes_is_the_code_s() -> None:
+    told: dict[str, tuple[str, ...]] = {}
+    for letters, *shapes in re.findall(
+        r"^\| ((?:`\S`\s?)+) \| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", DOCUMENT, re.MULTILINE
+    ):
+        for letter in re.findall(r"`(\S)`", letters):
+            told[letter] = tuple(" ".join(re.findall(r"\w+", shape)) for shape in shapes)
+    assert told == dict(PHONEMES)
+
+
+bodies = st.builds(
+    lambda required, others: {**required, **others},
+    st.fixed_dictionaries({"input": st.sampled_from(["Hi.", "A. B!", "\U0001f600"]) | values}),
+    st.dictionaries(
+        st.sampled_from(FIELDS),
+        values
+        | st.sampled_from(
+            [
+                "alloy",
+                "af_heart:1,am_echo:2",
+                "a:b",
+                {"id": "nova"},
+                "sse",
+                "audio",
+                "wav",
+                "headtts",
+                "arkit",
+                0.5,
+                True,
+            ]
+        ),
+        max_size=4,
+    ),
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(body=bodies)
+def test_no_body_is_a_500(app: Litestar, body: dict[str, Any]) -> None:
+    async def answered() -> None:
+        async with asyncio.timeout(5):
+            answer = await ask(app, path=PATH, content=msgspec.json.encode(body))
+        assert answer.complete
+        assert answer.status == 200 or 400 <= answer.status < 500, answer.body
+
+    asyncio.run(answered())
