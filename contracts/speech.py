@@ -143,11 +143,17 @@ class HeadTtsSpeech(_HeadTtsTimings):
 
 @attrs.frozen(kw_only=True)
 class SpeechAudioDelta:
-    """The next bytes of the audio; `words` and `visemes` are there when timings were asked for."""
+    """The next bytes of the audio. The fields after it are there when timings were asked for."""
 
     type: Literal["speech.audio.delta"] = "speech.audio.delta"
     audio: str
     """Base64. The decoded deltas, one after the other, are a file of the format that was asked for."""
+    piece: int | None = None
+    """Number of the sentence or clause, from 1."""
+    pieces: int | None = None
+    """How many there are."""
+    text: str | None = None
+    """What it says, normalised. Empty for the last bytes of the audio, which say nothing new."""
     words: list[SpeechWord] | None = None
     visemes: list[SpeechViseme] | None = None
 

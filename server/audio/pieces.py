@@ -11,7 +11,7 @@ from msgspec import structs
 from contracts.speech import AudioFormat
 from providers.errors import InternalError
 from providers.events import Event
-from providers.speech import SAMPLE_RATE, PhonemeSpan, SpeechEvent, SpeechFinished, SpeechPiece
+from providers.speech import SAMPLE_RATE, PhonemeSpan, SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece
 from server.audio.encoders import FORMATS, encode_whole, new_encoder
 
 __all__ = ["QUIET_SECONDS", "EncodedAudio", "audible", "collected", "encoded"]
@@ -40,7 +40,7 @@ async def audible(events: AsyncGenerator[SpeechEvent, None]) -> AsyncGenerator[S
 
 async def encoded(
     events: AsyncGenerator[SpeechEvent, None], audio_format: AudioFormat
-) -> AsyncGenerator[SpeechEvent | EncodedAudio, None]:
+) -> AsyncGenerator[SpeechAccepted | EncodedAudio | SpeechFinished, None]:
     """The events, each piece as the next bytes of one file of this format. Encodes in a thread.
 
     Raises:

@@ -11,7 +11,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from providers.errors import InternalError
-from providers.speech import SpeechEvent, SpeechFinished
+from providers.speech import SpeechAccepted, SpeechFinished
 from server.audio.pieces import EncodedAudio
 from server.connection import while_connected
 from server.drain import Drain
@@ -19,7 +19,7 @@ from server.errors import DISCONNECTED, ClientDisconnected, as_service_error, no
 
 __all__ = ["AudioStream", "AudioStreamResponse"]
 
-AudioSource = AbstractAsyncContextManager[AsyncIterator[SpeechEvent | EncodedAudio]]
+AudioSource = AbstractAsyncContextManager[AsyncIterator[SpeechAccepted | EncodedAudio | SpeechFinished]]
 
 
 class AudioStream:

@@ -9,6 +9,7 @@ from server.cli.chat import chat
 from server.cli.doctor import doctor
 from server.cli.launch import launch
 from server.cli.models import models
+from server.cli.speak import speak
 
 __all__ = ["cli"]
 
@@ -31,9 +32,9 @@ def cli() -> None:
     """An OpenAI-compatible server for MLX models.
 
     `mlx-openai-server launch` serves a small chat model that is fetched by itself; `mlx-openai-server chat` talks
-    to it.
+    to it, and `mlx-openai-server speak` has it speak.
     """
 
 
-for _command in (launch, chat, models, doctor, bench):
+for _command in (launch, chat, speak, models, doctor, bench):
     cli.add_command(_command)

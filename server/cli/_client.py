@@ -1,4 +1,4 @@
-"""A small client of a running server, for the terminal: models, and one streamed answer."""
+"""A small client of a running server, for the terminal: models, a streamed answer, a streamed speech."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import attrs
 import httpx
 
-__all__ = ["Answered", "ChatClient", "ChatError", "Piece"]
+__all__ = ["Answered", "Client", "ClientError", "Piece"]
 
 
-class ChatError(Exception):
+class ClientError(Exception):
     """The server cannot be reached or refused; the message is for the user."""
 
 
@@ -33,7 +33,7 @@ class Answered:
     completion_tokens: int | None = None
 
 
-class ChatClient:
+class Client:
     """Talks to one server. Close it."""
 
     def __init__(self, url: str, api_key: str | None = None) -> None:
@@ -47,11 +47,11 @@ class ChatClient:
     def close(self) -> None:
         self._http.close()
 
-    def models(self) -> list[str]:
-        """Ids of the models that chat, or of all where the server does not tell capabilities.
+    def models(self, capability: str = "chat") -> list[str]:
+        """Ids of the models that can do this, or of all where the server does not tell capabilities.
 
         Raises:
-            ChatError: no server there, or it refused.
+            ClientError: no server there, or it refused.
         """
         try:
             response = self._http.get("/v1/models", timeout=10.0)
@@ -60,42 +60,72 @@ class ChatClient:
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
         except (ValueError, KeyError, TypeError):
-            raise ChatError(f"{self.url} does not answer like an OpenAI server") from None
-        return [str(item["id"]) for item in items if "chat" in item.get("capabilities", ["chat"])]
+            raise ClientError(f"{self.url} does not answer like an OpenAI server") from None
+        return [str(item["id"]) for item in items if capability in item.get("capabilities", [capability])]
 
     def answer(self, body: dict[str, Any]) -> Generator[Piece | Answered]:
         """Stream one answer; the last item is `Answered`. Closing the iterator closes the connection.
 
         Raises:
-            ChatError: refused, broken off, or unreachable. What came before it was shown already.
+            ClientError: refused, broken off, or unreachable. What came before it was shown already.
         """
+        yield from _pieces(self._events("/v1/chat/completions", {**body, "stream": True}))
+
+    def speech(self, body: dict[str, Any]) -> Generator[dict[str, Any]]:
+        """Stream one speech as the server's events, of which `speech.audio.done` is the last. Closing the iterator
+        closes the connection.
+
+        Raises:
+            ClientError: refused, broken off, or unreachable.
+        """
+        last = None
+        for event in self._events("/v1/audio/speech", {**body, "stream_format": "sse"}):
+            last = event.get("type")
+            yield event
+        if last != "speech.audio.done":
+            raise ClientError("the server does not stream speech with its times")
+
+    def _events(self, path: str, body: dict[str, Any]) -> Generator[dict[str, Any]]:
+        """What the server sends before its `[DONE]`."""
         try:
-            with self._http.stream("POST", "/v1/chat/completions", json={**body, "stream": True}) as response:
+            with self._http.stream("POST", path, json=body) as response:
                 if response.status_code != httpx.codes.OK:
                     response.read()
                 _raise_for_error(response)
-                yield from _pieces(response.iter_lines())
+                yield from _decoded(response.iter_lines())
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
 
-    def _unreachable(self, error: httpx.HTTPError) -> ChatError:
+    def _unreachable(self, error: httpx.HTTPError) -> ClientError:
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
-            return ChatError(f"nothing answers at {self.url}; start a server with `mlx-openai-server launch`")
-        return ChatError(f"the connection to {self.url} broke: {error or type(error).__name__}")
+            return ClientError(f"nothing answers at {self.url}; start a server with `mlx-openai-server launch`")
+        return ClientError(f"the connection to {self.url} broke: {error or type(error).__name__}")
 
 
-def _pieces(lines: Iterator[str]) -> Iterator[Piece | Answered]:
-    finish_reason, tokens = None, None
+def _decoded(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
     for line in lines:
         if not line.startswith("data:"):
             continue  # a heartbeat, or the blank line between events
         data = line.removeprefix("data:").strip()
         if data == "[DONE]":
-            break
+            return
         try:
             event = json.loads(data)
-            if "error" in event:
-                raise ChatError(_message(event))
+            failed = "error" in event
+        except (ValueError, TypeError):
+            raise _nonsense(data) from None
+        if not isinstance(event, dict):
+            raise _nonsense(data)
+        if failed:
+            raise ClientError(_message(event))
+        yield event
+    raise ClientError("the connection closed before the answer was complete")
+
+
+def _pieces(events: Iterator[dict[str, Any]]) -> Iterator[Piece | Answered]:
+    finish_reason, tokens = None, None
+    for event in events:
+        try:
             tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
             for choice in event.get("choices", [])[:1]:
                 delta = choice.get("delta") or {}
@@ -104,11 +134,13 @@ def _pieces(lines: Iterator[str]) -> Iterator[Piece | Answered]:
                 if delta.get("content"):
                     yield Piece(delta["content"])
                 finish_reason = choice.get("finish_reason") or finish_reason
-        except (ValueError, AttributeError, TypeError):
-            raise ChatError(f"the server sent something that is no chat chunk: {data[:200]}") from None
-    else:
-        raise ChatError("the connection closed before the answer was complete")
+        except (AttributeError, TypeError):
+            raise _nonsense(json.dumps(event)) from None
     yield Answered(finish_reason, tokens)
+
+
+def _nonsense(data: str) -> ClientError:
+    return ClientError(f"the server sent something that is no part of an answer: {data[:200]}")
 
 
 def _raise_for_error(response: httpx.Response) -> None:
@@ -119,7 +151,7 @@ def _raise_for_error(response: httpx.Response) -> None:
     except (ValueError, AttributeError, TypeError):
         message = response.reason_phrase
     hint = "; pass it with --api-key or API_KEY" if response.status_code == httpx.codes.UNAUTHORIZED else ""
-    raise ChatError(f"{message} (HTTP {response.status_code}){hint}")
+    raise ClientError(f"{message} (HTTP {response.status_code}){hint}")
 
 
 def _message(body: dict[str, Any]) -> str:

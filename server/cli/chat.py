@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -13,9 +12,10 @@ import attrs
 import rich_click as click
 
 from server.cli._output import INTERRUPTED, fail, printable
+from server.cli._server import server_options
 
 if TYPE_CHECKING:
-    from server.cli._client import ChatClient
+    from server.cli._client import Client
 
 __all__ = ["Conversation", "chat"]
 
@@ -26,22 +26,9 @@ _HELP = """\
   Ctrl-C   stops the answer in progress"""
 
 
-def _default_url() -> str:
-    host = os.environ.get("SERVER_HOST") or "127.0.0.1"
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{os.environ.get('SERVER_PORT') or '8000'}"
-
-
 @click.command()
 @click.argument("message", required=False)
-@click.option(
-    "--url",
-    default=_default_url,
-    metavar="URL",
-    panel="Server",
-    help="Server to talk to. Default: http://127.0.0.1:8000.",
-)
-@click.option("--api-key", envvar="API_KEY", metavar="KEY", panel="Server", help="Key, where the server asks for one.")
+@server_options
 @click.option("--model", metavar="NAME", panel="Server", help="Model to talk to. Default: the first that chats.")
 @click.option("--system", metavar="TEXT", panel="Answer", help="System message that opens the conversation.")
 @click.option("--temperature", type=float, metavar="NUMBER", panel="Answer", help="0 always takes the likeliest token.")
@@ -54,26 +41,26 @@ def chat(message: str | None, url: str, api_key: str | None, model: str | None, 
     Without MESSAGE on a terminal this is a conversation. With MESSAGE, or with text piped in, one answer is
     printed and the command ends; text piped in follows MESSAGE.
     """
-    from server.cli._client import ChatClient, ChatError
+    from server.cli._client import Client, ClientError
 
     piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read().strip()
     one_shot = "\n\n".join(part for part in (message, piped) if part)
     if not one_shot and not sys.stdin.isatty():
         fail("there is nothing to ask: the input is empty")
     try:
-        with closing(ChatClient(url, api_key)) as client:
+        with closing(Client(url, api_key)) as client:
             conversation = Conversation(client=client, model=model or _first_model(client), options=options)
             if one_shot:
                 conversation.ask(one_shot)
             else:
                 converse(conversation)
-    except ChatError as error:
+    except ClientError as error:
         fail(printable(str(error)))
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
 
 
-def _first_model(client: ChatClient) -> str:
+def _first_model(client: Client) -> str:
     names = client.models()
     if not names:
         fail(f"no model of {client.url} chats")
@@ -84,7 +71,7 @@ def _first_model(client: ChatClient) -> str:
 class Conversation:
     """Turns so far, and how the next one is asked. A turn that failed leaves no trace in it."""
 
-    client: ChatClient
+    client: Client
     model: str
     options: dict[str, Any]
     """Sampling parameters in the API's names, and `system`; those that are None were not given."""
@@ -103,7 +90,7 @@ class Conversation:
         What came before Ctrl-C stays in the conversation.
 
         Raises:
-            ChatError: refused or broken off.
+            ClientError: refused or broken off.
         """
         sampling = {name: value for name, value in self.options.items() if name != "system" and value is not None}
         turns = [*self.messages, {"role": "user", "content": text}]
@@ -173,7 +160,7 @@ def _note(reason: str | None, tokens: int | None, begun: float, first: float | N
 
 def converse(conversation: Conversation) -> None:
     """Ask and answer until Ctrl-D or /exit."""
-    from server.cli._client import ChatError
+    from server.cli._client import ClientError
 
     with suppress(ImportError):
         import readline  # noqa: F401  # gives input() line editing and history
@@ -196,7 +183,7 @@ def converse(conversation: Conversation) -> None:
             continue
         try:
             note = conversation.ask(text, stoppable=True)
-        except ChatError as error:
+        except ClientError as error:
             click.echo(click.style(f"Error: {printable(str(error))}", fg="red"), err=True)
         else:
             click.echo(click.style(f"[{note}]\n", dim=True) if note else "")

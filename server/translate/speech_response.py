@@ -17,7 +17,7 @@ from contracts.speech import (
     SpeechWithTimings,
     SpeechWord,
 )
-from providers.speech import SAMPLE_RATE, PhonemeSpan, SpeechFinished, SpeechPiece, WordSpan
+from providers.speech import SAMPLE_RATE, PhonemeSpan, SpeechAccepted, SpeechFinished, SpeechPiece, WordSpan
 from server.audio import EncodedAudio
 from server.translate.speech_request import SpeechAnswer
 from server.translate.visemes import speech_visemes, viseme_spans
@@ -27,6 +27,11 @@ __all__ = ["SpeechEventEncoder", "SpeechHeader", "speech_with_timings"]
 
 FRAMES_PER_SECOND = 40
 """The model's own unit of time, which `usage` counts."""
+
+SpokenEvent = SpeechAccepted | EncodedAudio | SpeechFinished
+"""What is left of the events once the pieces are encoded."""
+
+_NOTHING = SpeechPiece("", b"", [], [], 0.0)
 
 
 @attrs.frozen(kw_only=True)
@@ -44,25 +49,35 @@ class SpeechEventEncoder:
         self._header = header
         self._answer = answer
         self._characters = characters
+        self._pieces = self._spoken = 0
 
-    def encode(self, events: Sequence[Any]) -> bytes:
+    def encode(self, events: Sequence[SpokenEvent]) -> bytes:
         return b"".join(b"data: " + encode_contract(event) + b"\n\n" for event in map(self._event, events) if event)
 
-    def _event(self, event: Any) -> SpeechAudioDelta | HeadTtsSpeechDelta | SpeechAudioDone | None:
-        if isinstance(event, SpeechFinished):
+    def _event(self, event: SpokenEvent) -> SpeechAudioDelta | HeadTtsSpeechDelta | SpeechAudioDone | None:
+        if isinstance(event, SpeechAccepted):
+            self._pieces = event.pieces
+        elif isinstance(event, SpeechFinished):
             return self._done(event)
-        if not isinstance(event, EncodedAudio):
-            return None
-        audio = _base64(event.audio)
-        piece = event.piece
-        phonemes, words = (piece.phonemes, piece.words) if piece is not None else ([], [])
+        elif event.audio or event.piece is not None:
+            return self._delta(event)
+        return None
+
+    def _delta(self, event: EncodedAudio) -> SpeechAudioDelta | HeadTtsSpeechDelta | None:
+        audio, piece = _base64(event.audio), event.piece or _NOTHING
         if self._answer.headtts:
-            return HeadTtsSpeechDelta(audio=audio, **_headtts(phonemes, words))
-        if self._answer.timings:
-            return SpeechAudioDelta(
-                audio=audio, words=_words(words), visemes=speech_visemes(phonemes, self._answer.viseme_set)
-            )
-        return SpeechAudioDelta(audio=audio) if audio else None
+            return HeadTtsSpeechDelta(audio=audio, **_headtts(piece.phonemes, piece.words))
+        if not self._answer.timings:
+            return SpeechAudioDelta(audio=audio) if audio else None
+        self._spoken += event.piece is not None
+        return SpeechAudioDelta(
+            audio=audio,
+            piece=self._spoken,
+            pieces=max(self._pieces, self._spoken),
+            text=piece.text,
+            words=_words(piece.words),
+            visemes=speech_visemes(piece.phonemes, self._answer.viseme_set),
+        )
 
     def _done(self, event: SpeechFinished) -> SpeechAudioDone:
         frames = round(event.samples * FRAMES_PER_SECOND / SAMPLE_RATE)

@@ -27,6 +27,7 @@ class Stub:
         self.models: list[dict[str, Any]] = [
             {"id": "embedder", "capabilities": ["embeddings"]},
             {"id": "talker", "capabilities": ["chat"]},
+            {"id": "speaker", "capabilities": ["speech"]},
         ]
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
@@ -87,9 +88,9 @@ class Terminal:
 
     _START = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from server.cli import main; main()"
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, term: str = "dumb") -> None:
         self._master, slave = os.openpty()
-        environment = {**os.environ, "TERM": "dumb", "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "TERM": term, "PYTHONUNBUFFERED": "1"}
         self.process = subprocess.Popen(
             [sys.executable, "-c", self._START, *arguments],
             stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=environment,

@@ -42,7 +42,7 @@ def test_neither_the_main_process_nor_the_worker_imports_mlx() -> None:
     assert not {name for name in imported if name.partition(".")[0] in {"mlx", "mlx_lm", "transformers"}}
 
 
-@pytest.mark.parametrize("command", [[], ["launch"], ["chat"], ["models"], ["models", "pull"], ["doctor"]])
+@pytest.mark.parametrize("command", [[], ["launch"], ["chat"], ["speak"], ["models"], ["models", "pull"], ["doctor"]])
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_every_command_has_help(command: list[str], flag: str) -> None:
     result = CliRunner().invoke(cli, [*command, flag])

@@ -1,0 +1,206 @@
+"""`speak`: have a running server speak a text, into a file or through the loudspeaker."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import rich_click as click
+
+from server.cli._output import INTERRUPTED, fail, printable
+from server.cli._server import server_options
+
+if TYPE_CHECKING:
+    from server.cli._client import Client
+
+__all__ = ["speak"]
+
+SAMPLE_RATE = 24_000
+FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
+_SUFFIXES = {".ogg": "opus", ".oga": "opus", **{f".{name}": name for name in FORMATS}}
+
+
+@click.command()
+@click.argument("text", required=False)
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", panel="Speech",
+    help="File to write; - is standard output. Its ending says the format.",
+)  # fmt: skip
+@click.option("--play", is_flag=True, panel="Speech", help="Play it when it is complete.")
+@click.option("--voice", metavar="NAME", panel="Speech", help="Voice, or a mix such as af_heart:0.6,am_michael:0.4.")
+@click.option(
+    "--format", "audio_format", type=click.Choice(FORMATS), panel="Speech",
+    help="Format. Default: what the file's ending says, else wav.",
+)  # fmt: skip
+@click.option("--speed", type=float, metavar="NUMBER", panel="Speech", help="0.25 to 4; 2 takes half as long.")
+@click.option(
+    "--visemes", type=click.Path(dir_okay=False), metavar="FILE", panel="Speech",
+    help="JSON file to write: when each word is said, and what the mouth does.",
+)  # fmt: skip
+@click.option(
+    "--viseme-set", type=click.Choice(("oculus", "azure", "arkit", "rhubarb")), panel="Speech",
+    help="Names of the mouth's shapes. Default: oculus.",
+)  # fmt: skip
+@click.option("--model", metavar="NAME", panel="Server", help="Model to ask. Default: the first that speaks.")
+@server_options
+def speak(text: str | None, url: str, api_key: str | None, model: str | None, **options: Any) -> None:
+    """Have a running server speak.
+
+    TEXT, or text piped in, is spoken into a file (-o), through the loudspeaker (--play), or both.
+    """
+    from server.cli._client import Client, ClientError
+
+    text = text if text is not None else _piped()
+    if not text.strip():
+        fail("there is nothing to say: the text is empty")
+    if not text.isascii() and text != text.encode(errors="ignore").decode():
+        fail("the text is not in UTF-8")
+    job = _job(text, options)
+    try:
+        with closing(Client(url, api_key)) as client:
+            body = {**job.body, "model": model or _first_model(client)}
+            audio, timings = _spoken(client, body)
+    except ClientError as error:
+        fail(printable(str(error)))
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    _deliver(job, audio, timings)
+
+
+@attrs.frozen(kw_only=True)
+class _Job:
+    """What to ask for, and where it goes."""
+
+    body: dict[str, Any]
+    audio_format: str
+    output: str | None
+    visemes: str | None
+    play: bool
+
+
+def _piped() -> str:
+    return "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+
+
+def _job(text: str, options: dict[str, Any]) -> _Job:
+    output, play, visemes = options["output"], options["play"], options["visemes"]
+    if output is None and not play and visemes is None:
+        fail("where to? name a file with -o, or say --play")
+    for path in (output, visemes):
+        if path not in (None, "-") and not Path(path).absolute().parent.is_dir():
+            fail(f"cannot write {path}: its folder does not exist")
+    suffix = "" if output in (None, "-") else Path(output).suffix.lower()
+    audio_format = options["audio_format"] or _SUFFIXES.get(suffix) or "wav"
+    asked = {"voice": options["voice"], "speed": options["speed"], "viseme_set": options["viseme_set"]}
+    body = {
+        "input": text,
+        "response_format": audio_format,
+        "include_visemes": True,
+        **{name: value for name, value in asked.items() if value is not None},
+    }
+    return _Job(body=body, audio_format=audio_format, output=output, visemes=visemes, play=play)
+
+
+def _first_model(client: Client) -> str:
+    names = client.models("speech")
+    if not names:
+        fail(f"no model of {client.url} speaks")
+    return names[0]
+
+
+def _spoken(client: Client, body: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    """The file, and the times of its words and visemes. Shows a bar that moves by sentences."""
+    import base64
+
+    from server.cli._speech_file import with_length
+
+    audio = bytearray()
+    timings: dict[str, Any] = {"words": [], "visemes": []}
+    with closing(client.speech(body)) as events, _bar() as advance:
+        for event in events:
+            audio += base64.b64decode(event.get("audio", ""))
+            for name in ("words", "visemes"):
+                timings[name] += event.get(name, [])
+            advance(event)
+    samples = round(event["duration"] * SAMPLE_RATE)
+    return with_length(body["response_format"], bytes(audio), samples), {
+        "model": event["model"],
+        "sample_rate": SAMPLE_RATE,
+        "duration": event["duration"],
+        **timings,
+    }
+
+
+@contextmanager
+def _bar() -> Generator[Any]:
+    """What is told of every event; draws on a terminal alone."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("Speaking"), BarColumn(bar_width=30), MofNCompleteColumn(), TextColumn("sentences"),
+        TimeElapsedColumn(), TextColumn("{task.fields[text]}", markup=False),
+    )  # fmt: skip
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None, text="")
+
+        def advance(event: dict[str, Any]) -> None:
+            if "piece" in event:
+                shown = printable(event["text"]).replace("\n", " ")[:40]
+                progress.update(task, completed=event["piece"], total=event["pieces"], text=shown)
+
+        yield advance
+
+
+def _deliver(job: _Job, audio: bytes, timings: dict[str, Any]) -> None:
+    import json
+
+    if job.visemes is not None:
+        _write(job.visemes, json.dumps(timings, ensure_ascii=False, indent=1).encode() + b"\n")
+    if job.output == "-":
+        sys.stdout.buffer.write(audio)
+        sys.stdout.buffer.flush()
+    elif job.output is not None:
+        _write(job.output, audio)
+        click.echo(f"{job.output}: {timings['duration']:.2f} s of {job.audio_format}", err=True)
+    if job.play:
+        _play(audio, job.audio_format)
+
+
+def _write(path: str, data: bytes) -> None:
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        fail(f"cannot write {path}: {error.strerror}")
+
+
+def _play(audio: bytes, audio_format: str) -> None:
+    import subprocess
+    import tempfile
+
+    from server.cli._speech_file import PCM_FORMAT, player, wav
+
+    if audio_format == PCM_FORMAT:
+        audio, audio_format = wav(audio), "wav"
+    command = player(audio_format)
+    if command is None:
+        fail(f"found no program that plays {audio_format}; install ffmpeg, or write a file with -o")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, f"speech.{audio_format}")
+        file.write_bytes(audio)
+        try:
+            result = subprocess.run([*command, str(file)], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        except KeyboardInterrupt:
+            raise SystemExit(INTERRUPTED) from None
+    if result.returncode:
+        fail(f"{command[0]} could not play it: {_last_line(result.stderr)}")
+
+
+def _last_line(text: str) -> str:
+    lines: Iterator[str] = (line.strip() for line in reversed(text.splitlines()) if line.strip())
+    return printable(next(lines, "it did not say why"))
