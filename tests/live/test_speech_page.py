@@ -1,0 +1,54 @@
+"""The browser example of docs/speech.md, run in node against the echo: it plays every sentence and moves the mouth."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.live.client import PATIENCE
+from tests.live.harness import LiveServer
+from tests.live.test_sdk_node import SOURCES, node_and_npm
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "speech.md"
+
+
+def test_it_plays_the_sentences_without_a_gap_and_makes_every_shape_in_turn(
+    echo_server: LiveServer, tmp_path: Path
+) -> None:
+    (script,) = re.findall(r'<script type="module">\n(.*?)</script>', DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    page = tmp_path / "page.mjs"
+    page.write_text(script.replace("http://127.0.0.1:8000", echo_server.url))
+
+    ran = subprocess.run(
+        [node_and_npm()[0], str(SOURCES / "lipsync.mjs"), str(page)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    seen = json.loads(ran.stdout)
+    one, two = seen["played"]
+    assert two["time"] == pytest.approx(one["time"] + one["duration"])
+    assert 0.1 < one["loudest"] < 1
+
+    asked = {"model": "any", "input": "Hello there. How are you?", "include_visemes": True}
+    visemes = httpx.post(f"{echo_server.url}/v1/audio/speech", json=asked, timeout=PATIENCE).json()["visemes"]
+    expected = [shape for before, shape in pairwise(["", *(v["viseme"] for v in visemes)]) if shape != before]
+    # A busy machine may miss a frame, and with it a shape, but makes none up and mixes none up.
+    assert is_part_of(seen["shapes"], expected), (seen["shapes"], expected)
+    assert len(seen["shapes"]) > 0.7 * len(expected)
+    assert seen["brow"] == 0, "what is no viseme is left alone"
+    assert "there is no voice 'zork'" in seen["refusal"]
+
+
+def is_part_of(some: list[str], order: list[str]) -> bool:
+    rest = iter(order)
+    return all(shape in rest for shape in some)
