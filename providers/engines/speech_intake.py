@@ -70,8 +70,6 @@ class SpeechIntake:
         if not MIN_SPEED <= request.speed <= MAX_SPEED:
             raise InvalidRequest(f"speed must be from {MIN_SPEED} to {MAX_SPEED}, not {request.speed}", param="speed")
         pieces = self.pieces(request.text, self._language(request.voices))
-        if not pieces:
-            raise InvalidRequest("input: there is nothing in it that can be spoken", param="input")
         return SpeechJob(
             id=request.id,
             pieces=pieces,

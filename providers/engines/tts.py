@@ -140,6 +140,9 @@ class SpeechEngine:
                 speaking.accepted = True
                 job = speaking.job
                 out.event(job.id, SpeechAccepted(pieces=len(job.pieces), characters=job.characters))
+                if not job.pieces:  # an emoji, three dots: nothing to say, and nothing wrong with that
+                    out.event(job.id, SpeechFinished(0, 0.0))
+                    del self._speaking[job.id]
         elif self._speaking:
             self._speak(min(self._speaking.values(), key=lambda waiting: (waiting.done, waiting.order)), out)
 
