@@ -1,0 +1,250 @@
+"""The real voice, through the official SDK and over the wire: formats, times, concurrency, cancellation."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import subprocess
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import av
+import httpx
+import numpy as np
+import psutil
+import pytest
+import soundfile
+from openai import BadRequestError, OpenAI
+
+from providers.voices import OPENAI_VOICES
+from tests.live.client import PATIENCE, Stream, assert_error, eventually, queue_stats
+from tests.live.harness import COMMAND, LiveServer, clean_environment, start
+
+Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
+RATE = 24_000
+FRAME = 1024
+"""Samples of the longest codec frame."""
+
+SHORT = "Good morning."
+THREE = "Here is one. Then comes two. Three ends it."
+LONG = "This is a sentence of a very long speech. " * 40
+
+
+@pytest.fixture(scope="module")
+def voice() -> Generator[LiveServer]:
+    """The embedded voice with three places."""
+    running = start("--model-type", "tts", "--max-concurrency", "3")
+    yield running
+    assert running.stop() == 0
+    assert "Traceback" not in running.log.text
+
+
+@pytest.fixture(scope="module")
+def client(voice: LiveServer) -> Generator[OpenAI]:
+    with OpenAI(base_url=voice.base_url, api_key="unused", max_retries=0) as client:
+        yield client
+
+
+def post(server: LiveServer, **fields: Any) -> httpx.Response:
+    body = {"model": "any", "voice": "af_heart", **fields}
+    return httpx.post(f"{server.url}/v1/audio/speech", json=body, timeout=PATIENCE)
+
+
+def samples(audio_format: str, data: bytes) -> int:
+    """How many a decoder that is not ours finds, at `RATE`."""
+    if audio_format == "pcm":
+        return len(data) // 2
+    if audio_format == "aac":
+        return sum(frame.samples for frame in av.open(io.BytesIO(data)).decode(audio=0))
+    sound, rate = soundfile.read(io.BytesIO(data))
+    assert rate == RATE
+    return len(sound)
+
+
+@pytest.fixture(scope="module")
+def length(voice: LiveServer) -> int:
+    """Samples of `SHORT`."""
+    return len(post(voice, input=SHORT, response_format="pcm").content) // 2
+
+
+@pytest.fixture(scope="module")
+def told(voice: LiveServer) -> dict[str, Any]:
+    """All of `THREE`, with bare samples."""
+    said: dict[str, Any] = post(voice, input=THREE, include_visemes=True, response_format="pcm").json()
+    return said
+
+
+@pytest.mark.parametrize("audio_format", get_args(Format))
+def test_every_format_decodes_to_the_same_length(client: OpenAI, audio_format: Format, length: int) -> None:
+    whole = client.audio.speech.create(model="tts-1", voice="marin", input=SHORT, response_format=audio_format).read()
+    with client.audio.speech.with_streaming_response.create(
+        model="tts-1", voice="marin", input=SHORT, response_format=audio_format
+    ) as response:
+        streamed = b"".join(response.iter_bytes())
+
+    assert length > RATE // 2
+    assert 0 <= samples(audio_format, whole) - length <= FRAME
+    assert streamed == whole, "the same words are the same bytes"
+
+
+def test_it_is_a_voice_and_no_noise(voice: LiveServer) -> None:
+    sound = np.frombuffer(post(voice, input=SHORT, response_format="pcm").content, "<i2").astype(float)
+    assert 500 < np.abs(sound).max() <= 32767
+    assert 200 < sound.std() < 8000
+
+
+def test_the_first_sentence_is_here_before_the_last_one_is_made(voice: LiveServer) -> None:
+    body = {"model": "any", "voice": "af_heart", "input": THREE, "response_format": "wav"}
+    with httpx.stream("POST", f"{voice.url}/v1/audio/speech", json=body, timeout=PATIENCE) as response:
+        chunks = response.iter_raw()
+        first = next(chunks)
+        assert queue_stats(voice.url)["active"] == 1, "it was all made before any of it was sent"
+        rest = b"".join(chunks)
+
+    assert first.startswith(b"RIFF")
+    assert len(rest) > len(first)
+
+
+def test_events_bring_sound_and_times_sentence_by_sentence(voice: LiveServer, told: dict[str, Any]) -> None:
+    body = {"model": "any", "voice": "af_heart", "input": THREE, "response_format": "pcm", "include_visemes": True}
+    address = f"{voice.url}/v1/audio/speech"
+    with httpx.stream("POST", address, json={**body, "stream_format": "sse"}, timeout=PATIENCE) as response:
+        stream = Stream(response)
+        *deltas, done = list(stream)
+
+    assert stream.done
+    assert [delta["type"] for delta in deltas] == ["speech.audio.delta"] * 3
+    assert [(delta["piece"], delta["pieces"]) for delta in deltas] == [(1, 3), (2, 3), (3, 3)]
+    assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == base64.b64decode(told["audio"])
+    assert [viseme for delta in deltas for viseme in delta["visemes"]] == told["visemes"]
+    assert [word for delta in deltas for word in delta["words"]] == told["words"]
+    assert done["type"] == "speech.audio.done"
+    assert done["duration"] == told["duration"]
+
+
+TEXTS = {
+    "The quick brown fox jumps over the lazy dog.": "The quick brown fox jumps over the lazy dog",
+    "**Wait!** It's 5 o'clock; isn't it?": "Wait It's five o'clock isn't it",
+    "She paid $12.50, on 3 May.": "She paid twelve dollars and fifty cents on the third of May",
+    "Zyxqor blorped a fnord \U0001f600.": "Zyxqor blorped a fnord",
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "speed"), [*((text, 1.0) for text in TEXTS), ("The quick brown fox jumps over the lazy dog.", 1.7)]
+)
+def test_words_and_visemes_fit_the_sound(voice: LiveServer, text: str, speed: float) -> None:
+    said = post(voice, input=text, include_visemes=True, response_format="pcm", speed=speed).json()
+    visemes, words = said["visemes"], said["words"]
+
+    assert visemes[0]["start_time"] == 0
+    assert visemes[-1]["end_time"] == said["duration"] == len(base64.b64decode(said["audio"])) / 2 / RATE
+    assert all(one["end_time"] == next["start_time"] for one, next in pairwise(visemes))
+    assert all(one["start_time"] < one["end_time"] for one in visemes)
+    assert " ".join(word["word"] for word in words).lower() == TEXTS[text].lower()
+    assert all(one["end_time"] <= next["start_time"] for one, next in pairwise(words))
+    for word in words:
+        within = [v for v in visemes if word["start_time"] <= v["start_time"] < word["end_time"]]
+        assert any(v["viseme"] != "sil" for v in within), word
+
+
+def test_where_the_visemes_say_speech_it_is_louder_than_where_they_say_silence(told: dict[str, Any]) -> None:
+    sound = np.frombuffer(base64.b64decode(told["audio"]), "<i2").astype(float)
+    loud, quiet = (
+        np.concatenate(
+            [
+                sound[round(v["start_time"] * RATE) : round(v["end_time"] * RATE)]
+                for v in told["visemes"]
+                if (v["viseme"] == "sil") == silent
+            ]
+        ).std()
+        for silent in (False, True)
+    )
+    assert loud > 5 * quiet
+
+
+@pytest.mark.parametrize("viseme_set", ["azure", "arkit", "rhubarb"])
+def test_every_set_has_the_same_times_and_sounds(voice: LiveServer, viseme_set: str) -> None:
+    said = post(voice, input=SHORT, include_visemes=True, viseme_set=viseme_set).json()
+    visemes = said["visemes"]
+    assert visemes[-1]["end_time"] == said["duration"]
+    assert all(one["end_time"] == next["start_time"] for one, next in pairwise(visemes))
+    assert all(("blendshapes" in viseme) == (viseme_set == "arkit") for viseme in visemes)
+
+
+def test_twice_as_fast_takes_about_half_as_long(voice: LiveServer, told: dict[str, Any]) -> None:
+    fast = post(voice, input=THREE, include_visemes=True, speed=2).json()
+    spoken = [sum(word["end_time"] - word["start_time"] for word in said["words"]) for said in (told, fast)]
+    assert spoken[1] / spoken[0] == pytest.approx(0.5, abs=0.15)
+
+
+def test_three_voices_at_once_say_what_each_says_alone(voice: LiveServer, told: dict[str, Any]) -> None:
+    voices = ["af_heart", "am_michael", "bf_emma:0.5,bm_george:0.5"]
+
+    def say(name: str) -> bytes:
+        return post(voice, input=THREE, voice=name, response_format="pcm").content
+
+    alone = [base64.b64decode(told["audio"]), *map(say, voices[1:])]
+    with ThreadPoolExecutor() as pool:
+        together = list(pool.map(say, voices))
+
+    assert together == alone
+    assert len(set(alone)) == 3
+
+
+def test_a_client_that_leaves_stops_the_engine_before_its_next_sentences(voice: LiveServer) -> None:
+    """Forty sentences keep the engine busy for a minute; who leaves after the first costs one more at most."""
+    before = queue_stats(voice.url)
+    body = {"model": "any", "voice": "af_heart", "input": LONG, "response_format": "pcm"}
+    with httpx.stream("POST", f"{voice.url}/v1/audio/speech", json=body, timeout=PATIENCE) as response:
+        next(response.iter_raw())
+
+    eventually(lambda: queue_stats(voice.url)["active"] == 0, within=5)
+    assert queue_stats(voice.url)["cancelled"] == before["cancelled"] + 1
+    engine = psutil.Process(voice.engine().pid)
+    eventually(lambda: engine.cpu_percent(interval=0.5) < 20, within=15)
+
+
+def test_openai_s_voices_are_there_and_are_listed(voice: LiveServer) -> None:
+    listed = httpx.get(f"{voice.url}/v1/audio/voices", timeout=PATIENCE).json()["data"]
+    aliases = {alias: one["id"] for one in listed for alias in one["aliases"]}
+    english = [one["id"] for one in listed if one["language"] in ("en-US", "en-GB")]
+
+    assert aliases == dict(OPENAI_VOICES)
+    assert len(english) == 28
+
+
+def test_what_cannot_be_spoken_is_refused_by_name(voice: LiveServer, client: OpenAI) -> None:
+    with pytest.raises(BadRequestError, match=r"af_heart.*alloy"):
+        client.audio.speech.create(model="any", voice="zork", input=SHORT)
+    assert_error(post(voice, input=SHORT, voice="jf_alpha"), 400, "invalid_request_error", param="voice")
+    assert_error(post(voice, input=" "), 400, "invalid_request_error", param="input")
+    assert_error(post(voice, input="a" * 100_000), 400, "invalid_request_error", param="input")
+    assert_error(post(voice, input=SHORT, instructions="Whisper."), 400, "unsupported_parameter", param="instructions")
+
+
+@pytest.mark.parametrize("text", ["\U0001f44d\U0001f3fd", "...", "\u2014 !"])
+def test_where_there_is_nothing_to_say_there_is_a_quarter_of_a_second_of_silence(voice: LiveServer, text: str) -> None:
+    answer = post(voice, input=text, response_format="pcm")
+    assert (answer.status_code, answer.content) == (200, bytes(RATE // 4 * 2))
+
+
+def test_the_command_writes_sound_and_visemes(voice: LiveServer, tmp_path: Path) -> None:
+    arguments = ["speak", SHORT, "--url", voice.url, "-o", "a.flac", "--visemes", "a.json", "--voice", "nova"]
+    ran = subprocess.run(
+        [str(COMMAND), *arguments], cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    told = json.loads((tmp_path / "a.json").read_text())
+    assert samples("flac", (tmp_path / "a.flac").read_bytes()) == round(told["duration"] * RATE)
+    assert [word["word"] for word in told["words"]] == ["Good", "morning"]
+
+
+def test_an_utterance_over_its_timeout_is_told(voice: LiveServer) -> None:
+    answer = post(voice, input=LONG, timeout=0.2, include_visemes=True)
+    assert_error(answer, 504, "timeout", type="server_error", param=None)
