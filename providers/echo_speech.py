@@ -7,6 +7,7 @@ and words are kept apart by it. Women's voices are an octave above men's, so tha
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +24,9 @@ _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _SOUNDS = dict(zip("abcdefghijklmnopqrstuvwxyz", "æbkdɛfɡhɪʤklmnɑpkɹstʌvwsjz", strict=True))
 _OTHER = "ə"
 """What a letter of another script, or a digit, sounds like."""
+
+_LONGEST = 200
+"""Characters of a piece: nobody should wait for a text without a full stop, least of all the event loop."""
 
 _LETTER_SECONDS = 0.075
 _PAUSE_SECONDS = 0.05
@@ -47,8 +51,9 @@ ECHO_VOICES = tuple(_voice(id) for id in sorted({*OPENAI_VOICES.values(), "bf_em
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences in which there is something to say."""
-    return [match[0].strip() for match in _SENTENCE.finditer(text)]
+    """The sentences in which there is something to say, the long ones in parts."""
+    parts = (part for match in _SENTENCE.finditer(text) for part in textwrap.wrap(match[0].strip(), _LONGEST))
+    return [part for part in parts if _WORD.search(part)]
 
 
 def spoken(request: SpeechRequest) -> Iterator[SpeechPiece]:

@@ -84,6 +84,14 @@ async def test_where_there_is_nothing_to_say_there_are_no_pieces(text: str):
     assert isinstance(finished, SpeechFinished)
 
 
+@pytest.mark.parametrize("text", ["word " * 500, "x" * 5000, "a" + "!" * 1000])
+async def test_a_text_without_end_is_spoken_in_parts(text: str):
+    accepted, *spoken, _ = await speak(await echo(), request(text, speed=4.0))
+    assert accepted.pieces == len(spoken)
+    assert all(0 < len(piece.text) <= 200 and piece.words for piece in spoken)
+    assert "".join(span.word for piece in spoken for span in piece.words) == text.replace(" ", "").replace("!", "")
+
+
 async def test_an_unknown_voice_is_told_which_there_are():
     with pytest.raises(InvalidRequest, match="bf_emma") as caught:
         await speak(await echo(), request(voice="zork"))
