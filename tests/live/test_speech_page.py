@@ -1,4 +1,4 @@
-"""The browser example of docs/speech.md, run in node against the echo: it plays every sentence and moves the mouth."""
+"""The examples of docs/speech.md against the echo; the browser's, in node, plays each sentence and moves the mouth."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import soundfile
 
 from tests.live.client import PATIENCE
 from tests.live.harness import LiveServer
@@ -47,6 +48,18 @@ def test_it_plays_the_sentences_without_a_gap_and_makes_every_shape_in_turn(
     assert len(seen["shapes"]) > 0.7 * len(expected)
     assert seen["brow"] == 0, "what is no viseme is left alone"
     assert "there is no voice 'zork'" in seen["refusal"]
+
+
+def test_the_sdk_example_writes_a_file(
+    echo_server: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (block,) = re.findall(r"^```python\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+
+    exec(compile(block.replace("http://127.0.0.1:8000", echo_server.url), "speech.md", "exec"), {})
+
+    sound, rate = soundfile.read(tmp_path / "hello.wav")
+    assert len(sound) / rate == pytest.approx(1.775)
 
 
 def is_part_of(some: list[str], order: list[str]) -> bool:
