@@ -46,6 +46,7 @@ from opentelemetry.semconv.attributes.url_attributes import URL_PATH, URL_SCHEME
 from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
 
 __all__ = [
+    "AUDIO_SECONDS",
     "CANCELLED",
     "CLIENT_ADDRESS",
     "DECODE_TOKENS_PER_SECOND",
@@ -82,6 +83,9 @@ __all__ = [
     "QUEUE_DEPTH",
     "QUEUE_WAIT_SECONDS",
     "REQUEST_ID",
+    "TRANSCRIPTION_LANGUAGE",
+    "TRANSCRIPTION_TASK",
+    "TRANSCRIPTION_WINDOWS",
     "URL_PATH",
     "URL_SCHEME",
     "USER_AGENT_ORIGINAL",
@@ -100,3 +104,10 @@ QUEUE_DEPTH: Final = "mlx.queue.depth"
 """Requests that waited already when this one came."""
 QUEUE_WAIT_SECONDS: Final = "mlx.queue.wait_seconds"
 DECODE_TOKENS_PER_SECOND: Final = "mlx.decode.tokens_per_second"
+AUDIO_SECONDS: Final = "mlx.audio.seconds"
+"""Length of the recording that was heard."""
+TRANSCRIPTION_LANGUAGE: Final = "mlx.transcription.language"
+TRANSCRIPTION_TASK: Final = "mlx.transcription.task"
+"""`transcribe` or `translate`."""
+TRANSCRIPTION_WINDOWS: Final = "mlx.transcription.windows"
+"""How many times up to thirty seconds were listened to."""

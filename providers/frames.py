@@ -14,6 +14,7 @@ import msgspec
 from providers.embedding import EmbeddingEvent, EmbeddingRequest, RerankRequest
 from providers.generation import GenerationEvent, GenerationRequest, Prompt
 from providers.spec import ModelSpec
+from providers.transcription import TranscriptionEvent, TranscriptionRequest
 
 __all__ = [
     "HEADER_BYTES",
@@ -53,9 +54,9 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     spec: ModelSpec
 
 
-EngineRequest = GenerationRequest | EmbeddingRequest | RerankRequest
+EngineRequest = GenerationRequest | EmbeddingRequest | RerankRequest | TranscriptionRequest
 """What an engine of some family answers with events."""
-EngineEvent = GenerationEvent | EmbeddingEvent
+EngineEvent = GenerationEvent | EmbeddingEvent | TranscriptionEvent
 
 
 class Generate(msgspec.Struct, frozen=True, tag="generate"):

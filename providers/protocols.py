@@ -10,8 +10,9 @@ import attrs
 from providers.embedding import EmbeddingEvent, EmbeddingRequest, RerankRequest
 from providers.generation import GenerationEvent, GenerationRequest, Prompt
 from providers.spec import Capability, ModelSpec
+from providers.transcription import TranscriptionEvent, TranscriptionRequest
 
-__all__ = ["ChatProvider", "EmbeddingProvider", "ModelCard", "ModelStatus", "Provider", "QueueStats"]
+__all__ = ["ChatProvider", "EmbeddingProvider", "ModelCard", "ModelStatus", "Provider", "QueueStats", "TranscriptionProvider"]
 
 ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped"]
 
@@ -136,4 +137,22 @@ class EmbeddingProvider(Provider, Protocol):
 
     def rerank(self, request: RerankRequest) -> AsyncGenerator[EmbeddingEvent, None]:
         """Queue, then score: one `Ranked`. Raises as `embed`."""
+        ...
+
+
+@runtime_checkable
+class TranscriptionProvider(Provider, Protocol):
+    """Writes down what is spoken."""
+
+    def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
+        """Queue, then listen: `TranscriptionAccepted`, then segments and progress, then `TranscriptionFinished`.
+
+        Closing or cancelling the generator at any point frees its place within one window; consume it under
+        `contextlib.aclosing`. The file must stay until it has ended.
+
+        Raises:
+            QueueFull, QueueTimeout, ModelNotReady: before it was admitted.
+            InvalidRequest, UnsupportedParameter: instead of `TranscriptionAccepted`.
+            GenerationTimeout, EngineCrashed, InternalError: at any point.
+        """
         ...

@@ -9,6 +9,7 @@ from typing import cast
 from providers.echo import EchoProvider
 from providers.engine_chat import EngineChatProvider
 from providers.engine_embedding import EngineEmbeddingProvider
+from providers.engine_transcription import EngineTranscriptionProvider
 from providers.errors import ModelNotFound
 from providers.protocols import ChatProvider, ModelCard, Provider
 from providers.spec import CAPABILITIES, Capability, ModelSpec, ModelType
@@ -21,6 +22,7 @@ PROVIDERS: Mapping[ModelType, ProviderFactory] = {
     "echo": EchoProvider,
     "lm": EngineChatProvider,
     "embeddings": EngineEmbeddingProvider,
+    "whisper": EngineTranscriptionProvider,
 }
 
 

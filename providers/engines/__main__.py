@@ -39,6 +39,10 @@ def make_engine(spec: ModelSpec) -> Engine:
         except ModuleNotFoundError as error:
             return UnsupportedEngine(f"the extra `embeddings` is not installed ({error})")
         return EmbeddingEngine(prepared)
+    if spec.model_type == "whisper":
+        from providers.engines.whisper import WhisperEngine
+
+        return WhisperEngine(prepared)
     return UnsupportedEngine()
 
 
