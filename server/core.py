@@ -29,11 +29,13 @@ from server.controllers import (
     QueueController,
     ResponsesController,
     TokenizeController,
+    TranscriptionController,
 )
 from server.dependencies import Registry, Service
 from server.drain import Drain
 from server.dto import ContractPlugin
 from server.errors import EXCEPTION_HANDLERS
+from server.forms import FORM_BYTES, multipart_form
 from server.guards import api_key_guard
 from server.lifecycle import Lifecycle
 from server.settings import Settings
@@ -89,6 +91,7 @@ class ServicePlugin(InitPlugin):
                 QueueController,
                 ResponsesController,
                 TokenizeController,
+                _forms(settings.max_upload_bytes),
             ]
         )
         app_config.lifespan.append(self._lifespan(drain, responses))
@@ -120,6 +123,16 @@ class ServicePlugin(InitPlugin):
                     await responses.close()
 
         return lifespan
+
+
+def _forms(max_upload_bytes: int) -> Router:
+    """What takes files, with a bound of its own on its bodies."""
+    return Router(
+        "/",
+        route_handlers=[TranscriptionController],
+        guards=[multipart_form(max_upload_bytes)],
+        request_max_body_size=max_upload_bytes + FORM_BYTES,
+    )
 
 
 @asynccontextmanager

@@ -7,14 +7,24 @@ from typing import Any, Protocol, cast
 
 import attrs
 from litestar.di import NamedDependency
-from litestar.params import JSONBody, SkipValidation
+from litestar.params import JSONBody, MultipartBody, SkipValidation
 
-from providers.protocols import ChatProvider, EmbeddingProvider, ModelCard, Provider
+from providers.protocols import ChatProvider, EmbeddingProvider, ModelCard, Provider, TranscriptionProvider
 from providers.spec import Capability
 from server.drain import Drain
 from server.store import ResponseStore
 
-__all__ = ["Chat", "Embedder", "Registry", "Service", "ServiceDependency", "provide_chat", "provide_embeddings"]
+__all__ = [
+    "Chat",
+    "Embedder",
+    "Registry",
+    "Service",
+    "ServiceDependency",
+    "Transcriber",
+    "provide_chat",
+    "provide_embeddings",
+    "provide_transcription",
+]
 
 
 class NamesModel(Protocol):
@@ -56,6 +66,7 @@ class Service:
 ServiceDependency = NamedDependency[SkipValidation[Service]]
 Chat = NamedDependency[SkipValidation[ChatProvider]]
 Embedder = NamedDependency[SkipValidation[EmbeddingProvider]]
+Transcriber = NamedDependency[SkipValidation[TranscriptionProvider]]
 
 
 def provide_chat(data: JSONBody[Any], service: ServiceDependency) -> ChatProvider:
@@ -72,3 +83,9 @@ def provide_embeddings(data: JSONBody[Any], service: ServiceDependency) -> Embed
     """The provider that embeds and ranks for `data.model`. Raises as `provide_chat`."""
     request: NamesModel = data
     return cast(EmbeddingProvider, service.registry.find("embeddings", request.model or ""))
+
+
+def provide_transcription(data: MultipartBody[Any], service: ServiceDependency) -> TranscriptionProvider:
+    """The provider that transcribes for `data.model`. Raises as `provide_chat`."""
+    request: NamesModel = data
+    return cast(TranscriptionProvider, service.registry.find("transcription", request.model or ""))

@@ -8,6 +8,7 @@ from server.controllers.models import ModelsController
 from server.controllers.queue import QueueController
 from server.controllers.responses import ResponsesController
 from server.controllers.tokenize import TokenizeController
+from server.controllers.transcription import TranscriptionController
 
 __all__ = [
     "ChatController",
@@ -18,4 +19,5 @@ __all__ = [
     "QueueController",
     "ResponsesController",
     "TokenizeController",
+    "TranscriptionController",
 ]

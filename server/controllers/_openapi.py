@@ -8,7 +8,7 @@ from typing import ClassVar
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-__all__ = ["StreamedCompletionOperation", "StreamedOperation", "StreamedResponseOperation"]
+__all__ = ["StreamedCompletionOperation", "StreamedOperation", "StreamedResponseOperation", "TranscriptionOperation"]
 
 
 @dataclass
@@ -42,3 +42,20 @@ class StreamedResponseOperation(StreamedOperation):
         "`response.completed`, `response.incomplete` or `response.failed`; or `event: error`, a ResponseErrorEvent, "
         "where the response failed before it was created. Lines that begin with a colon are comments."
     )
+
+
+class TranscriptionOperation(StreamedOperation):
+    """`POST /v1/audio/transcriptions` and `/translations`, whose 200 is JSON, text, subtitles or events."""
+
+    _events = (
+        "`data: <TranscriptTextDelta>` messages (and TranscriptionProgress where `include` asks for it), then "
+        "`data: <TranscriptTextDone>` and `data: [DONE]`; a failure on the way is `data: <ErrorResponse>`. Lines that "
+        "begin with a colon are comments."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        response = (self.responses or {}).get("200")
+        if isinstance(response, OpenAPIResponse) and response.content is not None:
+            for media_type in ("text/plain", "application/x-subrip", "text/vtt"):
+                response.content[media_type] = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING))
