@@ -57,7 +57,7 @@ class CreateTranscriptionRequest(RecordingForm):
     ignored.
     """
 
-    response_format: ResponseFormat | Literal["diarized_json"] | None = None
+    response_format: Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"] | None = None
 
     # Known, and refused.
     chunking_strategy: Any = None

@@ -38,10 +38,11 @@ from server.uploads import on_disk
 
 __all__ = ["TranscriptionController"]
 
+# Litestar adds the charset to text, and to nothing else.
 _TEXT_TYPES = {
-    "text": "text/plain; charset=utf-8",
+    "text": "text/plain",
     "srt": "application/x-subrip; charset=utf-8",
-    "vtt": "text/vtt; charset=utf-8",
+    "vtt": "text/vtt",
 }
 
 
