@@ -119,7 +119,7 @@ class Transcript:
             return
         window, self._window = self._window, None
         if _is_silent(result):
-            self._seek = window.begin + window.frames * HOP_LENGTH
+            self._seek = window.begin + window.frames * HOP
         else:
             yield from self._accept(window, result, logprobs)
         yield self._progress()
@@ -193,15 +193,16 @@ class Transcript:
     def _accept(self, window: _Window, result: DecodingResult, logprobs: list[float] | None) -> Iterator[Segment]:
         """The segments of a window; moves on to where the next one begins."""
         tokenizer = self._tokenizer
-        heard = cut(result.tokens, tokenizer, begin=window.begin // HOP_LENGTH, frames=window.frames)
-        moved = window.begin + heard.heard * HOP_LENGTH
+        heard = cut(result.tokens, tokenizer, begin=window.begin // HOP, frames=window.frames)
+        moved = window.begin + heard.heard * HOP
         if self._request.words:
             self._tell_words(window, heard.pieces, tokenizer)
             ends = [word["end"] for piece in heard.pieces for word in piece["words"]]
             if ends and not heard.to_the_end and ends[-1] > window.begin / SAMPLE_RATE:
                 moved = _whole(round(ends[-1] * SAMPLE_RATE))
-        # A window that ended where it began would be heard for ever.
-        self._seek = moved if moved > window.begin else window.begin + window.frames * HOP_LENGTH
+        # A window that ended where it began would be heard for ever; and the model may name times past its end.
+        end = window.begin + window.frames * HOP
+        self._seek = moved if window.begin < moved < end else end
         for segment in to_segments(heard.pieces, result, logprobs, tokenizer):
             ordered = in_order(segment, self._spoken_until, self._recording.end / SAMPLE_RATE)
             self._spoken_until = ordered.end

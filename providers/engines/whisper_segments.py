@@ -159,4 +159,5 @@ class RunningLogprobs:
     def each(self, count: int) -> list[float]:
         """The natural log-probability of each of the first `count` tokens."""
         sums = [0.0, *np.array(self._sums[:count]).tolist()]
-        return [after - before for before, after in itertools.pairwise(sums)]
+        # Differences of float32 sums: what is all but certain may come out above it.
+        return [min(0.0, after - before) for before, after in itertools.pairwise(sums)]

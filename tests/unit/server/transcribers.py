@@ -103,7 +103,7 @@ class FakeTranscriber:
 
     async def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
         self.requests.append(request)
-        self.files.append(Path(request.path).read_bytes())
+        self.files.append(Path(request.path).read_bytes())  # noqa: ASYNC240
         self.started.set()
         async for event in self.script(request):
             yield event
