@@ -17,12 +17,13 @@ import attrs
 import mlx.core as mx
 import numpy as np
 from mlx_whisper.audio import HOP_LENGTH, N_FFT, N_FRAMES, SAMPLE_RATE, log_mel_spectrogram, pad_or_trim
-from mlx_whisper.decoding import DecodingOptions, DecodingResult, DecodingTask
+from mlx_whisper.decoding import DecodingOptions, DecodingResult
 from mlx_whisper.timing import add_word_timestamps
 from mlx_whisper.tokenizer import LANGUAGES, Tokenizer, get_tokenizer
 
 from providers.engines.recording import Recording
-from providers.engines.whisper_segments import RunningLogprobs, cut, in_order, to_segments
+from providers.engines.whisper_decoding import decode
+from providers.engines.whisper_segments import cut, in_order, to_segments
 from providers.transcription import (
     Segment,
     TranscriptionAccepted,
@@ -183,12 +184,7 @@ class Transcript:
             prompt=self._context,
             fp16=self._half,
         )
-        task = DecodingTask(self._model, options)
-        if not self._request.logprobs:
-            return task.run(window.features[None])[0], None
-        task.decoder = logprobs = RunningLogprobs(task.decoder)
-        result: DecodingResult = task.run(window.features[None])[0]
-        return result, logprobs.each(len(result.tokens))
+        return decode(self._model, window.features, options, logprobs=self._request.logprobs)
 
     def _accept(self, window: _Window, result: DecodingResult, logprobs: list[float] | None) -> Iterator[Segment]:
         """The segments of a window; moves on to where the next one begins."""
@@ -270,7 +266,7 @@ def warm_up(model: Any, *, half: bool) -> None:
         log_mel_spectrogram(np.zeros(SAMPLE_RATE, np.float32), n_mels=model.dims.n_mels), N_FRAMES, axis=-2
     )
     features = model.encoder(mel.astype(mx.float16 if half else mx.float32)[None])[0]
-    DecodingTask(model, DecodingOptions(language="en", sample_len=2, fp16=half)).run(features[None])
+    decode(model, features, DecodingOptions(language="en", sample_len=2, fp16=half), logprobs=False)
     tokens = tokenizer.encode(" one two three")
     piece = {"seek": 0, "start": 0.0, "end": 1.0, "tokens": tokens, "text": ""}
     add_word_timestamps(

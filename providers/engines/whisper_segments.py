@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
-import mlx.core as mx
 import msgspec
-import numpy as np
 from mlx_whisper.audio import HOP_LENGTH, N_FRAMES, SAMPLE_RATE
 from mlx_whisper.decoding import DecodingResult
 from mlx_whisper.tokenizer import Tokenizer
 
 from providers.transcription import Segment, TokenProbability, Word
 
-__all__ = ["Cut", "RunningLogprobs", "cut", "in_order", "to_segments"]
+__all__ = ["Cut", "cut", "in_order", "to_segments"]
 
 _FRAMES_PER_TOKEN = N_FRAMES // 1500
 """Frames of the spectrogram for each step of the timestamps: 2, in every Whisper."""
@@ -134,30 +131,3 @@ def _probabilities(tokens: Sequence[int], logprobs: Sequence[float], tokenizer: 
             raw = tokenizer.encoding.decode_single_token_bytes(token)
             told.append(TokenProbability(raw.decode("utf-8", "replace"), raw, logprob))
     return told
-
-
-class RunningLogprobs:
-    """A `TokenDecoder` around another one, that remembers how probable the tokens were together after each of them."""
-
-    def __init__(self, decoder: Any) -> None:
-        self._decoder = decoder
-        self._sums: list[mx.array] = []
-
-    def reset(self) -> None:
-        self._sums.clear()
-        self._decoder.reset()
-
-    def update(self, tokens: mx.array, logits: mx.array, sums: mx.array) -> tuple[mx.array, bool, mx.array]:
-        tokens, completed, sums = self._decoder.update(tokens, logits, sums)
-        # The decoder adds up in place: what is kept must be an array of its own.
-        self._sums.append(sums[0] + 0.0)
-        return tokens, completed, sums
-
-    def finalize(self, tokens: mx.array, sums: mx.array) -> Any:
-        return self._decoder.finalize(tokens, sums)
-
-    def each(self, count: int) -> list[float]:
-        """The natural log-probability of each of the first `count` tokens."""
-        sums = [0.0, *np.array(self._sums[:count]).tolist()]
-        # Differences of float32 sums: what is all but certain may come out above it.
-        return [min(0.0, after - before) for before, after in itertools.pairwise(sums)]
