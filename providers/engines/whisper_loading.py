@@ -15,6 +15,7 @@ from mlx_whisper.whisper import Whisper
 
 from providers.engines.engine import EngineLoadError, Progress
 from providers.engines.loading import cast_weights, choose_dtype, dtype_in_words
+from providers.engines.whisper_cpu import use_fast_softmax
 from providers.spec import ModelSpec
 from providers.weights import WeightsError, resolve
 
@@ -61,6 +62,8 @@ def load_whisper(spec: ModelSpec, device: str, progress: Progress) -> LoadedWhis
     half = model.decoder.positional_embedding.dtype == mx.float16
     _match_constants(model, mx.float16 if half else mx.float32)
     mx.eval(model.parameters())
+    if device == "cpu" and not half:
+        use_fast_softmax(model)
     return LoadedWhisper(model=model, half=half, dtype=dtype_in_words(model), dtype_reason=reason)
 
 

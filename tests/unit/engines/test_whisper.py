@@ -15,6 +15,7 @@ from providers.engines import transcript
 from providers.engines.engine import EngineLoadError, Outbox
 from providers.engines.platform import Platform
 from providers.engines.whisper import WhisperEngine
+from providers.engines.whisper_cpu import use_fast_softmax
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.frames import Events, Failed, Generate, Report
 from providers.spec import ModelSpec
@@ -277,3 +278,13 @@ def test_half_precision_stays_half(folders: Callable[[int], Path], spoken: Path)
     half.run()
     assert isinstance(half.of("a")[-1], TranscriptionFinished)
     assert half.failures == []
+
+
+def test_the_fast_softmax_gives_the_same_features() -> None:
+    plain, fast = tiny_whisper.random_whisper(), tiny_whisper.random_whisper()
+    use_fast_softmax(fast)
+    mel = mx.random.normal((1, 3000, tiny_whisper.MELS))
+
+    expected, features = plain.encoder(mel), fast.encoder(mel)
+
+    assert mx.abs(expected - features).max().item() < 1e-5
