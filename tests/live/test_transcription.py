@@ -314,3 +314,11 @@ def _assert_let_go(ears: LiveServer, uploads: Path, cancelled: int) -> None:
 def test_an_answer_over_its_timeout_ends(ears: LiveServer) -> None:
     response = post(ears.url, wav(recording("quick_brown_fox")), timeout="0.05")
     assert_error(response, 504, "timeout", type="server_error")
+
+
+def test_the_embedded_default_loads_whisper_on_first_use(server: LiveServer) -> None:
+    response = post(server.url, wav(recording("quick_brown_fox")), response_format="text")
+    assert response.text == "The quick brown fox jumps over the lazy dog.\n"
+    models = {model["id"]: model for model in httpx.get(f"{server.base_url}/models", timeout=PATIENCE).json()["data"]}
+    assert models["whisper-tiny.en"]["capabilities"] == ["transcription"]
+    assert models["whisper-tiny.en"]["status"] == "ready"
