@@ -12,7 +12,15 @@ from providers.generation import GenerationEvent, GenerationRequest, Prompt
 from providers.spec import Capability, ModelSpec
 from providers.transcription import TranscriptionEvent, TranscriptionRequest
 
-__all__ = ["ChatProvider", "EmbeddingProvider", "ModelCard", "ModelStatus", "Provider", "QueueStats", "TranscriptionProvider"]
+__all__ = [
+    "ChatProvider",
+    "EmbeddingProvider",
+    "ModelCard",
+    "ModelStatus",
+    "Provider",
+    "QueueStats",
+    "TranscriptionProvider",
+]
 
 ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped"]
 

@@ -40,8 +40,10 @@ def make_engine(spec: ModelSpec) -> Engine:
             return UnsupportedEngine(f"the extra `embeddings` is not installed ({error})")
         return EmbeddingEngine(prepared)
     if spec.model_type == "whisper":
-        from providers.engines.whisper import WhisperEngine
-
+        try:
+            from providers.engines.whisper import WhisperEngine
+        except ModuleNotFoundError as error:
+            return UnsupportedEngine(f"the extra `transcription` is not installed ({error})")
         return WhisperEngine(prepared)
     return UnsupportedEngine()
 
