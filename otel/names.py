@@ -46,6 +46,7 @@ from opentelemetry.semconv.attributes.url_attributes import URL_PATH, URL_SCHEME
 from opentelemetry.semconv.attributes.user_agent_attributes import USER_AGENT_ORIGINAL
 
 __all__ = [
+    "AUDIO_SECONDS",
     "CANCELLED",
     "CLIENT_ADDRESS",
     "DECODE_TOKENS_PER_SECOND",
@@ -87,6 +88,9 @@ __all__ = [
     "SPEECH_REAL_TIME_FACTOR",
     "SPEECH_SPEED",
     "SPEECH_VOICE",
+    "TRANSCRIPTION_LANGUAGE",
+    "TRANSCRIPTION_TASK",
+    "TRANSCRIPTION_WINDOWS",
     "URL_PATH",
     "URL_SCHEME",
     "USER_AGENT_ORIGINAL",
@@ -113,3 +117,10 @@ SPEECH_REAL_TIME_FACTOR: Final = "mlx.speech.real_time_factor"
 """Seconds of work for a second of audio."""
 SPEECH_SPEED: Final = "mlx.speech.speed"
 SPEECH_VOICE: Final = "mlx.speech.voice"
+AUDIO_SECONDS: Final = "mlx.audio.seconds"
+"""Length of the recording that was heard."""
+TRANSCRIPTION_LANGUAGE: Final = "mlx.transcription.language"
+TRANSCRIPTION_TASK: Final = "mlx.transcription.task"
+"""`transcribe` or `translate`."""
+TRANSCRIPTION_WINDOWS: Final = "mlx.transcription.windows"
+"""How many times up to thirty seconds were listened to."""

@@ -15,6 +15,7 @@ from providers.embedding import EmbeddingEvent, EmbeddingRequest, RerankRequest
 from providers.generation import GenerationEvent, GenerationRequest, Prompt
 from providers.spec import ModelSpec
 from providers.speech import SpeechEvent, SpeechRequest
+from providers.transcription import TranscriptionEvent, TranscriptionRequest
 
 __all__ = [
     "HEADER_BYTES",
@@ -54,9 +55,9 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     spec: ModelSpec
 
 
-EngineRequest = GenerationRequest | SpeechRequest | EmbeddingRequest | RerankRequest
+EngineRequest = GenerationRequest | SpeechRequest | EmbeddingRequest | RerankRequest | TranscriptionRequest
 """What an engine of some family answers with events."""
-EngineEvent = GenerationEvent | SpeechEvent | EmbeddingEvent
+EngineEvent = GenerationEvent | SpeechEvent | EmbeddingEvent | TranscriptionEvent
 
 
 class Generate(msgspec.Struct, frozen=True, tag="generate"):

@@ -11,8 +11,18 @@ from providers.embedding import EmbeddingEvent, EmbeddingRequest, RerankRequest
 from providers.generation import GenerationEvent, GenerationRequest, Prompt
 from providers.spec import Capability, ModelSpec
 from providers.speech import SpeechEvent, SpeechRequest, VoiceInfo
+from providers.transcription import TranscriptionEvent, TranscriptionRequest
 
-__all__ = ["ChatProvider", "EmbeddingProvider", "ModelCard", "ModelStatus", "Provider", "QueueStats", "SpeechProvider"]
+__all__ = [
+    "ChatProvider",
+    "EmbeddingProvider",
+    "ModelCard",
+    "ModelStatus",
+    "Provider",
+    "QueueStats",
+    "SpeechProvider",
+    "TranscriptionProvider",
+]
 
 ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped"]
 
@@ -162,5 +172,23 @@ class SpeechProvider(Provider, Protocol):
 
         Raises:
             ModelNotReady: the model cannot say.
+        """
+        ...
+
+
+@runtime_checkable
+class TranscriptionProvider(Provider, Protocol):
+    """Writes down what is spoken."""
+
+    def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
+        """Queue, then listen: `TranscriptionAccepted`, then segments and progress, then `TranscriptionFinished`.
+
+        Closing or cancelling the generator at any point frees its place within one window; consume it under
+        `contextlib.aclosing`. The file must stay until it has ended.
+
+        Raises:
+            QueueFull, QueueTimeout, ModelNotReady: before it was admitted.
+            InvalidRequest, UnsupportedParameter: instead of `TranscriptionAccepted`.
+            GenerationTimeout, EngineCrashed, InternalError: at any point.
         """
         ...

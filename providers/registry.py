@@ -10,6 +10,7 @@ from providers.echo import EchoProvider
 from providers.engine_chat import EngineChatProvider
 from providers.engine_embedding import EngineEmbeddingProvider
 from providers.engine_speech import EngineSpeechProvider
+from providers.engine_transcription import EngineTranscriptionProvider
 from providers.errors import ModelNotFound
 from providers.protocols import ChatProvider, ModelCard, Provider
 from providers.spec import Capability, ModelSpec, ModelType
@@ -23,6 +24,7 @@ PROVIDERS: Mapping[ModelType, ProviderFactory] = {
     "lm": EngineChatProvider,
     "embeddings": EngineEmbeddingProvider,
     "tts": EngineSpeechProvider,
+    "whisper": EngineTranscriptionProvider,
 }
 
 

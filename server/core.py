@@ -30,11 +30,13 @@ from server.controllers import (
     ResponsesController,
     SpeechController,
     TokenizeController,
+    TranscriptionController,
 )
 from server.dependencies import Registry, Service
 from server.drain import Drain
 from server.dto import ContractPlugin
 from server.errors import EXCEPTION_HANDLERS
+from server.forms import FORM_BYTES, multipart_form
 from server.guards import api_key_guard
 from server.lifecycle import Lifecycle
 from server.settings import Settings
@@ -91,6 +93,7 @@ class ServicePlugin(InitPlugin):
                 ResponsesController,
                 SpeechController,
                 TokenizeController,
+                _forms(settings.max_upload_bytes),
             ]
         )
         app_config.lifespan.append(self._lifespan(drain, responses))
@@ -122,6 +125,16 @@ class ServicePlugin(InitPlugin):
                     await responses.close()
 
         return lifespan
+
+
+def _forms(max_upload_bytes: int) -> Router:
+    """What takes files, with a bound of its own on its bodies."""
+    return Router(
+        "/",
+        route_handlers=[TranscriptionController],
+        guards=[multipart_form(max_upload_bytes)],
+        request_max_body_size=max_upload_bytes + FORM_BYTES,
+    )
 
 
 @asynccontextmanager

@@ -7,9 +7,16 @@ from typing import Any, Protocol, cast
 
 import attrs
 from litestar.di import NamedDependency
-from litestar.params import JSONBody, SkipValidation
+from litestar.params import JSONBody, MultipartBody, SkipValidation
 
-from providers.protocols import ChatProvider, EmbeddingProvider, ModelCard, Provider, SpeechProvider
+from providers.protocols import (
+    ChatProvider,
+    EmbeddingProvider,
+    ModelCard,
+    Provider,
+    SpeechProvider,
+    TranscriptionProvider,
+)
 from providers.spec import Capability
 from server.drain import Drain
 from server.store import ResponseStore
@@ -21,9 +28,11 @@ __all__ = [
     "Service",
     "ServiceDependency",
     "Speech",
+    "Transcriber",
     "provide_chat",
     "provide_embeddings",
     "provide_speech",
+    "provide_transcription",
 ]
 
 
@@ -67,6 +76,7 @@ ServiceDependency = NamedDependency[SkipValidation[Service]]
 Chat = NamedDependency[SkipValidation[ChatProvider]]
 Embedder = NamedDependency[SkipValidation[EmbeddingProvider]]
 Speech = NamedDependency[SkipValidation[SpeechProvider]]
+Transcriber = NamedDependency[SkipValidation[TranscriptionProvider]]
 
 
 def provide_chat(data: JSONBody[Any], service: ServiceDependency) -> ChatProvider:
@@ -89,3 +99,9 @@ def provide_speech(data: JSONBody[Any], service: ServiceDependency) -> SpeechPro
     """The provider that speaks for `data.model`. Raises as `provide_chat`."""
     request: NamesModel = data
     return cast(SpeechProvider, service.registry.find("speech", request.model or ""))
+
+
+def provide_transcription(data: MultipartBody[Any], service: ServiceDependency) -> TranscriptionProvider:
+    """The provider that transcribes for `data.model`. Raises as `provide_chat`."""
+    request: NamesModel = data
+    return cast(TranscriptionProvider, service.registry.find("transcription", request.model or ""))

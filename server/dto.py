@@ -7,7 +7,7 @@ union of two of them, so a serialization plugin puts a DTO in its way. The reaso
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -22,6 +22,7 @@ from contracts.chat import ChatCompletion, ChatCompletionChunk
 from contracts.response_events import ResponseStreamEvent
 from contracts.responses import Response as ResponseContract
 from contracts.speech import SpeechStreamEvent, SpeechWithTimings
+from contracts.transcription import Transcription, TranscriptionStreamEvent, TranscriptionVerbose
 from contracts.validation import is_validation_error
 from providers.errors import InvalidRequest
 from server.errors import invalid_body
@@ -37,10 +38,11 @@ __all__ = ["ContractDTO", "ContractPlugin"]
 
 T = TypeVar("T")
 
-STREAMED_AS: Mapping[type, Any] = {
+STREAMED_AS: Mapping[Any, Any] = {
     ChatCompletion: ChatCompletionChunk,
     ResponseContract: ResponseStreamEvent,
     SpeechWithTimings: SpeechStreamEvent,
+    Transcription | TranscriptionVerbose: TranscriptionStreamEvent,
 }
 """What the events of a stream are, where an answer may come as one."""
 
@@ -130,10 +132,15 @@ class ContractPlugin(SerializationPlugin):
         return isinstance(annotation, type) and attrs.has(annotation) and annotation.__module__.startswith("contracts.")
 
     def create_dto_for_type(self, field_definition: FieldDefinition) -> type[AbstractDTO[Any]]:
-        contract = next(
-            field.annotation for field in (field_definition, *field_definition.inner_types) if self.supports_type(field)
-        )
+        contract = next(field.annotation for field in _nested(field_definition) if self.supports_type(field))
         return ContractDTO[contract]  # type: ignore[valid-type]
+
+
+def _nested(field: FieldDefinition) -> Iterator[FieldDefinition]:
+    """The field, and what it holds: `Response[A | B]`, the union, A, B."""
+    yield field
+    for inner in field.inner_types:
+        yield from _nested(inner)
 
 
 def _count_unknown(value: dict[str, Any], contract: type[Any]) -> None:

@@ -12,7 +12,7 @@ from litestar.types import Guard
 
 from providers.errors import InvalidApiKey, InvalidRequest
 
-__all__ = ["UnsupportedMediaType", "api_key_guard", "json_body"]
+__all__ = ["RequestTooLarge", "UnsupportedMediaType", "api_key_guard", "json_body"]
 
 OPEN = "open"
 """`opt` key of handlers that answer without a key."""
@@ -22,6 +22,12 @@ class UnsupportedMediaType(HTTPException):
     """The body is not in a form this endpoint reads."""
 
     status_code = 415
+
+
+class RequestTooLarge(HTTPException):
+    """The body, or a file in it, is larger than this server takes."""
+
+    status_code = 413
 
 
 def api_key_guard(api_key: str) -> Guard:

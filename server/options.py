@@ -384,6 +384,15 @@ OPTIONS: tuple[Option, ...] = (
         metavar="SIZE",
     ),
     _server(
+        "max_upload",
+        "MAX_UPLOAD",
+        "Largest recording to transcribe, e.g. 100MB; OpenAI's own bound is the default.",
+        _size(1),
+        default=26_214_400,
+        default_text="25MiB",
+        metavar="SIZE",
+    ),
+    _server(
         "heartbeat_interval",
         "HEARTBEAT_INTERVAL",
         "Seconds of silence in a stream after which a keep-alive comment is sent.",

@@ -45,6 +45,8 @@ class Settings:
     api_key: str | None = attrs.field(default=None, repr=False)
     cors_origins: tuple[str, ...] = ("*",)
     max_body_bytes: int = 32_000_000
+    max_upload_bytes: int = 26_214_400
+    """Of one file in a form; forms have no other bound."""
     heartbeat_interval: float = 15.0
     grace_period: float = 10.0
     """How long answers in progress are given to end after SIGTERM."""
@@ -85,7 +87,12 @@ class Settings:
                     raise SettingsError(f"{over[name].where} cannot be combined with a `models` list; set it there")
             models = tuple(_model_spec({**top, **entry, **over}) for entry in entries)
         _refuse_duplicates(models)
-        return cls(models=models, max_body_bytes=server.pop("max_body_size"), **server)
+        return cls(
+            models=models,
+            max_body_bytes=server.pop("max_body_size"),
+            max_upload_bytes=server.pop("max_upload"),
+            **server,
+        )
 
 
 @attrs.frozen

@@ -43,6 +43,12 @@ def make_engine(spec: ModelSpec) -> Engine:
         from providers.engines.tts import SpeechEngine
 
         return SpeechEngine(prepared)
+    if spec.model_type == "whisper":
+        try:
+            from providers.engines.whisper import WhisperEngine
+        except ModuleNotFoundError as error:
+            return UnsupportedEngine(f"the extra `transcription` is not installed ({error})")
+        return WhisperEngine(prepared)
     return UnsupportedEngine()
 
 

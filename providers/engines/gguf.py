@@ -27,7 +27,7 @@ from providers.engines._gguf_tensors import GROUP_SIZE, Weights, convert_tensors
 from providers.engines._gguf_tokenizer import build_tokenizer, tokenizer_config
 from providers.engines.engine import Progress
 
-__all__ = ["GGUFError", "convert", "convert_cached"]
+__all__ = ["GGUFError", "convert", "convert_cached", "print_progress", "write_json", "written_whole"]
 
 REVISION = 1
 """Raised when the same file would become another folder, so that cached ones are made again."""
@@ -60,13 +60,13 @@ def convert(
         config["quantization"] = _quantization(weights)
     progress("converting the tokenizer", 0.8)
     tokenizer = build_tokenizer(meta)
-    with _written_whole(destination) as folder:
+    with written_whole(destination) as folder:
         progress("writing", 0.9)
         mx.save_safetensors(str(folder / "model.safetensors"), weights.arrays, metadata={"format": "mlx"})
         tokenizer.save(str(folder / "tokenizer.json"))
-        _write_json(folder / "tokenizer_config.json", tokenizer_config(meta))
-        _write_json(folder / "generation_config.json", generation_config(meta, generation or {}))
-        _write_json(folder / "config.json", config)
+        write_json(folder / "tokenizer_config.json", tokenizer_config(meta))
+        write_json(folder / "generation_config.json", generation_config(meta, generation or {}))
+        write_json(folder / "config.json", config)
     progress("done", 1.0)
 
 
@@ -106,12 +106,12 @@ def _quantization(weights: Weights) -> dict[str, Any]:
     return config
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 @contextlib.contextmanager
-def _written_whole(destination: Path) -> Iterator[Path]:
+def written_whole(destination: Path) -> Iterator[Path]:
     """A folder beside the destination that takes its place when the block ends well and is gone otherwise."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{destination.name}.partial-", dir=destination.parent))
@@ -148,7 +148,7 @@ def _identity(source: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def _print_progress(stage: str, fraction: float | None) -> None:
+def print_progress(stage: str, fraction: float | None) -> None:
     print(json.dumps({"stage": stage, "fraction": fraction}), flush=True)
 
 
@@ -163,7 +163,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     try:
-        convert(options.source, options.destination, _print_progress, generation=options.generation)
+        convert(options.source, options.destination, print_progress, generation=options.generation)
     except (GGUFError, OSError) as error:
         print(f"{options.source}: {error}", file=sys.stderr)
         raise SystemExit(1) from error

@@ -24,7 +24,9 @@ from providers.weights import WeightsError, resolve
 
 __all__ = [
     "LoadedModel",
+    "cast_weights",
     "check_folder",
+    "choose_dtype",
     "convert_weights",
     "dtype_in_words",
     "find_folder",
@@ -147,21 +149,21 @@ def _read_generation_defaults(folder: Path) -> dict[str, Any]:
 def convert_weights(model: Any, config: dict[str, Any], spec: ModelSpec, device: str, progress: Progress) -> str:
     """Bring the weights to the spec's precision, lazily. Returns the reason for the choice."""
     quantized = any(hasattr(module, "bits") for _, module in model.named_modules())
-    target, reason = _choose_dtype(model, spec, device)
+    target, reason = choose_dtype(model, spec, device)
     logger.info("weights: %s", reason)
     if target is not None:
         progress(f"converting weights to {target}", None)
     if target is not None and (spec.quantize is None or quantized):
-        _cast(model, _DTYPES[target])
+        cast_weights(model, _DTYPES[target])
         dequantize_model(model)
     if target is not None:
-        _cast(model, _DTYPES[target])
+        cast_weights(model, _DTYPES[target])
     if spec.quantize is not None:
         _quantize(model, config, spec.quantize, dequantize=quantized and target is None)
     return reason
 
 
-def _choose_dtype(model: Any, spec: ModelSpec, device: str) -> tuple[str | None, str]:
+def choose_dtype(model: Any, spec: ModelSpec, device: str) -> tuple[str | None, str]:
     """The floating-point type to convert to (None: keep), and why."""
     if spec.dtype != "auto":
         return spec.dtype, f"{spec.dtype}, as asked"
@@ -179,7 +181,7 @@ def _choose_dtype(model: Any, spec: ModelSpec, device: str) -> tuple[str | None,
     return "float32", f"float32, the fast choice on this CPU ({figures})"
 
 
-def _cast(model: Any, dtype: mx.Dtype) -> None:
+def cast_weights(model: Any, dtype: mx.Dtype) -> None:
     model.apply(lambda array: array.astype(dtype) if mx.issubdtype(array.dtype, mx.floating) else array)
 
 

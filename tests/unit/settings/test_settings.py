@@ -30,6 +30,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "api_key": ("one", "two", "three"),
     "cors_origins": ("http://a", "http://b", "http://c"),
     "max_body_size": ("1MB", "2MB", "3MB"),
+    "max_upload": ("1MB", "2MB", "3MB"),
     "heartbeat_interval": ("1", "2", "3"),
     "grace_period": ("1", "2", "0"),
     "response_store": ("cli.db", ":memory:", "file.db"),
@@ -49,6 +50,7 @@ FIELDS = {
     "mlx_warmup": "warmup",
     "prefix_cache_size": "prefix_cache_bytes",
     "max_body_size": "max_body_bytes",
+    "max_upload": "max_upload_bytes",
 }
 """Where an option's field is named otherwise."""
 

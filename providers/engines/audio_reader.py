@@ -1,0 +1,148 @@
+"""A recording as a model hears it: mono float32 at 16 kHz, decoded piece by piece with FFmpeg's libraries (PyAV).
+
+Nothing is decoded before it is asked for, so a file of any length takes the memory of one piece. Files come from
+strangers: only containers of audio are opened, never playlists or anything else that names further files or addresses.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from av.audio.resampler import AudioResampler
+
+from providers.errors import InvalidRequest
+
+__all__ = ["SAMPLE_RATE", "AudioReader"]
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_RATE = 16_000
+"""Samples a second, as every Whisper was trained."""
+_CONTAINERS = "aac,ac3,aiff,amr,asf,au,avi,caf,flac,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav,webm"
+_RATES = range(1_000, 768_001)
+"""Rates of a file beyond which resampling would make gigabytes of a packet."""
+_PARAM = "file"
+
+Samples = np.ndarray[Any, np.dtype[np.float32]]
+
+
+class AudioReader:
+    """Reads one file from its beginning to its end. Must be closed.
+
+    What is broken inside is left out, as every player does, and what is cut off ends where it was cut.
+
+    Raises:
+        InvalidRequest: the file cannot be read as audio, or there is none in it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            # Tags may be in any encoding; nobody reads them here.
+            options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+            self._container = av.open(str(path), metadata_errors="ignore", options=options)
+        except (av.error.FFmpegError, ValueError) as error:
+            raise _unreadable(error) from None
+        self._left: list[Samples] = []
+        try:
+            self._pieces = self._decode(self._audio_stream())
+            first = next(self._pieces, None)
+            if first is None:
+                raise InvalidRequest("file: there is no audio in this file", param=_PARAM)
+            self._left.append(first)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds, by what the file says of itself; None where it says nothing."""
+        stream = self._stream
+        if stream.duration is not None and stream.time_base is not None:
+            seconds = float(stream.duration * stream.time_base)
+        elif self._container.duration is not None:
+            seconds = self._container.duration / av.time_base
+        else:
+            return None
+        return seconds if seconds > 0 else None
+
+    def read(self, count: int) -> Samples:
+        """The next `count` samples; fewer only at the end, and then none."""
+        missing = count - sum(len(piece) for piece in self._left)
+        while missing > 0 and (piece := next(self._pieces, None)) is not None:
+            self._left.append(piece)
+            missing -= len(piece)
+        joined = np.concatenate(self._left) if self._left else np.empty(0, np.float32)
+        self._left = [joined[count:]] if len(joined) > count else []
+        return joined[:count]
+
+    def close(self) -> None:
+        """Give the file back. Idempotent."""
+        self._container.close()
+
+    def _audio_stream(self) -> Any:
+        if not self._container.streams.audio:
+            raise InvalidRequest("file: there is no audio in this file", param=_PARAM)
+        self._stream = stream = self._container.streams.audio[0]
+        context = stream.codec_context
+        if context is None:
+            raise InvalidRequest("file: the codec of this file is unknown", param=_PARAM)
+        if context.sample_rate not in _RATES:
+            message = f"file: a sample rate of {context.sample_rate} Hz is not supported"
+            raise InvalidRequest(message, param=_PARAM)
+        if context.channels < 1:
+            raise InvalidRequest("file: the audio in this file has no channels", param=_PARAM)
+        return stream
+
+    def _decode(self, stream: Any) -> Iterator[Samples]:
+        """Every piece that is not empty."""
+        resampler = _resampler()
+        for frame in self._frames(stream):
+            try:
+                resampled = resampler.resample(frame)
+            except ValueError:  # the file changes its rate or its channels on the way
+                yield from _arrays(resampler.resample(None))
+                resampler = _resampler()
+                resampled = resampler.resample(frame)
+            yield from _arrays(resampled)
+        yield from _arrays(resampler.resample(None))
+
+    def _frames(self, stream: Any) -> Iterator[Any]:
+        packets = self._container.demux(stream)
+        while True:
+            try:
+                packet = next(packets)
+            except StopIteration:
+                return
+            except av.error.FFmpegError as error:
+                logger.debug("the file ends early: %s", error)
+                packet = None
+            try:
+                yield from stream.decode(packet)
+            except av.error.EOFError:
+                return
+            except av.error.FFmpegError as error:
+                logger.debug("a packet cannot be decoded: %s", error)
+            if packet is None:
+                return
+
+
+def _resampler() -> AudioResampler:
+    return AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+
+
+def _arrays(frames: list[Any]) -> Iterator[Samples]:
+    for frame in frames:
+        if frame.samples:
+            yield np.asarray(frame.to_ndarray(), dtype=np.float32).reshape(-1)
+
+
+def _unreadable(error: Exception) -> InvalidRequest:
+    reason = getattr(error, "strerror", None) or str(error)
+    return InvalidRequest(
+        f"file: this cannot be read as audio ({reason}); send wav, mp3, flac, ogg, m4a or webm", param=_PARAM
+    )

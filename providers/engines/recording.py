@@ -1,0 +1,81 @@
+"""The stretch of a recording that is being heard, and where in it somebody speaks. Touches no MLX arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import webrtcvad
+
+from providers.engines.audio_reader import SAMPLE_RATE, AudioReader, Samples
+
+__all__ = ["Recording"]
+
+_FRAME = SAMPLE_RATE * 30 // 1000
+"""Samples of which the detector says whether they are speech: 30 ms, the longest it takes."""
+_MODE = 1
+"""Of 0 to 3. The higher ones take quiet beginnings for silence, and lose them; music and loud noise pass all four."""
+_RUN = 10
+_SPOKEN = 7
+"""Somebody speaks where so many of `_RUN` frames are speech. The detector goes on for three after the last that was:
+a click makes five, a short word ten."""
+
+
+class Recording:
+    """A window of bounded length onto an `AudioReader`. Places are samples from the start of the file."""
+
+    def __init__(self, reader: AudioReader) -> None:
+        self.reader = reader
+        self._samples = np.empty(0, np.float32)
+        self._start = 0
+        self._speech: list[bool] = []
+        """Of every whole frame of `_samples`."""
+        self._detector = webrtcvad.Vad(_MODE)
+        self.ended = False
+        """Whether everything was read."""
+
+    @property
+    def end(self) -> int:
+        """Place after the last sample read: the length of the file, once `ended`."""
+        return self._start + len(self._samples)
+
+    def move(self, begin: int, end: int) -> None:
+        """Read up to `end`, as far as there is anything, and forget what lies before `begin`.
+
+        It never goes back: `begin` may not be lower than before.
+        """
+        self._forget(begin)
+        while not self.ended and self.end < end:
+            piece = self.reader.read(end - self.end)
+            self.ended = not len(piece)
+            self._samples = np.concatenate([self._samples, piece])
+        self._listen()
+
+    def samples(self, begin: int, end: int) -> Samples:
+        """What was read of this stretch."""
+        return self._samples[max(0, begin - self._start) : max(0, end - self._start)]
+
+    def onset(self, begin: int) -> int | None:
+        """Where, in what was read from `begin` on, somebody starts to speak."""
+        first = max(0, (begin - self._start) // _FRAME)
+        spoken = np.array(self._speech[first:], dtype=int)
+        if len(spoken) == 0:
+            return None
+        counts = np.convolve(spoken, np.ones(_RUN, dtype=int))[: len(spoken)]  # of the run that ends at each frame
+        runs = np.flatnonzero(counts >= _SPOKEN)
+        if len(runs) == 0:
+            return None
+        run = first + max(0, int(runs[0]) - _RUN + 1)
+        return max(begin, self._start + (run + int(np.argmax(self._speech[run:]))) * _FRAME)
+
+    def _forget(self, begin: int) -> None:
+        # Whole frames, so that the detector's stay where they are.
+        frames = min((begin - self._start) // _FRAME, len(self._speech))
+        if frames > 0:
+            self._samples = self._samples[frames * _FRAME :].copy()
+            self._start += frames * _FRAME
+            del self._speech[:frames]
+
+    def _listen(self) -> None:
+        done = len(self._speech) * _FRAME
+        new = self._samples[done : len(self._samples) // _FRAME * _FRAME]
+        pcm = (np.clip(new, -1.0, 1.0) * 32767).astype("<i2").reshape(-1, _FRAME)
+        self._speech += [self._detector.is_speech(frame.tobytes(), SAMPLE_RATE) for frame in pcm]

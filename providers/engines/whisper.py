@@ -1,0 +1,168 @@
+"""The transcription engine: Whisper by mlx-whisper, one window of one recording a step."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from pathlib import Path
+
+import mlx.core as mx
+from mlx_whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE, get_tokenizer
+
+from providers.engines import platform
+from providers.engines.audio_reader import AudioReader
+from providers.engines.engine import Outbox, Progress
+from providers.engines.loading import mlx_device
+from providers.engines.platform import Platform
+from providers.engines.recording import Recording
+from providers.engines.transcript import Transcript, warm_up
+from providers.engines.whisper_loading import LoadedWhisper, load_whisper
+from providers.errors import InternalError, InvalidRequest, ServiceError, UnsupportedParameter
+from providers.frames import Command, Detokenize, Detokenized, EngineInfo, Generate, Memory, Tokenize, Tokenized
+from providers.spec import ModelSpec
+from providers.transcription import TranscriptionRequest
+
+__all__ = ["WhisperEngine"]
+
+logger = logging.getLogger(__name__)
+
+PROMPT_CHARACTERS = 8192
+"""Of a prompt, from its end; no more can be in the tokens that the model takes."""
+_UNFORESEEN = "an internal error occurred"
+
+
+class WhisperEngine:
+    """Implements `engine.Engine` for `--model-type whisper`. Requests take turns, a window each."""
+
+    def __init__(self, prepared: Platform) -> None:
+        self._platform = prepared
+        self._transcripts: deque[Transcript] = deque()
+
+    # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def load(self, spec: ModelSpec, progress: Progress) -> EngineInfo:
+        started = time.monotonic()
+        device = mlx_device()
+        if spec.memory_limit is not None:
+            mx.set_memory_limit(spec.memory_limit)
+        loaded = load_whisper(spec, device, progress)
+        self.attach(loaded)
+        if spec.warmup:
+            progress("warming up", None)
+            warm_up(loaded.model, half=loaded.half)
+        mx.clear_cache()
+        mx.reset_peak_memory()
+        return EngineInfo(
+            context_length=None,
+            device=device,
+            dtype=loaded.dtype,
+            blas=self._platform.blas if device == "cpu" else "-",
+            load_seconds=time.monotonic() - started,
+            memory_bytes=mx.get_active_memory(),
+            details={
+                "blas_threads": self._platform.threads,
+                "dtype_reason": loaded.dtype_reason,
+                "model_type": "whisper",
+                "multilingual": self._model.is_multilingual,
+            },
+        )
+
+    def attach(self, loaded: LoadedWhisper) -> None:
+        """Take a loaded model into service; `load` without the loading and the warm-up."""
+        self._loaded = loaded
+        self._model = loaded.model
+        # Read off the model once: what it computes from its shapes is asked for on the intake thread too.
+        self._multilingual = bool(self._model.is_multilingual)
+        self._languages = list(LANGUAGES)[: self._model.num_languages] if self._multilingual else ["en"]
+        self._prompt_tokens = self._model.dims.n_text_ctx // 2 - 1
+        mx.set_cache_limit(min(2 << 30, platform.total_memory() // 16))
+
+    # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
+
+    def prepare(self, command: Command) -> Transcript:
+        if not isinstance(command, Generate) or not isinstance(command.request, TranscriptionRequest):
+            raise InvalidRequest("a speech recogniser writes down speech, nothing else")
+        request = command.request
+        if request.task == "translate" and not self._multilingual:
+            raise UnsupportedParameter("this model knows English alone, so it cannot translate", param="model")
+        if request.task == "translate" and request.words:
+            message = "timestamp_granularities: the times of a translation's words cannot be told"
+            raise UnsupportedParameter(message, param="timestamp_granularities")
+        language = self._checked_language(request.language)
+        prompt = self._prompt(request.prompt)
+        reader = AudioReader(Path(request.path))
+        return Transcript(
+            request, Recording(reader), self._model, half=self._loaded.half, prompt=prompt, language=language
+        )
+
+    def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
+        raise InvalidRequest("a speech recogniser has no tokens to tell")
+
+    def _checked_language(self, language: str | None) -> str | None:
+        """The code of the language; None where the model is to find out."""
+        if language is None:
+            return None if self._multilingual else "en"
+        word = language.strip().lower()
+        code = word if word in LANGUAGES else TO_LANGUAGE_CODE.get(word)
+        if code is None:
+            message = f"language: {language[:32]!r} is not a language; send an ISO-639-1 code such as 'en'"
+            raise InvalidRequest(message, param="language")
+        if code not in self._languages:
+            known = "knows English alone" if not self._multilingual else f"does not know {LANGUAGES[code]}"
+            raise InvalidRequest(f"language: this model {known}, not {language[:32]!r}", param="language")
+        return code
+
+    def _prompt(self, prompt: str | None) -> list[int]:
+        """The last tokens of the prompt, as many as the model takes."""
+        if prompt is None or not prompt.strip():
+            return []
+        tokenizer = get_tokenizer(self._multilingual, num_languages=self._model.num_languages)
+        # What looks like a marker of the model's is text here.
+        text = " " + prompt.strip()[-PROMPT_CHARACTERS:]
+        tokens: list[int] = tokenizer.encode(text, disallowed_special=())
+        return tokens[-self._prompt_tokens :]
+
+    # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._transcripts)
+
+    def submit(self, job: Transcript) -> None:
+        self._transcripts.append(job)
+
+    def cancel(self, request_id: str) -> None:
+        for transcript in [one for one in self._transcripts if one.id == request_id]:
+            self._drop(transcript)
+
+    def step(self, out: Outbox) -> None:
+        transcript = self._transcripts[0]
+        self._transcripts.rotate(-1)
+        try:
+            for event in transcript.step():
+                out.event(transcript.id, event)
+        except Exception as error:
+            if not isinstance(error, ServiceError):
+                logger.exception("request %s failed", transcript.id)
+                error = InternalError(_UNFORESEEN)
+            out.fail(transcript.id, error)
+            self._drop(transcript)
+        else:
+            if transcript.ended:
+                self._drop(transcript)
+
+    def recover(self, out: Outbox) -> None:
+        for transcript in list(self._transcripts):
+            out.fail(transcript.id, InternalError(_UNFORESEEN))
+            self._drop(transcript)
+        mx.clear_cache()
+
+    def memory(self) -> Memory:
+        return Memory(
+            active=mx.get_active_memory(), peak=mx.get_peak_memory(), cache=mx.get_cache_memory(), prefix_cache=0
+        )
+
+    def _drop(self, transcript: Transcript) -> None:
+        transcript.close()
+        self._transcripts.remove(transcript)

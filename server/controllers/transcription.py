@@ -1,0 +1,149 @@
+"""`/v1/audio/transcriptions` and `/v1/audio/translations`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from litestar import Controller, MediaType, Request, Response, post
+from litestar.di import Provide
+from litestar.params import MultipartBody
+
+import otel
+from contracts.transcription import (
+    CreateTranscriptionRequest,
+    CreateTranslationRequest,
+    Transcription,
+    TranscriptionVerbose,
+)
+from providers.protocols import TranscriptionProvider
+from providers.transcription import TranscriptionEvent
+from server.connection import while_connected
+from server.controllers._openapi import TranscriptionOperation
+from server.controllers._responses import errors
+from server.dependencies import Service, ServiceDependency, Transcriber, provide_transcription
+from server.forms import FormDTO
+from server.sse import EventStream, EventStreamResponse
+from server.translate.subtitles import srt, vtt
+from server.translate.transcription_request import TranscriptAnswer, to_transcription_request, transcript_answer
+from server.translate.transcription_response import (
+    TranscriptEncoder,
+    WholeTranscript,
+    collect_transcript,
+    transcription,
+    transcription_verbose,
+)
+from server.uploads import on_disk
+
+__all__ = ["TranscriptionController"]
+
+# Litestar adds the charset to text, and to nothing else.
+_TEXT_TYPES = {
+    "text": "text/plain",
+    "srt": "application/x-subrip; charset=utf-8",
+    "vtt": "text/vtt",
+}
+
+
+class TranscriptionController(Controller):
+    path = "/v1/audio"
+    tags = ("Audio",)
+    dependencies = {"transcriber": Provide(provide_transcription, sync_to_thread=False)}  # noqa: RUF012
+
+    @post(
+        "/transcriptions",
+        dto=FormDTO[CreateTranscriptionRequest],
+        status_code=200,
+        media_type=MediaType.JSON,
+        operation_id="createTranscription",
+        name="audio.transcriptions.create",
+        summary="Write down what is said in a recording",
+        description="Answers in the form that `response_format` names, or as server-sent events when `stream` is true.",
+        operation_class=TranscriptionOperation,
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+    )
+    async def transcribe(
+        self,
+        request: Request[Any, Any, Any],
+        data: MultipartBody[CreateTranscriptionRequest],
+        transcriber: Transcriber,
+        service: ServiceDependency,
+    ) -> Response[Transcription | TranscriptionVerbose]:
+        return await _answer(request, data, transcriber, service)
+
+    @post(
+        "/translations",
+        dto=FormDTO[CreateTranslationRequest],
+        status_code=200,
+        media_type=MediaType.JSON,
+        operation_id="createTranslation",
+        name="audio.translations.create",
+        summary="Write down in English what is said in a recording",
+        description="As `/v1/audio/transcriptions`; needs a model of several languages.",
+        operation_class=TranscriptionOperation,
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+    )
+    async def translate(
+        self,
+        request: Request[Any, Any, Any],
+        data: MultipartBody[CreateTranslationRequest],
+        transcriber: Transcriber,
+        service: ServiceDependency,
+    ) -> Response[Transcription | TranscriptionVerbose]:
+        return await _answer(request, data, transcriber, service)
+
+
+async def _answer(
+    request: Request[Any, Any, Any],
+    data: CreateTranscriptionRequest | CreateTranslationRequest,
+    transcriber: TranscriptionProvider,
+    service: Service,
+) -> Response[Any]:
+    answer = transcript_answer(data)
+    events = aclosing(_events(data, answer, transcriber))
+    if answer.stream:
+        return EventStreamResponse(
+            EventStream(
+                events,
+                TranscriptEncoder(answer),
+                heartbeat_interval=service.heartbeat_interval,
+                drain=service.drain,
+            )
+        )
+    async with while_connected(request.receive) as interrupt:
+        forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
+        try:
+            async with events as source:
+                whole = await collect_transcript(source)
+        finally:
+            forget()
+    return _written(whole, answer)
+
+
+async def _events(
+    data: CreateTranscriptionRequest | CreateTranslationRequest,
+    answer: TranscriptAnswer,
+    transcriber: TranscriptionProvider,
+) -> AsyncGenerator[TranscriptionEvent, None]:
+    """The answer, with the recording on disk from before its first event until after its last."""
+    async with on_disk(data.file) as path:
+        asked = to_transcription_request(data, answer, id=otel.request_id.get() or "", path=path)
+        async with aclosing(transcriber.transcribe(asked)) as events:
+            async for event in events:
+                yield event
+
+
+def _written(whole: WholeTranscript, answer: TranscriptAnswer) -> Response[Any]:
+    match answer.format:
+        case "json":
+            return Response(transcription(whole, answer))
+        case "verbose_json":
+            return Response(transcription_verbose(whole, answer))
+        case "srt":
+            text = srt(whole.segments)
+        case "vtt":
+            text = vtt(whole.segments)
+        case _:
+            text = whole.text + "\n"
+    return Response(text.encode(), media_type=_TEXT_TYPES[answer.format])

@@ -1,0 +1,89 @@
+"""A recording and what is wanted of it, from the wire to the domain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from contracts.transcription import CreateTranscriptionRequest, CreateTranslationRequest
+from providers.errors import InvalidRequest, UnsupportedParameter
+from providers.transcription import Task, TranscriptionRequest
+from server.translate.parameters import Refused, refuse
+
+__all__ = ["REFUSED", "TranscriptAnswer", "to_transcription_request", "transcript_answer"]
+
+REFUSED: tuple[Refused, ...] = (
+    Refused("chunking_strategy"),
+    Refused("keywords", hint="put them into prompt"),
+    Refused("known_speaker_names"),
+    Refused("known_speaker_references"),
+    Refused("languages", hint="use language"),
+)
+_STREAMED = ("json", "text")
+
+
+@attrs.frozen(kw_only=True)
+class TranscriptAnswer:
+    """In which form a transcription is answered."""
+
+    task: Task
+    format: str
+    stream: bool
+    words: bool
+    segments: bool
+    logprobs: bool
+    progress: bool
+
+
+def transcript_answer(request: CreateTranscriptionRequest | CreateTranslationRequest) -> TranscriptAnswer:
+    """What the request wants to be told, and how.
+
+    Raises:
+        UnsupportedParameter: something this server cannot honour.
+        InvalidRequest: values that do not go together.
+    """
+    if isinstance(request, CreateTranscriptionRequest):
+        refuse(request, REFUSED)
+        if request.response_format == "diarized_json":
+            message = "response_format: speakers cannot be told apart here; use json, text, srt, verbose_json or vtt"
+            raise UnsupportedParameter(message, param="response_format")
+    form = request.response_format or "json"
+    wanted, included = request.timestamp_granularities or [], request.include or []
+    if form != "verbose_json" and "word" in wanted:
+        message = "timestamp_granularities: words have times only where response_format is verbose_json"
+        raise InvalidRequest(message, param="timestamp_granularities")
+    if request.stream and form not in _STREAMED:
+        raise InvalidRequest(
+            f"stream: response_format {form} cannot be streamed; use {' or '.join(_STREAMED)}", param="stream"
+        )
+    if "logprobs" in included and form != "json":
+        raise InvalidRequest("include: logprobs need response_format json", param="include")
+    if "progress" in included and not request.stream:
+        raise InvalidRequest("include: progress is told only where stream is true", param="include")
+    return TranscriptAnswer(
+        task="transcribe" if isinstance(request, CreateTranscriptionRequest) else "translate",
+        format=form,
+        stream=bool(request.stream),
+        words="word" in wanted,
+        segments="segment" in wanted or not wanted,
+        logprobs="logprobs" in included,
+        progress="progress" in included,
+    )
+
+
+def to_transcription_request(
+    request: CreateTranscriptionRequest | CreateTranslationRequest, answer: TranscriptAnswer, *, id: str, path: Path
+) -> TranscriptionRequest:
+    """Translate a request whose values the contract has checked one by one; its file is at `path`."""
+    return TranscriptionRequest(
+        id=id,
+        path=str(path),
+        language=request.language,
+        prompt=request.prompt,
+        temperature=request.temperature or 0.0,
+        task=answer.task,
+        words=answer.words,
+        logprobs=answer.logprobs,
+        timeout=request.timeout,
+    )

@@ -1,0 +1,35 @@
+"""Files that clients send, on their way to an engine."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO
+
+from litestar.datastructures import UploadFile
+
+__all__ = ["on_disk"]
+
+PREFIX = "mlx-openai-server-"
+
+
+@asynccontextmanager
+async def on_disk(upload: UploadFile) -> AsyncIterator[Path]:
+    """The upload as a file with a name, as long as the block runs. Readable by this user alone.
+
+    The name is what another process opens; it is gone when the block ends, however it does.
+    """
+    with tempfile.NamedTemporaryFile(prefix=PREFIX) as file:
+        await asyncio.to_thread(_copy, upload, file)
+        yield Path(file.name)
+
+
+def _copy(upload: UploadFile, file: IO[bytes]) -> None:
+    upload.file.seek(0)
+    shutil.copyfileobj(upload.file, file)
+    file.flush()
+    upload.file.close()

@@ -1,0 +1,324 @@
+"""Whisper tiny.en behind the real server: real recordings, every form of file and answer, and nothing left behind."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import json
+from collections.abc import Generator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import httpx
+import jiwer
+import numpy as np
+import openai
+import psutil
+import pytest
+import soundfile
+import srt
+import webvtt
+
+from tests.live.client import PATIENCE, assert_error, eventually, queue_stats
+from tests.live.harness import LiveServer, start
+from tests.unit.engines.recordings import RATE, encoded, silence, sound, wav
+
+SAMPLES = files("pytest_audioeval") / "samples" / "audio" / "en"
+NAMES = ("quick_brown_fox", "counting", "hello_world")
+WORD_ERROR_RATE = 0.12
+DIGITS = {
+    word: str(number)
+    for number, word in enumerate(
+        ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"], start=1
+    )
+}
+WORDS = jiwer.Compose(
+    [
+        jiwer.ToLowerCase(),
+        jiwer.SubstituteRegexes({r"[^a-z0-9']+": " "}),
+        jiwer.SubstituteWords(DIGITS),
+        jiwer.SubstituteRegexes({r"(?<=\d)\s+(?=\d)": ""}),  # where a row of numbers is cut is no word's error
+        jiwer.Strip(),
+        jiwer.ReduceToListOfListOfWords(),
+    ]
+)
+
+
+def recording(name: str) -> np.ndarray[Any, Any]:
+    samples, rate = soundfile.read(SAMPLES / f"{name}.wav")
+    assert rate == RATE
+    return samples
+
+
+def word_error_rate(said: list[str], heard: list[str]) -> float:
+    return jiwer.wer(said, heard, reference_transform=WORDS, hypothesis_transform=WORDS)
+
+
+@pytest.fixture(scope="module")
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("uploads")
+
+
+@pytest.fixture(scope="module")
+def ears(uploads: Path) -> Generator[LiveServer]:
+    """A server of whisper alone, whose uploads lie in a folder of its own; it must leave none."""
+    running = start("--model-type", "whisper", "--max-concurrency", "2", env={"TMPDIR": str(uploads)})
+    yield running
+    assert running.stop() == 0, running.log.text
+    assert "Traceback" not in running.log.text
+    assert list(uploads.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def sdk(ears: LiveServer) -> openai.OpenAI:
+    return openai.OpenAI(base_url=ears.base_url, api_key="none", max_retries=0, timeout=PATIENCE)
+
+
+@pytest.fixture(scope="module")
+def long_recording() -> bytes:
+    """Three recordings with silence between and around them, longer than a window."""
+    parts = [silence(2.0)]
+    for name in NAMES:
+        parts += [recording(name), silence(12.0)]
+    return wav(np.concatenate(parts))
+
+
+@pytest.fixture(scope="module")
+def verbose(sdk: openai.OpenAI, long_recording: bytes) -> Any:
+    return sdk.audio.transcriptions.create(
+        file=("long.wav", long_recording),
+        model="any",
+        response_format="verbose_json",
+        timestamp_granularities=["word", "segment"],
+    )
+
+
+def post(url: str, content: bytes, path: str = "transcriptions", **data: Any) -> httpx.Response:
+    return httpx.post(
+        f"{url}/v1/audio/{path}", files={"file": ("a", content)}, data={"model": "any", **data}, timeout=PATIENCE
+    )
+
+
+# ── what is heard ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_real_recordings_are_written_down(sdk: openai.OpenAI) -> None:
+    said = [(SAMPLES / f"{name}.txt").read_text() for name in NAMES]
+    heard = [
+        sdk.audio.transcriptions.create(file=(name, (SAMPLES / f"{name}.wav").read_bytes()), model="any").text
+        for name in NAMES
+    ]
+    assert word_error_rate(said, heard) <= WORD_ERROR_RATE, heard
+
+
+def test_a_long_recording_is_heard_to_its_end(verbose: Any) -> None:
+    said = " ".join((SAMPLES / f"{name}.txt").read_text() for name in NAMES)
+    assert word_error_rate([said], [verbose.text]) <= WORD_ERROR_RATE, verbose.text
+    assert verbose.duration == pytest.approx(2.0 + 36.0 + sum(len(recording(name)) for name in NAMES) / RATE, abs=0.01)
+    assert verbose.language == "english"
+
+
+def test_times_are_where_the_speech_is(verbose: Any) -> None:
+    begun = 2.0
+    for name, first in zip(NAMES, ("quick", "1", "hello"), strict=True):
+        word = next(word for word in verbose.words if first in word.word.lower() and word.start >= begun - 0.6)
+        assert begun - 0.6 <= word.start <= begun + len(recording(name)) / RATE
+        begun += len(recording(name)) / RATE + 12.0
+
+
+def test_words_follow_each_other_inside_their_segments(verbose: Any) -> None:
+    assert len(verbose.segments) >= 3
+    for before, after in itertools.pairwise(verbose.segments):
+        assert before.start <= before.end <= after.start <= after.end
+    for word in verbose.words:
+        assert word.start <= word.end
+        assert any(segment.start <= word.start and word.end <= segment.end for segment in verbose.segments), word
+    for before, after in itertools.pairwise(verbose.words):
+        assert before.end <= after.start
+    assert verbose.segments[-1].end <= verbose.duration
+    assert "".join(word.word for word in verbose.words) == verbose.text.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda samples: sound(samples, "MP3"), id="mp3"),
+        pytest.param(lambda samples: sound(samples, "FLAC"), id="flac"),
+        pytest.param(lambda samples: encoded(samples, "ogg", "libopus"), id="ogg"),
+        pytest.param(lambda samples: encoded(samples, "mp4", "aac"), id="m4a"),
+        pytest.param(lambda samples: encoded(samples, "webm", "libopus"), id="webm"),
+    ],
+)
+def test_every_format_gives_the_same_text(ears: LiveServer, make: Any) -> None:
+    response = post(ears.url, make(recording("quick_brown_fox")), response_format="text")
+    assert response.text == "The quick brown fox jumps over the lazy dog.\n"
+
+
+# ── forms of the answer ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_subtitles_are_read_by_independent_parsers(sdk: openai.OpenAI) -> None:
+    file = ("fox.wav", wav(recording("quick_brown_fox")))
+    subrip = sdk.audio.transcriptions.create(file=file, model="any", response_format="srt")
+    (cue,) = srt.parse(str(subrip))
+    assert cue.content == "The quick brown fox jumps over the lazy dog."
+    assert 0 <= cue.start.total_seconds() < cue.end.total_seconds() <= 2.9
+
+    captions = webvtt.from_string(str(sdk.audio.transcriptions.create(file=file, model="any", response_format="vtt")))
+    assert [caption.text for caption in captions] == [cue.content]
+
+
+def test_a_stream_gives_the_same_text_piece_by_piece(sdk: openai.OpenAI, long_recording: bytes, verbose: Any) -> None:
+    events: list[Any] = list(
+        sdk.audio.transcriptions.create(
+            file=("long.wav", long_recording),
+            model="any",
+            stream=True,
+            extra_body={"include": ["progress"]},
+        )
+    )
+    deltas = [event.delta for event in events if event.type == "transcript.text.delta"]
+    assert len(deltas) >= 3
+    assert "".join(deltas) == events[-1].text
+    assert word_error_rate([verbose.text], [events[-1].text]) <= WORD_ERROR_RATE
+    positions = [event.position for event in events if event.type == "transcript.progress"]
+    assert positions == sorted(positions)
+    assert positions[-1] == pytest.approx(verbose.duration, abs=0.02)
+    # The first text came before the last of the recording was heard.
+    types = [event.type for event in events]
+    assert types.index("transcript.text.delta") < len(types) - 1 - types[::-1].index("transcript.progress")
+
+
+def test_log_probabilities_spell_the_text(sdk: openai.OpenAI) -> None:
+    heard = sdk.audio.transcriptions.create(
+        file=("fox.wav", wav(recording("quick_brown_fox"))), model="any", include=["logprobs"]
+    )
+    assert heard.logprobs
+    spelt = b"".join(bytes(map(int, token.bytes or [])) for token in heard.logprobs).decode()
+    assert spelt.strip() == heard.text
+    assert all(token.logprob is not None and token.logprob <= 0 for token in heard.logprobs)
+
+
+# ── silence ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("decibels", [None, -60, -40])
+def test_silence_gives_an_empty_text(ears: LiveServer, decibels: int | None) -> None:
+    samples = silence(8.0)
+    if decibels is not None:
+        samples += np.random.default_rng(0).normal(0, 10 ** (decibels / 20), len(samples))
+    assert post(ears.url, wav(samples)).json()["text"] == ""
+
+
+def test_three_hours_of_silence_take_no_memory(ears: LiveServer) -> None:
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", RATE, 1, format="FLAC", subtype="PCM_16") as output:
+        for _ in range(180):
+            output.write(silence(60.0))
+    engine = psutil.Process(ears.engine().pid)
+    before = engine.memory_info().rss
+
+    response = post(ears.url, file.getvalue(), response_format="verbose_json").json()
+
+    assert (response["text"], response["duration"]) == ("", 10_800.0)
+    assert engine.memory_info().rss - before < 100_000_000  # decoded whole it would be 691 MB
+
+
+# ── refusals ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        pytest.param(b"", 400, id="nothing"),
+        pytest.param(b"not audio " * 1000, 400, id="text"),
+        pytest.param(wav(silence(0.0)), 400, id="no samples"),
+        pytest.param(encoded(silence(2.0), "mp4", "aac")[:300], 400, id="cut off before its index"),
+        pytest.param(wav(silence(1.0))[:22] + b"\0\0" + wav(silence(1.0))[24:], 400, id="no channels"),
+        pytest.param(wav(silence(1.0), 192_000), 200, id="192 kHz"),
+        pytest.param(wav(silence(9.0))[:9001], 200, id="cut off"),
+    ],
+)
+def test_bad_files_are_refused_and_odd_ones_read(ears: LiveServer, content: bytes, status: int) -> None:
+    response = post(ears.url, content)
+    if status == 400:
+        assert_error(response, 400, "invalid_request_error", param="file")
+    else:
+        assert (response.status_code, response.json()["text"]) == (200, "")
+
+
+def test_a_model_of_one_language_says_so(ears: LiveServer) -> None:
+    file = wav(silence(1.0))
+    german = post(ears.url, file, language="de")
+    assert "English alone" in assert_error(german, 400, "invalid_request_error", param="language")
+    translation = post(ears.url, file, path="translations")
+    assert "cannot translate" in assert_error(translation, 400, "unsupported_parameter", param="model")
+    assert post(ears.url, file, language="english").status_code == 200
+
+
+def test_an_upload_over_the_bound_is_too_large(ears: LiveServer) -> None:
+    assert_error(post(ears.url, bytes(26_214_401)), 413, "request_too_large")
+
+
+# ── who goes away ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def endless() -> bytes:
+    """Ten windows, five minutes: nobody waits for its end here."""
+    return wav(np.concatenate([recording("quick_brown_fox"), silence(28.0)] * 10))
+
+
+def test_who_leaves_a_stream_frees_its_place_and_leaves_no_file(
+    ears: LiveServer, uploads: Path, endless: bytes
+) -> None:
+    cancelled = queue_stats(ears.url)["cancelled"]
+    with httpx.stream(
+        "POST",
+        f"{ears.url}/v1/audio/transcriptions",
+        files={"file": ("a", endless)},
+        data={"model": "any", "stream": "true"},
+        timeout=PATIENCE,
+    ) as response:
+        line = next(line for line in response.iter_lines() if line)
+        assert json.loads(line.removeprefix("data: "))["type"] == "transcript.text.delta"
+        assert len(list(uploads.iterdir())) == 1
+
+    _assert_let_go(ears, uploads, cancelled + 1)
+
+
+def test_who_does_not_wait_for_a_whole_answer_frees_its_place_and_leaves_no_file(
+    ears: LiveServer, uploads: Path, endless: bytes
+) -> None:
+    cancelled = queue_stats(ears.url)["cancelled"]
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(
+            f"{ears.url}/v1/audio/transcriptions",
+            files={"file": ("a", endless)},
+            data={"model": "any"},
+            timeout=httpx.Timeout(PATIENCE, read=1.0),
+        )
+
+    _assert_let_go(ears, uploads, cancelled + 1)
+
+
+def _assert_let_go(ears: LiveServer, uploads: Path, cancelled: int) -> None:
+    eventually(lambda: queue_stats(ears.url)["active"] == 0)
+    assert queue_stats(ears.url)["cancelled"] == cancelled
+    eventually(lambda: list(uploads.iterdir()) == [])
+    # The engine is free too: it does not go on with what nobody waits for.
+    assert post(ears.url, wav(silence(1.0))).json()["text"] == ""
+
+
+def test_an_answer_over_its_timeout_ends(ears: LiveServer) -> None:
+    response = post(ears.url, wav(recording("quick_brown_fox")), timeout="0.05")
+    assert_error(response, 504, "timeout", type="server_error")
+
+
+def test_the_embedded_default_loads_whisper_on_first_use(server: LiveServer) -> None:
+    response = post(server.url, wav(recording("quick_brown_fox")), response_format="text")
+    assert response.text == "The quick brown fox jumps over the lazy dog.\n"
+    models = {model["id"]: model for model in httpx.get(f"{server.base_url}/models", timeout=PATIENCE).json()["data"]}
+    assert models["whisper-tiny.en"]["capabilities"] == ["transcription"]
+    assert models["whisper-tiny.en"]["status"] == "ready"
