@@ -85,9 +85,8 @@ class EmbeddedModel:
     @property
     def fingerprint(self) -> str:
         """Changes when a pulled folder is no longer what this manifest would make."""
-        fields = attrs.asdict(
-            self, filter=attrs.filters.include("id", "wheels", "converter", "converter_options", "revision")
-        )
+        names = ("id", "wheels", "converter", "converter_options", "revision")
+        fields = {name: getattr(self, name) for name in names}
         return hashlib.sha256(json.dumps(fields, sort_keys=True, default=attrs.asdict).encode()).hexdigest()
 
     @property

