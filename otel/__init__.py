@@ -1,25 +1,35 @@
-"""Tracing and log correlation. Imports nothing of ours; never raises into a request; never records a prompt."""
+"""Tracing, metrics and log lines. Imports nothing of ours; never raises into a request; never records a prompt."""
 
+from otel._answer import Summary
+from otel._content import Content
 from otel._core import request_id
 from otel._generation import ChatParams, ChatSpan, QueueSpan, start_chat, start_queue
 from otel._http import Headers, ServerSpan, fail_request, start_server_span
 from otel._logging import LogFormat, configure_logging, get_logger
-from otel._setup import Telemetry, setup
+from otel._readings import ModelReading, Tally, readings, unwatch, watch
+from otel._setup import Telemetry, metrics_page, recent_requests, setup
 from otel._task import LoadSpan, TaskSpan, start_load, start_task
 
 __all__ = [
     "ChatParams",
     "ChatSpan",
+    "Content",
     "Headers",
     "LoadSpan",
     "LogFormat",
+    "ModelReading",
     "QueueSpan",
     "ServerSpan",
+    "Summary",
+    "Tally",
     "TaskSpan",
     "Telemetry",
     "configure_logging",
     "fail_request",
     "get_logger",
+    "metrics_page",
+    "readings",
+    "recent_requests",
     "request_id",
     "setup",
     "start_chat",
@@ -27,4 +37,6 @@ __all__ = [
     "start_queue",
     "start_server_span",
     "start_task",
+    "unwatch",
+    "watch",
 ]

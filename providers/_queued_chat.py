@@ -8,7 +8,7 @@ from typing import ClassVar
 import otel
 from providers._queued import QueuedProvider
 from providers.errors import InvalidRequest
-from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest
+from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest, ToolCallDelta
 from providers.spec import Capability
 
 __all__ = ["QueuedChatProvider"]
@@ -43,7 +43,9 @@ class _ChatRecord:
         elif isinstance(event, Finished):
             self._finished.append(event)
         else:
-            self._span.first_token()
+            self._span.generated(event.tokens)
+            if isinstance(event, ToolCallDelta):
+                self._span.tool_call(event.index, event.call, event.id, event.name)
 
     def stop(self) -> None:
         last = self._finished[-1]

@@ -99,7 +99,9 @@ class EngineHost:
         self.info: EngineInfo | None = None
         """Of the engine that was ready last."""
         self.memory: Memory | None = None
-        """The engine's latest report."""
+        """The running engine's latest report."""
+        self.restarts = 0
+        """Deaths that another engine followed."""
 
     @property
     def pid(self) -> int | None:
@@ -223,6 +225,7 @@ class EngineHost:
             self._fail_all(self._not_ready())
 
     async def _pause(self, delay: float, reason: str) -> None:
+        self.restarts += 1
         self._retry_at = monotonic() + delay
         self.detail = f"the engine died: {reason}"
         _log.warning("engine restarts", model=self._spec.name, reason=reason, delay=delay)
@@ -248,7 +251,7 @@ class EngineHost:
             return f"{reason}; {_ending(engine.returncode)}"
         finally:
             engine.kill()
-            self._engine = None
+            self._engine = self.memory = None
 
     async def _lost_or_stopping(self, engine: EngineProcess) -> str:
         lost = asyncio.ensure_future(engine.wait_lost())
