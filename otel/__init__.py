@@ -1,7 +1,7 @@
 """Tracing, metrics and log lines. Imports nothing of ours; never raises into a request; never records a prompt."""
 
 from otel._answer import Summary
-from otel._content import Content
+from otel._content import Content, captures_content
 from otel._core import request_id
 from otel._generation import ChatParams, ChatSpan, QueueSpan, start_chat, start_queue
 from otel._http import Headers, ServerSpan, fail_request, start_server_span
@@ -24,6 +24,7 @@ __all__ = [
     "Tally",
     "TaskSpan",
     "Telemetry",
+    "captures_content",
     "configure_logging",
     "fail_request",
     "get_logger",

@@ -53,6 +53,9 @@ class QueueSpan(Operation):
 
     __slots__ = ("_came", "_labels")
 
+    _came: float
+    _labels: dict[str, Any]
+
     @guarded
     def admitted(self) -> None:
         """The request has its place."""

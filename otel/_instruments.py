@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from opentelemetry import metrics
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
@@ -78,9 +78,7 @@ class Instruments:
         gauge(m.BATCH_OCCUPANCY, [_each(lambda r: r.rows)], "{row}", "Answers in the engine at once.")
         gauge(m.MODEL_READY, [_each(lambda r: int(r.ready))], "", "1 where the model can answer now.")
         gauge(m.PREFIX_CACHE_SIZE, [_each(lambda r: r.prefix_cache)], "By", "Earlier prompts kept for the next turn.")
-        gauge(
-            m.PREFIX_CACHE_HIT_RATIO, [_each(lambda r: r.tally.hit_ratio)], "1", "Prompt tokens read from the cache."
-        )
+        gauge(m.PREFIX_CACHE_HIT_RATIO, [_each(lambda r: r.tally.hit_ratio)], "1", "Prompt tokens read from the cache.")
         gauge(m.ENGINE_MEMORY, [_by(m.MEMORY_KIND, lambda r: r.memory)], "By", "Memory of the engine process.")
         counter(m.ENGINE_RESTARTS, [_each(lambda r: r.restarts)], "{restart}", "Deaths that a restart followed.")
         counter(m.REQUESTS, [_by(m.OUTCOME, lambda r: r.outcomes)], "{request}", "Requests by how they ended.")
@@ -119,5 +117,3 @@ _instruments = Instruments(metrics.get_meter(SCOPE))
 def instruments() -> Instruments:
     """Those in use."""
     return _instruments
-
-

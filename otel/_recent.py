@@ -12,7 +12,7 @@ import attrs
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from opentelemetry.trace import Link, SpanKind, StatusCode, format_span_id, format_trace_id
+from opentelemetry.trace import Link, SpanKind, StatusCode, TraceState, format_span_id, format_trace_id
 from opentelemetry.util.types import Attributes
 
 from otel import names
@@ -38,8 +38,9 @@ class RecordAll(Sampler):
         kind: SpanKind | None = None,
         attributes: Attributes = None,
         links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
     ) -> SamplingResult:
-        result = self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links)
+        result = self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
         if result.decision is not Decision.DROP:
             return result
         return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
@@ -141,6 +142,7 @@ def _rendered(
     root = request.root
     attributes: Mapping[str, Any] = root.attributes or {}
     begin, end = root.start_time or now, root.end_time or now
+    models = ((span.attributes or {}).get(names.GEN_AI_REQUEST_MODEL) for span in (*spans, *still_open))
     return {
         "key": format_span_id(root.context.span_id) if root.context else "",
         "trace_id": format_trace_id(root.context.trace_id) if root.context else "",
@@ -150,7 +152,7 @@ def _rendered(
         "status": attributes.get(names.HTTP_RESPONSE_STATUS_CODE),
         "error": attributes.get(names.ERROR_TYPE),
         "cancelled": attributes.get(names.CANCELLED, False),
-        "model": next((model for span in spans if (model := (span.attributes or {}).get(names.GEN_AI_REQUEST_MODEL))), None),
+        "model": next((model for model in models if model), None),
         "start": begin / 1e9,
         "duration": (end - begin) / 1e9,
         "finished": root.end_time is not None,

@@ -21,6 +21,7 @@ from otel._exporters import disabled, exporters
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
+
     from otel._metrics import Metrics
     from otel._recent import RecentRequests
 

@@ -42,7 +42,7 @@ class TaskSpan(Operation):
             self._event(names.EVENT_FIRST_PIECE)
 
     def audio(self, audio_seconds: float, work_seconds: float) -> None:
-        """So many seconds of audio were spoken or heard, by so many seconds of the engine's work. Call it before `stop`."""
+        """So many seconds of audio were spoken or heard, by so many of the engine's work. Call it before `stop`."""
         self._measure.audio(audio_seconds, work_seconds)
 
     @guarded

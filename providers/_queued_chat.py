@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import ClassVar
 
 import otel
+from providers._chat_content import ChatContent
 from providers._queued import QueuedProvider
 from providers.errors import InvalidRequest
 from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest, ToolCallDelta
@@ -34,10 +35,11 @@ class _ChatRecord:
     def __init__(self, model: str, request: GenerationRequest) -> None:
         self._span = otel.start_chat(model=model, request_id=request.id, params=_params(request))
         self._finished: list[Finished] = []
-        self.fail = self._span.fail
-        self.cancel = self._span.cancel
+        self._content = ChatContent(request) if otel.captures_content() else None
 
     def note(self, event: GenerationEvent) -> None:
+        if self._content is not None:
+            self._content.note(event)
         if isinstance(event, Accepted):
             self._span.accepted(event.prompt_tokens, event.cached_tokens)
         elif isinstance(event, Finished):
@@ -47,7 +49,20 @@ class _ChatRecord:
             if isinstance(event, ToolCallDelta):
                 self._span.tool_call(event.index, event.call, event.id, event.name)
 
+    def fail(self, error: BaseException) -> None:
+        self._tell_content()
+        self._span.fail(error)
+
+    def cancel(self) -> None:
+        self._tell_content()
+        self._span.cancel()
+
+    def _tell_content(self) -> None:
+        if self._content is not None:
+            self._span.content(self._content.told())
+
     def stop(self) -> None:
+        self._tell_content()
         last = self._finished[-1]
         self._span.stop(
             finish_reasons=tuple(end.finish_reason for end in sorted(self._finished, key=lambda end: end.index)),

@@ -10,12 +10,12 @@ import attrs
 
 import otel
 from providers._queued import QueuedProvider
-from providers._resident import resident_bytes
 from providers._stream import Mailbox
 from providers.errors import ModelNotReady, ServiceError
 from providers.events import Event, Request
 from providers.host import EngineHost
 from providers.protocols import ModelStatus
+from providers.resident import resident_bytes
 from providers.spec import ModelSpec
 
 __all__ = ["EngineProvider"]

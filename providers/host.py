@@ -102,6 +102,8 @@ class EngineHost:
         """The running engine's latest report."""
         self.restarts = 0
         """Deaths that another engine followed."""
+        self.last_death: str | None = None
+        """Why, of the last of them."""
 
     @property
     def pid(self) -> int | None:
@@ -226,6 +228,7 @@ class EngineHost:
 
     async def _pause(self, delay: float, reason: str) -> None:
         self.restarts += 1
+        self.last_death = reason
         self._retry_at = monotonic() + delay
         self.detail = f"the engine died: {reason}"
         _log.warning("engine restarts", model=self._spec.name, reason=reason, delay=delay)

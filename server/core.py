@@ -24,11 +24,14 @@ from server.controllers import (
     ChatController,
     CompletionsController,
     EmbeddingsController,
+    DiagnosticsController,
     HealthController,
+    MetricsController,
     ModelsController,
     QueueController,
     ResponsesController,
     TokenizeController,
+    TracesController,
 )
 from server.dependencies import Registry, Service
 from server.drain import Drain
@@ -36,12 +39,15 @@ from server.dto import ContractPlugin
 from server.errors import EXCEPTION_HANDLERS
 from server.guards import api_key_guard
 from server.lifecycle import Lifecycle
+from server.middleware import is_work
 from server.settings import Settings
 from server.store import ResponseStore
 
 __all__ = ["ServicePlugin"]
 
 DISTRIBUTION = "mlx-openai-server-lab"
+KEPT_REQUESTS = 200
+"""How many the page at `/traces` goes back."""
 EXPOSED_HEADERS = ["X-Request-ID", "X-Process-Time", "Retry-After"]
 
 
@@ -84,11 +90,14 @@ class ServicePlugin(InitPlugin):
                 ChatController,
                 CompletionsController,
                 EmbeddingsController,
+                DiagnosticsController,
                 HealthController,
+                MetricsController,
                 ModelsController,
                 QueueController,
                 ResponsesController,
                 TokenizeController,
+                TracesController,
             ]
         )
         app_config.lifespan.append(self._lifespan(drain, responses))
@@ -128,7 +137,13 @@ async def _process(settings: Settings, lifecycle: Lifecycle, drain: Drain) -> As
     otel.configure_logging(settings.log_level, settings.log_format)
     # The engine processes inherit these, and log in the same form.
     os.environ.update(LOG_LEVEL=settings.log_level, LOG_FORMAT=settings.log_format)
-    telemetry = otel.setup(service_version=_version())
+    telemetry = otel.setup(
+        service_version=_version(),
+        metrics=True,
+        recent=KEPT_REQUESTS,
+        wanted=is_work,
+        content=settings.trace_content,
+    )
     lifecycle.start(drain)
     try:
         yield

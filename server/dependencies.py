@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
@@ -11,10 +12,14 @@ from litestar.params import JSONBody, SkipValidation
 
 from providers.protocols import ChatProvider, EmbeddingProvider, ModelCard, Provider
 from providers.spec import Capability
+from contracts.diagnostics import RecentError
+from providers.protocols import ChatProvider, ModelCard, Provider
 from server.drain import Drain
 from server.store import ResponseStore
 
 __all__ = ["Chat", "Embedder", "Registry", "Service", "ServiceDependency", "provide_chat", "provide_embeddings"]
+
+KEPT_ERRORS = 50
 
 
 class NamesModel(Protocol):
@@ -51,6 +56,8 @@ class Service:
     heartbeat_interval: float
     responses: ResponseStore
     version: str
+    errors: deque[RecentError] = attrs.field(factory=lambda: deque(maxlen=KEPT_ERRORS))
+    """The last requests that failed here, oldest first."""
 
 
 ServiceDependency = NamedDependency[SkipValidation[Service]]

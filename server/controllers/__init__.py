@@ -3,8 +3,10 @@
 from server.controllers.chat import ChatController
 from server.controllers.completions import CompletionsController
 from server.controllers.embeddings import EmbeddingsController
+from server.controllers.diagnostics import DiagnosticsController
 from server.controllers.health import HealthController
 from server.controllers.models import ModelsController
+from server.controllers.observability import MetricsController, TracesController
 from server.controllers.queue import QueueController
 from server.controllers.responses import ResponsesController
 from server.controllers.tokenize import TokenizeController
@@ -13,9 +15,12 @@ __all__ = [
     "ChatController",
     "CompletionsController",
     "EmbeddingsController",
+    "DiagnosticsController",
     "HealthController",
+    "MetricsController",
     "ModelsController",
     "QueueController",
     "ResponsesController",
     "TokenizeController",
+    "TracesController",
 ]

@@ -29,7 +29,7 @@ def _from_proc(pid: int) -> int:
 class _Usage(ctypes.Structure):
     """`rusage_info_v0` of <sys/resource.h>."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("uuid", ctypes.c_uint8 * 16),
         *(
             (name, ctypes.c_uint64)
