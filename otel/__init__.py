@@ -7,6 +7,7 @@ from otel._generation import ChatParams, ChatSpan, QueueSpan, start_chat, start_
 from otel._http import Headers, ServerSpan, fail_request, start_server_span
 from otel._logging import LogFormat, configure_logging, get_logger
 from otel._readings import ModelReading, Tally, readings, unwatch, watch
+from otel._remote import serving, trace_parent
 from otel._setup import Telemetry, metrics_page, recent_requests, setup
 from otel._task import LoadSpan, TaskSpan, start_load, start_task
 
@@ -32,12 +33,14 @@ __all__ = [
     "readings",
     "recent_requests",
     "request_id",
+    "serving",
     "setup",
     "start_chat",
     "start_load",
     "start_queue",
     "start_server_span",
     "start_task",
+    "trace_parent",
     "unwatch",
     "watch",
 ]

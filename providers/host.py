@@ -162,7 +162,7 @@ class EngineHost:
         # up in the next one of that id.
         self._submitted += 1
         key = f"{request.id}#{self._submitted}"
-        self._send(Generate(msgspec.structs.replace(request, id=key)))
+        self._send(Generate(msgspec.structs.replace(request, id=key), otel.trace_parent()))
         opened = self._mailboxes[key] = mailbox(lambda unfinished: self._close(key, unfinished))
         return opened
 
