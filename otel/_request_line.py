@@ -40,7 +40,7 @@ def request_line(colors: bool, _logger: WrappedLogger, _method: str, event: Even
     taken, given = event.pop("request_bytes", None), event.pop("response_bytes", None)
     if taken is not None and given is not None:
         parts.append(f"{_size(taken)} in, {_size(given)} out")
-    return {"event": "  ".join(parts), **event}
+    return {**event, "event": "  ".join(parts)}
 
 
 def _tokens(event: EventDict) -> list[str]:
