@@ -66,6 +66,8 @@ class TaskSpan(Operation):
     def stop(self, attributes: Mapping[str, Any] | None = None) -> None:
         """The answer is complete. Metrics take `gen_ai.usage.*` out of the attributes, where they are there."""
         told = attributes or {}
+        if not self._done:
+            self._measure.begin(told.get(names.GEN_AI_USAGE_INPUT_TOKENS) or 0, 0)
         self._measure.stop(
             told.get(names.GEN_AI_USAGE_INPUT_TOKENS),
             told.get(names.GEN_AI_USAGE_OUTPUT_TOKENS),

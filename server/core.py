@@ -23,8 +23,8 @@ import otel
 from server.controllers import (
     ChatController,
     CompletionsController,
-    EmbeddingsController,
     DiagnosticsController,
+    EmbeddingsController,
     HealthController,
     MetricsController,
     ModelsController,

@@ -10,10 +10,9 @@ import attrs
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
+from contracts.diagnostics import RecentError
 from providers.protocols import ChatProvider, EmbeddingProvider, ModelCard, Provider
 from providers.spec import Capability
-from contracts.diagnostics import RecentError
-from providers.protocols import ChatProvider, ModelCard, Provider
 from server.drain import Drain
 from server.store import ResponseStore
 

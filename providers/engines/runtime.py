@@ -217,10 +217,9 @@ class Runtime:
                 if memory != last:
                     self._send(memory)
                     last, reported = memory, time.monotonic()
-                self._deliver(engine, out, self._inbox.get())
+                self._deliver(engine, out, *self._inbox.get())
                 if self._company:
                     self._gather(engine, out)
-                self._deliver(engine, out, *self._inbox.get())
             self._drain(engine, out)
             if engine.busy:
                 self._step(engine, out)
@@ -235,15 +234,14 @@ class Runtime:
         deadline = time.monotonic() + GATHER_SECONDS
         with contextlib.suppress(queue.Empty):
             while (left := deadline - time.monotonic()) > 0:
-                self._deliver(engine, out, self._inbox.get(timeout=min(GATHER_GAP, left)))
+                self._deliver(engine, out, *self._inbox.get(timeout=min(GATHER_GAP, left)))
                 self._company = True
 
     def _drain(self, engine: Engine, out: Outbox) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                self._deliver(engine, out, self._inbox.get_nowait())
-                self._company = True
                 self._deliver(engine, out, *self._inbox.get_nowait())
+                self._company = True
 
     def _deliver(self, engine: Engine, out: Outbox, item: Any, trace: str | None) -> None:
         request_id = item.id

@@ -2,8 +2,8 @@
 
 from server.controllers.chat import ChatController
 from server.controllers.completions import CompletionsController
-from server.controllers.embeddings import EmbeddingsController
 from server.controllers.diagnostics import DiagnosticsController
+from server.controllers.embeddings import EmbeddingsController
 from server.controllers.health import HealthController
 from server.controllers.models import ModelsController
 from server.controllers.observability import MetricsController, TracesController
@@ -14,8 +14,8 @@ from server.controllers.tokenize import TokenizeController
 __all__ = [
     "ChatController",
     "CompletionsController",
-    "EmbeddingsController",
     "DiagnosticsController",
+    "EmbeddingsController",
     "HealthController",
     "MetricsController",
     "ModelsController",

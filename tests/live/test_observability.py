@@ -19,6 +19,7 @@ from tests.live.harness import LiveServer, start
 
 CHAT = "/v1/chat/completions"
 MODEL = "smollm2-135m-instruct"
+EMBEDDER = "all-minilm-l6-v2"
 REQUIRED = {"gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "request.id"}
 TOOL = {
     "type": "function",
@@ -61,6 +62,12 @@ CASES = {
         body=chat("Weather in Oslo?", tools=[TOOL], tool_choice="required", max_tokens=80, temperature=0),
         tree=tree(CHAT, f"chat {MODEL}", "prefill", "decode", "tool_call get_weather"),
         answer=f"chat {MODEL}",
+    ),
+    "an embedding, loaded for this": Case(
+        path="/v1/embeddings",
+        body={"model": "any", "input": ["one", "two"]},
+        tree={**tree("/v1/embeddings", f"embeddings {EMBEDDER}", "encode"), f"load {EMBEDDER}": "POST /v1/embeddings"},
+        answer=f"embeddings {EMBEDDER}",
     ),
 }
 
