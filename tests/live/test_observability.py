@@ -27,7 +27,7 @@ TOOL = {
         "name": "get_weather",
         "parameters": {
             "type": "object",
-            "properties": {"city": {"type": "string", "maxLength": 12}},
+            "properties": {"city": {"type": "string", "maxLength": 8}},
             "required": ["city"],
         },
     },
@@ -59,7 +59,7 @@ CASES = {
     ),
     "a chat with tools": Case(
         path=CHAT,
-        body=chat("Weather in Oslo?", tools=[TOOL], tool_choice="required", max_tokens=80, temperature=0),
+        body=chat("Weather in Oslo?", tools=[TOOL], tool_choice="required", max_tokens=48, temperature=0),
         tree=tree(CHAT, f"chat {MODEL}", "prefill", "decode", "tool_call get_weather"),
         answer=f"chat {MODEL}",
     ),
