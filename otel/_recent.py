@@ -158,9 +158,14 @@ def _rendered(
         "finished": root.end_time is not None,
         "left_out": request.left_out,
         "spans": [
-            _span(span, begin, now) for span in sorted((*spans, *still_open), key=lambda span: span.start_time or now)
+            _span(span, begin, now) for span in sorted((*spans, *still_open), key=lambda span: _place(span, now))
         ],
     }
+
+
+def _place(span: ReadableSpan, now: int) -> tuple[int, int]:
+    """By start; of those that start together, the longest contains the others."""
+    return span.start_time or now, -(span.end_time or now)
 
 
 def _span(span: ReadableSpan, begin: int, now: int) -> dict[str, Any]:

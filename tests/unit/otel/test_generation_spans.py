@@ -105,6 +105,43 @@ def test_the_answer_carries_its_request_and_usage(spans: CapturedSpans) -> None:
     }
 
 
+def test_events_say_when_it_was_admitted_cached_and_begun(spans: CapturedSpans) -> None:
+    with otel.start_server_span("POST", "/v1/chat/completions", {}).use() as server:
+        otel.start_queue(model="qwen", request_id="req-1", depth=0).admitted()
+        chat = start_chat()
+        chat.accepted(10, 4)
+        chat.generated()
+        chat.generated()
+        chat.cancel()
+    server.end()
+
+    assert [event.name for event in spans.one("POST").events] == ["queue.admitted"]
+    assert [event.name for event in spans.one("chat qwen").events] == ["prefix_cache.hit", "first_token", "cancelled"]
+
+
+def test_each_call_of_a_tool_is_a_child_that_ends_with_its_last_piece(spans: CapturedSpans) -> None:
+    chat = start_chat()
+    chat.accepted(10, 0)
+    chat.generated()
+    chat.tool_call(0, 0, "call_1", "get_weather")
+    chat.tool_call(0, 0, None, None)
+    chat.tool_call(0, 1, "call_2", "get_time")
+    stop(chat)
+
+    parent, call = spans.one("chat qwen"), spans.one("tool_call get_weather")
+    assert call.parent is not None
+    assert parent.context is not None
+    assert call.parent.span_id == parent.context.span_id
+    assert attributes(call) == {
+        "gen_ai.tool.name": "get_weather",
+        "gen_ai.tool.call.id": "call_1",
+        "gen_ai.tool.type": "function",
+        "request.id": "req-1",
+    }
+    assert seconds(call) > 0
+    assert seconds(spans.one("tool_call get_time")) == 0
+
+
 def test_several_answers_are_one_span_with_all_their_ends(spans: CapturedSpans) -> None:
     chat = start_chat(choices=2)
     chat.accepted(10, 4)
