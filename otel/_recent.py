@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -163,9 +164,9 @@ def _rendered(
     }
 
 
-def _place(span: ReadableSpan, now: int) -> tuple[int, int]:
+def _place(span: ReadableSpan) -> tuple[int, float]:
     """By start; of those that start together, the longest contains the others."""
-    return span.start_time or now, -(span.end_time or now)
+    return span.start_time or 0, -(span.end_time or math.inf)
 
 
 def _span(span: ReadableSpan, begin: int, now: int) -> dict[str, Any]:
