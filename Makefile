@@ -56,9 +56,9 @@ unit: setup ## Tests that need no weights
 	$(call part,unit tests,$(BIN)/pytest -q tests/unit $(ARGS))
 
 .PHONY: live
-live: setup ## Tests against a real server with the embedded models
+live: setup ## Tests against a real server with the embedded models, and of its page in a browser
 	$(call part,embedded models,$(BIN)/mlx-openai-server models pull embedded)
-	$(call part,live tests,$(BIN)/pytest -q tests/live $(ARGS))
+	$(call part,live tests,$(BIN)/pytest -q tests/live tests/browser $(ARGS))
 
 .PHONY: bench
 bench: setup ## Measure this machine as docs/performance.md does (several minutes, and it should be quiet)

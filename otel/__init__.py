@@ -1,30 +1,46 @@
-"""Tracing and log correlation. Imports nothing of ours; never raises into a request; never records a prompt."""
+"""Tracing, metrics and log lines. Imports nothing of ours; never raises into a request; never records a prompt."""
 
+from otel._answer import Summary
+from otel._content import Content, captures_content
 from otel._core import request_id
 from otel._generation import ChatParams, ChatSpan, QueueSpan, start_chat, start_queue
 from otel._http import Headers, ServerSpan, fail_request, start_server_span
 from otel._logging import LogFormat, configure_logging, get_logger
-from otel._setup import Telemetry, setup
+from otel._readings import ModelReading, Tally, readings, unwatch, watch
+from otel._remote import serving, trace_parent
+from otel._setup import Telemetry, metrics_page, recent_requests, setup
 from otel._task import LoadSpan, TaskSpan, start_load, start_task
 
 __all__ = [
     "ChatParams",
     "ChatSpan",
+    "Content",
     "Headers",
     "LoadSpan",
     "LogFormat",
+    "ModelReading",
     "QueueSpan",
     "ServerSpan",
+    "Summary",
+    "Tally",
     "TaskSpan",
     "Telemetry",
+    "captures_content",
     "configure_logging",
     "fail_request",
     "get_logger",
+    "metrics_page",
+    "readings",
+    "recent_requests",
     "request_id",
+    "serving",
     "setup",
     "start_chat",
     "start_load",
     "start_queue",
     "start_server_span",
     "start_task",
+    "trace_parent",
+    "unwatch",
+    "watch",
 ]

@@ -121,6 +121,11 @@ class Operation:
             self._span.set_attributes(known)
 
     @guarded
+    def _event(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
+        """Something happened now."""
+        self._span.add_event(name, attributes, timestamp=self._now())
+
+    @guarded
     def _error(self, error: BaseException) -> None:
         """Record an error by code and place, never by message: a message may quote the prompt."""
         kind = error_type(error)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
+from opentelemetry import trace
 from opentelemetry.trace import StatusCode, set_span_in_context
 
 from otel import names
+from otel._answer import Measure, arrived
+from otel._content import Content, captures_content, content_attributes
 from otel._core import Operation, clean, error_type, guarded, nanoseconds, tracer
+from otel._instruments import instruments
 
 __all__ = ["ChatParams", "ChatSpan", "QueueSpan", "start_chat", "start_queue"]
+
+_MAX_TOOL_CALLS = 64
 
 
 @attrs.frozen(kw_only=True)
@@ -31,15 +38,34 @@ class ChatParams:
     """How many answers, where that is more than one."""
 
 
+@attrs.define
+class _ToolCall:
+    """A call that the model makes; times on the span's clock."""
+
+    id: str | None
+    name: str | None
+    begin: int
+    end: int
+
+
 class QueueSpan(Operation):
     """The wait for a place in the engine. Its first `admitted`, `fail` or `cancel` ends it; later ones do nothing."""
 
-    __slots__ = ()
+    __slots__ = ("_came", "_labels")
+
+    _came: float
+    _labels: dict[str, Any]
 
     @guarded
     def admitted(self) -> None:
         """The request has its place."""
+        if self._done:
+            return
+        waited = time.perf_counter() - self._came
+        instruments().queue_wait.record(waited, self._labels)
+        arrived.set(self._came)
         if self._finish():
+            trace.get_current_span().add_event(names.EVENT_ADMITTED, {names.QUEUE_WAIT_SECONDS: waited})
             self._leave()
 
     @guarded
@@ -55,6 +81,7 @@ class QueueSpan(Operation):
     def cancel(self) -> None:
         """The client went away while the request waited."""
         if self._finish():
+            self._event(names.EVENT_CANCELLED)
             self._set({names.CANCELLED: True})
             self._leave()
 
@@ -70,15 +97,27 @@ class ChatSpan(Operation):
     Its first `stop`, `fail` or `cancel` ends it; later calls do nothing.
     """
 
-    __slots__ = ("_accepted_ns", "_cached_tokens", "_first_token_ns", "_model", "_prompt_tokens", "_stream")
+    __slots__ = (
+        "_accepted_ns",
+        "_cached_tokens",
+        "_first_token_ns",
+        "_measure",
+        "_model",
+        "_prompt_tokens",
+        "_stream",
+        "_tool_calls",
+    )
 
     _accepted_ns: int | None
     _first_token_ns: int | None
+    _measure: Measure
+    _tool_calls: dict[tuple[int, int], _ToolCall]
 
     def _describe(self, model: str, params: ChatParams) -> None:
         self._model = model
         self._accepted_ns = self._first_token_ns = None
         self._prompt_tokens = self._cached_tokens = 0
+        self._tool_calls = {}
         self._stream = bool(params.stream)
         self._set(
             {
@@ -98,15 +137,38 @@ class ChatSpan(Operation):
     @guarded
     def accepted(self, prompt_tokens: int, cached_tokens: int) -> None:
         """The engine took the request: prefill begins."""
+        if not self._done:
+            self._measure.begin(prompt_tokens, cached_tokens)
         if self._recording and not self._done and self._accepted_ns is None:
             self._accepted_ns = self._now()
             self._prompt_tokens, self._cached_tokens = prompt_tokens, cached_tokens
+            if cached_tokens:
+                self._event(names.EVENT_PREFIX_CACHE_HIT, {names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: cached_tokens})
+
+    def generated(self, tokens: int = 1) -> None:
+        """So many tokens came. The first of them end prefill; those after it only count: this is called for each."""
+        self._measure.count(tokens)
+        if self._recording and self._first_token_ns is None and not self._done:
+            self._first_token_ns = self._now()
+            self._event(names.EVENT_FIRST_TOKEN)
 
     @guarded
-    def first_token(self) -> None:
-        """The first token came: prefill is over."""
-        if self._recording and not self._done and self._first_token_ns is None:
-            self._first_token_ns = self._now()
+    def tool_call(self, answer: int, call: int, id: str | None, name: str | None) -> None:
+        """Part of a call of a function came; its first part names it."""
+        if not self._recording or self._done:
+            return
+        known = self._tool_calls.get((answer, call))
+        if known is not None:
+            known.end = self._now()
+        elif len(self._tool_calls) < _MAX_TOOL_CALLS:
+            now = self._now()
+            self._tool_calls[answer, call] = _ToolCall(id, name, now, now)
+
+    @guarded
+    def content(self, content: Content) -> None:
+        """What was asked and answered, where `setup` was told that it may be recorded; otherwise nothing."""
+        if self._recording and not self._done and captures_content():
+            self._span.set_attributes(content_attributes(content))
 
     @guarded
     def stop(
@@ -119,6 +181,7 @@ class ChatSpan(Operation):
         decode_seconds: float,
     ) -> None:
         """The answers are complete. Seconds are the engine's own: acceptance to first token, first token to last."""
+        self._measure.stop(prompt_tokens, completion_tokens, cached_tokens, decode_seconds)
         if not self._finish():
             return
         now = self._now()
@@ -133,14 +196,18 @@ class ChatSpan(Operation):
         """The answer broke off. A cancellation counts as `cancel`."""
         if self._is_cancellation(error):
             self.cancel()
-        elif self._finish():
+            return
+        self._measure.fail(error)
+        if self._finish():
             self._error(error)
             self._break_off(error)
 
     @guarded
     def cancel(self) -> None:
         """The client went away."""
+        self._measure.fail(None)
         if self._finish():
+            self._event(names.EVENT_CANCELLED)
             self._set({names.CANCELLED: True})
             self._break_off(None)
 
@@ -161,6 +228,18 @@ class ChatSpan(Operation):
             min(first + decode, now),
             {names.GEN_AI_USAGE_OUTPUT_TOKENS: tokens, names.DECODE_TOKENS_PER_SECOND: speed},
         )
+        self._draw_tool_calls(now)
+
+    def _draw_tool_calls(self, now: int) -> None:
+        """Each from the moment its name came to its last piece, by our clock."""
+        for call in self._tool_calls.values():
+            attributes = {
+                names.GEN_AI_TOOL_NAME: call.name,
+                names.GEN_AI_TOOL_CALL_ID: call.id,
+                names.GEN_AI_TOOL_TYPE: "function",
+            }
+            name = f"tool_call {call.name}" if call.name else "tool_call"
+            self._child(clean(name), call.begin, min(call.end, now), attributes)
 
     def _break_off(self, error: BaseException | None) -> None:
         now = self._now()
@@ -178,6 +257,7 @@ class ChatSpan(Operation):
         else:
             self._prefill(accepted, first, (first - accepted) / 1e9)
             self._child("decode", first, now, {}, broken=True, error=error)
+            self._draw_tool_calls(now)
 
     def _prefill(
         self, begin: int, end: int, seconds: float | None, *, broken: bool = False, error: BaseException | None = None
@@ -225,11 +305,14 @@ class ChatSpan(Operation):
 
 def start_queue(*, model: str, request_id: str, depth: int) -> QueueSpan:
     """Begin the wait for a place; `depth` requests wait already."""
-    return QueueSpan(
+    span = QueueSpan(
         "queue",
         attributes={names.GEN_AI_REQUEST_MODEL: model, names.QUEUE_DEPTH: depth},
         request_id=request_id,
     )
+    span._came = time.perf_counter()
+    span._labels = {names.GEN_AI_REQUEST_MODEL: clean(model)}
+    return span
 
 
 def start_chat(*, model: str, request_id: str, params: ChatParams) -> ChatSpan:
@@ -243,6 +326,7 @@ def start_chat(*, model: str, request_id: str, params: ChatParams) -> ChatSpan:
         },
         request_id=request_id,
     )
+    span._measure = Measure(names.GenAiOperationNameValues.CHAT.value, model)
     if span._recording:
         span._describe(model, params)
     return span

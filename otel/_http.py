@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,7 +14,9 @@ from opentelemetry.context import Context
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
 from otel import names
+from otel._answer import CANCELLED_ERROR, Summary, summary
 from otel._core import Operation, clean, error_type, guarded, request_id
+from otel._instruments import instruments
 
 __all__ = ["Headers", "ServerSpan", "fail_request", "start_server_span"]
 
@@ -25,22 +28,41 @@ _METHODS = frozenset(method.value for method in names.HttpRequestMethodValues)
 class ServerSpan(Operation):
     """One request, from its header to the last byte of the answer."""
 
-    __slots__ = ("_context", "_error_type", "_exception", "_method", "_status")
+    __slots__ = (
+        "_active",
+        "_began",
+        "_context",
+        "_exception",
+        "_method",
+        "_request_bytes",
+        "_response_bytes",
+        "_route",
+        "_status",
+        "summary",
+    )
 
     def __init__(self, method: str, path: str, headers: Mapping[str, str], scheme: str, client: str | None) -> None:
         self._method = method if method in _METHODS else "HTTP"
         self._status: int | None = None
         self._exception: BaseException | None = None
+        self._route: str | None = None
+        self._request_bytes: int | None = None
+        self._response_bytes: int | None = None
+        self._began = time.perf_counter()
+        self.summary = Summary()
+        """What the engines did for this request."""
         parent = _extract(headers)
         attributes = {
             names.HTTP_REQUEST_METHOD: method if method in _METHODS else names.HttpRequestMethodValues.OTHER.value,
             names.URL_PATH: path,
             names.URL_SCHEME: scheme,
         }
+        self._active = {key: attributes[key] for key in (names.HTTP_REQUEST_METHOD, names.URL_SCHEME)}
         super().__init__(
             self._method, kind=SpanKind.SERVER, attributes=attributes, context=parent, request_id=request_id.get()
         )
         self._context = set_span_in_context(self._span, parent)
+        self._count(1)
         if self._recording:
             self._describe(method, headers, client)
 
@@ -55,15 +77,18 @@ class ServerSpan(Operation):
         """Make this span, and the baggage that came with it, current for the block. Enter and leave in one task."""
         token = context_api.attach(self._context)
         owner = _current.set(self)
+        told = summary.set(self.summary)
         try:
             yield self
         finally:
+            summary.reset(told)
             _current.reset(owner)
             context_api.detach(token)
 
     @guarded
     def route(self, template: str) -> None:
         """The path template that matched; names the span."""
+        self._route = template
         if self._recording and not self._done:
             self._span.update_name(clean(f"{self._method} {template}"))
             self._set({names.HTTP_ROUTE: template})
@@ -71,6 +96,10 @@ class ServerSpan(Operation):
     def status(self, code: int) -> None:
         """The response's status, as it was sent."""
         self._status = code
+
+    def size(self, request_bytes: int, response_bytes: int) -> None:
+        """Bytes of both bodies, as far as they were read and sent."""
+        self._request_bytes, self._response_bytes = request_bytes, response_bytes
 
     def fail(self, error: BaseException) -> None:
         """The request failed, or (a cancellation) its client went away. The first failure counts."""
@@ -80,18 +109,57 @@ class ServerSpan(Operation):
     @guarded
     def end(self) -> None:
         """End the span. Statuses of 500 and over, and failures not answered with a 4xx, mark it as an error."""
+        if not self._done:
+            self._measure()
         if self._finish():
             try:
                 self._conclude()
             finally:
                 self._end()
 
+    @guarded
+    def _count(self, change: int) -> None:
+        instruments().http_active.add(change, self._active)
+
+    @guarded
+    def _measure(self) -> None:
+        """Labels are bounded: the template of the path, never the path, and the codes that this server sends."""
+        self._count(-1)
+        labels: dict[str, str | int] = {**self._active}
+        if self._route is not None:
+            labels[names.HTTP_ROUTE] = self._route
+        if self._status is not None:
+            labels[names.HTTP_RESPONSE_STATUS_CODE] = self._status
+        if (kind := self._failure()) is not None:
+            labels[names.ERROR_TYPE] = kind
+        kit = instruments()
+        kit.http_duration.record(time.perf_counter() - self._began, labels)
+        if self._request_bytes is not None:
+            kit.request_size.record(self._request_bytes, labels)
+        if self._response_bytes is not None:
+            kit.response_size.record(self._response_bytes, labels)
+
+    def _failure(self) -> str | None:
+        """Why the server failed the request, or that its client left; None for what went well or was refused."""
+        if self._exception is not None and self._is_cancellation(self._exception):
+            return CANCELLED_ERROR
+        if self._exception is not None and not (self._status is not None and 400 <= self._status < 500):
+            return str(clean(error_type(self._exception)))
+        return str(self._status) if self._status is not None and self._status >= 500 else None
+
     def _conclude(self) -> None:
-        self._set({names.HTTP_RESPONSE_STATUS_CODE: self._status})
+        self._set(
+            {
+                names.HTTP_RESPONSE_STATUS_CODE: self._status,
+                names.HTTP_REQUEST_BODY_SIZE: self._request_bytes,
+                names.HTTP_RESPONSE_BODY_SIZE: self._response_bytes,
+            }
+        )
         if self._request_id is None:
             self._set({names.REQUEST_ID: request_id.get()})
         refused = self._status is not None and 400 <= self._status < 500
         if self._exception is not None and self._is_cancellation(self._exception):
+            self._event(names.EVENT_CANCELLED)
             self._set({names.CANCELLED: True})
         elif self._exception is not None and refused:
             self._set({names.ERROR_TYPE: error_type(self._exception)})

@@ -14,6 +14,7 @@ from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from otel._core import request_id
+from otel._request_line import request_line
 
 __all__ = ["LogFormat", "configure_logging", "get_logger"]
 
@@ -98,7 +99,10 @@ def _renderers(fmt: LogFormat) -> list[Processor]:
         ]
     colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     return [
-        structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0)
+        partial(request_line, colors),
+        structlog.dev.ConsoleRenderer(
+            colors=colors, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0, sort_keys=False
+        ),
     ]
 
 

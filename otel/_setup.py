@@ -1,39 +1,33 @@
 """The SDK, configured once a process from the standard `OTEL_*` variables.
 
 The SDK itself reads the resource, the sampler, the limits, the batch sizes and everything about the collector; here is
-only what it leaves to the application: whether to export at all, through which exporters, and for how long to wait at
-the end. The SDK is imported only when something is exported.
+only what it leaves to the application: whether to record and to export at all, through which exporters, and for how
+long to wait at the end. The SDK is imported only when something is recorded.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
-from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from opentelemetry import trace
-from opentelemetry.environment_variables import OTEL_TRACES_EXPORTER
-from opentelemetry.sdk.environment_variables import (
-    OTEL_EXPORTER_OTLP_ENDPOINT,
-    OTEL_EXPORTER_OTLP_PROTOCOL,
-    OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,
-    OTEL_EXPORTER_OTLP_TRACES_PROTOCOL,
-    OTEL_SDK_DISABLED,
-)
 from opentelemetry.semconv.attributes.service_attributes import SERVICE_NAME, SERVICE_VERSION
+
+from otel._content import capture_content
+from otel._exporters import disabled, exporters
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import SpanExporter
 
-__all__ = ["Telemetry", "setup"]
+    from otel._metrics import Metrics
+    from otel._recent import RecentRequests
+
+__all__ = ["Telemetry", "metrics_page", "recent_requests", "setup"]
 
 _DEFAULT_SERVICE_NAME = "mlx-openai-server"
-_OTLP = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
-"""Entry points of the OTLP exporters, by protocol. Only the first is among our dependencies."""
 
 _logger = logging.getLogger(__name__)
 _lock = threading.Lock()
@@ -43,100 +37,132 @@ _current: Telemetry | None = None
 class Telemetry:
     """What `setup` started in this process."""
 
-    def __init__(self, provider: TracerProvider | None = None) -> None:
-        self._provider = provider
+    def __init__(self) -> None:
+        self._metrics: Metrics | None = None
+        self._recent: RecentRequests | None = None
+        self._stops: list[Callable[[], object]] = []
+        self._exporting = False
 
     @property
     def exporting(self) -> bool:
         """Whether spans are being exported by what `setup` started."""
-        return self._provider is not None
+        return self._exporting
 
     def shutdown(self, timeout: float = 2.0) -> None:
         """Send what is left, then stop. Blocks for at most `timeout` seconds, whatever the collector does.
 
         Idempotent; never raises. Spans that end later are dropped.
         """
-        provider, self._provider = self._provider, None
-        if provider is None:
-            return
+        steps, self._stops = self._stops, []
+        self._metrics, self._exporting = None, False
         try:
-            # The SDK would wait for 30 s. Its flush goes on in a daemon thread, which does not keep the process.
-            flush = threading.Thread(target=provider.shutdown, name="otel-shutdown", daemon=True)
-            flush.start()
-            flush.join(timeout)
-            if flush.is_alive():
+            # The SDK would wait for 30 s. Its flush goes on in daemon threads, which do not keep the process.
+            flushes = [threading.Thread(target=step, name="otel-shutdown", daemon=True) for step in steps]
+            for flush in flushes:
+                flush.start()
+            end = time.monotonic() + timeout
+            for flush in flushes:
+                flush.join(max(0.0, end - time.monotonic()))
+            if any(flush.is_alive() for flush in flushes):
                 _logger.warning("the last spans were not sent: the collector did not answer within %g s", timeout)
         except Exception:
             _logger.debug("telemetry failed to shut down", exc_info=True)
 
 
-def setup(*, service_version: str | None = None) -> Telemetry:
+def setup(
+    *,
+    service_version: str | None = None,
+    metrics: bool = False,
+    recent: int = 0,
+    wanted: Callable[[str], bool] = lambda _: True,
+    content: bool = False,
+) -> Telemetry:
     """Export traces if the environment asks for it; never raises.
 
     It does when `OTEL_TRACES_EXPORTER` names an exporter, or (that being unset) when `OTEL_EXPORTER_OTLP_ENDPOINT` or
     `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` names a collector. A provider that something else has set is left alone.
     Calling it again returns the same `Telemetry`.
+
+    `metrics` records them, for `metrics_page` and for what the environment asks for in the same way; it also sends log
+    lines where `OTEL_LOGS_EXPORTER` or `OTEL_EXPORTER_OTLP_LOGS_ENDPOINT` asks for it. `recent` keeps so many finished
+    requests, of `wanted` paths, for `recent_requests`. `content` lets spans have prompts and answers.
     """
     global _current
     with _lock:
         if _current is None:
-            try:
-                _current = Telemetry(_start(service_version))
-            except Exception:
-                _logger.warning("traces are not exported: the setup failed", exc_info=True)
-                _current = Telemetry()
+            _current = Telemetry()
+            capture_content(content)
+            if not disabled():
+                for part, start in (
+                    ("traces", lambda told: _start_traces(told, service_version, recent, wanted)),
+                    ("metrics", lambda told: _start_metrics(told, service_version) if metrics else None),
+                    ("logs", lambda told: _start_logs(told, service_version) if metrics else None),
+                ):
+                    _attempt(part, start, _current)
         return _current
 
 
-def _start(service_version: str | None) -> TracerProvider | None:
-    if _variable(OTEL_SDK_DISABLED).lower() == "true":
-        return None
+def metrics_page() -> tuple[bytes, str]:
+    """Prometheus text and its content type; an empty page where nothing is recorded."""
+    found = None if _current is None else _current._metrics
+    return (b"", "text/plain; charset=utf-8") if found is None else (found.page(), found.content_type)
+
+
+def recent_requests(since: int = 0) -> dict[str, Any]:
+    """The last requests, as `RecentRequests.since` has them; none where none are kept."""
+    found = None if _current is None else _current._recent
+    return {"sequence": 0, "requests": []} if found is None else found.since(since)
+
+
+def _attempt(part: str, start: Callable[[Telemetry], None], telemetry: Telemetry) -> None:
+    try:
+        start(telemetry)
+    except Exception:
+        _logger.warning("%s are not exported: the setup failed", part, exc_info=True)
+
+
+def _start_traces(
+    telemetry: Telemetry, service_version: str | None, recent: int, wanted: Callable[[str], bool]
+) -> None:
     if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
-        return None
-    exporters = [exporter for name in _exporter_names() if (exporter := _load(name)) is not None]
-    if not exporters:
-        return None
+        return
+    found = exporters("traces")
+    if not found and not recent:
+        return
 
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     provider = TracerProvider(resource=_resource(service_version), shutdown_on_exit=False)
-    for exporter in exporters:
+    if recent:
+        from otel._recent import RecentRequests, RecordAll
+
+        telemetry._recent = RecentRequests(recent, wanted)
+        provider.sampler = RecordAll(provider.sampler)
+        provider.add_span_processor(telemetry._recent)
+    for exporter in found:
         provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
-    _logger.info("traces are exported by %s", ", ".join(type(exporter).__name__ for exporter in exporters))
-    return provider
+    telemetry._stops.append(provider.shutdown)
+    telemetry._exporting = bool(found)
+    if found:
+        _logger.info("traces are exported by %s", ", ".join(type(exporter).__name__ for exporter in found))
 
 
-def _variable(name: str) -> str:
-    return os.environ.get(name, "").strip()
+def _start_metrics(telemetry: Telemetry, service_version: str | None) -> None:
+    from otel._metrics import start_metrics
+
+    telemetry._metrics = started = start_metrics(_resource(service_version))
+    if started is not None:
+        telemetry._stops.append(started.shutdown)
 
 
-def _exporter_names() -> list[str]:
-    chosen = _variable(OTEL_TRACES_EXPORTER)
-    if not chosen:
-        collector = _variable(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) or _variable(OTEL_EXPORTER_OTLP_ENDPOINT)
-        chosen = "otlp" if collector else "none"
-    return [name for part in chosen.split(",") if (name := part.strip().lower()) not in ("", "none")]
+def _start_logs(telemetry: Telemetry, service_version: str | None) -> None:
+    found = exporters("logs")
+    if found:
+        from otel._logs import send_logs
 
-
-def _load(name: str) -> SpanExporter | None:
-    """The installed exporter of this name, or None and a warning that says what to change."""
-    wanted = name
-    if name == "otlp":
-        protocol = _variable(OTEL_EXPORTER_OTLP_TRACES_PROTOCOL) or _variable(OTEL_EXPORTER_OTLP_PROTOCOL)
-        protocol = protocol or "http/protobuf"
-        name, wanted = _OTLP.get(protocol, protocol), f"otlp over {protocol}"
-    found = tuple(entry_points(group="opentelemetry_traces_exporter", name=name))
-    if not found:
-        _logger.warning("no exporter for %s is installed: traces are not sent there", wanted)
-        return None
-    try:
-        exporter: SpanExporter = found[0].load()()
-    except Exception:
-        _logger.warning("the exporter for %s failed to start: traces are not sent there", wanted, exc_info=True)
-        return None
-    return exporter
+        telemetry._stops.append(send_logs(found, _resource(service_version)))
 
 
 def _resource(service_version: str | None) -> Resource:

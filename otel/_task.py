@@ -9,6 +9,7 @@ from typing import Any, Self
 from opentelemetry.trace import set_span_in_context
 
 from otel import names
+from otel._answer import Measure
 from otel._core import Operation, clean, guarded, nanoseconds, tracer
 
 __all__ = ["LoadSpan", "TaskSpan", "start_load", "start_task"]
@@ -20,10 +21,11 @@ class TaskSpan(Operation):
     Its first `stop`, `fail` or `cancel` ends it; later calls do nothing.
     """
 
-    __slots__ = ("_accepted_ns", "_first_ns")
+    __slots__ = ("_accepted_ns", "_first_ns", "_measure")
 
     _accepted_ns: int | None
     _first_ns: int | None
+    _measure: Measure
 
     @guarded
     def accepted(self) -> None:
@@ -33,9 +35,15 @@ class TaskSpan(Operation):
 
     @guarded
     def first(self) -> None:
-        """The first piece of the answer came."""
+        """A piece of the answer came; the first of them counts."""
+        self._measure.mark_first()
         if self._recording and not self._done and self._first_ns is None:
             self._first_ns = self._now()
+            self._event(names.EVENT_FIRST_PIECE)
+
+    def audio(self, audio_seconds: float, work_seconds: float) -> None:
+        """So many seconds of audio were spoken or heard, by so many of the engine's work. Call it before `stop`."""
+        self._measure.audio(audio_seconds, work_seconds)
 
     @guarded
     def child(self, name: str, begin: float, seconds: float, attributes: Mapping[str, Any] | None = None) -> None:
@@ -56,23 +64,35 @@ class TaskSpan(Operation):
 
     @guarded
     def stop(self, attributes: Mapping[str, Any] | None = None) -> None:
-        """The answer is complete."""
+        """The answer is complete. Metrics take `gen_ai.usage.*` out of the attributes, where they are there."""
+        told = attributes or {}
+        if not self._done:
+            self._measure.begin(told.get(names.GEN_AI_USAGE_INPUT_TOKENS) or 0, 0)
+        self._measure.stop(
+            told.get(names.GEN_AI_USAGE_INPUT_TOKENS),
+            told.get(names.GEN_AI_USAGE_OUTPUT_TOKENS),
+            told.get(names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS),
+        )
         if self._finish():
-            self._leave(attributes or {})
+            self._leave(told)
 
     @guarded
     def fail(self, error: BaseException) -> None:
         """The answer broke off. A cancellation counts as `cancel`."""
         if self._is_cancellation(error):
             self.cancel()
-        elif self._finish():
+            return
+        self._measure.fail(error)
+        if self._finish():
             self._error(error)
             self._leave({})
 
     @guarded
     def cancel(self) -> None:
         """The client went away."""
+        self._measure.fail(None)
         if self._finish():
+            self._event(names.EVENT_CANCELLED)
             self._leave({names.CANCELLED: True})
 
     def _leave(self, attributes: Mapping[str, Any]) -> None:
@@ -111,6 +131,7 @@ def start_task(operation: str, *, model: str, request_id: str, attributes: Mappi
     }
     span = TaskSpan(f"{operation} {model}", attributes=known, request_id=request_id)
     span._accepted_ns = span._first_ns = None
+    span._measure = Measure(operation, model)
     return span
 
 

@@ -10,7 +10,9 @@ from typing import Final
 
 from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
     GEN_AI_EMBEDDINGS_DIMENSION_COUNT,
+    GEN_AI_INPUT_MESSAGES,
     GEN_AI_OPERATION_NAME,
+    GEN_AI_OUTPUT_MESSAGES,
     GEN_AI_PROVIDER_NAME,
     GEN_AI_REQUEST_CHOICE_COUNT,
     GEN_AI_REQUEST_FREQUENCY_PENALTY,
@@ -26,10 +28,18 @@ from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
     GEN_AI_RESPONSE_FINISH_REASONS,
     GEN_AI_RESPONSE_MODEL,
     GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK,
+    GEN_AI_TOOL_CALL_ID,
+    GEN_AI_TOOL_DEFINITIONS,
+    GEN_AI_TOOL_NAME,
+    GEN_AI_TOOL_TYPE,
     GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS,
     GEN_AI_USAGE_INPUT_TOKENS,
     GEN_AI_USAGE_OUTPUT_TOKENS,
     GenAiOperationNameValues,
+)
+from opentelemetry.semconv._incubating.attributes.http_attributes import (
+    HTTP_REQUEST_BODY_SIZE,
+    HTTP_RESPONSE_BODY_SIZE,
 )
 from opentelemetry.semconv._incubating.metrics.gen_ai_metrics import GEN_AI_SERVER_TIME_TO_FIRST_TOKEN
 from opentelemetry.semconv.attributes.client_attributes import CLIENT_ADDRESS
@@ -52,10 +62,17 @@ __all__ = [
     "DECODE_TOKENS_PER_SECOND",
     "EMBEDDING_INPUTS",
     "ERROR_TYPE",
+    "EVENT_ADMITTED",
+    "EVENT_CANCELLED",
+    "EVENT_FIRST_PIECE",
+    "EVENT_FIRST_TOKEN",
+    "EVENT_PREFIX_CACHE_HIT",
     "EXCEPTION_STACKTRACE",
     "EXCEPTION_TYPE",
     "GEN_AI_EMBEDDINGS_DIMENSION_COUNT",
+    "GEN_AI_INPUT_MESSAGES",
     "GEN_AI_OPERATION_NAME",
+    "GEN_AI_OUTPUT_MESSAGES",
     "GEN_AI_PROVIDER_NAME",
     "GEN_AI_REQUEST_CHOICE_COUNT",
     "GEN_AI_REQUEST_FREQUENCY_PENALTY",
@@ -72,11 +89,17 @@ __all__ = [
     "GEN_AI_RESPONSE_MODEL",
     "GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK",
     "GEN_AI_SERVER_TIME_TO_FIRST_TOKEN",
+    "GEN_AI_TOOL_CALL_ID",
+    "GEN_AI_TOOL_DEFINITIONS",
+    "GEN_AI_TOOL_NAME",
+    "GEN_AI_TOOL_TYPE",
     "GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS",
     "GEN_AI_USAGE_INPUT_TOKENS",
     "GEN_AI_USAGE_OUTPUT_TOKENS",
+    "HTTP_REQUEST_BODY_SIZE",
     "HTTP_REQUEST_METHOD",
     "HTTP_REQUEST_METHOD_ORIGINAL",
+    "HTTP_RESPONSE_BODY_SIZE",
     "HTTP_RESPONSE_STATUS_CODE",
     "HTTP_ROUTE",
     "PROVIDER",
@@ -124,3 +147,12 @@ TRANSCRIPTION_TASK: Final = "mlx.transcription.task"
 """`transcribe` or `translate`."""
 TRANSCRIPTION_WINDOWS: Final = "mlx.transcription.windows"
 """How many times up to thirty seconds were listened to."""
+
+EVENT_ADMITTED: Final = "queue.admitted"
+"""Event of the server's span: the request has its place."""
+EVENT_FIRST_TOKEN: Final = "first_token"
+EVENT_FIRST_PIECE: Final = "first_piece"
+"""Of what is no text: of speech, the first audio."""
+EVENT_PREFIX_CACHE_HIT: Final = "prefix_cache.hit"
+EVENT_CANCELLED: Final = "cancelled"
+"""The client went away."""

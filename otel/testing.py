@@ -1,4 +1,4 @@
-"""Spans in memory, for tests of whoever emits them."""
+"""Spans and metrics in memory, for tests of whoever emits them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import attrs
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
-from otel import _core
+from otel import _content, _core, _instruments, _readings, _setup
+from otel._metrics import Metrics
 
-__all__ = ["CapturedSpans", "capture_spans"]
+__all__ = ["CapturedMetrics", "CapturedSpans", "capture_metrics", "capture_spans"]
 
 
 @attrs.frozen
@@ -41,14 +45,61 @@ class CapturedSpans:
 
 
 @contextmanager
-def capture_spans(sampler: Sampler = ALWAYS_ON) -> Iterator[CapturedSpans]:
+def capture_spans(sampler: Sampler = ALWAYS_ON, *, content: bool = False) -> Iterator[CapturedSpans]:
     """Record every span of ours that starts in the block, in this process, whatever `setup` did."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     before, _core._tracer = _core._tracer, provider.get_tracer(_core.SCOPE)
+    _content.capture_content(content)
     try:
         yield CapturedSpans(exporter)
     finally:
         _core._tracer = before
+        _content.capture_content(False)
         provider.shutdown()
+
+
+@attrs.frozen
+class CapturedMetrics:
+    """What was recorded since `capture_metrics` began."""
+
+    _metrics: Metrics
+
+    def page(self) -> str:
+        return self._metrics.page().decode()
+
+    def families(self) -> dict[str, Metric]:
+        """Everything on the page, as Prometheus reads it."""
+        return {family.name: family for family in text_string_to_metric_families(self.page())}
+
+    def value(self, sample: str, **labels: str) -> float:
+        """The sum over the samples of this name that have these labels; 0 where there is none.
+
+        Label values are whole; a label that is not named may be anything.
+        """
+        return sum(
+            found.value
+            for family in self.families().values()
+            for found in family.samples
+            if found.name == sample and labels.items() <= found.labels.items()
+        )
+
+
+@contextmanager
+def capture_metrics() -> Iterator[CapturedMetrics]:
+    """Record every metric of ours in the block, in this process, from zero; `metrics_page` shows them.
+
+    Models that are watched already are forgotten for so long.
+    """
+    metrics = Metrics(Resource.create({}))
+    telemetry = _setup.Telemetry()
+    telemetry._metrics = metrics
+    before = _instruments._instruments, _readings._sources, _readings._tallies, _setup._current
+    _readings._sources, _readings._tallies, _setup._current = {}, {}, telemetry
+    _instruments._instruments = _instruments.Instruments(metrics.provider.get_meter(_core.SCOPE))
+    try:
+        yield CapturedMetrics(metrics)
+    finally:
+        _instruments._instruments, _readings._sources, _readings._tallies, _setup._current = before
+        metrics.shutdown()

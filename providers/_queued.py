@@ -52,6 +52,7 @@ class QueuedProvider(ABC, Generic[R, E]):
         self._queue = AdmissionQueue(
             max_concurrency=spec.max_concurrency, queue_size=spec.queue_size, queue_timeout=spec.queue_timeout
         )
+        otel.watch(self.reading)
 
     @property
     def spec(self) -> ModelSpec:
@@ -71,6 +72,17 @@ class QueuedProvider(ABC, Generic[R, E]):
     @property
     def queue_stats(self) -> QueueStats:
         return self._queue.stats
+
+    def reading(self) -> otel.ModelReading:
+        """What metrics say of the model now; called from any thread."""
+        return otel.ModelReading(
+            model=self._spec.name,
+            ready=self._status == "ready",
+            pending=self._queue.pending,
+            active=self._queue.active,
+            rows=self._queue.taken,
+            outcomes=self._queue.outcomes,
+        )
 
     @property
     @abstractmethod

@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator
 from typing import ClassVar
 
 import otel
+from providers._chat_content import ChatContent
 from providers._queued import QueuedProvider
 from providers.errors import InvalidRequest
-from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest
+from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest, ToolCallDelta
 from providers.spec import Capability
 
 __all__ = ["QueuedChatProvider"]
@@ -34,18 +35,34 @@ class _ChatRecord:
     def __init__(self, model: str, request: GenerationRequest) -> None:
         self._span = otel.start_chat(model=model, request_id=request.id, params=_params(request))
         self._finished: list[Finished] = []
-        self.fail = self._span.fail
-        self.cancel = self._span.cancel
+        self._content = ChatContent(request) if otel.captures_content() else None
 
     def note(self, event: GenerationEvent) -> None:
+        if self._content is not None:
+            self._content.note(event)
         if isinstance(event, Accepted):
             self._span.accepted(event.prompt_tokens, event.cached_tokens)
         elif isinstance(event, Finished):
             self._finished.append(event)
         else:
-            self._span.first_token()
+            self._span.generated(event.tokens)
+            if isinstance(event, ToolCallDelta):
+                self._span.tool_call(event.index, event.call, event.id, event.name)
+
+    def fail(self, error: BaseException) -> None:
+        self._tell_content()
+        self._span.fail(error)
+
+    def cancel(self) -> None:
+        self._tell_content()
+        self._span.cancel()
+
+    def _tell_content(self) -> None:
+        if self._content is not None:
+            self._span.content(self._content.told())
 
     def stop(self) -> None:
+        self._tell_content()
         last = self._finished[-1]
         self._span.stop(
             finish_reasons=tuple(end.finish_reason for end in sorted(self._finished, key=lambda end: end.index)),

@@ -47,9 +47,24 @@ class AdmissionQueue:
         return self._active
 
     @property
+    def taken(self) -> int:
+        """Places that are taken: answers in the engine."""
+        return self._taken
+
+    @property
     def pending(self) -> int:
-        # A cancelled waiter stays in the deque until its task runs again.
-        return sum(not waiter.admitted.done() for waiter in self._waiting)
+        # A cancelled waiter stays in the deque until its task runs again. The copy: metrics are read from any thread.
+        return sum(not waiter.admitted.done() for waiter in tuple(self._waiting))
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """Requests that have left, by how."""
+        return {
+            "completed": self._completed,
+            "failed": self._failed,
+            "cancelled": self._cancelled,
+            "rejected": self._rejected,
+        }
 
     @property
     def stats(self) -> QueueStats:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
+import attrs
+
 import otel
 from providers._queued import QueuedProvider
 from providers._stream import Mailbox
@@ -13,6 +15,7 @@ from providers.errors import ModelNotReady, ServiceError
 from providers.events import Event, Request
 from providers.host import EngineHost
 from providers.protocols import ModelStatus
+from providers.resident import resident_bytes
 from providers.spec import ModelSpec
 
 __all__ = ["EngineProvider"]
@@ -75,6 +78,17 @@ class EngineProvider(QueuedProvider[R, E]):
                 await self.host.wait_ready()
         except TimeoutError:
             raise ModelNotReady(f"{self._spec.name} is still loading: {self.host.detail}", retry_after=5.0) from None
+
+    def reading(self) -> otel.ModelReading:
+        memory = self.host.memory
+        kinds = {} if memory is None else {"active": memory.active, "peak": memory.peak, "cache": memory.cache}
+        resident = resident_bytes(self.host.pid)
+        return attrs.evolve(
+            super().reading(),
+            restarts=self.host.restarts,
+            memory=kinds if resident is None else {"rss": resident, **kinds},
+            prefix_cache=None if memory is None else memory.prefix_cache,
+        )
 
     def _refusal(self) -> ServiceError | None:
         return None if self._loads_on_use else self.host.refusal()

@@ -61,9 +61,10 @@ EngineEvent = GenerationEvent | SpeechEvent | EmbeddingEvent | TranscriptionEven
 
 
 class Generate(msgspec.Struct, frozen=True, tag="generate"):
-    """Start one answer; `request.id` names it in every report."""
+    """Start one answer; `request.id` names it in every report. `trace` is the `traceparent` for its log lines."""
 
     request: EngineRequest
+    trace: str | None = None
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):

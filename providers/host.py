@@ -99,7 +99,11 @@ class EngineHost:
         self.info: EngineInfo | None = None
         """Of the engine that was ready last."""
         self.memory: Memory | None = None
-        """The engine's latest report."""
+        """The running engine's latest report."""
+        self.restarts = 0
+        """Deaths that another engine followed."""
+        self.last_death: str | None = None
+        """Why, of the last of them."""
 
     @property
     def pid(self) -> int | None:
@@ -158,7 +162,7 @@ class EngineHost:
         # up in the next one of that id.
         self._submitted += 1
         key = f"{request.id}#{self._submitted}"
-        self._send(Generate(msgspec.structs.replace(request, id=key)))
+        self._send(Generate(msgspec.structs.replace(request, id=key), otel.trace_parent()))
         opened = self._mailboxes[key] = mailbox(lambda unfinished: self._close(key, unfinished))
         return opened
 
@@ -223,6 +227,8 @@ class EngineHost:
             self._fail_all(self._not_ready())
 
     async def _pause(self, delay: float, reason: str) -> None:
+        self.restarts += 1
+        self.last_death = reason
         self._retry_at = monotonic() + delay
         self.detail = f"the engine died: {reason}"
         _log.warning("engine restarts", model=self._spec.name, reason=reason, delay=delay)
@@ -248,7 +254,7 @@ class EngineHost:
             return f"{reason}; {_ending(engine.returncode)}"
         finally:
             engine.kill()
-            self._engine = None
+            self._engine = self.memory = None
 
     async def _lost_or_stopping(self, engine: EngineProcess) -> str:
         lost = asyncio.ensure_future(engine.wait_lost())

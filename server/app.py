@@ -34,5 +34,7 @@ def create_app(
         plugins=[ServicePlugin(settings, registry, lifecycle)],
         request_max_body_size=settings.max_body_bytes,  # of a plugin's AppConfig, Litestar would not read it
     )
-    app.asgi_handler = RequestMiddleware(app.asgi_handler)
+    app.asgi_handler = RequestMiddleware(
+        app.asgi_handler, errors=app.state.service.errors, log_bodies=settings.log_bodies
+    )
     return app

@@ -23,13 +23,16 @@ import otel
 from server.controllers import (
     ChatController,
     CompletionsController,
+    DiagnosticsController,
     EmbeddingsController,
     HealthController,
+    MetricsController,
     ModelsController,
     QueueController,
     ResponsesController,
     SpeechController,
     TokenizeController,
+    TracesController,
     TranscriptionController,
 )
 from server.dependencies import Registry, Service
@@ -39,12 +42,15 @@ from server.errors import EXCEPTION_HANDLERS
 from server.forms import FORM_BYTES, multipart_form
 from server.guards import api_key_guard
 from server.lifecycle import Lifecycle
+from server.middleware import is_work
 from server.settings import Settings
 from server.store import ResponseStore
 
 __all__ = ["ServicePlugin"]
 
 DISTRIBUTION = "mlx-openai-server-lab"
+KEPT_REQUESTS = 200
+"""How many the page at `/traces` goes back."""
 EXPOSED_HEADERS = ["X-Request-ID", "X-Process-Time", "Retry-After"]
 
 
@@ -87,13 +93,16 @@ class ServicePlugin(InitPlugin):
                 ChatController,
                 CompletionsController,
                 EmbeddingsController,
+                DiagnosticsController,
                 HealthController,
+                MetricsController,
                 ModelsController,
                 QueueController,
                 ResponsesController,
                 SpeechController,
                 TokenizeController,
                 _forms(settings.max_upload_bytes),
+                TracesController,
             ]
         )
         app_config.lifespan.append(self._lifespan(drain, responses))
@@ -143,7 +152,13 @@ async def _process(settings: Settings, lifecycle: Lifecycle, drain: Drain) -> As
     otel.configure_logging(settings.log_level, settings.log_format)
     # The engine processes inherit these, and log in the same form.
     os.environ.update(LOG_LEVEL=settings.log_level, LOG_FORMAT=settings.log_format)
-    telemetry = otel.setup(service_version=_version())
+    telemetry = otel.setup(
+        service_version=_version(),
+        metrics=True,
+        recent=KEPT_REQUESTS,
+        wanted=is_work,
+        content=settings.trace_content,
+    )
     lifecycle.start(drain)
     try:
         yield

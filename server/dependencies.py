@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Protocol, cast
 
@@ -9,6 +10,7 @@ import attrs
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, MultipartBody, SkipValidation
 
+from contracts.diagnostics import RecentError
 from providers.protocols import (
     ChatProvider,
     EmbeddingProvider,
@@ -34,6 +36,8 @@ __all__ = [
     "provide_speech",
     "provide_transcription",
 ]
+
+KEPT_ERRORS = 50
 
 
 class NamesModel(Protocol):
@@ -70,6 +74,8 @@ class Service:
     heartbeat_interval: float
     responses: ResponseStore
     version: str
+    errors: deque[RecentError] = attrs.field(factory=lambda: deque(maxlen=KEPT_ERRORS))
+    """The last requests that failed here, oldest first."""
 
 
 ServiceDependency = NamedDependency[SkipValidation[Service]]

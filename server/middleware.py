@@ -9,21 +9,30 @@ import asyncio
 import logging
 import re
 import time
+from collections import deque
+from collections.abc import Iterable
 from uuid import uuid4
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
 
 import otel
+from contracts.diagnostics import RecentError
 from providers.errors import ServiceError
+from server.bodies import Body
 from server.errors import CLIENT_CLOSED_REQUEST, DISCONNECTED, FAILURE, as_service_error, status_of, to_wire
 from server.wire import encode_contract
 
-__all__ = ["RequestMiddleware"]
+__all__ = ["RequestMiddleware", "is_work"]
 
 _SANE_ID = re.compile(rb"[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?")
-_POLLED = ("/health", "/v1/health", "/metrics")
+_POLLED = ("/health", "/v1/health", "/metrics", "/traces")
 _log = otel.get_logger("server.access")
+
+
+def is_work(path: str) -> bool:
+    """Whether a request to this path is what the server is there for, rather than a look at how it is."""
+    return path.startswith("/v1/") and not path.startswith(("/v1/health", "/v1/queue"))
 
 
 class RequestMiddleware:
@@ -33,8 +42,11 @@ class RequestMiddleware:
     `X-Process-Time` is in seconds: of a stream, up to its headers.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, errors: deque[RecentError], log_bodies: bool = False) -> None:
+        """`errors` gets what the server failed at."""
         self._app = app
+        self._errors = errors
+        self._log_bodies = log_bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -43,7 +55,12 @@ class RequestMiddleware:
         identifier = request_id_of(scope)
         token = otel.request_id.set(identifier)
         try:
-            await _Exchange(self._app, scope, receive, send, identifier).run()
+            exchange = _Exchange(self._app, scope, receive, send, identifier, bodies=self._log_bodies)
+            try:
+                await exchange.run()
+            finally:
+                if exchange.error is not None:
+                    self._errors.append(exchange.error)
         finally:
             otel.request_id.reset(token)
 
@@ -56,10 +73,16 @@ def request_id_of(scope: HTTPScope) -> str:
     return f"req_{uuid4().hex}"
 
 
+def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:
+    return next((value.decode("latin-1") for key, value in headers if key.lower() == name), "")
+
+
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, app: ASGIApp, scope: HTTPScope, receive: Receive, send: Send, identifier: str) -> None:
+    def __init__(
+        self, app: ASGIApp, scope: HTTPScope, receive: Receive, send: Send, identifier: str, *, bodies: bool
+    ) -> None:
         self._app = app
         self._scope = scope
         self._receive_next = receive
@@ -69,6 +92,11 @@ class _Exchange:
         self._method, self._path = scope["method"], scope["path"]
         self._status: int | None = None
         self._complete = False
+        self._received = self._sent = 0
+        self._bodies = (Body(), Body()) if bodies else None
+        self._answer_type = ""
+        self.error: RecentError | None = None
+        """What the server failed at, once `run` has returned or raised."""
         client = scope.get("client")
         self._span = otel.start_server_span(
             self._method, self._path, scope["headers"], scheme=scope["scheme"], client=client[0] if client else None
@@ -103,11 +131,17 @@ class _Exchange:
         message = await self._receive_next()
         if message["type"] == "http.disconnect":
             self._scope["state"][DISCONNECTED] = True
+        elif message["type"] == "http.request":
+            self._received += len(message["body"])
+            if self._bodies is not None:
+                self._bodies[0].add(message["body"])
         return message
 
     async def _send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
+            if self._bodies is not None:
+                self._answer_type = _header(message.get("headers", ()), b"content-type")
             elapsed = time.perf_counter() - self._start
             message["headers"] = [
                 *message.get("headers", ()),
@@ -115,14 +149,18 @@ class _Exchange:
                 (b"x-process-time", f"{elapsed:.6f}".encode()),
             ]
         await self._send_next(message)
-        if message["type"] == "http.response.body" and not message.get("more_body"):
-            self._complete = True
+        if message["type"] == "http.response.body":
+            self._sent += len(message["body"])
+            if self._bodies is not None:
+                self._bodies[1].add(message["body"])
+            self._complete = not message.get("more_body")
 
     def _finish(self) -> None:
         if template := self._scope.get("path_template"):
             self._span.route(template)
         if self._status is not None:
             self._span.status(self._status)
+        self._span.size(self._received, self._sent)
         state = self._scope["state"]
         outcome: dict[str, object] = {}
         if isinstance(failure := state.get(FAILURE), ServiceError):
@@ -131,14 +169,42 @@ class _Exchange:
         if self._status == CLIENT_CLOSED_REQUEST or (state.get(DISCONNECTED) and not self._complete):
             self._span.fail(asyncio.CancelledError())
             outcome["disconnected"] = True
+        self._note_error(outcome.get("error"))
+        if self._bodies is not None and not self._path.startswith(_POLLED):
+            asked, answered = self._bodies
+            _log.info(
+                "bodies",
+                request=asked.text(_header(self._scope["headers"], b"content-type")),
+                response=answered.text(self._answer_type),
+                request_id=self._id,
+            )
         _log.log(
             logging.DEBUG if self._path.startswith(_POLLED) else logging.INFO,
             "request",
             method=self._method,
             path=self._path,
             status=self._status,
+            **self._span.summary.fields(),
             duration=round(time.perf_counter() - self._start, 6),
+            request_bytes=self._received,
+            response_bytes=self._sent,
             request_id=self._id,
             **outcome,
         )
         self._span.end()
+
+    def _note_error(self, code: object) -> None:
+        """Remember what the server failed at: its own errors, not those of its clients."""
+        if self._status is not None and (400 <= self._status < 500 or (code is None and self._status < 500)):
+            return
+        if self._status is None and code is None:
+            return
+        self.error = RecentError(
+            time=time.time(),
+            request_id=self._id,
+            method=self._method,
+            path=self._scope.get("path_template") or "",
+            status=self._status,
+            code=str(code or "internal_error"),
+            model=self._span.summary.model,
+        )

@@ -489,6 +489,26 @@ OPTIONS: tuple[Option, ...] = (
         metavar="console|json",
         group="Logging",
     ),
+    _server(
+        "log_bodies",
+        "LOG_BODIES",
+        "Log what requests and answers say, cut at 64 kB and with secrets blacked out: prompts and answers are in it.",
+        _boolean,
+        default=False,
+        default_text="off",
+        boolean=True,
+        group="Logging",
+    ),
+    _server(
+        "trace_content",
+        "TRACE_CONTENT",
+        "Record prompts and answers in traces, by the names of OpenTelemetry's GenAI conventions.",
+        _boolean,
+        default=False,
+        default_text="off",
+        boolean=True,
+        group="Logging",
+    ),
 )
 
 OPTIONS_BY_NAME = {option.name: option for option in OPTIONS}

@@ -57,6 +57,10 @@ class Settings:
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error`."""
     log_format: Literal["console", "json"] = "console"
+    log_bodies: bool = False
+    """Log what requests and answers say."""
+    trace_content: bool = False
+    """Record prompts and answers in traces."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:

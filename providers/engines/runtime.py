@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
+import otel
 from providers.engines.engine import Engine, EngineLoadError, Job, Outbox
 from providers.errors import InternalError, ModelNotReady, ServiceError
 from providers.frames import (
@@ -28,6 +29,7 @@ from providers.frames import (
     MAX_FRAME_BYTES,
     Cancel,
     Command,
+    Detokenize,
     Failed,
     Generate,
     Load,
@@ -36,6 +38,7 @@ from providers.frames import (
     Memory,
     Ready,
     Report,
+    Tokenize,
     decode_command,
     encode,
     frame_length,
@@ -74,6 +77,11 @@ def _exit(status: int) -> NoReturn:
     os._exit(status)
 
 
+def _told(request_id: str) -> str | None:
+    """The client's own request ID: the host numbers its requests, and its questions have none."""
+    return request_id.rpartition("#")[0] or None
+
+
 class Runtime:
     """Owns the socket and the threads. `run` returns when the server has closed the socket."""
 
@@ -82,7 +90,8 @@ class Runtime:
         self._connection = connection
         self._make_engine = make_engine
         self._outgoing: queue.Queue[Report | None] = queue.Queue(maxsize=WRITER_FRAMES)
-        self._inbox: queue.SimpleQueue[Job | Cancel] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[tuple[Job | Cancel, str | None]] = queue.SimpleQueue()
+        """What is to be done, and the `traceparent` it is done under."""
         self._ready = threading.Event()
         self._company = False
         """Whether requests overlapped since the engine was last idle: those who are alone wait for nobody."""
@@ -130,17 +139,24 @@ class Runtime:
 
     def _take(self, engine: Engine, command: Command) -> None:
         if isinstance(command, Cancel):
-            self._inbox.put(command)
+            self._inbox.put((command, None))
             return
         if isinstance(command, Load):
             logger.error("Load was sent twice; the second is ignored")
             return
+        trace = command.trace if isinstance(command, Generate) else None
         request_id = command.request.id if isinstance(command, Generate) else command.id
+        with otel.serving(_told(request_id), trace):
+            self._admit(engine, command, request_id, trace)
+
+    def _admit(
+        self, engine: Engine, command: Generate | Tokenize | Detokenize, request_id: str, trace: str | None
+    ) -> None:
         try:
             if not self._ready.is_set():
                 raise ModelNotReady("the model is still loading", retry_after=1.0)
             if isinstance(command, Generate):
-                self._inbox.put(engine.prepare(command))
+                self._inbox.put((engine.prepare(command), trace))
             else:
                 self._send(engine.answer(command))
         except ServiceError as error:
@@ -201,7 +217,7 @@ class Runtime:
                 if memory != last:
                     self._send(memory)
                     last, reported = memory, time.monotonic()
-                self._deliver(engine, out, self._inbox.get())
+                self._deliver(engine, out, *self._inbox.get())
                 if self._company:
                     self._gather(engine, out)
             self._drain(engine, out)
@@ -218,27 +234,28 @@ class Runtime:
         deadline = time.monotonic() + GATHER_SECONDS
         with contextlib.suppress(queue.Empty):
             while (left := deadline - time.monotonic()) > 0:
-                self._deliver(engine, out, self._inbox.get(timeout=min(GATHER_GAP, left)))
+                self._deliver(engine, out, *self._inbox.get(timeout=min(GATHER_GAP, left)))
                 self._company = True
 
     def _drain(self, engine: Engine, out: Outbox) -> None:
         with contextlib.suppress(queue.Empty):
             while True:
-                self._deliver(engine, out, self._inbox.get_nowait())
+                self._deliver(engine, out, *self._inbox.get_nowait())
                 self._company = True
 
-    def _deliver(self, engine: Engine, out: Outbox, item: Any) -> None:
+    def _deliver(self, engine: Engine, out: Outbox, item: Any, trace: str | None) -> None:
         request_id = item.id
-        try:
-            if isinstance(item, Cancel):
-                engine.cancel(request_id)
-            else:
-                engine.submit(item)
-        except ServiceError as error:
-            out.fail(request_id, error)
-        except Exception:
-            logger.exception("request %s failed", request_id)
-            out.fail(request_id, InternalError(_UNFORESEEN))
+        with otel.serving(_told(request_id), trace):
+            try:
+                if isinstance(item, Cancel):
+                    engine.cancel(request_id)
+                else:
+                    engine.submit(item)
+            except ServiceError as error:
+                out.fail(request_id, error)
+            except Exception:
+                logger.exception("request %s failed", request_id)
+                out.fail(request_id, InternalError(_UNFORESEEN))
 
     def _step(self, engine: Engine, out: Outbox) -> None:
         try:

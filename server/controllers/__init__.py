@@ -2,9 +2,11 @@
 
 from server.controllers.chat import ChatController
 from server.controllers.completions import CompletionsController
+from server.controllers.diagnostics import DiagnosticsController
 from server.controllers.embeddings import EmbeddingsController
 from server.controllers.health import HealthController
 from server.controllers.models import ModelsController
+from server.controllers.observability import MetricsController, TracesController
 from server.controllers.queue import QueueController
 from server.controllers.responses import ResponsesController
 from server.controllers.speech import SpeechController
@@ -14,12 +16,15 @@ from server.controllers.transcription import TranscriptionController
 __all__ = [
     "ChatController",
     "CompletionsController",
+    "DiagnosticsController",
     "EmbeddingsController",
     "HealthController",
+    "MetricsController",
     "ModelsController",
     "QueueController",
     "ResponsesController",
     "SpeechController",
     "TokenizeController",
+    "TracesController",
     "TranscriptionController",
 ]

@@ -1,4 +1,4 @@
-"""A small OpenTelemetry collector: takes traces over OTLP/HTTP and keeps their spans."""
+"""A small OpenTelemetry collector: takes OTLP/HTTP, keeps the spans of traces and the names of metrics."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 __all__ = ["Collector", "Span", "collecting"]
@@ -37,6 +38,7 @@ class Collector:
     """What came so far."""
 
     endpoint: str = ""
+    metric_names: set[str] = attrs.field(factory=set)
     _spans: list[Span] = attrs.field(factory=list)
     _changed: threading.Condition = attrs.field(factory=threading.Condition)
 
@@ -50,6 +52,14 @@ class Collector:
         with self._changed:
             self._spans.extend(spans)
             self._changed.notify_all()
+
+    def take_metrics(self, body: bytes) -> None:
+        self.metric_names |= {
+            metric.name
+            for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+        }
 
     def trace(self, trace_id: str, *, of: int, timeout: float = 30.0) -> dict[str, Span]:
         """The spans of one trace by name, once there are so many."""
@@ -99,8 +109,8 @@ def collecting() -> Iterator[Collector]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            assert self.path == "/v1/traces"
-            collector.take(gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body)
+            body = gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body
+            {"/v1/traces": collector.take, "/v1/metrics": collector.take_metrics}[self.path](body)
             self.send_response(200)
             self.send_header("content-length", "0")
             self.end_headers()

@@ -115,7 +115,7 @@ def test_a_refusal_is_in_the_trace_and_no_error_of_the_server(traced: LiveServer
     assert span.status != ERROR
 
 
-def test_the_last_spans_leave_before_the_server_does(launch: Launch, collector: Collector) -> None:
+def test_the_last_spans_and_metrics_leave_before_the_server_does(launch: Launch, collector: Collector) -> None:
     slowly = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "3600000"}
     server = launch("--model-type", "echo", env=slowly)
     trace_id, _, headers = caller(0xE5)
@@ -124,6 +124,11 @@ def test_the_last_spans_leave_before_the_server_does(launch: Launch, collector: 
     assert server.stop() == 0
 
     assert "chat echo" in collector.trace(trace_id, of=5)
+    assert {
+        "gen_ai.server.request.duration",
+        "http.server.request.duration",
+        "mlx.queue.depth",
+    } <= collector.metric_names
 
 
 @pytest.mark.parametrize("kind", ["nobody listens", "nobody answers"])

@@ -60,7 +60,7 @@ def test_one_answer_is_a_chat_span_with_prefill_and_decode(spans: CapturedSpans)
         otel.start_queue(model="qwen", request_id="req-1", depth=3).admitted()
         chat = start_chat()
         chat.accepted(10, 4)
-        chat.first_token()
+        chat.generated()
         stop(chat)
     server.end()
 
@@ -79,7 +79,7 @@ def test_one_answer_is_a_chat_span_with_prefill_and_decode(spans: CapturedSpans)
 def test_the_answer_carries_its_request_and_usage(spans: CapturedSpans) -> None:
     chat = start_chat(temperature=0.5, top_k=3, max_tokens=20, seed=7, stop=("END",), stream=True)
     chat.accepted(10, 4)
-    chat.first_token()
+    chat.generated()
     stop(chat)
 
     found = attributes(spans.one("chat qwen"))
@@ -103,6 +103,43 @@ def test_the_answer_carries_its_request_and_usage(spans: CapturedSpans) -> None:
         "gen_ai.usage.cache_read.input_tokens": 4,
         "request.id": "req-1",
     }
+
+
+def test_events_say_when_it_was_admitted_cached_and_begun(spans: CapturedSpans) -> None:
+    with otel.start_server_span("POST", "/v1/chat/completions", {}).use() as server:
+        otel.start_queue(model="qwen", request_id="req-1", depth=0).admitted()
+        chat = start_chat()
+        chat.accepted(10, 4)
+        chat.generated()
+        chat.generated()
+        chat.cancel()
+    server.end()
+
+    assert [event.name for event in spans.one("POST").events] == ["queue.admitted"]
+    assert [event.name for event in spans.one("chat qwen").events] == ["prefix_cache.hit", "first_token", "cancelled"]
+
+
+def test_each_call_of_a_tool_is_a_child_that_ends_with_its_last_piece(spans: CapturedSpans) -> None:
+    chat = start_chat()
+    chat.accepted(10, 0)
+    chat.generated()
+    chat.tool_call(0, 0, "call_1", "get_weather")
+    chat.tool_call(0, 0, None, None)
+    chat.tool_call(0, 1, "call_2", "get_time")
+    stop(chat)
+
+    parent, call = spans.one("chat qwen"), spans.one("tool_call get_weather")
+    assert call.parent is not None
+    assert parent.context is not None
+    assert call.parent.span_id == parent.context.span_id
+    assert attributes(call) == {
+        "gen_ai.tool.name": "get_weather",
+        "gen_ai.tool.call.id": "call_1",
+        "gen_ai.tool.type": "function",
+        "request.id": "req-1",
+    }
+    assert seconds(call) > 0
+    assert seconds(spans.one("tool_call get_time")) == 0
 
 
 def test_several_answers_are_one_span_with_all_their_ends(spans: CapturedSpans) -> None:
@@ -216,7 +253,7 @@ def test_an_unforeseen_error_is_recorded_by_class_and_place_without_its_message(
 def test_a_failure_while_decoding_shows_how_far_it_came(spans: CapturedSpans) -> None:
     chat = start_chat()
     chat.accepted(10, 4)
-    chat.first_token()
+    chat.generated()
     chat.fail(Refused())
 
     assert spans.names() == ["prefill", "decode", "chat qwen"]
@@ -247,7 +284,7 @@ def test_a_cancellation_is_marked_and_is_no_error(spans: CapturedSpans, error: B
     queue.fail(error)
     chat = start_chat()
     chat.accepted(10, 4)
-    chat.first_token()
+    chat.generated()
     chat.fail(error)
 
     for name in ("queue", "chat qwen", "decode"):
@@ -270,7 +307,7 @@ def test_only_the_first_end_counts(spans: CapturedSpans) -> None:
     chat.fail(Refused())
     chat.cancel()
     chat.accepted(1, 1)
-    chat.first_token()
+    chat.generated()
 
     assert sorted(spans.names()) == ["chat qwen", "decode", "prefill", "queue"]
     assert all(span.status.status_code is StatusCode.UNSET for span in spans.all())
@@ -281,9 +318,9 @@ def test_only_the_first_acceptance_and_first_token_count(spans: CapturedSpans) -
     chat = start_chat()
     chat.accepted(10, 4)
     chat.accepted(99, 99)
-    chat.first_token()
+    chat.generated()
     first = chat._first_token_ns
-    chat.first_token()
+    chat.generated()
     chat.cancel()
 
     assert attributes(spans.one("prefill"))["gen_ai.usage.input_tokens"] == 10
@@ -320,7 +357,7 @@ def test_a_span_that_is_not_recorded_does_no_work(monkeypatch: pytest.MonkeyPatc
     with capture_spans(ALWAYS_OFF) as spans:
         chat = start_chat(temperature=0.5)
         chat.accepted(10, 4)
-        chat.first_token()
+        chat.generated()
         stop(chat)
         start_chat().fail(RuntimeError())
         otel.start_queue(model="qwen", request_id="req-1", depth=0).admitted()
@@ -353,7 +390,7 @@ def test_a_broken_sdk_never_reaches_the_request(
                 otel.start_queue(model="qwen", request_id="req-1", depth=0).fail(RuntimeError())
                 chat = start_chat(temperature=0.5)
                 chat.accepted(10, 4)
-                chat.first_token()
+                chat.generated()
                 if finish == "stop":
                     stop(chat)
                 elif finish == "fail":

@@ -41,6 +41,8 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "queue_timeout": ("1", "2", "3"),
     "log_level": ("debug", "warning", "error"),
     "log_format": ("json", "console", "json"),
+    "log_bodies": (True, "false", True),
+    "trace_content": (True, "false", True),
 }
 """Three different values of every supported option: for the command line, the environment and the file."""
 

@@ -1,0 +1,76 @@
+"""`/internal/diagnostics`: what one needs to know of a server to help with it. No prompts, no keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+__all__ = ["Diagnostics", "EngineDiagnostics", "ModelDiagnostics", "ProcessDiagnostics", "RecentError"]
+
+
+@attrs.frozen(kw_only=True)
+class RecentError:
+    """A request that the server failed. `time` is Unix seconds; `path` the route's template."""
+
+    time: float
+    request_id: str
+    method: str
+    path: str
+    status: int | None
+    code: str
+    model: str | None
+
+
+@attrs.frozen(kw_only=True)
+class EngineDiagnostics:
+    """An engine process. Sizes are bytes."""
+
+    pid: int | None
+    restarts: int
+    last_death: str | None
+    memory: dict[str, int]
+    """`rss`, and MLX's own `active`, `peak` and `cache`."""
+    prefix_cache: int | None
+    info: dict[str, Any] | None
+    """Device, dtype, BLAS, seconds to load and what else its engine tells; None before it was ready."""
+
+
+@attrs.frozen(kw_only=True)
+class ModelDiagnostics:
+    id: str
+    type: str
+    status: str
+    detail: str | None
+    capabilities: list[str]
+    context_length: int | None
+    lazy: bool
+    limits: dict[str, float | None]
+    queue: dict[str, float]
+    tokens: dict[str, int]
+    hit_ratio: float | None
+    """Of the prompt tokens, those read from the prefix cache."""
+    engine: EngineDiagnostics | None
+    """None: it needs no process."""
+
+
+@attrs.frozen(kw_only=True)
+class ProcessDiagnostics:
+    """The server's own process."""
+
+    pid: int
+    uptime: float
+    rss: int | None
+    draining: bool
+    system: str
+    machine: str
+    cpus: int | None
+
+
+@attrs.frozen(kw_only=True)
+class Diagnostics:
+    versions: dict[str, str | None]
+    server: ProcessDiagnostics
+    models: list[ModelDiagnostics]
+    errors: list[RecentError]
+    """The last ones, newest first."""

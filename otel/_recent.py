@@ -1,0 +1,188 @@
+"""The last requests and their spans, kept in memory for the page at `/traces`. Needs no exporter and no collector."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import attrs
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
+from opentelemetry.trace import Link, SpanKind, StatusCode, TraceState, format_span_id, format_trace_id
+from opentelemetry.util.types import Attributes
+
+from otel import names
+
+__all__ = ["RecentRequests", "RecordAll"]
+
+MAX_SPANS = 256
+"""Of one request; those after it are counted and left out."""
+_CONTENT = frozenset({names.GEN_AI_INPUT_MESSAGES, names.GEN_AI_OUTPUT_MESSAGES, names.GEN_AI_TOOL_DEFINITIONS})
+
+
+class RecordAll(Sampler):
+    """Decides as another sampler, but has recorded what that drops: our page shows it, and no exporter sends it."""
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        result = self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
+        if result.decision is not Decision.DROP:
+            return result
+        return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
+
+    def get_description(self) -> str:
+        return f"RecordAll({self._sampler.get_description()})"
+
+
+@attrs.define(eq=False)
+class _Request:
+    root: ReadableSpan
+    open: dict[int, ReadableSpan] = attrs.field(factory=dict)
+    spans: list[ReadableSpan] = attrs.field(factory=list)
+    left_out: int = 0
+    sequence: int = 0
+
+
+class RecentRequests(SpanProcessor):
+    """Keeps the last `size` finished requests whose path is `wanted`, and those that are in flight.
+
+    A request is a server span and what was started under it in this process; a caller's trace may hold several.
+    """
+
+    def __init__(self, size: int, wanted: Callable[[str], bool]) -> None:
+        self._wanted = wanted
+        self._finished: deque[_Request] = deque(maxlen=size)
+        self._of: dict[int, _Request] = {}
+        """By the ID of every span that is open."""
+        self._sequence = 0
+        self._lock = threading.Lock()
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        context, parent = span.context, span.parent
+        if context is None:
+            return
+        with self._lock:
+            if parent is not None and not parent.is_remote:
+                request = self._of.get(parent.span_id)
+            else:
+                request = _Request(span) if self._wanted(_path(span)) else None
+            if request is not None:
+                self._of[context.span_id] = request
+                request.open[context.span_id] = span
+
+    def on_end(self, span: ReadableSpan) -> None:
+        context = span.context
+        if context is None:
+            return
+        with self._lock:
+            request = self._of.pop(context.span_id, None)
+            if request is None:
+                return
+            request.open.pop(context.span_id, None)
+            if len(request.spans) < MAX_SPANS:
+                request.spans.append(span)
+            else:
+                request.left_out += 1
+            if request.root.context is not None and request.root.context.span_id == context.span_id:
+                self._finish(request, span)
+
+    def _finish(self, request: _Request, root: ReadableSpan) -> None:
+        request.root = root
+        for straggler in request.open:
+            self._of.pop(straggler, None)
+        request.open.clear()
+        self._sequence += 1
+        request.sequence = self._sequence
+        self._finished.append(request)
+
+    def since(self, sequence: int) -> dict[str, Any]:
+        """Requests that finished after this one, oldest first, and those in flight, as JSON's own types.
+
+        `sequence` is what to ask with next time. Contents are left out, whether or not spans have them.
+        """
+        with self._lock:
+            finished = [request for request in self._finished if request.sequence > sequence]
+            in_flight = [
+                (request, [*request.spans], [*request.open.values()])
+                for request in {id(request): request for request in self._of.values()}.values()
+            ]
+            latest = self._sequence
+        now = time.time_ns()
+        return {
+            "sequence": latest,
+            "requests": [
+                *(_rendered(request, request.spans, (), now) for request in finished),
+                *(_rendered(request, spans, still_open, now) for request, spans, still_open in in_flight),
+            ],
+        }
+
+
+def _path(span: ReadableSpan) -> str:
+    return str((span.attributes or {}).get(names.URL_PATH, ""))
+
+
+def _rendered(
+    request: _Request, spans: Sequence[ReadableSpan], still_open: Sequence[ReadableSpan], now: int
+) -> dict[str, Any]:
+    root = request.root
+    attributes: Mapping[str, Any] = root.attributes or {}
+    begin, end = root.start_time or now, root.end_time or now
+    models = ((span.attributes or {}).get(names.GEN_AI_REQUEST_MODEL) for span in (*spans, *still_open))
+    return {
+        "key": format_span_id(root.context.span_id) if root.context else "",
+        "trace_id": format_trace_id(root.context.trace_id) if root.context else "",
+        "request_id": attributes.get(names.REQUEST_ID),
+        "name": root.name,
+        "path": attributes.get(names.URL_PATH),
+        "status": attributes.get(names.HTTP_RESPONSE_STATUS_CODE),
+        "error": attributes.get(names.ERROR_TYPE),
+        "cancelled": attributes.get(names.CANCELLED, False),
+        "model": next((model for model in models if model), None),
+        "start": begin / 1e9,
+        "duration": (end - begin) / 1e9,
+        "finished": root.end_time is not None,
+        "left_out": request.left_out,
+        "spans": [
+            _span(span, begin, now) for span in sorted((*spans, *still_open), key=lambda span: _place(span, now))
+        ],
+    }
+
+
+def _place(span: ReadableSpan) -> tuple[int, float]:
+    """By start; of those that start together, the longest contains the others."""
+    return span.start_time or 0, -(span.end_time or math.inf)
+
+
+def _span(span: ReadableSpan, begin: int, now: int) -> dict[str, Any]:
+    start, end = span.start_time or now, span.end_time or now
+    return {
+        "name": span.name,
+        "id": format_span_id(span.context.span_id) if span.context else "",
+        "parent": format_span_id(span.parent.span_id) if span.parent else None,
+        "start": (start - begin) / 1e9,
+        "duration": max(0, end - start) / 1e9,
+        "finished": span.end_time is not None,
+        "failed": span.status.status_code is StatusCode.ERROR,
+        "attributes": {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in (span.attributes or {}).items()
+            if key not in _CONTENT
+        },
+        "events": [{"name": event.name, "at": (event.timestamp - begin) / 1e9} for event in span.events],
+    }

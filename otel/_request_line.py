@@ -1,0 +1,64 @@
+"""The one line that the console shows of a request."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from structlog.typing import EventDict, WrappedLogger
+
+__all__ = ["request_line"]
+
+_PLAIN = "\x1b[0m"
+_BOLD = "\x1b[1m"
+_BY_CLASS = {2: "\x1b[32m", 3: "\x1b[36m", 4: "\x1b[33m", 5: "\x1b[31m"}
+
+
+def request_line(colors: bool, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Write the fields of an event named `request` as a sentence; others, and what else it has, stay as they are.
+
+    `POST /v1/chat/completions 200  qwen  39+12 tokens, 32 cached  first 0.210 s  24.1 tok/s  0.712 s  1.2 kB in …`
+    """
+    if event.get("event") != "request" or "method" not in event or "path" not in event:
+        return event
+    method, path, status = event.pop("method"), _printable(event.pop("path")), event.pop("status", None)
+    code = "---" if status is None else str(status)
+    if colors:
+        color = _BY_CLASS.get((status or 0) // 100, "")
+        method, code = f"{_BOLD}{method}{_PLAIN}", f"{color}{code}{_PLAIN}"
+    parts = [f"{method} {path} {code}"]
+    if (model := event.pop("model", None)) is not None:
+        parts.append(str(model))
+    parts += _tokens(event)
+    for name, form in (
+        ("ttft", "first {:.3f} s"),
+        ("tokens_per_second", "{:.1f} tok/s"),
+        ("audio_seconds", "{:.1f} s audio"),
+        ("duration", "{:.3f} s"),
+    ):
+        if (value := event.pop(name, None)) is not None:
+            parts.append(form.format(value))
+    taken, given = event.pop("request_bytes", None), event.pop("response_bytes", None)
+    if taken is not None and given is not None:
+        parts.append(f"{_size(taken)} in, {_size(given)} out")
+    return {**event, "event": "  ".join(parts)}
+
+
+def _tokens(event: EventDict) -> list[str]:
+    asked, answered = event.pop("input_tokens", None), event.pop("output_tokens", None)
+    cached = event.pop("cached_tokens", None)
+    if asked is None and answered is None:
+        return []
+    counts = "+".join(str(count) for count in (asked, answered) if count is not None)
+    return [f"{counts} tokens" + (f", {cached} cached" if cached else "")]
+
+
+def _printable(path: Any) -> str:
+    """A client's path may hold what moves a terminal's cursor."""
+    text = str(path)
+    return text if text.isprintable() and " " not in text else repr(text)
+
+
+def _size(count: int) -> str:
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:.1f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"

@@ -1,0 +1,79 @@
+"""Every metric we export, so that none is spelt twice and the dashboards can be held to them.
+
+Names of the semantic conventions come from `opentelemetry-semantic-conventions`; the others are ours and start with
+`mlx.`. Bounds of histograms are those the conventions advise, where they do.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GEN_AI_TOKEN_TYPE, GenAiTokenTypeValues
+from opentelemetry.semconv._incubating.metrics.gen_ai_metrics import (
+    GEN_AI_CLIENT_TOKEN_USAGE,
+    GEN_AI_SERVER_REQUEST_DURATION,
+    GEN_AI_SERVER_TIME_PER_OUTPUT_TOKEN,
+    GEN_AI_SERVER_TIME_TO_FIRST_TOKEN,
+)
+from opentelemetry.semconv._incubating.metrics.http_metrics import (
+    HTTP_SERVER_ACTIVE_REQUESTS,
+    HTTP_SERVER_REQUEST_BODY_SIZE,
+    HTTP_SERVER_RESPONSE_BODY_SIZE,
+)
+from opentelemetry.semconv.metrics.http_metrics import HTTP_SERVER_REQUEST_DURATION
+
+__all__ = [
+    "AUDIO_DURATION",
+    "AUDIO_REAL_TIME_FACTOR",
+    "BATCH_OCCUPANCY",
+    "ENGINE_MEMORY",
+    "ENGINE_RESTARTS",
+    "GEN_AI_CLIENT_TOKEN_USAGE",
+    "GEN_AI_SERVER_REQUEST_DURATION",
+    "GEN_AI_SERVER_TIME_PER_OUTPUT_TOKEN",
+    "GEN_AI_SERVER_TIME_TO_FIRST_TOKEN",
+    "GEN_AI_TOKEN_TYPE",
+    "HTTP_SERVER_ACTIVE_REQUESTS",
+    "HTTP_SERVER_REQUEST_BODY_SIZE",
+    "HTTP_SERVER_REQUEST_DURATION",
+    "HTTP_SERVER_RESPONSE_BODY_SIZE",
+    "MEMORY_KIND",
+    "MODEL_READY",
+    "OUTCOME",
+    "PREFIX_CACHE_HIT_RATIO",
+    "PREFIX_CACHE_SIZE",
+    "QUEUE_DEPTH",
+    "QUEUE_WAIT",
+    "REQUESTS",
+    "REQUESTS_ACTIVE",
+    "TOKENS",
+    "TOKEN_KIND",
+    "GenAiTokenTypeValues",
+]
+
+QUEUE_DEPTH: Final = "mlx.queue.depth"
+QUEUE_WAIT: Final = "mlx.queue.wait"
+REQUESTS: Final = "mlx.requests"
+"""Requests that have left a model, by `OUTCOME`."""
+REQUESTS_ACTIVE: Final = "mlx.requests.active"
+BATCH_OCCUPANCY: Final = "mlx.batch.occupancy"
+"""Rows in the engine: a request for several answers has several."""
+MODEL_READY: Final = "mlx.model.ready"
+TOKENS: Final = "mlx.tokens"
+"""Counted while they come, by `TOKEN_KIND`; the conventions' histogram knows of them only when the answer has ended."""
+PREFIX_CACHE_SIZE: Final = "mlx.prefix_cache.size"
+PREFIX_CACHE_HIT_RATIO: Final = "mlx.prefix_cache.hit_ratio"
+"""Prompt tokens read from the cache, of all prompt tokens since start."""
+ENGINE_MEMORY: Final = "mlx.engine.memory"
+"""By `MEMORY_KIND`."""
+ENGINE_RESTARTS: Final = "mlx.engine.restarts"
+AUDIO_REAL_TIME_FACTOR: Final = "mlx.audio.real_time_factor"
+"""Seconds of work a second of audio, spoken or heard: below 1 is faster than it is listened to."""
+AUDIO_DURATION: Final = "mlx.audio.duration"
+
+OUTCOME: Final = "mlx.outcome"
+"""`completed`, `failed`, `cancelled` or `rejected`."""
+MEMORY_KIND: Final = "mlx.memory.kind"
+"""`rss` (the process, as the system counts), `active`, `peak` and `cache` (MLX's own)."""
+TOKEN_KIND: Final = "mlx.token.kind"
+"""`prompt`, `cached` (of the prompt, read from the prefix cache) or `generated`."""

@@ -1,0 +1,119 @@
+"""A chat's prompt and answers in the form that the GenAI conventions give them on a span."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import attrs
+import msgspec
+
+import otel
+from providers.generation import (
+    ChatMessage,
+    ChatPrompt,
+    Finished,
+    GenerationEvent,
+    GenerationRequest,
+    ReasoningDelta,
+    TextDelta,
+    TextPrompt,
+    ToolCallDelta,
+)
+
+__all__ = ["ChatContent"]
+
+
+@attrs.define(eq=False)
+class _Answer:
+    text: list[str] = attrs.field(factory=list)
+    reasoning: list[str] = attrs.field(factory=list)
+    calls: dict[int, dict[str, Any]] = attrs.field(factory=dict)
+    finish_reason: str | None = None
+
+
+class ChatContent:
+    """Collects what was said, for whoever let traces have it."""
+
+    def __init__(self, request: GenerationRequest) -> None:
+        self._request = request
+        self._answers: dict[int, _Answer] = {}
+
+    def note(self, event: GenerationEvent) -> None:
+        if not isinstance(event, (TextDelta, ReasoningDelta, ToolCallDelta, Finished)):
+            return
+        answer = self._answers.setdefault(event.index, _Answer())
+        match event:
+            case TextDelta():
+                answer.text.append(event.text)
+            case ReasoningDelta():
+                answer.reasoning.append(event.text)
+            case ToolCallDelta():
+                call = answer.calls.setdefault(event.call, {"type": "tool_call", "arguments": ""})
+                call["arguments"] += event.arguments
+                call.update(
+                    {key: value for key, value in (("id", event.id), ("name", event.name)) if value is not None}
+                )
+            case Finished():
+                answer.finish_reason = event.finish_reason
+
+    def told(self) -> otel.Content:
+        prompt = self._request.prompt
+        if isinstance(prompt, ChatPrompt):
+            asked = [_message(message) for message in prompt.messages]
+        elif isinstance(prompt, TextPrompt):
+            asked = [{"role": "user", "parts": [_text(prompt.text)]}]
+        else:
+            asked = [{"role": "user", "parts": [{"type": "tokens", "content": prompt.tokens}]}]
+        return otel.Content(
+            input_messages=asked,
+            output_messages=[_said(answer) for _, answer in sorted(self._answers.items())],
+            tool_definitions=_tools(prompt) if isinstance(prompt, ChatPrompt) else (),
+        )
+
+
+def _text(content: str) -> dict[str, Any]:
+    return {"type": "text", "content": content}
+
+
+def _message(message: ChatMessage) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = []
+    if message.reasoning_content:
+        parts.append({"type": "reasoning", "content": message.reasoning_content})
+    if message.tool_call_id is not None:
+        parts.append({"type": "tool_call_response", "id": message.tool_call_id, "response": message.content})
+    elif message.content is not None:
+        parts.append(_text(message.content))
+    for call in message.tool_calls or ():
+        function = call.get("function", {})
+        parts.append(
+            {
+                "type": "tool_call",
+                "id": call.get("id"),
+                "name": function.get("name"),
+                "arguments": function.get("arguments"),
+            }
+        )
+    return {"role": message.role, "parts": parts}
+
+
+def _said(answer: _Answer) -> dict[str, Any]:
+    parts: list[dict[str, Any]] = []
+    if answer.reasoning:
+        parts.append({"type": "reasoning", "content": "".join(answer.reasoning)})
+    if answer.text:
+        parts.append(_text("".join(answer.text)))
+    parts += [{**call, "arguments": _decoded(call["arguments"])} for call in answer.calls.values()]
+    return {"role": "assistant", "parts": parts, "finish_reason": answer.finish_reason or "error"}
+
+
+def _decoded(arguments: str) -> Any:
+    try:
+        return json.loads(arguments)
+    except ValueError:  # it broke off
+        return arguments
+
+
+def _tools(prompt: ChatPrompt) -> Sequence[dict[str, Any]]:
+    return [{"type": "function", **msgspec.to_builtins(tool)} for tool in prompt.tools]

@@ -1,0 +1,110 @@
+"""`/internal/diagnostics`: everything one asks for first when something is wrong."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+import attrs
+import msgspec
+from litestar import Controller, get
+
+import otel
+from contracts.diagnostics import Diagnostics, EngineDiagnostics, ModelDiagnostics, ProcessDiagnostics
+from providers.engine_provider import EngineProvider
+from providers.protocols import Provider
+from providers.resident import resident_bytes
+from server.dependencies import ServiceDependency
+
+__all__ = ["DiagnosticsController"]
+
+_PACKAGES = (
+    "granian",
+    "litestar",
+    "llguidance",
+    "mlx",
+    "mlx-audio",
+    "mlx-embeddings",
+    "mlx-lm",
+    "mlx-whisper",
+    "msgspec",
+    "opentelemetry-sdk",
+    "tokenizers",
+    "transformers",
+)
+_started = time.monotonic()
+
+
+class DiagnosticsController(Controller):
+    path = "/internal/diagnostics"
+    include_in_schema = False
+
+    @get(name="diagnostics", sync_to_thread=False)
+    def diagnostics(self, service: ServiceDependency) -> Diagnostics:
+        readings = {reading.model: reading for reading in otel.readings()}
+        providers = service.registry.providers()
+        return Diagnostics(
+            versions={"mlx-openai-server-lab": service.version, **_versions()},
+            server=ProcessDiagnostics(
+                pid=os.getpid(),
+                uptime=time.monotonic() - _started,
+                rss=resident_bytes(os.getpid()),
+                draining=service.drain.begun,
+                system=platform.platform(),
+                machine=platform.machine(),
+                cpus=os.cpu_count(),
+            ),
+            models=[_model(provider, readings.get(provider.spec.name)) for provider in providers],
+            errors=[*reversed(service.errors)],
+        )
+
+
+def _model(provider: Provider, reading: otel.ModelReading | None) -> ModelDiagnostics:
+    card, spec = provider.card, provider.spec
+    return ModelDiagnostics(
+        id=card.id,
+        type=spec.model_type,
+        status=card.status,
+        detail=card.detail,
+        capabilities=[*card.capabilities],
+        context_length=card.context_length,
+        lazy=spec.lazy,
+        limits={
+            "max_concurrency": spec.max_concurrency,
+            "queue_size": spec.queue_size,
+            "queue_timeout": spec.queue_timeout,
+            "memory_limit": spec.memory_limit,
+            "prefix_cache_bytes": spec.prefix_cache_bytes,
+        },
+        queue=attrs.asdict(provider.queue_stats),
+        tokens={} if reading is None else dict(reading.tally.tokens()),
+        hit_ratio=None if reading is None else reading.tally.hit_ratio,
+        engine=_engine(provider, reading) if isinstance(provider, EngineProvider) else None,
+    )
+
+
+def _engine(provider: EngineProvider, reading: otel.ModelReading | None) -> EngineDiagnostics:  # type: ignore[type-arg]
+    host = provider.host
+    return EngineDiagnostics(
+        pid=host.pid,
+        restarts=host.restarts,
+        last_death=host.last_death,
+        memory={} if reading is None else dict(reading.memory),
+        prefix_cache=None if reading is None else reading.prefix_cache,
+        info=None if host.info is None else msgspec.to_builtins(host.info),
+    )
+
+
+@cache
+def _versions() -> dict[str, str | None]:
+    return {"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,93 @@
+"""The last requests in memory: bounded, grouped by request, sampled or not, without contents."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+import otel
+from otel import _content, _core
+from otel._recent import MAX_SPANS, RecentRequests, RecordAll
+
+
+@pytest.fixture
+def recent(monkeypatch: pytest.MonkeyPatch) -> Iterator[RecentRequests]:
+    kept = RecentRequests(3, lambda path: path.startswith("/v1/"))
+    provider = TracerProvider(sampler=RecordAll(ALWAYS_OFF), shutdown_on_exit=False)
+    provider.add_span_processor(kept)
+    monkeypatch.setattr(_core, "_tracer", provider.get_tracer("test"))
+    yield kept
+    provider.shutdown()
+
+
+def request(path: str = "/v1/chat/completions", request_id: str = "a") -> None:
+    token = otel.request_id.set(request_id)
+    span = otel.start_server_span("POST", path, {})
+    with span.use():
+        otel.start_queue(model="qwen", request_id=request_id, depth=0).admitted()
+        task = otel.start_task("speech", model="qwen", request_id=request_id)
+        task.child("sentence", 0.0, 0.1)
+        task.stop()
+    span.status(200)
+    span.end()
+    otel.request_id.reset(token)
+
+
+def test_a_request_has_its_spans_though_nothing_is_sampled(recent: RecentRequests) -> None:
+    request()
+    (kept,) = recent.since(0)["requests"]
+    assert (kept["request_id"], kept["status"], kept["model"], kept["finished"]) == ("a", 200, "qwen", True)
+    assert [span["name"] for span in kept["spans"]] == ["POST", "queue", "speech qwen", "sentence"]
+    by_name = {span["name"]: span for span in kept["spans"]}
+    assert by_name["sentence"]["parent"] == by_name["speech qwen"]["id"]
+
+
+def test_only_the_last_are_kept_and_only_new_ones_told(recent: RecentRequests) -> None:
+    for name in "abcde":
+        request(request_id=name)
+    request("/health")
+    told = recent.since(0)
+    assert [kept["request_id"] for kept in told["requests"]] == ["c", "d", "e"]
+    assert recent.since(told["sequence"])["requests"] == []
+    request(request_id="f")
+    assert [kept["request_id"] for kept in recent.since(told["sequence"])["requests"]] == ["f"]
+
+
+def test_what_is_in_flight_is_told_each_time(recent: RecentRequests) -> None:
+    span = otel.start_server_span("POST", "/v1/embeddings", {})
+    with span.use():
+        queue = otel.start_queue(model="qwen", request_id="a", depth=0)
+        (kept,) = recent.since(99)["requests"]
+        assert not kept["finished"]
+        assert [span["finished"] for span in kept["spans"]] == [False, False]
+        queue.cancel()
+    span.end()
+    assert recent.since(0)["requests"][0]["finished"]
+    assert recent._of == {}
+
+
+def test_a_request_of_many_spans_is_cut(recent: RecentRequests) -> None:
+    span = otel.start_server_span("POST", "/v1/audio/speech", {})
+    with span.use():
+        task = otel.start_task("speech", model="qwen", request_id="a")
+        for _ in range(MAX_SPANS + 5):
+            task.child("sentence", 0.0, 0.1)
+        task.stop()
+    span.end()
+    (kept,) = recent.since(0)["requests"]
+    assert len(kept["spans"]) == MAX_SPANS
+    assert kept["left_out"] == 7
+
+
+def test_contents_are_left_out(recent: RecentRequests, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_content, "_captured", True)
+    span = otel.start_server_span("POST", "/v1/chat/completions", {})
+    with span.use():
+        chat = otel.start_chat(model="qwen", request_id="a", params=otel.ChatParams())
+        chat.content(otel.Content(input_messages=[{"role": "user", "parts": ["xyzzy"]}]))
+        chat.cancel()
+    span.end()
+    assert "xyzzy" not in repr(recent.since(0))
