@@ -158,9 +158,7 @@ def _rendered(
         "duration": (end - begin) / 1e9,
         "finished": root.end_time is not None,
         "left_out": request.left_out,
-        "spans": [
-            _span(span, begin, now) for span in sorted((*spans, *still_open), key=lambda span: _place(span, now))
-        ],
+        "spans": [_span(span, begin, now) for span in sorted((*spans, *still_open), key=_place)],
     }
 
 

@@ -57,6 +57,7 @@ class SpeechRecord:
             self._seconds += event.seconds
         elif isinstance(event, SpeechFinished):
             self._told = {names.SPEECH_DURATION: event.samples / SAMPLE_RATE}
+            self._span.audio(event.samples / SAMPLE_RATE, event.seconds)
 
     def stop(self) -> None:
         self._span.stop(self._told)

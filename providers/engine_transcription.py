@@ -62,6 +62,7 @@ class _TranscriptionRecord:
         self._span.child(
             "decode", end.encode_seconds, end.decode_seconds, {names.GEN_AI_USAGE_OUTPUT_TOKENS: self._tokens}
         )
+        self._span.audio(end.duration, end.encode_seconds + end.decode_seconds)
         self._span.stop(
             {
                 names.GEN_AI_RESPONSE_MODEL: self._model,
