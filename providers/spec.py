@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Literal
 
 import attrs
 
-__all__ = ["CAPABILITIES", "Capability", "Dtype", "ModelSpec", "ModelType"]
+__all__ = ["Capability", "Dtype", "ModelSpec", "ModelType"]
 
 ModelType = Literal["lm", "multimodal", "embeddings", "whisper", "tts", "image-generation", "image-edit", "echo"]
 Capability = Literal["chat", "embeddings", "transcription", "speech", "image"]
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
-
-CAPABILITIES: Mapping[ModelType, Capability] = MappingProxyType(
-    {
-        "lm": "chat",
-        "multimodal": "chat",
-        "echo": "chat",
-        "embeddings": "embeddings",
-        "whisper": "transcription",
-        "tts": "speech",
-        "image-generation": "image",
-        "image-edit": "image",
-    }
-)
-"""What a model of each type can do."""
 
 
 @attrs.frozen(kw_only=True)
