@@ -20,6 +20,7 @@ from tests.live.harness import LiveServer, start
 CHAT = "/v1/chat/completions"
 MODEL = "smollm2-135m-instruct"
 EMBEDDER = "all-minilm-l6-v2"
+SPEAKER = "kokoro-82m"
 REQUIRED = {"gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "request.id"}
 TOOL = {
     "type": "function",
@@ -68,6 +69,12 @@ CASES = {
         body={"model": "any", "input": ["one", "two"]},
         tree={**tree("/v1/embeddings", f"embeddings {EMBEDDER}", "encode"), f"load {EMBEDDER}": "POST /v1/embeddings"},
         answer=f"embeddings {EMBEDDER}",
+    ),
+    "speech, loaded for this": Case(
+        path="/v1/audio/speech",
+        body={"model": "any", "input": "Hello there.", "voice": "alloy", "response_format": "wav"},
+        tree={**tree("/v1/audio/speech", f"speech {SPEAKER}", "sentence"), f"load {SPEAKER}": "POST /v1/audio/speech"},
+        answer=f"speech {SPEAKER}",
     ),
 }
 
