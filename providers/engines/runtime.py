@@ -51,8 +51,8 @@ logger = logging.getLogger(__name__)
 
 WRITER_FRAMES = 256
 """Frames that may wait for the server before the MLX thread does."""
-GATHER_GAP = 0.005
-GATHER_SECONDS = 0.05
+GATHER_GAP = 0.02
+GATHER_SECONDS = 0.1
 """Requests that reach an idle engine within this gap of each other start in one step, if within so many seconds."""
 MEMORY_INTERVAL = 1.0
 """Seconds between two `Memory` reports while working."""
