@@ -38,7 +38,7 @@ def announce(app: Litestar, registry: ModelRegistry, settings: Settings, url: st
     async def tell() -> None:
         await _answering(url)
         if settings.log_format == "console":
-            _say(f"Listening on {url}; loading {', '.join(spec.name for spec in settings.models)} …")
+            _say(f"Listening on {url}; loading {', '.join(spec.name for spec in settings.models if not spec.lazy)} …")
         cards = await _settled(registry.providers())
         if not drain.begun:
             _tell(cards, settings, url)
