@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import mlx.core as mx
@@ -47,6 +47,8 @@ class _Work:
 
 class EmbeddingEngine:
     """Implements `engine.Engine` for `--model-type embeddings`."""
+
+    gathers: ClassVar[bool] = False
 
     def __init__(self, prepared: Platform) -> None:
         self._platform = prepared

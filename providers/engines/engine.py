@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from providers.errors import ServiceError
 from providers.frames import (
@@ -71,6 +71,9 @@ class Engine(Protocol):
 
     `prepare` and `answer` run on the intake thread and touch no arrays; everything else runs on the MLX thread.
     """
+
+    gathers: ClassVar[bool]
+    """Whether requests that start in one step are so much cheaper that the first is held back for the others."""
 
     def load(self, spec: ModelSpec, progress: Progress) -> EngineInfo:
         """Load and warm the model.

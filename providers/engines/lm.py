@@ -9,7 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import mlx.core as mx
@@ -49,6 +49,8 @@ class _Housekeeping:
 
 class LanguageEngine:
     """Implements `engine.Engine` for `--model-type lm`."""
+
+    gathers: ClassVar[bool] = True
 
     def __init__(self, prepared: Platform) -> None:
         self._platform = prepared

@@ -218,7 +218,7 @@ class Runtime:
                     self._send(memory)
                     last, reported = memory, time.monotonic()
                 self._deliver(engine, out, *self._inbox.get())
-                if self._company:
+                if engine.gathers and self._company:
                     self._gather(engine, out)
             self._drain(engine, out)
             if engine.busy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import attrs
 import mlx.core as mx
@@ -52,6 +53,8 @@ class _Speaking:
 
 class SpeechEngine:
     """Implements `Engine` for folders that mlx-audio loads as Kokoro."""
+
+    gathers: ClassVar[bool] = False
 
     def __init__(self, prepared: platform.Platform) -> None:
         self._platform = prepared

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.frames import Command, Detokenize, Memory, Tokenize
@@ -13,6 +13,8 @@ __all__ = ["UnsupportedEngine"]
 
 class UnsupportedEngine:
     """Fails to load; nothing else of it is ever called."""
+
+    gathers: ClassVar[bool] = False
 
     busy = False
 

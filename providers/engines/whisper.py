@@ -6,6 +6,7 @@ import logging
 import time
 from collections import deque
 from pathlib import Path
+from typing import ClassVar
 
 import mlx.core as mx
 from mlx_whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE, get_tokenizer
@@ -34,6 +35,8 @@ _UNFORESEEN = "an internal error occurred"
 
 class WhisperEngine:
     """Implements `engine.Engine` for `--model-type whisper`. Requests take turns, a window each."""
+
+    gathers: ClassVar[bool] = False
 
     def __init__(self, prepared: Platform) -> None:
         self._platform = prepared

@@ -32,6 +32,8 @@ class FakeJob:
 
 
 class FakeEngine:
+    gathers = True
+
     def __init__(self) -> None:
         self._jobs: dict[str, FakeJob] = {}
 
