@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from providers.engines import platform
 from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.kokoro import Kokoro, load_kokoro
-from providers.engines.loading import find_folder
+from providers.engines.loading import find_folder, mlx_device
 from providers.engines.speech_intake import SpeechIntake, SpeechJob, make_phonemizers
 from providers.engines.speech_pieces import Piece
 from providers.engines.speech_timing import Timed, time_piece, trimmed
@@ -71,7 +71,7 @@ class SpeechEngine:
         progress("finding the model", None)
         folder = find_folder(spec.path, progress)
         progress("loading weights", None)
-        loaded = load_kokoro(folder, on_cpu=_device() == "cpu")
+        loaded = load_kokoro(folder, on_cpu=mlx_device() == "cpu")
         progress("loading the dictionaries", None)
         self.attach(loaded.kokoro, loaded.vocabulary, folder)
         mx.set_cache_limit(_CACHE_BYTES)
@@ -82,9 +82,9 @@ class SpeechEngine:
         mx.reset_peak_memory()
         return EngineInfo(
             context_length=None,
-            device=_device(),
+            device=mlx_device(),
             dtype="float32",
-            blas=self._platform.blas if _device() == "cpu" else "-",
+            blas=self._platform.blas if mlx_device() == "cpu" else "-",
             load_seconds=time.monotonic() - started,
             memory_bytes=mx.get_active_memory(),
             details={
@@ -206,12 +206,6 @@ def _refuse_unsupported(spec: ModelSpec) -> None:
         raise EngineLoadError("quantize: speech models run as they are; they cannot be quantised")
     if spec.dtype not in ("auto", "float32"):
         raise EngineLoadError(f"dtype: speech models run in float32, not in {spec.dtype}")
-
-
-def _device() -> str:
-    if mx.default_device() == mx.cpu:
-        return "cpu"
-    return "metal" if mx.metal.is_available() else "cuda"
 
 
 def _pcm(samples: NDArray[np.float32]) -> bytes:
