@@ -8,12 +8,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.models.cache import KVCache, LRUPromptCache, can_trim_prompt_cache, trim_prompt_cache
+from mlx_lm.models.cache import (
+    KVCache,
+    LRUPromptCache,
+    PromptTrie,
+    PromptTrieResult,
+    can_trim_prompt_cache,
+    trim_prompt_cache,
+)
 
 __all__ = ["PrefixCache"]
 
 logger = logging.getLogger(__name__)
 _MODEL = "model"
+_VALUE = "__value__"
+"""Where mlx-lm's trie keeps what belongs to a node, beside the node's children."""
 _UNBOUNDED = 1 << 30
 
 
@@ -32,13 +41,52 @@ def _shared(layer: Any) -> Any:
     return own
 
 
+class _Trie(PromptTrie):
+    """Finds a kept prompt that goes on where the asked one leaves in as many steps as that has tokens.
+
+    mlx-lm looks through everything kept behind the common prefix for the shortest, which behind a system prompt is
+    everything there is: 35 ms a request once 64 conversations of 500 tokens are kept.
+    """
+
+    def search(self, model: Any, tokens: list[int]) -> PromptTrieResult:
+        node = self._trie.get(model, {})
+        shorter = common = 0
+        for token in tokens:
+            if token not in node:
+                break
+            node = node[token]
+            common += 1
+            if _VALUE in node:
+                shorter = common
+        if shorter == len(tokens) > 0:
+            return PromptTrieResult(model, tokens, None, None, 0)
+        longer = [*tokens[:common], *_any_value_below(node)] if common else None
+        return PromptTrieResult(model, None, tokens[:shorter] or None, longer, common)
+
+
+def _any_value_below(node: dict[Any, Any]) -> list[int]:
+    """The tokens from here to a value: the way that was last begun."""
+    way: list[int] = []
+    while _VALUE not in node:
+        token = next(reversed(node))
+        way.append(token)
+        node = node[token]
+    return way
+
+
+def _lru(max_bytes: int) -> LRUPromptCache:
+    cache = LRUPromptCache(max_size=_UNBOUNDED, max_bytes=max_bytes)
+    cache._trie = _Trie()  # type: ignore[no-untyped-call]
+    return cache
+
+
 class PrefixCache:
     """Key-value caches by the tokens that filled them. For the MLX thread only."""
 
     def __init__(self, max_bytes: int) -> None:
         """`max_bytes` 0 turns it off."""
         self._max_bytes = max_bytes
-        self._cache = LRUPromptCache(max_size=_UNBOUNDED, max_bytes=max_bytes)
+        self._cache = _lru(max_bytes)
 
     @property
     def nbytes(self) -> int:
@@ -81,4 +129,4 @@ class PrefixCache:
         self._cache.insert_cache(_MODEL, list(tokens), _Kept(cache), cache_type=kind)
 
     def clear(self) -> None:
-        self._cache = LRUPromptCache(max_size=_UNBOUNDED, max_bytes=self._max_bytes)
+        self._cache = _lru(self._max_bytes)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import mlx.core as mx
+from hypothesis import given
+from hypothesis import strategies as st
 from mlx_lm.models.cache import KVCache, RotatingKVCache
 
 from providers.engines.prefix_cache import PrefixCache
 
 TOKENS = list(range(10, 18))
+
+
+class ArraysState(KVCache):  # type: ignore[misc]
+    def is_trimmable(self) -> bool:
+        return False
+
+
+def common(one: list[int], other: list[int]) -> list[tuple[int, int]]:
+    return list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def filled(kind: Any, tokens: int = len(TOKENS)) -> Any:
@@ -63,3 +75,23 @@ def test_other_kinds_of_cache_are_copied_as_mlx_lm_does() -> None:
     new = mx.full((1, 1, 1, 1), 100.0)
     cache.update_and_fetch(new, new)
     assert (cached, cache.offset, rotating.offset) == (8, 9, 8)
+
+
+@given(st.lists(st.lists(st.integers(1, 3), min_size=1, max_size=6), min_size=1, max_size=8), st.data())
+def test_what_is_found_is_the_longest_prefix_that_any_kept_prompt_shares(
+    prompts: list[list[int]], data: st.DataObject
+) -> None:
+    prefixes = PrefixCache(1 << 20)
+    for prompt in prompts:
+        prefixes.insert(prompt, [filled(KVCache, len(prompt))])
+    asked = data.draw(st.lists(st.integers(1, 3), min_size=2, max_size=7))
+
+    shared = max(len(common(asked, prompt)) for prompt in prompts)
+    assert prefixes.fetch(asked)[1] == min(shared, len(asked) - 1)
+
+
+def test_among_states_that_cannot_be_cut_the_longest_whole_prefix_is_found() -> None:
+    prefixes = PrefixCache(1 << 20)
+    for length in (2, 4, 8):
+        prefixes.insert(TOKENS[:length], [filled(ArraysState, length)])
+    assert prefixes.fetch([*TOKENS[:6], 99])[1] == 4
