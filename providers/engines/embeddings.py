@@ -48,7 +48,7 @@ class _Work:
 class EmbeddingEngine:
     """Implements `engine.Engine` for `--model-type embeddings`."""
 
-    gathers: ClassVar[bool] = False
+    gathers: ClassVar[float] = 0.0
 
     def __init__(self, prepared: Platform) -> None:
         self._platform = prepared

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from providers.errors import ServiceError
 from providers.frames import (
@@ -72,8 +72,11 @@ class Engine(Protocol):
     `prepare` and `answer` run on the intake thread and touch no arrays; everything else runs on the MLX thread.
     """
 
-    gathers: ClassVar[bool]
-    """Whether requests that start in one step are so much cheaper that the first is held back for the others."""
+    @property
+    def gathers(self) -> float:
+        """Seconds that requests are held back for the next to come, where it is so much cheaper to start together; 0
+        where it is not, or where no more could start."""
+        ...
 
     def load(self, spec: ModelSpec, progress: Progress) -> EngineInfo:
         """Load and warm the model.

@@ -9,11 +9,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-import attrs
 import mlx.core as mx
-from mlx_lm.models.cache import can_trim_prompt_cache, make_prompt_cache
+from mlx_lm.models.cache import KVCache, can_trim_prompt_cache, make_prompt_cache
 
 from providers.engines import platform
 from providers.engines.batch import Batch
@@ -22,7 +21,7 @@ from providers.engines.intake import Intake
 from providers.engines.jobs import LanguageJob
 from providers.engines.loading import LoadedModel, load_language_model, mlx_device
 from providers.engines.platform import Platform
-from providers.engines.prefix_cache import PrefixCache
+from providers.engines.prefix_cache import PrefixCache, shared_length
 from providers.engines.rows import Request, Row
 from providers.engines.sampling import make_processors
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
@@ -36,27 +35,23 @@ logger = logging.getLogger(__name__)
 
 PREFILL_STEP = {"cpu": 256, "metal": 2048, "cuda": 2048}
 """Prompt tokens a step: everybody else waits for one chunk, so a slow device gets small ones."""
+GATHER_GAP = {"cpu": 0.02, "metal": 0.005, "cuda": 0.005}
+"""Seconds between requests that come together: where the device leaves the server its cores, they come faster."""
+WORTH_COPYING = 16
+"""Tokens that a row of the batch must have computed beyond what is kept before they are taken from there."""
 _UNFORESEEN = "an internal error occurred"
-
-
-@attrs.define
-class _Housekeeping:
-    """What a step leaves to do once its events are on their way."""
-
-    keep: list[tuple[list[int], list[Any]]] = attrs.field(factory=list)
-    remove: list[int] = attrs.field(factory=list)
 
 
 class LanguageEngine:
     """Implements `engine.Engine` for `--model-type lm`."""
-
-    gathers: ClassVar[bool] = True
 
     def __init__(self, prepared: Platform) -> None:
         self._platform = prepared
         self._requests: dict[str, Request] = {}
         self._rows: dict[int, Row] = {}
         self._waiting: deque[LanguageJob] = deque()
+        self._unkept: deque[Callable[[], None]] = deque()
+        """What the prefix cache is to get of rows that ended: one each step, and all before a request is looked up."""
 
     # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -98,8 +93,9 @@ class LanguageEngine:
         self._tokenizer = loaded.tokenizer
         self._defaults: Mapping[str, Any] = loaded.generation_defaults
         self._max_rows = spec.max_concurrency
-        self._prefill_step = PREFILL_STEP[device]
+        self._prefill_step, self._gather_gap = PREFILL_STEP[device], GATHER_GAP[device]
         layers = make_prompt_cache(loaded.model)
+        self._cut_anywhere = all(type(layer) is KVCache for layer in layers)
         if not all(hasattr(layer, "merge") for layer in layers):
             raise EngineLoadError(f"models of type {loaded.config.get('model_type')!r} cannot be batched by mlx-lm")
         self._limit = min(spec.context_length, _model_context(loaded.config) or spec.context_length)
@@ -140,8 +136,12 @@ class LanguageEngine:
     # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────
 
     @property
+    def gathers(self) -> float:
+        return self._gather_gap if len(self._waiting) < self._max_rows else 0.0
+
+    @property
     def busy(self) -> bool:
-        return bool(self._requests or self._waiting)
+        return bool(self._requests or self._waiting or self._unkept)
 
     def submit(self, job: LanguageJob) -> None:
         self._waiting.append(job)
@@ -157,19 +157,19 @@ class LanguageEngine:
         self._expire(out)
         self._admit(out)
         if not self._rows:
+            self._keep_next()
             return
         prompted, generated = self._batch.next()
-        todo = _Housekeeping()
+        left: list[int] = []
         now = time.monotonic()
         for response in generated:
-            self._advance(response, now, out, todo)
+            left += self._advance(response, now, out)
         # The device already computes the next step: from here on, nothing is on the decode path.
         out.flush()
-        for tokens, cache in todo.keep:
-            self._batch.keep(tokens, cache)
-        if todo.remove:
-            self._batch.remove(todo.remove)
+        if left:
+            self._batch.remove(left)
         self._keep_prompts([r.uid for r in prompted if r.end_of_segment and not r.end_of_prompt])
+        self._keep_next()
 
     def recover(self, out: Outbox) -> None:
         # With no request to blame, what waits is to blame: left there, it would break every step to come.
@@ -180,6 +180,7 @@ class LanguageEngine:
             out.fail(job.id, InternalError(_UNFORESEEN))
         self._requests.clear()
         self._rows.clear()
+        self._unkept.clear()
         self._batch = self._new_batch()
         mx.clear_cache()
 
@@ -214,6 +215,8 @@ class LanguageEngine:
         for request in [request for request in self._requests.values() if request.waiting]:
             self._guard(request.job, out, functools.partial(self._branch, request))
         while self._waiting and self._has_room:
+            while self._unkept:
+                self._keep_next()
             job = self._waiting.popleft()
             self._guard(job, out, functools.partial(self._start, job, out))
         out.flush()
@@ -229,7 +232,7 @@ class LanguageEngine:
                 self._batch.remove(self._forget(request))
 
     def _start(self, job: LanguageJob, out: Outbox) -> None:
-        cache, cached = self._prefixes.fetch(job.tokens)
+        cache, cached = self._fetch(job.tokens)
         request = Request(job=job, cached_tokens=cached, waiting=list(range(1, job.n)))
         self._requests[job.id] = request
         cuts = [cached, *(cut for cut in job.boundaries if cut > cached), len(job.tokens)]
@@ -238,6 +241,20 @@ class LanguageEngine:
         self._insert(request, 0, [job.tokens[start:end] for start, end in itertools.pairwise(cuts)], cache)
         out.event(job.id, Accepted(prompt_tokens=len(job.tokens), cached_tokens=cached))
         self._branch(request)
+
+    def _fetch(self, tokens: list[int]) -> tuple[list[Any] | None, int]:
+        """As `PrefixCache.fetch`, and what a row of the batch has computed is kept first where that has more of it."""
+        cache, cached = self._prefixes.fetch(tokens)
+        if not (self._cut_anywhere and self._prefix_bytes > 0):
+            return cache, cached
+        shared = {
+            uid: shared_length(row.request.job.tokens, tokens) for uid, row in self._rows.items() if row.prompt_ready
+        }
+        nearest = max(shared, key=shared.__getitem__, default=None)
+        if nearest is None or shared[nearest] < cached + WORTH_COPYING:
+            return cache, cached
+        self._keep_prompt(nearest)
+        return self._prefixes.fetch(tokens)
 
     def _branch(self, request: Request) -> None:
         """Start further answers behind the prompt that the first has computed."""
@@ -255,10 +272,13 @@ class LanguageEngine:
 
     # ── through the batch ───────────────────────────────────────────────────────────────────────────────────
 
-    def _advance(self, response: Any, now: float, out: Outbox, todo: _Housekeeping) -> None:
+    def _advance(self, response: Any, now: float, out: Outbox) -> list[int]:
+        """Tell what a row's next token comes to; uids that are to leave the batch."""
+        if response.finish_reason is not None:
+            self._unkept.append(functools.partial(self._batch.keep, response.all_tokens, response.prompt_cache))
         row = self._rows.get(response.uid)
         if row is None:
-            return
+            return []
         request = row.request
         try:
             for event in row.take(response.token, response.finish_reason, now):
@@ -268,14 +288,11 @@ class LanguageEngine:
                 logger.exception("request %s failed", request.job.id)
                 error = InternalError(_UNFORESEEN)
             out.fail(request.job.id, error)
-            todo.remove += self._forget(request)
-        else:
-            if row.ended:
-                self._leave(row)
-                if response.finish_reason is None:
-                    todo.remove.append(row.uid)
-        if response.finish_reason is not None:
-            todo.keep.append((response.all_tokens, response.prompt_cache))
+            return self._forget(request)
+        if not row.ended:
+            return []
+        self._leave(row)
+        return [row.uid] if response.finish_reason is None else []
 
     def _leave(self, row: Row) -> None:
         """An answer is complete, and with the last of them its request."""
@@ -295,17 +312,27 @@ class LanguageEngine:
     def _keep_prompts(self, uids: list[int]) -> None:
         """Keep prompts, or parts of them up to a boundary, as soon as they are computed: the next turn of the
         same conversation may come before this one ends, and further answers start from them."""
-        known = [uid for uid in uids if uid in self._rows]
-        if self._prefix_bytes <= 0:
-            known = [uid for uid in known if self._rows[uid].request.waiting]
-        if not known:
-            return
-        for uid, (cache, tokens) in self._batch.computed(known).items():
-            request = self._rows[uid].request
-            inside = len(tokens) < len(request.job.tokens) - 1
-            if request.waiting and not inside:
-                request.prompt_ready, request.prefix = True, copy.deepcopy(cache)
+        for uid in uids:
+            row = self._rows.get(uid)
+            if row is None:
+                continue
+            if row.request.waiting or not self._cut_anywhere:
+                self._keep_prompt(uid)
+            row.prompt_ready = True
+
+    def _keep_prompt(self, uid: int) -> None:
+        """Keep what a row has computed."""
+        request = self._rows[uid].request
+        ((cache, tokens),) = self._batch.computed([uid]).values()
+        inside = len(tokens) < len(request.job.tokens) - 1
+        if request.waiting and not inside:
+            request.prompt_ready, request.prefix = True, copy.deepcopy(cache)
+        if self._prefix_bytes > 0:
             self._batch.keep(list(tokens), cache, kind="system" if inside else "user")
+
+    def _keep_next(self) -> None:
+        if self._unkept:
+            self._unkept.popleft()()
 
 
 def _is_late(job: LanguageJob, now: float) -> bool:

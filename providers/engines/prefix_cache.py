@@ -17,13 +17,25 @@ from mlx_lm.models.cache import (
     trim_prompt_cache,
 )
 
-__all__ = ["PrefixCache"]
+__all__ = ["PrefixCache", "shared_length"]
 
 logger = logging.getLogger(__name__)
 _MODEL = "model"
 _VALUE = "__value__"
 """Where mlx-lm's trie keeps what belongs to a node, beside the node's children."""
 _UNBOUNDED = 1 << 30
+
+
+def shared_length(one: list[int], other: list[int]) -> int:
+    """How many tokens two prompts begin with alike. By halving: slices are compared faster than tokens."""
+    same, end = 0, min(len(one), len(other))
+    while same < end:
+        middle = (same + end + 1) // 2
+        if one[same:middle] == other[same:middle]:
+            same = middle
+        else:
+            end = middle - 1
+    return same
 
 
 class _Kept(list[Any]):

@@ -54,7 +54,7 @@ class _Speaking:
 class SpeechEngine:
     """Implements `Engine` for folders that mlx-audio loads as Kokoro."""
 
-    gathers: ClassVar[bool] = False
+    gathers: ClassVar[float] = 0.0
 
     def __init__(self, prepared: platform.Platform) -> None:
         self._platform = prepared

@@ -14,7 +14,7 @@ __all__ = ["UnsupportedEngine"]
 class UnsupportedEngine:
     """Fails to load; nothing else of it is ever called."""
 
-    gathers: ClassVar[bool] = False
+    gathers: ClassVar[float] = 0.0
 
     busy = False
 

@@ -36,7 +36,7 @@ _UNFORESEEN = "an internal error occurred"
 class WhisperEngine:
     """Implements `engine.Engine` for `--model-type whisper`. Requests take turns, a window each."""
 
-    gathers: ClassVar[bool] = False
+    gathers: ClassVar[float] = 0.0
 
     def __init__(self, prepared: Platform) -> None:
         self._platform = prepared

@@ -152,6 +152,19 @@ def test_a_conversation_reuses_its_own_prefix_though_two_are_interleaved(engine:
             talk += [("assistant", answer.text), ("user", f"Go on {turn}.")]
 
 
+def test_a_prompt_is_reused_while_its_first_answer_is_still_being_generated(engine: EngineClient) -> None:
+    first = engine.generate("long", "another that is worth it, at length", sampling=NO_END, max_tokens=400)
+    while not first.deltas:
+        engine.pump()
+    second = engine.ask("meanwhile", "another that is worth it, at last", sampling=NO_END, max_tokens=6)
+    assert not first.ended
+    assert second.accepted is not None
+    assert second.accepted.cached_tokens >= second.accepted.prompt_tokens - len("ast")
+    engine.cancel("long")
+    again = engine.ask("alone again", "another that is worth it, at last", sampling=NO_END, max_tokens=6)
+    assert again.text == second.text
+
+
 def test_a_prompt_seen_before_leaves_one_token_to_feed(engine: EngineClient) -> None:
     first = engine.ask("twice0", "exactly the same prompt", sampling=NO_END, max_tokens=6)
     second = engine.ask("twice1", "exactly the same prompt", sampling=NO_END, max_tokens=6)
