@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
@@ -160,6 +161,8 @@ async def _process(settings: Settings, lifecycle: Lifecycle, drain: Drain) -> As
         content=settings.trace_content,
     )
     lifecycle.start(drain)
+    # What was imported stays: collections need not walk through it while answers are streamed.
+    gc.freeze()
     try:
         yield
     finally:
