@@ -120,6 +120,8 @@ class ServerSpan(Operation):
     def _measure(self) -> None:
         """Labels are bounded: the template of the path, never the path, and the codes that this server sends."""
         self._count(-1)
+        for histogram, value, known in self.summary.points:
+            histogram.record(value, known)
         labels: dict[str, str | int] = {**self._active}
         if self._route is not None:
             labels[names.HTTP_ROUTE] = self._route
