@@ -46,8 +46,8 @@ class Load:
 
 
 LOADS = {
-    "model": Load(arguments=(), rounds=8, requests=STREAMS, alone=0),
-    "echo": Load(arguments=("--model-type", "echo"), rounds=25, requests=10 * STREAMS, alone=40),
+    "model": Load(arguments=(), rounds=6, requests=STREAMS, alone=0),
+    "echo": Load(arguments=("--model-type", "echo"), rounds=15, requests=5 * STREAMS, alone=40),
 }
 
 
