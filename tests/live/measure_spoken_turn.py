@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from tests.browser.test_traces_page import find_chromium
+from tests.browser.chromium import find_chromium
 from tests.live.client import ask, eventually, stream
 from tests.live.harness import LiveServer, start
 
