@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import attrs
+from opentelemetry.metrics import Histogram
 
 from otel import metric_names as m
 from otel import names
@@ -35,6 +36,8 @@ class Summary:
     """From the queue's door, of the first answer."""
     decode_seconds: float = 0.0
     audio_seconds: float | None = None
+    points: list[tuple[Histogram, float, dict[str, Any]]] = attrs.field(factory=list)
+    """What metrics have to record once the answer has been sent."""
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -117,17 +120,17 @@ class Measure:
         now, kit = time.perf_counter(), instruments()
         # Tokens that gave no text (a marker, the end of the turn) came with no piece.
         self._tally.generated += max(0, (output_tokens or 0) - self._counted)
-        kit.request_duration.record(now - self.start, self._labels)
+        self._point(kit.request_duration, now - self.start, self._labels)
         if self.first is not None:
-            kit.time_to_first_token.record(self.first - self.start, self._labels)
+            self._point(kit.time_to_first_token, self.first - self.start, self._labels)
         if decode_seconds is not None and output_tokens is not None and output_tokens > 1:
-            kit.time_per_output_token.record(decode_seconds / (output_tokens - 1), self._labels)
+            self._point(kit.time_per_output_token, decode_seconds / (output_tokens - 1), self._labels)
         for kind, tokens in (
             (m.GenAiTokenTypeValues.INPUT, input_tokens),
             (m.GenAiTokenTypeValues.OUTPUT, output_tokens),
         ):
             if tokens is not None:
-                kit.token_usage.record(tokens, {**self._labels, m.GEN_AI_TOKEN_TYPE: kind.value})
+                self._point(kit.token_usage, tokens, {**self._labels, m.GEN_AI_TOKEN_TYPE: kind.value})
         self._sum_up(input_tokens, output_tokens, cached_tokens, decode_seconds)
 
     @guarded
@@ -148,10 +151,16 @@ class Measure:
             return
         self._done = True
         kind = CANCELLED_ERROR if error is None else error_type(error)
-        instruments().request_duration.record(
-            time.perf_counter() - self.start, {**self._labels, names.ERROR_TYPE: clean(kind)}
-        )
+        labels = {**self._labels, names.ERROR_TYPE: clean(kind)}
+        self._point(instruments().request_duration, time.perf_counter() - self.start, labels)
         self._sum_up(None, self._counted or None, None, None)
+
+    def _point(self, histogram: Histogram, value: float, labels: dict[str, Any]) -> None:
+        """Record now or, in a request, when its last byte has left."""
+        if self._summary is None:
+            histogram.record(value, labels)
+        else:
+            self._summary.points.append((histogram, value, labels))
 
     def _sum_up(
         self,

@@ -14,11 +14,21 @@ from typing import Any, ParamSpec
 
 from opentelemetry import trace
 from opentelemetry.context import Context
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer, set_span_in_context
 
 from otel import names
 
-__all__ = ["Operation", "clean", "error_type", "guarded", "nanoseconds", "request_id", "tracer"]
+__all__ = [
+    "Operation",
+    "clean",
+    "cleaned",
+    "error_type",
+    "guarded",
+    "nanoseconds",
+    "request_id",
+    "tracer",
+    "use_tracer",
+]
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 """Id of the request that this task serves; on every span and log line."""
@@ -29,14 +39,23 @@ _MAX_ITEMS = 16
 _INT64 = 2**63
 
 _logger = logging.getLogger(__name__)
-_tracer: Tracer = trace.get_tracer(SCOPE)
+_tracer: Tracer | None = trace.get_tracer(SCOPE)
 
 P = ParamSpec("P")
 
 
-def tracer() -> Tracer:
-    """The tracer in use: a no-op until `setup` (or the environment's own instrumentation) has set a provider."""
+def tracer() -> Tracer | None:
+    """The tracer in use: a no-op until `setup` (or the environment's own instrumentation) has set a provider.
+
+    None where the environment turns everything off.
+    """
     return _tracer
+
+
+def use_tracer(tracer: Tracer | None) -> None:
+    """Have every span that starts from now on made by this one; None: by nobody."""
+    global _tracer
+    _tracer = tracer
 
 
 def guarded(method: Callable[P, None]) -> Callable[P, None]:
@@ -59,12 +78,19 @@ def clean(value: Any) -> Any:
     a client. Text is cut to 256 characters and sequences to 16 items.
     """
     if isinstance(value, str):
+        if len(value) <= _MAX_TEXT and value.isascii():
+            return value
         return value[:_MAX_TEXT].encode("utf-8", "replace").decode()
     if isinstance(value, int) and not -_INT64 <= value < _INT64:
         return str(value)[:_MAX_TEXT]
     if isinstance(value, (tuple, list)):
         return tuple(clean(item) for item in value[:_MAX_ITEMS])
     return value
+
+
+def cleaned(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Those that are not None, each clean."""
+    return {name: clean(value) for name, value in attributes.items() if value is not None}
 
 
 def error_type(error: BaseException) -> str:
@@ -98,16 +124,18 @@ class Operation:
         self._done = False
         self._request_id = request_id
         self._span: Span = INVALID_SPAN
+        self._recording = False
+        if (made_by := tracer()) is None:
+            return
         try:
-            known = {key: clean(value) for key, value in attributes.items()} if attributes else None
-            self._span = tracer().start_span(clean(name), context=context, kind=kind, attributes=known)
+            known = cleaned({**(attributes or {}), names.REQUEST_ID: request_id})
+            self._span = made_by.start_span(clean(name), context=context, kind=kind, attributes=known)
         except Exception:
             _logger.debug("telemetry failed to start span %s", name, exc_info=True)
         self._recording = self._span.is_recording()
         if self._recording:
             self._perf_ns = time.perf_counter_ns()
             self._start_ns = getattr(self._span, "start_time", None) or time.time_ns()
-            self._set({names.REQUEST_ID: request_id})
 
     def _now(self) -> int:
         """Nanoseconds since the epoch that never run backwards within this span, whatever the wall clock does."""
@@ -116,8 +144,7 @@ class Operation:
     @guarded
     def _set(self, attributes: Mapping[str, Any]) -> None:
         """Set what is not None."""
-        known = {name: clean(value) for name, value in attributes.items() if value is not None}
-        if known:
+        if known := cleaned(attributes):
             self._span.set_attributes(known)
 
     @guarded
@@ -135,6 +162,19 @@ class Operation:
             return
         frames = "".join(traceback.format_tb(error.__traceback__))
         self._span.add_event("exception", {names.EXCEPTION_TYPE: kind, names.EXCEPTION_STACKTRACE: frames})
+
+    @guarded
+    def _child(
+        self, name: str, begin: int, end: int, attributes: Mapping[str, Any], *, error: BaseException | None = None
+    ) -> None:
+        """Draw a finished child, from `begin` to `end` on this span's clock; an `error` is what ended it."""
+        if (made_by := tracer()) is None:
+            return
+        known = cleaned({**attributes, names.REQUEST_ID: self._request_id})
+        span = made_by.start_span(name, context=set_span_in_context(self._span), start_time=begin, attributes=known)
+        if error is not None:
+            span.set_status(StatusCode.ERROR, error_type(error))
+        span.end(max(begin, end))
 
     @guarded
     def _end(self, at: int | None = None) -> None:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import attrs
 from opentelemetry import trace
-from opentelemetry.trace import StatusCode, set_span_in_context
 
 from otel import names
 from otel._answer import Measure, arrived
 from otel._content import Content, captures_content, content_attributes
-from otel._core import Operation, clean, error_type, guarded, nanoseconds, tracer
+from otel._core import Operation, clean, error_type, guarded, nanoseconds
 from otel._instruments import instruments
 
 __all__ = ["ChatParams", "ChatSpan", "QueueSpan", "start_chat", "start_queue"]
 
 _MAX_TOOL_CALLS = 64
+_WELL: Mapping[str, Any] = MappingProxyType({})
 
 
 @attrs.frozen(kw_only=True)
@@ -113,26 +114,13 @@ class ChatSpan(Operation):
     _measure: Measure
     _tool_calls: dict[tuple[int, int], _ToolCall]
 
-    def _describe(self, model: str, params: ChatParams) -> None:
+    def _begin(self, model: str, stream: bool) -> None:
+        self._measure = Measure(names.GenAiOperationNameValues.CHAT.value, model)
         self._model = model
         self._accepted_ns = self._first_token_ns = None
         self._prompt_tokens = self._cached_tokens = 0
         self._tool_calls = {}
-        self._stream = bool(params.stream)
-        self._set(
-            {
-                names.GEN_AI_REQUEST_TEMPERATURE: params.temperature,
-                names.GEN_AI_REQUEST_TOP_P: params.top_p,
-                names.GEN_AI_REQUEST_TOP_K: params.top_k,
-                names.GEN_AI_REQUEST_MAX_TOKENS: params.max_tokens,
-                names.GEN_AI_REQUEST_SEED: params.seed,
-                names.GEN_AI_REQUEST_PRESENCE_PENALTY: params.presence_penalty,
-                names.GEN_AI_REQUEST_FREQUENCY_PENALTY: params.frequency_penalty,
-                names.GEN_AI_REQUEST_STOP_SEQUENCES: params.stop or None,
-                names.GEN_AI_REQUEST_STREAM: params.stream,
-                names.GEN_AI_REQUEST_CHOICE_COUNT: params.choices,
-            }
-        )
+        self._stream = stream
 
     @guarded
     def accepted(self, prompt_tokens: int, cached_tokens: int) -> None:
@@ -186,8 +174,7 @@ class ChatSpan(Operation):
             return
         now = self._now()
         self._prompt_tokens, self._cached_tokens = prompt_tokens, cached_tokens
-        self._set({names.GEN_AI_RESPONSE_FINISH_REASONS: finish_reasons})
-        self._usage(completion_tokens)
+        self._usage(completion_tokens, finish_reasons)
         self._draw(now, prefill_seconds, decode_seconds, completion_tokens)
         self._end(now)
 
@@ -244,36 +231,46 @@ class ChatSpan(Operation):
     def _break_off(self, error: BaseException | None) -> None:
         now = self._now()
         if self._accepted_ns is not None:
-            self._usage(None)
+            self._usage(None, None)
             self._draw_broken(self._accepted_ns, now, error)
         self._end(now)
 
     @guarded
     def _draw_broken(self, accepted: int, now: int, error: BaseException | None) -> None:
         """Draw as much of prefill and decode as was seen, by our own clock."""
+        how = {names.ERROR_TYPE: error_type(error)} if error else {names.CANCELLED: True}
         first = self._first_token_ns
         if first is None:
-            self._prefill(accepted, now, None, broken=True, error=error)
+            self._prefill(accepted, now, None, how=how, error=error)
         else:
             self._prefill(accepted, first, (first - accepted) / 1e9)
-            self._child("decode", first, now, {}, broken=True, error=error)
+            self._child("decode", first, now, how, error=error)
             self._draw_tool_calls(now)
 
     def _prefill(
-        self, begin: int, end: int, seconds: float | None, *, broken: bool = False, error: BaseException | None = None
+        self,
+        begin: int,
+        end: int,
+        seconds: float | None,
+        *,
+        how: Mapping[str, Any] = _WELL,
+        error: BaseException | None = None,
     ) -> None:
+        """`how` it ended, where that was not well."""
         attributes = {
             names.GEN_AI_SERVER_TIME_TO_FIRST_TOKEN: seconds,
             names.GEN_AI_USAGE_INPUT_TOKENS: self._prompt_tokens,
             names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: self._cached_tokens,
+            **how,
         }
-        self._child("prefill", begin, end, attributes, broken=broken, error=error)
+        self._child("prefill", begin, end, attributes, error=error)
 
-    def _usage(self, completion_tokens: int | None) -> None:
+    def _usage(self, completion_tokens: int | None, finish_reasons: tuple[str, ...] | None) -> None:
         first = self._first_token_ns
         self._set(
             {
                 names.GEN_AI_RESPONSE_MODEL: self._model,
+                names.GEN_AI_RESPONSE_FINISH_REASONS: finish_reasons,
                 names.GEN_AI_USAGE_INPUT_TOKENS: self._prompt_tokens,
                 names.GEN_AI_USAGE_OUTPUT_TOKENS: completion_tokens,
                 names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: self._cached_tokens,
@@ -282,25 +279,6 @@ class ChatSpan(Operation):
                 else None,
             }
         )
-
-    def _child(
-        self,
-        name: str,
-        begin: int,
-        end: int,
-        attributes: Mapping[str, Any],
-        *,
-        broken: bool = False,
-        error: BaseException | None = None,
-    ) -> None:
-        """One finished child. `broken`: it ended early, by `error` or (that being None) because nobody listens."""
-        mark = {names.ERROR_TYPE: error_type(error)} if error else {names.CANCELLED: True} if broken else {}
-        values = {**attributes, **mark, names.REQUEST_ID: self._request_id}
-        known = {key: clean(value) for key, value in values.items() if value is not None}
-        span = tracer().start_span(name, context=set_span_in_context(self._span), start_time=begin, attributes=known)
-        if error is not None:
-            span.set_status(StatusCode.ERROR, error_type(error))
-        span.end(max(begin, end))
 
 
 def start_queue(*, model: str, request_id: str, depth: int) -> QueueSpan:
@@ -323,10 +301,18 @@ def start_chat(*, model: str, request_id: str, params: ChatParams) -> ChatSpan:
             names.GEN_AI_OPERATION_NAME: names.GenAiOperationNameValues.CHAT.value,
             names.GEN_AI_PROVIDER_NAME: names.PROVIDER,
             names.GEN_AI_REQUEST_MODEL: model,
+            names.GEN_AI_REQUEST_TEMPERATURE: params.temperature,
+            names.GEN_AI_REQUEST_TOP_P: params.top_p,
+            names.GEN_AI_REQUEST_TOP_K: params.top_k,
+            names.GEN_AI_REQUEST_MAX_TOKENS: params.max_tokens,
+            names.GEN_AI_REQUEST_SEED: params.seed,
+            names.GEN_AI_REQUEST_PRESENCE_PENALTY: params.presence_penalty,
+            names.GEN_AI_REQUEST_FREQUENCY_PENALTY: params.frequency_penalty,
+            names.GEN_AI_REQUEST_STOP_SEQUENCES: params.stop or None,
+            names.GEN_AI_REQUEST_STREAM: params.stream,
+            names.GEN_AI_REQUEST_CHOICE_COUNT: params.choices,
         },
         request_id=request_id,
     )
-    span._measure = Measure(names.GenAiOperationNameValues.CHAT.value, model)
-    if span._recording:
-        span._describe(model, params)
+    span._begin(model, bool(params.stream))
     return span

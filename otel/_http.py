@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
 from otel import names
 from otel._answer import CANCELLED_ERROR, Summary, summary
-from otel._core import Operation, clean, error_type, guarded, request_id
+from otel._core import Operation, clean, error_type, guarded, request_id, tracer
 from otel._instruments import instruments
 
 __all__ = ["Headers", "ServerSpan", "fail_request", "start_server_span"]
@@ -51,31 +51,29 @@ class ServerSpan(Operation):
         self._began = time.perf_counter()
         self.summary = Summary()
         """What the engines did for this request."""
-        parent = _extract(headers)
-        attributes = {
-            names.HTTP_REQUEST_METHOD: method if method in _METHODS else names.HttpRequestMethodValues.OTHER.value,
-            names.URL_PATH: path,
+        known = method in _METHODS
+        self._active = {
+            names.HTTP_REQUEST_METHOD: method if known else names.HttpRequestMethodValues.OTHER.value,
             names.URL_SCHEME: scheme,
         }
-        self._active = {key: attributes[key] for key in (names.HTTP_REQUEST_METHOD, names.URL_SCHEME)}
+        attributes = {
+            **self._active,
+            names.HTTP_REQUEST_METHOD_ORIGINAL: None if known else method,
+            names.URL_PATH: path,
+            names.USER_AGENT_ORIGINAL: headers.get("user-agent"),
+            names.CLIENT_ADDRESS: client,
+        }
+        parent = None if tracer() is None else _extract(headers)
         super().__init__(
             self._method, kind=SpanKind.SERVER, attributes=attributes, context=parent, request_id=request_id.get()
         )
-        self._context = set_span_in_context(self._span, parent)
+        self._context = None if parent is None else set_span_in_context(self._span, parent)
         self._count(1)
-        if self._recording:
-            self._describe(method, headers, client)
-
-    @guarded
-    def _describe(self, method: str, headers: Mapping[str, str], client: str | None) -> None:
-        self._set({names.USER_AGENT_ORIGINAL: headers.get("user-agent"), names.CLIENT_ADDRESS: client})
-        if method not in _METHODS:
-            self._set({names.HTTP_REQUEST_METHOD_ORIGINAL: method})
 
     @contextmanager
     def use(self) -> Iterator[ServerSpan]:
         """Make this span, and the baggage that came with it, current for the block. Enter and leave in one task."""
-        token = context_api.attach(self._context)
+        token = None if self._context is None else context_api.attach(self._context)
         owner = _current.set(self)
         told = summary.set(self.summary)
         try:
@@ -83,15 +81,12 @@ class ServerSpan(Operation):
         finally:
             summary.reset(told)
             _current.reset(owner)
-            context_api.detach(token)
+            if token is not None:
+                context_api.detach(token)
 
-    @guarded
     def route(self, template: str) -> None:
         """The path template that matched; names the span."""
         self._route = template
-        if self._recording and not self._done:
-            self._span.update_name(clean(f"{self._method} {template}"))
-            self._set({names.HTTP_ROUTE: template})
 
     def status(self, code: int) -> None:
         """The response's status, as it was sent."""
@@ -119,12 +114,14 @@ class ServerSpan(Operation):
 
     @guarded
     def _count(self, change: int) -> None:
-        instruments().http_active.add(change, self._active)
+        instruments().active.change(self._active, change)
 
     @guarded
     def _measure(self) -> None:
         """Labels are bounded: the template of the path, never the path, and the codes that this server sends."""
         self._count(-1)
+        for histogram, value, known in self.summary.points:
+            histogram.record(value, known)
         labels: dict[str, str | int] = {**self._active}
         if self._route is not None:
             labels[names.HTTP_ROUTE] = self._route
@@ -148,15 +145,17 @@ class ServerSpan(Operation):
         return str(self._status) if self._status is not None and self._status >= 500 else None
 
     def _conclude(self) -> None:
+        if self._route is not None:
+            self._span.update_name(clean(f"{self._method} {self._route}"))
         self._set(
             {
+                names.HTTP_ROUTE: self._route,
                 names.HTTP_RESPONSE_STATUS_CODE: self._status,
                 names.HTTP_REQUEST_BODY_SIZE: self._request_bytes,
                 names.HTTP_RESPONSE_BODY_SIZE: self._response_bytes,
+                names.REQUEST_ID: request_id.get() if self._request_id is None else None,
             }
         )
-        if self._request_id is None:
-            self._set({names.REQUEST_ID: request_id.get()})
         refused = self._status is not None and 400 <= self._status < 500
         if self._exception is not None and self._is_cancellation(self._exception):
             self._event(names.EVENT_CANCELLED)

@@ -29,6 +29,20 @@ _FACTOR: Final = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 5, 10)
 _logger = logging.getLogger(__name__)
 
 
+class Active:
+    """Requests in flight by their labels: counted as plain numbers, told when metrics are collected."""
+
+    def __init__(self) -> None:
+        self._counts: dict[tuple[tuple[str, str], ...], int] = {}
+
+    def change(self, labels: Mapping[str, str], by: int) -> None:
+        key = tuple(labels.items())
+        self._counts[key] = self._counts.get(key, 0) + by
+
+    def observe(self, _: CallbackOptions) -> list[Observation]:
+        return [Observation(count, dict(key)) for key, count in tuple(self._counts.items())]
+
+
 class Instruments:
     """All of them, on one meter."""
 
@@ -60,8 +74,9 @@ class Instruments:
         self.response_size = self._histogram(
             m.HTTP_SERVER_RESPONSE_BODY_SIZE, "By", "Size of HTTP server response bodies.", _BYTES
         )
-        self.http_active = meter.create_up_down_counter(
-            m.HTTP_SERVER_ACTIVE_REQUESTS, "{request}", "Number of active HTTP server requests."
+        self.active = Active()
+        meter.create_observable_up_down_counter(
+            m.HTTP_SERVER_ACTIVE_REQUESTS, [self.active.observe], "{request}", "Number of active HTTP server requests."
         )
         self._observe_models()
 

@@ -7,59 +7,66 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from opentelemetry.trace import Link, SpanKind, StatusCode, TraceState, format_span_id, format_trace_id
-from opentelemetry.util.types import Attributes
+from opentelemetry.trace import SpanContext, Status, StatusCode, format_span_id, format_trace_id
 
 from otel import names
 
-__all__ = ["RecentRequests", "RecordAll"]
+__all__ = ["KeptSpan", "RecentRequests"]
 
 MAX_SPANS = 256
 """Of one request; those after it are counted and left out."""
 _CONTENT = frozenset({names.GEN_AI_INPUT_MESSAGES, names.GEN_AI_OUTPUT_MESSAGES, names.GEN_AI_TOOL_DEFINITIONS})
 
 
-class RecordAll(Sampler):
-    """Decides as another sampler, but has recorded what that drops: our page shows it, and no exporter sends it."""
+class KeptEvent(Protocol):
+    @property
+    def name(self) -> str: ...
 
-    def __init__(self, sampler: Sampler) -> None:
-        self._sampler = sampler
+    @property
+    def timestamp(self) -> int: ...
 
-    def should_sample(
-        self,
-        parent_context: Context | None,
-        trace_id: int,
-        name: str,
-        kind: SpanKind | None = None,
-        attributes: Attributes = None,
-        links: Sequence[Link] | None = None,
-        trace_state: TraceState | None = None,
-    ) -> SamplingResult:
-        result = self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
-        if result.decision is not Decision.DROP:
-            return result
-        return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
 
-    def get_description(self) -> str:
-        return f"RecordAll({self._sampler.get_description()})"
+class KeptSpan(Protocol):
+    """What is read of a span: the SDK's has these names, and so has `LocalSpan`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def context(self) -> SpanContext | None: ...
+
+    @property
+    def parent(self) -> SpanContext | None: ...
+
+    @property
+    def attributes(self) -> Mapping[str, Any] | None: ...
+
+    @property
+    def events(self) -> Sequence[KeptEvent]: ...
+
+    @property
+    def status(self) -> Status: ...
+
+    @property
+    def start_time(self) -> int | None: ...
+
+    @property
+    def end_time(self) -> int | None: ...
 
 
 @attrs.define(eq=False)
 class _Request:
-    root: ReadableSpan
-    open: dict[int, ReadableSpan] = attrs.field(factory=dict)
-    spans: list[ReadableSpan] = attrs.field(factory=list)
+    root: KeptSpan
+    open: dict[int, KeptSpan] = attrs.field(factory=dict)
+    spans: list[KeptSpan] = attrs.field(factory=list)
     left_out: int = 0
     sequence: int = 0
 
 
-class RecentRequests(SpanProcessor):
+class RecentRequests:
     """Keeps the last `size` finished requests whose path is `wanted`, and those that are in flight.
 
     A request is a server span and what was started under it in this process; a caller's trace may hold several.
@@ -73,7 +80,8 @@ class RecentRequests(SpanProcessor):
         self._sequence = 0
         self._lock = threading.Lock()
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+    def began(self, span: KeptSpan) -> None:
+        """A span was started."""
         context, parent = span.context, span.parent
         if context is None:
             return
@@ -86,7 +94,8 @@ class RecentRequests(SpanProcessor):
                 self._of[context.span_id] = request
                 request.open[context.span_id] = span
 
-    def on_end(self, span: ReadableSpan) -> None:
+    def ended(self, span: KeptSpan) -> None:
+        """A span has ended; this may be another object than the one that began."""
         context = span.context
         if context is None:
             return
@@ -102,7 +111,7 @@ class RecentRequests(SpanProcessor):
             if request.root.context is not None and request.root.context.span_id == context.span_id:
                 self._finish(request, span)
 
-    def _finish(self, request: _Request, root: ReadableSpan) -> None:
+    def _finish(self, request: _Request, root: KeptSpan) -> None:
         request.root = root
         for straggler in request.open:
             self._of.pop(straggler, None)
@@ -133,13 +142,11 @@ class RecentRequests(SpanProcessor):
         }
 
 
-def _path(span: ReadableSpan) -> str:
+def _path(span: KeptSpan) -> str:
     return str((span.attributes or {}).get(names.URL_PATH, ""))
 
 
-def _rendered(
-    request: _Request, spans: Sequence[ReadableSpan], still_open: Sequence[ReadableSpan], now: int
-) -> dict[str, Any]:
+def _rendered(request: _Request, spans: Sequence[KeptSpan], still_open: Sequence[KeptSpan], now: int) -> dict[str, Any]:
     root = request.root
     attributes: Mapping[str, Any] = root.attributes or {}
     begin, end = root.start_time or now, root.end_time or now
@@ -162,12 +169,12 @@ def _rendered(
     }
 
 
-def _place(span: ReadableSpan) -> tuple[int, float]:
+def _place(span: KeptSpan) -> tuple[int, float]:
     """By start; of those that start together, the longest contains the others."""
     return span.start_time or 0, -(span.end_time or math.inf)
 
 
-def _span(span: ReadableSpan, begin: int, now: int) -> dict[str, Any]:
+def _span(span: KeptSpan, begin: int, now: int) -> dict[str, Any]:
     start, end = span.start_time or now, span.end_time or now
     return {
         "name": span.name,

@@ -17,6 +17,7 @@ from opentelemetry import trace
 from opentelemetry.semconv.attributes.service_attributes import SERVICE_NAME, SERVICE_VERSION
 
 from otel._content import capture_content
+from otel._core import use_tracer
 from otel._exporters import disabled, exporters
 
 if TYPE_CHECKING:
@@ -92,7 +93,9 @@ def setup(
         if _current is None:
             _current = Telemetry()
             capture_content(content)
-            if not disabled():
+            if disabled():
+                use_tracer(None)
+            else:
                 for part, start in (
                     ("traces", lambda told: _start_traces(told, service_version, recent, wanted)),
                     ("metrics", lambda told: _start_metrics(told, service_version) if metrics else None),
@@ -127,26 +130,34 @@ def _start_traces(
     if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return
     found = exporters("traces")
-    if not found and not recent:
-        return
+    if recent:
+        from otel._recent import RecentRequests
 
+        telemetry._recent = RecentRequests(recent, wanted)
+    if found:
+        _export_traces(telemetry, found, service_version)
+    elif telemetry._recent is not None:
+        from otel._local import LocalTracer
+
+        use_tracer(LocalTracer(telemetry._recent))
+
+
+def _export_traces(telemetry: Telemetry, found: list[Any], service_version: str | None) -> None:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     provider = TracerProvider(resource=_resource(service_version), shutdown_on_exit=False)
-    if recent:
-        from otel._recent import RecentRequests, RecordAll
+    if telemetry._recent is not None:
+        from otel._sampled import RecentProcessor, RecordAll
 
-        telemetry._recent = RecentRequests(recent, wanted)
         provider.sampler = RecordAll(provider.sampler)
-        provider.add_span_processor(telemetry._recent)
+        provider.add_span_processor(RecentProcessor(telemetry._recent))
     for exporter in found:
         provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     telemetry._stops.append(provider.shutdown)
-    telemetry._exporting = bool(found)
-    if found:
-        _logger.info("traces are exported by %s", ", ".join(type(exporter).__name__ for exporter in found))
+    telemetry._exporting = True
+    _logger.info("traces are exported by %s", ", ".join(type(exporter).__name__ for exporter in found))
 
 
 def _start_metrics(telemetry: Telemetry, service_version: str | None) -> None:

@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from opentelemetry.trace import set_span_in_context
-
 from otel import names
 from otel._answer import Measure
-from otel._core import Operation, clean, guarded, nanoseconds, tracer
+from otel._core import Operation, guarded, nanoseconds
 
 __all__ = ["LoadSpan", "TaskSpan", "start_load", "start_task"]
 
@@ -56,11 +54,7 @@ class TaskSpan(Operation):
         # Word of the acceptance comes late when the loop is busy; the work cannot have ended after the present.
         length = nanoseconds(seconds)
         start = max(self._start_ns, min(accepted + nanoseconds(begin), now - length))
-        known = {key: clean(value) for key, value in (attributes or {}).items() if value is not None}
-        if self._request_id is not None:
-            known[names.REQUEST_ID] = clean(self._request_id)
-        span = tracer().start_span(name, context=set_span_in_context(self._span), start_time=start, attributes=known)
-        span.end(min(start + length, now))
+        self._child(name, start, min(start + length, now), attributes or {})
 
     @guarded
     def stop(self, attributes: Mapping[str, Any] | None = None) -> None:
@@ -127,7 +121,7 @@ def start_task(operation: str, *, model: str, request_id: str, attributes: Mappi
         names.GEN_AI_OPERATION_NAME: operation,
         names.GEN_AI_PROVIDER_NAME: names.PROVIDER,
         names.GEN_AI_REQUEST_MODEL: model,
-        **{name: value for name, value in (attributes or {}).items() if value is not None},
+        **(attributes or {}),
     }
     span = TaskSpan(f"{operation} {model}", attributes=known, request_id=request_id)
     span._accepted_ns = span._first_ns = None

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from providers.echo import EchoProvider
 from providers.engine_chat import EngineChatProvider
 from providers.engine_embedding import EngineEmbeddingProvider
 from providers.engine_speech import EngineSpeechProvider
@@ -19,8 +18,16 @@ __all__ = ["PROVIDERS", "ModelRegistry", "ProviderFactory"]
 
 ProviderFactory = Callable[[ModelSpec], Provider]
 
+
+def _echo(spec: ModelSpec) -> Provider:
+    """Imported where it is wanted alone: its voice needs numpy, for which no engine should wait."""
+    from providers.echo import EchoProvider
+
+    return EchoProvider(spec)
+
+
 PROVIDERS: Mapping[ModelType, ProviderFactory] = {
-    "echo": EchoProvider,
+    "echo": _echo,
     "lm": EngineChatProvider,
     "embeddings": EngineEmbeddingProvider,
     "tts": EngineSpeechProvider,

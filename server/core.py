@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
@@ -45,6 +44,7 @@ from server.guards import api_key_guard
 from server.lifecycle import Lifecycle
 from server.middleware import is_work
 from server.settings import Settings
+from server.startup import configure_logging
 from server.store import ResponseStore
 
 __all__ = ["ServicePlugin"]
@@ -150,9 +150,7 @@ def _forms(max_upload_bytes: int) -> Router:
 @asynccontextmanager
 async def _process(settings: Settings, lifecycle: Lifecycle, drain: Drain) -> AsyncIterator[None]:
     """What an application does to the process it has to itself: its log, its telemetry, and who may end it."""
-    otel.configure_logging(settings.log_level, settings.log_format)
-    # The engine processes inherit these, and log in the same form.
-    os.environ.update(LOG_LEVEL=settings.log_level, LOG_FORMAT=settings.log_format)
+    configure_logging(settings)
     telemetry = otel.setup(
         service_version=_version(),
         metrics=True,

@@ -33,6 +33,8 @@ from server.settings import Settings
 if TYPE_CHECKING:
     from litestar import Litestar
 
+    from server.startup import EnginesFirst
+
 __all__ = ["Launcher", "PortUnavailable", "bind", "build_app", "serve", "url_of"]
 
 _BACKLOG = 1024
@@ -86,16 +88,22 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def build_app(settings: Settings, connection: Connection, url: str) -> Litestar:
+def build_app(settings: Settings, connection: Connection, url: str) -> EnginesFirst:
     """The application, in the worker: what granian calls there."""
     from providers.registry import ModelRegistry
-    from server.app import create_app
-    from server.banner import announce
-    from server.lifecycle import Lifecycle
+    from server.startup import EnginesFirst
 
     registry = ModelRegistry(settings.models)
-    lifecycle = Lifecycle(connection=connection)
-    return announce(create_app(settings, registry, lifecycle=lifecycle), registry, settings, url)
+
+    def build() -> Litestar:
+        from server.app import create_app
+        from server.banner import announce
+        from server.lifecycle import Lifecycle
+
+        lifecycle = Lifecycle(connection=connection)
+        return announce(create_app(settings, registry, lifecycle=lifecycle), registry, settings, url)
+
+    return EnginesFirst(settings, registry, build)
 
 
 def serve(settings: Settings, listener: socket.socket) -> None:

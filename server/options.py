@@ -502,7 +502,8 @@ OPTIONS: tuple[Option, ...] = (
     _server(
         "trace_content",
         "TRACE_CONTENT",
-        "Record prompts and answers in traces, by the names of OpenTelemetry's GenAI conventions.",
+        "Record prompts and answers of chats, completions and responses in traces, as OpenTelemetry's GenAI "
+        "conventions have it; nothing of embeddings, speech and transcription, for which they have no names.",
         _boolean,
         default=False,
         default_text="off",

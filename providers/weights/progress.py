@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+if TYPE_CHECKING:  # engines find their weights with this package, and have nobody to show anything
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 __all__ = ["ProgressCallback", "silent", "terminal_progress"]
 
@@ -26,8 +27,12 @@ def silent(stage: str, fraction: float | None) -> None:
 @contextmanager
 def terminal_progress(console: Console | None = None) -> Generator[ProgressCallback]:
     """A live bar a stage on a terminal; elsewhere one line a stage. Writes to standard error."""
+    from rich.console import Console
+
     console = console or Console(stderr=True)
     if console.is_terminal:
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
         columns = (
             SpinnerColumn(finished_text="✓"),
             TextColumn("{task.description}", markup=False),

@@ -5,34 +5,19 @@ Where there is no Chromium and none can be installed, the same is asserted of th
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
 from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
-from tests.live.client import ask, chat, stream
+from tests.browser.chromium import INSTALL_SECONDS, browsing, find_chromium, shown
+from tests.live.client import ask, chat, eventually, stream
 from tests.live.harness import LiveServer, start
 
-INSTALL_SECONDS = 240.0
-
-
-def find_chromium() -> str | None:
-    """A browser of this machine, or one that its package manager brings where we may ask it to."""
-    for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
-        if found := shutil.which(name):
-            return found
-    if os.environ.get("CI") and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium"
-        try:
-            subprocess.run(["sh", "-c", install], timeout=INSTALL_SECONDS, capture_output=True, check=True)
-        except (subprocess.SubprocessError, OSError):
-            return None
-        return shutil.which("chromium")
-    return None
+STATE = "document.getElementById('state')?.textContent"
+COUNT = "document.querySelectorAll('{of}').length"
+ENTER = "document.getElementById('secret').value = '{key}'; document.getElementById('key').requestSubmit();"
 
 
 @pytest.fixture(scope="module")
@@ -40,28 +25,6 @@ def server() -> Generator[LiveServer]:
     running = start("--model-type", "echo", "--model-path", "delay=0.01&prefill=0.05", "--api-key", "hush")
     yield running
     assert running.stop() == 0
-
-
-def shown(browser: str, url: str, profile: Path) -> str:
-    """The page's document after a few seconds of its own clock."""
-    done = subprocess.run(
-        [
-            browser,
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            f"--user-data-dir={profile}",
-            "--virtual-time-budget=4000",
-            "--dump-dom",
-            url,
-        ],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=True,
-    )
-    return done.stdout
 
 
 @pytest.mark.timeout(INSTALL_SECONDS + 200)
@@ -92,10 +55,57 @@ def test_the_page_draws_a_waterfall_of_each_request(tmp_path: Path) -> None:
         assert running.stop() == 0
 
 
-def test_the_page_asks_for_the_key(server: LiveServer, tmp_path: Path) -> None:
+@pytest.mark.timeout(INSTALL_SECONDS + 200)
+def test_the_page_asks_for_the_key_and_then_shows_the_request_it_was_opened_for(
+    server: LiveServer, tmp_path: Path
+) -> None:
+    authorized = {"authorization": "Bearer hush"}
+    for request_id in ("turn-1", "turn-2"):
+        ask(server.url, chat("one two"), headers={**authorized, "x-request-id": request_id})
     assert ask(server.url, method="GET", path="/traces/data").status_code == 401
+    data = ask(server.url, method="GET", path="/traces/data", headers=authorized).json()
+    assert [request["request_id"] for request in data["requests"]] == ["turn-1", "turn-2"]
+
     browser = find_chromium()
-    if browser is not None:
-        page = shown(browser, f"{server.url}/traces", tmp_path)
-        assert "the server asks for its API key" in page
-        assert '<form id="key" class="asked">' in page
+    if browser is None:
+        return
+    with browsing(browser, tmp_path) as page:
+        page.open(f"{server.url}/traces?request=turn-1")
+        eventually(lambda: page.evaluate(STATE) == "the server asks for its API key")
+        assert page.evaluate("document.getElementById('key').className") == "asked"
+
+        page.evaluate(ENTER.format(key="wrong"))
+        eventually(lambda: page.evaluate(STATE) == "this is not the API key")
+        assert page.evaluate(COUNT.format(of=".row")) == 0
+
+        page.evaluate(ENTER.format(key="hush"))
+        eventually(lambda: page.evaluate(COUNT.format(of=".row")) == 1)
+        assert page.evaluate("document.querySelector('.row').textContent").count("turn-1") == 1
+        assert page.evaluate(COUNT.format(of=".bar")) == 5
+        assert page.evaluate(COUNT.format(of="#key.asked")) == 0
+
+
+@pytest.mark.timeout(INSTALL_SECONDS + 200)
+def test_requests_of_one_trace_are_drawn_on_one_axis(tmp_path: Path) -> None:
+    running = start("--model-type", "echo", "--model-path", "delay=0.01&prefill=0.05")
+    try:
+        trace_id = "0af7651916cd43dd8448eb211c80319c"
+        headers = {"traceparent": f"00-{trace_id}-b7ad6b7169203331-01"}
+        ask(running.url, chat("one two three"), headers=headers)
+        ask(running.url, {"model": "any", "input": "One.", "voice": "alloy"}, path="/v1/audio/speech", headers=headers)
+        ask(running.url, chat("of another trace"))
+        browser = find_chromium()
+        if browser is None:
+            return
+        page = shown(browser, f"{running.url}/traces?trace={trace_id}", tmp_path)
+        assert "trace of 2 requests" in page
+        assert page.count('class="row"') == 3, "both, and what they make together"
+        bars = re.findall(r'class="bar" style="left: ([0-9.]+)%; width: ([0-9.]+)%', page)
+        names = re.findall(r'class="name"[^>]*>([^<]+)<', page)
+        placed = {name: (float(left), float(width)) for name, (left, width) in zip(names, bars, strict=True)}
+        wrote, spoke = placed["POST /v1/chat/completions"], placed["POST /v1/audio/speech"]
+        assert wrote[0] == 0
+        assert spoke[0] >= wrote[0] + wrote[1]
+        assert spoke[0] + spoke[1] == pytest.approx(100, abs=0.1)
+    finally:
+        assert running.stop() == 0

@@ -1,4 +1,4 @@
-"""A small OpenTelemetry collector: takes OTLP/HTTP, keeps the spans of traces and the names of metrics."""
+"""A small OpenTelemetry collector: takes OTLP/HTTP, keeps spans, log lines and the names of metrics."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import Any
 
 import attrs
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-__all__ = ["Collector", "Span", "collecting"]
+__all__ = ["Collector", "Line", "Span", "collecting"]
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +32,18 @@ class Span:
     status: int
     attributes: dict[str, Any]
     resource: dict[str, Any]
+    trace_state: str
+
+
+@attrs.frozen(kw_only=True)
+class Line:
+    """A log line as it arrived."""
+
+    body: str
+    severity: str
+    trace_id: str
+    span_id: str
+    attributes: dict[str, Any]
 
 
 @attrs.define(eq=False)
@@ -39,7 +52,10 @@ class Collector:
 
     endpoint: str = ""
     metric_names: set[str] = attrs.field(factory=set)
+    raw: bytearray = attrs.field(factory=bytearray)
+    """Every body, one after the other: protobuf has text as it is."""
     _spans: list[Span] = attrs.field(factory=list)
+    _lines: list[Line] = attrs.field(factory=list)
     _changed: threading.Condition = attrs.field(factory=threading.Condition)
 
     def take(self, body: bytes) -> None:
@@ -61,17 +77,47 @@ class Collector:
             for metric in scope.metrics
         }
 
-    def trace(self, trace_id: str, *, of: int, timeout: float = 30.0) -> dict[str, Span]:
-        """The spans of one trace by name, once there are so many."""
+    def take_logs(self, body: bytes) -> None:
+        lines = [
+            Line(
+                body=record.body.string_value,
+                severity=record.severity_text,
+                trace_id=record.trace_id.hex(),
+                span_id=record.span_id.hex(),
+                attributes=_values(record.attributes),
+            )
+            for resource in ExportLogsServiceRequest.FromString(body).resource_logs
+            for scope in resource.scope_logs
+            for record in scope.log_records
+        ]
+        with self._changed:
+            self._lines.extend(lines)
+            self._changed.notify_all()
+
+    def line(self, trace_id: str, body: str, timeout: float = 30.0) -> Line:
+        """The log line of this trace that says so, once it is there."""
+
+        def found() -> Line | None:
+            return next((line for line in self._lines if (line.trace_id, line.body) == (trace_id, body)), None)
+
+        with self._changed:
+            self._changed.wait_for(lambda: found() is not None, timeout)
+            if (line := found()) is not None:
+                return line
+        pytest.fail(f"no line {body!r} of trace {trace_id}, only {[line.body for line in self._lines]}")
+
+    def trace(self, trace_id: str, *, of: int = 0, at_least: int = 0, timeout: float = 30.0) -> dict[str, Span]:
+        """The spans of one trace by name, once there are so many: exactly `of`, where that is given."""
 
         def found() -> list[Span]:
             return [span for span in self._spans if span.trace_id == trace_id]
 
         with self._changed:
-            self._changed.wait_for(lambda: len(found()) >= of, timeout)
+            self._changed.wait_for(lambda: len(found()) >= (of or at_least), timeout)
             spans = {span.name: span for span in found()}
-        if len(spans) != of:
-            pytest.fail(f"wanted {of} spans of trace {trace_id}, got {[span.name for span in self._spans]}")
+            enough = len(spans) == of if of else len(found()) >= at_least
+        if not enough:
+            pytest.fail(f"too few or too many spans of trace {trace_id}: {[span.name for span in found()]}")
         return spans
 
 
@@ -87,6 +133,7 @@ def _span(span: Any, resource: dict[str, Any]) -> Span:
         status=span.status.code,
         attributes=_values(span.attributes),
         resource=resource,
+        trace_state=span.trace_state,
     )
 
 
@@ -110,7 +157,13 @@ def collecting() -> Iterator[Collector]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             body = gzip.decompress(body) if self.headers.get("content-encoding") == "gzip" else body
-            {"/v1/traces": collector.take, "/v1/metrics": collector.take_metrics}[self.path](body)
+            takers = {
+                "/v1/traces": collector.take,
+                "/v1/metrics": collector.take_metrics,
+                "/v1/logs": collector.take_logs,
+            }
+            collector.raw += body
+            takers[self.path](body)
             self.send_response(200)
             self.send_header("content-length", "0")
             self.end_headers()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.live.collector import Collector, collecting
 from tests.live.harness import READY, READY_SECONDS, LiveServer, start
 
 
@@ -36,6 +37,29 @@ def echo_server() -> Generator[LiveServer]:
     yield running
     code = running.stop()
     assert code == 0, running.log.text
+
+
+@pytest.fixture(scope="session")
+def collector() -> Generator[Collector]:
+    """Hears of everything that `traced` does, soon after."""
+    with collecting() as collector:
+        yield collector
+
+
+@pytest.fixture(scope="session")
+def traced(collector: Collector) -> Generator[LiveServer]:
+    """The embedded default, with a collector for every signal and all its log lines as JSON; shared like `server`."""
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+        "OTEL_LOGS_EXPORTER": "otlp",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_BLRP_SCHEDULE_DELAY": "100",
+        "OTEL_METRIC_EXPORT_INTERVAL": "2000",
+    }
+    running = start("--log-format", "json", "--log-level", "debug", env=env)
+    yield running
+    assert running.stop() == 0
+    assert "Traceback" not in running.log.text
 
 
 @pytest.fixture

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
 from typing import Any
 
 import attrs
 import httpx
 import pytest
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes as gen_ai
+from opentelemetry.semconv.attributes.http_attributes import (
+    HTTP_REQUEST_METHOD,
+    HTTP_RESPONSE_STATUS_CODE,
+    HTTP_ROUTE,
+)
+from opentelemetry.semconv.attributes.url_attributes import URL_PATH, URL_SCHEME
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.live.client import ask, chat, eventually, queue_stats, stream
-from tests.live.collector import Collector, Span, collecting
-from tests.live.harness import LiveServer, start
+from tests.live.collector import Collector, Span
+from tests.live.harness import LiveServer
+from tests.unit.engines.recordings import sound, tone
 
 CHAT = "/v1/chat/completions"
 MODEL = "smollm2-135m-instruct"
 EMBEDDER = "all-minilm-l6-v2"
 SPEAKER = "kokoro-82m"
-REQUIRED = {"gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model", "request.id"}
+LISTENER = "whisper-tiny.en"
+SAMPLES = files("pytest_audioeval") / "samples" / "audio" / "en"
+HTTP = {
+    HTTP_REQUEST_METHOD: "POST",
+    HTTP_RESPONSE_STATUS_CODE: 200,
+    URL_SCHEME: "http",
+}
+USED = {gen_ai.GEN_AI_RESPONSE_MODEL, gen_ai.GEN_AI_USAGE_INPUT_TOKENS}
+CHATTED = {*USED, gen_ai.GEN_AI_USAGE_OUTPUT_TOKENS, gen_ai.GEN_AI_RESPONSE_FINISH_REASONS}
 TOOL = {
     "type": "function",
     "function": {
@@ -44,6 +60,9 @@ class Case:
     tree: dict[str, str | None]
     answer: str
     """The span of the answer, which has the conventions' attributes."""
+    model: str
+    told: set[str] = attrs.field(factory=set)
+    """Further attributes of the answer."""
 
 
 def tree(path: str, answer: str, *children: str) -> dict[str, str | None]:
@@ -57,40 +76,34 @@ CASES = {
         body=chat("Count to ten.", stream=True, max_tokens=24, temperature=0),
         tree=tree(CHAT, f"chat {MODEL}", "prefill", "decode"),
         answer=f"chat {MODEL}",
+        model=MODEL,
+        told=CHATTED,
     ),
     "a chat with tools": Case(
         path=CHAT,
         body=chat("Weather in Oslo?", tools=[TOOL], tool_choice="required", max_tokens=48, temperature=0),
         tree=tree(CHAT, f"chat {MODEL}", "prefill", "decode", "tool_call get_weather"),
         answer=f"chat {MODEL}",
+        model=MODEL,
+        told=CHATTED,
     ),
     "an embedding, loaded for this": Case(
         path="/v1/embeddings",
         body={"model": "any", "input": ["one", "two"]},
         tree={**tree("/v1/embeddings", f"embeddings {EMBEDDER}", "encode"), f"load {EMBEDDER}": "POST /v1/embeddings"},
         answer=f"embeddings {EMBEDDER}",
+        model=EMBEDDER,
+        told={*USED, gen_ai.GEN_AI_EMBEDDINGS_DIMENSION_COUNT},
     ),
     "speech, loaded for this": Case(
         path="/v1/audio/speech",
         body={"model": "any", "input": "Hello there.", "voice": "alloy", "response_format": "wav"},
         tree={**tree("/v1/audio/speech", f"speech {SPEAKER}", "sentence"), f"load {SPEAKER}": "POST /v1/audio/speech"},
         answer=f"speech {SPEAKER}",
+        model=SPEAKER,
+        told={gen_ai.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK},
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def collector() -> Generator[Collector]:
-    with collecting() as collector:
-        yield collector
-
-
-@pytest.fixture(scope="module")
-def traced(collector: Collector) -> Generator[LiveServer]:
-    env = {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{collector.endpoint}/v1/traces", "OTEL_BSP_SCHEDULE_DELAY": "100"}
-    running = start("--log-format", "json", env=env)
-    yield running
-    assert running.stop() == 0
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -106,7 +119,6 @@ def test_every_kind_of_request_is_one_tree(traced: LiveServer, collector: Collec
     with httpx.stream("POST", traced.url + case.path, json=case.body, headers=headers, timeout=60) as response:
         assert response.status_code == 200, response.read()
         response.read()
-    last_byte = time.time_ns()
 
     spans = collector.trace(trace_id, of=len(case.tree))
 
@@ -116,16 +128,33 @@ def test_every_kind_of_request_is_one_tree(traced: LiveServer, collector: Collec
         assert span.start <= span.end
         assert span.attributes["request.id"] == name
         assert span.status == 0
+        assert span.trace_state == "vendor=kept"
         assert span.parent_id == (caller if parent is None else spans[parent].span_id)
         if parent is not None:
             assert spans[parent].start <= span.start
             assert span.end <= spans[parent].end
-    assert set(spans[case.answer].attributes) >= REQUIRED
+    server, answered = spans[f"POST {case.path}"].attributes, spans[case.answer].attributes
+    assert {**server, **HTTP, HTTP_ROUTE: case.path, URL_PATH: case.path} == server
+    assert answered[gen_ai.GEN_AI_OPERATION_NAME] == case.answer.partition(" ")[0]
+    assert answered[gen_ai.GEN_AI_PROVIDER_NAME] == "mlx"
+    assert answered[gen_ai.GEN_AI_REQUEST_MODEL] == case.model
+    assert set(answered) >= case.told
     if "decode" in spans:
-        assert abs(last_byte - spans["decode"].end) < 20_000_000
         assert spans["prefill"].end <= spans["decode"].start
-    assert spans[f"POST {case.path}"].end - last_byte < 20_000_000
     assert_kept(traced, name, spans)
+
+
+def test_decode_ends_with_the_last_byte(traced: LiveServer, collector: Collector) -> None:
+    """To 20 ms, by the best of a few answers: this process may be the late one."""
+    late = []
+    for number in range(0xD0, 0xD5):
+        headers = {"traceparent": f"00-{number:032x}-{number:016x}-01"}
+        with stream(traced.url, chat("Hi", max_tokens=4, temperature=0), headers=headers) as answer:
+            list(answer)
+        last_byte = time.time_ns()
+        spans = collector.trace(f"{number:032x}", of=5)
+        late.append(max(abs(last_byte - spans[name].end) for name in ("decode", f"POST {CHAT}")))
+    assert min(late) < 20_000_000
 
 
 def assert_kept(server: LiveServer, request_id: str, spans: dict[str, Span]) -> None:
@@ -136,12 +165,87 @@ def assert_kept(server: LiveServer, request_id: str, spans: dict[str, Span]) -> 
     assert kept["finished"]
 
 
-def test_log_lines_say_model_tokens_and_times(traced: LiveServer) -> None:
-    ask(traced.url, chat("Hi", max_tokens=3, temperature=0), headers={"x-request-id": "said"})
-    line = json.loads(traced.log.wait_for(r'^.*"request_id": ?"said".*$')[0])
+def test_log_lines_say_model_tokens_and_times_here_and_at_the_collector(
+    traced: LiveServer, collector: Collector
+) -> None:
+    number = 0xE0
+    headers = {"traceparent": f"00-{number:032x}-{number:016x}-01", "x-request-id": "said"}
+    ask(traced.url, chat("Hi", max_tokens=3, temperature=0), headers=headers)
+
+    line = json.loads(traced.log.wait_for(r'^(?=.*"said")(?=.*"message": ?"request").*$')[0])
     assert (line["model"], line["output_tokens"], line["status"]) == (MODEL, 3, 200)
     assert 0 < line["ttft"] <= line["duration"]
-    assert line["trace_id"]
+    assert line["trace_id"] == f"{number:032x}"
+
+    sent = collector.line(f"{number:032x}", "request")
+    assert (sent.severity, sent.span_id) == ("INFO", line["span_id"])
+    assert sent.attributes["request.id"] == "said"
+    assert sent.attributes["output_tokens"] == 3
+
+
+def test_an_engine_s_lines_say_whose_work_they_tell_of(traced: LiveServer) -> None:
+    """Of a recording that is broken in the middle, the engine has something to say."""
+    number = 0xE1
+    headers = {"traceparent": f"00-{number:032x}-{number:016x}-01", "x-request-id": "heard"}
+    recording = bytearray(sound(tone(1.0), "FLAC"))
+    middle = len(recording) // 2
+    recording[middle : middle + 200] = bytes(200)
+    answer = httpx.post(
+        f"{traced.url}/v1/audio/transcriptions",
+        files={"file": ("broken.flac", bytes(recording))},
+        data={"model": LISTENER},
+        headers=headers,
+        timeout=60,
+    )
+    assert answer.status_code == 200, answer.text
+
+    line = json.loads(traced.log.wait_for(r"^.*a packet cannot be decoded.*$")[0])
+    assert (line["engine"], line["request_id"], line["trace_id"]) == (LISTENER, "heard", f"{number:032x}")
+    assert len(line["span_id"]) == 16
+
+
+def test_speech_is_measured_against_real_time(traced: LiveServer) -> None:
+    before = total(traced.url, "mlx_audio_duration_seconds_total", gen_ai_request_model=SPEAKER)
+    body = {"model": "any", "input": "Good day.", "voice": "alloy", "response_format": "pcm"}
+    audio = ask(traced.url, body, path="/v1/audio/speech").content
+
+    seconds = total(traced.url, "mlx_audio_duration_seconds_total", gen_ai_request_model=SPEAKER) - before
+    assert seconds == pytest.approx(len(audio) / 2 / 24_000)
+    factor = "mlx_audio_real_time_factor"
+    assert total(traced.url, f"{factor}_sum", gen_ai_request_model=SPEAKER) > 0
+    assert total(traced.url, f"{factor}_count", gen_ai_request_model=SPEAKER) >= 1
+
+
+def test_what_was_said_is_nowhere_in_what_is_told(traced: LiveServer, collector: Collector) -> None:
+    """By default: not in spans, metrics and log lines, as they were sent; not in the log, and not on our own pages."""
+    secret = "xyzzy plugh"
+    number = 0xE2
+    headers = {"traceparent": f"00-{number:032x}-{number:016x}-01"}
+    asked: dict[str, dict[str, Any]] = {
+        CHAT: {**chat(secret, max_tokens=16), "tools": [TOOL], "user": secret},
+        "/v1/completions": {"model": "any", "prompt": secret, "max_tokens": 16},
+        "/v1/responses": {"model": "any", "input": secret, "instructions": secret, "max_output_tokens": 16},
+        "/v1/embeddings": {"model": "any", "input": secret},
+        "/v1/rerank": {"model": "any", "query": secret, "documents": [secret]},
+        "/v1/audio/speech": {"model": "any", "input": f"{secret}.", "voice": "alloy"},
+    }
+    for path, body in asked.items():
+        assert ask(traced.url, body, path=path, headers=headers).status_code == 200, path
+    heard = httpx.post(
+        f"{traced.url}/v1/audio/transcriptions",
+        files={"file": ("fox.wav", (SAMPLES / "quick_brown_fox.wav").read_bytes())},
+        data={"model": LISTENER, "prompt": secret},
+        headers=headers,
+        timeout=60,
+    ).json()["text"]
+    assert "brown fox" in heard
+    collector.trace(f"{number:032x}", at_least=7 * 3)
+    pages = [ask(traced.url, method="GET", path=path).text for path in ("/metrics", "/traces/data")]
+
+    for told in (collector.raw.decode("latin-1"), traced.log.text, *pages):
+        assert len(told) > 1000
+        assert "xyzzy" not in told
+        assert "brown fox" not in told
 
 
 def gauges(url: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:

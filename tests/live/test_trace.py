@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.live.client import ask, chat, eventually, queue_stats, stream
-from tests.live.collector import Collector, Span, collecting
-from tests.live.harness import LiveServer, start
+from tests.live.collector import Collector, Span
+from tests.live.harness import LiveServer
 
 SERVER_KIND = 2
+QUEUE = 16
+"""Spans that may wait for a collector that is gone."""
 ERROR = 2
 
 Launch = Callable[..., LiveServer]
-
-
-@pytest.fixture(scope="module")
-def collector() -> Generator[Collector]:
-    with collecting() as collector:
-        yield collector
-
-
-@pytest.fixture(scope="module")
-def traced(collector: Collector) -> Generator[LiveServer]:
-    """The embedded model, and a collector that soon hears of what it does."""
-    running = start("--log-format", "json", env=telemetry(collector.endpoint))
-    yield running
-    assert running.stop() == 0
 
 
 def telemetry(endpoint: str) -> dict[str, str]:
@@ -81,16 +70,6 @@ def test_a_streamed_chat_is_one_tree_under_its_caller(traced: LiveServer, collec
     assert "capital" not in repr([span.attributes for span in spans.values()])
 
 
-def test_log_lines_carry_the_request_and_its_trace(traced: LiveServer) -> None:
-    trace_id, _, headers = caller(0xB2)
-    ask(traced.url, chat("Hi", max_tokens=2), headers=headers)
-
-    line = json.loads(traced.log.wait_for(f"^.*{trace_id}.*$")[0])
-
-    assert (line["message"], line["status"], line["request_id"]) == ("request", 200, "turn-178")
-    assert (line["trace_id"], len(line["span_id"])) == (trace_id, 16)
-
-
 def test_who_left_is_in_the_trace(traced: LiveServer, collector: Collector) -> None:
     trace_id, _, headers = caller(0xC3)
     with stream(traced.url, chat("Count to a thousand.", max_tokens=4000), headers=headers) as answer:
@@ -137,13 +116,16 @@ def test_a_dead_collector_slows_neither_requests_nor_the_end(launch: Launch, kin
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         if kind == "nobody listens":
             silent.close()
-        server = launch("--model-type", "echo", env=telemetry(endpoint))
+        small = {"OTEL_BSP_MAX_QUEUE_SIZE": str(QUEUE), "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": str(QUEUE)}
+        counted = {"OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "true"}
+        server = launch("--model-type", "echo", env={**telemetry(endpoint), **small, **counted})
 
         with httpx.Client(base_url=server.url, timeout=30) as client:
             begun = time.monotonic()
             for _ in range(50):
                 assert client.post("/v1/chat/completions", json=chat("one two three")).status_code == 200
             asked = time.monotonic() - begun
+            told = samples(client.get("/metrics").text)
         begun = time.monotonic()
         code = server.stop()
         ended = time.monotonic() - begun
@@ -152,3 +134,17 @@ def test_a_dead_collector_slows_neither_requests_nor_the_end(launch: Launch, kin
     assert asked < 10, "milliseconds each, where an export's timeout is ten seconds"
     assert ended < 10
     assert "Traceback" not in server.log.text
+    assert told["otel_sdk_processor_span_queue_size"] <= QUEUE
+    if kind == "nobody answers":
+        dropped = told["otel_sdk_processor_span_processed_total", "queue_full"]
+        assert dropped > 50 * 5 - 3 * QUEUE, "what waits is bounded, whatever came"
+
+
+def samples(page: str) -> dict[Any, float]:
+    """Values by name, and by name and kind of error."""
+    found: dict[Any, float] = {}
+    for family in text_string_to_metric_families(page):
+        for sample in family.samples:
+            error = sample.labels.get("error_type")
+            found[(sample.name, error) if error else sample.name] = sample.value
+    return found

@@ -10,20 +10,23 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import otel
 from otel import _content, _core
-from otel._recent import MAX_SPANS, RecentRequests, RecordAll
+from otel._local import LocalTracer
+from otel._recent import MAX_SPANS, RecentRequests
+from otel._sampled import RecentProcessor, RecordAll
 
 
-@pytest.fixture
-def recent(monkeypatch: pytest.MonkeyPatch) -> Iterator[RecentRequests]:
+@pytest.fixture(params=["with an exporter", "without"])
+def recent(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[RecentRequests]:
     kept = RecentRequests(3, lambda path: path.startswith("/v1/"))
     provider = TracerProvider(sampler=RecordAll(ALWAYS_OFF), shutdown_on_exit=False)
-    provider.add_span_processor(kept)
-    monkeypatch.setattr(_core, "_tracer", provider.get_tracer("test"))
+    provider.add_span_processor(RecentProcessor(kept))
+    tracer = LocalTracer(kept) if request.param == "without" else provider.get_tracer("test")
+    monkeypatch.setattr(_core, "_tracer", tracer)
     yield kept
     provider.shutdown()
 
 
-def request(path: str = "/v1/chat/completions", request_id: str = "a") -> None:
+def handle(path: str = "/v1/chat/completions", request_id: str = "a") -> None:
     token = otel.request_id.set(request_id)
     span = otel.start_server_span("POST", path, {})
     with span.use():
@@ -37,7 +40,7 @@ def request(path: str = "/v1/chat/completions", request_id: str = "a") -> None:
 
 
 def test_a_request_has_its_spans_though_nothing_is_sampled(recent: RecentRequests) -> None:
-    request()
+    handle()
     (kept,) = recent.since(0)["requests"]
     assert (kept["request_id"], kept["status"], kept["model"], kept["finished"]) == ("a", 200, "qwen", True)
     assert [span["name"] for span in kept["spans"]] == ["POST", "queue", "speech qwen", "sentence"]
@@ -47,12 +50,12 @@ def test_a_request_has_its_spans_though_nothing_is_sampled(recent: RecentRequest
 
 def test_only_the_last_are_kept_and_only_new_ones_told(recent: RecentRequests) -> None:
     for name in "abcde":
-        request(request_id=name)
-    request("/health")
+        handle(request_id=name)
+    handle("/health")
     told = recent.since(0)
     assert [kept["request_id"] for kept in told["requests"]] == ["c", "d", "e"]
     assert recent.since(told["sequence"])["requests"] == []
-    request(request_id="f")
+    handle(request_id="f")
     assert [kept["request_id"] for kept in recent.since(told["sequence"])["requests"]] == ["f"]
 
 

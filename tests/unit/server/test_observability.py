@@ -136,6 +136,47 @@ async def test_prompts_are_in_traces_and_logs_only_where_asked_for(stream: bool)
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "asked"),
+    [
+        (
+            "/v1/completions",
+            {"model": "any", "prompt": "xyzzy plugh"},
+            [{"role": "user", "parts": [{"type": "text", "content": "xyzzy plugh"}]}],
+        ),
+        (
+            "/v1/responses",
+            {"model": "any", "input": "xyzzy plugh", "instructions": "Be kind."},
+            [
+                {"role": "system", "parts": [{"type": "text", "content": "Be kind."}]},
+                {"role": "user", "parts": [{"type": "text", "content": "xyzzy plugh"}]},
+            ],
+        ),
+    ],
+)
+async def test_contents_of_every_text_endpoint_are_recorded_alike(
+    path: str, body: dict[str, Any], asked: list[dict[str, Any]]
+) -> None:
+    with capture_spans(content=True) as spans:
+        async with serving(echo()) as app:
+            answer = await ask(app, "POST", path, json=body)
+    assert answer.status == 200, answer.body
+    attributes = dict(spans.one("chat echo").attributes or {})
+    assert json.loads(str(attributes["gen_ai.input.messages"])) == asked
+    (said,) = json.loads(str(attributes["gen_ai.output.messages"]))
+    assert (said["role"], said["parts"]) == ("assistant", [{"type": "text", "content": "xyzzy plugh"}])
+
+
+async def test_speech_is_never_recorded() -> None:
+    """The conventions have no names for it, and the option says so."""
+    with capture_spans(content=True) as spans:
+        async with serving(echo()) as app:
+            body = {"model": "any", "input": "xyzzy plugh", "voice": "alloy"}
+            assert (await ask(app, "POST", "/v1/audio/speech", json=body)).status == 200
+    assert spans.one("speech echo")
+    assert "xyzzy" not in repr([(span.name, span.attributes, span.events) for span in spans.all()])
+
+
 @pytest.mark.parametrize("wanted", [True, False])
 async def test_bodies_are_logged_only_where_asked_for(wanted: bool) -> None:
     secret = "sk-abcdefghijklmnop"

@@ -1,0 +1,54 @@
+"""The worker's start: engines first, for they take longest to be ready; the application while they load.
+
+Importing the application takes about as long as an engine needs before it reads its weights, and both have a process of
+their own: one after the other, they would keep whoever waits for the server waiting twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import otel
+from providers.registry import ModelRegistry
+from server.settings import Settings
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp, Receive, Scope, Send
+
+__all__ = ["EnginesFirst", "configure_logging"]
+
+
+class EnginesFirst:
+    """An ASGI application that starts the models as soon as its lifespan begins, and then makes the real one."""
+
+    def __init__(self, settings: Settings, registry: ModelRegistry, build: Callable[[], ASGIApp]) -> None:
+        """`build` makes the application; it is called in a thread, so that the loop can start processes meanwhile."""
+        self._settings = settings
+        self._registry = registry
+        self._build = build
+        self._app: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._app is None:
+            self._app = await self._start(send)
+        await self._app(scope, receive, send)
+
+    async def _start(self, send: Any) -> ASGIApp:
+        """Raises: whatever `build` does; no engine is left then, and whoever runs us knows."""
+        configure_logging(self._settings)
+        await self._registry.start()
+        try:
+            return await asyncio.to_thread(self._build)
+        except BaseException:
+            await self._registry.stop()
+            await send({"type": "lifespan.startup.failed", "message": ""})
+            raise
+
+
+def configure_logging(settings: Settings) -> None:
+    """Log as the settings say, in this process and in the engines that it starts."""
+    otel.configure_logging(settings.log_level, settings.log_format)
+    os.environ.update(LOG_LEVEL=settings.log_level, LOG_FORMAT=settings.log_format)

@@ -1,0 +1,108 @@
+"""Headless Chromium: found or installed, asked for a page's document, or driven over a pipe (DevTools protocol)."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+__all__ = ["INSTALL_SECONDS", "Page", "browsing", "find_chromium", "shown"]
+
+INSTALL_SECONDS = 240.0
+_OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
+_AT_THREE_AND_FOUR = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+for place, end in zip((3, 4), ends):
+    os.dup2(end, place)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""Becomes the browser, with the pipes' ends where it looks for them."""
+
+
+def find_chromium() -> str | None:
+    """A browser of this machine, or one that its package manager brings where we may ask it to."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
+        if found := shutil.which(name):
+            return found
+    if os.environ.get("CI") and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
+        install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium"
+        try:
+            subprocess.run(["sh", "-c", install], timeout=INSTALL_SECONDS, capture_output=True, check=True)
+        except (subprocess.SubprocessError, OSError):
+            return None
+        return shutil.which("chromium")
+    return None
+
+
+def shown(browser: str, url: str, profile: Path) -> str:
+    """The page's document after a few seconds of its own clock."""
+    budget = ("--virtual-time-budget=4000", "--dump-dom")
+    command = [browser, *_OPTIONS, f"--user-data-dir={profile}", *budget, url]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=True).stdout
+
+
+class Page:
+    """A tab. Expressions are evaluated in it, promises awaited."""
+
+    def __init__(self, write: Any, read: Any) -> None:
+        self._write, self._read = write, read
+        self._numbers = count(1)
+        self._session: str | None = None
+
+    def open(self, url: str) -> None:
+        target = self._ask("Target.createTarget", url=url)["targetId"]
+        self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+
+    def evaluate(self, expression: str) -> Any:
+        """Raises: AssertionError, the expression threw."""
+        found = self._ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    def _ask(self, method: str, **params: Any) -> dict[str, Any]:
+        number = next(self._numbers)
+        session = {} if self._session is None else {"sessionId": self._session}
+        self._write.write(json.dumps({"id": number, "method": method, "params": params, **session}).encode() + b"\0")
+        self._write.flush()
+        while True:
+            told = json.loads(self._message())
+            if told.get("id") == number:
+                assert "error" not in told, told
+                result: dict[str, Any] = told["result"]
+                return result
+
+    def _message(self) -> bytes:
+        parts = bytearray()
+        while (byte := self._read.read(1)) != b"\0":
+            assert byte, "the browser ended"
+            parts += byte
+        return bytes(parts)
+
+
+@contextmanager
+def browsing(browser: str, profile: Path) -> Generator[Page]:
+    """A browser of one's own for the block; it reads its commands from descriptor 3 and answers on 4."""
+    to_browser, our_words = os.pipe()
+    its_words, from_browser = os.pipe()
+
+    ends = (str(to_browser), str(from_browser))
+    options = (*_OPTIONS, "--remote-debugging-pipe", f"--user-data-dir={profile}")
+    command = [sys.executable, "-c", _AT_THREE_AND_FOUR, *ends, browser, *options]
+    with subprocess.Popen(
+        command, pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        os.close(to_browser)
+        os.close(from_browser)
+        try:
+            with os.fdopen(our_words, "wb") as write, os.fdopen(its_words, "rb") as read:
+                yield Page(write, read)
+        finally:
+            process.terminate()

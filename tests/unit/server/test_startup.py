@@ -1,0 +1,71 @@
+"""The worker's start: models first, the application while they load, and nothing left where it fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from providers.spec import ModelSpec
+from server.settings import Settings
+from server.startup import EnginesFirst
+
+SETTINGS = Settings(models=(ModelSpec(name="any", path="", model_type="lm"),))
+
+
+class Models:
+    """A registry that notes what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def start(self) -> None:
+        self.told.append("start")
+
+    async def stop(self) -> None:
+        self.told.append("stop")
+
+
+async def receive() -> Any:
+    return {"type": "lifespan.startup"}
+
+
+@pytest.fixture(autouse=True)
+def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logging is the process's own: these tests leave it alone."""
+    monkeypatch.setattr("server.startup.configure_logging", lambda settings: None)
+
+
+async def test_models_start_before_the_application_is_made() -> None:
+    models, scopes = Models(), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scopes.append(scope["type"])
+
+    def build() -> Any:
+        models.told.append("build")
+        return app
+
+    early = EnginesFirst(SETTINGS, models, build)  # type: ignore[arg-type]
+    for kind in ("lifespan", "http"):
+        await early({"type": kind}, receive, receive)  # type: ignore[arg-type]
+
+    assert models.told == ["start", "build"]
+    assert scopes == ["lifespan", "http"]
+
+
+async def test_an_application_that_cannot_be_made_leaves_no_model_and_says_that_it_failed() -> None:
+    models, sent = Models(), []
+
+    async def send(message: Any) -> None:
+        sent.append(message["type"])
+
+    def build() -> Any:
+        raise RuntimeError("no")
+
+    early = EnginesFirst(SETTINGS, models, build)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="no"):
+        await early({"type": "lifespan"}, receive, send)  # type: ignore[arg-type]
+
+    assert models.told == ["start", "stop"]
+    assert sent == ["lifespan.startup.failed"]
