@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from server.bench.sweep import Case, Run
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["MISSING", "can_plot", "plot_load"]
+__all__ = ["MISSING", "can_plot", "plot_debates", "plot_load"]
 
 MISSING = "a plot needs matplotlib: install the extra `bench` (pip install 'mlx-openai-server-lab[bench]')"
 _SIZES = {"streams": "streams", "prompt_words": "words of prompt", "max_tokens": "tokens of answer at most"}
@@ -66,3 +66,27 @@ def _band(axes: Axes, places: Sequence[int], percentiles: Sequence[tuple[float, 
     low, high = ([value * 1000 for value in values] for values in zip(*percentiles, strict=True))
     (line,) = axes.plot(places, low, marker="o")
     axes.fill_between(places, low, high, color=line.get_color(), alpha=0.15)
+
+
+def plot_debates(debates: Mapping[str, Sequence[tuple[float, float, float]]], file: Path) -> None:
+    """By server, turn by turn: prompt tokens, cached tokens, seconds to the first token."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")
+    times, tokens = figure.subplots(1, 2)
+    for name, turns in debates.items():
+        places = range(1, len(turns) + 1)
+        (line,) = times.plot(places, [seconds * 1000 for _, _, seconds in turns], marker="o", label=name)
+        tokens.plot(
+            places, [prompt for prompt, _, _ in turns], marker="o", color=line.get_color(), label=f"{name}: prompt"
+        )
+        tokens.plot(
+            places, [cached for _, cached, _ in turns], marker="x", linestyle="--", color=line.get_color(),
+            label=f"{name}: cached",
+        )  # fmt: skip
+    for axes, title in ((times, "ms to the first token"), (tokens, "tokens")):
+        axes.set(title=title, xlabel="statement")
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(file, format="png")

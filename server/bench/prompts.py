@@ -6,10 +6,34 @@ import random
 
 __all__ = ["make_prompts", "shared_prefix"]
 
-_WORDS = (
-    "river mountain debate avatar voice garden winter signal music ocean history engine planet bridge market "
-    "science forest window friend number silver morning language travel kitchen theory"
-).split()
+_WORDS = [
+    "river",
+    "mountain",
+    "debate",
+    "avatar",
+    "voice",
+    "garden",
+    "winter",
+    "signal",
+    "music",
+    "ocean",
+    "history",
+    "engine",
+    "planet",
+    "bridge",
+    "market",
+    "science",
+    "forest",
+    "window",
+    "friend",
+    "number",
+    "silver",
+    "morning",
+    "language",
+    "travel",
+    "kitchen",
+    "theory",
+]
 
 
 def make_prompts(seed: int, count: int, words: int) -> tuple[str, ...]:

@@ -58,14 +58,11 @@ def load_notes(runs: Sequence[Run]) -> list[str]:
                 f"{where}: {result.short_answers} of {answered} answers ended before {case.max_tokens} tokens, "
                 f"after {result.tokens / answered:.0f} on average"
             )
-    for name in dict.fromkeys(run.contender for run in runs if run.result.counted_chunks):
-        notes.append(f"{name} does not count its tokens: chunks are counted instead")
-    notes += [f"interrupted: {run.contender} with {run.result.requests} requests done" for run in _partial(runs)]
+    uncounted = dict.fromkeys(run.contender for run in runs if run.result.counted_chunks)
+    notes += [f"{name} does not count its tokens: chunks are counted instead" for name in uncounted]
+    partial = [run for run in runs if not run.complete]
+    notes += [f"interrupted: {run.contender} with {run.result.requests} requests done" for run in partial]
     return notes
-
-
-def _partial(runs: Sequence[Run]) -> list[Run]:
-    return [run for run in runs if not run.complete]
 
 
 def _summary(found: dict[tuple[Case, str], LoadResult], contenders: Sequence[str]) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,10 +15,21 @@ import rich_click as click
 from server.cli._output import INTERRUPTED, UNUSABLE, fail
 
 if TYPE_CHECKING:
+    from server.bench.debates import Debates
     from server.bench.sweep import HttpServer, Sweep
     from server.bench.tables import Table
 
-__all__ = ["Numbers", "Report", "compare_options", "http_servers", "report_options", "run_sweep", "size_options"]
+__all__ = [
+    "Numbers",
+    "Report",
+    "ServerUrl",
+    "compare_options",
+    "hold_debates",
+    "http_servers",
+    "report_options",
+    "run_sweep",
+    "size_options",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,7 +99,7 @@ def compare_options(command: F) -> F:
             "--compare", type=ServerUrl(), panel="Comparison",
             help="A server to measure in alternation; the ratios say how the first stands to it.",
         ),
-        click.option("--compare-model", metavar="NAME", panel="Comparison", help="Its model. Default: that of --model."),
+        click.option("--compare-model", metavar="NAME", panel="Comparison", help="Its model. Default: the same."),
         click.option(
             "--compare-api-key", envvar="COMPARE_API_KEY", metavar="KEY", panel="Comparison", help="Its API key."
         ),
@@ -100,13 +112,12 @@ def compare_options(command: F) -> F:
 def report_options(command: F) -> F:
     """Adds `--json`, `--output` and `--plot`, as one `Report`."""
 
+    @functools.wraps(command)
     def with_report(*, as_json: bool, output: Path | None, plot: Path | None, **options: Any) -> None:
         report = Report(as_json=as_json, folder=output, plot=plot)
         report.check()
         command(report=report, **options)
 
-    with_report.__name__, with_report.__doc__ = command.__name__, command.__doc__
-    with_report.__click_params__ = getattr(command, "__click_params__", [])  # type: ignore[attr-defined]
     options = (
         click.option("--json", "as_json", is_flag=True, panel="Report", help="Print JSON instead of tables."),
         click.option(
@@ -216,29 +227,13 @@ def http_servers(
 
 def run_sweep(name: str, sweep: Sweep, report: Report) -> None:
     """Measure with a progress bar, and report; what there is of it after Ctrl-C too. Ends the command on failure."""
-    from functools import partial
-
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    from server.bench.engine import EngineFailed
     from server.bench.plot import plot_load
     from server.bench.report import sweep_data
-    from server.bench.sweep import Unusable
     from server.bench.tables import load_notes, load_tables
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    failure: str | None = None
-    status = 1
-    try:
-        with Progress(*columns, transient=True, disable=not sys.stderr.isatty(), console=_standard_error()) as progress:
-            task = progress.add_task("starting", total=sweep.total_requests)
-            sweep.on_start = lambda description: progress.update(task, description=description)
-            sweep.on_done = lambda: progress.advance(task)
-            sweep.measure()
-    except KeyboardInterrupt:
-        failure, status = "interrupted", INTERRUPTED
-    except (Unusable, EngineFailed) as error:
-        failure = str(error)
+    with _Progress(sweep.total_requests) as progress:
+        sweep.on_start, sweep.on_done = progress.describe, progress.advance
+        sweep.measure()
     runs = sweep.runs
     if runs:
         report.give(
@@ -246,15 +241,59 @@ def run_sweep(name: str, sweep: Sweep, report: Report) -> None:
             tables=load_tables(runs, [contender.name for contender in sweep.contenders]),
             notes=load_notes(runs),
             data=sweep_data(sweep),
-            draw=partial(plot_load, runs),
+            draw=functools.partial(plot_load, runs),
         )
-    if failure is None and (failed := sum(run.result.errors for run in runs)):
-        failure = f"{failed} of {sum(run.result.requests for run in runs)} requests failed"
-    if failure is not None:
-        fail(failure, status)
+    progress.end()
+    if failed := sum(run.result.errors for run in runs):
+        fail(f"{failed} of {sum(run.result.requests for run in runs)} requests failed")
 
 
-def _standard_error() -> Any:
-    from rich.console import Console
+def hold_debates(debates: Debates, report: Report) -> None:
+    """As `run_sweep`, for debates."""
+    with _Progress(debates.total_turns) as progress:
+        debates.on_start, debates.on_turn = progress.describe, progress.advance
+        debates.hold()
+    if debates.held:
+        report.give("debate", tables=debates.tables(), notes=debates.notes(), data=debates.data(), draw=debates.draw)
+    progress.end()
 
-    return Console(stderr=True)
+
+class _Progress:
+    """A bar on the terminal while the block runs. What goes wrong there is kept for `end`, so that what there is by
+    then can be reported first."""
+
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        console = Console(stderr=True)
+        self._bar = Progress(*columns, transient=True, disable=not console.is_terminal, console=console)
+        self._task = self._bar.add_task("starting", total=total)
+        self._failure: tuple[str, int] | None = None
+
+    def __enter__(self) -> _Progress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
+        from server.bench.engine import EngineFailed
+        from server.bench.sweep import Unusable
+
+        self._bar.stop()
+        if isinstance(error, KeyboardInterrupt):
+            self._failure = ("interrupted", INTERRUPTED)
+        elif isinstance(error, (EngineFailed, Unusable)):
+            self._failure = (str(error), 1)
+        return error is None or self._failure is not None
+
+    def describe(self, text: str) -> None:
+        self._bar.update(self._task, description=text)
+
+    def advance(self) -> None:
+        self._bar.advance(self._task)
+
+    def end(self) -> None:
+        """End the command if the block did not run to its end."""
+        if self._failure is not None:
+            fail(*self._failure)
