@@ -43,8 +43,12 @@ def plot_load(runs: Sequence[Run], file: Path) -> None:
         throughput.plot(places, [result.tokens_per_second for result in results], marker="o", label=label)
         _band(first, places, [(r.first_token_p50, r.first_token_p95) for r in results])
         _band(between, places, [(r.inter_token_p50, r.inter_token_p95) for r in results])
-    for axes, title in ((throughput, "tokens/s"), (first, "ms to the first token"), (between, "ms between tokens")):
-        axes.set(title=title, xlabel=_SIZES[axis])
+    for axes, title in (
+        (throughput, "tokens/s"),
+        (first, "ms to the first token, p50 to p95"),
+        (between, "ms between tokens, p50 to p95"),
+    ):
+        axes.set(title=title, xlabel=_SIZES[axis], xticks=sorted({getattr(case, axis) for case, _ in found}))
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
     throughput.legend()
@@ -85,7 +89,7 @@ def plot_debates(debates: Mapping[str, Sequence[tuple[float, float, float]]], fi
             label=f"{name}: cached",
         )  # fmt: skip
     for axes, title in ((times, "ms to the first token"), (tokens, "tokens")):
-        axes.set(title=title, xlabel="statement")
+        axes.set(title=title, xlabel="statement", xticks=range(1, max(map(len, debates.values())) + 1))
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
         axes.legend()

@@ -32,8 +32,10 @@ def number(value: float, digits: int = 1) -> str:
 
 
 def seconds(value: float) -> str:
-    """In the unit that shows three figures of it."""
-    return f"{number(value * 1000, 0)} ms" if math.isnan(value) or value < 1 else f"{value:.2f} s"
+    """In the unit that shows about three figures of it."""
+    if math.isnan(value):
+        return number(value)
+    return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.{0 if value >= 0.01 else 2}f} ms"
 
 
 def load_tables(runs: Sequence[Run], contenders: Sequence[str]) -> list[Table]:
@@ -48,20 +50,24 @@ def load_tables(runs: Sequence[Run], contenders: Sequence[str]) -> list[Table]:
 def load_notes(runs: Sequence[Run]) -> list[str]:
     """Sentences on whatever makes the numbers mean less than they seem to."""
     notes = []
-    for (case, name), result in summaries(runs).items():
-        answered = result.requests - result.errors
-        where = f"{name}, {case.streams} stream{'s' if case.streams > 1 else ''}"
-        if result.errors:
-            notes.append(f"{where}: {result.errors} of {result.requests} requests failed: {result.first_error}")
-        if result.short_answers:
+    grouped: dict[tuple[str, int], list[LoadResult]] = {}
+    for run in runs:
+        grouped.setdefault((run.contender, run.case.max_tokens), []).append(run.result)
+    for (name, max_tokens), results in grouped.items():
+        requests, errors = sum(r.requests for r in results), sum(r.errors for r in results)
+        if errors:
+            first = next(r.first_error for r in results if r.first_error)
+            notes.append(f"{name}: {errors} of {requests} requests failed, the first with: {first}")
+        if short := sum(r.short_answers for r in results):
+            average = sum(r.tokens for r in results) / (requests - errors)
             notes.append(
-                f"{where}: {result.short_answers} of {answered} answers ended before {case.max_tokens} tokens, "
-                f"after {result.tokens / answered:.0f} on average"
+                f"{name}: {short} of {requests - errors} answers ended before {max_tokens} tokens; "
+                f"they have {average:.0f} on average"
             )
     uncounted = dict.fromkeys(run.contender for run in runs if run.result.counted_chunks)
     notes += [f"{name} does not count its tokens: chunks are counted instead" for name in uncounted]
     partial = [run for run in runs if not run.complete]
-    notes += [f"interrupted: {run.contender} with {run.result.requests} requests done" for run in partial]
+    notes += [f"{run.contender} was interrupted after {run.result.requests} of {run.case.requests}" for run in partial]
     return notes
 
 

@@ -172,9 +172,9 @@ class Report:
             for table in tables:
                 _print_table(table)
         if self.folder is not None:
-            text = [*(table.markdown() for table in tables), *(f"- {note}" for note in notes)]
+            text = [*(table.markdown() for table in tables), "\n".join(f"- {note}" for note in notes)]
             (self.folder / f"{name}.json").write_bytes(content)
-            (self.folder / f"{name}.md").write_text("\n\n".join(text) + "\n")
+            (self.folder / f"{name}.md").write_text("\n\n".join(part for part in text if part) + "\n")
             if can_plot():
                 draw(self.folder / f"{name}.png")
             else:
