@@ -65,9 +65,8 @@ class SuiteOptions:
     """With weights as shipped, theirs takes minutes."""
     peer_tokens: int = 16
     peer_words: int = 8
-    llama_server: Path | None = None
-    """llama.cpp's server, and what it serves."""
-    gguf: tuple[Path, ...] = ()
+    peers: tuple[tuple[str, str], ...] = ()
+    """Names and URLs (up to and with `/v1`) of further servers that are up already."""
 
 
 @attrs.frozen(kw_only=True)

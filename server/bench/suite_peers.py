@@ -1,14 +1,14 @@
 """Other servers under the same chat load as this one, all of them up at once and asked in alternation.
 
 `mlx_lm.server` as installed; on the Linux CPU also with this project's BLAS preloaded, and with its float32 weights as
-well. llama.cpp's server where there is one, on files of the same weights.
+well. And whatever servers of others the options name, which are up already.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -22,9 +22,6 @@ from server.bench.servers import free_port, running
 from server.bench.suite import Measured, SuiteOptions, load_once, own_server
 
 __all__ = ["run_peers"]
-
-_LLAMA_CONTEXT = 4096
-"""Tokens a stream."""
 
 
 @attrs.frozen(kw_only=True)
@@ -65,6 +62,7 @@ def _start(
 ) -> list[_Peer]:
     progress("peers: starting")
     peers = [_Peer(name="this server", url=stack.enter_context(own_server(options, log_dir)), model="bench")]
+    peers += [_Peer(name=name, url=url) for name, url in options.peers]
 
     def mlx_lm(name: str, model: Path, *, blas: bool, slow: bool) -> None:
         log = log_dir / f"{name.replace(', ', '-')}.log"
@@ -77,10 +75,6 @@ def _start(
             wide = engine.widen(log_dir / "float32")
         mlx_lm("mlx_lm.server, BLAS", options.model, blas=True, slow=True)
         mlx_lm("mlx_lm.server, BLAS, float32", wide, blas=True, slow=False)
-    if options.llama_server is not None:
-        for gguf in options.gguf:
-            server = _llama_cpp(options.llama_server, gguf, max(options.streams), log_dir / f"{gguf.stem}.log")
-            peers.append(_Peer(name=f"llama.cpp, {gguf.stem}", url=stack.enter_context(server)))
     return peers
 
 
@@ -92,17 +86,5 @@ def _mlx_lm(model: Path, log: Path, *, blas: bool) -> Iterator[str]:
     if blas:
         program = f"from providers.engines import platform; platform.prepare(); {program}"
     command = [sys.executable, "-c", program, "--model", str(model), "--port", str(port)]
-    with running(command, ready_url=f"http://127.0.0.1:{port}/health", log=log):
-        yield f"http://127.0.0.1:{port}/v1"
-
-
-@contextlib.contextmanager
-def _llama_cpp(server: Path, gguf: Path, streams: int, log: Path) -> Iterator[str]:
-    """llama.cpp's server as installed, with room for so many streams; it batches them without being asked to."""
-    port = free_port()
-    command: Sequence[str] = [
-        str(server), "--model", str(gguf), "--port", str(port),
-        "--parallel", str(streams), "--ctx-size", str(_LLAMA_CONTEXT * streams),
-    ]  # fmt: skip
     with running(command, ready_url=f"http://127.0.0.1:{port}/health", log=log):
         yield f"http://127.0.0.1:{port}/v1"

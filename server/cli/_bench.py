@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from server.bench.tables import Table
 
 __all__ = [
+    "NamedUrl",
     "Numbers",
     "Report",
     "ServerUrl",
@@ -68,6 +69,18 @@ class ServerUrl(click.ParamType[str]):
         if not usable:
             self.fail(f"{value!r} is not the URL of a server, such as http://127.0.0.1:8000/v1", param, ctx)
         return url.rstrip("/") if parts.path.strip("/") else f"{url.rstrip('/')}/v1"
+
+
+class NamedUrl(click.ParamType[tuple[str, str]]):
+    """A server and what to call it."""
+
+    name = "NAME=URL"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        name, separator, url = str(value).partition("=")
+        if not separator or not name:
+            self.fail(f"{value!r} is not a name and a URL, such as other=http://127.0.0.1:8000/v1", param, ctx)
+        return name, ServerUrl().convert(url, param, ctx)
 
 
 def size_options(command: F) -> F:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import rich_click as click
 
 from server.cli._bench import (
+    NamedUrl,
     Numbers,
     Report,
     ServerUrl,
@@ -201,19 +202,12 @@ def engine(
     help="Words a prompt of theirs.",
 )
 @click.option(
-    "--llama-server",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    panel="Peers",
-    help="llama.cpp's server, to be a peer with --gguf.",
-)
-@click.option(
-    "--gguf",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    metavar="FILE",
-    panel="Peers",
+    "--peer",
+    "peers",
+    type=NamedUrl(),
     multiple=True,
-    help="What llama.cpp serves: the same weights; may be repeated.",
+    panel="Peers",
+    help="A server that is up already, such as llama.cpp=http://127.0.0.1:8080/v1; may be repeated.",
 )
 @click.option(
     "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("bench"), show_default=True,
@@ -229,8 +223,7 @@ def suite(
     peer_rounds: int,
     peer_tokens: int,
     peer_words: int,
-    llama_server: Path | None,
-    gguf: tuple[Path, ...],
+    peers: tuple[tuple[str, str], ...],
     output: Path,
 ) -> None:
     """Measure what docs/performance.md states, all in one run.
@@ -238,8 +231,6 @@ def suite(
     The engine in-process against HTTP, the latency that the server adds, and other servers under the same load.
     Starts and ends every server itself. Takes several minutes; the machine should be quiet.
     """
-    if (llama_server is None) != (not gguf):
-        fail("--llama-server and --gguf go together", UNUSABLE)
     import attrs
     from rich.console import Console
 
@@ -263,8 +254,7 @@ def suite(
         peer_rounds=peer_rounds,
         peer_tokens=peer_tokens,
         peer_words=peer_words,
-        llama_server=llama_server,
-        gguf=gguf,
+        peers=peers,
     )
     try:
         output.mkdir(parents=True, exist_ok=True)

@@ -220,7 +220,7 @@ def test_a_plot_without_matplotlib_is_refused_before_anything_runs(
         (["load", "--output", "/proc/nowhere"], "/proc/nowhere cannot be written"),
         (["debate", "--turns", "0"], "--turns"),
         (["suite", "--part", "everything"], "--part"),
-        (["suite", "--gguf", __file__], "--llama-server and --gguf go together"),
+        (["suite", "--peer", "http://127.0.0.1:8000"], "--peer"),
     ],
 )
 def test_a_bad_option_is_named_and_ends_with_2(arguments: list[str], named: str) -> None:
