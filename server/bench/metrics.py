@@ -19,6 +19,8 @@ class Metric:
 
     field: str
     label: str
+    heading: str
+    """Above a column, beside its neighbours."""
     seconds: bool = True
     """A time, so less is better; else a rate, and more is."""
 
@@ -28,13 +30,13 @@ class Metric:
 
 
 METRICS = (
-    Metric("tokens_per_second", "tokens/s", seconds=False),
-    Metric("first_token_p50", "first token p50"),
-    Metric("first_token_p95", "first token p95"),
-    Metric("first_token_p99", "first token p99"),
-    Metric("inter_token_p50", "between tokens p50"),
-    Metric("inter_token_p95", "between tokens p95"),
-    Metric("inter_token_p99", "between tokens p99"),
+    Metric("tokens_per_second", "tokens/s", "tokens/s", seconds=False),
+    Metric("first_token_p50", "first token p50", "first token p50"),
+    Metric("first_token_p95", "first token p95", "p95"),
+    Metric("first_token_p99", "first token p99", "p99"),
+    Metric("inter_token_p50", "between tokens p50", "between p50"),
+    Metric("inter_token_p95", "between tokens p95", "p95"),
+    Metric("inter_token_p99", "between tokens p99", "p99"),
 )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MISSING", "can_plot", "plot_debates", "plot_load"]
 
-MISSING = "a plot needs matplotlib: install the extra `bench` (pip install 'mlx-openai-server-lab[bench]')"
+MISSING = "a plot needs matplotlib, which the extra `bench` installs (or: pip install matplotlib)"
 _SIZES = {"streams": "streams", "prompt_words": "words of prompt", "max_tokens": "tokens of answer at most"}
 _INCHES = (13.0, 4.2)
 _DPI = 120

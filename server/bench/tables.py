@@ -75,7 +75,7 @@ def _summary(found: dict[tuple[Case, str], LoadResult], contenders: Sequence[str
     cases = [case for case, _ in found]
     cached = any(result.cached_tokens > 0 for result in found.values())
     head = [*(["server"] if len(contenders) > 1 else []), *_case_head(cases), "requests", "errors"]
-    head += [metric.label for metric in METRICS]
+    head += [metric.heading for metric in METRICS]
     head += ["prompt", "cached"] if cached else []
     rows = []
     for (case, name), result in found.items():

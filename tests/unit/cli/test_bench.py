@@ -199,7 +199,7 @@ def test_a_plot_without_matplotlib_is_refused_before_anything_runs(
     answer = load(stub, "--plot", str(tmp_path / "load.png"))
 
     assert answer.exit_code == 2
-    assert "--plot: a plot needs matplotlib: install the extra `bench`" in answer.stderr
+    assert "--plot: a plot needs matplotlib, which the extra `bench` installs" in answer.stderr
     assert stub.bodies == []
 
 
