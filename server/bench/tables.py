@@ -74,13 +74,16 @@ def load_notes(runs: Sequence[Run]) -> list[str]:
 def _summary(found: dict[tuple[Case, str], LoadResult], contenders: Sequence[str]) -> Table:
     cases = [case for case, _ in found]
     cached = any(result.cached_tokens > 0 for result in found.values())
-    head = [*(["server"] if len(contenders) > 1 else []), *_case_head(cases), "requests", "errors"]
+    failed = any(result.errors for result in found.values())
+    head = [*(["server"] if len(contenders) > 1 else []), *_case_head(cases), "requests"]
+    head += ["errors"] if failed else []
     head += [metric.heading for metric in METRICS]
     head += ["prompt", "cached"] if cached else []
     rows = []
     for (case, name), result in found.items():
         row = [*([name] if len(contenders) > 1 else []), *_case_cells(case, cases)]
-        row += [str(result.requests), str(result.errors), *(_cell(metric, metric.of(result)) for metric in METRICS)]
+        row += [str(result.requests), *([str(result.errors)] if failed else [])]
+        row += [_cell(metric, metric.of(result)) for metric in METRICS]
         row += [number(result.prompt_tokens, 0), number(result.cached_tokens, 0)] if cached else []
         rows.append(tuple(row))
     return Table(tuple(head), rows)

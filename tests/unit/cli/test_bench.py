@@ -174,7 +174,7 @@ def test_output_gets_the_tables_the_data_and_a_plot(stub: Stub, tmp_path: Path) 
     answer = load(stub, "--streams", "1,2", "--requests", "2", "--output", str(tmp_path / "new"))
 
     assert answer.exit_code == 0, answer.output
-    assert (tmp_path / "new" / "load.md").read_text().startswith("| streams | requests | errors | tokens/s |")
+    assert (tmp_path / "new" / "load.md").read_text().startswith("| streams | requests | tokens/s |")
     assert len(json.loads((tmp_path / "new" / "load.json").read_text())["runs"]) == 2
     assert (tmp_path / "new" / "load.png").read_bytes().startswith(PNG)
 
