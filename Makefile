@@ -71,7 +71,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 .PHONY: lock
 lock: setup ## Resolve the locks again; ARGS=--upgrade moves every version
 	$(LOCK) $(ARGS) pyproject.toml requirements/build.in --output-file requirements/runtime.txt
-	$(LOCK) $(ARGS) --extra dev --constraint requirements/runtime.txt pyproject.toml requirements/build.in --output-file requirements/dev.txt
+	$(LOCK) $(ARGS) --extra dev --extra bench --constraint requirements/runtime.txt pyproject.toml requirements/build.in --output-file requirements/dev.txt
 
 .PHONY: clean
 clean: ## Remove .venv and every cache of this folder; downloaded weights stay

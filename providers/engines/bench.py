@@ -5,15 +5,14 @@ inserted at once, greedy, no prefix cache, no stop strings, no text. Reads one J
 answers each with one on stdout:
 
     {"do": "generate", "chats": [[{"role": …, "content": …}], …], "max_tokens": 64}
+        one answer a chat: its prompt's tokens, and when each of its own came, in seconds since the question
     {"do": "save", "folder": …}     the weights as loaded (widened on the Linux CPU), as a model folder
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
-import statistics
 import sys
 import time
 from pathlib import Path
@@ -30,13 +29,10 @@ PREFILL_STEP = 2048
 
 def main() -> None:
     platform.prepare()
-    import mlx.core as mx
+    from providers.engines.loading import find_folder, load_language_model, mlx_device
 
-    from providers.engines.loading import find_folder, load_language_model
-
-    device = "cpu" if mx.default_device() == mx.cpu else "gpu"
     folder = find_folder(sys.argv[1], lambda stage, fraction: None)
-    loaded = load_language_model(ModelSpec(name="bench", path=str(folder)), device, lambda stage, fraction: None)
+    loaded = load_language_model(ModelSpec(name="bench", path=str(folder)), mlx_device(), lambda stage, fraction: None)
     for line in sys.stdin:
         question = json.loads(line)
         if question["do"] == "generate":
@@ -59,23 +55,19 @@ def _generate(loaded: LoadedModel, chats: list[list[dict[str, str]]], max_tokens
         prefill_batch_size=len(prompts),
         prefill_step_size=PREFILL_STEP,
     )
-    left = set(generator.insert(prompts, max_tokens=[max_tokens] * len(prompts)))
-    tokens, times = 0, []
+    answers: dict[int, dict[str, Any]] = {
+        uid: {"prompt_tokens": len(prompt), "seconds": []}
+        for uid, prompt in zip(generator.insert(prompts, max_tokens=[max_tokens] * len(prompts)), prompts, strict=True)
+    }
+    left = set(answers)
     while left:
         _, responses = generator.next()
-        if responses:
-            times.append(time.perf_counter())
-        tokens += len(responses)
+        now = time.perf_counter() - started
+        for response in responses:
+            answers[response.uid]["seconds"].append(now)
         left -= {response.uid for response in responses if response.finish_reason}
     generator.close()
-    gaps = sorted(after - before for before, after in itertools.pairwise(times)) or [0.0]
-    return {
-        "tokens": tokens,
-        "seconds": times[-1] - started,
-        "first_token_seconds": times[0] - started,
-        "step_p50": statistics.median(gaps),
-        "step_p95": gaps[int(0.95 * (len(gaps) - 1))],
-    }
+    return {"answers": list(answers.values())}
 
 
 def _save(loaded: LoadedModel, source: Path, folder: Path) -> dict[str, Any]:

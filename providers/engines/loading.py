@@ -19,6 +19,7 @@ from mlx_lm.utils import dequantize_model, load_model, quantize_model
 from providers.engines import platform
 from providers.engines.engine import EngineLoadError, Progress
 from providers.engines.gguf import GGUFError, convert_cached
+from providers.engines.layout import lay_out_for_blas
 from providers.spec import ModelSpec
 from providers.weights import WeightsError, resolve
 
@@ -74,6 +75,7 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
     model, config = _load_weights(folder, spec)
     dtype_reason = convert_weights(model, config, spec, device, progress)
     mx.eval(model.parameters())
+    lay_out_for_blas(model, device)
     progress("loading the tokenizer", None)
     tokenizer = _load_tokenizer(folder, config, spec)
     return LoadedModel(

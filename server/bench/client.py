@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import attrs
@@ -20,15 +20,21 @@ class Workload:
     model: str
     prompts: tuple[str, ...]
     """Request number `i` of a run sends `prompts[i % len(prompts)]`."""
+    system: str = ""
+    """A system message that all of them share; empty for none."""
     max_tokens: int = 64
     temperature: float = 0.0
     parameters: Mapping[str, Any] = attrs.field(factory=dict)
     """Further parameters of the body."""
 
+    def messages(self, index: int) -> list[dict[str, str]]:
+        shared = [{"role": "system", "content": self.system}] if self.system else []
+        return [*shared, {"role": "user", "content": self.prompts[index % len(self.prompts)]}]
+
     def body(self, index: int) -> dict[str, Any]:
         return {
             "model": self.model,
-            "messages": [{"role": "user", "content": self.prompts[index % len(self.prompts)]}],
+            "messages": self.messages(index),
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
             "stream": True,
@@ -49,6 +55,10 @@ class Sample:
     """From `usage`; where a server sends none, the number of chunks with text."""
     prompt_tokens: int = 0
     """From `usage`; 0 where a server sends none."""
+    cached_tokens: int = 0
+    """How many of the prompt's the server had computed before, by its own word."""
+    has_usage: bool = True
+    """False where `completion_tokens` counts chunks."""
     text: str = ""
     finish_reason: str | None = None
     error: str | None = None
@@ -66,42 +76,68 @@ class Sample:
 async def stream_chat(client: httpx.AsyncClient, url: str, body: dict[str, Any], epoch: float) -> Sample:
     """Send `body` to `url`/chat/completions and time the answer; failures become `Sample.error`, never exceptions."""
     started = time.perf_counter() - epoch
-    chunks: list[float] = []
-    text = ""
-    usage: dict[str, Any] = {}
-    finish, error = None, None
+    answer = _Answer()
+    error: str | None = None
     try:
         async with client.stream("POST", f"{url}/chat/completions", json=body) as response:
-            if response.status_code != 200:
-                error = f"{response.status_code}: {(await response.aread())[:200].decode(errors='replace')}"
-            async for line in response.aiter_lines() if error is None else _nothing():
-                if not line.startswith("data: ") or line == "data: [DONE]":
-                    continue
-                now = time.perf_counter() - epoch
-                chunk = msgspec.json.decode(line[6:])
-                if "error" in chunk:
-                    error = str(chunk["error"].get("message"))
-                    break
-                usage = chunk.get("usage") or usage
-                for choice in chunk.get("choices", ()):
-                    if piece := choice.get("delta", {}).get("content"):
-                        chunks.append(now)
-                        text += piece
-                    finish = choice.get("finish_reason") or finish
-    except (httpx.HTTPError, msgspec.DecodeError) as exc:
+            if response.status_code != httpx.codes.OK:
+                content = (await response.aread())[:200].decode(errors="replace")
+                error = f"{response.status_code}: {content}"
+            else:
+                error = await answer.read(response.aiter_lines(), epoch)
+    except httpx.HTTPError as exc:
         error = f"{type(exc).__name__}: {exc}"
-    return Sample(
-        started=started,
-        ended=time.perf_counter() - epoch,
-        chunks=tuple(chunks),
-        completion_tokens=usage.get("completion_tokens") or len(chunks),
-        prompt_tokens=usage.get("prompt_tokens", 0),
-        text=text,
-        finish_reason=finish,
-        error=error,
-    )
+    except (msgspec.DecodeError, AttributeError, TypeError) as exc:
+        error = f"not an answer of an OpenAI server: {exc}"
+    return answer.sample(started, time.perf_counter() - epoch, error)
 
 
-async def _nothing() -> Any:
-    return
-    yield
+@attrs.define
+class _Answer:
+    """What has arrived of one answer."""
+
+    chunks: list[float] = attrs.field(factory=list)
+    text: list[str] = attrs.field(factory=list)
+    usage: dict[str, Any] = attrs.field(factory=dict)
+    finish: str | None = None
+
+    async def read(self, lines: AsyncIterator[str], epoch: float) -> str | None:
+        """Take in an event stream; returns the error that the server sent in it."""
+        async for line in lines:
+            data = line.removeprefix("data:").strip()
+            if not line.startswith("data:") or data == "[DONE]":
+                continue
+            now = time.perf_counter() - epoch
+            chunk = msgspec.json.decode(data)
+            if "error" in chunk:
+                failure = chunk["error"]
+                return str(failure.get("message") if isinstance(failure, dict) else failure)
+            self._take(chunk, now)
+        return None if self.finish or self.chunks else "the stream ended without an answer"
+
+    def _take(self, chunk: dict[str, Any], now: float) -> None:
+        self.usage = chunk.get("usage") or self.usage
+        for choice in chunk.get("choices") or ():
+            delta = choice.get("delta") or {}
+            # Thoughts are tokens too, under either of the names that servers give them.
+            piece = delta.get("content") or delta.get("reasoning_content") or delta.get("reasoning")
+            if piece:
+                self.chunks.append(now)
+                self.text.append(piece)
+            self.finish = choice.get("finish_reason") or self.finish
+
+    def sample(self, started: float, ended: float, error: str | None) -> Sample:
+        counted = self.usage.get("completion_tokens")
+        details = self.usage.get("prompt_tokens_details") or {}
+        return Sample(
+            started=started,
+            ended=ended,
+            chunks=tuple(self.chunks),
+            completion_tokens=len(self.chunks) if counted is None else counted,
+            prompt_tokens=self.usage.get("prompt_tokens") or 0,
+            cached_tokens=details.get("cached_tokens") or 0,
+            has_usage=counted is not None,
+            text="".join(self.text),
+            finish_reason=self.finish,
+            error=error,
+        )

@@ -4,53 +4,67 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from server.bench.client import Workload
+from server.bench.client import Sample, Workload
 from server.bench.load import LoadResult
 
-__all__ = ["EngineDriver"]
+__all__ = ["EngineDriver", "EngineFailed"]
+
+
+class EngineFailed(Exception):
+    """The child process ended; the message holds the end of its log."""
 
 
 class EngineDriver:
-    """Talks JSON lines with `python -m providers.engines.bench`, which owns mlx (this process never imports it)."""
+    """Talks JSON lines with `python -m providers.engines.bench`, which owns mlx (this process never imports it).
+
+    A contender of a sweep. The first question waits until the model is loaded.
+    """
+
+    name = "in-process"
+    model = ""
 
     def __init__(self, model: Path, log: Path) -> None:
-        self._model = model
+        self._folder = model
         self._log = log
 
     def __enter__(self) -> EngineDriver:
-        command = [sys.executable, "-m", "providers.engines.bench", str(self._model)]
+        command = [sys.executable, "-m", "providers.engines.bench", str(self._folder)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         return self
 
     def __exit__(self, *_: object) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait()
+        # Whatever it computes now, nobody waits for.
+        self._process.terminate()
+        self._process.communicate()
 
-    def run(self, workload: Workload, streams: int) -> LoadResult:
-        """Generate `streams` answers in one batch, all prompts inserted at once."""
-        bodies = [workload.body(index) for index in range(streams)]
-        answer = self._ask(
-            {"do": "generate", "chats": [b["messages"] for b in bodies], "max_tokens": workload.max_tokens}
-        )
-        return LoadResult(
-            concurrency=streams,
-            requests=streams,
-            errors=0,
-            tokens=answer["tokens"],
-            seconds=answer["seconds"],
-            tokens_per_second=answer["tokens"] / answer["seconds"],
-            first_token_p50=answer["first_token_seconds"],
-            first_token_p95=answer["first_token_seconds"],
-            inter_token_p50=answer["step_p50"],
-            inter_token_p95=answer["step_p95"],
-        )
+    def run(
+        self, workload: Workload, streams: int, requests: int, on_done: Callable[[Sample], None] = lambda _: None
+    ) -> LoadResult:
+        """Generate `requests` answers in batches of `streams`, the prompts of a batch inserted at once.
+
+        Raises:
+            EngineFailed: the model cannot be loaded, or the process broke down.
+        """
+        samples: list[Sample] = []
+        for first in range(0, requests, streams):
+            batch = range(first, min(first + streams, requests))
+            asked = {
+                "do": "generate",
+                "chats": [workload.messages(index) for index in batch],
+                "max_tokens": workload.max_tokens,
+            }
+            began = max((sample.ended for sample in samples), default=0.0)
+            for answer in self._ask(asked)["answers"]:
+                samples.append(_sample(answer, began))
+                on_done(samples[-1])
+        return LoadResult.of(streams, samples, workload.max_tokens)
 
     def widen(self, folder: Path) -> Path:
         """Save the weights as this project's engine holds them (widened on Linux CPU) as an MLX folder."""
@@ -60,10 +74,29 @@ class EngineDriver:
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(msgspec.json.encode(question) + b"\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
+        try:
+            self._process.stdin.write(msgspec.json.encode(question) + b"\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = b""
         if not line:
-            raise RuntimeError(f"the engine driver ended: see {self._log}")
+            raise EngineFailed(f"the engine ended:\n{_tail(self._log)}")
         answer: dict[str, Any] = msgspec.json.decode(line)
         return answer
+
+
+def _sample(answer: dict[str, Any], began: float) -> Sample:
+    """`began`: when the batch did, in seconds since the run did."""
+    times = tuple(began + seconds for seconds in answer["seconds"])
+    return Sample(
+        started=began,
+        ended=times[-1],
+        chunks=times,
+        completion_tokens=len(times),
+        prompt_tokens=answer["prompt_tokens"],
+    )
+
+
+def _tail(log: Path) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-20:])

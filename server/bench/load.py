@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
 
 import attrs
 import httpx
 
 from server.bench.client import Sample, Workload, stream_chat
 
-__all__ = ["LoadResult", "percentile", "run_load"]
+__all__ = ["LoadResult", "http_client", "percentile", "run_load"]
 
 
 def percentile(values: Sequence[float], rank: float) -> float:
@@ -24,7 +26,7 @@ def percentile(values: Sequence[float], rank: float) -> float:
 
 @attrs.frozen(kw_only=True)
 class LoadResult:
-    """One run: times in seconds, throughput in tokens a second over the whole run."""
+    """One run: times in seconds, throughput in tokens a second over the whole run. NaN where nothing was measured."""
 
     concurrency: int
     requests: int
@@ -34,13 +36,25 @@ class LoadResult:
     tokens_per_second: float
     first_token_p50: float
     first_token_p95: float
+    first_token_p99: float
     inter_token_p50: float
     inter_token_p95: float
+    inter_token_p99: float
+    prompt_tokens: float
+    """A request, on average, by the server's count."""
+    cached_tokens: float
+    """How many of those it had computed before."""
+    tokens_per_answer: float
+    short_answers: int
+    """How many ended before their `max_tokens`."""
+    counted_chunks: bool = False
+    """The server did not count its tokens: chunks were taken for them."""
     first_error: str | None = None
 
     @classmethod
-    def of(cls, concurrency: int, samples: Sequence[Sample]) -> LoadResult:
-        """Summarise a run. The clock runs from the first request sent to the last answer ended."""
+    def of(cls, concurrency: int, samples: Sequence[Sample], max_tokens: int) -> LoadResult:
+        """Summarise a run of at least one request. The clock runs from the first request sent to the last answer
+        ended."""
         good = [sample for sample in samples if sample.error is None]
         seconds = max(s.ended for s in samples) - min(s.started for s in samples)
         tokens = sum(sample.completion_tokens for sample in good)
@@ -52,13 +66,52 @@ class LoadResult:
             errors=len(samples) - len(good),
             tokens=tokens,
             seconds=seconds,
-            tokens_per_second=tokens / seconds if seconds else float("nan"),
+            tokens_per_second=tokens / seconds if good and seconds else float("nan"),
             first_token_p50=percentile(first, 50),
             first_token_p95=percentile(first, 95),
+            first_token_p99=percentile(first, 99),
             inter_token_p50=percentile(gaps, 50),
             inter_token_p95=percentile(gaps, 95),
+            inter_token_p99=percentile(gaps, 99),
+            prompt_tokens=_mean([sample.prompt_tokens for sample in good]),
+            cached_tokens=_mean([sample.cached_tokens for sample in good]),
+            tokens_per_answer=_mean([sample.completion_tokens for sample in good]),
+            short_answers=sum(sample.completion_tokens < max_tokens for sample in good),
+            counted_chunks=any(not sample.has_usage for sample in good),
             first_error=next((sample.error for sample in samples if sample.error), None),
         )
+
+    @classmethod
+    def over_rounds(cls, results: Sequence[LoadResult]) -> LoadResult:
+        """Runs of one kind as one: counts added up, of everything else the median."""
+        added = {"requests", "errors", "tokens", "short_answers"}
+        either = {"concurrency", "counted_chunks", "first_error"}
+        merged = {
+            field.name: [getattr(result, field.name) for result in results]
+            for field in attrs.fields(cls)
+            if field.name not in either
+        }
+        return cls(
+            concurrency=results[0].concurrency,
+            counted_chunks=any(result.counted_chunks for result in results),
+            first_error=next((result.first_error for result in results if result.first_error), None),
+            **{name: sum(values) if name in added else statistics.median(values) for name, values in merged.items()},
+        )
+
+
+def _mean(values: Sequence[int]) -> float:
+    return statistics.fmean(values) if values else float("nan")
+
+
+def http_client(url: str, *, api_key: str | None, connections: int) -> httpx.AsyncClient:
+    """A client for the server at `url`, patient with slow ones."""
+    return httpx.AsyncClient(
+        headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
+        limits=httpx.Limits(max_connections=connections),
+        timeout=600.0,
+        # Proxies of the environment are not meant for this machine.
+        trust_env=urlsplit(url).hostname not in {"127.0.0.1", "localhost", "::1"},
+    )
 
 
 async def run_load(
@@ -68,25 +121,22 @@ async def run_load(
     concurrency: int,
     requests: int,
     api_key: str | None = None,
-    request_timeout: float = 600.0,
-    on_done: Callable[[], None] = lambda: None,
+    on_done: Callable[[Sample], None] = lambda _: None,
 ) -> LoadResult:
     """Send `requests` requests, `concurrency` at a time, to the server at `url` (ending in `/v1`).
 
-    `request_timeout` bounds each request in seconds; `on_done` is called after each one (for a progress bar).
+    `on_done` is told each one as it ends.
     """
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    limits = httpx.Limits(max_connections=concurrency)
     numbers = iter(range(requests))
     epoch = time.perf_counter()
     samples: list[Sample] = []
 
-    async with httpx.AsyncClient(headers=headers, limits=limits, timeout=request_timeout, trust_env=False) as client:
+    async with http_client(url, api_key=api_key, connections=concurrency) as client:
 
         async def worker() -> None:
             for number in numbers:
                 samples.append(await stream_chat(client, url, workload.body(number), epoch))
-                on_done()
+                on_done(samples[-1])
 
         await asyncio.gather(*(worker() for _ in range(concurrency)))
-    return LoadResult.of(concurrency, samples)
+    return LoadResult.of(concurrency, samples, workload.max_tokens)

@@ -1,104 +1,117 @@
-"""The suite's result as Markdown (for docs/performance.md), and as JSON."""
+"""Results as JSON, and the suite's as Markdown (for docs/performance.md)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import cattrs
 import msgspec
 
+from server.bench.metrics import ratios
 from server.bench.suite import Measured, SuiteResult, Turns
+from server.bench.sweep import Sweep
+from server.bench.tables import Table, load_notes, number, seconds
 
-__all__ = ["to_json", "to_markdown"]
+__all__ = ["as_json", "sweep_data", "to_markdown"]
 
 
-def to_json(result: SuiteResult) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(cattrs.unstructure(result)), indent=2)
+def as_json(data: Any) -> bytes:
+    """Of attrs objects too. What was not measured is null."""
+    return msgspec.json.format(msgspec.json.encode(cattrs.unstructure(data)), indent=2)
+
+
+def sweep_data(sweep: Sweep) -> dict[str, Any]:
+    """Every run by itself; and of two contenders, the ratios."""
+    names = [contender.name for contender in sweep.contenders]
+    compared = ratios(sweep.runs, *names) if len(names) == 2 else []
+    return {
+        "contenders": [{"name": contender.name, "model": contender.model} for contender in sweep.contenders],
+        "runs": [cattrs.unstructure(run) for run in sweep.runs],
+        "ratios": [
+            {
+                "case": cattrs.unstructure(ratio.case),
+                "metric": ratio.metric.field,
+                "values": ratio.values,
+                "ratio": ratio.value,
+                "rounds": ratio.rounds,
+            }
+            for ratio in compared
+        ],
+        "notes": load_notes(sweep.runs),
+    }
 
 
 def to_markdown(result: SuiteResult) -> str:
     """Tables of ratios; absolute numbers stand beside them only to show the scale."""
-    parts = [
-        _overhead(result.overhead),
-        _grammar(*result.grammar),
-        _turns(result.turns),
-        _table(("ready after launch, each time",), [(" ".join(f"{s:.1f} s" for s in result.ready_seconds),)]),
-        _echo(result.echo_latency_ms),
-    ]
+    tables = []
+    if result.overhead:
+        tables.append(_overhead(result.overhead))
+    if result.grammar:
+        tables.append(_grammar(*result.grammar))
+    if result.turns:
+        tables.append(_turns(result.turns))
+    if result.ready_seconds:
+        times = " ".join(f"{value:.1f} s" for value in result.ready_seconds)
+        tables.append(Table(("ready after launch, each time",), [(times,)]))
+    if result.echo_latency_ms:
+        tables.append(_echo(result.echo_latency_ms))
     if result.peers:
-        parts.append(_peers(result.peers))
-    return "\n\n".join(parts) + "\n"
+        tables.append(_peers(result.peers))
+    return "\n\n".join(table.markdown() for table in tables) + "\n"
 
 
-def _overhead(measured: Iterable[Measured]) -> str:
+def _overhead(measured: Iterable[Measured]) -> Table:
     by_streams: dict[int, dict[str, Measured]] = {}
     for one in measured:
         by_streams.setdefault(one.streams, {})[one.name] = one
-    rows = [
-        (
-            str(streams),
-            f"{pair['in-process'].tokens_per_second:.1f}",
-            f"{pair['HTTP'].tokens_per_second:.1f}",
-            f"{_ratio(pair['HTTP'], pair['in-process']):.3f}",
-            " ".join(f"{r:.3f}" for r in _round_ratios(pair["HTTP"], pair["in-process"])),
-        )
-        for streams, pair in by_streams.items()
-    ]
-    return _table(("streams", "in-process tok/s", "HTTP tok/s", "HTTP ÷ in-process", "each round"), rows)
+    rows = [(str(streams), *_beside(pair["in-process"], pair["HTTP"])) for streams, pair in by_streams.items()]
+    return Table(("streams", "in-process tok/s", "HTTP tok/s", "HTTP ÷ in-process", "each round"), rows)
 
 
-def _grammar(free: Measured, held: Measured) -> str:
-    row = (
-        str(free.streams),
-        f"{free.tokens_per_second:.1f}",
-        f"{held.tokens_per_second:.1f}",
-        f"{_ratio(held, free):.3f}",
-        " ".join(f"{r:.3f}" for r in _round_ratios(held, free)),
+def _grammar(free: Measured, held: Measured) -> Table:
+    row = (str(free.streams), *_beside(free, held))
+    return Table(("streams", "free tok/s", "JSON schema tok/s", "JSON schema ÷ free", "each round"), [row])
+
+
+def _beside(base: Measured, other: Measured) -> tuple[str, str, str, str]:
+    """Both, the second over the first, and that of each round."""
+    rounds = (b / a for a, b in zip(base.rounds, other.rounds, strict=True))
+    return (
+        number(base.tokens_per_second),
+        number(other.tokens_per_second),
+        number(other.tokens_per_second / base.tokens_per_second, 3),
+        " ".join(number(ratio, 3) for ratio in rounds),
     )
-    return _table(("streams", "free tok/s", "JSON schema tok/s", "JSON schema ÷ free", "each round"), [row])
 
 
-def _turns(turns: Iterable[Turns]) -> str:
+def _turns(turns: Iterable[Turns]) -> Table:
     rows = [
         (
             " → ".join(map(str, one.prompt_tokens)),
-            *(f"{seconds:.2f} s" for seconds in one.first_token_seconds),
+            *(f"{value:.2f} s" for value in one.first_token_seconds),
             f"{one.first_token_seconds[1] / one.first_token_seconds[0]:.3f}",
         )
         for one in turns
     ]
-    return _table(("prompt tokens", "first token, first turn", "second turn", "second ÷ first"), rows)
+    return Table(("prompt tokens", "first token, first turn", "second turn", "second ÷ first"), rows)
 
 
-def _echo(latency: dict[str, float]) -> str:
-    return _table(tuple(f"echo {name}" for name in latency), [tuple(f"{value:.2f} ms" for value in latency.values())])
+def _echo(latency: dict[str, float]) -> Table:
+    return Table(tuple(f"echo {name}" for name in latency), [tuple(f"{value:.2f} ms" for value in latency.values())])
 
 
-def _peers(measured: Iterable[Measured]) -> str:
-    found = list(measured)
-    own = {one.streams: one for one in found if one.name == "this server"}
+def _peers(measured: Sequence[Measured]) -> Table:
+    own = {one.streams: one for one in measured if one.name == "this server"}
     rows = [
         (
             one.name,
             str(one.streams),
-            f"{one.tokens_per_second:.1f}",
-            f"{_ratio(own[one.streams], one):.2f}",
-            f"{one.first_token_p50:.2f} s",
+            number(one.tokens_per_second),
+            number(own[one.streams].tokens_per_second / one.tokens_per_second, 2),
+            seconds(one.first_token_p50),
             str(one.errors),
         )
-        for one in sorted(found, key=lambda one: one.streams)
+        for one in sorted(measured, key=lambda one: one.streams)
     ]
-    return _table(("server", "streams", "tok/s", "this server ÷ it", "first token p50", "errors"), rows)
-
-
-def _ratio(one: Measured, other: Measured) -> float:
-    return one.tokens_per_second / other.tokens_per_second
-
-
-def _round_ratios(one: Measured, other: Measured) -> list[float]:
-    return [a / b for a, b in zip(one.rounds, other.rounds, strict=True)]
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return Table(("server", "streams", "tok/s", "this server ÷ it", "first token p50", "errors"), rows)

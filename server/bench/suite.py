@@ -2,15 +2,13 @@
 
 The engine driven in-process against the same engine through HTTP; answers that a grammar holds against free ones;
 how soon a conversation's second turn begins; how soon a server is ready; what the server adds to a request that costs
-nothing (the echo model); and `mlx_lm.server` under the same chat load, as shipped, with this project's BLAS preloaded,
-and with its float32 weights as well.
+nothing (the echo model). `suite_peers` has the other servers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import statistics
 import sys
 import time
@@ -23,15 +21,12 @@ import httpx
 
 from server.bench.client import Sample, Workload, stream_chat
 from server.bench.engine import EngineDriver
-from server.bench.load import LoadResult, percentile, run_load
+from server.bench.load import LoadResult, http_client, percentile, run_load
+from server.bench.prompts import make_prompts
 from server.bench.servers import free_port, running
 
-__all__ = ["Measured", "SuiteOptions", "SuiteResult", "Turns", "run_peers", "run_suite"]
+__all__ = ["Measured", "SuiteOptions", "SuiteResult", "Turns", "load_once", "own_server", "run_suite"]
 
-_WORDS = (
-    "river mountain debate avatar voice garden winter signal music ocean history engine planet bridge market "
-    "science forest window friend number silver morning language travel kitchen theory"
-)
 _PERSON = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "city": {"enum": ["Paris", "Rome", "Oslo"]}},
@@ -63,11 +58,15 @@ class SuiteOptions:
     rounds: int = 3
     max_tokens: int = 64
     prompt_words: int = 40
+    parts: frozenset[str] = frozenset()
+    """Those to measure, by their fields in the result: `overhead`, `grammar`, `turns`, `ready`, `echo`, `peers`."""
     echo_requests: int = 300
     peer_rounds: int = 1
-    """0 leaves the peers out. With weights as shipped, theirs takes minutes."""
+    """With weights as shipped, theirs takes minutes."""
     peer_tokens: int = 16
     peer_words: int = 8
+    peers: tuple[tuple[str, str], ...] = ()
+    """Names and URLs (up to and with `/v1`) of further servers that are up already."""
 
 
 @attrs.frozen(kw_only=True)
@@ -104,52 +103,49 @@ class Turns:
 @attrs.frozen(kw_only=True)
 class SuiteResult:
     """`overhead`, `grammar` and `peers` in the order they ran; `echo_latency_ms` maps a percentile's name to
-    milliseconds; `ready_seconds` has one number a launch."""
+    milliseconds; `ready_seconds` has one number a launch. What was not measured is empty."""
 
-    overhead: tuple[Measured, ...]
-    grammar: tuple[Measured, ...]
-    turns: tuple[Turns, ...]
-    ready_seconds: tuple[float, ...]
-    echo_latency_ms: dict[str, float]
+    overhead: tuple[Measured, ...] = ()
+    grammar: tuple[Measured, ...] = ()
+    turns: tuple[Turns, ...] = ()
+    ready_seconds: tuple[float, ...] = ()
+    echo_latency_ms: dict[str, float] = attrs.field(factory=dict)
     peers: tuple[Measured, ...] = ()
 
 
-def make_prompts(seed: int, count: int, words: int) -> tuple[str, ...]:
-    """`count` different prompts that no prefix cache has seen and that small models answer at length."""
-    rng = random.Random(seed)
-    return tuple(
-        f"Story {rng.randrange(10**6)}. Write a very long story with these words in it: "
-        + ", ".join(rng.choices(_WORDS.split(), k=words))
-        for _ in range(count)
-    )
-
-
 def run_suite(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> SuiteResult:
-    """Run every part but the peers. Logs of the servers go to `log_dir`; `progress` hears what runs now."""
-    log_dir.mkdir(parents=True, exist_ok=True)
-    with _own(options, log_dir) as url:
-        _load(url, Workload(model="bench", prompts=("Hello",), max_tokens=4), 1)
-        overhead = _overhead(options, url, log_dir, progress)
-        grammar = _grammar(options, url, progress)
-        turns = asyncio.run(_turns(options, url, progress))
-    ready = tuple(_ready(number, log_dir, progress) for number in range(options.rounds))
-    progress("echo: added latency")
-    echo = asyncio.run(_echo(options, log_dir))
-    return SuiteResult(overhead=overhead, grammar=grammar, turns=turns, ready_seconds=ready, echo_latency_ms=echo)
+    """Run every part asked for but the peers. Logs of the servers go to `log_dir`; `progress` hears what runs now."""
+    result = SuiteResult()
+    if options.parts & {"overhead", "grammar", "turns"}:
+        with own_server(options, log_dir) as url:
+            load_once(url, Workload(model="bench", prompts=("Hello",), max_tokens=4), 1)
+            if "overhead" in options.parts:
+                result = attrs.evolve(result, overhead=_overhead(options, url, log_dir, progress))
+            if "grammar" in options.parts:
+                result = attrs.evolve(result, grammar=_grammar(options, url, progress))
+            if "turns" in options.parts:
+                result = attrs.evolve(result, turns=asyncio.run(_turns(options, url, progress)))
+    if "ready" in options.parts:
+        ready = tuple(_ready(number, log_dir, progress) for number in range(options.rounds))
+        result = attrs.evolve(result, ready_seconds=ready)
+    if "echo" in options.parts:
+        progress("echo: added latency")
+        result = attrs.evolve(result, echo_latency_ms=asyncio.run(_echo(options, log_dir)))
+    return result
 
 
 def _overhead(options: SuiteOptions, url: str, log_dir: Path, progress: Callable[[str], None]) -> tuple[Measured, ...]:
     measured: list[Measured] = []
     with EngineDriver(options.model, log_dir / "engine.log") as engine:
-        engine.run(Workload(model="bench", prompts=("Hello",), max_tokens=4), 1)
+        engine.run(Workload(model="bench", prompts=("Hello",), max_tokens=4), 1, 1)
         for streams in options.streams:
             inside: list[LoadResult] = []
             through: list[LoadResult] = []
             for number in range(options.rounds):
                 progress(f"engine against HTTP: {streams} streams, round {number + 1} of {options.rounds}")
                 workload = _workload(options, 1000 * streams + number, streams)
-                inside.append(engine.run(workload, streams))
-                through.append(_load(url, workload, streams))
+                inside.append(engine.run(workload, streams, streams))
+                through.append(load_once(url, workload, streams))
             measured += [Measured.of("in-process", streams, inside), Measured.of("HTTP", streams, through)]
     return tuple(measured)
 
@@ -159,19 +155,19 @@ def _grammar(options: SuiteOptions, url: str, progress: Callable[[str], None]) -
     streams = max(options.streams)
     free: list[LoadResult] = []
     held: list[LoadResult] = []
-    _load(url, attrs.evolve(_workload(options, 1, 1), parameters={"response_format": _FORM}, max_tokens=4), 1)
+    load_once(url, attrs.evolve(_workload(options, 1, 1), parameters={"response_format": _FORM}, max_tokens=4), 1)
     for number in range(options.rounds):
         progress(f"JSON schema: {streams} streams, round {number + 1} of {options.rounds}")
-        free.append(_load(url, _workload(options, 20_000 + number, streams), streams))
+        free.append(load_once(url, _workload(options, 20_000 + number, streams), streams))
         workload = _workload(options, 30_000 + number, streams)
-        held.append(_load(url, attrs.evolve(workload, parameters={"response_format": _FORM}), streams))
+        held.append(load_once(url, attrs.evolve(workload, parameters={"response_format": _FORM}), streams))
     return Measured.of("free", streams, free), Measured.of("JSON schema", streams, held)
 
 
 async def _turns(options: SuiteOptions, url: str, progress: Callable[[str], None]) -> tuple[Turns, ...]:
     """Conversations of two turns, of which the first is long."""
     found: list[Turns] = []
-    async with httpx.AsyncClient(timeout=600, trust_env=False) as client:
+    async with http_client(url, api_key=None, connections=1) as client:
         for number in range(options.rounds):
             progress(f"second turn: round {number + 1} of {options.rounds}")
             prompt, question = *make_prompts(40_000 + number, 1, _TURN_WORDS), "And how does the story end?"
@@ -202,39 +198,6 @@ def _ready(number: int, log_dir: Path, progress: Callable[[str], None]) -> float
         return time.perf_counter() - started
 
 
-def run_peers(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> tuple[Measured, ...]:
-    """The same, smaller chat load on this server and on `mlx_lm.server`.
-
-    With weights as shipped it takes a second or two a token, of prompts too: it gets the fewest streams alone, and no
-    warming up, which would not show.
-    """
-    results: dict[tuple[str, int], list[LoadResult]] = {}
-    with contextlib.ExitStack() as stack:
-        wide = stack.enter_context(EngineDriver(options.model, log_dir / "widen.log")).widen(log_dir / "float32")
-        servers = {"this server": (stack.enter_context(_own(options, log_dir)), "bench")}
-        for name, model, blas in (
-            ("mlx_lm.server", options.model, False),
-            ("mlx_lm.server, BLAS", options.model, True),
-            ("mlx_lm.server, BLAS, float32", wide, True),
-        ):
-            log = log_dir / f"{name.replace(', ', '-')}.log"
-            servers[name] = (stack.enter_context(_mlx_lm(model, log, blas=blas)), "default_model")
-        fast = ("this server", "mlx_lm.server, BLAS, float32")
-        for name in fast:
-            url, model_name = servers[name]
-            progress(f"peers: warming up {name}")
-            _load(url, Workload(model=model_name, prompts=("Hello",), max_tokens=4), 1)
-        for streams in options.streams:
-            for number in range(options.peer_rounds):
-                for name in servers if streams == min(options.streams) else fast:
-                    url, model_name = servers[name]
-                    progress(f"peers: {name}, {streams} streams, round {number + 1} of {options.peer_rounds}")
-                    prompts = make_prompts(5000 * streams + number, streams, options.peer_words)
-                    workload = Workload(model=model_name, prompts=prompts, max_tokens=options.peer_tokens)
-                    results.setdefault((name, streams), []).append(_load(url, workload, streams))
-    return tuple(Measured.of(name, streams, found) for (name, streams), found in results.items())
-
-
 async def _echo(options: SuiteOptions, log_dir: Path) -> dict[str, float]:
     """Milliseconds of a whole non-streamed request to the echo model, one at a time on one connection."""
     port = free_port()
@@ -257,7 +220,8 @@ def _workload(options: SuiteOptions, seed: int, streams: int) -> Workload:
     return Workload(model="bench", prompts=prompts, max_tokens=options.max_tokens)
 
 
-def _load(url: str, workload: Workload, streams: int) -> LoadResult:
+def load_once(url: str, workload: Workload, streams: int) -> LoadResult:
+    """As many requests as there are streams, at once."""
     return asyncio.run(run_load(url, workload, concurrency=streams, requests=streams))
 
 
@@ -266,22 +230,11 @@ def _launch(port: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def _own(options: SuiteOptions, log_dir: Path) -> Iterator[str]:
+def own_server(options: SuiteOptions, log_dir: Path) -> Iterator[str]:
+    """This server with the model `bench`; its URL, up to and with `/v1`."""
     port = free_port()
     command = [*_launch(port), "--model-path", str(options.model), "--served-model-name", "bench"]
     command += ["--max-concurrency", str(max(options.streams))]
     ready = f"http://127.0.0.1:{port}/v1/health/ready"
     with running(command, ready_url=ready, log=log_dir / "server.log"):
-        yield f"http://127.0.0.1:{port}/v1"
-
-
-@contextlib.contextmanager
-def _mlx_lm(model: Path, log: Path, *, blas: bool) -> Iterator[str]:
-    """`mlx_lm.server` as installed or, with `blas`, set up for MLX as this project's engines are."""
-    port = free_port()
-    program = "from mlx_lm.server import main; main()"
-    if blas:
-        program = f"from providers.engines import platform; platform.prepare(); {program}"
-    command = [sys.executable, "-c", program, "--model", str(model), "--port", str(port)]
-    with running(command, ready_url=f"http://127.0.0.1:{port}/health", log=log):
         yield f"http://127.0.0.1:{port}/v1"

@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import rich_click as click
 
-from server.cli._output import INTERRUPTED, fail
+from server.cli._bench import (
+    NamedUrl,
+    Numbers,
+    Report,
+    ServerUrl,
+    compare_options,
+    hold_debates,
+    http_servers,
+    report_options,
+    run_sweep,
+    size_options,
+)
+from server.cli._output import INTERRUPTED, UNUSABLE, fail
 
 __all__ = ["bench"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PARTS = ("overhead", "grammar", "turns", "ready", "echo", "peers")
+_EMBEDDED = "embedded:smollm2-135m-instruct"
 
 
 @click.group()
@@ -18,156 +35,254 @@ def bench() -> None:
     """Measure servers: tokens a second, time to first token, gaps between tokens."""
 
 
-class _Streams(click.ParamType[tuple[int, ...]]):
-    """Numbers of concurrent streams, such as `1,4,8`."""
+_url = click.option(
+    "--url", type=ServerUrl(), default="http://127.0.0.1:8000/v1", show_default=True, help="The server to measure."
+)
+_model = click.option("--model", default="default", show_default=True, metavar="NAME", help="Model to ask for.")
+_api_key = click.option("--api-key", envvar="API_KEY", metavar="KEY", help="API key, where the server wants one.")
+_model_path = click.option(
+    "--model-path", default=_EMBEDDED, show_default=True, metavar="MODEL", help="MLX model to measure."
+)
 
-    name = "N,N,…"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        try:
-            numbers = tuple(int(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers such as 1,4,8", param, ctx)
-        if not all(1 <= number <= 1024 for number in numbers):
-            self.fail(f"{value!r}: each number must be between 1 and 1024", param, ctx)
-        return numbers
+def _rounds(default: int) -> Callable[[F], F]:
+    return click.option(
+        "--rounds", type=click.IntRange(1, 50), default=default, show_default=True, help="Rounds; the median counts."
+    )
 
 
 @bench.command()
-@click.option("--url", default="http://127.0.0.1:8000/v1", show_default=True, help="The server, up to and with /v1.")
-@click.option("--model", default="default", show_default=True, help="Model name to ask for.")
-@click.option("--api-key", envvar="API_KEY", help="API key, where the server wants one.")
-@click.option("--streams", type=_Streams(), default="1,4,8", show_default=True, help="Concurrent streams to try.")
-@click.option("--requests", type=click.IntRange(1, 10_000), help="Requests at each step; default: four a stream.")
-@click.option("--max-tokens", type=click.IntRange(1, 8192), default=64, show_default=True, help="Tokens an answer.")
-@click.option("--prompt-words", type=click.IntRange(1, 20_000), default=40, show_default=True, help="Words a prompt.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+@_url
+@_model
+@_api_key
+@size_options
+@click.option("--requests", type=click.IntRange(1, 10_000), help="Requests of each size. Default: four a stream.")
+@_rounds(1)
+@compare_options
+@report_options
 def load(
+    report: Report,
     url: str,
     model: str,
     api_key: str | None,
     streams: tuple[int, ...],
+    prompt_words: tuple[int, ...],
+    max_tokens: tuple[int, ...],
+    shared_prefix: int,
     requests: int | None,
-    max_tokens: int,
-    prompt_words: int,
-    as_json: bool,
+    rounds: int,
+    compare: str | None,
+    compare_model: str | None,
+    compare_api_key: str | None,
 ) -> None:
-    """Send streamed chats to a server at several concurrencies.
+    """Send streamed chats to a server, or to two in alternation, in every combination of the sizes given.
 
-    Every prompt is different, so that no prefix cache helps.
+    Every prompt is different, so that no prefix cache helps but with what is shared on purpose.
     """
-    import asyncio
+    servers = http_servers(url, model, api_key, compare, compare_model, compare_api_key)
+    from server.bench.sweep import Sweep, make_cases
 
-    from rich.progress import Progress
-
-    from server.bench.client import Workload
-    from server.bench.load import LoadResult, run_load
-    from server.bench.suite import make_prompts
-
-    results: list[LoadResult] = []
-    try:
-        with Progress(transient=True, disable=not sys.stderr.isatty()) as progress:
-            for number, concurrency in enumerate(streams):
-                total = requests or 4 * concurrency
-                task = progress.add_task(f"{concurrency} streams", total=total)
-                workload = Workload(
-                    model=model, prompts=make_prompts(number, total, prompt_words), max_tokens=max_tokens
-                )
-                run = run_load(
-                    url.rstrip("/"),
-                    workload,
-                    concurrency=concurrency,
-                    requests=total,
-                    api_key=api_key,
-                    on_done=lambda task=task: progress.advance(task),  # type: ignore[misc]
-                )
-                results.append(asyncio.run(run))
-    except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
-    _print_results(results, as_json)
-    if failed := next((result for result in results if result.errors), None):
-        fail(f"{failed.errors} of {failed.requests} requests failed, the first with: {failed.first_error}")
-
-
-def _print_results(results: Sequence[object], as_json: bool) -> None:
-    import cattrs
-    import msgspec
-
-    rows = [cattrs.unstructure(result) for result in results]
-    if as_json:
-        click.echo(msgspec.json.format(msgspec.json.encode(rows), indent=2))
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("Streams", "Requests", "Errors", "Tokens/s", "First token p50", "p95", "Between p50", "p95"):
-        table.add_column(heading, justify="right")
-    for row in rows:
-        times = ("first_token_p50", "first_token_p95", "inter_token_p50", "inter_token_p95")
-        table.add_row(
-            *(str(row[name]) for name in ("concurrency", "requests", "errors")),
-            f"{row['tokens_per_second']:.1f}",
-            *(f"{row[name] * 1000:.0f} ms" for name in times),
-        )
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    cases = make_cases(streams, prompt_words, max_tokens, requests=requests)
+    run_sweep("load", Sweep(contenders=servers, cases=cases, rounds=rounds, shared_words=shared_prefix), report)
 
 
 @bench.command()
-@click.option("--model-path", default="embedded:smollm2-135m-instruct", show_default=True, help="MLX model to use.")
-@click.option("--streams", type=_Streams(), default="1,4,8", show_default=True, help="Concurrent streams to try.")
-@click.option("--rounds", type=click.IntRange(1, 50), default=3, show_default=True, help="Rounds; the median counts.")
+@_url
+@_model
+@_api_key
+@click.option("--turns", type=click.IntRange(1, 100), default=6, show_default=True, help="Statements a debater.")
+@click.option("--max-tokens", type=click.IntRange(1, 8192), default=48, show_default=True, help="Tokens a statement.")
+@click.option(
+    "--sentences", type=click.IntRange(1, 10_000), default=72, show_default=True,
+    help="Length of the brief that both have read; a sentence is about 28 tokens.",
+)  # fmt: skip
+@_rounds(1)
+@compare_options
+@report_options
+def debate(
+    report: Report,
+    url: str,
+    model: str,
+    api_key: str | None,
+    turns: int,
+    max_tokens: int,
+    sentences: int,
+    rounds: int,
+    compare: str | None,
+    compare_model: str | None,
+    compare_api_key: str | None,
+) -> None:
+    """Have two debaters speak in turn over one growing transcript: two conversations that interleave.
+
+    Tells of every turn how long its prompt was, how much of it the server had kept, and how long the first token took.
+    """
+    servers = http_servers(url, model, api_key, compare, compare_model, compare_api_key)
+    from server.bench.debates import Debates
+
+    hold_debates(
+        Debates(servers=servers, turns=turns, max_tokens=max_tokens, sentences=sentences, rounds=rounds), report
+    )
+
+
+@bench.command()
+@_model_path
+@size_options
+@_rounds(3)
+@compare_options
+@report_options
+def engine(
+    report: Report,
+    model_path: str,
+    streams: tuple[int, ...],
+    prompt_words: tuple[int, ...],
+    max_tokens: tuple[int, ...],
+    shared_prefix: int,
+    rounds: int,
+    compare: str | None,
+    compare_model: str | None,
+    compare_api_key: str | None,
+) -> None:
+    """Drive the engine in-process, without a server: the ceiling of what one can reach.
+
+    All prompts of a batch are there at once. With --compare, a server is given the same ones in alternation.
+    """
+    import tempfile
+
+    from server.bench.engine import EngineDriver
+    from server.bench.sweep import Contender, HttpServer, Sweep, make_cases
+
+    if compare is None and compare_model is not None:
+        fail("--compare-model: there is no --compare", UNUSABLE)
+    folder = _resolve(model_path)
+    with tempfile.TemporaryDirectory() as logs, EngineDriver(folder, Path(logs, "engine.log")) as driver:
+        contenders: list[Contender] = [driver]
+        if compare is not None:
+            model = compare_model or "default"
+            contenders.append(HttpServer(name="HTTP", url=compare, model=model, api_key=compare_api_key))
+        cases = make_cases(streams, prompt_words, max_tokens, per_stream=1)
+        sweep = Sweep(contenders=contenders, cases=cases, rounds=rounds, shared_words=shared_prefix)
+        run_sweep("engine", sweep, report)
+
+
+@bench.command()
+@_model_path
+@click.option("--streams", type=Numbers(1, 1024), default="1,4,8", show_default=True, help="Concurrent streams to try.")
+@_rounds(3)
 @click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True, help="Tokens an answer.")
+@click.option("--prompt-words", type=click.IntRange(1, 20_000), default=40, show_default=True, help="Words a prompt.")
 @click.option(
-    "--peer-rounds", type=click.IntRange(0, 50), default=1, show_default=True, help="Rounds of mlx_lm.server; 0: none."
+    "--part",
+    "parts",
+    type=click.Choice(PARTS),
+    multiple=True,
+    help="Measure this alone; may be repeated. Default: all.",
 )
 @click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("bench"),
+    "--peer-rounds",
+    type=click.IntRange(0, 50),
+    default=1,
     show_default=True,
-    help="Folder for the logs, suite.json and suite.md.",
+    panel="Peers",
+    help="Rounds of the peers; 0: none.",
 )
+@click.option(
+    "--peer-tokens",
+    type=click.IntRange(1, 4096),
+    default=16,
+    show_default=True,
+    panel="Peers",
+    help="Tokens an answer of theirs.",
+)
+@click.option(
+    "--peer-words",
+    type=click.IntRange(1, 20_000),
+    default=8,
+    show_default=True,
+    panel="Peers",
+    help="Words a prompt of theirs.",
+)
+@click.option(
+    "--peer",
+    "peers",
+    type=NamedUrl(),
+    multiple=True,
+    panel="Peers",
+    help="A server that is up already, such as llama.cpp=http://127.0.0.1:8080/v1; may be repeated.",
+)
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("bench"), show_default=True,
+    help="Folder for the logs, suite.json and suite.md.",
+)  # fmt: skip
 def suite(
-    model_path: str, streams: tuple[int, ...], rounds: int, max_tokens: int, peer_rounds: int, output: Path
+    model_path: str,
+    streams: tuple[int, ...],
+    rounds: int,
+    max_tokens: int,
+    prompt_words: int,
+    parts: tuple[str, ...],
+    peer_rounds: int,
+    peer_tokens: int,
+    peer_words: int,
+    peers: tuple[tuple[str, str], ...],
+    output: Path,
 ) -> None:
     """Measure what docs/performance.md states, all in one run.
 
-    The engine in-process against HTTP, the latency that the server adds, and mlx_lm.server under the same load.
+    The engine in-process against HTTP, the latency that the server adds, and other servers under the same load.
     Starts and ends every server itself. Takes several minutes; the machine should be quiet.
     """
-    import signal
-
     import attrs
     from rich.console import Console
 
-    from providers.weights import WeightsError, resolve, terminal_progress
-    from server.bench.report import to_json, to_markdown
+    from server.bench.engine import EngineFailed
+    from server.bench.report import as_json, to_markdown
     from server.bench.servers import ServerFailed
-    from server.bench.suite import SuiteOptions, SuiteResult, run_peers, run_suite
+    from server.bench.suite import SuiteOptions, SuiteResult, run_suite
+    from server.bench.suite_peers import run_peers
 
     def write(result: SuiteResult) -> None:
-        (output / "suite.json").write_bytes(to_json(result))
+        (output / "suite.json").write_bytes(as_json(result))
         (output / "suite.md").write_text(to_markdown(result))
 
-    console = Console(stderr=True)
-    # A run that is told to end takes the servers it started along.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    options = SuiteOptions(
+        model=_resolve(model_path),
+        streams=streams,
+        rounds=rounds,
+        max_tokens=max_tokens,
+        prompt_words=prompt_words,
+        parts=frozenset(parts or PARTS),
+        peer_rounds=peer_rounds,
+        peer_tokens=peer_tokens,
+        peer_words=peer_words,
+        peers=peers,
+    )
     try:
-        with terminal_progress() as progress:
-            folder = resolve(model_path, progress)
-        options = SuiteOptions(
-            model=folder, streams=streams, rounds=rounds, max_tokens=max_tokens, peer_rounds=peer_rounds
-        )
-        with console.status("starting") as status:
+        output.mkdir(parents=True, exist_ok=True)
+        with Console(stderr=True).status("starting") as status:
             result = run_suite(options, output, lambda stage: status.update(stage))
             write(result)
-            if peer_rounds:
+            if peer_rounds and "peers" in options.parts:
                 result = attrs.evolve(result, peers=run_peers(options, output, lambda stage: status.update(stage)))
                 write(result)
-    except (WeightsError, ServerFailed) as error:
+    except (EngineFailed, ServerFailed) as error:
         fail(str(error))
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     click.echo(to_markdown(result), nl=False)
+
+
+def _resolve(model_path: str) -> Path:
+    """The model's folder, fetched where it is not here yet. From here on, a run that is told to end takes the
+    processes it started along."""
+    import signal
+
+    from providers.weights import WeightsError, resolve, terminal_progress
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with terminal_progress() as progress:
+            return resolve(model_path, progress)
+    except WeightsError as error:
+        fail(str(error))
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None

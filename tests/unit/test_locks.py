@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = ["cpu", "embedded", "speech", "transcription", "embeddings"]
-LOCKS = {"runtime": EXTRAS, "dev": [*EXTRAS, "dev"]}
+LOCKS = {"runtime": EXTRAS, "dev": [*EXTRAS, "bench", "dev"]}
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 

@@ -1,0 +1,89 @@
+"""What is compared of two contenders, and how."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+
+import attrs
+
+from server.bench.load import LoadResult
+from server.bench.sweep import Case, Run
+
+__all__ = ["METRICS", "Metric", "Ratio", "ratios", "summaries"]
+
+
+@attrs.frozen
+class Metric:
+    """A field of `LoadResult` and its name for people."""
+
+    field: str
+    label: str
+    heading: str
+    """Above a column, beside its neighbours."""
+    seconds: bool = True
+    """A time, so less is better; else a rate, and more is."""
+
+    def of(self, result: LoadResult) -> float:
+        value: float = getattr(result, self.field)
+        return value
+
+
+METRICS = (
+    Metric("tokens_per_second", "tokens/s", "tokens/s", seconds=False),
+    Metric("first_token_p50", "first token p50", "first token p50"),
+    Metric("first_token_p95", "first token p95", "p95"),
+    Metric("first_token_p99", "first token p99", "p99"),
+    Metric("inter_token_p50", "between tokens p50", "between p50"),
+    Metric("inter_token_p95", "between tokens p95", "p95"),
+    Metric("inter_token_p99", "between tokens p99", "p99"),
+)
+
+
+@attrs.frozen(kw_only=True)
+class Ratio:
+    """One metric of the first contender over the same of the second, in one case."""
+
+    case: Case
+    metric: Metric
+    values: tuple[float, float]
+    """Of either, the median over the rounds."""
+    rounds: tuple[float, ...]
+    """The ratio in each round that both went through."""
+
+    @property
+    def value(self) -> float:
+        """The median of the rounds' ratios: what the machine did meanwhile, it did to both."""
+        return statistics.median(self.rounds)
+
+
+def summaries(runs: Sequence[Run]) -> dict[tuple[Case, str], LoadResult]:
+    """By case and contender, in the order in which they ran: all rounds as one."""
+    grouped: dict[tuple[Case, str], list[LoadResult]] = {}
+    for run in runs:
+        grouped.setdefault((run.case, run.contender), []).append(run.result)
+    return {key: LoadResult.over_rounds(results) for key, results in grouped.items()}
+
+
+def ratios(runs: Sequence[Run], first: str, second: str) -> list[Ratio]:
+    """Every metric in every case, over the rounds that both contenders completed."""
+    done = {(run.case, run.round, run.contender): run.result for run in runs if run.complete}
+    found = []
+    for case in dict.fromkeys(run.case for run in runs):
+        pairs = [
+            (done[case, number, first], done[case, number, second])
+            for number in sorted({run.round for run in runs if run.case == case})
+            if (case, number, first) in done and (case, number, second) in done
+        ]
+        found += [_ratio(case, metric, pairs) for metric in METRICS if pairs]
+    return found
+
+
+def _ratio(case: Case, metric: Metric, pairs: Sequence[tuple[LoadResult, LoadResult]]) -> Ratio:
+    values = [(metric.of(one), metric.of(other)) for one, other in pairs]
+    return Ratio(
+        case=case,
+        metric=metric,
+        values=(statistics.median(one for one, _ in values), statistics.median(other for _, other in values)),
+        rounds=tuple(one / other if other else float("nan") for one, other in values),
+    )

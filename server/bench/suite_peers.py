@@ -1,0 +1,90 @@
+"""Other servers under the same chat load as this one, all of them up at once and asked in alternation.
+
+`mlx_lm.server` as installed; on the Linux CPU also with this project's BLAS preloaded, and with its float32 weights as
+well. And whatever servers of others the options name, which are up already.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import attrs
+
+from providers.engines import platform
+from server.bench.client import Workload
+from server.bench.engine import EngineDriver
+from server.bench.load import LoadResult
+from server.bench.prompts import make_prompts
+from server.bench.servers import free_port, running
+from server.bench.suite import Measured, SuiteOptions, load_once, own_server
+
+__all__ = ["run_peers"]
+
+
+@attrs.frozen(kw_only=True)
+class _Peer:
+    """A server that is up."""
+
+    name: str
+    url: str
+    model: str = "default_model"
+    slow: bool = False
+    """Takes a second or two a token, of prompts too: it gets the fewest streams alone, and no warming up, which would
+    not show."""
+
+
+def run_peers(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> tuple[Measured, ...]:
+    """The same, smaller chat load on this server and on its peers."""
+    results: dict[tuple[str, int], list[LoadResult]] = {}
+    with contextlib.ExitStack() as stack:
+        peers = _start(stack, options, log_dir, progress)
+        for peer in peers:
+            if not peer.slow:
+                progress(f"peers: warming up {peer.name}")
+                load_once(peer.url, Workload(model=peer.model, prompts=("Hello",), max_tokens=4), 1)
+        for streams in options.streams:
+            for number in range(options.peer_rounds):
+                for peer in peers:
+                    if peer.slow and streams > min(options.streams):
+                        continue
+                    progress(f"peers: {peer.name}, {streams} streams, round {number + 1} of {options.peer_rounds}")
+                    prompts = make_prompts(5000 * streams + number, streams, options.peer_words)
+                    workload = Workload(model=peer.model, prompts=prompts, max_tokens=options.peer_tokens)
+                    results.setdefault((peer.name, streams), []).append(load_once(peer.url, workload, streams))
+    return tuple(Measured.of(name, streams, found) for (name, streams), found in results.items())
+
+
+def _start(
+    stack: contextlib.ExitStack, options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]
+) -> list[_Peer]:
+    progress("peers: starting")
+    peers = [_Peer(name="this server", url=stack.enter_context(own_server(options, log_dir)), model="bench")]
+    peers += [_Peer(name=name, url=url) for name, url in options.peers]
+
+    def mlx_lm(name: str, model: Path, *, blas: bool, slow: bool) -> None:
+        log = log_dir / f"{name.replace(', ', '-')}.log"
+        peers.append(_Peer(name=name, url=stack.enter_context(_mlx_lm(model, log, blas=blas)), slow=slow))
+
+    on_linux_cpu = platform.expected_device() == "cpu" and sys.platform == "linux"
+    mlx_lm("mlx_lm.server", options.model, blas=False, slow=on_linux_cpu)
+    if on_linux_cpu:
+        with EngineDriver(options.model, log_dir / "widen.log") as engine:
+            wide = engine.widen(log_dir / "float32")
+        mlx_lm("mlx_lm.server, BLAS", options.model, blas=True, slow=True)
+        mlx_lm("mlx_lm.server, BLAS, float32", wide, blas=True, slow=False)
+    return peers
+
+
+@contextlib.contextmanager
+def _mlx_lm(model: Path, log: Path, *, blas: bool) -> Iterator[str]:
+    """`mlx_lm.server` as installed or, with `blas`, set up for MLX as this project's engines are."""
+    port = free_port()
+    program = "from mlx_lm.server import main; main()"
+    if blas:
+        program = f"from providers.engines import platform; platform.prepare(); {program}"
+    command = [sys.executable, "-c", program, "--model", str(model), "--port", str(port)]
+    with running(command, ready_url=f"http://127.0.0.1:{port}/health", log=log):
+        yield f"http://127.0.0.1:{port}/v1"

@@ -1,0 +1,54 @@
+"""`bench` against real servers, and on the real engine. No speed is asserted: what is, is that it was measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import Any
+
+from tests.live.harness import COMMAND, LiveServer, clean_environment
+
+SMALL = ("--max-tokens", "4", "--prompt-words", "3", "--json")
+
+
+def bench(*arguments: str) -> Any:
+    """What the command prints, which must end well."""
+    ended = subprocess.run(
+        [str(COMMAND), "bench", *arguments], capture_output=True, text=True, check=False, env=clean_environment()
+    )
+    assert ended.returncode == 0, ended.stderr
+    return json.loads(ended.stdout)
+
+
+def test_two_servers_are_compared(server: LiveServer, echo_server: LiveServer) -> None:
+    compared = ("--url", echo_server.url, "--compare", server.url)
+    data = bench("load", *compared, "--streams", "1,2", "--requests", "2", "--shared-prefix", "5", *SMALL)
+
+    results = [run["result"] for run in data["runs"]]
+    assert len(results) == 4
+    assert all(result["errors"] == 0 and 0 < result["tokens"] <= 8 for result in results)
+    assert all(not result["counted_chunks"] and result["prompt_tokens"] > 0 for result in results)
+    assert all(ratio["ratio"] > 0 for ratio in data["ratios"] if ratio["metric"] == "tokens_per_second")
+
+
+def test_the_engine_is_driven_beside_a_server(server: LiveServer) -> None:
+    data = bench("engine", "--compare", server.url, "--streams", "1,2", "--rounds", "1", *SMALL)
+
+    by_streams: dict[int, list[dict[str, Any]]] = {}
+    for run in data["runs"]:
+        by_streams.setdefault(run["case"]["streams"], []).append(run["result"])
+    assert list(by_streams) == [1, 2]
+    for streams, (inside, through) in by_streams.items():
+        assert inside["requests"] == through["requests"] == streams
+        # The same prompts, and of greedy answers the same length.
+        assert (inside["prompt_tokens"], inside["tokens"]) == (through["prompt_tokens"], through["tokens"])
+
+
+def test_a_debate_finds_what_the_server_has_kept(server: LiveServer) -> None:
+    data = bench("debate", "--url", server.url, "--turns", "2", "--max-tokens", "4", "--sentences", "4", "--json")
+
+    turns = data["debates"][0]["result"]["turns"]
+    assert [turn["debater"] for turn in turns] == [0, 1, 0, 1]
+    assert all(
+        later["cached_tokens"] >= first["prompt_tokens"] - 1 for first, later in zip(turns, turns[2:], strict=False)
+    )
