@@ -109,7 +109,7 @@ def test_an_embedding_is_dequantised_whole(tmp_path: Path) -> None:
 
 def test_an_lstm_s_directions_have_their_gates_in_pytorch_s_order(tmp_path: Path) -> None:
     hidden, width = 2, 3
-    # Every gate of ONNX's order (input, output, forget, cell) is filled with its own number, the backward ones with 10 more.
+    # The gates in ONNX's order, input, output, forget, cell, are full of 1 to 4; the backward ones of 11 to 14.
     gate = np.repeat(np.arange(1, 5, dtype=np.int8), hidden)
     both = np.stack([gate, gate + 10])
     to_input = np.repeat(both[:, None], width, axis=1)
