@@ -8,55 +8,14 @@ from providers.engines.text_normalize import normalize
 
 __all__ = ["spoken_words", "texts"]
 
+# fmt: off
 _WORDS = [
-    "the",
-    "cat",
-    "a",
-    "I",
-    "eye",
-    "oh",
-    "hello",
-    "world",
-    "rhythm",
-    "strengths",
-    "queue",
-    "debate",
-    "it's",
-    "don't",
-    "o'clock",
-    "they're",
-    "rock'n'roll",
-    "well-known",
-    "state-of-the-art",
-    "antidisestablishmentarianism",
-    "pneumonoultramicroscopic",
-    "Kubernetes",
-    "Zyxqor",
-    "naïve",
-    "café",
-    "Citroën",
-    "München",
-    "NASA",
-    "LLM",
-    "GPUs",
-    "iPhone",
-    "McDonald",
-    "x",
-    "Y",
-    "ok",
-    "hmm",
-    "shh",
-    "psst",
-    "Mr.",
-    "Dr.",
-    "St.",
-    "e.g.",
-    "etc.",
-    "U.S.",
-    "a.m.",
-    "No.",
-    "vs.",
+    "the", "cat", "a", "I", "eye", "oh", "hello", "world", "rhythm", "strengths", "queue", "debate",
+    "it's", "don't", "o'clock", "they're", "rock'n'roll", "well-known", "state-of-the-art", "antidisestablishmentarianism", "pneumonoultramicroscopic", "Kubernetes", "Zyxqor", "naïve",
+    "café", "Citroën", "München", "NASA", "LLM", "GPUs", "iPhone", "McDonald", "x", "Y", "ok", "hmm",
+    "shh", "psst", "Mr.", "Dr.", "St.", "e.g.", "etc.", "U.S.", "a.m.", "No.", "vs.",
 ]
+# fmt: on
 
 _numbers = st.one_of(
     st.integers(-(10**13), 10**13).map(str),
@@ -75,31 +34,13 @@ _numbers = st.one_of(
     st.sampled_from(["1990s", "3/4", "1-2", "555-123-4567", "x²", "10^6", "IV", "1e9", "v2.0.1", "192.168.0.1", "007"]),
 )
 _marked = st.sampled_from(["**{}**", "*{}*", "`{}`", "~~{}~~", "# {}", "[{}](http://x.y/z)", "> {}", "- {}"])
-_signs = st.sampled_from(
-    [
-        "—",
-        "...",
-        "?!",
-        "&",
-        "@",
-        "#",
-        "+",
-        "=",
-        "😀",
-        "(",
-        ")",
-        "“",
-        "”",
-        "'",
-        "-",
-        "→",
-        "§",
-        "|",
-        "你好",
-        "Ω",
-        "👩\u200d👩\u200d👧",
-    ]
-)
+# fmt: off
+_signs = st.sampled_from([
+    "—", "...", "?!", "&", "@", "#", "+", "=", "😀", "(", ")", "“", "”", "'", "-",
+    "→", "§", "|", "你好", "Ω",
+    "👩\u200d👩\u200d👧",
+])
+# fmt: on
 _loose = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=8)
 _word = st.sampled_from(_WORDS)
 _part = st.one_of(
