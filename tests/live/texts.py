@@ -11,7 +11,8 @@ __all__ = ["spoken_words", "texts"]
 # fmt: off
 _WORDS = [
     "the", "cat", "a", "I", "eye", "oh", "hello", "world", "rhythm", "strengths", "queue", "debate",
-    "it's", "don't", "o'clock", "they're", "rock'n'roll", "well-known", "state-of-the-art", "antidisestablishmentarianism", "pneumonoultramicroscopic", "Kubernetes", "Zyxqor", "naïve",
+    "it's", "don't", "o'clock", "they're", "rock'n'roll", "well-known", "state-of-the-art",
+    "antidisestablishmentarianism", "pneumonoultramicroscopic", "Kubernetes", "Zyxqor", "naïve",
     "café", "Citroën", "München", "NASA", "LLM", "GPUs", "iPhone", "McDonald", "x", "Y", "ok", "hmm",
     "shh", "psst", "Mr.", "Dr.", "St.", "e.g.", "etc.", "U.S.", "a.m.", "No.", "vs.",
 ]
