@@ -103,7 +103,7 @@ def phonemes_of() -> Callable[[str], str]:
     """What makes of a text the tokens and styles that the server's engine makes of it, as JSON."""
     folder = pull("kokoro-82m")
     vocabulary = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab"]
-    voices = Voices(folder / "voices")
+    voices = Voices(folder)
     intake = SpeechIntake(make_phonemizers(vocabulary), voices)
 
     def made(text: str) -> str:
