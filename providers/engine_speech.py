@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -10,7 +11,8 @@ import msgspec
 from providers._queued_speech import QueuedSpeechProvider
 from providers.engine_provider import EngineProvider
 from providers.speech import SpeechEvent, SpeechRequest, VoiceInfo
-from providers.voices import resolve_voices
+from providers.voices import resolve_voices, voices_in
+from providers.weights import local_folder
 
 __all__ = ["EngineSpeechProvider"]
 
@@ -19,6 +21,10 @@ class EngineSpeechProvider(EngineProvider[SpeechRequest, SpeechEvent], QueuedSpe
     """A `SpeechProvider` whose model lives in a process of its own."""
 
     async def voices(self) -> Sequence[VoiceInfo]:
+        # Whoever draws a menu of them need not wait for the weights.
+        folder = await asyncio.to_thread(local_folder, self._spec.path) if self._loads_on_use else None
+        if folder is not None and (listed := voices_in(folder)):
+            return listed
         await self.ready()
         if (refusal := self.host.refusal()) is not None:
             raise refusal

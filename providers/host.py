@@ -39,8 +39,8 @@ from providers.spec import ModelSpec
 
 __all__ = ["ENGINE_COMMAND", "EngineHost", "RestartPolicy"]
 
-ENGINE_COMMAND: tuple[str, ...] = (sys.executable, "-m", "providers.engines")
-"""The number of the engine's socket is added as last argument."""
+ENGINE_COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "providers.engines")
+"""Its socket's number is added as last argument. -P: no folder where the user happens to stand is the engine's."""
 _LOADING_RETRY_SECONDS = 2.0
 
 M = TypeVar("M", bound=Mailbox[Any])

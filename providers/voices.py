@@ -1,13 +1,38 @@
-"""Which voices a request means: names of the model, OpenAI's names, and mixes of them."""
+"""The voices of a Kokoro folder, and which of them a request means: names of the model, OpenAI's names, and mixes."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
+from pathlib import Path
 
 from providers.errors import InvalidRequest
-from providers.speech import VoiceInfo
+from providers.speech import Gender, VoiceInfo
 
-__all__ = ["DEFAULT_VOICE", "OPENAI_VOICES", "resolve_voices"]
+__all__ = [
+    "DEFAULT_VOICE",
+    "LANGUAGES",
+    "OPENAI_VOICES",
+    "READ_LANGUAGES",
+    "resolve_voices",
+    "voice_files",
+    "voices_in",
+]
+
+LANGUAGES: Mapping[str, str] = {
+    "a": "en-US",
+    "b": "en-GB",
+    "e": "es-ES",
+    "f": "fr-FR",
+    "h": "hi-IN",
+    "i": "it-IT",
+    "j": "ja-JP",
+    "p": "pt-BR",
+    "z": "zh-CN",
+}
+"""What the first letter of a voice's name says."""
+READ_LANGUAGES = ("en-US", "en-GB")
+"""Those whose texts can be turned into sounds."""
+_GENDERS: Mapping[str, Gender] = {"f": "female", "m": "male"}
 
 DEFAULT_VOICE = "af_heart"
 """Who speaks when nobody is named; the model's first voice where it has none of this name."""
@@ -28,6 +53,26 @@ OPENAI_VOICES: Mapping[str, str] = {
     "verse": "am_puck",
 }
 """OpenAI's voices as Kokoro's: the five that Kokoro named after them, and for the others a voice of the same sex."""
+
+
+def voice_files(folder: Path) -> dict[str, Path]:
+    """The files of a model folder's voices by their names, in the order of these."""
+    files = sorted((folder / "voices").glob("*.safetensors"))
+    return {file.stem: file for file in files if file.stem[:1] in LANGUAGES}
+
+
+def voices_in(folder: Path, *, spoken: Container[str] = READ_LANGUAGES) -> list[VoiceInfo]:
+    """What clients are told of a model folder's voices. `spoken`: languages that can be read."""
+    return [
+        VoiceInfo(
+            id=voice,
+            language=LANGUAGES[voice[0]],
+            gender=_GENDERS.get(voice[1:2]),
+            name=voice.partition("_")[2].replace("_", " ").title() or voice,
+            spoken=LANGUAGES[voice[0]] in spoken,
+        )
+        for voice in voice_files(folder)
+    ]
 
 
 def resolve_voices(asked: Sequence[tuple[str, float]], known: Sequence[VoiceInfo]) -> list[tuple[str, float]]:

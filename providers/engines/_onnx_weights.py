@@ -109,7 +109,7 @@ class _Graph:
         """What the product is multiplied by, less the scale of the activations."""
         name = node.output[0]
         for _ in range(_PASSED_BY):
-            readers = self._readers[name]
+            readers = self._readers.get(name, [])
             products = [reader for reader in readers if reader.op_type == "Mul"]
             if products:
                 other = next(operand for operand in products[0].input if operand != name)
@@ -117,6 +117,8 @@ class _Graph:
                     other = self._writers[other].input[0]
                 found = [operand for operand in self._writers[other].input if operand in self.constants]
                 return self.constants[found[0]]
+            if not readers:
+                break
             name = readers[0].output[0]
         raise OnnxError(f"{node.name}: its scale was not found")
 

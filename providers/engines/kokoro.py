@@ -103,7 +103,7 @@ class Kokoro:
             style: (1, 256).
             seed: of the noise in unvoiced sounds; the same one gives the same samples.
         """
-        padded = mx.array([0, *tokens, 0])
+        padded = _padded(tokens)
         decoder_style, prosody_style = style[:, :128], style[:, 128:]
         features = self._prosody(padded, prosody_style)
         frames = self._durations(features, speed)
@@ -114,6 +114,11 @@ class Kokoro:
         pitch, energy = self._curves(features[at], prosody_style)
         samples = self._decoder(text[at], pitch, energy, decoder_style, mx.random.key(seed))
         return Spoken(samples=np.array(samples), frames=[int(count) for count in counts])
+
+    def durations(self, tokens: Sequence[int], style: mx.array, *, speed: float) -> list[int]:
+        """The frames of `speak`, without its samples."""
+        counts = self._durations(self._prosody(_padded(tokens), style[:, 128:]), speed)
+        return [int(count) for count in np.array(counts)]
 
     def _prosody(self, tokens: mx.array, style: mx.array) -> mx.array:
         """(tokens,) → (tokens, 640)."""
@@ -145,3 +150,7 @@ class Kokoro:
                 x = block(x, style)
             curves.append(projection(x[None])[0, :, 0])
         return curves[0], curves[1]
+
+
+def _padded(tokens: Sequence[int]) -> mx.array:
+    return mx.array([0, *tokens, 0])

@@ -15,6 +15,7 @@ from providers.engines.text_normalize import normalize, sentences
 from providers.engines.voices import Voices
 from providers.errors import InvalidRequest
 from providers.speech import MAX_SPEED, MIN_SPEED, SpeechRequest
+from providers.voices import READ_LANGUAGES
 
 __all__ = ["SpeechIntake", "SpeechJob", "make_phonemizers"]
 
@@ -40,10 +41,7 @@ def make_phonemizers(vocabulary: Container[str]) -> dict[str, Phonemizer]:
         EngineLoadError: English's is not.
     """
     try:
-        return {
-            "en-US": English(vocabulary, british=False),
-            "en-GB": English(vocabulary, british=True),
-        }
+        return {language: English(vocabulary, british=language == "en-GB") for language in READ_LANGUAGES}
     except (ImportError, OSError) as error:
         raise EngineLoadError(f"What turns text into sounds is not installed (the extra `speech`): {error}") from error
 

@@ -1,7 +1,7 @@
 """When each phoneme and word of a piece is heard, from the durations that the model gave them.
 
 Kokoro's durations are whole frames of 600 samples, one for every symbol and two for the padding around them. Two things
-are corrected, both measured (`tests/live/engines/test_kokoro_alignment.py`): the sound of a symbol is heard `LEAD`
+are corrected, both measured (`tests/live/engines/alignment.py`): the sound of a symbol is heard `LEAD`
 samples before its frames begin, and the last sound before a pause is given much of the pause, which is told apart by
 its energy. All times are samples.
 """
@@ -22,7 +22,7 @@ __all__ = ["FRAME", "LEAD", "Timed", "time_piece", "trimmed"]
 
 FRAME = 600
 LEAD = 1200
-"""By how much sounds are earlier than their frames."""
+"""By how much sounds are earlier than their frames, of the words and voices that `alignment.py` names."""
 
 _STRESSES = frozenset("ˈˌ")
 _MODIFIERS = frozenset("ːʰʲ̃↓→↗↘")

@@ -24,6 +24,7 @@ from providers.errors import GenerationTimeout, InternalError, InvalidRequest, S
 from providers.frames import Command, Detokenize, Detokenized, EngineInfo, Generate, Memory, Tokenize, Tokenized
 from providers.spec import ModelSpec
 from providers.speech import SAMPLE_RATE, SpeechAccepted, SpeechFinished, SpeechPiece, SpeechRequest
+from providers.voices import voices_in
 
 __all__ = ["SpeechEngine"]
 
@@ -90,7 +91,7 @@ class SpeechEngine:
             details={
                 "model_type": "kokoro",
                 "sample_rate": SAMPLE_RATE,
-                "voices": self._voices.told(spoken=self._intake.languages),
+                "voices": voices_in(folder, spoken=self._intake.languages),
             },
         )
 
@@ -102,7 +103,7 @@ class SpeechEngine:
         """
         self._kokoro = kokoro
         self._vocabulary = vocabulary
-        self._voices = Voices(folder / "voices")
+        self._voices = Voices(folder)
         self._intake = SpeechIntake(make_phonemizers(vocabulary), self._voices)
 
     def _warm_up(self) -> None:

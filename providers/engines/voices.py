@@ -1,44 +1,29 @@
-"""The voices of a Kokoro folder: their styles, and what their names tell of them."""
+"""The styles of a Kokoro folder's voices."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import mlx.core as mx
 
 from providers.engines.engine import EngineLoadError
-from providers.speech import Gender, VoiceInfo
+from providers.voices import LANGUAGES, voice_files
 
-__all__ = ["LANGUAGES", "Voices"]
-
-LANGUAGES = {
-    "a": "en-US",
-    "b": "en-GB",
-    "e": "es-ES",
-    "f": "fr-FR",
-    "h": "hi-IN",
-    "i": "it-IT",
-    "j": "ja-JP",
-    "p": "pt-BR",
-    "z": "zh-CN",
-}
-"""What the first letter of a voice's name says."""
-_GENDERS: dict[str, Gender] = {"f": "female", "m": "male"}
+__all__ = ["Voices"]
 
 
 class Voices:
-    """Voices by name, read from disk when first used.
+    """Voices of a model folder by name, read from disk when first used.
 
     Raises:
         EngineLoadError: there is none.
     """
 
     def __init__(self, folder: Path) -> None:
-        files = sorted(file for file in folder.glob("*.safetensors") if file.stem[:1] in LANGUAGES)
-        if not files:
-            raise EngineLoadError(f"{folder}: the model has no voices there (NAME.safetensors)")
-        self._files = {file.stem: file for file in files}
+        self._files = voice_files(folder)
+        if not self._files:
+            raise EngineLoadError(f"{folder / 'voices'}: the model has no voices there (NAME.safetensors)")
         self._styles: dict[str, mx.array] = {}
 
     @property
@@ -47,19 +32,6 @@ class Voices:
 
     def language(self, voice: str) -> str:
         return LANGUAGES[voice[0]]
-
-    def told(self, *, spoken: Container[str]) -> list[VoiceInfo]:
-        """What clients are told, in the order of the names. `spoken`: languages that can be read."""
-        return [
-            VoiceInfo(
-                id=voice,
-                language=self.language(voice),
-                gender=_GENDERS.get(voice[1:2]),
-                name=voice.partition("_")[2].replace("_", " ").title() or voice,
-                spoken=self.language(voice) in spoken,
-            )
-            for voice in self._files
-        ]
 
     def style(self, mix: Sequence[tuple[str, float]], length: int) -> mx.array:
         """The style, (1, 256), of a mix of voices for a text of so many phonemes. For the MLX thread."""

@@ -4,7 +4,7 @@ from providers.weights.embedded import is_pulled, pull
 from providers.weights.errors import WeightsError
 from providers.weights.manifest import DEFAULT_CHAT, DEFAULT_IDS, EMBEDDED, EmbeddedModel
 from providers.weights.progress import ProgressCallback, terminal_progress
-from providers.weights.resolve import LocalModel, list_local, resolve
+from providers.weights.resolve import LocalModel, list_local, local_folder, resolve
 
 __all__ = [
     "DEFAULT_CHAT",
@@ -16,6 +16,7 @@ __all__ = [
     "WeightsError",
     "is_pulled",
     "list_local",
+    "local_folder",
     "pull",
     "resolve",
     "terminal_progress",

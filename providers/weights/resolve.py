@@ -14,7 +14,7 @@ from providers.weights.errors import WeightsError
 from providers.weights.manifest import EMBEDDED
 from providers.weights.progress import ProgressCallback
 
-__all__ = ["EMBEDDED_PREFIX", "LocalModel", "list_local", "resolve"]
+__all__ = ["EMBEDDED_PREFIX", "LocalModel", "list_local", "local_folder", "resolve"]
 
 EMBEDDED_PREFIX = "embedded:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -43,6 +43,15 @@ def resolve(path: str, progress: ProgressCallback | None = None) -> Path:
     raise WeightsError(
         f"There is no folder or file {path!r}, and it is not a Hugging Face id (org/name) or embedded:<id> either."
     )
+
+
+def local_folder(path: str) -> Path | None:
+    """The folder that `resolve` would return, where that is known without a download: not of a hub id."""
+    if path.startswith(EMBEDDED_PREFIX):
+        model_id = path.removeprefix(EMBEDDED_PREFIX)
+        return model_folder(model_id) if model_id in EMBEDDED and is_pulled(model_id) else None
+    local = Path(path).expanduser()
+    return local.resolve() if path.strip() and local.is_dir() else None
 
 
 def _usable(local: Path) -> Path:

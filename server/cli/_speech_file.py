@@ -1,28 +1,115 @@
-"""What a terminal does with speech that has come: headers that know the length now, and programs that play it."""
+"""What a terminal does with speech that comes: headers that know the length at the end, and programs that play it."""
 
 from __future__ import annotations
 
+import queue
 import shutil
 import struct
+import subprocess
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
 
-__all__ = ["PCM_FORMAT", "player", "wav", "with_length"]
+import attrs
+
+__all__ = ["PCM_FORMAT", "Playback", "Player", "player", "with_length"]
 
 PCM_FORMAT = "pcm"
-
-_PLAYERS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    (("afplay",), ("mp3", "aac", "flac", "wav")),
-    (("ffplay", "-nodisp", "-autoexit", "-loglevel", "error"), ("mp3", "opus", "aac", "flac", "wav")),
-    (("mpv", "--really-quiet", "--no-video"), ("mp3", "opus", "aac", "flac", "wav")),
-    (("paplay",), ("flac", "wav")),
-    (("pw-play",), ("flac", "wav")),
-    (("aplay", "-q"), ("wav",)),
+_WAV_HEADER = struct.pack(
+    "<4sI8sIHHIIHH4sI", b"RIFF", 0xFFFFFFFF, b"WAVEfmt ", 16, 1, 1, 24_000, 48_000, 2, 16, b"data", 0xFFFFFFFF
 )
-"""Programs, and the formats that each can be trusted with."""
+"""Of bare samples whose number nobody knows yet."""
 
 
-def player(audio_format: str) -> tuple[str, ...] | None:
-    """The command that plays a file of this format, on this machine."""
-    return next((command for command, able in _PLAYERS if audio_format in able and shutil.which(command[0])), None)
+@attrs.frozen
+class Player:
+    """A program, and the formats that it can be trusted with."""
+
+    command: tuple[str, ...]
+    formats: tuple[str, ...]
+    from_pipe: bool = True
+    """Whether it plays what is piped into it while it comes; else it wants a file."""
+
+
+_PLAYERS = (
+    Player(("afplay",), ("mp3", "aac", "flac", "wav"), from_pipe=False),
+    Player(("ffplay", "-nodisp", "-autoexit", "-loglevel", "error"), ("mp3", "opus", "aac", "flac", "wav")),
+    Player(("mpv", "--really-quiet", "--no-video"), ("mp3", "opus", "aac", "flac", "wav")),
+    Player(("paplay",), ("flac", "wav"), from_pipe=False),
+    Player(("pw-play",), ("flac", "wav"), from_pipe=False),
+    Player(("aplay", "-q"), ("wav",)),
+)
+
+
+def player(audio_format: str) -> Player | None:
+    """What plays this format on this machine; what plays it while it comes, if anything does."""
+    wanted = "wav" if audio_format == PCM_FORMAT else audio_format
+    found = [one for one in _PLAYERS if wanted in one.formats and shutil.which(one.command[0])]
+    return min(found, key=lambda one: not one.from_pipe, default=None)
+
+
+class Playback:
+    """Plays audio that comes in portions, from the first one on where the program can."""
+
+    def __init__(self, player: Player, audio_format: str) -> None:
+        self.name = player.command[0]
+        self._player = player
+        self._rest: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  it is read when the program has ended
+        self._suffix = "wav" if audio_format == PCM_FORMAT else audio_format
+        self._process: subprocess.Popen[bytes] | None = None
+        # What plays takes as long as the sound lasts: it must not keep the rest from coming.
+        self._thread = threading.Thread(target=self._play, daemon=True)
+        self._thread.start()
+        if audio_format == PCM_FORMAT:
+            self.add(_WAV_HEADER)
+
+    def add(self, audio: bytes) -> None:
+        self._rest.put(audio)
+
+    def finish(self) -> str | None:
+        """Wait until everything was heard; what the program says went wrong, if anything did."""
+        self._rest.put(None)
+        self._thread.join()
+        if self._process is None or self._process.returncode == 0:
+            return None
+        self._errors.seek(0)
+        lines = self._errors.read().decode(errors="replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it did not say why")
+
+    def stop(self) -> None:
+        """Be silent at once."""
+        self._rest.put(None)
+        if self._process is not None:
+            self._process.terminate()
+
+    def _play(self) -> None:
+        first = self._rest.get()
+        if first is None:
+            return
+        if self._player.from_pipe:
+            self._pipe(first)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, f"speech.{self._suffix}")
+            file.write_bytes(first + b"".join(iter(self._rest.get, None)))
+            self._start(str(file)).wait()
+
+    def _pipe(self, audio: bytes | None) -> None:
+        process = self._start("-")
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process:  # it ended early, and says why
+            while audio is not None:
+                process.stdin.write(audio)
+                process.stdin.flush()
+                audio = self._rest.get()
+
+    def _start(self, source: str) -> subprocess.Popen[bytes]:
+        command = [*self._player.command, source]
+        stdin = subprocess.PIPE if source == "-" else subprocess.DEVNULL
+        self._process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=self._errors)
+        return self._process
 
 
 def with_length(audio_format: str, data: bytes, samples: int) -> bytes:
@@ -34,17 +121,3 @@ def with_length(audio_format: str, data: bytes, samples: int) -> bytes:
         info = int.from_bytes(data[8:42], "big") | samples << 128
         return data[:8] + info.to_bytes(34, "big") + data[42:]
     return data
-
-
-def wav(pcm: bytes) -> bytes:
-    """Bare samples as a file that can be played."""
-    import io
-    import wave
-
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(24_000)
-        writer.writeframes(pcm)
-    return file.getvalue()

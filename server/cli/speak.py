@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from server.cli._server import server_options
 
 if TYPE_CHECKING:
     from server.cli._client import Client
+    from server.cli._speech_file import Playback
 
 __all__ = ["speak"]
 
@@ -30,7 +31,7 @@ _SUFFIXES = {".ogg": "opus", ".oga": "opus", **{f".{name}": name for name in FOR
     "-o", "--output", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", panel="Speech",
     help="File to write; - is standard output. Its ending says the format.",
 )  # fmt: skip
-@click.option("--play", is_flag=True, panel="Speech", help="Play it when it is complete.")
+@click.option("--play", is_flag=True, panel="Speech", help="Play it as it comes.")
 @click.option("--voice", metavar="NAME", panel="Speech", help="Voice, or a mix such as af_heart:0.6,am_michael:0.4.")
 @click.option(
     "--format", "audio_format", type=click.Choice(FORMATS), panel="Speech",
@@ -60,15 +61,21 @@ def speak(text: str | None, url: str, api_key: str | None, model: str | None, **
     if not text.isascii() and text != text.encode(errors="ignore").decode():
         fail("the text is not in UTF-8")
     job = _job(text, options)
+    playback = _playback(job)
     try:
         with closing(Client(url, api_key)) as client:
             body = {**job.body, "model": model or _first_model(client)}
-            audio, timings = _spoken(client, body)
+            audio, timings = _spoken(client, body, playback)
+        _deliver(job, audio, timings)
+        if playback is not None and (trouble := playback.finish()) is not None:
+            fail(f"{playback.name} could not play it: {printable(trouble)}")
     except ClientError as error:
         fail(printable(str(error)))
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
-    _deliver(job, audio, timings)
+    finally:
+        if playback is not None:
+            playback.stop()
 
 
 @attrs.frozen(kw_only=True)
@@ -112,7 +119,18 @@ def _first_model(client: Client) -> str:
     return names[0]
 
 
-def _spoken(client: Client, body: dict[str, Any]) -> tuple[bytes, dict[str, Any]]:
+def _playback(job: _Job) -> Playback | None:
+    from server.cli._speech_file import Playback, player
+
+    if not job.play:
+        return None
+    chosen = player(job.audio_format)
+    if chosen is None:
+        fail(f"found no program that plays {job.audio_format}; install ffmpeg, or write a file with -o")
+    return Playback(chosen, job.audio_format)
+
+
+def _spoken(client: Client, body: dict[str, Any], playback: Playback | None) -> tuple[bytes, dict[str, Any]]:
     """The file, and the times of its words and visemes. Shows a bar that moves by sentences."""
     import base64
 
@@ -122,7 +140,10 @@ def _spoken(client: Client, body: dict[str, Any]) -> tuple[bytes, dict[str, Any]
     timings: dict[str, Any] = {"words": [], "visemes": []}
     with closing(client.speech(body)) as events, _bar() as advance:
         for event in events:
-            audio += base64.b64decode(event.get("audio", ""))
+            portion = base64.b64decode(event.get("audio", ""))
+            audio += portion
+            if playback is not None and portion:
+                playback.add(portion)
             for name in ("words", "visemes"):
                 timings[name] += event.get(name, [])
             advance(event)
@@ -168,8 +189,6 @@ def _deliver(job: _Job, audio: bytes, timings: dict[str, Any]) -> None:
     elif job.output is not None:
         _write(job.output, audio)
         click.echo(f"{job.output}: {timings['duration']:.2f} s of {job.audio_format}", err=True)
-    if job.play:
-        _play(audio, job.audio_format)
 
 
 def _write(path: str, data: bytes) -> None:
@@ -177,30 +196,3 @@ def _write(path: str, data: bytes) -> None:
         Path(path).write_bytes(data)
     except OSError as error:
         fail(f"cannot write {path}: {error.strerror}")
-
-
-def _play(audio: bytes, audio_format: str) -> None:
-    import subprocess
-    import tempfile
-
-    from server.cli._speech_file import PCM_FORMAT, player, wav
-
-    if audio_format == PCM_FORMAT:
-        audio, audio_format = wav(audio), "wav"
-    command = player(audio_format)
-    if command is None:
-        fail(f"found no program that plays {audio_format}; install ffmpeg, or write a file with -o")
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, f"speech.{audio_format}")
-        file.write_bytes(audio)
-        try:
-            result = subprocess.run([*command, str(file)], stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        except KeyboardInterrupt:
-            raise SystemExit(INTERRUPTED) from None
-    if result.returncode:
-        fail(f"{command[0]} could not play it: {_last_line(result.stderr)}")
-
-
-def _last_line(text: str) -> str:
-    lines: Iterator[str] = (line.strip() for line in reversed(text.splitlines()) if line.strip())
-    return printable(next(lines, "it did not say why"))

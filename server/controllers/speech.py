@@ -74,7 +74,7 @@ class SpeechController(Controller):
         operation_id="listVoices",
         name="audio.voices.list",
         summary="List the voices of every model that speaks",
-        description="Loads a model that waits for its first use.",
+        description="Loads a model that waits for its first use only where its files are not here yet.",
         responses=errors(401, 500, 503),
     )
     async def voices(self, service: ServiceDependency) -> VoiceList:

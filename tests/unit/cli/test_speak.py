@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import threading
 from pathlib import Path
 from typing import Any
@@ -118,35 +119,70 @@ def test_visemes_are_written_beside_the_sound(stub: Stub, tmp_path: Path) -> Non
     assert stub.bodies[0]["viseme_set"] == "oculus"
 
 
-def test_play_hands_a_file_to_what_can_play_it(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str) -> None:
+    """The only player of this machine."""
+    player = folder / name
+    player.write_text(f"#!/bin/sh\n{script}\n")
+    player.chmod(0o755)
+    for program in ("cat", "cp", "dd"):
+        (folder / program).symlink_to(f"/bin/{program}")
+    monkeypatch.setenv("PATH", str(folder))
+
+
+def test_play_pipes_into_what_can_play_it(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said(stub)
     heard = tmp_path / "heard"
-    player = tmp_path / "aplay"
-    player.write_text(f'#!/bin/sh\ncp "$2" {heard}\n')
-    player.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    install(tmp_path, monkeypatch, "aplay", f"cat > {heard}")
 
     assert speak(stub, "Hi.", "--play").exit_code == 0
     assert np.array_equal(decoded("wav", heard.read_bytes()), SOUND)
 
 
+def test_the_first_piece_is_heard_before_the_last_has_come(
+    stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said(stub)
+    heard, go_on = tmp_path / "heard", threading.Event()
+    os.mkfifo(heard)
+    stub.script.insert(1, go_on)
+    install(tmp_path, monkeypatch, "aplay", f"dd bs=1 count=44 2>/dev/null > {heard}; exec cat > {tmp_path}/rest")
+
+    def listen() -> None:
+        assert heard.read_bytes().startswith(b"RIFF")
+        go_on.set()
+
+    listening = threading.Thread(target=listen, daemon=True)
+    listening.start()
+    result = speak(stub, "Hi.", "--play", "-o", str(tmp_path / "a.wav"))
+    listening.join(10)
+
+    assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "rest").read_bytes() == SOUND.tobytes()
+    assert np.array_equal(decoded("wav", (tmp_path / "a.wav").read_bytes()), SOUND)
+
+
+def test_a_player_that_wants_a_file_gets_the_whole_of_it(
+    stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said(stub, "mp3")
+    heard = tmp_path / "heard"
+    install(tmp_path, monkeypatch, "afplay", f'cp "$1" {heard}')
+
+    assert speak(stub, "Hi.", "--play", "--format", "mp3").exit_code == 0
+    assert len(decoded("mp3", heard.read_bytes())) == pytest.approx(len(SOUND), abs=1024)
+
+
 def test_bare_samples_are_played_too(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said(stub, "pcm")
-    player = tmp_path / "aplay"
-    player.write_text(f'#!/bin/sh\ncp "$2" {tmp_path}/heard\n')
-    player.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    install(tmp_path, monkeypatch, "aplay", f"cat > {tmp_path}/heard")
 
-    speak(stub, "Hi.", "--play", "--format", "pcm")
+    assert speak(stub, "Hi.", "--play", "--format", "pcm").exit_code == 0
     assert np.array_equal(decoded("wav", (tmp_path / "heard").read_bytes()), SOUND)
 
 
 def test_a_player_that_fails_is_told(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said(stub)
-    player = tmp_path / "aplay"
-    player.write_text("#!/bin/sh\necho 'no such card' >&2\nexit 1\n")
-    player.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    install(tmp_path, monkeypatch, "aplay", "echo 'no such card' >&2\nexit 1")
 
     result = speak(stub, "Hi.", "--play")
     assert (result.exit_code, result.stderr) == (1, "Error: aplay could not play it: no such card\n")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import signal
+import socket
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from providers.frames import LoadFailed
+from providers.host import ENGINE_COMMAND
 from tests.unit.engines.client import SECONDS, Answer, EngineClient
 
 Start = Callable[..., EngineClient]
@@ -128,3 +132,23 @@ def test_a_model_type_without_an_engine_is_refused_by_name(start: Start) -> None
     failed = start().load("anything", model_type="image-edit")
     assert isinstance(failed, LoadFailed)
     assert "image-edit" in failed.message
+
+
+def test_folders_where_the_user_happens_to_stand_are_not_the_engine_s(tmp_path: Path) -> None:
+    """A clone of MLX beside the current folder hid the BLAS, and a folder `providers` was run in the engine's place."""
+    for name in ("providers", "mlx"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("print('not ours')\n")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        process = subprocess.Popen(
+            [*ENGINE_COMMAND, str(theirs.fileno())],
+            cwd=tmp_path,
+            pass_fds=[theirs.fileno()],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        theirs.close()
+        ours.shutdown(socket.SHUT_WR)
+        printed, _ = process.communicate(timeout=60)
+    assert (printed, process.returncode) == ("", 0)

@@ -15,7 +15,7 @@ from providers.errors import EngineCrashed, GenerationTimeout, InvalidRequest, M
 from providers.host import EngineHost
 from providers.protocols import SpeechProvider
 from providers.spec import ModelSpec
-from providers.speech import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest
+from providers.speech import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest, VoiceInfo
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_speech_engine.py")))
 PATIENCE = 20.0
@@ -27,8 +27,14 @@ async def serve(tmp_path: Path) -> AsyncIterator[Callable[..., EngineSpeechProvi
     async with AsyncExitStack() as stack:
 
         async def start(**spec: object) -> EngineSpeechProvider:
-            fields = {"model_type": "tts", "warmup": False, "max_concurrency": 1, **spec}
-            model = ModelSpec(name="fake", path=str(tmp_path / "told"), **fields)
+            fields = {
+                "path": str(tmp_path / "told"),
+                "model_type": "tts",
+                "warmup": False,
+                "max_concurrency": 1,
+                **spec,
+            }
+            model = ModelSpec(name="fake", **fields)
             provider = EngineSpeechProvider(model, host=EngineHost(model, command=FAKE, grace=0.5))
             stack.push_async_callback(provider.stop)
             await provider.start()
@@ -105,6 +111,22 @@ async def test_whoever_asks_for_voices_or_speech_first_has_a_lazy_model_loaded(s
 
     assert len(await asyncio.wait_for(listed.voices(), PATIENCE)) == 3
     assert len(await speak(spoken, request(voice="marin"))) == 4
+
+
+async def test_the_voices_of_a_lazy_model_that_is_here_are_listed_without_loading_it(serve, tmp_path):
+    (tmp_path / "model" / "voices").mkdir(parents=True)
+    for voice in ("bm_george", "af_heart", "jf_alpha"):
+        (tmp_path / "model" / "voices" / f"{voice}.safetensors").touch()
+    provider = await serve(lazy=True, path=str(tmp_path / "model"))
+
+    listed = await asyncio.wait_for(provider.voices(), PATIENCE)
+
+    assert listed == [
+        VoiceInfo("af_heart", "en-US", "female", "Heart"),
+        VoiceInfo("bm_george", "en-GB", "male", "George"),
+        VoiceInfo("jf_alpha", "ja-JP", "female", "Alpha", spoken=False),
+    ]
+    assert provider.card.status == "unloaded"
 
 
 async def test_a_stopped_model_has_no_voices(serve):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.weights import WeightsError, list_local, pull, resolve
+from providers.weights import WeightsError, list_local, local_folder, pull, resolve
 from tests.unit.weights.tiny_index import Index
 
 
@@ -49,6 +49,17 @@ def test_a_relative_folder_wins_over_a_hub_id_of_the_same_spelling(
     (tmp_path / "org" / "name" / "config.json").write_text("{}")
 
     assert resolve("org/name") == tmp_path / "org" / "name"
+
+
+def test_a_folder_that_is_here_is_known_without_fetching_anything(index: Index, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+
+    assert local_folder(str(tmp_path / "model")) == tmp_path / "model"
+    assert local_folder("embedded:tiny") is None
+    pull("tiny")
+    index.empty()
+    assert local_folder("embedded:tiny") == index.model_folder
+    assert [local_folder(path) for path in ("embedded:none", "org/name", "")] == [None] * 3
 
 
 @pytest.mark.parametrize(

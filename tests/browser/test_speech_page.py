@@ -1,0 +1,121 @@
+"""The page of docs/speech.md in headless Chromium: it plays the echo's voice and moves 15 morph targets.
+
+Where there is no Chromium, `tests/live/test_speech_page.py` runs the same script in node.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.browser.test_traces_page import INSTALL_SECONDS, find_chromium
+from tests.live.client import PATIENCE
+from tests.live.harness import start
+from tests.live.test_speech_page import DOCUMENT, is_part_of
+
+SAID = "Hello there. How are you?"
+
+# What an avatar would be, and somebody who watches it and listens.
+WATCHER = """
+const names = ["sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "I", "O", "U"];
+const mesh = {
+  morphTargetDictionary: Object.fromEntries(names.map((name, place) => [`viseme_${name}`, place])),
+  morphTargetInfluences: new Array(names.length).fill(0),
+};
+const seen = { shapes: [], moved: [], loudest: 0, error: null };
+let ear = null;
+const connect = AudioNode.prototype.connect;
+AudioNode.prototype.connect = function (to, ...rest) {
+  if (to instanceof AudioDestinationNode) {
+    ear ??= to.context.createAnalyser();
+    connect.call(this, ear);
+  }
+  return connect.call(this, to, ...rest);
+};
+function watch() {
+  const now = mesh.morphTargetInfluences;
+  const strongest = names[now.indexOf(Math.max(...now))];
+  if (seen.shapes.at(-1) !== strongest) seen.shapes.push(strongest);
+  if (ear) {
+    const heard = new Float32Array(ear.fftSize);
+    ear.getFloatTimeDomainData(heard);
+    seen.loudest = Math.max(seen.loudest, ...heard.map(Math.abs));
+  }
+  requestAnimationFrame(watch);
+}
+watch();
+await speak(mesh, SAID).catch((error) => (seen.error = String(error)));
+seen.moved = names.filter((_, place) => mesh.morphTargetInfluences[place] > 0);
+await fetch("/seen", { method: "POST", body: JSON.stringify(seen) });
+"""
+
+
+class Page:
+    """A web server of one page, which posts what it saw."""
+
+    def __init__(self, script: str) -> None:
+        self.seen: dict[str, Any] = {}
+        self.told = threading.Event()
+        page = f'<!doctype html><script type="module">{script}</script>'.encode()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self._answer(page)
+
+            def do_POST(self) -> None:
+                outer.seen = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                self._answer(b"")
+                outer.told.set()
+
+            def _answer(self, body: bytes) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None: ...
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.mark.timeout(INSTALL_SECONDS + 200)
+def test_the_browser_plays_every_sentence_and_moves_the_mouth(tmp_path: Path) -> None:
+    browser = find_chromium()
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    (script,) = re.findall(r'<script type="module">\n(.*?)</script>', DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    echo = start("--model-type", "echo")
+    page = Page(script.replace("http://127.0.0.1:8000", echo.url) + WATCHER.replace("SAID", json.dumps(SAID)))
+    arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
+    arguments += ["--autoplay-policy=no-user-gesture-required", f"--user-data-dir={tmp_path}", page.url]
+    running = subprocess.Popen([browser, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        assert page.told.wait(90), "the page never came to its end"
+        asked = {"model": "any", "input": SAID, "include_visemes": True}
+        visemes = httpx.post(f"{echo.url}/v1/audio/speech", json=asked, timeout=PATIENCE).json()["visemes"]
+    finally:
+        running.terminate()
+        running.wait(30)
+        page.server.shutdown()
+        assert echo.stop() == 0
+
+    assert page.seen["error"] is None
+    assert 0.1 < page.seen["loudest"] <= 1, "something is heard"
+    expected = [shape for before, shape in pairwise(["", *(v["viseme"] for v in visemes)]) if shape != before]
+    # A busy machine misses frames, and with them shapes, but mixes none up.
+    assert is_part_of(page.seen["shapes"], expected), (page.seen["shapes"], expected)
+    assert len(page.seen["shapes"]) >= 5
+    assert set(page.seen["moved"]) >= set(page.seen["shapes"])

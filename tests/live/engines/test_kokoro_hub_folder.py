@@ -1,0 +1,58 @@
+"""A folder as the hub has `mlx-community/Kokoro-82M-bf16`: other file names, bfloat16, more than the server needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+
+import mlx.core as mx
+import pytest
+
+from providers.frames import EngineInfo
+from providers.weights import pull
+from tests.live.engines.test_kokoro import Speaker
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The embedded weights, saved again as mlx-audio's converter saves them."""
+    embedded = pull("kokoro-82m")
+    weights = mx.load(str(embedded / "model.safetensors"))
+    assert isinstance(weights, dict)
+    halved = {name: weight.astype(mx.bfloat16) for name, weight in weights.items()}
+    mx.save_safetensors(str(tmp_path / "kokoro-v1_0.safetensors"), halved, metadata={"format": "mlx"})
+    (tmp_path / "voices").mkdir()
+    for voice in ("af_heart", "bm_george", "jf_alpha"):
+        style = mx.load(str(embedded / "voices" / f"{voice}.safetensors"))
+        assert isinstance(style, dict)
+        mx.save_safetensors(str(tmp_path / "voices" / f"{voice}.safetensors"), style)
+        (tmp_path / "voices" / f"{voice}.pt").write_bytes(b"PyTorch's, which nobody reads")
+    config = json.loads((embedded / "config.json").read_text(encoding="utf-8"))
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "kokoro"}), encoding="utf-8")
+    (tmp_path / "README.md").write_text("# Kokoro")
+    return tmp_path
+
+
+@pytest.fixture
+def speaker() -> Generator[Speaker]:
+    client = Speaker()
+    client.socket.settimeout(600)
+    yield client
+    assert "Traceback" not in client.close()
+
+
+def test_it_speaks(speaker: Speaker, folder: Path) -> None:
+    info = speaker.load(str(folder), model_type="tts")
+
+    assert isinstance(info, EngineInfo), info
+    assert [(voice["id"], voice["spoken"]) for voice in info.details["voices"]] == [
+        ("af_heart", True),
+        ("bm_george", True),
+        ("jf_alpha", False),
+    ]
+    speech = speaker.spoken("hub", "Good morning.")
+    assert [word.word for word in speech.words] == ["Good", "morning"]
+    assert 0.6 < len(speech.audio) / 2 / 24_000 < 2

