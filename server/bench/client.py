@@ -49,6 +49,8 @@ class Sample:
     """From `usage`; where a server sends none, the number of chunks with text."""
     prompt_tokens: int = 0
     """From `usage`; 0 where a server sends none."""
+    cached_tokens: int = 0
+    """Of the prompt's, those that the server had kept; 0 where it does not tell."""
     text: str = ""
     finish_reason: str | None = None
     error: str | None = None
@@ -96,6 +98,7 @@ async def stream_chat(client: httpx.AsyncClient, url: str, body: dict[str, Any],
         chunks=tuple(chunks),
         completion_tokens=usage.get("completion_tokens") or len(chunks),
         prompt_tokens=usage.get("prompt_tokens", 0),
+        cached_tokens=(usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
         text=text,
         finish_reason=finish,
         error=error,
