@@ -85,9 +85,9 @@ async def run_debate(
 ) -> DebateResult:
     """Hold a debate on the server at `url` (ending in `/v1`), `turns` statements a debater.
 
-    `brief_sentences`: 72 are about 2,000 tokens. Briefs of two `seed`s have nothing in common. `parameters`: more of the
-    request's body. With `script`, the transcript takes the statements made there instead of those made now, so that two
-    servers can be asked the same questions. A failed turn ends the debate and is the last of the result.
+    `brief_sentences`: 72 are about 2,000 tokens. Briefs of two `seed`s have nothing in common. `parameters`: more of
+    the request's body. With `script`, the transcript takes the statements made there instead of those made now, so that
+    two servers can be asked the same questions. A failed turn ends the debate and is the last of the result.
     """
     brief = make_brief(seed, brief_sentences)
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
