@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.models.cache import KVCache, can_trim_prompt_cache, make_prompt_cache
+from mlx_lm.models.cache import make_prompt_cache
 
 from providers.engines import platform
 from providers.engines.batch import Batch
@@ -21,7 +21,7 @@ from providers.engines.intake import Intake
 from providers.engines.jobs import LanguageJob
 from providers.engines.loading import LoadedModel, load_language_model, mlx_device
 from providers.engines.platform import Platform
-from providers.engines.prefix_cache import PrefixCache, shared_length
+from providers.engines.prefix_cache import PrefixCache, can_always_trim, shared_length, worth_keeping
 from providers.engines.rows import Request, Row
 from providers.engines.sampling import make_processors
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
@@ -95,7 +95,7 @@ class LanguageEngine:
         self._max_rows = spec.max_concurrency
         self._prefill_step, self._gather_gap = PREFILL_STEP[device], GATHER_GAP[device]
         layers = make_prompt_cache(loaded.model)
-        self._cut_anywhere = all(type(layer) is KVCache for layer in layers)
+        self._cut_anywhere = can_always_trim(layers)
         if not all(hasattr(layer, "merge") for layer in layers):
             raise EngineLoadError(f"models of type {loaded.config.get('model_type')!r} cannot be batched by mlx-lm")
         self._limit = min(spec.context_length, _model_context(loaded.config) or spec.context_length)
@@ -106,7 +106,7 @@ class LanguageEngine:
             defaults=self._defaults,
             limit=self._limit,
             vocabulary=self._vocabulary_size,
-            trimmable=can_trim_prompt_cache(layers),
+            trimmable=self._cut_anywhere,
         )
         self._text = self._intake.text
         self._prefix_bytes = _prefix_cache_bytes(spec)
@@ -235,7 +235,7 @@ class LanguageEngine:
         cache, cached = self._fetch(job.tokens)
         request = Request(job=job, cached_tokens=cached, waiting=list(range(1, job.n)))
         self._requests[job.id] = request
-        cuts = [cached, *(cut for cut in job.boundaries if cut > cached), len(job.tokens)]
+        cuts = [cached, *worth_keeping(job.boundaries, cached), len(job.tokens)]
         if cached == len(job.tokens) - 1:
             request.prompt_ready, request.prefix = True, copy.deepcopy(cache) if job.n > 1 else None
         self._insert(request, 0, [job.tokens[start:end] for start, end in itertools.pairwise(cuts)], cache)
@@ -328,7 +328,8 @@ class LanguageEngine:
         if request.waiting and not inside:
             request.prompt_ready, request.prefix = True, copy.deepcopy(cache)
         if self._prefix_bytes > 0:
-            self._batch.keep(list(tokens), cache, kind="system" if inside else "user")
+            kind = "system" if len(tokens) == request.job.system_end else "user"
+            self._batch.keep(list(tokens), cache, kind=kind)
 
     def _keep_next(self) -> None:
         if self._unkept:

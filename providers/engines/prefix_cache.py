@@ -9,6 +9,7 @@ from typing import Any
 
 import mlx.core as mx
 from mlx_lm.models.cache import (
+    CacheList,
     KVCache,
     LRUPromptCache,
     PromptTrie,
@@ -17,13 +18,36 @@ from mlx_lm.models.cache import (
     trim_prompt_cache,
 )
 
-__all__ = ["PrefixCache", "shared_length"]
+__all__ = ["PrefixCache", "can_always_trim", "shared_length", "worth_keeping"]
 
 logger = logging.getLogger(__name__)
 _MODEL = "model"
 _VALUE = "__value__"
 """Where mlx-lm's trie keeps what belongs to a node, beside the node's children."""
 _UNBOUNDED = 1 << 30
+MIN_SAVED = 16
+"""Tokens. A cut is a chunk of its own, and a copy is as large as all that comes before it."""
+
+
+def worth_keeping(boundaries: Sequence[int], cached: int) -> list[int]:
+    """Those boundaries at which a copy saves more than a few tokens over the one before; `cached` has one already."""
+    kept = [cached]
+    for boundary in boundaries:
+        if boundary - kept[-1] >= MIN_SAVED:
+            kept.append(boundary)
+    return kept[1:]
+
+
+def can_always_trim(layers: Sequence[Any]) -> bool:
+    """Whether caches such as these (empty ones) can be cut back to any prefix, however long they have become: a
+    rotating one can until it has forgotten something."""
+    return all(
+        can_always_trim(layer.caches) if isinstance(layer, CacheList) else _can_always_trim(layer) for layer in layers
+    )
+
+
+def _can_always_trim(layer: Any) -> bool:
+    return bool(layer.is_trimmable()) and not hasattr(layer, "max_size")
 
 
 def shared_length(one: list[int], other: list[int]) -> int:

@@ -13,7 +13,7 @@ def test_each_of_two_debaters_finds_its_own_conversation_again(
     server: LiveServer, launch: Callable[..., LiveServer]
 ) -> None:
     forgetful = launch("--prefix-cache-size", "0")
-    debate = {"turns": 3, "max_tokens": 12, "brief_sentences": 5, "seed": 11}
+    debate = {"turns": 3, "max_tokens": 6, "brief_sentences": 2, "seed": 11}
     kept = asyncio.run(run_debate(server.base_url, **debate))  # type: ignore[arg-type]
     computed = asyncio.run(run_debate(forgetful.base_url, script=kept, **debate))  # type: ignore[arg-type]
 
