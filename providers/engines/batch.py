@@ -120,6 +120,11 @@ class Batch:
             for cache, tokens in self.generator.remove(uids, return_prompt_caches=True).values():
                 self.keep(tokens, cache)
 
+    @property
+    def nbytes(self) -> int:
+        """Of the keys, values and states that the rows hold."""
+        return int(self.generator.prompt_cache_nbytes)
+
     def computed(self, uids: list[int]) -> dict[int, tuple[list[Any], list[int]]]:
         """By uid: a copy of the cache, and the tokens that filled it."""
         with mx.stream(self.generator.stream):
@@ -131,6 +136,7 @@ class Batch:
         try:
             with mx.stream(self.generator.stream):
                 self._prefixes.insert(tokens, cache, kind=kind)
+                self._prefixes.make_room(self.nbytes)
         except Exception:
             logger.exception("a prefix could not be kept; the prefix cache is emptied")
             self._prefixes.clear()

@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -20,8 +21,10 @@ from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.intake import Intake
 from providers.engines.jobs import LanguageJob
 from providers.engines.loading import LoadedModel, load_language_model, mlx_device
+from providers.engines.model_identity import model_identity
 from providers.engines.platform import Platform
 from providers.engines.prefix_cache import PrefixCache, can_always_trim, shared_length, worth_keeping
+from providers.engines.prefix_files import PrefixFiles
 from providers.engines.rows import Request, Row
 from providers.engines.sampling import make_processors
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
@@ -109,8 +112,9 @@ class LanguageEngine:
             trimmable=self._cut_anywhere,
         )
         self._text = self._intake.text
+        total = spec.memory_limit or mx.get_active_memory() + _free_memory()
         self._prefix_bytes = _prefix_cache_bytes(spec)
-        self._prefixes = PrefixCache(self._prefix_bytes)
+        self._prefixes = PrefixCache(self._prefix_bytes, total=total, files=_prefix_files(loaded, spec))
         mx.set_cache_limit(min(2 << 30, platform.total_memory() // 16))
         self._batch = self._new_batch()
 
@@ -184,6 +188,14 @@ class LanguageEngine:
         self._batch = self._new_batch()
         mx.clear_cache()
 
+    def use_idle_time(self) -> bool:
+        """Write a kept prompt to its file, if any is to be; whether there may be more to do."""
+        with mx.stream(self._batch.generator.stream):
+            if self._prefixes.write_one():
+                return True
+        mx.clear_cache()
+        return False
+
     def memory(self) -> Memory:
         return Memory(
             active=mx.get_active_memory(),
@@ -232,6 +244,7 @@ class LanguageEngine:
                 self._batch.remove(self._forget(request))
 
     def _start(self, job: LanguageJob, out: Outbox) -> None:
+        self._prefixes.make_room(self._batch.nbytes)
         cache, cached = self._fetch(job.tokens)
         request = Request(job=job, cached_tokens=cached, waiting=list(range(1, job.n)))
         self._requests[job.id] = request
@@ -366,11 +379,20 @@ def _usable_vocabulary(loaded: LoadedModel) -> int:
     return tokens
 
 
+def _prefix_files(loaded: LoadedModel, spec: ModelSpec) -> PrefixFiles | None:
+    if spec.prefix_cache_dir is None:
+        return None
+    identity = model_identity(loaded.folder, spec, loaded.dtype)
+    return PrefixFiles(Path(spec.prefix_cache_dir), identity, spec.prefix_cache_disk_bytes)
+
+
 def _prefix_cache_bytes(spec: ModelSpec) -> int:
-    """The spec's bound, or an eighth of the memory this model may use."""
+    """The spec's bound, or an eighth of what the weights leave of the memory this model may use."""
     if spec.prefix_cache_bytes is not None:
         return max(0, spec.prefix_cache_bytes)
-    return (spec.memory_limit or _free_memory()) // 8
+    if spec.memory_limit is not None:
+        return max(0, spec.memory_limit - mx.get_active_memory()) // 8
+    return _free_memory() // 8
 
 
 def _free_memory() -> int:
