@@ -44,7 +44,7 @@ async def run_interference(
     *,
     model: str = "default",
     prompt_sentences: int = 144,
-    stream_tokens: int = 600,
+    stream_tokens: int = 300,
     quiet_seconds: float = 12.0,
     seed: int = 0,
     api_key: str | None = None,
