@@ -396,6 +396,10 @@ def _prefix_cache_bytes(spec: ModelSpec) -> int:
 
 
 def _free_memory() -> int:
-    """Bytes; those of the device where it has its own (CUDA tells them)."""
-    device = mx.device_info().get("free_memory")
-    return platform.available_memory() if device is None else int(device)
+    """Bytes; those of the device where it has its own (CUDA tells them), or of what Metal advises to use."""
+    device = mx.device_info()
+    if (free := device.get("free_memory")) is not None:
+        return int(free)
+    if (advised := device.get("max_recommended_working_set_size")) is not None:
+        return max(0, min(platform.available_memory(), int(advised) - mx.get_active_memory()))
+    return platform.available_memory()
