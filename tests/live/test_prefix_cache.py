@@ -30,8 +30,8 @@ def test_each_of_two_debaters_finds_its_own_conversation_again(
         assert third.cached_tokens >= second.prompt_tokens - 1
 
 
-LONG = "Ada met Ben at the harbour, where the ships come in from the sea, and asked him what he had brought along. " * 3
-SHORT = "Rain falls on the hills all night. Write one line about it, and nothing else, please."
+LONG = "Ada met Ben at the harbour, where the ships come in from the sea, and asked him what he had brought along. " * 6
+SHORT = "Rain falls on the hills all night. Write one line about it, and nothing else, please. " * 4
 
 
 def _say(running: LiveServer, text: str) -> tuple[str, int]:
