@@ -77,13 +77,14 @@ class EngineHost:
         *,
         command: Sequence[str] = ENGINE_COMMAND,
         restart: RestartPolicy | None = None,
-        grace: float = 1.0,
+        grace: float | None = None,
     ) -> None:
-        """`grace` is how many seconds an engine has to end after its socket closed, and again after SIGTERM."""
+        """`grace` is how many seconds an engine has to end after its socket closed, and again after SIGTERM; None: as
+        the spec says."""
         self._spec = spec
         self._command = command
         self._restart = restart or RestartPolicy()
-        self._grace = grace
+        self._grace = spec.ending_seconds if grace is None else grace
         self._mailboxes: dict[str, Mailbox[Any]] = {}
         self._questions: dict[str, asyncio.Future[Tokenized | Detokenized]] = {}
         self._engine: EngineProcess | None = None

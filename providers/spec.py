@@ -37,7 +37,16 @@ class ModelSpec:
     memory_limit: int | None = None
     prefix_cache_bytes: int | None = None
     """Bound of the prefix cache; None picks one from the machine's memory, 0 turns it off."""
+    prefix_cache_dir: str | None = None
+    """Folder for prompts that are to outlive eviction and the process; None: they do not."""
+    prefix_cache_disk_bytes: int = 10_000_000_000
+    """Bound of that folder."""
     tool_call_parser: str = "auto"
     """Which syntax of calls answers are read for: `auto`, `none`, or a name that the engine knows."""
     reasoning_parser: str = "auto"
     """Which markup of thoughts answers are read for; as above."""
+
+    @property
+    def ending_seconds(self) -> float:
+        """How long an engine may take to end: with a folder for its prompts, some may be left to write."""
+        return 1.0 if self.prefix_cache_dir is None else 3.0

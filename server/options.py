@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -87,6 +88,17 @@ def _database(value: object) -> str:
     if not file.parent.is_dir():
         raise ValueError(f"must be in a folder that exists, and {file.parent} does not")
     return str(file)
+
+
+def _writable_folder(value: object) -> str:
+    """A folder that is there or can be made."""
+    folder = Path(_text(value)).expanduser().absolute()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        raise ValueError(f"must be a folder, and {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"must be a folder that can be written to, and {there} cannot")
+    return str(folder)
 
 
 def _boolean(value: object) -> bool:
@@ -287,6 +299,25 @@ OPTIONS: tuple[Option, ...] = (
         default_text="picked from this machine's memory",
         metavar="SIZE",
         example="1GB",
+    ),
+    _model(
+        "prefix_cache_dir",
+        "PREFIX_CACHE_DIR",
+        "Folder in which a language model's earlier prompts outlive eviction and restarts; servers may share it.",
+        _writable_folder,
+        default_text="none: they are forgotten",
+        metavar="DIR",
+        example="~/.cache/mlx-prompts",
+    ),
+    _model(
+        "prefix_cache_disk_size",
+        "PREFIX_CACHE_DISK_SIZE",
+        "Bound on the files in `--prefix-cache-dir`; the oldest go first.",
+        _size(1_000_000),
+        default=10_000_000_000,
+        default_text="10GB",
+        metavar="SIZE",
+        example="50GB",
     ),
     _model(
         "mlx_warmup",

@@ -24,6 +24,12 @@ _ONE_MODEL_ONLY = ("model_path", "model_type", "served_model_name")
 _FOR_EVERY_DEFAULT = ("queue_size", "queue_timeout", "mlx_warmup")
 """Options that hold for the embedded models beside the chat model too."""
 
+_LANGUAGE_ONLY = ("prefix_cache_dir", "prefix_cache_disk_size")
+"""Options that only language models know."""
+
+_NEEDS = {"prefix_cache_disk_size": "prefix_cache_dir"}
+"""Options that say more about another."""
+
 _BATCHING_CONCURRENCY = {"lm": 8, "multimodal": 8, "embeddings": 32, "echo": 64}
 """Requests in an engine at once, of the types that batch them. A text to embed is in and out within one batch and holds
 no cache meanwhile, so more of them share a batch than chats would."""
@@ -205,6 +211,7 @@ def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
     else:
         locate = _echo_settings if model_type == "echo" else _located
         path = locate(raws["model_path"].where, given)
+    _refuse_what_does_not_go_together(raws, values)
     name = values["served_model_name"] or ("echo" if model_type == "echo" else _default_name(path))
     return ModelSpec(
         name=name,
@@ -220,9 +227,25 @@ def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
         trust_remote_code=values["trust_remote_code"],
         memory_limit=values["memory_limit"],
         prefix_cache_bytes=values["prefix_cache_size"],
+        prefix_cache_dir=values["prefix_cache_dir"],
+        prefix_cache_disk_bytes=values["prefix_cache_disk_size"],
         tool_call_parser=values["tool_call_parser"],
         reasoning_parser=values["reasoning_parser"],
     )
+
+
+def _refuse_what_does_not_go_together(raws: Mapping[str, _Raw], values: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        SettingsError: an option would have no effect beside the others.
+    """
+    given = [name for name in _LANGUAGE_ONLY if name in raws]
+    if given and values["model_type"] != "lm":
+        where = raws[given[0]].where
+        raise SettingsError(f"{where} is for models of type lm, not {values['model_type']}")
+    for name, needed in _NEEDS.items():
+        if name in raws and needed not in raws:
+            raise SettingsError(f"{raws[name].where} has no effect without {OPTIONS_BY_NAME[needed].flag}")
 
 
 def _embedded(model_type: ModelType) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
 
 from providers.engines.grammar import BatchTokens
+from providers.engines.pacing import MIN_TOKENS, PrefillPace
 from providers.engines.prefix_cache import PrefixCache
 from providers.engines.rows import Row
 
@@ -19,15 +21,15 @@ logger = logging.getLogger(__name__)
 
 WARMUP_TOKENS = 2
 PREFILL_CHUNKS = 8
-"""How many prompts of a full chunk are computed in one step while answers wait for their next token; of shorter ones
-as many as take no longer. Where no answer waits, four times that."""
+"""How many prompts of a full chunk are computed in one step at most while answers wait for their next token; of shorter
+ones as many as take no longer. Where no answer waits, four times that."""
 
 
 class Batch:
     """The rows that are generated together, and the prompts kept for those to come."""
 
     def __init__(self, model: Any, prefixes: PrefixCache, *, ends: Sequence[int], rows: int, prefill_step: int) -> None:
-        """`ends`: ids that end an answer. `prefill_step`: prompt tokens a step."""
+        """`ends`: ids that end an answer. `prefill_step`: tokens of a prompt that a step computes at most."""
         self.generator: Any = BatchGenerator(
             model,
             stop_tokens=[[token] for token in sorted(ends)],
@@ -36,6 +38,8 @@ class Batch:
             prefill_step_size=prefill_step,
         )
         self._rows = rows
+        self._prefill_step = prefill_step
+        self._pace = PrefillPace()
         self._prefixes = prefixes
         self._fed = BatchTokens(self.generator)
 
@@ -67,29 +71,59 @@ class Batch:
 
     def next(self) -> tuple[list[Any], list[Any]]:
         """One step: what became of prompts, and the tokens generated."""
-        self.generator.prefill_batch_size = self._prefill_rows()
-        prompted, generated = self.generator.next()
+        generator = self.generator
+        generator.prefill_batch_size, generator.prefill_step_size = self._prefill()
+        before = {
+            uid: done
+            for uid, (_, done, _) in zip(generator._prompt_batch.uids, generator._currently_processing, strict=True)
+        }
+        started = time.perf_counter()
+        prompted, generated = generator.next()
+        seconds = time.perf_counter() - started
+        chunks = [r.progress[0] - before.get(r.uid, 0) for r in prompted if not r.end_of_prompt]
+        # In a batch, all are as long as the longest.
+        self._pace.learn(seconds, rows=len(generated), tokens=len(chunks) * max(chunks, default=0))
         return prompted, generated
 
-    def _prefill_rows(self) -> int:
-        """How many prompts may be computed in this step: each costs as much as the longest chunk beside it."""
+    def _prefill(self) -> tuple[int, int]:
+        """How many prompts may be computed in this step, and how many tokens of each: each costs as much as the
+        longest chunk beside it."""
         generator = self.generator
-        step: int = generator.prefill_step_size
-        budget = PREFILL_CHUNKS * step * (1 if generator._generation_batch else 4)
-        rows = len(generator._prompt_batch)
-        longest = 1
-        for _, segments, *_ in generator._unprocessed_sequences:
-            longest = max(longest, min(step, len(segments[0])))
+        under_way, waiting = len(generator._prompt_batch), generator._unprocessed_sequences
+        if not self._is_awaited():
+            budget, chunk = 4 * PREFILL_CHUNKS * self._prefill_step, self._prefill_step
+            return self._fitting(under_way, budget, chunk), chunk
+        budget = int(min(PREFILL_CHUNKS * self._prefill_step, self._pace.budget()))
+        # One that comes shares the step with one that is long, instead of waiting for its end.
+        sharing = min(under_way + len(waiting), PREFILL_CHUNKS, budget // MIN_TOKENS)
+        chunk = min(self._prefill_step, max(MIN_TOKENS, budget // max(1, under_way, sharing)))
+        return self._fitting(under_way, budget, chunk), chunk
+
+    def _fitting(self, under_way: int, budget: int, chunk: int) -> int:
+        rows, longest = under_way, 1
+        for _, segments, *_ in self.generator._unprocessed_sequences:
+            longest = max(longest, min(chunk, len(segments[0])))
             if rows and longest * (rows + 1) > budget:
                 break
             rows += 1
         return max(1, rows)
+
+    def _is_awaited(self) -> bool:
+        """Whether an answer waits for its next token, or for its first with its prompt computed."""
+        generator = self.generator
+        prompts = (segments for segments, *_ in generator._currently_processing)
+        return len(generator._generation_batch) > 0 or any(sum(map(len, left)) == 1 for left in prompts)
 
     def remove(self, uids: list[int]) -> None:
         """Take rows out before they finished, keeping what they had computed. Unknown ones are ignored."""
         with mx.stream(self.generator.stream):
             for cache, tokens in self.generator.remove(uids, return_prompt_caches=True).values():
                 self.keep(tokens, cache)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the keys, values and states that the rows hold."""
+        return int(self.generator.prompt_cache_nbytes)
 
     def computed(self, uids: list[int]) -> dict[int, tuple[list[Any], list[int]]]:
         """By uid: a copy of the cache, and the tokens that filled it."""
@@ -102,6 +136,7 @@ class Batch:
         try:
             with mx.stream(self.generator.stream):
                 self._prefixes.insert(tokens, cache, kind=kind)
+                self._prefixes.make_room(self.nbytes)
         except Exception:
             logger.exception("a prefix could not be kept; the prefix cache is emptied")
             self._prefixes.clear()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from providers.errors import ServiceError
 from providers.frames import (
@@ -20,7 +20,7 @@ from providers.frames import (
 )
 from providers.spec import ModelSpec
 
-__all__ = ["Engine", "EngineLoadError", "Job", "Outbox", "Progress"]
+__all__ = ["Engine", "EngineLoadError", "Job", "Outbox", "Progress", "UsesIdleTime"]
 
 
 class Progress(Protocol):
@@ -127,3 +127,13 @@ class Engine(Protocol):
         ...
 
     def memory(self) -> Memory: ...
+
+
+@runtime_checkable
+class UsesIdleTime(Protocol):
+    """An engine that has work to do when nobody asks for anything. On the MLX thread."""
+
+    def use_idle_time(self) -> bool:
+        """Do a bounded part of it; False when nothing is left. Also called as the engine ends, until there is no time
+        left."""
+        ...

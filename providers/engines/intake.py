@@ -92,6 +92,7 @@ class Intake:
             id=request.id,
             tokens=built.tokens,
             boundaries=built.boundaries,
+            system_end=built.system_end,
             n=checked_n(request.n),
             max_tokens=room,
             settings=settings,

@@ -48,7 +48,9 @@ class LanguageJob:
     id: str
     tokens: list[int]
     boundaries: list[int]
-    """Positions inside `tokens` at which the cache is kept."""
+    """Positions inside `tokens` at which the cache may be kept, ascending."""
+    system_end: int
+    """That of them which ends the system messages; 0 where none does."""
     n: int
     """Answers to generate."""
     max_tokens: int

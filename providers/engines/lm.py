@@ -9,10 +9,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.models.cache import KVCache, can_trim_prompt_cache, make_prompt_cache
+from mlx_lm.models.cache import make_prompt_cache
 
 from providers.engines import platform
 from providers.engines.batch import Batch
@@ -20,8 +21,10 @@ from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.intake import Intake
 from providers.engines.jobs import LanguageJob
 from providers.engines.loading import LoadedModel, load_language_model, mlx_device
+from providers.engines.model_identity import model_identity
 from providers.engines.platform import Platform
-from providers.engines.prefix_cache import PrefixCache, shared_length
+from providers.engines.prefix_cache import PrefixCache, can_always_trim, shared_length, worth_keeping
+from providers.engines.prefix_files import PrefixFiles
 from providers.engines.rows import Request, Row
 from providers.engines.sampling import make_processors
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
@@ -95,7 +98,7 @@ class LanguageEngine:
         self._max_rows = spec.max_concurrency
         self._prefill_step, self._gather_gap = PREFILL_STEP[device], GATHER_GAP[device]
         layers = make_prompt_cache(loaded.model)
-        self._cut_anywhere = all(type(layer) is KVCache for layer in layers)
+        self._cut_anywhere = can_always_trim(layers)
         if not all(hasattr(layer, "merge") for layer in layers):
             raise EngineLoadError(f"models of type {loaded.config.get('model_type')!r} cannot be batched by mlx-lm")
         self._limit = min(spec.context_length, _model_context(loaded.config) or spec.context_length)
@@ -106,11 +109,12 @@ class LanguageEngine:
             defaults=self._defaults,
             limit=self._limit,
             vocabulary=self._vocabulary_size,
-            trimmable=can_trim_prompt_cache(layers),
+            trimmable=self._cut_anywhere,
         )
         self._text = self._intake.text
+        total = spec.memory_limit or mx.get_active_memory() + _free_memory()
         self._prefix_bytes = _prefix_cache_bytes(spec)
-        self._prefixes = PrefixCache(self._prefix_bytes)
+        self._prefixes = PrefixCache(self._prefix_bytes, total=total, files=_prefix_files(loaded, spec))
         mx.set_cache_limit(min(2 << 30, platform.total_memory() // 16))
         self._batch = self._new_batch()
 
@@ -184,6 +188,14 @@ class LanguageEngine:
         self._batch = self._new_batch()
         mx.clear_cache()
 
+    def use_idle_time(self) -> bool:
+        """Write a kept prompt to its file, if any is to be; whether there may be more to do."""
+        with mx.stream(self._batch.generator.stream):
+            if self._prefixes.write_one():
+                return True
+        mx.clear_cache()
+        return False
+
     def memory(self) -> Memory:
         return Memory(
             active=mx.get_active_memory(),
@@ -232,10 +244,11 @@ class LanguageEngine:
                 self._batch.remove(self._forget(request))
 
     def _start(self, job: LanguageJob, out: Outbox) -> None:
+        self._prefixes.make_room(self._batch.nbytes)
         cache, cached = self._fetch(job.tokens)
         request = Request(job=job, cached_tokens=cached, waiting=list(range(1, job.n)))
         self._requests[job.id] = request
-        cuts = [cached, *(cut for cut in job.boundaries if cut > cached), len(job.tokens)]
+        cuts = [cached, *worth_keeping(job.boundaries, cached), len(job.tokens)]
         if cached == len(job.tokens) - 1:
             request.prompt_ready, request.prefix = True, copy.deepcopy(cache) if job.n > 1 else None
         self._insert(request, 0, [job.tokens[start:end] for start, end in itertools.pairwise(cuts)], cache)
@@ -328,7 +341,8 @@ class LanguageEngine:
         if request.waiting and not inside:
             request.prompt_ready, request.prefix = True, copy.deepcopy(cache)
         if self._prefix_bytes > 0:
-            self._batch.keep(list(tokens), cache, kind="system" if inside else "user")
+            kind = "system" if len(tokens) == request.job.system_end else "user"
+            self._batch.keep(list(tokens), cache, kind=kind)
 
     def _keep_next(self) -> None:
         if self._unkept:
@@ -365,14 +379,27 @@ def _usable_vocabulary(loaded: LoadedModel) -> int:
     return tokens
 
 
+def _prefix_files(loaded: LoadedModel, spec: ModelSpec) -> PrefixFiles | None:
+    if spec.prefix_cache_dir is None:
+        return None
+    identity = model_identity(loaded.folder, spec, loaded.dtype)
+    return PrefixFiles(Path(spec.prefix_cache_dir), identity, spec.prefix_cache_disk_bytes)
+
+
 def _prefix_cache_bytes(spec: ModelSpec) -> int:
-    """The spec's bound, or an eighth of the memory this model may use."""
+    """The spec's bound, or an eighth of what the weights leave of the memory this model may use."""
     if spec.prefix_cache_bytes is not None:
         return max(0, spec.prefix_cache_bytes)
-    return (spec.memory_limit or _free_memory()) // 8
+    if spec.memory_limit is not None:
+        return max(0, spec.memory_limit - mx.get_active_memory()) // 8
+    return _free_memory() // 8
 
 
 def _free_memory() -> int:
-    """Bytes; those of the device where it has its own (CUDA tells them)."""
-    device = mx.device_info().get("free_memory")
-    return platform.available_memory() if device is None else int(device)
+    """Bytes; those of the device where it has its own (CUDA tells them), or of what Metal advises to use."""
+    device = mx.device_info()
+    if (free := device.get("free_memory")) is not None:
+        return int(free)
+    if (advised := device.get("max_recommended_working_set_size")) is not None:
+        return max(0, min(platform.available_memory(), int(advised) - mx.get_active_memory()))
+    return platform.available_memory()

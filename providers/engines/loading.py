@@ -48,6 +48,7 @@ _DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16
 class LoadedModel:
     """A model ready to run, and what its folder says of itself."""
 
+    folder: Path
     model: Any
     tokenizer: Any
     """mlx-lm's `TokenizerWrapper`."""
@@ -79,6 +80,7 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
     progress("loading the tokenizer", None)
     tokenizer = _load_tokenizer(folder, config, spec)
     return LoadedModel(
+        folder=folder,
         model=model,
         tokenizer=tokenizer,
         config=config,

@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
 from mlx_lm.models.cache import (
+    CacheList,
     KVCache,
     LRUPromptCache,
-    PromptTrie,
-    PromptTrieResult,
     can_trim_prompt_cache,
     trim_prompt_cache,
 )
 
-__all__ = ["PrefixCache", "shared_length"]
+from providers.engines.prefix_files import PrefixFiles
+from providers.engines.prefix_trie import PrefixTrie
+
+__all__ = ["PrefixCache", "can_always_trim", "shared_length", "worth_keeping"]
 
 logger = logging.getLogger(__name__)
 _MODEL = "model"
-_VALUE = "__value__"
-"""Where mlx-lm's trie keeps what belongs to a node, beside the node's children."""
 _UNBOUNDED = 1 << 30
+MIN_SAVED = 16
+"""Tokens. A cut is a chunk of its own, and a copy is as large as all that comes before it."""
+
+
+def worth_keeping(boundaries: Sequence[int], cached: int) -> list[int]:
+    """Those boundaries at which a copy saves more than a few tokens over the one before; `cached` has one already."""
+    kept = [cached]
+    for boundary in boundaries:
+        if boundary - kept[-1] >= MIN_SAVED:
+            kept.append(boundary)
+    return kept[1:]
+
+
+def can_always_trim(layers: Sequence[Any]) -> bool:
+    """Whether caches such as these (empty ones) can be cut back to any prefix, however long they have become: a
+    rotating one can until it has forgotten something."""
+    return all(
+        can_always_trim(layer.caches) if isinstance(layer, CacheList) else _can_always_trim(layer) for layer in layers
+    )
+
+
+def _can_always_trim(layer: Any) -> bool:
+    return bool(layer.is_trimmable()) and not hasattr(layer, "max_size")
 
 
 def shared_length(one: list[int], other: list[int]) -> int:
@@ -53,56 +78,35 @@ def _shared(layer: Any) -> Any:
     return own
 
 
-class _Trie(PromptTrie):
-    """Finds a kept prompt that goes on where the asked one leaves in as many steps as that has tokens.
-
-    mlx-lm looks through everything kept behind the common prefix for the shortest, which behind a system prompt is
-    everything there is: 35 ms a request once 64 conversations of 500 tokens are kept.
-    """
-
-    def search(self, model: Any, tokens: list[int]) -> PromptTrieResult:
-        node = self._trie.get(model, {})
-        shorter = common = 0
-        for token in tokens:
-            if token not in node:
-                break
-            node = node[token]
-            common += 1
-            if _VALUE in node:
-                shorter = common
-        if shorter == len(tokens) > 0:
-            return PromptTrieResult(model, tokens, None, None, 0)
-        longer = [*tokens[:common], *_any_value_below(node)] if common else None
-        return PromptTrieResult(model, None, tokens[:shorter] or None, longer, common)
-
-
-def _any_value_below(node: dict[Any, Any]) -> list[int]:
-    """The tokens from here to a value: the way that was last begun."""
-    way: list[int] = []
-    while _VALUE not in node:
-        token = next(reversed(node))
-        way.append(token)
-        node = node[token]
-    return way
-
-
-def _lru(max_bytes: int) -> LRUPromptCache:
-    cache = LRUPromptCache(max_size=_UNBOUNDED, max_bytes=max_bytes)
-    cache._trie = _Trie()  # type: ignore[no-untyped-call]
-    return cache
-
-
 class PrefixCache:
     """Key-value caches by the tokens that filled them. For the MLX thread only."""
 
-    def __init__(self, max_bytes: int) -> None:
-        """`max_bytes` 0 turns it off."""
+    def __init__(self, max_bytes: int, *, total: int | None = None, files: PrefixFiles | None = None) -> None:
+        """`max_bytes` 0 turns it off. `total`: bytes that MLX may hold altogether; where weights and batch leave less
+        of them than `max_bytes`, less is kept. `files`: where prompts go that are evicted, or kept when the engine
+        ends; a quarter of `max_bytes` is for those that wait to be written."""
         self._max_bytes = max_bytes
-        self._cache = _lru(max_bytes)
+        self._total = total
+        self._files = files
+        self._unwritten: dict[tuple[int, ...], None] = {}
+        """Prompts of which there is no file, in the order they came."""
+        self._evicted: deque[tuple[list[int], list[Any]]] = deque()
+        """Those of them that are kept for nothing but their file."""
+        self._cache = self._empty()
+
+    def _empty(self) -> LRUPromptCache:
+        share = self._max_bytes // 4 if self._files is not None else 0
+        cache = LRUPromptCache(max_size=_UNBOUNDED, max_bytes=self._max_bytes - share)
+        cache._trie = PrefixTrie(self._note_evicted)
+        return cache
 
     @property
     def nbytes(self) -> int:
-        return int(self._cache.nbytes)
+        return int(self._cache.nbytes) + self._evicted_bytes
+
+    @property
+    def _evicted_bytes(self) -> int:
+        return sum(_nbytes(cache) for _, cache in self._evicted)
 
     def fetch(self, tokens: list[int]) -> tuple[list[Any] | None, int]:
         """A copy of the longest kept prefix, and its length: always less than the prompt's, since at least one
@@ -110,7 +114,10 @@ class PrefixCache:
         if self._max_bytes <= 0:
             return None, 0
         try:
-            return self._fetch(tokens)
+            cache, cached = self._fetch(tokens)
+            if self._files is not None and self._read(tokens, cached):
+                cache, cached = self._fetch(tokens)
+            return cache, cached
         except Exception:
             # A trie left inconsistent must cost a prefill, not the request.
             logger.exception("the prefix cache failed and is emptied")
@@ -129,16 +136,67 @@ class PrefixCache:
         cached = len(tokens) - len(rest)
         return (cache, cached) if cache is not None and cached > 0 else (None, 0)
 
+    def _read(self, tokens: list[int], cached: int) -> bool:
+        """Whether a file had more of this prompt than is kept, which now is."""
+        assert self._files is not None
+        found = self._files.fetch(tokens, longer_than=cached + MIN_SAVED)
+        if found is None or _nbytes(found[1]) > self._cache.max_bytes:
+            return False
+        self._cache.insert_cache(_MODEL, found[0], _Kept(found[1]), cache_type="user")
+        return True
+
     def insert(self, tokens: Sequence[int], cache: list[Any], *, kind: str = "assistant") -> None:
         """Keep a cache filled by exactly these tokens. `kind`: `system`, `user` or `assistant`; the last are the
         first to go."""
         if self._max_bytes <= 0 or not tokens or any(layer.empty() for layer in cache):
             return
-        if sum(layer.nbytes for layer in cache) > self._max_bytes:
+        if _nbytes(cache) > self._cache.max_bytes:
             return
         # The extracted rows are views on the batch until evaluated, and would keep all of it alive.
         mx.async_eval([layer.state for layer in cache])  # type: ignore[no-untyped-call]
+        if self._files is not None:
+            self._unwritten.pop(tuple(tokens), None)
+            self._unwritten[tuple(tokens)] = None
         self._cache.insert_cache(_MODEL, list(tokens), _Kept(cache), cache_type=kind)
 
+    def make_room(self, batch_bytes: int) -> None:
+        """Evict what weights and batch leave no room for; the batch may double before it has to be asked again."""
+        if self._total is None or not self.nbytes:
+            return
+        room = self._total - (mx.get_active_memory() - self.nbytes) - batch_bytes
+        if self.nbytes > room:
+            self._cache.trim_to(n_bytes=max(0, room))
+            while self._evicted and self.nbytes > room:
+                self._evicted.popleft()
+
+    def write_one(self) -> bool:
+        """Write a prompt that has no file yet, of the latest first; whether there was one."""
+        if self._files is None:
+            return False
+        if self._evicted:
+            self._files.save(*self._evicted.pop())
+            return True
+        while self._unwritten:
+            tokens = list(self._unwritten.popitem()[0])
+            with contextlib.suppress(KeyError):
+                # Not there: a longer one has taken its place.
+                self._files.save(tokens, self._cache._trie.get(_MODEL, tokens).prompt_cache)
+                return True
+        return False
+
     def clear(self) -> None:
-        self._cache = _lru(self._max_bytes)
+        self._evicted.clear()
+        self._unwritten.clear()
+        self._cache = self._empty()
+
+    def _note_evicted(self, tokens: list[int], cache: list[Any]) -> None:
+        if tuple(tokens) not in self._unwritten:
+            return
+        del self._unwritten[tuple(tokens)]
+        self._evicted.append((tokens, cache))
+        while self._evicted_bytes > self._max_bytes // 4:
+            self._evicted.popleft()
+
+
+def _nbytes(cache: Sequence[Any]) -> int:
+    return sum(layer.nbytes for layer in cache)

@@ -39,6 +39,8 @@ _TEMPLATE_OWN = frozenset(
 
 MAX_COUNTED_CHARACTERS = 1_000_000
 """Of a text whose tokens are asked for: the intake takes about a second for so many, and everybody waits."""
+_NEXT_TURN = ({"role": "assistant", "content": "x"}, {"role": "user", "content": "x"})
+"""What follows a prompt whose answer has become part of the conversation."""
 _PROBED_CHARACTERS = 16
 """Characters for each token of the context that are tokenised before all of a long text is. Prose has four."""
 _PROBE_SLACK = 64
@@ -52,8 +54,11 @@ class BuiltPrompt:
     tokens: list[int]
     """At least one."""
     boundaries: list[int]
-    """Positions inside `tokens` where another prompt may branch off: the end of the system messages. Empty when the
-    cache can be trimmed, since then any common prefix is found without them."""
+    """Positions inside `tokens` where another prompt may branch off, ascending: the end of the system messages, the
+    beginning of the last message's text (it may be edited), and the end of what the next turn will have in common.
+    Empty when the cache can be trimmed, since then any common prefix is found without them."""
+    system_end: int
+    """That boundary which is the end of the system messages (and tools); 0 where none is."""
     plan: ToolPlan | None
     """None: the answer is not that of a chat."""
     opened: bool
@@ -96,14 +101,16 @@ class PromptBuilder:
             if isinstance(prompt, TextPrompt):
                 self._check_length(prompt.text, "prompt", to_count)
             tokens = self._tokens(prompt) or [self._start()]
-            return BuiltPrompt(tokens=tokens, boundaries=[], plan=None, opened=False)
+            return BuiltPrompt(tokens=tokens, boundaries=[], system_end=0, plan=None, opened=False)
         plan = self._plan(prompt)
         text = self._render(plan.messages, plan.tools, prompt.template_kwargs)
         self._check_length(text, "messages", to_count)
         tokens = self._encode(text, "messages", special=False) or [self._start()]
+        system_end, boundaries = self._boundaries(plan, prompt.template_kwargs, tokens)
         return BuiltPrompt(
             tokens=tokens,
-            boundaries=self._boundaries(plan, prompt.template_kwargs, tokens),
+            boundaries=boundaries,
+            system_end=system_end,
             plan=plan,
             opened=self._reasoning is not None and self._reasoning.opened_by(text),
         )
@@ -151,21 +158,34 @@ class PromptBuilder:
             raise InvalidRequest("messages must not be empty", param="messages")
         return self._prompter.plan([_as_dict(message) for message in prompt.messages], prompt)
 
-    def _boundaries(self, plan: ToolPlan, template_kwargs: Mapping[str, Any], tokens: Sequence[int]) -> list[int]:
+    def _boundaries(
+        self, plan: ToolPlan, template_kwargs: Mapping[str, Any], tokens: Sequence[int]
+    ) -> tuple[int, list[int]]:
+        """The end of the system messages, and all boundaries."""
         if self._trimmable or not self._tokenizer.has_chat_template:
-            return []
-        system = list(itertools.takewhile(lambda message: message["role"] in ("system", "developer"), plan.messages))
-        if not system and not plan.tools:
-            return []
+            return 0, []
+        messages = plan.messages
+        system = list(itertools.takewhile(lambda message: message["role"] in ("system", "developer"), messages))
         key = json.dumps([system, plan.tools, template_kwargs], sort_keys=True, default=str)
-        end = _common_prefix(self._system_tokens(key), tokens)
-        return [end] if 0 < end < len(tokens) - 1 else []
+        branches = [
+            self._system_tokens(key) if system or plan.tools else [],
+            self._branch([*messages[:-1], {**messages[-1], "content": ""}], plan.tools, template_kwargs),
+            self._branch([*messages, *_NEXT_TURN], plan.tools, template_kwargs),
+        ]
+        ends = [_common_prefix(branch, tokens) for branch in branches]
+        ends = [end if end < len(tokens) - 1 else 0 for end in ends]
+        return ends[0], sorted(set(ends) - {0})
 
     def _tokens_of_system(self, key: str) -> list[int]:
         system, tools, template_kwargs = json.loads(key)
+        return self._branch([*system, {"role": "user", "content": ""}], tools, template_kwargs)
+
+    def _branch(
+        self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, template_kwargs: Mapping[str, Any]
+    ) -> list[int]:
+        """Tokens of another prompt; none where the template refuses it."""
         try:
-            text = self._render([*system, {"role": "user", "content": ""}], tools, template_kwargs)
-            return self._encode(text, "messages", special=False)
+            return self._encode(self._render(messages, tools, template_kwargs), "messages", special=False)
         except InvalidRequest:
             return []
 

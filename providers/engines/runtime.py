@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 import msgspec
 
 import otel
-from providers.engines.engine import Engine, EngineLoadError, Job, Outbox
+from providers.engines.engine import Engine, EngineLoadError, Job, Outbox, UsesIdleTime
 from providers.errors import InternalError, ModelNotReady, ServiceError
 from providers.frames import (
     HEADER_BYTES,
@@ -54,6 +54,10 @@ WRITER_FRAMES = 256
 """Frames that may wait for the server before the MLX thread does."""
 GATHER_SECONDS = 0.25
 """No request that reaches an idle engine is held back for others longer than this."""
+IDLE_SECONDS = 1.0
+"""For so long nothing comes before an engine is told to use the time."""
+LAST_SECONDS = 0.5
+"""By how much an engine that has prompts to write when the socket closes is done before its host stops waiting."""
 MEMORY_INTERVAL = 1.0
 """Seconds between two `Memory` reports while working."""
 _UNFORESEEN = "an internal error occurred"
@@ -62,9 +66,11 @@ _UNFORESEEN = "an internal error occurred"
 def serve(connection: socket.socket, make_engine: Callable[[ModelSpec], Engine]) -> NoReturn:
     """Run an engine over this socket until it closes, then end the process."""
     try:
-        Runtime(connection, make_engine).run()
-    except (OSError, EOFError):
-        pass
+        runtime = Runtime(connection, make_engine)
+        try:
+            runtime.run()
+        except (OSError, EOFError):
+            runtime.finish()
     except BaseException:
         logger.exception("the engine's intake failed")
         _exit(1)
@@ -93,6 +99,10 @@ class Runtime:
         self._inbox: queue.SimpleQueue[tuple[Job | Cancel, str | None]] = queue.SimpleQueue()
         """What is to be done, and the `traceparent` it is done under."""
         self._ready = threading.Event()
+        self._closing = threading.Event()
+        self._finished = threading.Event()
+        self._writes_files = False
+        self._last_seconds = 0.0
         self._company = False
         """Whether requests overlapped since the engine was last idle: those who are alone wait for nobody."""
         self._preparing = False
@@ -106,12 +116,21 @@ class Runtime:
             raise EOFError("the first command must be Load")
         self._writer.start()
         engine = self._make_engine(load.spec)
+        self._writes_files = load.spec.prefix_cache_dir is not None
+        self._last_seconds = load.spec.ending_seconds - LAST_SECONDS
         threading.Thread(target=self._work, args=(engine, load.spec), name="mlx", daemon=True).start()
         while True:
             self._preparing = False
             command = self._read_command()
             if command is not None:
                 self._take(engine, command)
+
+    def finish(self) -> None:
+        """The socket has closed: let an engine write what it would have written when idle."""
+        if self._writes_files and self._ready.is_set():
+            self._closing.set()
+            self._inbox.put((Cancel(id=""), None))
+            self._finished.wait(self._last_seconds)
 
     # ── intake ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -182,7 +201,11 @@ class Runtime:
             while (report := self._outgoing.get()) is not None:
                 self._connection.sendall(encode(report))
         except OSError:
-            _exit(0)
+            if not self._writes_files:
+                _exit(0)
+            # The intake sees it too, and ends the process in order.
+            while self._outgoing.get() is not None:
+                pass
         except BaseException:
             logger.exception("the writer failed")
             _exit(1)
@@ -223,16 +246,46 @@ class Runtime:
                 if memory != last:
                     self._send(memory)
                     last, reported = memory, time.monotonic()
-                self._deliver(engine, out, *self._inbox.get())
+                self._deliver(engine, out, *self._wait(engine))
                 if engine.gathers and self._company:
                     self._gather(engine, out)
             self._drain(engine, out)
+            if self._closing.is_set():
+                self._finish(engine)
+                return
             if engine.busy:
                 self._step(engine, out)
             out.flush()
             if time.monotonic() - reported >= MEMORY_INTERVAL:
                 last, reported = engine.memory(), time.monotonic()
                 self._send(last)
+
+    def _wait(self, engine: Engine) -> tuple[Any, str | None]:
+        """What comes next; meanwhile the engine may use the time."""
+        if isinstance(engine, UsesIdleTime):
+            patience = IDLE_SECONDS
+            while True:
+                with contextlib.suppress(queue.Empty):
+                    return self._inbox.get(timeout=patience)
+                patience = 0.0
+                if not self._use_idle_time(engine):
+                    self._send(engine.memory())
+                    break
+        return self._inbox.get()
+
+    def _finish(self, engine: Engine) -> None:
+        deadline = time.monotonic() + self._last_seconds
+        while isinstance(engine, UsesIdleTime) and time.monotonic() < deadline:
+            if not self._use_idle_time(engine):
+                break
+        self._finished.set()
+
+    def _use_idle_time(self, engine: UsesIdleTime) -> bool:
+        try:
+            return engine.use_idle_time()
+        except Exception:
+            logger.exception("what an engine does with idle time failed")
+            return False
 
     def _gather(self, engine: Engine, out: Outbox) -> None:
         """Take those who come together with the first: prompts computed one by one take longer than all at once."""

@@ -1,4 +1,4 @@
-"""A two-layer model with random weights and a byte-level tokenizer, as an ordinary model folder."""
+"""Two-layer models with random weights and a byte-level tokenizer, as ordinary model folders."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
-from mlx_lm.models import llama
+from mlx_lm.models import gemma3_text, lfm2, llama, mamba2
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 CONTEXT = 512
@@ -60,15 +60,22 @@ def config(**changes: Any) -> dict[str, Any]:
 
 
 def write_folder(
-    folder: Path, *, seed: int = 7, template: str | None = TEMPLATE, generation: Any = None, **changes: Any
+    folder: Path,
+    *,
+    seed: int = 7,
+    template: str | None = TEMPLATE,
+    generation: Any = None,
+    architecture: Any = llama,
+    scale: float = 8,
+    **changes: Any,
 ) -> Path:
-    """A model folder; `changes` go into its config."""
+    """A model folder; `changes` go into its config. `architecture`: a module of `mlx_lm.models`."""
     folder.mkdir(parents=True, exist_ok=True)
     made = config(**changes)
     mx.random.seed(seed)
-    model = llama.Model(llama.ModelArgs.from_dict(made))
+    model = architecture.Model(architecture.ModelArgs.from_dict(made))
     # Larger than the usual initialisation: random logits must differ enough for arithmetic noise not to matter.
-    weights = {name: array * 8 if array.ndim > 1 else array for name, array in tree_flatten(model.parameters())}
+    weights = {name: array * scale if array.ndim > 1 else array for name, array in tree_flatten(model.parameters())}
     mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
     (folder / "config.json").write_text(json.dumps(made))
     tokenizer().save(str(folder / "tokenizer.json"))
@@ -82,3 +89,54 @@ def write_folder(
     if generation is not None:
         (folder / "generation_config.json").write_text(json.dumps(generation))
     return folder
+
+
+WINDOW = 24
+"""Tokens that the sliding layers of `write_sliding_folder`'s model see."""
+
+
+def write_sliding_folder(folder: Path, **changes: Any) -> Path:
+    """A layer that sees the last tokens alone, and one that sees all: its cache can be trimmed until it rotates."""
+    family = {
+        "model_type": "gemma3_text",
+        "head_dim": 16,
+        "sliding_window": WINDOW,
+        "sliding_window_pattern": 2,
+        "query_pre_attn_scalar": 16,
+    }
+    return write_folder(folder, architecture=gemma3_text, scale=3, **family, **changes)
+
+
+def write_hybrid_folder(folder: Path, **changes: Any) -> Path:
+    """A convolution that remembers between two attentions: its cache can never be trimmed."""
+    family = {
+        "model_type": "lfm2",
+        "norm_eps": 1e-5,
+        "conv_bias": False,
+        "conv_L_cache": 3,
+        "block_dim": 64,
+        "block_ff_dim": 96,
+        "block_multiple_of": 8,
+        "block_ffn_dim_multiplier": 1.0,
+        "block_auto_adjust_ff_dim": False,
+        "layer_types": ["full_attention", "conv", "full_attention"],
+    }
+    return write_folder(folder, architecture=lfm2, scale=3, num_hidden_layers=3, **family, **changes)
+
+
+def write_recurrent_folder(folder: Path, **changes: Any) -> Path:
+    """States alone and no attention: each cache is as large as any other."""
+    family = {
+        "model_type": "mamba2",
+        "num_heads": 4,
+        "head_dim": 32,
+        "state_size": 16,
+        "conv_kernel": 4,
+        "n_groups": 1,
+        "use_bias": False,
+        "use_conv_bias": True,
+        "layer_norm_epsilon": 1e-5,
+        "time_step_limit": [0.001, 0.1],
+        "time_step_rank": "auto",
+    }
+    return write_folder(folder, architecture=mamba2, scale=4, **family, **changes)

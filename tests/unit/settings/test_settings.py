@@ -21,6 +21,8 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "quantize": ("2", "4", "8"),
     "memory_limit": ("1GB", "2GB", "3GB"),
     "prefix_cache_size": ("1MB", "2MB", "0"),
+    "prefix_cache_dir": ("/tmp/cli", "/tmp/env", "/tmp/file"),
+    "prefix_cache_disk_size": ("1MB", "2MB", "3MB"),
     "mlx_warmup": ("false", "true", "false"),
     "trust_remote_code": ("true", "false", "true"),
     "tool_call_parser": ("none", "generic", "auto"),
@@ -51,10 +53,14 @@ FIELDS = {
     "served_model_name": "name",
     "mlx_warmup": "warmup",
     "prefix_cache_size": "prefix_cache_bytes",
+    "prefix_cache_disk_size": "prefix_cache_disk_bytes",
     "max_body_size": "max_body_bytes",
     "max_upload": "max_upload_bytes",
 }
 """Where an option's field is named otherwise."""
+
+BESIDE = {"prefix_cache_disk_size": {"PREFIX_CACHE_DIR": "/tmp"}}
+"""What an option says more about, and is refused without."""
 
 # Automatic tool choice is always on: the option is there for command lines that name it.
 SUPPORTED = [
@@ -82,7 +88,7 @@ def name(option: Option) -> str:
 @pytest.mark.parametrize("option", SUPPORTED, ids=name)
 def test_the_command_line_wins_over_the_environment_which_wins_over_the_file(option: Option, tmp_path: Path) -> None:
     cli, env, file = SAMPLES[option.name]
-    from_file = write(tmp_path / "config.yaml", f"{option.name}: '{file}'\n")
+    from_file = {**write(tmp_path / "config.yaml", f"{option.name}: '{file}'\n"), **BESIDE.get(option.name, {})}
     from_env = {**from_file, option.env: env}
 
     assert value_of(Settings.load(environ=from_file), option) == option.parse(file)
@@ -102,7 +108,7 @@ def test_an_empty_variable_counts_as_unset(option: Option) -> None:
 
 @pytest.mark.parametrize("option", SUPPORTED, ids=name)
 def test_settings_reach_another_process_unchanged(option: Option) -> None:
-    settings = Settings.load({option.name: SAMPLES[option.name][0]}, {})
+    settings = Settings.load({option.name: SAMPLES[option.name][0]}, BESIDE.get(option.name, {}))
 
     assert pickle.loads(pickle.dumps(settings)) == settings
 
@@ -145,6 +151,9 @@ BAD: list[tuple[str, str, str]] = [
     ("grace_period", "-1", "must be a number of seconds of at least 0"),
     ("memory_limit", "8 parsecs", "must be a size such as 8GB"),
     ("memory_limit", "12", "must be a size of at least"),
+    ("prefix_cache_dir", "/dev/null/prompts", "must be a folder, and /dev/null is a file"),
+    ("prefix_cache_disk_size", "1GB", "has no effect without --prefix-cache-dir"),
+    ("prefix_cache_disk_size", "1", "must be a size of at least"),
     ("quantize", "7", "must be 2, 3, 4, 5, 6 or 8 (bits), not '7'"),
     ("mlx_warmup", "perhaps", "must be true or false, not 'perhaps'"),
     ("model_type", "ehco", "must be lm, embeddings, whisper, tts or echo, not 'ehco'; did you mean 'echo'?"),
@@ -171,6 +180,12 @@ def test_a_bad_value_names_the_option_and_where_it_was_set(
             Settings.load(cli, environ)
         assert str(refused.value).startswith(where)
         assert message in str(refused.value)
+
+
+def test_options_of_language_models_are_refused_for_others() -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.load({"model_type": "echo", "prefix_cache_dir": "/tmp"}, {})
+    assert str(refused.value) == "--prefix-cache-dir is for models of type lm, not echo"
 
 
 @pytest.mark.parametrize(

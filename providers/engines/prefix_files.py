@@ -1,0 +1,248 @@
+"""Kept prompts as files, so that they outlive the process: safetensors as mlx-lm writes them, one a prompt.
+
+    DIR/MODEL/DIGEST-CHECKSUM.safetensors     MODEL: what the numbers depend on; DIGEST: of the tokens
+
+Files appear whole, by renaming. Nobody holds a lock: several servers may share DIR, of which each sees the files that
+were there when it started and its own, and deletes the oldest of all when there are too many.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import json
+import logging
+import os
+import time
+import uuid
+import zlib
+from array import array
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+import mlx.core as mx
+from mlx_lm.models import cache as mlx_cache
+from mlx_lm.models.cache import can_trim_prompt_cache, load_prompt_cache, save_prompt_cache
+
+__all__ = ["PrefixFiles"]
+
+logger = logging.getLogger(__name__)
+
+BLOCK = 64
+"""Tokens. A cache that can be trimmed is found by any prefix of its prompt that is a multiple of this long."""
+_SUFFIX = ".safetensors"
+_UNFINISHED = "tmp-"
+_ABANDONED_SECONDS = 3600.0
+_HEADER_BYTES = 64 << 20
+
+
+@attrs.frozen(kw_only=True)
+class _File:
+    path: Path
+    tokens: array[int]
+    trimmable: bool
+
+
+class PrefixFiles:
+    """The files of one model. For the MLX thread only."""
+
+    def __init__(self, folder: Path, model: str, max_bytes: int) -> None:
+        """`model`: a name for weights, tokenizer and precision, as `model_identity` makes it. `max_bytes` bounds all
+        of `folder`, other models' files included."""
+        self._root = folder
+        self._folder = folder / model
+        self._max_bytes = max_bytes
+        self._files: dict[bytes, _File] = {}
+        self._prefixes: dict[int, dict[bytes, _File]] = {}
+        """By length, then by the digest of so many tokens."""
+        self._writable = True
+        self._scan()
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def holds(self, tokens: Sequence[int]) -> bool:
+        """Whether there is a file of exactly these tokens."""
+        return _digest(tokens) in self._files
+
+    def fetch(self, tokens: Sequence[int], longer_than: int) -> tuple[list[int], list[Any]] | None:
+        """The cache of the longest prompt that begins as `tokens` do, and its tokens; None where it would have no more
+        than `longer_than` in common with them. A file that cannot be read is deleted, with a warning."""
+        for file in self._candidates(tokens, longer_than):
+            cache = self._load(file)
+            if cache is not None:
+                return list(file.tokens), cache
+        return None
+
+    def save(self, tokens: Sequence[int], cache: list[Any]) -> None:
+        """Write a cache that these tokens filled. Where that fails, there is a warning, and nothing more is written."""
+        size = sum(layer.nbytes for layer in cache)
+        if not self._writable or size > self._max_bytes or not _is_known(cache) or self.holds(tokens):
+            return
+        packed = array("I", tokens)
+        trimmable = bool(can_trim_prompt_cache(cache))
+        unfinished = self._folder / f"{_UNFINISHED}{uuid.uuid4().hex}{_SUFFIX}"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            metadata = {"tokens": base64.b64encode(packed.tobytes()).decode(), "trimmable": str(int(trimmable))}
+            save_prompt_cache(str(unfinished), cache, metadata)
+            path = self._folder / f"{_digest(packed).hex()}-{_checksum(unfinished):08x}{_SUFFIX}"
+            unfinished.rename(path)
+        except (OSError, RuntimeError, ValueError) as error:
+            logger.warning("kept prompts cannot be written to %s, and no more are: %s", self._folder, error)
+            self._writable = False
+            with contextlib.suppress(OSError):
+                unfinished.unlink()
+            return
+        if trimmable:
+            self._delete_prefixes(packed)
+        self._add(_File(path=path, tokens=packed, trimmable=trimmable))
+        self._delete_oldest()
+
+    # ── the index ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _scan(self) -> None:
+        with contextlib.suppress(OSError):
+            for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+                if path.name.startswith(_UNFINISHED):
+                    _delete_abandoned(path)
+                    continue
+                try:
+                    self._add(_read_header(path))
+                except (OSError, ValueError, KeyError, TypeError) as error:
+                    self._discard(path, error)
+        self._delete_oldest()
+
+    def _add(self, file: _File) -> None:
+        self._files[_digest(file.tokens)] = file
+        for length, digest in _prefixes(file):
+            self._prefixes.setdefault(length, {})[digest] = file
+
+    def _forget(self, file: _File) -> None:
+        self._files.pop(_digest(file.tokens), None)
+        for length, digest in _prefixes(file):
+            found = self._prefixes.get(length, {})
+            if found.get(digest) is file:
+                del found[digest]
+                if not found:
+                    del self._prefixes[length]
+
+    def _candidates(self, tokens: Sequence[int], longer_than: int) -> Iterator[_File]:
+        """Files that begin as `tokens` do, the longest match first."""
+        packed = array("I", tokens)
+        lengths = sorted(length for length in self._prefixes if length < len(tokens))
+        digests = dict(zip(lengths, _running_digests(packed, lengths), strict=True))
+        for length in reversed(lengths):
+            if length <= longer_than:
+                return
+            file = self._prefixes.get(length, {}).get(digests[length])
+            if file is not None and file.tokens[:length] == packed[:length]:
+                yield file
+
+    # ── files ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _load(self, file: _File) -> list[Any] | None:
+        try:
+            if _checksum(file.path) != int(file.path.stem.rpartition("-")[2], 16):
+                raise ValueError("its checksum is another")
+            cache: list[Any] = load_prompt_cache(str(file.path))  # type: ignore[no-untyped-call]
+            # Arrays of a file are read when they are needed: now, while an error can still be told.
+            mx.eval([layer.state for layer in cache])
+            os.utime(file.path)
+        except FileNotFoundError:
+            # Another server needed the room.
+            self._forget(file)
+            return None
+        except Exception as error:
+            self._forget(file)
+            self._discard(file.path, error)
+            return None
+        return cache
+
+    def _discard(self, path: Path, error: Exception) -> None:
+        logger.warning("a kept prompt cannot be read and is deleted: %s: %s", path, error)
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+    def _delete_prefixes(self, tokens: array[int]) -> None:
+        """A longer prompt whose cache can be trimmed serves wherever a shorter one did."""
+        for file in list(self._candidates(tokens, 0)):
+            if file.trimmable and file.tokens == tokens[: len(file.tokens)]:
+                self._forget(file)
+                with contextlib.suppress(OSError):
+                    file.path.unlink()
+
+    def _delete_oldest(self) -> None:
+        """Keep all models' files together under the bound."""
+        found = []
+        with contextlib.suppress(OSError):
+            for path in self._root.glob(f"*/*{_SUFFIX}"):
+                with contextlib.suppress(OSError):
+                    status = path.stat()
+                    found.append((status.st_mtime_ns, status.st_size, path))
+        total = sum(size for _, size, _ in found)
+        ours = {file.path: file for file in self._files.values()}
+        for _, size, path in sorted(found):
+            if total <= self._max_bytes:
+                return
+            with contextlib.suppress(OSError):
+                path.unlink()
+            total -= size
+            if path in ours:
+                self._forget(ours[path])
+
+
+def _prefixes(file: _File) -> Iterator[tuple[int, bytes]]:
+    """Lengths at which the file's cache can serve, and the digests of so many tokens."""
+    lengths = list(range(BLOCK, len(file.tokens), BLOCK)) if file.trimmable else []
+    lengths.append(len(file.tokens))
+    return zip(lengths, _running_digests(file.tokens, lengths), strict=True)
+
+
+def _running_digests(tokens: array[int], lengths: Sequence[int]) -> Iterator[bytes]:
+    """Of the first `length` tokens, for each of these lengths, which ascend."""
+    state, start = hashlib.blake2b(digest_size=16), 0
+    for length in lengths:
+        state.update(tokens[start:length].tobytes())
+        start = length
+        yield state.copy().digest()
+
+
+def _digest(tokens: Sequence[int]) -> bytes:
+    return hashlib.blake2b(array("I", tokens).tobytes(), digest_size=16).digest()
+
+
+def _is_known(cache: Sequence[Any]) -> bool:
+    """mlx-lm restores its own classes by name, and no others."""
+    return all(getattr(mlx_cache, type(layer).__name__, None) is type(layer) for layer in cache)
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
+
+
+def _read_header(path: Path) -> _File:
+    """What the file says of itself; its arrays stay where they are."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 0 < length <= _HEADER_BYTES:
+            raise ValueError("its header has no length")
+        metadata = json.loads(file.read(length))["__metadata__"]
+    tokens = array("I", base64.b64decode(metadata["0.tokens"], validate=True))
+    if not tokens:
+        raise ValueError("it has no tokens")
+    return _File(path=path, tokens=tokens, trimmable=metadata["0.trimmable"] == "1")
+
+
+def _delete_abandoned(path: Path) -> None:
+    """What a process that was killed left behind; another's may still be growing."""
+    with contextlib.suppress(OSError):
+        if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+            path.unlink()
