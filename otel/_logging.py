@@ -20,8 +20,9 @@ __all__ = ["LogFormat", "configure_logging", "get_logger"]
 
 LogFormat = Literal["console", "json"]
 
-_QUIET = ("_granian", "httpcore", "httpx", "opentelemetry", "urllib3")
-"""Loggers heard from warnings on (`_granian`: a line at info for every chunk sent after a disconnect)."""
+_QUIET = ("_granian", "httpcore", "httpx", "numba", "opentelemetry", "urllib3")
+"""Loggers heard from warnings on: `_granian` has a line at info for every chunk sent after a disconnect, `numba`
+thousands at debug for a function that it compiles."""
 _OPINIONATED = ("_granian", "granian.access", "huggingface_hub", "litestar", "transformers")
 """Loggers whose libraries give them handlers of their own, some of them at import."""
 

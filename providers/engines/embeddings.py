@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextvars import Context, copy_context
 from typing import Any, ClassVar
 
 import attrs
@@ -43,6 +44,8 @@ class _Work:
     results: Floats | None
     """Of every row, where the answer needs them together."""
     started: float | None = None
+    whose: Context = attrs.field(factory=copy_context)
+    """For log lines: whose work it is."""
 
 
 class EmbeddingEngine:
@@ -143,7 +146,7 @@ class EmbeddingEngine:
         for request_id, indexes in parts.items():
             work = self._work[request_id]
             work.started = now if work.started is None else work.started
-            self._collect(work, indexes, vectors[row : row + len(indexes)], out)
+            work.whose.run(self._collect, work, indexes, vectors[row : row + len(indexes)], out)
             row += len(indexes)
 
     def recover(self, out: Outbox) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextvars import Context, copy_context
+
 import attrs
 
 from providers.engines.answer import AnswerFormat, AnswerSplitter
@@ -71,6 +73,8 @@ class LanguageJob:
     """None: unlimited, or there are none."""
     top_logprobs: int | None
     """As in `GenerationRequest`."""
+    whose: Context = attrs.field(factory=copy_context, eq=False, repr=False)
+    """For log lines: whose work it is."""
 
     def splitter(self, index: int) -> AnswerSplitter:
         return AnswerSplitter(

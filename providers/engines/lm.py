@@ -237,7 +237,7 @@ class LanguageEngine:
         try:
             insert()
         except Exception:
-            logger.exception("request %s failed as it entered the batch", job.id)
+            job.whose.run(logger.exception, "request %s failed as it entered the batch", job.id)
             out.fail(job.id, InternalError(_UNFORESEEN))
             request = self._requests.get(job.id)
             if request is not None:
@@ -298,7 +298,7 @@ class LanguageEngine:
                 out.event(request.job.id, event)
         except Exception as error:
             if not isinstance(error, ServiceError):
-                logger.exception("request %s failed", request.job.id)
+                request.job.whose.run(logger.exception, "request %s failed", request.job.id)
                 error = InternalError(_UNFORESEEN)
             out.fail(request.job.id, error)
             return self._forget(request)

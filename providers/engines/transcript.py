@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextvars import copy_context
 from typing import Any
 
 import attrs
@@ -82,6 +83,8 @@ class Transcript:
         """`half`: whether the model computes in float16. `language`: its code; None has the model find out from the
         first speech. `prompt`: the request's, as tokens."""
         self.id = request.id
+        self.whose = copy_context()
+        """For log lines: whose work it is."""
         self._request = request
         self._recording = recording
         self._model = model

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextvars import Context, copy_context
 from pathlib import Path
 from typing import ClassVar
 
@@ -50,6 +51,8 @@ class _Speaking:
     """Pieces."""
     samples: int = 0
     started: float = 0.0
+    whose: Context = attrs.field(factory=copy_context)
+    """For log lines: whose work it is."""
 
 
 class SpeechEngine:
@@ -148,7 +151,8 @@ class SpeechEngine:
                     out.event(job.id, SpeechFinished(0, 0.0))
                     del self._speaking[job.id]
         elif self._speaking:
-            self._speak(min(self._speaking.values(), key=lambda waiting: (waiting.done, waiting.order)), out)
+            first = min(self._speaking.values(), key=lambda waiting: (waiting.done, waiting.order))
+            first.whose.run(self._speak, first, out)
 
     def recover(self, out: Outbox) -> None:
         for id in list(self._speaking):

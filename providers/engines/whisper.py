@@ -142,6 +142,9 @@ class WhisperEngine:
     def step(self, out: Outbox) -> None:
         transcript = self._transcripts[0]
         self._transcripts.rotate(-1)
+        transcript.whose.run(self._advance, transcript, out)
+
+    def _advance(self, transcript: Transcript, out: Outbox) -> None:
         try:
             for event in transcript.step():
                 out.event(transcript.id, event)

@@ -1,7 +1,7 @@
 """Where a spoken turn's time goes: `python -m tests.live.measure_spoken_turn [PICTURE]`, on a quiet machine.
 
 Prints the tables of docs/observability.md: the embedded models answer a question, and the first sentence is spoken as
-soon as it is there, by two requests of one trace, the first turn of a server and the third. Everything is read from
+soon as it is there, by two requests of one trace, the first turn of a server and the second. Everything is read from
 `/traces/data`; only the way between the two requests is the client's. With PICTURE, and a Chromium, the page's drawing
 of the last turn is kept as a PNG.
 """
@@ -20,7 +20,7 @@ from tests.browser.chromium import find_chromium
 from tests.live.client import ask, eventually, stream
 from tests.live.harness import LiveServer, start
 
-QUESTIONS = ("Should cities ban cars?", "What would people say against that?", "And who is right?")
+QUESTIONS = ("Say hello to the audience in one short sentence.", "Now say goodbye in one short sentence.")
 SENTENCE = re.compile(r"[^.!?]+[.!?](?=\s|$)")
 
 
@@ -28,7 +28,7 @@ def turn(server: LiveServer, messages: list[dict[str, str]], number: int) -> str
     """Ask, and have the first sentence spoken; returns the trace's ID."""
     trace_id = f"{number:032x}"
     headers = {"traceparent": f"00-{trace_id}-{number:016x}-01", "x-request-id": f"turn-{number}"}
-    body = {"model": "smollm2-135m-instruct", "messages": messages, "max_tokens": 48, "temperature": 0}
+    body = {"model": "smollm2-135m-instruct", "messages": messages, "max_tokens": 24, "temperature": 0}
     text, spoken = "", False
     with stream(server.url, body, headers=headers) as answer:
         for piece in answer.pieces():

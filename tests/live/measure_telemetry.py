@@ -1,4 +1,4 @@
-"""What telemetry costs a stream: `python -m tests.live.measure_telemetry [model] [echo]`, on a quiet machine.
+"""What telemetry costs a stream: `python -m tests.live.measure_telemetry model|echo [SECONDS]`, on a quiet machine.
 
 Prints the tables of docs/observability.md. A server for each way to configure telemetry, all up at once; each round
 asks every one of them, in an order that changes; the ratios are to the server of the same round that has telemetry
@@ -39,15 +39,14 @@ class Load:
     """What a round asks of each server."""
 
     arguments: tuple[str, ...]
-    rounds: int
     requests: int
     alone: int
     """Short requests one after the other, for the latency of one."""
 
 
 LOADS = {
-    "model": Load(arguments=(), rounds=6, requests=STREAMS, alone=0),
-    "echo": Load(arguments=("--model-type", "echo"), rounds=15, requests=5 * STREAMS, alone=40),
+    "model": Load(arguments=(), requests=STREAMS, alone=0),
+    "echo": Load(arguments=("--model-type", "echo"), requests=5 * STREAMS, alone=40),
 }
 
 
@@ -136,12 +135,13 @@ def contenders(load: Load) -> Iterator[dict[str, Contender]]:
                 server.stop()
 
 
-def measure(load: Load) -> None:
+def measure(load: Load, seconds: float) -> None:
     with contenders(load) as found:
         for contender in found.values():
             ask(contender.server, 4 * STREAMS if load.alone else STREAMS, STREAMS, 0)
-        order = list(found)
-        for number in range(1, load.rounds + 1):
+        order, number, end = list(found), 0, time.monotonic() + seconds
+        while time.monotonic() < end:
+            number += 1
             random.Random(number).shuffle(order)
             for way in order:
                 found[way].measure(load, number)
@@ -150,7 +150,7 @@ def measure(load: Load) -> None:
 
 def report(load: Load, found: dict[str, Contender]) -> None:
     off = found[OFF]
-    print(f"\n{load.rounds} rounds of {load.requests} streams of {TOKENS} tokens, {STREAMS} at a time")
+    print(f"{len(off.rates)} rounds of {load.requests} streams of {TOKENS} tokens, {STREAMS} at a time")
     for way, contender in found.items():
         ratios = sorted(mine / its for mine, its in zip(contender.rates, off.rates, strict=True))
         low, middle, high = ratios[len(ratios) // 4], statistics.median(ratios), ratios[-1 - len(ratios) // 4]
@@ -162,6 +162,4 @@ def report(load: Load, found: dict[str, Contender]) -> None:
 
 
 if __name__ == "__main__":
-    for name in sys.argv[1:] or LOADS:
-        print(name)
-        measure(LOADS[name])
+    measure(LOADS[sys.argv[1]], float(sys.argv[2]) if len(sys.argv) > 2 else 120.0)

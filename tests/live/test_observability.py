@@ -30,6 +30,8 @@ MODEL = "smollm2-135m-instruct"
 EMBEDDER = "all-minilm-l6-v2"
 SPEAKER = "kokoro-82m"
 LISTENER = "whisper-tiny.en"
+LOADING = 120.0
+"""Seconds for an answer that waits for its model, which a quiet machine loads in a few."""
 SAMPLES = files("pytest_audioeval") / "samples" / "audio" / "en"
 HTTP = {
     HTTP_REQUEST_METHOD: "POST",
@@ -116,7 +118,7 @@ def test_every_kind_of_request_is_one_tree(traced: LiveServer, collector: Collec
         "baggage": "debate=7",
         "x-request-id": name,
     }
-    with httpx.stream("POST", traced.url + case.path, json=case.body, headers=headers, timeout=60) as response:
+    with httpx.stream("POST", traced.url + case.path, json=case.body, headers=headers, timeout=LOADING) as response:
         assert response.status_code == 200, response.read()
         response.read()
 
@@ -195,7 +197,7 @@ def test_an_engine_s_lines_say_whose_work_they_tell_of(traced: LiveServer) -> No
         files={"file": ("broken.flac", bytes(recording))},
         data={"model": LISTENER},
         headers=headers,
-        timeout=60,
+        timeout=LOADING,
     )
     assert answer.status_code == 200, answer.text
 
@@ -207,7 +209,7 @@ def test_an_engine_s_lines_say_whose_work_they_tell_of(traced: LiveServer) -> No
 def test_speech_is_measured_against_real_time(traced: LiveServer) -> None:
     before = total(traced.url, "mlx_audio_duration_seconds_total", gen_ai_request_model=SPEAKER)
     body = {"model": "any", "input": "Good day.", "voice": "alloy", "response_format": "pcm"}
-    audio = ask(traced.url, body, path="/v1/audio/speech").content
+    audio = ask(traced.url, body, path="/v1/audio/speech", timeout=LOADING).content
 
     seconds = total(traced.url, "mlx_audio_duration_seconds_total", gen_ai_request_model=SPEAKER) - before
     assert seconds == pytest.approx(len(audio) / 2 / 24_000)
@@ -230,13 +232,13 @@ def test_what_was_said_is_nowhere_in_what_is_told(traced: LiveServer, collector:
         "/v1/audio/speech": {"model": "any", "input": f"{secret}.", "voice": "alloy"},
     }
     for path, body in asked.items():
-        assert ask(traced.url, body, path=path, headers=headers).status_code == 200, path
+        assert ask(traced.url, body, path=path, headers=headers, timeout=LOADING).status_code == 200, path
     heard = httpx.post(
         f"{traced.url}/v1/audio/transcriptions",
         files={"file": ("fox.wav", (SAMPLES / "quick_brown_fox.wav").read_bytes())},
         data={"model": LISTENER, "prompt": secret},
         headers=headers,
-        timeout=60,
+        timeout=LOADING,
     ).json()["text"]
     assert "brown fox" in heard
     collector.trace(f"{number:032x}", at_least=7 * 3)
