@@ -20,6 +20,7 @@ from providers.engines import platform
 from providers.engines.engine import EngineLoadError, Progress
 from providers.engines.gguf import GGUFError, convert_cached
 from providers.engines.layout import lay_out_for_blas
+from providers.engines.lm_cpu import use_fast_exponentials
 from providers.spec import ModelSpec
 from providers.weights import WeightsError, resolve
 
@@ -77,6 +78,7 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
     dtype_reason = convert_weights(model, config, spec, device, progress)
     mx.eval(model.parameters())
     lay_out_for_blas(model, device)
+    use_fast_exponentials(model, device)
     progress("loading the tokenizer", None)
     tokenizer = _load_tokenizer(folder, config, spec)
     return LoadedModel(

@@ -113,25 +113,25 @@ class SuiteResult:
     peers: tuple[Measured, ...] = ()
 
 
-def run_suite(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> SuiteResult:
-    """Run every part asked for but the peers. Logs of the servers go to `log_dir`; `progress` hears what runs now."""
+def run_suite(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> Iterator[SuiteResult]:
+    """Run every part asked for but the peers; yields what there is after each. Logs of the servers go to `log_dir`;
+    `progress` hears what runs now."""
     result = SuiteResult()
     if options.parts & {"overhead", "grammar", "turns"}:
         with own_server(options, log_dir) as url:
             load_once(url, Workload(model="bench", prompts=("Hello",), max_tokens=4), 1)
             if "overhead" in options.parts:
-                result = attrs.evolve(result, overhead=_overhead(options, url, log_dir, progress))
+                yield (result := attrs.evolve(result, overhead=_overhead(options, url, log_dir, progress)))
             if "grammar" in options.parts:
-                result = attrs.evolve(result, grammar=_grammar(options, url, progress))
+                yield (result := attrs.evolve(result, grammar=_grammar(options, url, progress)))
             if "turns" in options.parts:
-                result = attrs.evolve(result, turns=asyncio.run(_turns(options, url, progress)))
+                yield (result := attrs.evolve(result, turns=asyncio.run(_turns(options, url, progress))))
     if "ready" in options.parts:
         ready = tuple(_ready(number, log_dir, progress) for number in range(options.rounds))
-        result = attrs.evolve(result, ready_seconds=ready)
+        yield (result := attrs.evolve(result, ready_seconds=ready))
     if "echo" in options.parts:
         progress("echo: added latency")
-        result = attrs.evolve(result, echo_latency_ms=asyncio.run(_echo(options, log_dir)))
-    return result
+        yield attrs.evolve(result, echo_latency_ms=asyncio.run(_echo(options, log_dir)))
 
 
 def _overhead(options: SuiteOptions, url: str, log_dir: Path, progress: Callable[[str], None]) -> tuple[Measured, ...]:

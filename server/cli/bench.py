@@ -240,6 +240,8 @@ def suite(
     from server.bench.suite import SuiteOptions, SuiteResult, run_suite
     from server.bench.suite_peers import run_peers
 
+    result = SuiteResult()
+
     def write(result: SuiteResult) -> None:
         (output / "suite.json").write_bytes(as_json(result))
         (output / "suite.md").write_text(to_markdown(result))
@@ -259,15 +261,17 @@ def suite(
     try:
         output.mkdir(parents=True, exist_ok=True)
         with Console(stderr=True).status("starting") as status:
-            result = run_suite(options, output, lambda stage: status.update(stage))
-            write(result)
+            for result in run_suite(options, output, status.update):
+                write(result)
             if peer_rounds and "peers" in options.parts:
-                result = attrs.evolve(result, peers=run_peers(options, output, lambda stage: status.update(stage)))
+                result = attrs.evolve(result, peers=run_peers(options, output, status.update))
                 write(result)
     except (EngineFailed, ServerFailed) as error:
+        click.echo(to_markdown(result), nl=False)
         fail(str(error))
     except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
+        click.echo(to_markdown(result), nl=False)
+        fail("interrupted", INTERRUPTED)
     click.echo(to_markdown(result), nl=False)
 
 
