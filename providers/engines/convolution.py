@@ -1,7 +1,7 @@
 """One-dimensional convolutions in MLX that are fast on every device. Signals are (length, channels), without a batch.
 
 MLX's CPU backend runs transposed convolutions through a loop of about 1 GFLOP/s; a BLAS does a hundred. Dilated ones,
-as slow, are in `kokoro_cpu`.
+as slow, are in `toom_cook`.
 """
 
 from __future__ import annotations

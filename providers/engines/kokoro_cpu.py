@@ -1,9 +1,8 @@
 """The blocks that Kokoro's vocoder spends its time in, for the CPU: numpy over a BLAS, nothing copied.
 
 MLX's CPU backend has no kernel for a dilated convolution but a plain loop, its sine takes ten times as long as numpy's,
-and every operator walks through memory of its own. Here the inputs of a convolution are laid out so that a matrix
-product reads them in place and writes its outputs where they belong, and what happens between two products happens
-block by block in the processor's cache.
+and every operator walks through memory of its own. Here the inputs of a convolution are laid out as it reads them, and
+what happens between two convolutions happens block by block in the processor's cache.
 """
 
 from __future__ import annotations
@@ -18,55 +17,14 @@ from numpy.typing import NDArray
 
 from providers.engines import platform
 from providers.engines.convolution import fold_weight_norm
+from providers.engines.toom_cook import Convolution
 
-__all__ = ["CPUBlocks", "CPUSnakeBlock", "Convolution"]
+__all__ = ["CPUBlocks", "CPUSnakeBlock"]
 
 Array = NDArray[np.float32]
 
 _BLOCK_BYTES = 1 << 17
 _EPS = 1e-5
-
-
-class Convolution:
-    """A convolution of stride 1 that keeps the length. Signals are (length, channels).
-
-    `width` neighbouring inputs lie behind one another in memory. Taken from the start, they are a matrix of rows that
-    do not overlap; taken from the second input on, another; and so on, `width` of them. Each is multiplied in place
-    into every `width`-th output. A dilated convolution is `dilation` such convolutions over the inputs that are
-    `dilation` apart.
-
-    Args:
-        weight: (out, width, in), an odd width.
-    """
-
-    def __init__(self, weight: Array, dilation: int) -> None:
-        self.outputs, self.width, self.channels = (int(size) for size in weight.shape)
-        self.dilation = dilation
-        self.padding = dilation * (self.width - 1) // 2
-        self._weight = np.ascontiguousarray(weight.reshape(self.outputs, -1).T)
-
-    def rows(self, length: int) -> int:
-        """Of each matrix."""
-        return -(-length // (self.width * self.dilation))
-
-    def layout(self, length: int) -> Array:
-        """Where the inputs go: (inputs of a phase, dilation, channels), all zero. Input number n, the padding included,
-        is at `[n // dilation, n % dilation]`."""
-        inputs = (self.rows(length) + 1) * self.width - 1
-        return np.zeros((self.dilation, inputs, self.channels), np.float32).transpose(1, 0, 2)
-
-    def __call__(self, layout: Array, length: int) -> Array:
-        """(length, out) of inputs in their layout."""
-        rows, width, dilation = self.rows(length), self.width, self.dilation
-        y = np.empty((rows, width, dilation, self.outputs), np.float32)
-        row = width * self.channels
-        for phase in range(dilation):
-            inputs = layout[:, phase].reshape(-1)
-            for shift in range(width):
-                start = shift * self.channels
-                taken = inputs[start : start + rows * row].reshape(rows, row)
-                np.matmul(taken, self._weight, out=y[:, shift, phase])
-        return y.reshape(-1, self.outputs)[:length]
 
 
 class _Half:

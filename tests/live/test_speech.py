@@ -18,16 +18,19 @@ import numpy as np
 import psutil
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 from openai import BadRequestError, OpenAI
 
 from providers.voices import OPENAI_VOICES
 from tests.live.client import PATIENCE, Stream, assert_error, eventually, queue_stats
 from tests.live.harness import COMMAND, LiveServer, clean_environment, start
+from tests.live.texts import some, spoken_words, texts
 
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 RATE = 24_000
-FRAME = 1024
-"""Samples of the longest codec frame."""
+FRAMES: dict[Format, int] = {"mp3": 576, "opus": 480, "aac": 1024, "flac": 0, "wav": 0, "pcm": 0}
+"""Samples of a codec's frame; none where nothing is padded."""
 
 SHORT = "Good morning."
 THREE = "Here is one. Then comes two. Three ends it."
@@ -87,7 +90,7 @@ def test_every_format_decodes_to_the_same_length(client: OpenAI, audio_format: F
         streamed = b"".join(response.iter_bytes())
 
     assert length > RATE // 2
-    assert 0 <= samples(audio_format, whole) - length <= FRAME
+    assert 0 <= samples(audio_format, whole) - length <= FRAMES[audio_format]
     assert streamed == whole, "the same words are the same bytes"
 
 
@@ -150,6 +153,28 @@ def test_words_and_visemes_fit_the_sound(voice: LiveServer, text: str, speed: fl
     for word in words:
         within = [v for v in visemes if word["start_time"] <= v["start_time"] < word["end_time"]]
         assert any(v["viseme"] != "sil" for v in within), word
+
+
+@pytest.mark.timeout(3600)
+@some(8)
+@given(text=texts, name=st.sampled_from(["af_bella", "am_fenrir", "bf_emma"]), speed=st.sampled_from([1.0, 4.0]))
+def test_the_times_of_any_text_fit_its_sound_and_name_every_word(
+    voice: LiveServer, text: str, name: str, speed: float
+) -> None:
+    answer = post(voice, input=text, voice=name, speed=speed, response_format="pcm", include_visemes=True)
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    visemes, words = said["visemes"], said["words"]
+
+    assert visemes[0]["start_time"] == 0
+    assert visemes[-1]["end_time"] == said["duration"] == len(base64.b64decode(said["audio"])) / 2 / RATE
+    assert all(one["start_time"] < one["end_time"] for one in visemes)
+    assert all(one["end_time"] == next["start_time"] for one, next in pairwise(visemes))
+    assert all(one["end_time"] <= next["start_time"] for one, next in pairwise(words))
+    assert [word["word"] for word in words] == spoken_words(text, british=name.startswith("b"))
+    for word in words:
+        inside = [v for v in visemes if word["start_time"] <= v["start_time"] and v["end_time"] <= word["end_time"]]
+        assert any(viseme["viseme"] != "sil" for viseme in inside), word
 
 
 def test_where_the_visemes_say_speech_it_is_louder_than_where_they_say_silence(told: dict[str, Any]) -> None:

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from providers.engines.text_normalize import normalize
 
-__all__ = ["spoken_words", "texts"]
+__all__ = ["some", "spoken_words", "texts"]
+
+
+def some(count: int) -> Callable[[Any], Any]:
+    """The same `count` texts every time; where SPEECH_TEXTS is set, so many instead."""
+    count = int(os.environ.get("SPEECH_TEXTS", count))
+    ignored = list(HealthCheck)
+    return settings(max_examples=count, deadline=None, derandomize=True, database=None, suppress_health_check=ignored)
+
 
 # fmt: off
 _WORDS = [

@@ -8,11 +8,15 @@ import pytest
 
 from providers.engines.convolution import ConvTranspose1d, Depthwise2x
 from providers.engines.kokoro_convert import convert_voice
-from providers.engines.kokoro_cpu import Convolution, CPUSnakeBlock
+from providers.engines.kokoro_cpu import CPUSnakeBlock
 from providers.engines.kokoro_layers import LSTM, SnakeBlock
+from providers.engines.toom_cook import Convolution
 
 
-@pytest.mark.parametrize(("width", "dilation", "length"), [(3, 1, 50), (7, 3, 50), (11, 5, 203), (11, 5, 7), (3, 1, 1)])
+@pytest.mark.parametrize(
+    ("width", "dilation", "length"),
+    [(3, 1, 50), (7, 3, 50), (11, 5, 203), (11, 5, 7), (3, 1, 1), (11, 3, 9001), (3, 5, 4096)],
+)
 def test_a_dilated_convolution_in_place_is_that_of_mlx(width: int, dilation: int, length: int) -> None:
     random = np.random.default_rng(width * length)
     weight = random.normal(size=(8, width, 16)).astype(np.float32)
@@ -22,7 +26,8 @@ def test_a_dilated_convolution_in_place_is_that_of_mlx(width: int, dilation: int
     for at in range(length):
         layout[(at + conv.padding) // dilation, (at + conv.padding) % dilation] = x[at]
     expected = mx.conv1d(mx.array(x)[None], mx.array(weight), 1, conv.padding, dilation)[0]
-    np.testing.assert_allclose(conv(layout, length), np.array(expected), atol=2e-5)
+    # The points at which it multiplies cost a digit: of a loudness of 1 what is lost is below that of 16 bits.
+    np.testing.assert_allclose(conv(layout, length), np.array(expected), atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize(("width", "stride"), [(20, 10), (12, 6), (4, 2)])
