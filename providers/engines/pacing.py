@@ -4,8 +4,8 @@ from __future__ import annotations
 
 __all__ = ["PrefillPace"]
 
-STEPS = 1.5
-"""Of decoding that a chunk may take: with the step itself, the gap is then well under three times the usual one."""
+STEPS = 1.8
+"""Of decoding that a chunk may take: with the step itself, the gap is then less than three times the usual one."""
 UNNOTICED = 0.1
 """Seconds that a chunk may take in any case: ten tokens a second are read and spoken without a pause."""
 MIN_TOKENS = 16

@@ -1,7 +1,8 @@
-"""Whether memory stays flat: `python -m tests.live.measure_memory [REQUESTS]`, a quarter of an hour for 1,000.
+"""Whether memory stays flat: `python -m tests.live.measure_memory [REQUESTS [MODEL]]`.
 
-Sends short requests of every kind to the embedded chat model, eight at a time, reads the engine's memory every few of
-them, and writes `docs/memory.svg` and `docs/memory.json`.
+Sends short requests of every kind to the embedded chat model (or MODEL, a path or id; `tiny` is one of random weights
+that answers at once), eight at a time, reads the engine's memory every few of them, and writes `docs/memory.svg` and
+`docs/memory.json`. 1,000 take a quarter of an hour on two quiet cores.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import json
 import random
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +105,7 @@ def plot(readings: list[dict[str, float]]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
         f'font-size="12"><rect width="100%" height="100%" fill="white"/>'
     ]
-    for step in range(0, int(most / 1e6) + 1, 200):
+    for step in range(0, int(most / 1e6) + 1, max(10, 10 * round(most / 5e7))):
         y = height - bottom - (height - bottom - 20) * step * 1e6 / most
         parts.append(f'<path d="M{left} {y:.1f}H{width - 110}" stroke="#ddd"/>')
         parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{step} MB</text>')
@@ -118,20 +120,33 @@ def plot(readings: list[dict[str, float]]) -> str:
     return "\n".join(parts) + "\n"
 
 
-def main() -> None:
-    requests = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    server = start("--prefix-cache-size", PREFIX_CACHE)
+def _model(name: str, folder: Path) -> list[str]:
+    if name == "tiny":
+        from tests.unit.engines import tiny  # only here: it imports mlx
+
+        name = str(tiny.write_folder(folder / "tiny", max_position_embeddings=2048))
+    return ["--model-path", name]
+
+
+def _run(requests: int, options: list[str]) -> list[dict[str, float]]:
+    server = start("--prefix-cache-size", "4MB" if options else PREFIX_CACHE, *options)
     try:
-        readings = asyncio.run(measure(server, requests))
+        return asyncio.run(measure(server, requests))
     finally:
         with contextlib.suppress(BaseException):
             server.stop()
+
+
+def main() -> None:
+    requests = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    with tempfile.TemporaryDirectory() as folder:
+        readings = _run(requests, _model(sys.argv[2], Path(folder)) if len(sys.argv) > 2 else [])
     result = {
         "requests": requests,
         "bytes_a_request_once_warm": {name: round(growth(readings, name)) for name in NAMES},
         "readings": readings,
     }
-    (DOCS / "memory.json").write_text(json.dumps(result, indent=1) + "\n")
+    (DOCS / "memory.json").write_text(json.dumps(result) + "\n")
     (DOCS / "memory.svg").write_text(plot(readings))
     print(json.dumps(result["bytes_a_request_once_warm"]), readings[0], readings[-1])
 
