@@ -20,6 +20,7 @@ from providers.engines.batch import Batch
 from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.intake import Intake
 from providers.engines.jobs import LanguageJob
+from providers.engines.kv_caches import shape_caches
 from providers.engines.loading import LoadedModel, load_language_model, mlx_device
 from providers.engines.model_identity import model_identity
 from providers.engines.platform import Platform
@@ -78,6 +79,7 @@ class LanguageEngine:
             load_seconds=time.monotonic() - started,
             memory_bytes=mx.get_active_memory(),
             details={
+                "adapters": [Path(path).name for path in spec.lora_paths],
                 "blas_threads": self._platform.threads,
                 "dtype_reason": loaded.dtype_reason,
                 "model_type": str(loaded.config.get("model_type")),
@@ -90,13 +92,15 @@ class LanguageEngine:
         """Take a loaded model into service; `load` without the loading and the warm-up.
 
         Raises:
-            EngineLoadError: this architecture's cache cannot be batched, or the spec names an unknown parser.
+            EngineLoadError: this architecture's cache cannot be batched or be as the spec asks, or the spec names an
+                unknown parser.
         """
         self._model = loaded.model
         self._tokenizer = loaded.tokenizer
         self._defaults: Mapping[str, Any] = loaded.generation_defaults
         self._max_rows = spec.max_concurrency
         self._prefill_step, self._gather_gap = PREFILL_STEP[device], GATHER_GAP[device]
+        shape_caches(loaded.model, spec)
         layers = make_prompt_cache(loaded.model)
         self._cut_anywhere = can_always_trim(layers)
         if not all(hasattr(layer, "merge") for layer in layers):
