@@ -21,13 +21,14 @@ from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.intake import Intake
 from providers.engines.jobs import LanguageJob
 from providers.engines.kv_caches import shape_caches
-from providers.engines.loading import LoadedModel, load_language_model, mlx_device
+from providers.engines.loading import LoadedModel, load_language_model, mlx_device, model_context
 from providers.engines.model_identity import model_identity
 from providers.engines.platform import Platform
 from providers.engines.prefix_cache import PrefixCache, can_always_trim, shared_length, worth_keeping
 from providers.engines.prefix_files import PrefixFiles
 from providers.engines.rows import Request, Row
 from providers.engines.sampling import make_processors
+from providers.engines.speculation import make_speculation
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
 from providers.frames import Command, Detokenize, Detokenized, EngineInfo, Generate, Memory, Tokenize, Tokenized
 from providers.generation import Accepted, GenerationRequest
@@ -105,7 +106,7 @@ class LanguageEngine:
         self._cut_anywhere = can_always_trim(layers)
         if not all(hasattr(layer, "merge") for layer in layers):
             raise EngineLoadError(f"models of type {loaded.config.get('model_type')!r} cannot be batched by mlx-lm")
-        self._limit = min(spec.context_length, _model_context(loaded.config) or spec.context_length)
+        self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
         self._vocabulary_size = _usable_vocabulary(loaded)
         self._intake = Intake(
             loaded.tokenizer,
@@ -118,7 +119,11 @@ class LanguageEngine:
         self._text = self._intake.text
         total = spec.memory_limit or mx.get_active_memory() + _free_memory()
         self._prefix_bytes = _prefix_cache_bytes(spec)
-        self._prefixes = PrefixCache(self._prefix_bytes, total=total, files=_prefix_files(loaded, spec))
+        self._prefixes = PrefixCache(self._prefix_bytes)
+        self._speculation = make_speculation(
+            loaded, spec, layers, device, vocabulary=self._vocabulary_size, prefill_step=self._prefill_step
+        )
+from providers.engines.model_identity import model_identity
         mx.set_cache_limit(min(2 << 30, platform.total_memory() // 16))
         self._batch = self._new_batch()
 
@@ -129,6 +134,7 @@ class LanguageEngine:
             ends=self._tokenizer.eos_token_ids,
             rows=self._max_rows,
             prefill_step=self._prefill_step,
+            speculation=self._speculation,
         )
 
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
@@ -188,7 +194,9 @@ class LanguageEngine:
             out.fail(job.id, InternalError(_UNFORESEEN))
         self._requests.clear()
         self._rows.clear()
-        self._unkept.clear()
+        if self._speculation is not None:
+            self._speculation.reset()
+from providers.engines.model_identity import model_identity
         self._batch = self._new_batch()
         mx.clear_cache()
 
@@ -359,17 +367,6 @@ def _is_late(job: LanguageJob, now: float) -> bool:
 
 def _timed_out() -> GenerationTimeout:
     return GenerationTimeout("the answer took longer than the request's timeout", param="timeout")
-
-
-def _model_context(config: Mapping[str, Any]) -> int | None:
-    """The model's own limit in tokens, under the names that configs use; None where they tell none."""
-    text = config.get("text_config")
-    for part in (config, text if isinstance(text, Mapping) else {}):
-        for name in ("max_position_embeddings", "max_seq_len", "n_positions", "seq_length"):
-            value = part.get(name)
-            if isinstance(value, int) and value > 0:
-                return value
-    return None
 
 
 def _usable_vocabulary(loaded: LoadedModel) -> int:

@@ -34,6 +34,7 @@ __all__ = [
     "find_folder",
     "load_language_model",
     "mlx_device",
+    "model_context",
     "quantize_weights",
     "widen_weights",
 ]
@@ -96,6 +97,17 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
         dtype_reason=dtype_reason,
         weight_bytes=sum(array.nbytes for array in _arrays(model)),
     )
+
+
+def model_context(config: Mapping[str, Any]) -> int | None:
+    """The model's own limit in tokens, under the names that configs use; None where they tell none."""
+    text = config.get("text_config")
+    for part in (config, text if isinstance(text, Mapping) else {}):
+        for name in ("max_position_embeddings", "max_seq_len", "n_positions", "seq_length"):
+            value = part.get(name)
+            if isinstance(value, int) and value > 0:
+                return value
+    return None
 
 
 def mlx_device() -> str:

@@ -18,7 +18,16 @@ from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p, make_logi
 from providers.errors import InvalidRequest
 from providers.generation import SamplingParams
 
-__all__ = ["Processor", "Sampler", "Settings", "make_processors", "make_sampler", "resolve"]
+__all__ = [
+    "DrawsAhead",
+    "Processor",
+    "Sampler",
+    "Settings",
+    "draws_ahead",
+    "make_processors",
+    "make_sampler",
+    "resolve",
+]
 
 Sampler = Callable[[mx.array], mx.array]
 """Log-probabilities (rows, vocabulary) to token ids (rows)."""
@@ -133,16 +142,48 @@ class _SharedSampler:
 class _SeededSampler:
     """Draws from a sequence of keys of its own: the same seed gives the same draws whoever shares the batch."""
 
-    __slots__ = ("_key", "_settings")
+    __slots__ = ("_settings", "key")
 
     def __init__(self, settings: Settings, seed: int) -> None:
         self._settings = settings
-        self._key = mx.random.key(seed & 0xFFFFFFFFFFFFFFFF)
+        self.key = mx.random.key(seed & 0xFFFFFFFFFFFFFFFF)
 
     def __call__(self, logprobs: mx.array) -> mx.array:
-        self._key, draw, xtc = mx.random.split(self._key, 3)
+        self.key, draw, xtc = mx.random.split(self.key, 3)
         filtered = _filter(logprobs, self._settings, xtc)
         return mx.random.categorical(filtered * (1.0 / self._settings.temperature), key=draw)
+
+
+class DrawsAhead:
+    """The tokens behind several tokens of one row, drawn as a sampler draws them one by one."""
+
+    __slots__ = ("_keys", "_sampler")
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+        self._keys: list[mx.array] = []
+
+    def draw(self, logprobs: mx.array) -> mx.array:
+        """One token of each row of `logprobs` (places, vocabulary), which are places of one text in order."""
+        sampler = self._sampler
+        if not isinstance(sampler, _SeededSampler):
+            return sampler(logprobs)
+        drawn = []
+        for place in range(logprobs.shape[0]):
+            drawn.append(sampler(logprobs[place : place + 1]))
+            self._keys.append(sampler.key)
+        return mx.concatenate(drawn)
+
+    def keep(self, count: int) -> None:
+        """Only the first so many of them stay: the next draw is the one after those."""
+        if isinstance(self._sampler, _SeededSampler):
+            self._sampler.key = self._keys[count - 1]
+
+
+def draws_ahead(sampler: Any) -> DrawsAhead | None:
+    """None for a sampler that is not one of this module's, and may keep books of its own."""
+    known = sampler is _greedy or isinstance(sampler, _SharedSampler | _SeededSampler)
+    return DrawsAhead(sampler) if known else None
 
 
 def _filter(logprobs: mx.array, settings: Settings, key: mx.array | None) -> mx.array:
