@@ -1,6 +1,6 @@
 """How the next token is chosen: settings resolved and checked on the intake, samplers and processors on MLX.
 
-Filters are mlx-lm's, in mlx-lm's order (top_p, min_p, XTC, top_k, then temperature); the samplers are ours
+Filters keep what mlx-lm's keep in mlx-lm's order (top_p, min_p, XTC, top_k, then temperature); the samplers are ours
 because mlx-lm's cannot be seeded, read `top_p=0` as off, and raise inside the batch on values we let through.
 """
 
@@ -13,8 +13,9 @@ from typing import Any
 
 import attrs
 import mlx.core as mx
-from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p, make_logits_processors
+from mlx_lm.sample_utils import apply_min_p, apply_top_k, make_logits_processors
 
+from providers.engines.nucleus import keep_top_p
 from providers.errors import InvalidRequest
 from providers.generation import SamplingParams
 
@@ -135,8 +136,7 @@ class _SharedSampler:
         self._settings = settings
 
     def __call__(self, logprobs: mx.array) -> mx.array:
-        filtered = _filter(logprobs, self._settings, None)
-        return mx.random.categorical(filtered * (1.0 / self._settings.temperature))
+        return _draw(logprobs, self._settings, None, None)
 
 
 class _SeededSampler:
@@ -150,8 +150,7 @@ class _SeededSampler:
 
     def __call__(self, logprobs: mx.array) -> mx.array:
         self.key, draw, xtc = mx.random.split(self.key, 3)
-        filtered = _filter(logprobs, self._settings, xtc)
-        return mx.random.categorical(filtered * (1.0 / self._settings.temperature), key=draw)
+        return _draw(logprobs, self._settings, draw, xtc)
 
 
 class DrawsAhead:
@@ -186,16 +185,22 @@ def draws_ahead(sampler: Any) -> DrawsAhead | None:
     return DrawsAhead(sampler) if known else None
 
 
-def _filter(logprobs: mx.array, settings: Settings, key: mx.array | None) -> mx.array:
+def _draw(logprobs: mx.array, settings: Settings, key: mx.array | None, xtc_key: mx.array | None) -> mx.array:
+    ids = None
+    if settings.top_k and settings.xtc_probability == 0.0:
+        # No other token can be drawn, so none is sorted or compared. (XTC looks at what top_k leaves out.)
+        ids = mx.argpartition(logprobs, kth=-settings.top_k, axis=-1)[:, -settings.top_k :]
+        logprobs = mx.take_along_axis(logprobs, ids, axis=-1)
     if settings.top_p < 1.0:
-        logprobs = apply_top_p(logprobs, settings.top_p)
+        logprobs = keep_top_p(logprobs, settings.top_p)
     if settings.min_p > 0.0:
         logprobs = apply_min_p(logprobs, settings.min_p)
     if settings.xtc_probability > 0.0:
-        logprobs = _apply_xtc(logprobs, settings.xtc_probability, settings.xtc_threshold, key)
-    if 0 < settings.top_k < logprobs.shape[-1]:
-        logprobs = apply_top_k(logprobs, settings.top_k)
-    return logprobs
+        logprobs = _apply_xtc(logprobs, settings.xtc_probability, settings.xtc_threshold, xtc_key)
+        if settings.top_k:
+            logprobs = apply_top_k(logprobs, settings.top_k)
+    drawn = mx.random.categorical(logprobs * (1.0 / settings.temperature), key=key)
+    return drawn if ids is None else mx.take_along_axis(ids, drawn[:, None], axis=-1)[:, 0]
 
 
 def _apply_xtc(logprobs: mx.array, probability: float, threshold: float, key: mx.array | None) -> mx.array:
