@@ -214,6 +214,7 @@ from providers.engines.model_identity import model_identity
             peak=mx.get_peak_memory(),
             cache=mx.get_cache_memory(),
             prefix_cache=self._prefixes.nbytes,
+            speculated={} if self._speculation is None else attrs.asdict(self._speculation.tally),
         )
 
     def _expire(self, out: Outbox) -> None:
