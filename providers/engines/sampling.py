@@ -15,7 +15,7 @@ import attrs
 import mlx.core as mx
 from mlx_lm.sample_utils import apply_min_p, apply_top_k, make_logits_processors
 
-from providers.engines.nucleus import keep_top_p
+from providers.engines.nucleus import keep_top_p, top_mass
 from providers.errors import InvalidRequest
 from providers.generation import SamplingParams
 
@@ -187,12 +187,13 @@ def draws_ahead(sampler: Any) -> DrawsAhead | None:
 
 def _draw(logprobs: mx.array, settings: Settings, key: mx.array | None, xtc_key: mx.array | None) -> mx.array:
     ids = None
+    mass = top_mass(logprobs, settings.top_p) if settings.top_p < 1.0 else 1.0
     if settings.top_k and settings.xtc_probability == 0.0:
         # No other token can be drawn, so none is sorted or compared. (XTC looks at what top_k leaves out.)
         ids = mx.argpartition(logprobs, kth=-settings.top_k, axis=-1)[:, -settings.top_k :]
         logprobs = mx.take_along_axis(logprobs, ids, axis=-1)
     if settings.top_p < 1.0:
-        logprobs = keep_top_p(logprobs, settings.top_p)
+        logprobs = keep_top_p(logprobs, mass)
     if settings.min_p > 0.0:
         logprobs = apply_min_p(logprobs, settings.min_p)
     if settings.xtc_probability > 0.0:

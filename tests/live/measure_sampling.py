@@ -21,7 +21,7 @@ from providers.frames import Generate  # noqa: E402
 from providers.generation import GenerationRequest, SamplingParams, TokenPrompt  # noqa: E402
 from providers.spec import ModelSpec  # noqa: E402
 
-STEPS, ROUNDS, PROMPT = 12, 2, 32
+STEPS, ROUNDS, PROMPT = 6, 2, 8
 GREEDY = SamplingParams(temperature=0.0)
 
 

@@ -19,7 +19,7 @@ from providers.frames import Generate  # noqa: E402
 from providers.generation import ChatMessage, ChatPrompt, GenerationRequest, SamplingParams  # noqa: E402
 from providers.spec import ModelSpec  # noqa: E402
 
-TOKENS = 96
+TOKENS = 64
 PARAGRAPH = (
     "The harbour of Aldermouth was built in 1847 by the engineer Clara Whitcombe, after the storms of that winter. "
     "Its two breakwaters are 310 and 275 metres long and made of granite from the quarry at Penrock. Ships of "

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mlx_lm.sample_utils import apply_top_p
 
-from providers.engines.nucleus import keep_top_p
+from providers.engines.nucleus import keep_top_p, top_mass
 
 
 def logprobs(rows: int, width: int, spread: float) -> mx.array:
@@ -21,7 +21,8 @@ def logprobs(rows: int, width: int, spread: float) -> mx.array:
 def test_what_is_kept_is_what_mlx_lm_keeps(width: int, spread: float, top_p: float) -> None:
     given = logprobs(3, width, spread)
 
-    kept, expected = (np.isfinite(np.array(each(given, top_p))) for each in (keep_top_p, apply_top_p))
+    kept = np.isfinite(np.array(keep_top_p(given, top_mass(given, top_p))))
+    expected = np.isfinite(np.array(apply_top_p(given, top_p)))
 
     # Sums in another order may differ by a rounding, and so by the tokens whose mass is smaller than that.
     differing = np.exp(np.array(given))[kept != expected].sum()
@@ -36,3 +37,12 @@ def test_tokens_that_are_ruled_out_stay_out_and_equals_stay_together() -> None:
     kept = np.flatnonzero(np.isfinite(np.array(keep_top_p(mx.array(given), 0.3))))
 
     assert kept.tolist() == [7, 9]
+
+
+def test_half_precision_keeps_what_mlx_lm_keeps() -> None:
+    given = logprobs(3, 9000, 2.0).astype(mx.bfloat16)
+
+    kept = np.isfinite(np.array(keep_top_p(given, top_mass(given, 0.9)).astype(mx.float32)))
+
+    expected = np.isfinite(np.array(apply_top_p(given, 0.9).astype(mx.float32)))
+    assert np.array_equal(kept, expected)

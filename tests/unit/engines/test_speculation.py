@@ -8,9 +8,10 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
-from providers.engines.engine import EngineLoadError
+from providers.engines.engine import EngineLoadError, Outbox
 from providers.engines.speculation import PromptLookup, Tally
-from providers.generation import SamplingParams, TokenPrompt
+from providers.frames import Events, Report
+from providers.generation import Accepted, SamplingParams, TokenPrompt
 from tests.unit.engines import tiny
 from tests.unit.engines.client import GREEDY, Answer
 from tests.unit.engines.inprocess import SteppedEngine
@@ -69,10 +70,22 @@ def outcome(answer: Answer) -> Any:
 
 
 def steps(engine: SteppedEngine, **request: Any) -> tuple[Any, int]:
-    """The answer, and how many steps it took."""
+    """The answer, and how many steps it took; no step's tokens leave in more than one frame."""
     answer, count = engine.submit("counted", PROMPT, **request), 0
+    frames: list[Events] = []
+
+    def note(report: Report) -> None:
+        assert isinstance(report, Events)
+        frames.append(report)
+
+    out = Outbox(note)
     while engine.engine.busy:
-        engine.step()
+        frames.clear()
+        engine.engine.step(out)
+        out.flush()
+        assert sum(any(not isinstance(event, Accepted) for _, event in frame.items) for frame in frames) <= 1
+        for frame in frames:
+            engine.file(frame)
         count += 1
     return outcome(answer), count
 
