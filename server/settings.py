@@ -49,6 +49,7 @@ _NEEDS = {
 _ROTATES = "a proposal that was wrong is cut off the cache again, and a cache that forgets cannot be cut"
 _APART = {
     ("kv_bits", "max_kv_size"): "a cache that forgets cannot be quantised",
+    ("kv_bits", "prefix_cache_dir"): "quantised caches cannot be restored from a file",
     ("draft_model", "prompt_lookup"): "tokens are proposed by one of them",
     ("draft_model", "max_kv_size"): _ROTATES,
     ("prompt_lookup", "max_kv_size"): _ROTATES,

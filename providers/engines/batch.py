@@ -39,8 +39,8 @@ class Batch:
         prefill_step: int,
         speculation: Speculation | None = None,
     ) -> None:
-        """`ends`: ids that end an answer. `prefill_step`: tokens of a prompt that a step
-        computes at most. `speculation`: of a single row."""
+        """`ends`: ids that end an answer. `prefill_step`: tokens of a prompt that a step computes at most.
+        `speculation`: foresees tokens of a single row."""
         self.generator: Any = BatchGenerator(
             model,
             stop_tokens=[[token] for token in sorted(ends)],

@@ -21,7 +21,7 @@ from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.intake import Intake
 from providers.engines.jobs import LanguageJob
 from providers.engines.kv_caches import shape_caches
-from providers.engines.loading import LoadedModel, load_language_model, mlx_device, model_context
+from providers.engines.loading import LoadedModel, load_language_model, mlx_device, model_context, usable_vocabulary
 from providers.engines.model_identity import model_identity
 from providers.engines.platform import Platform
 from providers.engines.prefix_cache import PrefixCache, can_always_trim, shared_length, worth_keeping
@@ -107,7 +107,7 @@ class LanguageEngine:
         if not all(hasattr(layer, "merge") for layer in layers):
             raise EngineLoadError(f"models of type {loaded.config.get('model_type')!r} cannot be batched by mlx-lm")
         self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
-        self._vocabulary_size = _usable_vocabulary(loaded)
+        self._vocabulary_size = usable_vocabulary(loaded)
         self._intake = Intake(
             loaded.tokenizer,
             spec,
@@ -117,13 +117,12 @@ class LanguageEngine:
             trimmable=self._cut_anywhere,
         )
         self._text = self._intake.text
-        total = spec.memory_limit or mx.get_active_memory() + _free_memory()
-        self._prefix_bytes = _prefix_cache_bytes(spec)
-        self._prefixes = PrefixCache(self._prefix_bytes)
         self._speculation = make_speculation(
             loaded, spec, layers, device, vocabulary=self._vocabulary_size, prefill_step=self._prefill_step
         )
-from providers.engines.model_identity import model_identity
+        total = spec.memory_limit or mx.get_active_memory() + _free_memory()
+        self._prefix_bytes = _prefix_cache_bytes(spec)
+        self._prefixes = PrefixCache(self._prefix_bytes, total=total, files=_prefix_files(loaded, spec))
         mx.set_cache_limit(min(2 << 30, platform.total_memory() // 16))
         self._batch = self._new_batch()
 
@@ -194,9 +193,9 @@ from providers.engines.model_identity import model_identity
             out.fail(job.id, InternalError(_UNFORESEEN))
         self._requests.clear()
         self._rows.clear()
+        self._unkept.clear()
         if self._speculation is not None:
             self._speculation.reset()
-from providers.engines.model_identity import model_identity
         self._batch = self._new_batch()
         mx.clear_cache()
 
@@ -214,7 +213,7 @@ from providers.engines.model_identity import model_identity
             peak=mx.get_peak_memory(),
             cache=mx.get_cache_memory(),
             prefix_cache=self._prefixes.nbytes,
-            speculated={} if self._speculation is None else attrs.asdict(self._speculation.tally),
+            speculated={} if self._speculation is None else self._speculation.tally.as_dict(),
         )
 
     def _expire(self, out: Outbox) -> None:
@@ -368,17 +367,6 @@ def _is_late(job: LanguageJob, now: float) -> bool:
 
 def _timed_out() -> GenerationTimeout:
     return GenerationTimeout("the answer took longer than the request's timeout", param="timeout")
-
-
-def _usable_vocabulary(loaded: LoadedModel) -> int:
-    """Ids that both the tokenizer knows and the logits have: either may be the wider."""
-    tokens: int = max(loaded.tokenizer.get_vocab().values(), default=0) + 1
-    text = loaded.config.get("text_config")
-    for part in (loaded.config, text if isinstance(text, Mapping) else {}):
-        width = part.get("vocab_size")
-        if isinstance(width, int):
-            return min(tokens, width)
-    return tokens
 
 
 def _prefix_files(loaded: LoadedModel, spec: ModelSpec) -> PrefixFiles | None:

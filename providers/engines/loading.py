@@ -36,6 +36,7 @@ __all__ = [
     "mlx_device",
     "model_context",
     "quantize_weights",
+    "usable_vocabulary",
     "widen_weights",
 ]
 
@@ -108,6 +109,17 @@ def model_context(config: Mapping[str, Any]) -> int | None:
             if isinstance(value, int) and value > 0:
                 return value
     return None
+
+
+def usable_vocabulary(loaded: LoadedModel) -> int:
+    """Ids that both the tokenizer knows and the logits have: either may be the wider."""
+    tokens: int = max(loaded.tokenizer.get_vocab().values(), default=0) + 1
+    text = loaded.config.get("text_config")
+    for part in (loaded.config, text if isinstance(text, Mapping) else {}):
+        width = part.get("vocab_size")
+        if isinstance(width, int):
+            return min(tokens, width)
+    return tokens
 
 
 def mlx_device() -> str:

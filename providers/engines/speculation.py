@@ -57,6 +57,9 @@ class Tally:
     proposed: int = 0
     accepted: int = 0
 
+    def as_dict(self) -> dict[str, int]:
+        return attrs.asdict(self)
+
 
 class Speculation:
     """Takes a batch of one row several tokens further, where something is proposed. For the MLX thread only."""

@@ -24,8 +24,8 @@ def test_the_configuration_page_is_the_table_of_options() -> None:
     assert page == configuration_page(), "run python -m server.option_docs"
 
 
-APART = ("MAX_KV_SIZE", "PROMPT_LOOKUP")
-"""Variables that exclude others: each is tried beside none."""
+APART = [("MAX_KV_SIZE",), ("PROMPT_LOOKUP",), ("KV_BITS", "KV_GROUP_SIZE")]
+"""Variables that exclude others: these are tried by themselves."""
 
 
 def test_every_example_value_can_be_used_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,11 +34,11 @@ def test_every_example_value_can_be_used_as_it_stands(tmp_path: Path, monkeypatc
     (tmp_path / "adapters").mkdir()
     monkeypatch.chdir(tmp_path)
 
-    alone = {name: examples.pop(name) for name in APART}
+    alone = [{name: examples.pop(name) for name in names} for names in APART]
 
     assert Settings.load(environ=examples).models[0].name == "qwen"
-    for name, value in alone.items():
-        assert Settings.load(environ={name: value}) != Settings.load(environ={})
+    for environ in alone:
+        assert Settings.load(environ=environ) != Settings.load(environ={})
 
 
 def test_every_option_has_a_name_a_variable_and_help_of_its_own() -> None:

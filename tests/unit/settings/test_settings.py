@@ -215,6 +215,10 @@ def test_options_of_language_models_are_refused_for_others() -> None:
     ("options", "message"),
     [
         ({"kv_bits": "8", "max_kv_size": "64"}, "--kv-bits cannot be combined with --max-kv-size: a cache that"),
+        (
+            {"kv_bits": "8", "prefix_cache_dir": "/tmp"},
+            "--kv-bits cannot be combined with --prefix-cache-dir: quantised",
+        ),
         ({"draft_model": "a/b", "prompt_lookup": "4"}, "--draft-model cannot be combined with --prompt-lookup"),
         ({"prompt_lookup": "4", "max_kv_size": "64"}, "--prompt-lookup cannot be combined with --max-kv-size"),
         ({"lora_paths": "/,/usr", "lora_scales": "1"}, "--lora-scales must be as many numbers as there are adapters"),
