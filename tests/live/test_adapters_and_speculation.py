@@ -11,10 +11,11 @@ import httpx
 import mlx.core as mx
 import yaml
 
-from tests.live.client import ask, chat
+from tests.live.client import ask, chat, eventually
 from tests.live.harness import LiveServer
 
-REPEATING = "Write the words red, green, blue ten times, in this order."
+REPEATING = "Repeat: red green blue red green blue red green blue"
+TOKENS = 20
 RANK, WIDTH = 4, 576
 
 
@@ -42,17 +43,21 @@ def test_an_adapter_changes_the_answer_and_proposals_do_not(
     config.write_text(yaml.safe_dump({"models": [foreseen, adapted]}))
     other = launch("--config", str(config))
 
-    body = chat(REPEATING, temperature=0, max_tokens=60)
+    body = chat(REPEATING, temperature=0, max_tokens=TOKENS)
     plain = _answer(ask(server.url, body))
     assert _answer(ask(other.url, {**body, "model": "foreseen"})) == plain
     assert _answer(ask(other.url, {**body, "model": "adapted"})) != plain
+    accepted = 'mlx_speculation_total{gen_ai_request_model="foreseen",mlx_speculation_kind="accepted"}'
+    eventually(lambda: accepted in httpx.get(f"{other.url}/metrics").text)
     # Together, and each with its own end.
     with ThreadPoolExecutor() as pool:
-        both = [pool.submit(ask, other.url, {**body, "model": "foreseen", "max_tokens": n}) for n in (60, 20)]
+        both = [
+            pool.submit(ask, other.url, {**body, "model": "foreseen", "max_tokens": n}) for n in (TOKENS, TOKENS // 2)
+        ]
     long, short = (_answer(each.result()) for each in both)
     assert long == plain
     assert long[0].startswith(short[0])
-    assert short[2] == 20
+    assert short[2] <= TOKENS // 2
 
 
 def _answer(response: httpx.Response) -> tuple[str, str, int]:
