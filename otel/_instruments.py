@@ -97,6 +97,7 @@ class Instruments:
         gauge(m.ENGINE_MEMORY, [_by(m.MEMORY_KIND, lambda r: r.memory)], "By", "Memory of the engine process.")
         counter(m.ENGINE_RESTARTS, [_each(lambda r: r.restarts)], "{restart}", "Deaths that a restart followed.")
         counter(m.REQUESTS, [_by(m.OUTCOME, lambda r: r.outcomes)], "{request}", "Requests by how they ended.")
+        counter(m.SPECULATION, [_by(m.SPECULATION_KIND, lambda r: r.speculated)], "{token}", "Tokens proposed ahead.")
         counter(m.TOKENS, [_by(m.TOKEN_KIND, lambda r: r.tally.tokens())], "{token}", "Tokens, as they come.")
 
 

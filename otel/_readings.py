@@ -48,6 +48,8 @@ class ModelReading:
     memory: Mapping[str, int] = _NOTHING
     """Of the engine process, by kind."""
     prefix_cache: int | None = None
+    speculated: Mapping[str, int] = _NOTHING
+    """Tokens proposed ahead of the model since its engine started, by kind."""
 
     @property
     def tally(self) -> Tally:

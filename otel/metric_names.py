@@ -46,6 +46,8 @@ __all__ = [
     "QUEUE_WAIT",
     "REQUESTS",
     "REQUESTS_ACTIVE",
+    "SPECULATION",
+    "SPECULATION_KIND",
     "TOKENS",
     "TOKEN_KIND",
     "GenAiTokenTypeValues",
@@ -64,6 +66,8 @@ TOKENS: Final = "mlx.tokens"
 PREFIX_CACHE_SIZE: Final = "mlx.prefix_cache.size"
 PREFIX_CACHE_HIT_RATIO: Final = "mlx.prefix_cache.hit_ratio"
 """Prompt tokens read from the cache, of all prompt tokens since start."""
+SPECULATION: Final = "mlx.speculation"
+"""Tokens proposed ahead of the model, by `SPECULATION_KIND`; since the engine's start."""
 ENGINE_MEMORY: Final = "mlx.engine.memory"
 """By `MEMORY_KIND`."""
 ENGINE_RESTARTS: Final = "mlx.engine.restarts"
@@ -75,5 +79,7 @@ OUTCOME: Final = "mlx.outcome"
 """`completed`, `failed`, `cancelled` or `rejected`."""
 MEMORY_KIND: Final = "mlx.memory.kind"
 """`rss` (the process, as the system counts), `active`, `peak` and `cache` (MLX's own)."""
+SPECULATION_KIND: Final = "mlx.speculation.kind"
+"""`proposed` or `accepted` (of those)."""
 TOKEN_KIND: Final = "mlx.token.kind"
 """`prompt`, `cached` (of the prompt, read from the prefix cache) or `generated`."""

@@ -88,6 +88,7 @@ class EngineProvider(QueuedProvider[R, E]):
             restarts=self.host.restarts,
             memory=kinds if resident is None else {"rss": resident, **kinds},
             prefix_cache=None if memory is None else memory.prefix_cache,
+            speculated={} if memory is None else memory.speculated,
         )
 
     def _refusal(self) -> ServiceError | None:

@@ -146,12 +146,16 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 class Memory(msgspec.Struct, frozen=True, tag="memory"):
-    """The engine's memory in bytes, reported when it goes idle and at most once a second while it works."""
+    """The engine's memory in bytes, reported when it goes idle and at most once a second while it works.
+
+    `speculated`: tokens `proposed` and `accepted` since the start, where tokens are proposed.
+    """
 
     active: int
     peak: int
     cache: int
     prefix_cache: int
+    speculated: dict[str, int] = {}
 
 
 class Tokenized(msgspec.Struct, frozen=True, tag="tokenized"):

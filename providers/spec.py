@@ -41,6 +41,22 @@ class ModelSpec:
     """Folder for prompts that are to outlive eviction and the process; None: they do not."""
     prefix_cache_disk_bytes: int = 10_000_000_000
     """Bound of that folder."""
+    lora_paths: tuple[str, ...] = ()
+    """Folders or Hugging Face ids of adapters, each added to the weights."""
+    lora_scales: tuple[float, ...] = ()
+    """One factor an adapter, on top of its own scale; empty: 1 for each."""
+    kv_bits: int | None = None
+    """Bits that keys and values are kept in; None: as they are computed."""
+    kv_group_size: int = 64
+    """Values that share one scale there."""
+    max_kv_size: int | None = None
+    """Tokens a layer's cache holds; older ones are forgotten. None: the whole context."""
+    draft_model: str | None = None
+    """As `path`: a smaller model that proposes tokens while one request is alone."""
+    num_draft_tokens: int = 3
+    """Tokens it proposes at once."""
+    prompt_lookup: int | None = None
+    """Tokens that are proposed at once from what the conversation said before; None: none are."""
     tool_call_parser: str = "auto"
     """Which syntax of calls answers are read for: `auto`, `none`, or a name that the engine knows."""
     reasoning_parser: str = "auto"

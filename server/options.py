@@ -182,11 +182,40 @@ def _choice(choices: Iterable[str], refused: Iterable[str] = ()) -> Parser:
     return parse
 
 
-def _bits(value: object) -> int:
-    bits = (2, 3, 4, 5, 6, 8)
-    if str(value).strip() not in map(str, bits):
-        raise ValueError(f"must be {_listed(map(str, bits))} (bits), not {value!r}")
-    return int(str(value))
+def _items(value: object, what: str) -> list[str]:
+    """A comma-separated list, or YAML's own; never empty."""
+    items = value.split(",") if isinstance(value, str) else value
+    if isinstance(items, int | float) and not isinstance(items, bool):
+        items = [items]
+    if not isinstance(items, list) or any(isinstance(item, bool | dict | list) for item in items):
+        raise ValueError(f"must be {what} separated by commas, not {value!r}")
+    words = [str(item).strip() for item in items]
+    if not words or not all(words):
+        raise ValueError(f"must be {what} separated by commas, not {value!r}")
+    return words
+
+
+def _paths(value: object) -> tuple[str, ...]:
+    return tuple(_items(value, "folders"))
+
+
+def _factors(value: object) -> tuple[float, ...]:
+    try:
+        factors = tuple(float(word) for word in _items(value, "numbers"))
+    except ValueError:
+        raise ValueError(f"must be numbers separated by commas, not {value!r}") from None
+    if not all(map(math.isfinite, factors)):
+        raise ValueError(f"must be finite numbers, not {value!r}")
+    return factors
+
+
+def _one_of(*allowed: int, unit: str) -> Parser:
+    def parse(value: object) -> int:
+        if isinstance(value, bool) or str(value).strip() not in map(str, allowed):
+            raise ValueError(f"must be {_listed(map(str, allowed))} ({unit}), not {value!r}")
+        return int(str(value))
+
+    return parse
 
 
 def _origins(value: object) -> tuple[str, ...]:
@@ -278,7 +307,7 @@ OPTIONS: tuple[Option, ...] = (
         "quantize",
         "QUANTIZE",
         "Quantise the weights to this many bits at load: 2, 3, 4, 5, 6 or 8.",
-        _bits,
+        _one_of(2, 3, 4, 5, 6, 8, unit="bits"),
         metavar="BITS",
         example="4",
     ),
@@ -337,8 +366,80 @@ OPTIONS: tuple[Option, ...] = (
         default_text="off",
         boolean=True,
     ),
-    _model("lora_paths", "LORA_PATHS", "LoRA adapters to apply.", _text, metavar="PATHS", supported=False),
-    _model("lora_scales", "LORA_SCALES", "Scale of each LoRA adapter.", _text, metavar="NUMBERS", supported=False),
+    _model(
+        "lora_paths",
+        "LORA_PATHS",
+        "LoRA adapters to add to a language model's weights at load: folders as mlx-lm or PEFT write them, separated "
+        "by commas.",
+        _paths,
+        metavar="PATHS",
+        example="./adapters",
+    ),
+    _model(
+        "lora_scales",
+        "LORA_SCALES",
+        "Factor of each LoRA adapter, on top of its own scale; as many as there are paths.",
+        _factors,
+        default_text="1 for each",
+        metavar="NUMBERS",
+        example="0.8",
+    ),
+    _model(
+        "kv_bits",
+        "KV_BITS",
+        "Keep a language model's keys and values quantised to 4 or 8 bits: less memory a token, slower on a CPU.",
+        _one_of(4, 8, unit="bits"),
+        default_text="as they are computed",
+        metavar="4|8",
+        example="8",
+    ),
+    _model(
+        "kv_group_size",
+        "KV_GROUP_SIZE",
+        "Values that share one scale where keys and values are quantised.",
+        _one_of(32, 64, 128, unit="values"),
+        default=64,
+        default_text="64",
+        metavar="32|64|128",
+    ),
+    _model(
+        "max_kv_size",
+        "MAX_KV_SIZE",
+        "Tokens whose keys and values a language model keeps; older ones are forgotten.",
+        _integer(16),
+        default_text="all of the context",
+        metavar="TOKENS",
+        example="4096",
+    ),
+    _model(
+        "draft_model",
+        "DRAFT_MODEL",
+        "Smaller model of the same vocabulary that proposes tokens while a single request is answered; the answer is "
+        "the same, sooner.",
+        _text,
+        default_text="none",
+        metavar="PATH|ID",
+        example="mlx-community/Qwen3-0.6B-4bit",
+    ),
+    _model(
+        "num_draft_tokens",
+        "NUM_DRAFT_TOKENS",
+        "Tokens that the draft model proposes at once.",
+        _integer(1, 64),
+        default=3,
+        default_text="3",
+        metavar="COUNT",
+    ),
+    _model(
+        "prompt_lookup",
+        "PROMPT_LOOKUP",
+        "Propose so many tokens at once from where the conversation said the same before, while a single request is "
+        "answered; the answer is the same, sooner where it repeats.",
+        _integer(1, 64),
+        default_text="off",
+        metavar="COUNT",
+        example="8",
+    ),
     _model("config_name", "CONFIG_NAME", "Image model configuration.", _text, metavar="NAME", supported=False),
     _model(
         "enable_auto_tool_choice",

@@ -24,11 +24,37 @@ _ONE_MODEL_ONLY = ("model_path", "model_type", "served_model_name")
 _FOR_EVERY_DEFAULT = ("queue_size", "queue_timeout", "mlx_warmup")
 """Options that hold for the embedded models beside the chat model too."""
 
-_LANGUAGE_ONLY = ("prefix_cache_dir", "prefix_cache_disk_size")
+_LANGUAGE_ONLY = (
+    "prefix_cache_dir",
+    "prefix_cache_disk_size",
+    "lora_paths",
+    "lora_scales",
+    "kv_bits",
+    "kv_group_size",
+    "max_kv_size",
+    "draft_model",
+    "num_draft_tokens",
+    "prompt_lookup",
+)
 """Options that only language models know."""
 
-_NEEDS = {"prefix_cache_disk_size": "prefix_cache_dir"}
+_NEEDS = {
+    "prefix_cache_disk_size": "prefix_cache_dir",
+    "lora_scales": "lora_paths",
+    "kv_group_size": "kv_bits",
+    "num_draft_tokens": "draft_model",
+}
 """Options that say more about another."""
+
+_ROTATES = "a proposal that was wrong is cut off the cache again, and a cache that forgets cannot be cut"
+_APART = {
+    ("kv_bits", "max_kv_size"): "a cache that forgets cannot be quantised",
+    ("kv_bits", "prefix_cache_dir"): "quantised caches cannot be restored from a file",
+    ("draft_model", "prompt_lookup"): "tokens are proposed by one of them",
+    ("draft_model", "max_kv_size"): _ROTATES,
+    ("prompt_lookup", "max_kv_size"): _ROTATES,
+}
+"""Options that exclude each other, and why."""
 
 _BATCHING_CONCURRENCY = {"lm": 8, "multimodal": 8, "embeddings": 32, "echo": 64}
 """Requests in an engine at once, of the types that batch them. A text to embed is in and out within one batch and holds
@@ -229,6 +255,14 @@ def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
         prefix_cache_bytes=values["prefix_cache_size"],
         prefix_cache_dir=values["prefix_cache_dir"],
         prefix_cache_disk_bytes=values["prefix_cache_disk_size"],
+        lora_paths=_adapters(raws, values),
+        lora_scales=values["lora_scales"] or (),
+        kv_bits=values["kv_bits"],
+        kv_group_size=values["kv_group_size"],
+        max_kv_size=values["max_kv_size"],
+        draft_model=values["draft_model"] and _located(raws["draft_model"].where, values["draft_model"]),
+        num_draft_tokens=values["num_draft_tokens"],
+        prompt_lookup=values["prompt_lookup"],
         tool_call_parser=values["tool_call_parser"],
         reasoning_parser=values["reasoning_parser"],
     )
@@ -237,7 +271,7 @@ def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
 def _refuse_what_does_not_go_together(raws: Mapping[str, _Raw], values: Mapping[str, Any]) -> None:
     """
     Raises:
-        SettingsError: an option would have no effect beside the others.
+        SettingsError: an option would have no effect beside the others, or two of them contradict each other.
     """
     given = [name for name in _LANGUAGE_ONLY if name in raws]
     if given and values["model_type"] != "lm":
@@ -246,6 +280,25 @@ def _refuse_what_does_not_go_together(raws: Mapping[str, _Raw], values: Mapping[
     for name, needed in _NEEDS.items():
         if name in raws and needed not in raws:
             raise SettingsError(f"{raws[name].where} has no effect without {OPTIONS_BY_NAME[needed].flag}")
+    for (name, other), reason in _APART.items():
+        if name in raws and other in raws:
+            flag = OPTIONS_BY_NAME[other].flag
+            raise SettingsError(f"{raws[name].where} cannot be combined with {flag}: {reason}")
+    paths, scales = values["lora_paths"] or (), values["lora_scales"]
+    if scales is not None and len(scales) != len(paths):
+        where, counts = raws["lora_scales"].where, f"{len(scales)} for {len(paths)}"
+        raise SettingsError(f"{where} must be as many numbers as there are adapters, not {counts}")
+
+
+def _adapters(raws: Mapping[str, _Raw], values: Mapping[str, Any]) -> tuple[str, ...]:
+    """The adapters' folders, absolute."""
+    found = []
+    for path in values["lora_paths"] or ():
+        folder = Path(path).expanduser()
+        if not folder.is_dir():
+            raise SettingsError(f"{raws['lora_paths'].where}: there is no folder {path}")
+        found.append(str(folder.resolve()))
+    return tuple(found)
 
 
 def _embedded(model_type: ModelType) -> str:

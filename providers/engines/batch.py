@@ -14,6 +14,7 @@ from providers.engines.grammar import BatchTokens
 from providers.engines.pacing import MIN_TOKENS, PrefillPace
 from providers.engines.prefix_cache import PrefixCache
 from providers.engines.rows import Row
+from providers.engines.speculation import Speculation
 
 __all__ = ["Batch"]
 
@@ -28,8 +29,18 @@ ones as many as take no longer. Where no answer waits, four times that."""
 class Batch:
     """The rows that are generated together, and the prompts kept for those to come."""
 
-    def __init__(self, model: Any, prefixes: PrefixCache, *, ends: Sequence[int], rows: int, prefill_step: int) -> None:
-        """`ends`: ids that end an answer. `prefill_step`: tokens of a prompt that a step computes at most."""
+    def __init__(
+        self,
+        model: Any,
+        prefixes: PrefixCache,
+        *,
+        ends: Sequence[int],
+        rows: int,
+        prefill_step: int,
+        speculation: Speculation | None = None,
+    ) -> None:
+        """`ends`: ids that end an answer. `prefill_step`: tokens of a prompt that a step computes at most.
+        `speculation`: foresees tokens of a single row."""
         self.generator: Any = BatchGenerator(
             model,
             stop_tokens=[[token] for token in sorted(ends)],
@@ -40,6 +51,7 @@ class Batch:
         self._rows = rows
         self._prefill_step = prefill_step
         self._pace = PrefillPace()
+        self._speculation = speculation
         self._prefixes = prefixes
         self._fed = BatchTokens(self.generator)
 
@@ -70,7 +82,12 @@ class Batch:
         row.follow(self._fed)
 
     def next(self) -> tuple[list[Any], list[Any]]:
-        """One step: what became of prompts, and the tokens generated."""
+        """One step: what became of prompts, and the tokens generated, of a row several where they were foreseen."""
+        if self._speculation is not None:
+            with mx.stream(self.generator.stream):
+                foreseen = self._speculation.step(self.generator)
+            if foreseen is not None:
+                return [], foreseen
         generator = self.generator
         generator.prefill_batch_size, generator.prefill_step_size = self._prefill()
         before = {

@@ -20,13 +20,15 @@ from providers.engines.batch import Batch
 from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.intake import Intake
 from providers.engines.jobs import LanguageJob
-from providers.engines.loading import LoadedModel, load_language_model, mlx_device
+from providers.engines.kv_caches import shape_caches
+from providers.engines.loading import LoadedModel, load_language_model, mlx_device, model_context, usable_vocabulary
 from providers.engines.model_identity import model_identity
 from providers.engines.platform import Platform
 from providers.engines.prefix_cache import PrefixCache, can_always_trim, shared_length, worth_keeping
 from providers.engines.prefix_files import PrefixFiles
 from providers.engines.rows import Request, Row
 from providers.engines.sampling import make_processors
+from providers.engines.speculation import make_speculation
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
 from providers.frames import Command, Detokenize, Detokenized, EngineInfo, Generate, Memory, Tokenize, Tokenized
 from providers.generation import Accepted, GenerationRequest
@@ -78,6 +80,7 @@ class LanguageEngine:
             load_seconds=time.monotonic() - started,
             memory_bytes=mx.get_active_memory(),
             details={
+                "adapters": [Path(path).name for path in spec.lora_paths],
                 "blas_threads": self._platform.threads,
                 "dtype_reason": loaded.dtype_reason,
                 "model_type": str(loaded.config.get("model_type")),
@@ -90,19 +93,21 @@ class LanguageEngine:
         """Take a loaded model into service; `load` without the loading and the warm-up.
 
         Raises:
-            EngineLoadError: this architecture's cache cannot be batched, or the spec names an unknown parser.
+            EngineLoadError: this architecture's cache cannot be batched or be as the spec asks, or the spec names an
+                unknown parser.
         """
         self._model = loaded.model
         self._tokenizer = loaded.tokenizer
         self._defaults: Mapping[str, Any] = loaded.generation_defaults
         self._max_rows = spec.max_concurrency
         self._prefill_step, self._gather_gap = PREFILL_STEP[device], GATHER_GAP[device]
+        shape_caches(loaded.model, spec)
         layers = make_prompt_cache(loaded.model)
         self._cut_anywhere = can_always_trim(layers)
         if not all(hasattr(layer, "merge") for layer in layers):
             raise EngineLoadError(f"models of type {loaded.config.get('model_type')!r} cannot be batched by mlx-lm")
-        self._limit = min(spec.context_length, _model_context(loaded.config) or spec.context_length)
-        self._vocabulary_size = _usable_vocabulary(loaded)
+        self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
+        self._vocabulary_size = usable_vocabulary(loaded)
         self._intake = Intake(
             loaded.tokenizer,
             spec,
@@ -112,6 +117,9 @@ class LanguageEngine:
             trimmable=self._cut_anywhere,
         )
         self._text = self._intake.text
+        self._speculation = make_speculation(
+            loaded, spec, layers, device, vocabulary=self._vocabulary_size, prefill_step=self._prefill_step
+        )
         total = spec.memory_limit or mx.get_active_memory() + _free_memory()
         self._prefix_bytes = _prefix_cache_bytes(spec)
         self._prefixes = PrefixCache(self._prefix_bytes, total=total, files=_prefix_files(loaded, spec))
@@ -125,6 +133,7 @@ class LanguageEngine:
             ends=self._tokenizer.eos_token_ids,
             rows=self._max_rows,
             prefill_step=self._prefill_step,
+            speculation=self._speculation,
         )
 
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
@@ -185,6 +194,8 @@ class LanguageEngine:
         self._requests.clear()
         self._rows.clear()
         self._unkept.clear()
+        if self._speculation is not None:
+            self._speculation.reset()
         self._batch = self._new_batch()
         mx.clear_cache()
 
@@ -202,6 +213,7 @@ class LanguageEngine:
             peak=mx.get_peak_memory(),
             cache=mx.get_cache_memory(),
             prefix_cache=self._prefixes.nbytes,
+            speculated={} if self._speculation is None else self._speculation.tally.as_dict(),
         )
 
     def _expire(self, out: Outbox) -> None:
@@ -355,28 +367,6 @@ def _is_late(job: LanguageJob, now: float) -> bool:
 
 def _timed_out() -> GenerationTimeout:
     return GenerationTimeout("the answer took longer than the request's timeout", param="timeout")
-
-
-def _model_context(config: Mapping[str, Any]) -> int | None:
-    """The model's own limit in tokens, under the names that configs use; None where they tell none."""
-    text = config.get("text_config")
-    for part in (config, text if isinstance(text, Mapping) else {}):
-        for name in ("max_position_embeddings", "max_seq_len", "n_positions", "seq_length"):
-            value = part.get(name)
-            if isinstance(value, int) and value > 0:
-                return value
-    return None
-
-
-def _usable_vocabulary(loaded: LoadedModel) -> int:
-    """Ids that both the tokenizer knows and the logits have: either may be the wider."""
-    tokens: int = max(loaded.tokenizer.get_vocab().values(), default=0) + 1
-    text = loaded.config.get("text_config")
-    for part in (loaded.config, text if isinstance(text, Mapping) else {}):
-        width = part.get("vocab_size")
-        if isinstance(width, int):
-            return min(tokens, width)
-    return tokens
 
 
 def _prefix_files(loaded: LoadedModel, spec: ModelSpec) -> PrefixFiles | None:

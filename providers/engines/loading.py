@@ -17,6 +17,7 @@ from mlx_lm import utils as mlx_utils
 from mlx_lm.utils import dequantize_model, load_model, quantize_model
 
 from providers.engines import platform
+from providers.engines.adapters import apply_adapters
 from providers.engines.engine import EngineLoadError, Progress
 from providers.engines.gguf import GGUFError, convert_cached
 from providers.engines.layout import lay_out_for_blas
@@ -34,6 +35,10 @@ __all__ = [
     "find_folder",
     "load_language_model",
     "mlx_device",
+    "model_context",
+    "quantize_weights",
+    "usable_vocabulary",
+    "widen_weights",
 ]
 
 logger = logging.getLogger(__name__)
@@ -75,7 +80,11 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
     check_folder(folder)
     progress("loading weights", None)
     model, config = _load_weights(folder, spec)
-    dtype_reason = convert_weights(model, config, spec, device, progress)
+    dtype_reason = widen_weights(model, spec, device, progress)
+    if spec.lora_paths:
+        progress("applying adapters", None)
+        apply_adapters(model, spec.lora_paths, spec.lora_scales)
+    quantize_weights(model, config, spec)
     mx.eval(model.parameters())
     lay_out_for_blas(model, device)
     use_fast_exponentials(model, device)
@@ -91,6 +100,28 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
         dtype_reason=dtype_reason,
         weight_bytes=sum(array.nbytes for array in _arrays(model)),
     )
+
+
+def model_context(config: Mapping[str, Any]) -> int | None:
+    """The model's own limit in tokens, under the names that configs use; None where they tell none."""
+    text = config.get("text_config")
+    for part in (config, text if isinstance(text, Mapping) else {}):
+        for name in ("max_position_embeddings", "max_seq_len", "n_positions", "seq_length"):
+            value = part.get(name)
+            if isinstance(value, int) and value > 0:
+                return value
+    return None
+
+
+def usable_vocabulary(loaded: LoadedModel) -> int:
+    """Ids that both the tokenizer knows and the logits have: either may be the wider."""
+    tokens: int = max(loaded.tokenizer.get_vocab().values(), default=0) + 1
+    text = loaded.config.get("text_config")
+    for part in (loaded.config, text if isinstance(text, Mapping) else {}):
+        width = part.get("vocab_size")
+        if isinstance(width, int):
+            return min(tokens, width)
+    return tokens
 
 
 def mlx_device() -> str:
@@ -154,6 +185,14 @@ def _read_generation_defaults(folder: Path) -> dict[str, Any]:
 
 def convert_weights(model: Any, config: dict[str, Any], spec: ModelSpec, device: str, progress: Progress) -> str:
     """Bring the weights to the spec's precision, lazily. Returns the reason for the choice."""
+    reason = widen_weights(model, spec, device, progress)
+    quantize_weights(model, config, spec)
+    return reason
+
+
+def widen_weights(model: Any, spec: ModelSpec, device: str, progress: Progress) -> str:
+    """Bring the weights to the floating-point type that is to be computed in, lazily; what is to be quantised anew
+    becomes floating-point too. Returns the reason for the choice."""
     quantized = any(hasattr(module, "bits") for _, module in model.named_modules())
     target, reason = choose_dtype(model, spec, device)
     logger.info("weights: %s", reason)
@@ -164,9 +203,27 @@ def convert_weights(model: Any, config: dict[str, Any], spec: ModelSpec, device:
         dequantize_model(model)
     if target is not None:
         cast_weights(model, _DTYPES[target])
-    if spec.quantize is not None:
-        _quantize(model, config, spec.quantize, dequantize=quantized and target is None)
+    if quantized and target is None and spec.quantize is not None:
+        dequantize_model(model)
     return reason
+
+
+def quantize_weights(model: Any, config: dict[str, Any], spec: ModelSpec) -> None:
+    """Quantise as the spec asks, lazily.
+
+    Raises:
+        EngineLoadError: no layer can be.
+    """
+    if spec.quantize is None:
+        return
+    # mlx-lm prints a line about it.
+    with contextlib.redirect_stdout(sys.stderr):
+        plain = {key: value for key, value in config.items() if not key.startswith("quantization")}
+        for group_size in (64, 32):
+            quantize_model(model, plain, group_size, spec.quantize)
+            if any(hasattr(module, "bits") for _, module in model.named_modules()):
+                return
+    raise EngineLoadError(f"quantize: no layer of this model can be quantised to {spec.quantize} bits")
 
 
 def choose_dtype(model: Any, spec: ModelSpec, device: str) -> tuple[str | None, str]:
@@ -189,19 +246,6 @@ def choose_dtype(model: Any, spec: ModelSpec, device: str) -> tuple[str | None, 
 
 def cast_weights(model: Any, dtype: mx.Dtype) -> None:
     model.apply(lambda array: array.astype(dtype) if mx.issubdtype(array.dtype, mx.floating) else array)
-
-
-def _quantize(model: Any, config: dict[str, Any], bits: int, *, dequantize: bool) -> None:
-    if dequantize:
-        dequantize_model(model)
-    # mlx-lm prints a line about it.
-    with contextlib.redirect_stdout(sys.stderr):
-        plain = {key: value for key, value in config.items() if not key.startswith("quantization")}
-        for group_size in (64, 32):
-            quantize_model(model, plain, group_size, bits)
-            if any(hasattr(module, "bits") for _, module in model.named_modules()):
-                return
-    raise EngineLoadError(f"quantize: no layer of this model can be quantised to {bits} bits")
 
 
 def _arrays(model: Any) -> list[mx.array]:

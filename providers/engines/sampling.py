@@ -1,6 +1,6 @@
 """How the next token is chosen: settings resolved and checked on the intake, samplers and processors on MLX.
 
-Filters are mlx-lm's, in mlx-lm's order (top_p, min_p, XTC, top_k, then temperature); the samplers are ours
+Filters keep what mlx-lm's keep in mlx-lm's order (top_p, min_p, XTC, top_k, then temperature); the samplers are ours
 because mlx-lm's cannot be seeded, read `top_p=0` as off, and raise inside the batch on values we let through.
 """
 
@@ -13,12 +13,22 @@ from typing import Any
 
 import attrs
 import mlx.core as mx
-from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p, make_logits_processors
+from mlx_lm.sample_utils import apply_min_p, apply_top_k, make_logits_processors
 
+from providers.engines.nucleus import keep_top_p, top_mass
 from providers.errors import InvalidRequest
 from providers.generation import SamplingParams
 
-__all__ = ["Processor", "Sampler", "Settings", "make_processors", "make_sampler", "resolve"]
+__all__ = [
+    "DrawsAhead",
+    "Processor",
+    "Sampler",
+    "Settings",
+    "draws_ahead",
+    "make_processors",
+    "make_sampler",
+    "resolve",
+]
 
 Sampler = Callable[[mx.array], mx.array]
 """Log-probabilities (rows, vocabulary) to token ids (rows)."""
@@ -126,35 +136,72 @@ class _SharedSampler:
         self._settings = settings
 
     def __call__(self, logprobs: mx.array) -> mx.array:
-        filtered = _filter(logprobs, self._settings, None)
-        return mx.random.categorical(filtered * (1.0 / self._settings.temperature))
+        return _draw(logprobs, self._settings, None, None)
 
 
 class _SeededSampler:
     """Draws from a sequence of keys of its own: the same seed gives the same draws whoever shares the batch."""
 
-    __slots__ = ("_key", "_settings")
+    __slots__ = ("_settings", "key")
 
     def __init__(self, settings: Settings, seed: int) -> None:
         self._settings = settings
-        self._key = mx.random.key(seed & 0xFFFFFFFFFFFFFFFF)
+        self.key = mx.random.key(seed & 0xFFFFFFFFFFFFFFFF)
 
     def __call__(self, logprobs: mx.array) -> mx.array:
-        self._key, draw, xtc = mx.random.split(self._key, 3)
-        filtered = _filter(logprobs, self._settings, xtc)
-        return mx.random.categorical(filtered * (1.0 / self._settings.temperature), key=draw)
+        self.key, draw, xtc = mx.random.split(self.key, 3)
+        return _draw(logprobs, self._settings, draw, xtc)
 
 
-def _filter(logprobs: mx.array, settings: Settings, key: mx.array | None) -> mx.array:
+class DrawsAhead:
+    """The tokens behind several tokens of one row, drawn as a sampler draws them one by one."""
+
+    __slots__ = ("_keys", "_sampler")
+
+    def __init__(self, sampler: Sampler) -> None:
+        self._sampler = sampler
+        self._keys: list[mx.array] = []
+
+    def draw(self, logprobs: mx.array) -> mx.array:
+        """One token of each row of `logprobs` (places, vocabulary), which are places of one text in order."""
+        sampler = self._sampler
+        if not isinstance(sampler, _SeededSampler):
+            return sampler(logprobs)
+        drawn = []
+        for place in range(logprobs.shape[0]):
+            drawn.append(sampler(logprobs[place : place + 1]))
+            self._keys.append(sampler.key)
+        return mx.concatenate(drawn)
+
+    def keep(self, count: int) -> None:
+        """Only the first so many of them stay: the next draw is the one after those."""
+        if isinstance(self._sampler, _SeededSampler):
+            self._sampler.key = self._keys[count - 1]
+
+
+def draws_ahead(sampler: Any) -> DrawsAhead | None:
+    """None for a sampler that is not one of this module's, and may keep books of its own."""
+    known = sampler is _greedy or isinstance(sampler, _SharedSampler | _SeededSampler)
+    return DrawsAhead(sampler) if known else None
+
+
+def _draw(logprobs: mx.array, settings: Settings, key: mx.array | None, xtc_key: mx.array | None) -> mx.array:
+    ids = None
+    mass = top_mass(logprobs, settings.top_p) if settings.top_p < 1.0 else 1.0
+    if settings.top_k and settings.xtc_probability == 0.0:
+        # No other token can be drawn, so none is sorted or compared. (XTC looks at what top_k leaves out.)
+        ids = mx.argpartition(logprobs, kth=-settings.top_k, axis=-1)[:, -settings.top_k :]
+        logprobs = mx.take_along_axis(logprobs, ids, axis=-1)
     if settings.top_p < 1.0:
-        logprobs = apply_top_p(logprobs, settings.top_p)
+        logprobs = keep_top_p(logprobs, mass)
     if settings.min_p > 0.0:
         logprobs = apply_min_p(logprobs, settings.min_p)
     if settings.xtc_probability > 0.0:
-        logprobs = _apply_xtc(logprobs, settings.xtc_probability, settings.xtc_threshold, key)
-    if 0 < settings.top_k < logprobs.shape[-1]:
-        logprobs = apply_top_k(logprobs, settings.top_k)
-    return logprobs
+        logprobs = _apply_xtc(logprobs, settings.xtc_probability, settings.xtc_threshold, xtc_key)
+        if settings.top_k:
+            logprobs = apply_top_k(logprobs, settings.top_k)
+    drawn = mx.random.categorical(logprobs * (1.0 / settings.temperature), key=key)
+    return drawn if ids is None else mx.take_along_axis(ids, drawn[:, None], axis=-1)[:, 0]
 
 
 def _apply_xtc(logprobs: mx.array, probability: float, threshold: float, key: mx.array | None) -> mx.array:

@@ -71,7 +71,8 @@ def test_version_is_the_distributions() -> None:
             ["--model-type", "image-edit"],
             "--model-type may be lm, embeddings, whisper, tts or echo; 'image-edit' is not supported by this version",
         ),
-        (["--lora-paths", "here"], "--lora-paths is not supported by this version"),
+        (["--config-name", "here"], "--config-name is not supported by this version"),
+        (["--lora-paths", "here"], "--lora-paths: there is no folder here"),
         (
             ["--no-enable-auto-tool-choice"],
             "--enable-auto-tool-choice cannot be turned off: to serve without tools, set tool_call_parser to none",

@@ -22,7 +22,7 @@ class SteppedEngine:
         self.info: EngineInfo = self.engine.load(
             ModelSpec(name="tiny", path=str(folder), **spec), lambda stage, fraction: None
         )
-        self.out = Outbox(self._file)
+        self.out = Outbox(self.file)
         self.answers: dict[str, Answer] = {}
 
     def submit(self, id: str, prompt: Any, **request: Any) -> Answer:
@@ -49,7 +49,8 @@ class SteppedEngine:
         self.run()
         return answer
 
-    def _file(self, report: Report) -> None:
+    def file(self, report: Report) -> None:
+        """Give what was told to the answers."""
         if isinstance(report, Failed):
             self.answers[report.id].failed = report
         elif isinstance(report, Events):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import mlx.core as mx
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p
 
 from providers.engines.sampling import Settings, make_processors, make_sampler, resolve
 from providers.errors import InvalidRequest
@@ -129,6 +132,26 @@ def test_filters_leave_only_what_they_say() -> None:
     assert set(draws(Settings(min_p=0.8), 1, 200)) == {1, 4}
     # Above the threshold are 1 and 4 (27 and 24 percent); XTC drops all of them but the least likely.
     assert 1 not in draws(Settings(xtc_probability=1.0, xtc_threshold=0.2), 1, 200)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [{"top_k": 12}, {"top_p": 0.8}, {"top_k": 12, "top_p": 0.8}, {"top_k": 30, "top_p": 0.9, "min_p": 0.1}],
+    ids=str,
+)
+def test_filters_together_draw_as_often_as_the_probabilities_that_mlx_lm_leaves(filters: dict[str, Any]) -> None:
+    count, temperature = 20_000, 1.5
+    row = logprobs([math.sin(place * 12.9898) * 3 for place in range(40)])
+    left = row
+    for name, apply in (("top_p", apply_top_p), ("min_p", apply_min_p), ("top_k", apply_top_k)):
+        left = apply(left, filters[name]) if name in filters else left
+    expected = np.array(mx.softmax(left / temperature, axis=-1))[0]
+
+    drawn = make_sampler(Settings(temperature=temperature, **filters), 5)(mx.repeat(row, count, axis=0))
+
+    often = np.bincount(np.array(drawn), minlength=40) / count
+    assert set(np.flatnonzero(often)) == set(np.flatnonzero(expected))
+    assert np.abs(often - expected).max() < 0.02
 
 
 def test_presence_and_frequency_count_the_whole_answer_and_not_the_prompt() -> None:

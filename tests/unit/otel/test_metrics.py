@@ -30,6 +30,7 @@ class Source:
             restarts=6,
             memory={"rss": 7, "active": 8},
             prefix_cache=9,
+            speculated={"proposed": 11, "accepted": 10},
         )
 
 
@@ -122,6 +123,7 @@ def test_models_are_asked_when_metrics_are_collected(metrics: CapturedMetrics) -
     assert metrics.value("mlx_engine_restarts_total") == 6
     assert metrics.value("mlx_engine_memory_bytes", mlx_memory_kind="rss") == 7
     assert metrics.value("mlx_prefix_cache_size_bytes") == 9
+    assert metrics.value("mlx_speculation_total", mlx_speculation_kind="accepted") == 10
 
     del source
     assert "mlx_queue_depth" not in metrics.page()

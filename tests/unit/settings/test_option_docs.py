@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from server.option_docs import configuration_page, env_example
 from server.options import OPTIONS
 from server.settings import Settings
@@ -22,13 +24,21 @@ def test_the_configuration_page_is_the_table_of_options() -> None:
     assert page == configuration_page(), "run python -m server.option_docs"
 
 
-def test_every_example_value_can_be_used_as_it_stands(tmp_path: Path) -> None:
+APART = [("MAX_KV_SIZE",), ("PROMPT_LOOKUP",), ("KV_BITS", "KV_GROUP_SIZE")]
+"""Variables that exclude others: these are tried by themselves."""
+
+
+def test_every_example_value_can_be_used_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = dict(re.findall(r"^#([A-Z][A-Z_]+)=(.+)$", env_example(), re.MULTILINE))
     (tmp_path / "config.yaml").touch()
+    (tmp_path / "adapters").mkdir()
+    monkeypatch.chdir(tmp_path)
 
-    settings = Settings.load(environ={**examples, "CONFIG_FILE": str(tmp_path / "config.yaml")})
+    alone = [{name: examples.pop(name) for name in names} for names in APART]
 
-    assert settings.models[0].name == "qwen"
+    assert Settings.load(environ=examples).models[0].name == "qwen"
+    for environ in alone:
+        assert Settings.load(environ=environ) != Settings.load(environ={})
 
 
 def test_every_option_has_a_name_a_variable_and_help_of_its_own() -> None:

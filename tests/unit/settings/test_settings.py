@@ -25,6 +25,14 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "prefix_cache_disk_size": ("1MB", "2MB", "3MB"),
     "mlx_warmup": ("false", "true", "false"),
     "trust_remote_code": ("true", "false", "true"),
+    "lora_paths": ("/", "/usr", "/usr/lib"),
+    "lora_scales": ("1", "0.5", "-2.5"),
+    "kv_bits": ("4", "8", "4"),
+    "kv_group_size": ("32", "128", "64"),
+    "max_kv_size": ("100", "200", "300"),
+    "draft_model": ("org/cli", "org/env", "org/file"),
+    "num_draft_tokens": ("1", "2", "4"),
+    "prompt_lookup": ("1", "2", "3"),
     "tool_call_parser": ("none", "generic", "auto"),
     "reasoning_parser": ("none", "think", "auto"),
     "host": ("127.0.0.2", "127.0.0.3", "127.0.0.4"),
@@ -59,7 +67,12 @@ FIELDS = {
 }
 """Where an option's field is named otherwise."""
 
-BESIDE = {"prefix_cache_disk_size": {"PREFIX_CACHE_DIR": "/tmp"}}
+BESIDE = {
+    "prefix_cache_disk_size": {"PREFIX_CACHE_DIR": "/tmp"},
+    "lora_scales": {"LORA_PATHS": "/"},
+    "kv_group_size": {"KV_BITS": "8"},
+    "num_draft_tokens": {"DRAFT_MODEL": "org/draft"},
+}
 """What an option says more about, and is refused without."""
 
 # Automatic tool choice is always on: the option is there for command lines that name it.
@@ -154,6 +167,16 @@ BAD: list[tuple[str, str, str]] = [
     ("prefix_cache_dir", "/dev/null/prompts", "must be a folder, and /dev/null is a file"),
     ("prefix_cache_disk_size", "1GB", "has no effect without --prefix-cache-dir"),
     ("prefix_cache_disk_size", "1", "must be a size of at least"),
+    ("lora_paths", "/usr,", "must be folders separated by commas, not '/usr,'"),
+    ("lora_paths", "/no/such/adapter", "there is no folder /no/such/adapter"),
+    ("kv_bits", "6", "must be 4 or 8 (bits), not '6'"),
+    ("max_kv_size", "1", "must be a whole number of at least 16, not 1"),
+    ("prompt_lookup", "0", "must be a whole number from 1 to 64, not 0"),
+    ("draft_model", "./no/such/folder", "./no/such/folder does not exist"),
+    ("lora_scales", "1", "has no effect without --lora-paths"),
+    ("lora_scales", "much", "must be numbers separated by commas, not 'much'"),
+    ("kv_group_size", "64", "has no effect without --kv-bits"),
+    ("num_draft_tokens", "2", "has no effect without --draft-model"),
     ("quantize", "7", "must be 2, 3, 4, 5, 6 or 8 (bits), not '7'"),
     ("mlx_warmup", "perhaps", "must be true or false, not 'perhaps'"),
     ("model_type", "ehco", "must be lm, embeddings, whisper, tts or echo, not 'ehco'; did you mean 'echo'?"),
@@ -186,6 +209,26 @@ def test_options_of_language_models_are_refused_for_others() -> None:
     with pytest.raises(SettingsError) as refused:
         Settings.load({"model_type": "echo", "prefix_cache_dir": "/tmp"}, {})
     assert str(refused.value) == "--prefix-cache-dir is for models of type lm, not echo"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kv_bits": "8", "max_kv_size": "64"}, "--kv-bits cannot be combined with --max-kv-size: a cache that"),
+        (
+            {"kv_bits": "8", "prefix_cache_dir": "/tmp"},
+            "--kv-bits cannot be combined with --prefix-cache-dir: quantised",
+        ),
+        ({"draft_model": "a/b", "prompt_lookup": "4"}, "--draft-model cannot be combined with --prompt-lookup"),
+        ({"prompt_lookup": "4", "max_kv_size": "64"}, "--prompt-lookup cannot be combined with --max-kv-size"),
+        ({"lora_paths": "/,/usr", "lora_scales": "1"}, "--lora-scales must be as many numbers as there are adapters"),
+        ({"model_type": "echo", "prompt_lookup": "4"}, "--prompt-lookup is for models of type lm, not echo"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused_with_the_reason(options: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.load(options, {})
+    assert str(refused.value).startswith(message)
 
 
 @pytest.mark.parametrize(
