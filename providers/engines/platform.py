@@ -8,6 +8,7 @@ that; it must run before the first import of `mlx.core`.
 from __future__ import annotations
 
 import ctypes
+import importlib.metadata
 import importlib.util
 import logging
 import os
@@ -75,11 +76,16 @@ def expected_device() -> str:
     """The device that MLX will choose here: `metal`, `cuda` or `cpu`."""
     if sys.platform == "darwin":
         return "metal"
-    has_cuda = any(importlib.util.find_spec(name) for name in ("mlx_cuda", "mlx_cuda_12", "mlx_cuda_13"))
-    site = _package_folder("mlx")
-    if site is not None and any((site / "lib").glob("libmlx_cuda*")):
-        has_cuda = True
+    has_cuda = any(_is_installed(name) for name in ("mlx-cuda-13", "mlx-cuda-12", "mlx-cuda"))
     return "cuda" if has_cuda and shutil.which("nvidia-smi") else "cpu"
+
+
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.distribution(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def find_blas() -> Blas | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,23 @@ def test_the_environment_names_the_blas_or_turns_it_off(monkeypatch: pytest.Monk
     assert str(found.path) == "/somewhere/libblas.so"
     monkeypatch.setenv(platform.BLAS_VARIABLE, "none")
     assert platform.find_blas() is None
+
+
+def test_mlx_for_cuda_is_told_by_what_is_installed_and_set_up_for_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "mlx_cuda_13-0.32.4.dist-info").mkdir()
+    (tmp_path / "mlx_cuda_13-0.32.4.dist-info" / "METADATA").write_text("Name: mlx-cuda-13\nVersion: 0.32.4\n")
+    driver = tmp_path / "nvidia-smi"
+    driver.touch(mode=0o755)
+    code = "import os, sys; sys.platform = 'linux'; from providers.engines import platform as p; "
+    code += "print(p.prepare().device, os.environ.get('MLX_CUDA_USE_CUDNN_SDPA'))"
+    path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]), "PATH": f"{tmp_path}{os.pathsep}{os.defpath}"}
+
+    assert in_a_process(code, **path) == "cuda 0"
+    assert in_a_process(code, **path, MLX_CUDA_USE_CUDNN_SDPA="1") == "cuda 1"
+    driver.unlink()
+    assert in_a_process(code, **path) == "cpu None"
 
 
 @pytest.mark.parametrize("variable", ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"])
