@@ -65,6 +65,12 @@ class Batch:
             self.generator.insert([prompt[:5]], max_tokens=[WARMUP_TOKENS])
         while any(self.generator.next()):
             pass
+        if self._rows > 1 and mx.default_device() == mx.gpu:
+            # Prompts of several lengths in one batch have kernels of their own, which take CUDA 6 s to build.
+            rows = min(8, self._rows)
+            self.generator.insert([prompt[number:] for number in range(rows)], max_tokens=[WARMUP_TOKENS] * rows)
+            while any(self.generator.next()):
+                pass
 
     def insert(self, row: Row, segments: list[list[int]], cache: list[Any] | None) -> None:
         """Put an answer into the batch. `segments`: what is left of its prompt, cut where the cache is to be kept;
