@@ -8,7 +8,7 @@ STEPS = 1.8
 """Of decoding that a chunk may take: with the step itself, the gap is then less than three times the usual one."""
 UNNOTICED = 0.1
 """Seconds that a chunk may take in any case: ten tokens a second are read and spoken without a pause."""
-MIN_TOKENS = 16
+MIN_TOKENS = 8
 _WEIGHT = 0.5
 """Of the latest measurement."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
 
 import attrs
 import httpx
@@ -12,12 +11,13 @@ import httpx
 from server.bench.client import Sample, Workload, stream_chat
 from server.bench.debate import make_brief
 from server.bench.load import percentile
+from server.bench.prompts import make_prompts
 
-__all__ = ["InterferenceResult", "run_interference"]
+__all__ = ["Interference", "run_interference"]
 
 
 @attrs.frozen(kw_only=True)
-class InterferenceResult:
+class Interference:
     """Gaps between the stream's chunks and times to the first token, in seconds."""
 
     prompt_tokens: int
@@ -38,50 +38,52 @@ class InterferenceResult:
         """Disturbed over quiet, at the 95th percentile."""
         return self.disturbed_p95 / self.quiet_p95
 
+    @classmethod
+    def of(cls, stream: Sample, alone: Sample, beside: Sample) -> Interference:
+        """`beside` arrived while `stream` ran; `alone` while nothing did. All of one clock."""
+        arrival, first = beside.started, beside.started + beside.first_token_seconds
+        pairs = list(zip(stream.chunks, stream.chunks[1:], strict=False))
+        quiet = [after - before for before, after in pairs if after <= arrival]
+        disturbed = [after - before for before, after in pairs if after > arrival and before < first]
+        error = next((sample.error for sample in (stream, alone, beside) if sample.error), None)
+        if error is None and not (quiet and disturbed and stream.chunks[-1] >= first):
+            error = "the stream ended before the prompt's first token: ask it for more tokens"
+        return cls(
+            prompt_tokens=beside.prompt_tokens,
+            quiet_p50=percentile(quiet, 50),
+            quiet_p95=percentile(quiet, 95),
+            disturbed_p50=percentile(disturbed, 50),
+            disturbed_p95=percentile(disturbed, 95),
+            disturbed_max=max(disturbed, default=float("nan")),
+            alone_first_token=alone.first_token_seconds,
+            beside_first_token=beside.first_token_seconds,
+            error=error,
+        )
+
 
 async def run_interference(
     url: str,
     *,
     model: str = "default",
-    prompt_sentences: int = 144,
-    stream_tokens: int = 300,
+    sentences: int = 144,
+    stream_tokens: int = 400,
     quiet_seconds: float = 12.0,
-    seed: int = 0,
     api_key: str | None = None,
     request_timeout: float = 600.0,
-) -> InterferenceResult:
+) -> Interference:
     """Run a long prompt alone, then another as long beside a stream that has been running for `quiet_seconds`, on the
-    server at `url` (ending in `/v1`). 144 sentences are about 4,000 tokens.
-
-    `stream_tokens` must outlast the prompt; where it does not, only the gaps until the stream's end count.
-    """
+    server at `url` (ending in `/v1`). 144 sentences are about 4,000 tokens; `stream_tokens` must outlast them."""
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     epoch = time.perf_counter()
+    seed = time.time_ns()
     async with httpx.AsyncClient(headers=headers, timeout=request_timeout, trust_env=False) as client:
 
         async def ask(text: str, max_tokens: int) -> Sample:
-            body: dict[str, Any] = Workload(model=model, prompts=(text,), max_tokens=max_tokens).body(0)
+            body = Workload(model=model, prompts=(text,), max_tokens=max_tokens).body(0)
             return await stream_chat(client, url, body, epoch)
 
-        alone = await ask(make_brief(seed, prompt_sentences), 2)
-        stream = asyncio.create_task(
-            ask("Count from one to one thousand, in words, and leave out no number.", stream_tokens)
-        )
+        alone = await ask(make_brief(seed, sentences), 2)
+        stream = asyncio.create_task(ask(make_prompts(seed, 1, 30)[0], stream_tokens))
         await asyncio.sleep(quiet_seconds)
-        beside = await ask(make_brief(seed + 1, prompt_sentences), 2)
-        running = await stream
-    arrival, first = beside.started, beside.started + beside.first_token_seconds
-    times = list(zip(running.chunks, running.chunks[1:], strict=False))
-    quiet = [after - before for before, after in times if after <= arrival]
-    disturbed = [after - before for before, after in times if after > arrival and before < first]
-    return InterferenceResult(
-        prompt_tokens=beside.prompt_tokens,
-        quiet_p50=percentile(quiet, 50),
-        quiet_p95=percentile(quiet, 95),
-        disturbed_p50=percentile(disturbed, 50),
-        disturbed_p95=percentile(disturbed, 95),
-        disturbed_max=max(disturbed, default=float("nan")),
-        alone_first_token=alone.first_token_seconds,
-        beside_first_token=beside.first_token_seconds,
-        error=next((sample.error for sample in (alone, beside, running) if sample.error), None),
-    )
+        beside = await ask(make_brief(seed + 1, sentences), 2)
+        return Interference.of(await stream, alone, beside)

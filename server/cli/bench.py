@@ -125,6 +125,46 @@ def debate(
 
 
 @bench.command()
+@_url
+@_model
+@_api_key
+@click.option(
+    "--sentences", type=click.IntRange(1, 10_000), default=144, show_default=True,
+    help="Length of the prompt; a sentence is about 28 tokens.",
+)  # fmt: skip
+@click.option(
+    "--stream-tokens", type=click.IntRange(2, 100_000), default=400, show_default=True,
+    help="Length of the stream, which must outlast the prompt.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of sentences.")
+def interfere(url: str, model: str, api_key: str | None, sentences: int, stream_tokens: int, as_json: bool) -> None:
+    """Send a long prompt while a stream is running: how long the stream's gaps become, and the prompt's first token."""
+    import asyncio
+
+    import attrs
+    import msgspec
+
+    from server.bench.interference import run_interference
+
+    run = run_interference(url, model=model, sentences=sentences, stream_tokens=stream_tokens, api_key=api_key)
+    try:
+        found = asyncio.run(run)
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    if found.error is not None:
+        fail(found.error)
+    if as_json:
+        click.echo(msgspec.json.encode({**attrs.asdict(found), "ratio": found.ratio}))
+        return
+    click.echo(
+        f"between tokens, quiet: p50 {found.quiet_p50:.3f} s, p95 {found.quiet_p95:.3f} s\n"
+        f"while a prompt of {found.prompt_tokens} tokens arrives: p50 {found.disturbed_p50:.3f} s, "
+        f"p95 {found.disturbed_p95:.3f} s ({found.ratio:.2f} times), at most {found.disturbed_max:.3f} s\n"
+        f"the prompt's first token: {found.beside_first_token:.2f} s, alone {found.alone_first_token:.2f} s"
+    )
+
+
+@bench.command()
 @_model_path
 @size_options
 @_rounds(3)
