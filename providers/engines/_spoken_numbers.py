@@ -231,7 +231,7 @@ def _unit(match: Match) -> str:
 
 def _range(match: Match) -> str:
     first, second = match[1], match[2]
-    if len(first) == 4 == len(second) and 1100 <= int(first) <= 2099:
+    if re.fullmatch(r"\d{4}", first) and re.fullmatch(r"\d{4}", second) and 1100 <= int(first) <= 2099:
         return _spoken(_year(int(first)), "to", _year(int(second)))
     return f" {first} to {second}"
 

@@ -46,9 +46,9 @@ _LETTERS = {
 }
 
 # What NFKD leaves whole.
-_SPECIAL = str.maketrans(
-    {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "th", "þ": "th", "ł": "l", "ı": "i", "ħ": "h", "ŋ": "ng"}
-)
+_SMALL = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "th", "þ": "th", "ł": "l", "ħ": "h", "ŋ": "ng"}
+_CAPITALS = {letter.upper(): plain.capitalize() for letter, plain in _SMALL.items() if letter != "ß"}
+_SPECIAL = str.maketrans({**_SMALL, **_CAPITALS, "ẞ": "SS", "ı": "i"})
 
 # (left context, letters, right context, phonemes), first match wins. Contexts are regular expressions on the word,
 # with ^ and $ its ends. V: a vowel letter, C: a consonant letter.

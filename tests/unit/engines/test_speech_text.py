@@ -28,6 +28,7 @@ from providers.engines.text_normalize import normalize, sentences
         ("**Bold** and *soft*, [a link](http://x.y) 😀", "Bold and soft, a link."),
         ("J. K. Rowling wrote it.", "J K Rowling wrote it."),
         ("2 * 3 = 6 & x²", "two times three equals six and x squared."),
+        ("0.00 -1000, 1990-1995", "zero point zero zero to one thousand, nineteen ninety to nineteen ninety-five."),
         ("Call 555-123-4567.", "Call five five five, one two three, four five six seven."),
     ],
 )
@@ -84,6 +85,8 @@ def test_abbreviations_are_spelled_and_compounds_taken_apart() -> None:
     assert read("GPUs") == "ʤˌipˌijˈuz"
     assert read("webhook") == "wˈɛbhˌʊk"
     assert read("Citroën")
+    assert read("Łódź") == read("Lodz")
+    assert all(map(read, "ÆÐØÞĐĦŁŊŒẞæðøþđħłŋœßı"))
 
 
 phonemes = st.text(alphabet="abdfgɪʊˈ", min_size=1, max_size=12)
