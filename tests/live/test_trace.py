@@ -40,7 +40,7 @@ def assert_inside(child: Span, parent: Span) -> None:
 
 
 def test_a_streamed_chat_is_one_tree_under_its_caller(traced: LiveServer, collector: Collector) -> None:
-    trace_id, parent_id, headers = caller(0xA1)
+    trace_id, parent_id, headers = caller(0x1A1)
     with stream(traced.url, chat("What is the capital of France?", temperature=0), headers=headers) as answer:
         list(answer)
     (usage,) = (event["usage"] for event in answer.events if event.get("usage"))
@@ -58,7 +58,7 @@ def test_a_streamed_chat_is_one_tree_under_its_caller(traced: LiveServer, collec
     assert prefill.end <= decode.start
     assert prefill.end > prefill.start
     assert decode.end > decode.start
-    assert {span.attributes["request.id"] for span in spans.values()} == {"turn-161"}
+    assert {span.attributes["request.id"] for span in spans.values()} == {"turn-417"}
     assert {span.status for span in spans.values()} == {0}
     assert server.resource["service.name"]
     assert server.attributes["http.response.status_code"] == 200
@@ -71,7 +71,7 @@ def test_a_streamed_chat_is_one_tree_under_its_caller(traced: LiveServer, collec
 
 
 def test_who_left_is_in_the_trace(traced: LiveServer, collector: Collector) -> None:
-    trace_id, _, headers = caller(0xC3)
+    trace_id, _, headers = caller(0x1C3)
     with stream(traced.url, chat("Count to a thousand.", max_tokens=4000), headers=headers) as answer:
         answer.first_piece()
     eventually(lambda: queue_stats(traced.url)["active"] == 0)
@@ -83,21 +83,21 @@ def test_who_left_is_in_the_trace(traced: LiveServer, collector: Collector) -> N
 
 
 def test_a_refusal_is_in_the_trace_and_no_error_of_the_server(traced: LiveServer, collector: Collector) -> None:
-    trace_id, parent_id, headers = caller(0xD4)
+    trace_id, parent_id, headers = caller(0x1D4)
     assert ask(traced.url, {}, headers=headers).status_code == 400
 
     (span,) = collector.trace(trace_id, of=1).values()
 
     assert span.parent_id == parent_id
     assert span.attributes["http.response.status_code"] == 400
-    assert span.attributes["request.id"] == "turn-212"
+    assert span.attributes["request.id"] == "turn-468"
     assert span.status != ERROR
 
 
 def test_the_last_spans_and_metrics_leave_before_the_server_does(launch: Launch, collector: Collector) -> None:
     slowly = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "3600000"}
     server = launch("--model-type", "echo", env=slowly)
-    trace_id, _, headers = caller(0xE5)
+    trace_id, _, headers = caller(0x1E5)
     ask(server.url, chat("Hi"), headers=headers)
 
     assert server.stop() == 0
