@@ -1,28 +1,36 @@
 """Every option of the server, once: the command line, environment, YAML file, `.env.example` and docs are read off it.
 
-An option's `name` is its YAML key and, with dashes, its flag; `env` is its environment variable. `parse` takes what
-any of these sources gave (text from the command line and the environment, YAML's own types from the file) and
-returns the value or raises `ValueError` with a phrase that follows the option's name: "must be …".
+An option's `name` is its YAML key and, with dashes, its flag; `env` is its environment variable; `parse` is one of
+`option_parsers`. The file is as long as the table.
 """
 
 from __future__ import annotations
 
-import difflib
-import math
-import os
-import re
-from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import attrs
 
 from providers.spec import Dtype, ModelType
+from server.option_parsers import (
+    Parser,
+    always,
+    boolean,
+    choice,
+    database,
+    factors,
+    integer,
+    one_of,
+    origins,
+    paths,
+    seconds,
+    size,
+    text,
+    writable_folder,
+)
 
-__all__ = ["CONFIG", "GROUPS", "OPTIONS", "OPTIONS_BY_NAME", "Option", "closest"]
+__all__ = ["CONFIG", "GROUPS", "OPTIONS", "OPTIONS_BY_NAME", "Option"]
 
 Scope = Literal["server", "model"]
-Parser = Callable[[object], Any]
 
 GROUPS = ("Model", "Server", "Queue", "Logging")
 
@@ -63,177 +71,6 @@ class Option:
         return f"{self.help}{tail}{note}"
 
 
-def closest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or nothing where no known word is near."""
-    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"must be text (put it in quotes), not {value!r}")
-    if not value.strip():
-        raise ValueError("must not be empty")
-    return value.strip()
-
-
-def _database(value: object) -> str:
-    """A file that is there or can be, or memory."""
-    path = _text(value)
-    if path == ":memory:":
-        return path
-    file = Path(path).expanduser().absolute()
-    if file.is_dir():
-        raise ValueError(f"must be a file, and {path} is a folder")
-    if not file.parent.is_dir():
-        raise ValueError(f"must be in a folder that exists, and {file.parent} does not")
-    return str(file)
-
-
-def _writable_folder(value: object) -> str:
-    """A folder that is there or can be made."""
-    folder = Path(_text(value)).expanduser().absolute()
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    if not there.is_dir():
-        raise ValueError(f"must be a folder, and {there} is a file")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"must be a folder that can be written to, and {there} cannot")
-    return str(folder)
-
-
-def _boolean(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    word = str(value).strip().lower()
-    if word in {"1", "true", "yes", "on"}:
-        return True
-    if word in {"0", "false", "no", "off"}:
-        return False
-    raise ValueError(f"must be true or false, not {value!r}")
-
-
-def _always(value: object) -> bool:
-    if not _boolean(value):
-        raise ValueError("cannot be turned off: to serve without tools, set tool_call_parser to none")
-    return True
-
-
-def _integer(least: int, most: int | None = None) -> Parser:
-    span = f"from {least} to {most}" if most is not None else f"of at least {least}"
-
-    def parse(value: object) -> int:
-        plain = isinstance(value, int) and not isinstance(value, bool)
-        if not plain and not (isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", value)):
-            raise ValueError(f"must be a whole number {span}, not {value!r}")
-        number = int(value)  # type: ignore[call-overload]
-        if number < least or (most is not None and number > most):
-            raise ValueError(f"must be a whole number {span}, not {number}")
-        return int(number)
-
-    return parse
-
-
-def _seconds(*, zero: bool = False) -> Parser:
-    bound = "of at least 0" if zero else "above 0"
-
-    def parse(value: object) -> float:
-        try:
-            if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-                raise ValueError
-            number = float(value)
-        except (ValueError, OverflowError):
-            raise ValueError(f"must be a number of seconds, not {value!r}") from None
-        if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
-            raise ValueError(f"must be a number of seconds {bound}, not {value!r}")
-        return number
-
-    return parse
-
-
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
-
-
-def _size(least: int) -> Parser:
-    def parse(value: object) -> int:
-        match = _SIZE.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
-        if match is None:
-            raise ValueError(f"must be a size such as 8GB, 512MiB or a number of bytes, not {value!r}")
-        number, unit, binary = match.groups()
-        power = " kmgt".index(unit.lower() or " ")
-        size = int(float(number) * (1024 if binary else 1000) ** power)
-        if size < least:
-            raise ValueError(f"must be a size of at least {least} bytes, not {value!r}")
-        return size
-
-    return parse
-
-
-def _choice(choices: Iterable[str], refused: Iterable[str] = ()) -> Parser:
-    known, later = tuple(choices), tuple(refused)
-
-    def parse(value: object) -> str:
-        word = str(value).strip().lower()
-        if word in later:
-            raise ValueError(f"may be {_listed(known)}; {word!r} is not supported by this version")
-        if word not in known:
-            raise ValueError(f"must be {_listed(known)}, not {value!r}{closest(word, known)}")
-        return word
-
-    return parse
-
-
-def _items(value: object, what: str) -> list[str]:
-    """A comma-separated list, or YAML's own; never empty."""
-    items = value.split(",") if isinstance(value, str) else value
-    if isinstance(items, int | float) and not isinstance(items, bool):
-        items = [items]
-    if not isinstance(items, list) or any(isinstance(item, bool | dict | list) for item in items):
-        raise ValueError(f"must be {what} separated by commas, not {value!r}")
-    words = [str(item).strip() for item in items]
-    if not words or not all(words):
-        raise ValueError(f"must be {what} separated by commas, not {value!r}")
-    return words
-
-
-def _paths(value: object) -> tuple[str, ...]:
-    return tuple(_items(value, "folders"))
-
-
-def _factors(value: object) -> tuple[float, ...]:
-    try:
-        factors = tuple(float(word) for word in _items(value, "numbers"))
-    except ValueError:
-        raise ValueError(f"must be numbers separated by commas, not {value!r}") from None
-    if not all(map(math.isfinite, factors)):
-        raise ValueError(f"must be finite numbers, not {value!r}")
-    return factors
-
-
-def _one_of(*allowed: int, unit: str) -> Parser:
-    def parse(value: object) -> int:
-        if isinstance(value, bool) or str(value).strip() not in map(str, allowed):
-            raise ValueError(f"must be {_listed(map(str, allowed))} ({unit}), not {value!r}")
-        return int(str(value))
-
-    return parse
-
-
-def _origins(value: object) -> tuple[str, ...]:
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise ValueError(f"must be origins separated by commas, not {value!r}")
-    origins = tuple(item.strip().rstrip("/") for item in items if item.strip())
-    for origin in origins:
-        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin, re.IGNORECASE):
-            raise ValueError(f"must be origins such as https://example.org, or *, not {origin!r}")
-    return origins
-
-
-def _listed(words: Iterable[str]) -> str:
-    *head, last = words
-    return f"{', '.join(head)} or {last}" if head else last
-
-
 _TYPES_SERVED = ("lm", "embeddings", "whisper", "tts", "echo")
 _TYPES_LATER = tuple(name for name in get_args(ModelType) if name not in _TYPES_SERVED)
 
@@ -251,7 +88,7 @@ CONFIG = _server(
     "CONFIG_FILE",
     "YAML file with these options as keys (underscores for dashes) and, to serve several models, a `models` list "
     "whose entries override the keys above it.",
-    _text,
+    text,
     metavar="FILE",
     example="config.yaml",
 )
@@ -261,7 +98,7 @@ OPTIONS: tuple[Option, ...] = (
         "model_path",
         "MODEL_PATH",
         "Model to serve: a Hugging Face id, a local folder or a .gguf file.",
-        _text,
+        text,
         default_text="small models that are fetched from the package index, of --model-type or of every type",
         metavar="PATH|ID",
         example="mlx-community/Qwen3-4B-Instruct-2507-4bit",
@@ -271,7 +108,7 @@ OPTIONS: tuple[Option, ...] = (
         "MODEL_TYPE",
         "What the model does: lm writes text, embeddings turns texts into vectors, whisper writes down speech, tts "
         "speaks; echo repeats the last message and needs no weights.",
-        _choice(_TYPES_SERVED, _TYPES_LATER),
+        choice(_TYPES_SERVED, _TYPES_LATER),
         default="lm",
         default_text="lm",
         metavar="|".join(_TYPES_SERVED),
@@ -280,7 +117,7 @@ OPTIONS: tuple[Option, ...] = (
         "served_model_name",
         "SERVED_MODEL_NAME",
         "Name that clients use.",
-        _text,
+        text,
         default_text="the Hugging Face id, or the name of the folder or file",
         metavar="NAME",
         example="qwen",
@@ -289,7 +126,7 @@ OPTIONS: tuple[Option, ...] = (
         "context_length",
         "CONTEXT_LENGTH",
         "Tokens of prompt and answer together, never above the model's own limit.",
-        _integer(1),
+        integer(1),
         default=32768,
         default_text="32768",
         metavar="TOKENS",
@@ -298,7 +135,7 @@ OPTIONS: tuple[Option, ...] = (
         "dtype",
         "DTYPE",
         "Type the weights are computed in; auto takes what is fast here (float32 on a CPU where memory allows).",
-        _choice(get_args(Dtype)),
+        choice(get_args(Dtype)),
         default="auto",
         default_text="auto",
         metavar="|".join(get_args(Dtype)),
@@ -307,7 +144,7 @@ OPTIONS: tuple[Option, ...] = (
         "quantize",
         "QUANTIZE",
         "Quantise the weights to this many bits at load: 2, 3, 4, 5, 6 or 8.",
-        _one_of(2, 3, 4, 5, 6, 8, unit="bits"),
+        one_of(2, 3, 4, 5, 6, 8, unit="bits"),
         metavar="BITS",
         example="4",
     ),
@@ -315,7 +152,7 @@ OPTIONS: tuple[Option, ...] = (
         "memory_limit",
         "MEMORY_LIMIT",
         "Bound on the memory MLX takes for a model, e.g. 8GB or 512MiB.",
-        _size(1_000_000),
+        size(1_000_000),
         default_text="MLX's own",
         metavar="SIZE",
         example="8GB",
@@ -324,7 +161,7 @@ OPTIONS: tuple[Option, ...] = (
         "prefix_cache_size",
         "PREFIX_CACHE_SIZE",
         "Bound on the cache of earlier prompts that the next turn reuses; 0 turns it off.",
-        _size(0),
+        size(0),
         default_text="picked from this machine's memory",
         metavar="SIZE",
         example="1GB",
@@ -333,7 +170,7 @@ OPTIONS: tuple[Option, ...] = (
         "prefix_cache_dir",
         "PREFIX_CACHE_DIR",
         "Folder in which a language model's earlier prompts outlive eviction and restarts; servers may share it.",
-        _writable_folder,
+        writable_folder,
         default_text="none: they are forgotten",
         metavar="DIR",
         example="~/.cache/mlx-prompts",
@@ -342,7 +179,7 @@ OPTIONS: tuple[Option, ...] = (
         "prefix_cache_disk_size",
         "PREFIX_CACHE_DISK_SIZE",
         "Bound on the files in `--prefix-cache-dir`; the oldest go first.",
-        _size(1_000_000),
+        size(1_000_000),
         default=10_000_000_000,
         default_text="10GB",
         metavar="SIZE",
@@ -352,7 +189,7 @@ OPTIONS: tuple[Option, ...] = (
         "mlx_warmup",
         "MLX_WARMUP",
         "Run the model once before it is announced as ready, so that the first request is not the slow one.",
-        _boolean,
+        boolean,
         default=True,
         default_text="on",
         boolean=True,
@@ -361,7 +198,7 @@ OPTIONS: tuple[Option, ...] = (
         "trust_remote_code",
         "TRUST_REMOTE_CODE",
         "Let the model's own tokenizer code run.",
-        _boolean,
+        boolean,
         default=False,
         default_text="off",
         boolean=True,
@@ -371,7 +208,7 @@ OPTIONS: tuple[Option, ...] = (
         "LORA_PATHS",
         "LoRA adapters to add to a language model's weights at load: folders as mlx-lm or PEFT write them, separated "
         "by commas.",
-        _paths,
+        paths,
         metavar="PATHS",
         example="./adapters",
     ),
@@ -379,7 +216,7 @@ OPTIONS: tuple[Option, ...] = (
         "lora_scales",
         "LORA_SCALES",
         "Factor of each LoRA adapter, on top of its own scale; as many as there are paths.",
-        _factors,
+        factors,
         default_text="1 for each",
         metavar="NUMBERS",
         example="0.8",
@@ -388,7 +225,7 @@ OPTIONS: tuple[Option, ...] = (
         "kv_bits",
         "KV_BITS",
         "Keep a language model's keys and values quantised to 4 or 8 bits: less memory a token, slower on a CPU.",
-        _one_of(4, 8, unit="bits"),
+        one_of(4, 8, unit="bits"),
         default_text="as they are computed",
         metavar="4|8",
         example="8",
@@ -397,7 +234,7 @@ OPTIONS: tuple[Option, ...] = (
         "kv_group_size",
         "KV_GROUP_SIZE",
         "Values that share one scale where keys and values are quantised.",
-        _one_of(32, 64, 128, unit="values"),
+        one_of(32, 64, 128, unit="values"),
         default=64,
         default_text="64",
         metavar="32|64|128",
@@ -406,7 +243,7 @@ OPTIONS: tuple[Option, ...] = (
         "max_kv_size",
         "MAX_KV_SIZE",
         "Tokens whose keys and values a language model keeps; older ones are forgotten.",
-        _integer(16),
+        integer(16),
         default_text="all of the context",
         metavar="TOKENS",
         example="4096",
@@ -416,7 +253,7 @@ OPTIONS: tuple[Option, ...] = (
         "DRAFT_MODEL",
         "Smaller model of the same vocabulary that proposes tokens while a single request is answered; the answer is "
         "the same, sooner.",
-        _text,
+        text,
         default_text="none",
         metavar="PATH|ID",
         example="mlx-community/Qwen3-0.6B-4bit",
@@ -425,7 +262,7 @@ OPTIONS: tuple[Option, ...] = (
         "num_draft_tokens",
         "NUM_DRAFT_TOKENS",
         "Tokens that the draft model proposes at once.",
-        _integer(1, 64),
+        integer(1, 64),
         default=3,
         default_text="3",
         metavar="COUNT",
@@ -435,17 +272,17 @@ OPTIONS: tuple[Option, ...] = (
         "PROMPT_LOOKUP",
         "Propose so many tokens at once from where the conversation said the same before, while a single request is "
         "answered; the answer is the same, sooner where it repeats.",
-        _integer(1, 64),
+        integer(1, 64),
         default_text="off",
         metavar="COUNT",
         example="8",
     ),
-    _model("config_name", "CONFIG_NAME", "Image model configuration.", _text, metavar="NAME", supported=False),
+    _model("config_name", "CONFIG_NAME", "Image model configuration.", text, metavar="NAME", supported=False),
     _model(
         "enable_auto_tool_choice",
         "ENABLE_AUTO_TOOL_CHOICE",
         "Let the model decide when to call tools. That is always so; `--tool-call-parser none` serves without tools.",
-        _always,
+        always,
         default=True,
         default_text="on",
         boolean=True,
@@ -455,7 +292,7 @@ OPTIONS: tuple[Option, ...] = (
         "TOOL_CALL_PARSER",
         "Syntax in which the model calls tools: `auto` finds it out, `none` serves without tools; docs/tools.md has "
         "the others.",
-        _text,
+        text,
         default="auto",
         default_text="auto",
         metavar="NAME",
@@ -465,7 +302,7 @@ OPTIONS: tuple[Option, ...] = (
         "REASONING_PARSER",
         "Markup around the model's thoughts: `auto` finds it out, `none` leaves them in the answer; docs/tools.md has "
         "the others.",
-        _text,
+        text,
         default="auto",
         default_text="auto",
         metavar="NAME",
@@ -474,7 +311,7 @@ OPTIONS: tuple[Option, ...] = (
         "host",
         "SERVER_HOST",
         "Address to listen on.",
-        _text,
+        text,
         default="127.0.0.1",
         default_text="127.0.0.1",
         metavar="ADDRESS",
@@ -483,7 +320,7 @@ OPTIONS: tuple[Option, ...] = (
         "port",
         "SERVER_PORT",
         "Port to listen on; 0 takes a free one.",
-        _integer(0, 65535),
+        integer(0, 65535),
         default=8000,
         default_text="8000",
         metavar="PORT",
@@ -492,7 +329,7 @@ OPTIONS: tuple[Option, ...] = (
         "api_key",
         "API_KEY",
         "Key that requests must bring (`Authorization: Bearer …`).",
-        _text,
+        text,
         default_text="none is asked for",
         metavar="KEY",
         example="change-me",
@@ -501,7 +338,7 @@ OPTIONS: tuple[Option, ...] = (
         "cors_origins",
         "CORS_ORIGINS",
         "Origins whose web pages may call this server, separated by commas.",
-        _origins,
+        origins,
         default=("*",),
         default_text="*",
         metavar="ORIGINS",
@@ -510,7 +347,7 @@ OPTIONS: tuple[Option, ...] = (
         "max_body_size",
         "MAX_BODY_SIZE",
         "Largest request body, e.g. 32MB.",
-        _size(1),
+        size(1),
         default=32_000_000,
         default_text="32MB",
         metavar="SIZE",
@@ -519,7 +356,7 @@ OPTIONS: tuple[Option, ...] = (
         "max_upload",
         "MAX_UPLOAD",
         "Largest recording to transcribe, e.g. 100MB; OpenAI's own bound is the default.",
-        _size(1),
+        size(1),
         default=26_214_400,
         default_text="25MiB",
         metavar="SIZE",
@@ -528,7 +365,7 @@ OPTIONS: tuple[Option, ...] = (
         "heartbeat_interval",
         "HEARTBEAT_INTERVAL",
         "Seconds of silence in a stream after which a keep-alive comment is sent.",
-        _seconds(),
+        seconds(),
         default=15.0,
         default_text="15",
         metavar="SECONDS",
@@ -537,7 +374,7 @@ OPTIONS: tuple[Option, ...] = (
         "grace_period",
         "GRACE_PERIOD",
         "Seconds that answers in progress are given to end after SIGTERM.",
-        _seconds(zero=True),
+        seconds(zero=True),
         default=10.0,
         default_text="10",
         metavar="SECONDS",
@@ -546,7 +383,7 @@ OPTIONS: tuple[Option, ...] = (
         "response_store",
         "RESPONSE_STORE",
         "SQLite file in which /v1/responses keeps what may be continued or fetched again.",
-        _database,
+        database,
         default=":memory:",
         default_text=":memory:",
         metavar="FILE",
@@ -556,7 +393,7 @@ OPTIONS: tuple[Option, ...] = (
         "response_store_ttl",
         "RESPONSE_STORE_TTL",
         "Seconds that a stored response is kept after it was last used.",
-        _seconds(),
+        seconds(),
         default=86_400.0,
         default_text="86400",
         metavar="SECONDS",
@@ -565,7 +402,7 @@ OPTIONS: tuple[Option, ...] = (
         "response_store_size",
         "RESPONSE_STORE_SIZE",
         "Bound on all stored responses; the longest unused go first.",
-        _size(1_000),
+        size(1_000),
         default=256_000_000,
         default_text="256MB",
         metavar="SIZE",
@@ -575,7 +412,7 @@ OPTIONS: tuple[Option, ...] = (
         "max_concurrency",
         "MAX_CONCURRENCY",
         "Requests a model works on at once.",
-        _integer(1, 4096),
+        integer(1, 4096),
         default_text="8 for models that batch (lm), 64 for echo",
         metavar="COUNT",
         group="Queue",
@@ -585,7 +422,7 @@ OPTIONS: tuple[Option, ...] = (
         "queue_size",
         "QUEUE_SIZE",
         "Requests that may wait for a model; one more is refused with 429.",
-        _integer(0),
+        integer(0),
         default=100,
         default_text="100",
         metavar="COUNT",
@@ -595,7 +432,7 @@ OPTIONS: tuple[Option, ...] = (
         "queue_timeout",
         "QUEUE_TIMEOUT",
         "Seconds a request may wait before it is refused with 503.",
-        _seconds(),
+        seconds(),
         default=300.0,
         default_text="300",
         metavar="SECONDS",
@@ -605,7 +442,7 @@ OPTIONS: tuple[Option, ...] = (
         "log_level",
         "LOG_LEVEL",
         "Least severe messages to log.",
-        _choice(("debug", "info", "warning", "error")),
+        choice(("debug", "info", "warning", "error")),
         default="info",
         default_text="info",
         metavar="debug|info|warning|error",
@@ -615,7 +452,7 @@ OPTIONS: tuple[Option, ...] = (
         "log_format",
         "LOG_FORMAT",
         "console is for people, json for machines.",
-        _choice(("console", "json")),
+        choice(("console", "json")),
         default="console",
         default_text="console",
         metavar="console|json",
@@ -625,7 +462,7 @@ OPTIONS: tuple[Option, ...] = (
         "log_bodies",
         "LOG_BODIES",
         "Log what requests and answers say, cut at 64 kB and with secrets blacked out: prompts and answers are in it.",
-        _boolean,
+        boolean,
         default=False,
         default_text="off",
         boolean=True,
@@ -636,7 +473,7 @@ OPTIONS: tuple[Option, ...] = (
         "TRACE_CONTENT",
         "Record prompts and answers of chats, completions and responses in traces, as OpenTelemetry's GenAI "
         "conventions have it; nothing of embeddings, speech and transcription, for which they have no names.",
-        _boolean,
+        boolean,
         default=False,
         default_text="off",
         boolean=True,

@@ -14,7 +14,8 @@ from typing import Any, Literal
 import attrs
 
 from providers.spec import ModelSpec, ModelType
-from server.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, Option, closest
+from server.option_parsers import closest
+from server.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, Option
 
 __all__ = ["Settings", "SettingsError"]
 

@@ -1,0 +1,206 @@
+"""How options are read: what a value must be, whatever source it comes from.
+
+Each parser takes text from the command line or the environment, or YAML's own types from the file, and returns the
+value or raises `ValueError` with a phrase that follows the option's name: "must be …".
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import os
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "Parser",
+    "always",
+    "boolean",
+    "choice",
+    "closest",
+    "database",
+    "factors",
+    "integer",
+    "one_of",
+    "origins",
+    "paths",
+    "seconds",
+    "size",
+    "text",
+    "writable_folder",
+]
+
+Parser = Callable[[object], Any]
+
+
+def closest(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or nothing where no known word is near."""
+    matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"must be text (put it in quotes), not {value!r}")
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value.strip()
+
+
+def database(value: object) -> str:
+    """A file that is there or can be, or memory."""
+    path = text(value)
+    if path == ":memory:":
+        return path
+    file = Path(path).expanduser().absolute()
+    if file.is_dir():
+        raise ValueError(f"must be a file, and {path} is a folder")
+    if not file.parent.is_dir():
+        raise ValueError(f"must be in a folder that exists, and {file.parent} does not")
+    return str(file)
+
+
+def writable_folder(value: object) -> str:
+    """A folder that is there or can be made."""
+    folder = Path(text(value)).expanduser().absolute()
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        raise ValueError(f"must be a folder, and {there} is a file")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(f"must be a folder that can be written to, and {there} cannot")
+    return str(folder)
+
+
+def boolean(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in {"1", "true", "yes", "on"}:
+        return True
+    if word in {"0", "false", "no", "off"}:
+        return False
+    raise ValueError(f"must be true or false, not {value!r}")
+
+
+def always(value: object) -> bool:
+    if not boolean(value):
+        raise ValueError("cannot be turned off: to serve without tools, set tool_call_parser to none")
+    return True
+
+
+def integer(least: int, most: int | None = None) -> Parser:
+    span = f"from {least} to {most}" if most is not None else f"of at least {least}"
+
+    def parse(value: object) -> int:
+        plain = isinstance(value, int) and not isinstance(value, bool)
+        if not plain and not (isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", value)):
+            raise ValueError(f"must be a whole number {span}, not {value!r}")
+        number = int(value)  # type: ignore[call-overload]
+        if number < least or (most is not None and number > most):
+            raise ValueError(f"must be a whole number {span}, not {number}")
+        return int(number)
+
+    return parse
+
+
+def seconds(*, zero: bool = False) -> Parser:
+    bound = "of at least 0" if zero else "above 0"
+
+    def parse(value: object) -> float:
+        try:
+            if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+                raise ValueError
+            number = float(value)
+        except (ValueError, OverflowError):
+            raise ValueError(f"must be a number of seconds, not {value!r}") from None
+        if not math.isfinite(number) or number < 0 or (number == 0 and not zero):
+            raise ValueError(f"must be a number of seconds {bound}, not {value!r}")
+        return number
+
+    return parse
+
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+
+
+def size(least: int) -> Parser:
+    def parse(value: object) -> int:
+        match = _SIZE.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
+        if match is None:
+            raise ValueError(f"must be a size such as 8GB, 512MiB or a number of bytes, not {value!r}")
+        number, unit, binary = match.groups()
+        power = " kmgt".index(unit.lower() or " ")
+        size = int(float(number) * (1024 if binary else 1000) ** power)
+        if size < least:
+            raise ValueError(f"must be a size of at least {least} bytes, not {value!r}")
+        return size
+
+    return parse
+
+
+def choice(choices: Iterable[str], refused: Iterable[str] = ()) -> Parser:
+    known, later = tuple(choices), tuple(refused)
+
+    def parse(value: object) -> str:
+        word = str(value).strip().lower()
+        if word in later:
+            raise ValueError(f"may be {listed(known)}; {word!r} is not supported by this version")
+        if word not in known:
+            raise ValueError(f"must be {listed(known)}, not {value!r}{closest(word, known)}")
+        return word
+
+    return parse
+
+
+def items(value: object, what: str) -> list[str]:
+    """A comma-separated list, or YAML's own; never empty."""
+    items = value.split(",") if isinstance(value, str) else value
+    if isinstance(items, int | float) and not isinstance(items, bool):
+        items = [items]
+    if not isinstance(items, list) or any(isinstance(item, bool | dict | list) for item in items):
+        raise ValueError(f"must be {what} separated by commas, not {value!r}")
+    words = [str(item).strip() for item in items]
+    if not words or not all(words):
+        raise ValueError(f"must be {what} separated by commas, not {value!r}")
+    return words
+
+
+def paths(value: object) -> tuple[str, ...]:
+    return tuple(items(value, "folders"))
+
+
+def factors(value: object) -> tuple[float, ...]:
+    try:
+        factors = tuple(float(word) for word in items(value, "numbers"))
+    except ValueError:
+        raise ValueError(f"must be numbers separated by commas, not {value!r}") from None
+    if not all(map(math.isfinite, factors)):
+        raise ValueError(f"must be finite numbers, not {value!r}")
+    return factors
+
+
+def one_of(*allowed: int, unit: str) -> Parser:
+    def parse(value: object) -> int:
+        if isinstance(value, bool) or str(value).strip() not in map(str, allowed):
+            raise ValueError(f"must be {listed(map(str, allowed))} ({unit}), not {value!r}")
+        return int(str(value))
+
+    return parse
+
+
+def origins(value: object) -> tuple[str, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError(f"must be origins separated by commas, not {value!r}")
+    origins = tuple(item.strip().rstrip("/") for item in items if item.strip())
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin, re.IGNORECASE):
+            raise ValueError(f"must be origins such as https://example.org, or *, not {origin!r}")
+    return origins
+
+
+def listed(words: Iterable[str]) -> str:
+    *head, last = words
+    return f"{', '.join(head)} or {last}" if head else last
