@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
-import httpx
 
 from server.bench.client import Sample, Workload, stream_chat
+from server.bench.load import http_client
 
 __all__ = ["DebateResult", "DebateTurn", "run_debate", "same_answers"]
 
@@ -80,7 +80,6 @@ async def run_debate(
     parameters: Mapping[str, Any] | None = None,
     script: DebateResult | None = None,
     api_key: str | None = None,
-    request_timeout: float = 600.0,
     on_turn: Callable[[DebateTurn], None] = lambda turn: None,
 ) -> DebateResult:
     """Hold a debate on the server at `url` (ending in `/v1`), `turns` statements a debater.
@@ -90,10 +89,9 @@ async def run_debate(
     that two servers can be asked the same questions. A failed turn ends the debate and is the last of the result.
     """
     brief = make_brief(seed, brief_sentences)
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     made: list[DebateTurn] = []
     transcript: list[str] = []
-    async with httpx.AsyncClient(headers=headers, timeout=request_timeout, trust_env=False) as client:
+    async with http_client(url, api_key=api_key, connections=2) as client:
         for index in range(2 * turns):
             body = Workload(model=model, prompts=("",), max_tokens=max_tokens, parameters=parameters or {}).body(0)
             body["messages"] = messages_of(index % 2, brief, transcript)

@@ -6,11 +6,10 @@ import asyncio
 import time
 
 import attrs
-import httpx
 
 from server.bench.client import Sample, Workload, stream_chat
 from server.bench.debate import make_brief
-from server.bench.load import percentile
+from server.bench.load import http_client, percentile
 from server.bench.prompts import make_prompts
 
 __all__ = ["Interference", "run_interference"]
@@ -69,14 +68,12 @@ async def run_interference(
     stream_tokens: int = 400,
     quiet_seconds: float = 12.0,
     api_key: str | None = None,
-    request_timeout: float = 600.0,
 ) -> Interference:
     """Run a long prompt alone, then another as long beside a stream that has been running for `quiet_seconds`, on the
     server at `url` (ending in `/v1`). 144 sentences are about 4,000 tokens; `stream_tokens` must outlast them."""
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     epoch = time.perf_counter()
     seed = time.time_ns()
-    async with httpx.AsyncClient(headers=headers, timeout=request_timeout, trust_env=False) as client:
+    async with http_client(url, api_key=api_key, connections=2) as client:
 
         async def ask(text: str, max_tokens: int) -> Sample:
             body = Workload(model=model, prompts=(text,), max_tokens=max_tokens).body(0)
