@@ -7,15 +7,15 @@ with mlx-lm's to float32 rounding.
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
 import mlx.core as mx
 from mlx_lm.models import activations, base
 
-__all__ = ["attention", "swiglu", "use_fast_exponentials"]
+__all__ = ["attention", "exp", "swiglu", "use_fast_exponentials"]
 
-_E = 2.718281828459045
 _LEAST = -80.0
 """Its exponential is nothing beside 1, and still a normal float32: those below are slow."""
 _FEW = 8
@@ -39,11 +39,16 @@ def use_fast_exponentials(model: Any, device: str) -> None:
                 setattr(module, name, fast)
 
 
+def exp(x: mx.array) -> mx.array:
+    """Of numbers that are at most 0, in float32."""
+    return mx.power(math.e, mx.maximum(x, _LEAST))
+
+
 def swiglu(gate: mx.array, x: mx.array) -> mx.array:
     """As mlx-lm's function of that name."""
     if gate.dtype != mx.float32:
         return _mlx_swiglu(gate, x)  # type: ignore[no-any-return]
-    return gate / (1.0 + mx.power(_E, -gate)) * x
+    return gate / (1.0 + mx.power(math.e, -gate)) * x
 
 
 def attention(
@@ -71,7 +76,7 @@ def attention(
     scores = grouped @ keys[:, :, None].swapaxes(-1, -2)
     if mask is not None:
         scores = scores + _summands(mask, length, keys.shape[2])
-    weights = mx.power(_E, mx.maximum(scores - scores.max(axis=-1, keepdims=True), _LEAST))
+    weights = exp(scores - scores.max(axis=-1, keepdims=True))
     mixed = (weights @ values[:, :, None]) / weights.sum(axis=-1, keepdims=True)
     return mixed.reshape(batch, heads, length, values.shape[-1])
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import mlx.core as mx
+
+from providers.engines.lm_cpu import exp
 
 __all__ = ["keep_top_p", "top_mass"]
 
 SORTED = 1024
 """Tokens that are sorted in the end."""
-_E, _LEAST = math.e, -80.0
 _MULTIPLE = 1 << 10
 """Widths that can be halved often enough."""
 
@@ -51,8 +50,7 @@ def _least_kept(logprobs: mx.array, mass: mx.array | float) -> mx.array:
         half = rest.shape[-1] // 2
         split = mx.partition(rest, kth=half, axis=-1)
         lower, upper = split[:, :half], split[:, half:]
-        # By power: MLX's exp takes two and a half times as long on a CPU.
-        probabilities = mx.power(_E, mx.maximum(upper.astype(mx.float32), _LEAST))
+        probabilities = exp(upper.astype(mx.float32))
         down_to = above + probabilities.sum(axis=-1, keepdims=True)
         enough = down_to >= mass
         rest, above = mx.where(enough, upper, lower), mx.where(enough, above, down_to)
