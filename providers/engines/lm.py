@@ -17,6 +17,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from providers.engines import platform
 from providers.engines.batch import Batch
+from providers.engines.common_prefix import common_prefix
 from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.intake import Intake
 from providers.engines.jobs import LanguageJob
@@ -24,7 +25,7 @@ from providers.engines.kv_caches import shape_caches
 from providers.engines.loading import LoadedModel, load_language_model, mlx_device, model_context, usable_vocabulary
 from providers.engines.model_identity import model_identity
 from providers.engines.platform import Platform
-from providers.engines.prefix_cache import PrefixCache, can_always_trim, shared_length, worth_keeping
+from providers.engines.prefix_cache import MIN_SAVED, PrefixCache, can_always_trim, worth_keeping
 from providers.engines.prefix_files import PrefixFiles
 from providers.engines.rows import Request, Row
 from providers.engines.sampling import make_processors
@@ -42,8 +43,6 @@ PREFILL_STEP = {"cpu": 256, "metal": 2048, "cuda": 2048}
 """Prompt tokens a step: everybody else waits for one chunk, so a slow device gets small ones."""
 GATHER_GAP = {"cpu": 0.02, "metal": 0.005, "cuda": 0.005}
 """Seconds between requests that come together: where the device leaves the server its cores, they come faster."""
-WORTH_COPYING = 16
-"""Tokens that a row of the batch must have computed beyond what is kept before they are taken from there."""
 _UNFORESEEN = "an internal error occurred"
 
 
@@ -273,10 +272,10 @@ class LanguageEngine:
         if not (self._cut_anywhere and self._prefix_bytes > 0):
             return cache, cached
         shared = {
-            uid: shared_length(row.request.job.tokens, tokens) for uid, row in self._rows.items() if row.prompt_ready
+            uid: common_prefix(row.request.job.tokens, tokens) for uid, row in self._rows.items() if row.prefilled
         }
         nearest = max(shared, key=shared.__getitem__, default=None)
-        if nearest is None or shared[nearest] < cached + WORTH_COPYING:
+        if nearest is None or shared[nearest] < cached + MIN_SAVED:
             return cache, cached
         self._keep_prompt(nearest)
         return self._prefixes.fetch(tokens)
@@ -343,7 +342,7 @@ class LanguageEngine:
                 continue
             if row.request.waiting or not self._cut_anywhere:
                 self._keep_prompt(uid)
-            row.prompt_ready = True
+            row.prefilled = True
 
     def _keep_prompt(self, uid: int) -> None:
         """Keep what a row has computed."""

@@ -21,7 +21,7 @@ from mlx_lm.models.cache import (
 from providers.engines.prefix_files import PrefixFiles
 from providers.engines.prefix_trie import PrefixTrie
 
-__all__ = ["PrefixCache", "can_always_trim", "shared_length", "worth_keeping"]
+__all__ = ["MIN_SAVED", "PrefixCache", "can_always_trim", "worth_keeping"]
 
 logger = logging.getLogger(__name__)
 _MODEL = "model"
@@ -49,18 +49,6 @@ def can_always_trim(layers: Sequence[Any]) -> bool:
 
 def _can_always_trim(layer: Any) -> bool:
     return bool(layer.is_trimmable()) and not hasattr(layer, "max_size")
-
-
-def shared_length(one: list[int], other: list[int]) -> int:
-    """How many tokens two prompts begin with alike. By halving: slices are compared faster than tokens."""
-    same, end = 0, min(len(one), len(other))
-    while same < end:
-        middle = (same + end + 1) // 2
-        if one[same:middle] == other[same:middle]:
-            same = middle
-        else:
-            end = middle - 1
-    return same
 
 
 class _Kept(list[Any]):

@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from providers.engines.common_prefix import common_prefix
 from providers.engines.formats import ReasoningFormat
 from providers.engines.tools import ToolPlan, ToolPrompter
 from providers.errors import ContextLengthExceeded, InvalidRequest
@@ -172,7 +173,7 @@ class PromptBuilder:
             self._branch([*messages[:-1], {**messages[-1], "content": ""}], plan.tools, template_kwargs),
             self._branch([*messages, *_NEXT_TURN], plan.tools, template_kwargs),
         ]
-        ends = [_common_prefix(branch, tokens) for branch in branches]
+        ends = [common_prefix(branch, tokens) for branch in branches]
         ends = [end if end < len(tokens) - 1 else 0 for end in ends]
         return ends[0], sorted(set(ends) - {0})
 
@@ -306,12 +307,3 @@ def answer_room(prompt_tokens: int, max_tokens: int | None, limit: int, *, param
             param=param,
         )
     return max_tokens
-
-
-def _common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
-    length = 0
-    for left, right in zip(one, other, strict=False):
-        if left != right:
-            break
-        length += 1
-    return length

@@ -54,7 +54,7 @@ class Row:
     thoughts: ThoughtBudget | None
     logprobs: LogprobRecorder | None
     uid: int = -1
-    prompt_ready: bool = False
+    prefilled: bool = False
     """Whether the batch has computed all of the prompt but its last token."""
     first_token_at: float = 0.0
     generated: int = 0

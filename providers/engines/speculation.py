@@ -21,6 +21,7 @@ import mlx.core as mx
 from mlx_lm.generate import GenerationBatch
 from mlx_lm.models.cache import KVCache, make_prompt_cache, trim_prompt_cache
 
+from providers.engines.common_prefix import common_prefix
 from providers.engines.engine import EngineLoadError
 from providers.engines.kv_caches import QuantizedCache
 from providers.engines.loading import LoadedModel, load_language_model, model_context
@@ -214,7 +215,7 @@ class DraftModel:
     def propose(self, tokens: list[int], count: int) -> mx.array | None:
         if len(tokens) + count > self._limit:
             return None
-        self._cut(_common(self._read, tokens[:-1]))
+        self._cut(common_prefix(self._read, tokens[:-1]))
         new = tokens[len(self._read) :]
         if len(new) > self._prefill_step:
             # A chunk a step, so that the answer goes on meanwhile.
@@ -282,10 +283,3 @@ def _check_caches(layers: list[Any], option: str) -> None:
         raise EngineLoadError(
             f"{option}: this model's cache ({', '.join(fixed)}) cannot be cut back behind a proposal that was wrong"
         )
-
-
-def _common(one: list[int], other: list[int]) -> int:
-    """Length of the prefix that both have."""
-    if other[: len(one)] == one:
-        return len(one)
-    return next((place for place, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), len(other))

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlx_lm.models.cache import KVCache, RotatingKVCache
 
-from providers.engines.prefix_cache import PrefixCache, shared_length
+from providers.engines.common_prefix import common_prefix
+from providers.engines.prefix_cache import PrefixCache
 
 TOKENS = list(range(10, 18))
 
@@ -87,7 +88,7 @@ def test_what_is_found_is_the_longest_prefix_that_any_kept_prompt_shares(
     asked = data.draw(st.lists(st.integers(1, 3), min_size=2, max_size=7))
 
     shared = max(len(common(asked, prompt)) for prompt in prompts)
-    assert shared == max(shared_length(asked, prompt) for prompt in prompts)
+    assert shared == max(common_prefix(asked, prompt) for prompt in prompts)
     assert prefixes.fetch(asked)[1] == min(shared, len(asked) - 1)
 
 
