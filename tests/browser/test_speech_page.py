@@ -1,6 +1,6 @@
-"""The page of docs/speech.md in headless Chromium: it plays the echo's voice and moves 15 morph targets.
+"""Speech in headless Chromium: the page of docs/speech.md with the echo's voice, and every format in its decoders.
 
-Where there is no Chromium, `tests/live/test_speech_page.py` runs the same script in node.
+Where there is no Chromium, `tests/live/test_speech_page.py` runs the page's script in node.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser.test_traces_page import INSTALL_SECONDS, find_chromium
-from tests.live.client import PATIENCE
+from tests.browser.chromium import INSTALL_SECONDS, browsing, find_chromium
+from tests.live.client import PATIENCE, eventually
 from tests.live.harness import start
 from tests.live.test_speech_page import DOCUMENT, is_part_of
 
@@ -119,3 +119,37 @@ def test_the_browser_plays_every_sentence_and_moves_the_mouth(tmp_path: Path) ->
     assert is_part_of(page.seen["shapes"], expected), (page.seen["shapes"], expected)
     assert len(page.seen["shapes"]) >= 5
     assert set(page.seen["moved"]) >= set(page.seen["shapes"])
+
+
+DECODE = """
+fetch("/v1/audio/speech", {
+  method: "POST",
+  headers: {"Content-Type": "application/json"},
+  body: JSON.stringify({model: "any", input: SAID, response_format: FORMAT}),
+}).then((answer) => answer.arrayBuffer())
+  .then((bytes) => new OfflineAudioContext(1, 1, 24000).decodeAudioData(bytes))
+  .then((sound) => sound.length)
+"""
+FRAMES = {"mp3": 576, "opus": 480, "aac": 1024, "flac": 0, "wav": 0}
+"""Samples of a codec's frame, of which a decoder may add one."""
+
+
+@pytest.mark.timeout(INSTALL_SECONDS + 200)
+def test_every_format_is_as_long_to_the_browser_s_decoders(tmp_path: Path) -> None:
+    browser = find_chromium()
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    echo = start("--model-type", "echo")
+    try:
+        asked = {"model": "any", "input": SAID, "response_format": "pcm"}
+        length = len(httpx.post(f"{echo.url}/v1/audio/speech", json=asked, timeout=PATIENCE).content) // 2
+        with browsing(browser, tmp_path) as page:
+            page.open(f"{echo.url}/health")
+            eventually(lambda: page.evaluate("location.href").startswith(echo.url))
+            script = DECODE.replace("SAID", json.dumps(SAID))
+            heard = {name: page.evaluate(script.replace("FORMAT", json.dumps(name))) for name in FRAMES}
+    finally:
+        assert echo.stop() == 0
+
+    assert length > 24_000
+    assert all(abs(heard[name] - length) <= frame for name, frame in FRAMES.items()), (length, heard)
