@@ -60,7 +60,7 @@ def check(schema: dict[str, Any] | bool) -> Fault | None:
     multiples: set[Fraction] = set()
     combining = False
     for path, part in _walk(schema):
-        if fault := _too_large(path, part):
+        if fault := _too_large(path, part) or _uncountable(path, part):
             return fault
         if multiple := _multiple(part):
             multiples.add(multiple)
@@ -89,6 +89,18 @@ def _too_large(path: Path, part: dict[str, Any]) -> Fault | None:
         message = f"multipleOf has too many digits: {part['multipleOf']}"
         return Fault(message=message, path=path, keyword="multipleOf")
     return None
+
+
+def _uncountable(path: Path, part: dict[str, Any]) -> Fault | None:
+    """llguidance counts members, not their names: of two properties that the schema does not name, the second may be
+    the first again, and readers keep one of them."""
+    least, required = part.get("minProperties"), part.get("required")
+    free = part.get("additionalProperties") is not False or bool(part.get("patternProperties"))
+    named = len(set(map(str, required))) if isinstance(required, list) else 0
+    if not free or isinstance(least, bool) or not isinstance(least, int | float) or least <= named + 1:
+        return None
+    message = "minProperties can ask for one property more than are required, unless additionalProperties is false"
+    return Fault(message=message, path=path, keyword="minProperties")
 
 
 def _multiple(part: dict[str, Any]) -> Fraction | None:

@@ -254,6 +254,12 @@ def test_a_schema_cannot_loosen_its_own_rules() -> None:
         ({"multipleOf": 999_983}, "schema.multipleOf", "multipleOf"),
         ({"allOf": [{"multipleOf": 997}, {"multipleOf": 991}]}, "schema.multipleOf", "multipleOf"),
         ({"properties": {f"p{n}": {} for n in range(1001)}}, "schema.properties", "1000"),
+        ({"items": {"minProperties": 2}}, "schema.items.minProperties", "additionalProperties"),
+        (
+            {"required": ["a"], "minProperties": 3, "additionalProperties": False, "patternProperties": {"^x": {}}},
+            "schema.minProperties",
+            "additionalProperties",
+        ),
         ({"const": "\ud800"}, "schema", "surrogate"),
         ({"maximum": float("nan")}, "schema", "JSON"),
         ({"$ref": "#"}, "schema", "no text satisfies"),
