@@ -4,6 +4,8 @@ SHELL := /bin/sh
 BIN := .venv/bin
 PYTHON ?=
 ARGS ?=
+# Processes that tests are spread over.
+WORKERS ?= 2
 
 # Any Python that is new enough, the one on the path first.
 define FIND_PYTHON
@@ -53,12 +55,16 @@ types: setup ## mypy, strict
 
 .PHONY: unit
 unit: setup ## Tests that need no weights
-	$(call part,unit tests,$(BIN)/pytest -q tests/unit $(ARGS))
+	$(call part,unit tests,$(BIN)/pytest -q -n $(WORKERS) tests/unit $(ARGS))
+
+# Servers of several workers share the cores: each takes a thread, so that none waits for another's. A file's tests share
+# its servers, and so stay together.
+LIVE_ENV := $(if $(filter 1,$(WORKERS)),,OPENBLAS_NUM_THREADS=1)
 
 .PHONY: live
 live: setup ## Tests against a real server with the embedded models, and of its page in a browser
 	$(call part,embedded models,$(BIN)/mlx-openai-server models pull embedded)
-	$(call part,live tests,$(BIN)/pytest -q tests/live tests/browser $(ARGS))
+	$(call part,live tests,$(LIVE_ENV) $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/live tests/browser $(ARGS))
 
 .PHONY: bench
 bench: setup ## Measure this machine as docs/performance.md does (several minutes, and it should be quiet)
