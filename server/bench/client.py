@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import attrs
@@ -73,10 +73,17 @@ class Sample:
         return [after - before for before, after in zip(self.chunks, self.chunks[1:], strict=False)]
 
 
-async def stream_chat(client: httpx.AsyncClient, url: str, body: dict[str, Any], epoch: float) -> Sample:
-    """Send `body` to `url`/chat/completions and time the answer; failures become `Sample.error`, never exceptions."""
+async def stream_chat(
+    client: httpx.AsyncClient,
+    url: str,
+    body: dict[str, Any],
+    epoch: float,
+    on_chunk: Callable[[int], None] = lambda count: None,
+) -> Sample:
+    """Send `body` to `url`/chat/completions and time the answer; failures become `Sample.error`, never exceptions.
+    `on_chunk` is told how many chunks with text have arrived."""
     started = time.perf_counter() - epoch
-    answer = _Answer()
+    answer = _Answer(on_chunk)
     error: str | None = None
     try:
         async with client.stream("POST", f"{url}/chat/completions", json=body) as response:
@@ -96,6 +103,7 @@ async def stream_chat(client: httpx.AsyncClient, url: str, body: dict[str, Any],
 class _Answer:
     """What has arrived of one answer."""
 
+    on_chunk: Callable[[int], None]
     chunks: list[float] = attrs.field(factory=list)
     text: list[str] = attrs.field(factory=list)
     usage: dict[str, Any] = attrs.field(factory=dict)
@@ -124,6 +132,7 @@ class _Answer:
             if piece:
                 self.chunks.append(now)
                 self.text.append(piece)
+                self.on_chunk(len(self.chunks))
             self.finish = choice.get("finish_reason") or self.finish
 
     def sample(self, started: float, ended: float, error: str | None) -> Sample:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import attrs
 
@@ -66,21 +67,28 @@ async def run_interference(
     model: str = "default",
     sentences: int = 144,
     stream_tokens: int = 400,
-    quiet_seconds: float = 12.0,
+    quiet_tokens: int = 60,
     api_key: str | None = None,
 ) -> Interference:
-    """Run a long prompt alone, then another as long beside a stream that has been running for `quiet_seconds`, on the
-    server at `url` (ending in `/v1`). 144 sentences are about 4,000 tokens; `stream_tokens` must outlast them."""
+    """Run a long prompt alone, then another as long beside a stream that has given `quiet_tokens`, on the server at
+    `url` (ending in `/v1`). 144 sentences are about 4,000 tokens; `stream_tokens` must outlast them."""
     epoch = time.perf_counter()
     seed = time.time_ns()
     async with http_client(url, api_key=api_key, connections=2) as client:
 
-        async def ask(text: str, max_tokens: int) -> Sample:
+        async def ask(text: str, max_tokens: int, on_chunk: Callable[[int], None] = lambda count: None) -> Sample:
             body = Workload(model=model, prompts=(text,), max_tokens=max_tokens).body(0)
-            return await stream_chat(client, url, body, epoch)
+            return await stream_chat(client, url, body, epoch, on_chunk)
 
         alone = await ask(make_brief(seed, sentences), 2)
-        stream = asyncio.create_task(ask(make_prompts(seed, 1, 30)[0], stream_tokens))
-        await asyncio.sleep(quiet_seconds)
+        flows = asyncio.Event()
+
+        def heard(count: int) -> None:
+            if count >= quiet_tokens:
+                flows.set()
+
+        stream = asyncio.create_task(ask(make_prompts(seed, 1, 30)[0], stream_tokens, heard))
+        stream.add_done_callback(lambda _: flows.set())
+        await flows.wait()
         beside = await ask(make_brief(seed + 1, sentences), 2)
         return Interference.of(await stream, alone, beside)
