@@ -19,7 +19,8 @@ __all__ = ["attention", "exp", "swiglu", "use_fast_exponentials"]
 _LEAST = -80.0
 """Its exponential is nothing beside 1, and still a normal float32: those below are slow."""
 _FEW = 8
-"""Queries: with fewer, as in decoding, calls cost more than exponentials."""
+_FAR = 256
+"""With fewer queries and positions, as in decoding a short text, calls cost more than exponentials."""
 
 _mlx_attention: Any = base.scaled_dot_product_attention
 _mlx_swiglu: Any = activations.swiglu
@@ -67,17 +68,20 @@ def attention(
     """
     batch, heads, length, width = queries.shape
     several_masks = isinstance(mask, mx.array) and mask.ndim > 2 and mask.shape[-3] > 1
-    if length < _FEW or queries.dtype != mx.float32 or sinks is not None or hasattr(cache, "bits") or several_masks:
+    others = queries.dtype != mx.float32 or sinks is not None or hasattr(cache, "bits") or several_masks
+    if others or (length < _FEW and keys.shape[2] < _FAR):
         return _mlx_attention(  # type: ignore[no-any-return]
             queries, keys, values, cache=cache, scale=scale, mask=mask, sinks=sinks
         )
     shared = keys.shape[1]
-    grouped = (queries * scale).reshape(batch, shared, heads // shared, length, width)
-    scores = grouped @ keys[:, :, None].swapaxes(-1, -2)
+    # Heads that share keys are rows of one product, which reads those once.
+    rows = heads // shared * length
+    scores = (queries * scale).reshape(batch, shared, rows, width) @ keys.swapaxes(-1, -2)
     if mask is not None:
-        scores = scores + _summands(mask, length, keys.shape[2])
+        apart = scores.reshape(batch, shared, heads // shared, length, -1) + _summands(mask, length, keys.shape[2])
+        scores = apart.reshape(scores.shape)
     weights = exp(scores - scores.max(axis=-1, keepdims=True))
-    mixed = (weights @ values[:, :, None]) / weights.sum(axis=-1, keepdims=True)
+    mixed = (weights @ values) / weights.sum(axis=-1, keepdims=True)
     return mixed.reshape(batch, heads, length, values.shape[-1])
 
 
