@@ -13,6 +13,7 @@ from mlx_lm.generate import BatchGenerator
 from providers.engines.grammar import BatchTokens
 from providers.engines.pacing import MIN_TOKENS, PrefillPace
 from providers.engines.prefix_cache import PrefixCache
+from providers.engines.row_batch import RowBatch
 from providers.engines.rows import Row
 from providers.engines.speculation import Speculation
 
@@ -48,6 +49,7 @@ class Batch:
             prefill_batch_size=rows,
             prefill_step_size=prefill_step,
         )
+        self.generator._generation_batch = RowBatch.empty(model, self.generator.sampler)
         self._rows = rows
         self._prefill_step = prefill_step
         self._pace = PrefillPace()

@@ -12,7 +12,8 @@ from providers.engines.answer import AnswerSplitter
 from providers.engines.grammar import BatchTokens, GrammarProcessor
 from providers.engines.jobs import LanguageJob
 from providers.engines.logprobs import LogprobRecorder
-from providers.engines.sampling import Processor, Sampler, make_sampler
+from providers.engines.penalties import Processor
+from providers.engines.sampling import Sampler, make_sampler
 from providers.engines.text import Decoder, Vocabulary
 from providers.engines.thoughts import ThoughtBudget
 from providers.generation import Finished, FinishReason, GenerationEvent, Usage

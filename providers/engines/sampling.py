@@ -1,27 +1,31 @@
 """How the next token is chosen: settings resolved and checked on the intake, samplers and processors on MLX.
 
 Filters keep what mlx-lm's keep in mlx-lm's order (top_p, min_p, XTC, top_k, then temperature); the samplers are ours
-because mlx-lm's cannot be seeded, read `top_p=0` as off, and raise inside the batch on values we let through.
+because mlx-lm's draw row by row where settings differ, cannot be seeded, read `top_p=0` as off, and raise inside the
+batch on values we let through.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
 import mlx.core as mx
-from mlx_lm.sample_utils import apply_min_p, apply_top_k, make_logits_processors
+from mlx_lm.sample_utils import apply_min_p, apply_top_k
 
-from providers.engines.nucleus import keep_top_p, top_mass
+from providers.engines.drawing import Drawing, Filters, uniform_by, width
+from providers.engines.nucleus import least_kept
+from providers.engines.penalties import Bias, CountPenalty, Processor, RepetitionPenalty
 from providers.errors import InvalidRequest
 from providers.generation import SamplingParams
 
 __all__ = [
     "DrawsAhead",
-    "Processor",
+    "JointSampler",
     "Sampler",
     "Settings",
     "draws_ahead",
@@ -31,9 +35,7 @@ __all__ = [
 ]
 
 Sampler = Callable[[mx.array], mx.array]
-"""Log-probabilities (rows, vocabulary) to token ids (rows)."""
-Processor = Callable[[mx.array, mx.array], mx.array]
-"""Every token fed so far (n), logits (1, vocabulary) to logits (1, vocabulary)."""
+"""Logits (rows, vocabulary), normalised or not, to token ids (rows)."""
 
 GREEDY_BELOW = 1e-4
 """A temperature under this is greedy: 1 / temperature would leave float16's range."""
@@ -42,13 +44,9 @@ MAX_BIASES = 4096
 
 
 @attrs.frozen(kw_only=True)
-class Settings:
+class Settings(Filters):
     """What a sampler is made of; answers with equal settings and no seed share one."""
 
-    temperature: float = 1.0
-    top_p: float = 1.0
-    top_k: int = 0
-    min_p: float = 0.0
     xtc_probability: float = 0.0
     xtc_threshold: float = 0.1
 
@@ -125,32 +123,108 @@ def _shared_sampler(settings: Settings) -> Sampler:
     return _SharedSampler(settings)
 
 
-def _greedy(logprobs: mx.array) -> mx.array:
-    return mx.argmax(logprobs, axis=-1)
+def _greedy(logits: mx.array) -> mx.array:
+    return mx.argmax(logits, axis=-1)
 
 
 class _SharedSampler:
-    __slots__ = ("_settings",)
+    __slots__ = ("_drawing", "settings")
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+        self.settings = settings
+        self._drawing = Drawing([settings])
 
-    def __call__(self, logprobs: mx.array) -> mx.array:
-        return _draw(logprobs, self._settings, None, None)
+    def __call__(self, logits: mx.array) -> mx.array:
+        if self.settings.xtc_probability:
+            return _draw_with_xtc(logits, self.settings, None, None)
+        return self._drawing.draw(logits, lambda rows: mx.random.uniform(shape=(rows, 1)))
 
 
 class _SeededSampler:
     """Draws from a sequence of keys of its own: the same seed gives the same draws whoever shares the batch."""
 
-    __slots__ = ("_settings", "key")
+    __slots__ = ("_drawing", "key", "settings")
 
     def __init__(self, settings: Settings, seed: int) -> None:
-        self._settings = settings
+        self.settings = settings
         self.key = mx.random.key(seed & 0xFFFFFFFFFFFFFFFF)
+        self._drawing = Drawing([settings])
 
-    def __call__(self, logprobs: mx.array) -> mx.array:
+    def __call__(self, logits: mx.array) -> mx.array:
         self.key, draw, xtc = mx.random.split(self.key, 3)
-        return _draw(logprobs, self._settings, draw, xtc)
+        if self.settings.xtc_probability:
+            return _draw_with_xtc(logits, self.settings, draw, xtc)
+        return self._drawing.draw(logits, lambda rows: mx.random.uniform(shape=(rows, 1), key=draw))
+
+
+class JointSampler:
+    """The samplers of several rows in a few calls: each row draws what its own sampler would.
+
+    It has the rows' sequences of keys until `release`: their samplers are not called meanwhile.
+    """
+
+    def __init__(self, samplers: Sequence[Sampler]) -> None:
+        self._alone: list[tuple[int, Sampler]] = []
+        """Those that keep books of their own, and XTC, which is rare."""
+        groups: dict[int, list[tuple[int, _SharedSampler | _SeededSampler]]] = {}
+        for row, sampler in enumerate(samplers):
+            if sampler is _greedy:
+                continue
+            if isinstance(sampler, _SharedSampler | _SeededSampler) and not sampler.settings.xtc_probability:
+                groups.setdefault(width(sampler.settings.top_k), []).append((row, sampler))
+            else:
+                self._alone.append((row, sampler))
+        drawn = [pair for group in groups.values() for pair in group]
+        self._seeded = [(place, one) for place, (_, one) in enumerate(drawn) if isinstance(one, _SeededSampler)]
+        self._keys = mx.stack([_key_of(one) for _, one in drawn]) if drawn else None
+        self._groups = [
+            (None if len(group) == len(samplers) else mx.array([row for row, _ in group]), len(group), _drawing(group))
+            for group in groups.values()
+        ]
+
+    @property
+    def state(self) -> list[mx.array]:
+        """To be evaluated with every step, lest its graph grow."""
+        return [] if self._keys is None else [self._keys]
+
+    def __call__(self, logits: mx.array) -> mx.array:
+        """Logits (rows, vocabulary) to token ids (rows)."""
+        tokens = mx.argmax(logits, axis=-1)
+        if self._keys is not None:
+            split = _split(self._keys)
+            self._keys, numbers = split[:, 0], uniform_by(split[:, 1])
+            begin = 0
+            for rows, count, drawing in self._groups:
+                some = logits if rows is None else logits[rows]
+                found = drawing.draw(some, lambda count, begin=begin: numbers[begin : begin + count])  # type: ignore[misc]
+                if rows is None:
+                    return found
+                tokens[rows] = found
+                begin += count
+        for row, sampler in self._alone:
+            tokens[row : row + 1] = sampler(logits[row : row + 1])
+        return tokens
+
+    def release(self) -> None:
+        """Let the rows' own samplers go on from here."""
+        if self._keys is not None:
+            for place, sampler in self._seeded:
+                sampler.key = self._keys[place]
+
+
+def _drawing(group: Sequence[tuple[int, _SharedSampler | _SeededSampler]]) -> Drawing:
+    return Drawing([sampler.settings for _, sampler in group])
+
+
+def _key_of(sampler: _SharedSampler | _SeededSampler) -> mx.array:
+    return sampler.key if isinstance(sampler, _SeededSampler) else mx.random.key(random.getrandbits(64))
+
+
+def _split_in_three(key: mx.array) -> mx.array:
+    return mx.random.split(key, 3)
+
+
+_split: Any = mx.vmap(_split_in_three)
 
 
 class DrawsAhead:
@@ -162,14 +236,14 @@ class DrawsAhead:
         self._sampler = sampler
         self._keys: list[mx.array] = []
 
-    def draw(self, logprobs: mx.array) -> mx.array:
-        """One token of each row of `logprobs` (places, vocabulary), which are places of one text in order."""
+    def draw(self, logits: mx.array) -> mx.array:
+        """One token of each row of `logits` (places, vocabulary), which are places of one text in order."""
         sampler = self._sampler
         if not isinstance(sampler, _SeededSampler):
-            return sampler(logprobs)
+            return sampler(logits)
         drawn = []
-        for place in range(logprobs.shape[0]):
-            drawn.append(sampler(logprobs[place : place + 1]))
+        for place in range(logits.shape[0]):
+            drawn.append(sampler(logits[place : place + 1]))
             self._keys.append(sampler.key)
         return mx.concatenate(drawn)
 
@@ -185,23 +259,19 @@ def draws_ahead(sampler: Any) -> DrawsAhead | None:
     return DrawsAhead(sampler) if known else None
 
 
-def _draw(logprobs: mx.array, settings: Settings, key: mx.array | None, xtc_key: mx.array | None) -> mx.array:
-    ids = None
-    mass = top_mass(logprobs, settings.top_p) if settings.top_p < 1.0 else 1.0
-    if settings.top_k and settings.xtc_probability == 0.0:
-        # No other token can be drawn, so none is sorted or compared. (XTC looks at what top_k leaves out.)
-        ids = mx.argpartition(logprobs, kth=-settings.top_k, axis=-1)[:, -settings.top_k :]
-        logprobs = mx.take_along_axis(logprobs, ids, axis=-1)
+def _draw_with_xtc(logits: mx.array, settings: Settings, key: mx.array | None, xtc_key: mx.array | None) -> mx.array:
+    logits = logits.astype(mx.float32)
+    logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
     if settings.top_p < 1.0:
-        logprobs = keep_top_p(logprobs, mass)
+        probabilities = mx.exp(logprobs)
+        least = least_kept(probabilities, mx.array(settings.top_p))
+        logprobs = mx.where(probabilities < least, -mx.inf, logprobs)
     if settings.min_p > 0.0:
         logprobs = apply_min_p(logprobs, settings.min_p)
-    if settings.xtc_probability > 0.0:
-        logprobs = _apply_xtc(logprobs, settings.xtc_probability, settings.xtc_threshold, xtc_key)
-        if settings.top_k:
-            logprobs = apply_top_k(logprobs, settings.top_k)
-    drawn = mx.random.categorical(logprobs * (1.0 / settings.temperature), key=key)
-    return drawn if ids is None else mx.take_along_axis(ids, drawn[:, None], axis=-1)[:, 0]
+    logprobs = _apply_xtc(logprobs, settings.xtc_probability, settings.xtc_threshold, xtc_key)
+    if settings.top_k:
+        logprobs = apply_top_k(logprobs, settings.top_k)
+    return mx.random.categorical(logprobs * (1.0 / settings.temperature), key=key)
 
 
 def _apply_xtc(logprobs: mx.array, probability: float, threshold: float, key: mx.array | None) -> mx.array:
@@ -220,32 +290,9 @@ def make_processors(params: SamplingParams, defaults: Mapping[str, Any]) -> list
     processors: list[Processor] = []
     repetition = params.repetition_penalty or _default(defaults, "repetition_penalty", 1.0)
     if repetition > 0.0 and repetition != 1.0:
-        size = params.repetition_context_size or REPETITION_CONTEXT
-        processors.extend(make_logits_processors(repetition_penalty=repetition, repetition_context_size=size))
+        processors.append(RepetitionPenalty(repetition, params.repetition_context_size or REPETITION_CONTEXT))
     if params.presence_penalty or params.frequency_penalty:
-        processors.append(_CountPenalty(params.presence_penalty or 0.0, params.frequency_penalty or 0.0))
+        processors.append(CountPenalty(params.presence_penalty or 0.0, params.frequency_penalty or 0.0))
     if params.logit_bias:
-        processors.extend(make_logits_processors(logit_bias=params.logit_bias))
+        processors.append(Bias(params.logit_bias))
     return processors
-
-
-class _CountPenalty:
-    """OpenAI's presence and frequency penalties: over the tokens of the answer, all of it, and not the prompt.
-
-    Called once a step with everything fed so far; the first call is the prompt alone.
-    """
-
-    __slots__ = ("_counts", "_frequency", "_presence")
-
-    def __init__(self, presence: float, frequency: float) -> None:
-        self._presence = presence
-        self._frequency = frequency
-        self._counts: mx.array | None = None
-
-    def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
-        if self._counts is None:
-            self._counts = mx.zeros(logits.shape, dtype=mx.float32)
-            return logits
-        self._counts = self._counts.at[:, tokens[-1:]].add(1.0)
-        penalty = self._frequency * self._counts + self._presence * (self._counts > 0)
-        return logits - penalty.astype(logits.dtype)

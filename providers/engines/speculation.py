@@ -108,8 +108,7 @@ class Speculation:
         assert draws is not None
         fed = mx.concatenate([mx.array([token], dtype=mx.uint32), proposal.astype(mx.uint32)])
         logits = self._model(fed[None], cache=batch.prompt_cache)[0]
-        logprobs = logits - mx.logsumexp(logits, axis=-1, keepdims=True)
-        drawn = draws.draw(logprobs)
+        drawn = draws.draw(logits)
         mx.eval(drawn, proposal)
         proposed: list[int] = proposal.tolist()  # type: ignore[assignment]
         accepted = self._accepted(proposed, drawn.tolist())  # type: ignore[arg-type]
@@ -119,11 +118,11 @@ class Speculation:
         self.tally.proposed += len(proposed)
         self.tally.accepted += accepted
         batch._next_tokens = self._pending = drawn[accepted : accepted + 1]
-        batch._next_logprobs = [logprobs[accepted]]
         tokens = [token, *proposed[:accepted]]
         batch.tokens[0] += tokens
         batch._num_tokens[0] += len(tokens)
-        return [GenerationBatch.Response(batch.uids[0], each, logprobs[0], None, None, None) for each in tokens]
+        response: Any = GenerationBatch.Response
+        return [response(batch.uids[0], each, None, None, None, None) for each in tokens]
 
     def _accepted(self, proposed: list[int], drawn: list[int]) -> int:
         """How many of the proposals were drawn. An end token is none: the generator must see it come."""

@@ -1,13 +1,13 @@
 """What mixed sampling costs a batch: `python -m tests.live.measure_sampling [ROWS …]`, on a quiet machine.
 
-Drives the engine in this process with the embedded model, all rows at once: greedy, then every row with settings of
-its own. Prints milliseconds a step, of the clock and of the processors, and the ratio of throughputs; greedy and mixed
-runs alternate, the best of each counts.
+Drives the engine in this process with the embedded model (or another: `--model`), all rows at once: greedy, then every
+row with settings of its own. Prints milliseconds a step, of the clock and of the processors, and the ratio of
+throughputs; greedy and mixed runs alternate, and the best of as many of each counts.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from collections.abc import Iterable
 
@@ -21,7 +21,7 @@ from providers.frames import Generate  # noqa: E402
 from providers.generation import GenerationRequest, SamplingParams, TokenPrompt  # noqa: E402
 from providers.spec import ModelSpec  # noqa: E402
 
-STEPS, ROUNDS, PROMPT = 6, 2, 8
+PROMPT = 8
 GREEDY = SamplingParams(temperature=0.0)
 
 
@@ -46,18 +46,18 @@ def everything(row: int) -> SamplingParams:
     return GREEDY if row % 5 == 4 else kinds[row % 5](row)
 
 
-def seconds_a_step(engine: LanguageEngine, settings: Iterable[SamplingParams]) -> tuple[float, float]:
+def seconds_a_step(engine: LanguageEngine, settings: Iterable[SamplingParams], most: int) -> tuple[float, float]:
     """Of a batch with one row for each of the settings, once all of them generate: of the clock, of the processors."""
     out = Outbox(lambda report: None)
     for row, sampling in enumerate(settings):
         prompt = TokenPrompt([100 + (row * 37 + place * 11) % 5000 for place in range(PROMPT)])
-        request = GenerationRequest(id=f"{row}", prompt=prompt, sampling=sampling, max_tokens=STEPS + 8)
+        request = GenerationRequest(id=f"{row}", prompt=prompt, sampling=sampling, max_tokens=most + 8)
         engine.submit(engine.prepare(Generate(request=request)))
     while not engine._rows or any(not row.generated for row in engine._rows.values()):
         engine.step(out)
     begun, worked, steps = time.perf_counter(), time.process_time(), 0
     rows = len(engine._rows)
-    while len(engine._rows) == rows and steps < STEPS:
+    while len(engine._rows) == rows and steps < most:
         engine.step(out)
         steps += 1
     taken = ((time.perf_counter() - begun) / steps, (time.process_time() - worked) / steps)
@@ -67,21 +67,25 @@ def seconds_a_step(engine: LanguageEngine, settings: Iterable[SamplingParams]) -
 
 
 def main() -> None:
-    for rows in [int(word) for word in sys.argv[1:]] or [8, 32]:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rows", nargs="*", type=int, default=[8, 32])
+    parser.add_argument("--model", default="embedded:smollm2-135m-instruct")
+    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=2)
+    options = parser.parse_args()
+    for rows in options.rows:
         engine = LanguageEngine(prepared)
-        spec = ModelSpec(name="any", path="embedded:smollm2-135m-instruct", max_concurrency=rows, prefix_cache_bytes=0)
+        spec = ModelSpec(name="any", path=options.model, max_concurrency=rows, prefix_cache_bytes=0)
         engine.load(spec, lambda stage, fraction: None)
-        kinds = (temperatures, filters, seeds, penalties, everything)
-        best = dict.fromkeys(["greedy", *(kind.__name__ for kind in kinds)], (float("inf"), float("inf")))
-        for _ in range(ROUNDS):
-            for kind in kinds:
-                for name, settings in (("greedy", [GREEDY] * rows), (kind.__name__, map(kind, range(rows)))):
-                    clock, work = seconds_a_step(engine, settings)
-                    best[name] = min(best[name][0], clock), min(best[name][1], work)
-        for name, (clock, work) in best.items():
-            share = best["greedy"][0] / clock
+        for kind in (temperatures, filters, seeds, penalties, everything):
+            greedy, mixed = [], []
+            for _ in range(options.rounds):
+                greedy.append(seconds_a_step(engine, [GREEDY] * rows, options.steps))
+                mixed.append(seconds_a_step(engine, map(kind, range(rows)), options.steps))
+            (clock, work), (mixed_clock, mixed_work) = (map(min, zip(*found, strict=True)) for found in (greedy, mixed))
             print(
-                f"{rows} rows, {name}: {clock * 1000:.0f} ms a step ({work * 1000:.0f}), {share:.2f} of greedy",
+                f"{rows} rows, {kind.__name__}: {mixed_clock * 1000:.1f} ms a step ({mixed_work * 1000:.1f}), "
+                f"greedy {clock * 1000:.1f} ({work * 1000:.1f}): {clock / mixed_clock:.2f} of its throughput",
                 flush=True,
             )
 

@@ -1,0 +1,150 @@
+"""Drawing tokens for many rows at once, each by its own settings: the arithmetic behind the samplers."""
+
+from __future__ import annotations
+
+import functools
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import attrs
+import mlx.core as mx
+
+from providers.engines.lm_cpu import exp
+from providers.engines.nucleus import first_kept, least_kept
+
+__all__ = ["Drawing", "Filters", "Uniform", "uniform_by", "width"]
+
+Uniform = Callable[[int], mx.array]
+"""A number from [0, 1) for each of so many rows: (rows, 1)."""
+
+_LEAST_WIDTH = 64
+_RULED_OUT = -1e30
+"""And below, even divided by the highest temperature."""
+_ALL = 2.0
+"""More than all probabilities together."""
+
+
+@attrs.frozen(kw_only=True)
+class Filters:
+    """Which tokens of a row may be drawn, and how boldly. `top_k` 0, `top_p` 1 and `min_p` 0 filter nothing."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+
+    @property
+    def filters(self) -> bool:
+        return self.top_p < 1.0 or self.top_k > 0 or self.min_p > 0.0
+
+
+def width(top_k: int) -> int:
+    """How many of the likeliest tokens a row with this `top_k` is drawn from; 0 is all of them.
+
+    A power of two, so that rows with nearly the same `top_k` are drawn together; of the row's own `top_k` alone, since
+    what a number draws depends on it. On a GPU, where selecting costs what sorting does, rows are drawn together.
+    """
+    if not top_k or mx.default_device() != mx.cpu:
+        return 0
+    return max(_LEAST_WIDTH, 1 << (top_k - 1).bit_length())
+
+
+class Drawing:
+    """Draws from rows of logits whose settings have one `width`.
+
+    Filters keep what mlx-lm's keep in mlx-lm's order (`top_p`, `min_p`, `top_k`, then the temperature), and tokens as
+    likely as the least that is kept. A token is drawn where the sum of probabilities, in the order of the vocabulary,
+    passes a number that is drawn: noise for every token of the vocabulary would take several times as long.
+    """
+
+    __slots__ = ("_filtered", "_filters", "_floor", "_inverse", "_mass", "_places", "_top_k", "_width")
+
+    def __init__(self, rows: Sequence[Filters]) -> None:
+        """`rows`: one for each row of logits, or a single one for all of them."""
+        (self._width,) = {width(row.top_k) for row in rows}
+        self._inverse = _column(1.0 / row.temperature for row in rows)
+        filtered = [place for place, row in enumerate(rows) if row.filters]
+        self._filtered = mx.array(filtered) if 0 < len(filtered) < len(rows) else None
+        """The rows that are filtered, None for all or none."""
+        kept = [rows[place] for place in filtered]
+        some = any(row.top_p < 1.0 for row in kept)
+        self._mass = _column(row.top_p if row.top_p < 1.0 else _ALL for row in kept) if some else None
+        self._top_k = [row.top_k for row in kept] if any(row.top_k for row in kept) else []
+        self._places: mx.array | None = None
+        self._filters = bool(kept)
+        floors = [math.log(row.min_p) if row.min_p else -math.inf for row in kept]
+        self._floor = _column(floors) if max(floors, default=-math.inf) > -math.inf else None
+
+    def draw(self, logits: mx.array, uniform: Uniform) -> mx.array:
+        """Logits (rows, vocabulary), normalised or not, to token ids (rows)."""
+        logits = logits.astype(mx.float32)
+        if self._width:
+            count = min(self._width, logits.shape[-1])
+            ids = mx.argpartition(logits, kth=-count, axis=-1)[:, -count:]
+            few = self._filter(mx.take_along_axis(logits, ids, axis=-1), logits)
+            return mx.take_along_axis(ids, self._pick(few, uniform)[:, None], axis=-1)[:, 0]
+        if self._filtered is not None:
+            rows = logits[self._filtered]
+            logits[self._filtered] = self._filter(rows, rows)
+        elif self._filters:
+            logits = self._filter(logits, logits)
+        return self._pick(logits, uniform)
+
+    def _filter(self, rows: mx.array, whole: mx.array) -> mx.array:
+        """Of logits (rows, candidates) that are the likeliest of `whole`, or all of them: those ruled out far below
+        the others."""
+        most = whole.max(axis=-1, keepdims=True)
+        out: list[mx.array] = []
+        if self._top_k:
+            ascending = mx.sort(rows, axis=-1)
+            places = self._least_places(rows.shape[-1])
+            if self._mass is not None:
+                weights = _exp(ascending - most)
+                all_of_them = (weights if rows is whole else _exp(whole - most)).sum(axis=-1, keepdims=True)
+                places = mx.maximum(places, first_kept(weights, 0.0, self._mass * all_of_them))
+            out.append(rows < mx.take_along_axis(ascending, places, axis=-1))
+        elif self._mass is not None:
+            weights = _exp(rows - most)
+            out.append(weights < least_kept(weights, self._mass * weights.sum(axis=-1, keepdims=True)))
+        if self._floor is not None:
+            out.append(rows < most + self._floor)
+        # On a CPU, `where` takes three times as long.
+        return rows + functools.reduce(operator.or_, out) * _RULED_OUT
+
+    def _least_places(self, count: int) -> mx.array:
+        """Where, among so many in ascending order, the least of the `top_k` is: (rows, 1)."""
+        if self._places is None:
+            self._places = mx.array([max(0, count - (top_k or count)) for top_k in self._top_k])[:, None]
+        return self._places
+
+    def _pick(self, logits: mx.array, uniform: Uniform) -> mx.array:
+        """The column of each row that its number falls into."""
+        logits = logits * self._inverse
+        weights = _exp(logits - logits.max(axis=-1, keepdims=True))
+        up_to = mx.cumsum(weights, axis=-1)
+        passed = (up_to <= uniform(logits.shape[0]) * up_to[:, -1:]).sum(axis=-1, keepdims=True)
+        place = mx.minimum(passed, logits.shape[-1] - 1)
+        # Rounding may lead to a neighbour that is ruled out: the likeliest is drawn then.
+        allowed = mx.take_along_axis(logits, place, axis=-1) > _RULED_OUT * 1e-10
+        return mx.where(allowed[:, 0], place[:, 0], mx.argmax(weights, axis=-1))
+
+
+def uniform_by(keys: mx.array) -> mx.array:
+    """(rows, 1), each by its own key: `keys` (rows, 2). What a key gives does not depend on the rows beside it."""
+    drawn: Any = mx.vmap(_one_uniform)
+    made: mx.array = drawn(keys)
+    return made
+
+
+def _one_uniform(key: mx.array) -> mx.array:
+    return mx.random.uniform(shape=(1,), key=key)
+
+
+def _exp(x: mx.array) -> mx.array:
+    return exp(x) if mx.default_device() == mx.cpu else mx.exp(x)
+
+
+def _column(values: Iterable[float]) -> mx.array:
+    return mx.array([*values])[:, None]
