@@ -46,6 +46,9 @@ def everything(row: int) -> SamplingParams:
     return GREEDY if row % 5 == 4 else kinds[row % 5](row)
 
 
+KINDS = (temperatures, filters, seeds, penalties, everything)
+
+
 def seconds_a_step(engine: LanguageEngine, settings: Iterable[SamplingParams], most: int) -> tuple[float, float]:
     """Of a batch with one row for each of the settings, once all of them generate: of the clock, of the processors."""
     out = Outbox(lambda report: None)
@@ -69,6 +72,7 @@ def seconds_a_step(engine: LanguageEngine, settings: Iterable[SamplingParams], m
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("rows", nargs="*", type=int, default=[8, 32])
+    parser.add_argument("--kind", choices=[kind.__name__ for kind in KINDS])
     parser.add_argument("--model", default="embedded:smollm2-135m-instruct")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=2)
@@ -77,7 +81,7 @@ def main() -> None:
         engine = LanguageEngine(prepared)
         spec = ModelSpec(name="any", path=options.model, max_concurrency=rows, prefix_cache_bytes=0)
         engine.load(spec, lambda stage, fraction: None)
-        for kind in (temperatures, filters, seeds, penalties, everything):
+        for kind in KINDS if options.kind is None else [kind for kind in KINDS if kind.__name__ == options.kind]:
             greedy, mixed = [], []
             for _ in range(options.rounds):
                 greedy.append(seconds_a_step(engine, [GREEDY] * rows, options.steps))
