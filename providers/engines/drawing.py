@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import attrs
@@ -14,10 +14,7 @@ import mlx.core as mx
 from providers.engines.lm_cpu import exp
 from providers.engines.nucleus import first_kept, least_kept
 
-__all__ = ["Drawing", "Filters", "Uniform", "uniform_by", "width"]
-
-Uniform = Callable[[int], mx.array]
-"""A number from [0, 1) for each of so many rows: (rows, 1)."""
+__all__ = ["Drawing", "Filters", "uniform_by", "width"]
 
 _LEAST_WIDTH = 64
 _RULED_OUT = -1e30
@@ -59,7 +56,7 @@ class Drawing:
     passes a number that is drawn: noise for every token of the vocabulary would take several times as long.
     """
 
-    __slots__ = ("_filtered", "_filters", "_floor", "_inverse", "_mass", "_places", "_top_k", "_width")
+    __slots__ = ("_filtered", "_filters", "_floor", "_inverse", "_mass", "_top_k", "_width")
 
     def __init__(self, rows: Sequence[Filters]) -> None:
         """`rows`: one for each row of logits, or a single one for all of them."""
@@ -72,25 +69,25 @@ class Drawing:
         some = any(row.top_p < 1.0 for row in kept)
         self._mass = _column(row.top_p if row.top_p < 1.0 else _ALL for row in kept) if some else None
         self._top_k = [row.top_k for row in kept] if any(row.top_k for row in kept) else []
-        self._places: mx.array | None = None
         self._filters = bool(kept)
         floors = [math.log(row.min_p) if row.min_p else -math.inf for row in kept]
         self._floor = _column(floors) if max(floors, default=-math.inf) > -math.inf else None
 
-    def draw(self, logits: mx.array, uniform: Uniform) -> mx.array:
-        """Logits (rows, vocabulary), normalised or not, to token ids (rows)."""
+    def draw(self, logits: mx.array, numbers: mx.array) -> mx.array:
+        """Logits (rows, vocabulary), normalised or not, and a number from [0, 1) for each, (rows, 1), to token ids
+        (rows)."""
         logits = logits.astype(mx.float32)
         if self._width:
             count = min(self._width, logits.shape[-1])
             ids = mx.argpartition(logits, kth=-count, axis=-1)[:, -count:]
             few = self._filter(mx.take_along_axis(logits, ids, axis=-1), logits)
-            return mx.take_along_axis(ids, self._pick(few, uniform)[:, None], axis=-1)[:, 0]
+            return mx.take_along_axis(ids, self._pick(few, numbers)[:, None], axis=-1)[:, 0]
         if self._filtered is not None:
             rows = logits[self._filtered]
             logits[self._filtered] = self._filter(rows, rows)
         elif self._filters:
             logits = self._filter(logits, logits)
-        return self._pick(logits, uniform)
+        return self._pick(logits, numbers)
 
     def _filter(self, rows: mx.array, whole: mx.array) -> mx.array:
         """Of logits (rows, candidates) that are the likeliest of `whole`, or all of them: those ruled out far below
@@ -99,7 +96,8 @@ class Drawing:
         out: list[mx.array] = []
         if self._top_k:
             ascending = mx.sort(rows, axis=-1)
-            places = self._least_places(rows.shape[-1])
+            count = rows.shape[-1]
+            places = mx.array([max(0, count - (top_k or count)) for top_k in self._top_k])[:, None]
             if self._mass is not None:
                 weights = _exp(ascending - most)
                 all_of_them = (weights if rows is whole else _exp(whole - most)).sum(axis=-1, keepdims=True)
@@ -113,18 +111,12 @@ class Drawing:
         # On a CPU, `where` takes three times as long.
         return rows + functools.reduce(operator.or_, out) * _RULED_OUT
 
-    def _least_places(self, count: int) -> mx.array:
-        """Where, among so many in ascending order, the least of the `top_k` is: (rows, 1)."""
-        if self._places is None:
-            self._places = mx.array([max(0, count - (top_k or count)) for top_k in self._top_k])[:, None]
-        return self._places
-
-    def _pick(self, logits: mx.array, uniform: Uniform) -> mx.array:
+    def _pick(self, logits: mx.array, numbers: mx.array) -> mx.array:
         """The column of each row that its number falls into."""
         logits = logits * self._inverse
         weights = _exp(logits - logits.max(axis=-1, keepdims=True))
         up_to = mx.cumsum(weights, axis=-1)
-        passed = (up_to <= uniform(logits.shape[0]) * up_to[:, -1:]).sum(axis=-1, keepdims=True)
+        passed = (up_to <= numbers * up_to[:, -1:]).sum(axis=-1, keepdims=True)
         place = mx.minimum(passed, logits.shape[-1] - 1)
         # Rounding may lead to a neighbour that is ruled out: the likeliest is drawn then.
         allowed = mx.take_along_axis(logits, place, axis=-1) > _RULED_OUT * 1e-10
@@ -132,7 +124,8 @@ class Drawing:
 
 
 def uniform_by(keys: mx.array) -> mx.array:
-    """(rows, 1), each by its own key: `keys` (rows, 2). What a key gives does not depend on the rows beside it."""
+    """A number from [0, 1) for each row, (rows, 1), by its own key: `keys` (rows, 2). It is the same whatever rows are
+    beside it."""
     drawn: Any = mx.vmap(_one_uniform)
     made: mx.array = drawn(keys)
     return made

@@ -137,7 +137,7 @@ class _SharedSampler:
     def __call__(self, logits: mx.array) -> mx.array:
         if self.settings.xtc_probability:
             return _draw_with_xtc(logits, self.settings, None, None)
-        return self._drawing.draw(logits, lambda rows: mx.random.uniform(shape=(rows, 1)))
+        return self._drawing.draw(logits, mx.random.uniform(shape=(logits.shape[0], 1)))
 
 
 class _SeededSampler:
@@ -154,7 +154,7 @@ class _SeededSampler:
         self.key, draw, xtc = mx.random.split(self.key, 3)
         if self.settings.xtc_probability:
             return _draw_with_xtc(logits, self.settings, draw, xtc)
-        return self._drawing.draw(logits, lambda rows: mx.random.uniform(shape=(rows, 1), key=draw))
+        return self._drawing.draw(logits, mx.random.uniform(shape=(logits.shape[0], 1), key=draw))
 
 
 class JointSampler:
@@ -196,7 +196,7 @@ class JointSampler:
             begin = 0
             for rows, count, drawing in self._groups:
                 some = logits if rows is None else logits[rows]
-                found = drawing.draw(some, lambda count, begin=begin: numbers[begin : begin + count])  # type: ignore[misc]
+                found = drawing.draw(some, numbers[begin : begin + count])
                 if rows is None:
                     return found
                 tokens[rows] = found
