@@ -139,15 +139,20 @@ def test_filters_leave_only_what_they_say() -> None:
     [{"top_k": 12}, {"top_p": 0.8}, {"top_k": 12, "top_p": 0.8}, {"top_k": 30, "top_p": 0.9, "min_p": 0.1}],
     ids=str,
 )
-def test_filters_together_draw_as_often_as_the_probabilities_that_mlx_lm_leaves(filters: dict[str, Any]) -> None:
+@pytest.mark.parametrize("precision", [mx.float32, mx.bfloat16], ids=["float32", "bfloat16"])
+def test_filters_together_draw_as_often_as_the_probabilities_that_mlx_lm_leaves(
+    filters: dict[str, Any], precision: mx.Dtype
+) -> None:
     count, temperature = 20_000, 1.5
-    row = logprobs([math.sin(place * 12.9898) * 3 for place in range(40)])
+    given = logprobs([math.sin(place * 12.9898) * 3 for place in range(40)]).astype(precision)
+    row = given.astype(mx.float32)
+    row = row - mx.logsumexp(row, axis=-1, keepdims=True)
     left = row
     for name, apply in (("top_p", apply_top_p), ("min_p", apply_min_p), ("top_k", apply_top_k)):
         left = apply(left, filters[name]) if name in filters else left
     expected = np.array(mx.softmax(left / temperature, axis=-1))[0]
 
-    drawn = make_sampler(Settings(temperature=temperature, **filters), 5)(mx.repeat(row, count, axis=0))
+    drawn = make_sampler(Settings(temperature=temperature, **filters), 5)(mx.repeat(given, count, axis=0))
 
     often = np.bincount(np.array(drawn), minlength=40) / count
     assert set(np.flatnonzero(often)) == set(np.flatnonzero(expected))
