@@ -6,7 +6,6 @@ import functools
 import math
 import operator
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import attrs
 import mlx.core as mx
@@ -14,9 +13,9 @@ import mlx.core as mx
 from providers.engines.lm_cpu import exp
 from providers.engines.nucleus import first_kept, least_kept
 
-__all__ = ["Drawing", "Filters", "uniform_by", "width"]
+__all__ = ["Drawing", "Filters", "candidate_count"]
 
-_LEAST_WIDTH = 64
+_LEAST_CANDIDATES = 64
 _RULED_OUT = -1e30
 """And below, even divided by the highest temperature."""
 _ALL = 2.0
@@ -37,7 +36,7 @@ class Filters:
         return self.top_p < 1.0 or self.top_k > 0 or self.min_p > 0.0
 
 
-def width(top_k: int) -> int:
+def candidate_count(top_k: int) -> int:
     """How many of the likeliest tokens a row with this `top_k` is drawn from; 0 is all of them.
 
     A power of two, so that rows with nearly the same `top_k` are drawn together; of the row's own `top_k` alone, since
@@ -45,22 +44,22 @@ def width(top_k: int) -> int:
     """
     if not top_k or mx.default_device() != mx.cpu:
         return 0
-    return max(_LEAST_WIDTH, 1 << (top_k - 1).bit_length())
+    return max(_LEAST_CANDIDATES, 1 << (top_k - 1).bit_length())
 
 
 class Drawing:
-    """Draws from rows of logits whose settings have one `width`.
+    """Draws from rows of logits whose settings have one `candidate_count`.
 
     Filters keep what mlx-lm's keep in mlx-lm's order (`top_p`, `min_p`, `top_k`, then the temperature), and tokens as
     likely as the least that is kept. A token is drawn where the sum of probabilities, in the order of the vocabulary,
     passes a number that is drawn: noise for every token of the vocabulary would take several times as long.
     """
 
-    __slots__ = ("_filtered", "_filters", "_floor", "_inverse", "_mass", "_top_k", "_width")
+    __slots__ = ("_candidates", "_filtered", "_filters", "_floor", "_inverse", "_mass", "_top_k")
 
     def __init__(self, rows: Sequence[Filters]) -> None:
         """`rows`: one for each row of logits, or a single one for all of them."""
-        (self._width,) = {width(row.top_k) for row in rows}
+        (self._candidates,) = {candidate_count(row.top_k) for row in rows}
         self._inverse = _column(1.0 / row.temperature for row in rows)
         filtered = [place for place, row in enumerate(rows) if row.filters]
         self._filtered = mx.array(filtered) if 0 < len(filtered) < len(rows) else None
@@ -77,8 +76,8 @@ class Drawing:
         """Logits (rows, vocabulary), normalised or not, and a number from [0, 1) for each, (rows, 1), to token ids
         (rows)."""
         logits = logits.astype(mx.float32)
-        if self._width:
-            count = min(self._width, logits.shape[-1])
+        if self._candidates:
+            count = min(self._candidates, logits.shape[-1])
             ids = mx.argpartition(logits, kth=-count, axis=-1)[:, -count:]
             few = self._filter(mx.take_along_axis(logits, ids, axis=-1), logits)
             return mx.take_along_axis(ids, self._pick(few, numbers)[:, None], axis=-1)[:, 0]
@@ -100,8 +99,8 @@ class Drawing:
             places = mx.array([max(0, count - (top_k or count)) for top_k in self._top_k])[:, None]
             if self._mass is not None:
                 weights = _exp(ascending - most)
-                all_of_them = (weights if rows is whole else _exp(whole - most)).sum(axis=-1, keepdims=True)
-                places = mx.maximum(places, first_kept(weights, 0.0, self._mass * all_of_them))
+                total = (weights if rows is whole else _exp(whole - most)).sum(axis=-1, keepdims=True)
+                places = mx.maximum(places, first_kept(weights, 0.0, self._mass * total))
             out.append(rows < mx.take_along_axis(ascending, places, axis=-1))
         elif self._mass is not None:
             weights = _exp(rows - most)
@@ -121,18 +120,6 @@ class Drawing:
         # Rounding may lead to a neighbour that is ruled out: the likeliest is drawn then.
         allowed = mx.take_along_axis(logits, place, axis=-1) > _RULED_OUT * 1e-10
         return mx.where(allowed[:, 0], place[:, 0], mx.argmax(weights, axis=-1))
-
-
-def uniform_by(keys: mx.array) -> mx.array:
-    """A number from [0, 1) for each row, (rows, 1), by its own key: `keys` (rows, 2). It is the same whatever rows are
-    beside it."""
-    drawn: Any = mx.vmap(_one_uniform)
-    made: mx.array = drawn(keys)
-    return made
-
-
-def _one_uniform(key: mx.array) -> mx.array:
-    return mx.random.uniform(shape=(1,), key=key)
 
 
 def _exp(x: mx.array) -> mx.array:

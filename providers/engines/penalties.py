@@ -75,9 +75,9 @@ class JointPenalties:
     def __init__(self, chains: Sequence[Sequence[Processor]], tokens: Sequence[list[int]]) -> None:
         """`chains`: one a row, each `joins`. `tokens`: those fed so far, of each row; they grow from step to step."""
         self._tokens = tokens
-        self._repetitions = _Of(chains, RepetitionPenalty)
-        self._counts = _Of(chains, CountPenalty)
-        self._biases = _Of(chains, Bias)
+        self._repetitions = _RowsWith(chains, RepetitionPenalty)
+        self._counts = _RowsWith(chains, CountPenalty)
+        self._biases = _RowsWith(chains, Bias)
         self._counted: mx.array | None = None
         self._added: mx.array | None = None
 
@@ -103,27 +103,27 @@ class JointPenalties:
         return logits
 
     def _repeat(self, fed: mx.array, logits: mx.array) -> mx.array:
-        of = self._repetitions
-        newest = of.rows_of(fed)[:, None]
-        known = np.full((len(of.rows), max(one.size for one in of.processors) - 1), -1, dtype=np.int32)
-        for line, row, one in zip(known, of.rows, of.processors, strict=True):
+        rows = self._repetitions
+        newest = rows.pick(fed)[:, None]
+        known = np.full((len(rows.places), max(one.size for one in rows.processors) - 1), -1, dtype=np.int32)
+        for line, row, one in zip(known, rows.places, rows.processors, strict=True):
             last = self._tokens[row][-(one.size - 1) :] if one.size > 1 else []
             line[: len(last)] = last
         context = mx.array(known)
         context = mx.concatenate([mx.where(context < 0, newest, context), newest], axis=-1)
         said = mx.take_along_axis(logits, context, axis=-1)
-        penalty = of.column("penalty").astype(logits.dtype)
+        penalty = rows.column("penalty").astype(logits.dtype)
         said = mx.where(said < 0, said * penalty, said / penalty)
         return mx.put_along_axis(logits, context, said, axis=-1)
 
     def _count(self, fed: mx.array, logits: mx.array) -> mx.array:
-        of = self._counts
+        rows = self._counts
         if self._counted is None:
             nothing = mx.zeros((1, logits.shape[-1]), dtype=mx.float32)
-            self._counted = mx.concatenate([nothing if one.counts is None else one.counts for one in of.processors])
-        counted = self._counted.at[mx.arange(len(of.rows)), of.rows_of(fed)].add(1.0)
+            self._counted = mx.concatenate([nothing if one.counts is None else one.counts for one in rows.processors])
+        counted = self._counted.at[mx.arange(len(rows.places)), rows.pick(fed)].add(1.0)
         self._counted = counted
-        penalty = of.column("frequency") * counted + of.column("presence") * (counted > 0)
+        penalty = rows.column("frequency") * counted + rows.column("presence") * (counted > 0)
         return logits - penalty.astype(logits.dtype)
 
     def _bias(self, logits: mx.array) -> mx.array:
@@ -146,25 +146,25 @@ def _known(processor: Processor) -> bool:
     return isinstance(processor, CountPenalty | Bias)
 
 
-class _Of:
+class _RowsWith:
     """The rows whose chains have a processor of one kind; true where there are any."""
 
     def __init__(self, chains: Sequence[Sequence[Processor]], kind: type) -> None:
         found = [(row, one) for row, chain in enumerate(chains) for one in chain if isinstance(one, kind)]
-        self.rows = [row for row, _ in found]
+        self.places = [row for row, _ in found]
         self.processors: list[Any] = [one for _, one in found]
-        self._some = mx.array(self.rows) if len(found) < len(chains) else None
+        self._some = mx.array(self.places) if len(found) < len(chains) else None
         self._columns: dict[str, mx.array] = {}
 
     def __bool__(self) -> bool:
-        return bool(self.rows)
+        return bool(self.places)
 
     def column(self, name: str) -> mx.array:
         if name not in self._columns:
             self._columns[name] = mx.array([float(getattr(one, name)) for one in self.processors])[:, None]
         return self._columns[name]
 
-    def rows_of(self, values: mx.array) -> mx.array:
+    def pick(self, values: mx.array) -> mx.array:
         return values if self._some is None else values[self._some]
 
     def on(self, logits: mx.array, change: Callable[[mx.array], mx.array]) -> mx.array:

@@ -27,16 +27,16 @@ class RowBatch(GenerationBatch):
     logits_processors: list[Any]
     _current_tokens: Any
     _next_tokens: Any
-    _joint: _Joint | None = None
+    _plan: _StepPlan | None = None
 
     def _step(self) -> tuple[list[int], list[Any]]:
         fed = self._current_tokens = self._next_tokens
         logits = self.model(fed[:, None], cache=self.prompt_cache)[:, -1, :]
-        if self._joint is None:
-            self._joint = _Joint(self)
-        self._next_tokens = self._joint(fed, logits)
+        if self._plan is None:
+            self._plan = _StepPlan(self)
+        self._next_tokens = self._plan(fed, logits)
         self._next_logprobs = [None] * len(self.uids)
-        mx.async_eval(self._next_tokens, *self._joint.state)  # type: ignore[no-untyped-call]
+        mx.async_eval(self._next_tokens, *self._plan.state)  # type: ignore[no-untyped-call]
         # While that is computed:
         mx.eval(fed)
         tokens: list[int] = fed.tolist()
@@ -53,12 +53,12 @@ class RowBatch(GenerationBatch):
         super().filter(keep)
 
     def _release(self) -> None:
-        if self._joint is not None:
-            self._joint.release()
-            self._joint = None
+        if self._plan is not None:
+            self._plan.release()
+            self._plan = None
 
 
-class _Joint:
+class _StepPlan:
     """How the rows that there are now are taken a step further, as long as they stay the same."""
 
     def __init__(self, batch: RowBatch) -> None:
@@ -89,12 +89,18 @@ class _Joint:
 
     def _process_alone(self, fed: mx.array, logits: mx.array) -> mx.array:
         batch = self._batch
-        rows = [logits[row : row + 1] for row in range(len(batch.uids))]
+        processed = []
         for row in self._alone:
             context = batch._token_context[row].update_and_fetch(fed[row : row + 1])  # type: ignore[no-untyped-call]
+            line = logits[row : row + 1]
             for processor in batch.logits_processors[row]:
-                rows[row] = processor(context, rows[row])
-        return mx.concatenate(rows, axis=0)
+                line = processor(context, line)
+            processed.append(line)
+        changed = mx.concatenate(processed, axis=0)
+        if len(processed) == len(batch.uids):
+            return changed
+        logits[mx.array(self._alone)] = changed
+        return logits
 
     def release(self) -> None:
         """Leave every row as if its own sampler and processors had taken it here."""

@@ -17,7 +17,7 @@ import attrs
 import mlx.core as mx
 from mlx_lm.sample_utils import apply_min_p, apply_top_k
 
-from providers.engines.drawing import Drawing, Filters, uniform_by, width
+from providers.engines.drawing import Drawing, Filters, candidate_count
 from providers.engines.nucleus import least_kept
 from providers.engines.penalties import Bias, CountPenalty, Processor, RepetitionPenalty
 from providers.errors import InvalidRequest
@@ -171,7 +171,7 @@ class JointSampler:
             if sampler is _greedy:
                 continue
             if isinstance(sampler, _SharedSampler | _SeededSampler) and not sampler.settings.xtc_probability:
-                groups.setdefault(width(sampler.settings.top_k), []).append((row, sampler))
+                groups.setdefault(candidate_count(sampler.settings.top_k), []).append((row, sampler))
             else:
                 self._alone.append((row, sampler))
         drawn = [pair for group in groups.values() for pair in group]
@@ -191,8 +191,7 @@ class JointSampler:
         """Logits (rows, vocabulary) to token ids (rows)."""
         tokens = mx.argmax(logits, axis=-1)
         if self._keys is not None:
-            split = _split(self._keys)
-            self._keys, numbers = split[:, 0], uniform_by(split[:, 1])
+            self._keys, numbers = _advance_all(self._keys)
             begin = 0
             for rows, count, drawing in self._groups:
                 some = logits if rows is None else logits[rows]
@@ -220,11 +219,14 @@ def _key_of(sampler: _SharedSampler | _SeededSampler) -> mx.array:
     return sampler.key if isinstance(sampler, _SeededSampler) else mx.random.key(random.getrandbits(64))
 
 
-def _split_in_three(key: mx.array) -> mx.array:
-    return mx.random.split(key, 3)
+def _advance(key: mx.array) -> tuple[mx.array, mx.array]:
+    """The next key of a row, and its number from [0, 1): (1)."""
+    key, draw, _ = mx.random.split(key, 3)
+    return key, mx.random.uniform(shape=(1,), key=draw)
 
 
-_split: Any = mx.vmap(_split_in_three)
+_advance_all: Any = mx.vmap(_advance)
+"""Keys (rows, 2) to the next ones and a number for each, (rows, 1), which are the same whatever rows are beside it."""
 
 
 class DrawsAhead:
