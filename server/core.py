@@ -45,7 +45,7 @@ from server.lifecycle import Lifecycle
 from server.middleware import is_work
 from server.settings import Settings
 from server.startup import configure_logging
-from server.store import ResponseStore
+from server.store.responses import ResponseStore
 
 __all__ = ["ServicePlugin"]
 

@@ -21,7 +21,7 @@ from providers.protocols import (
 )
 from providers.spec import Capability
 from server.drain import Drain
-from server.store import ResponseStore
+from server.store.responses import ResponseStore
 
 __all__ = [
     "Chat",

@@ -23,7 +23,7 @@ from server.controllers._responses import errors
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.guards import json_body
 from server.sse import EventStream, EventStreamResponse
-from server.store import ResponseStore
+from server.store.responses import ResponseStore
 from server.translate.responses_answer import ResponseDraft, new_response_id, whole_response
 from server.translate.responses_conversation import input_items, references
 from server.translate.responses_parameters import (

@@ -14,7 +14,9 @@ from contracts.speech import CreateSpeechRequest, SpeechWithTimings, Voice, Voic
 from providers.protocols import SpeechProvider
 from providers.speech import SpeechRequest, VoiceInfo
 from providers.voices import OPENAI_VOICES
-from server.audio import FORMATS, AudioStream, AudioStreamResponse, audible, collected, encoded
+from server.audio.encoders import FORMATS
+from server.audio.pieces import audible, collected, encoded
+from server.audio.stream import AudioStream, AudioStreamResponse
 from server.connection import while_connected
 from server.controllers._openapi import SpeechOperation
 from server.controllers._responses import errors

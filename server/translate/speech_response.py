@@ -18,7 +18,7 @@ from contracts.speech import (
     SpeechWord,
 )
 from providers.speech import SAMPLE_RATE, PhonemeSpan, SpeechAccepted, SpeechFinished, SpeechPiece, WordSpan
-from server.audio import EncodedAudio
+from server.audio.pieces import EncodedAudio
 from server.translate.speech_request import SpeechAnswer
 from server.translate.visemes import speech_visemes, viseme_spans
 from server.wire import encode_contract

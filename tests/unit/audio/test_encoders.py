@@ -12,7 +12,7 @@ import pytest
 
 from contracts.speech import AudioFormat
 from providers.errors import UnsupportedParameter
-from server.audio import FORMATS, encode_whole, new_encoder
+from server.audio.encoders import FORMATS, encode_whole, new_encoder
 from tests.unit.audio.sounds import RATE, chirp, decoded, delay, frames_of_flac
 
 FRAME = {"mp3": 576, "opus": 480, "aac": 1024, "flac": 0, "wav": 0, "pcm": 0}

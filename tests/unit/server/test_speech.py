@@ -18,7 +18,7 @@ from providers.registry import ModelRegistry
 from providers.speech import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechRequest
 from providers.voices import OPENAI_VOICES
 from server.app import create_app
-from server.audio import FORMATS
+from server.audio.encoders import FORMATS
 from server.settings import Settings
 from tests.unit.audio.sounds import RATE, decoded, frames_of_flac
 from tests.unit.server.fakes import FakeChat
