@@ -7,9 +7,9 @@ from typing import ClassVar
 
 import otel
 from providers._chat_content import ChatContent
-from providers._queued import QueuedProvider
 from providers.errors import InvalidRequest
 from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest, ToolCallDelta
+from providers.queued import QueuedProvider
 from providers.spec import Capability
 
 __all__ = ["QueuedChatProvider"]

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import otel
 from otel import names
-from providers._queued import QueuedProvider
+from providers.queued import QueuedProvider
 from providers.spec import Capability
 from providers.speech import SAMPLE_RATE, SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest
 

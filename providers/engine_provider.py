@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 import attrs
 
 import otel
-from providers._queued import QueuedProvider
 from providers._stream import Mailbox
 from providers.errors import ModelNotReady, ServiceError
 from providers.events import Event, Request
 from providers.host import EngineHost
 from providers.protocols import ModelStatus
+from providers.queued import QueuedProvider
 from providers.resident import resident_bytes
 from providers.spec import ModelSpec
 
