@@ -9,9 +9,9 @@ from typing import Generic, Self, TypeVar
 
 import msgspec
 
+from providers.chat.types import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from providers.errors import ServiceError
 from providers.events import Event
-from providers.generation import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
 
 __all__ = ["Mailbox", "TextMailbox"]
 

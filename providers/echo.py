@@ -32,18 +32,9 @@ from urllib.parse import parse_qsl
 import attrs
 from msgspec import structs
 
-from providers._queued_chat import QueuedChatProvider
 from providers._queued_speech import SpeechRecord
-from providers.echo_speech import ECHO_VOICES, sentences, spoken
-from providers.errors import (
-    ContextLengthExceeded,
-    EngineCrashed,
-    InvalidRequest,
-    ModelNotReady,
-    ServiceError,
-    UnsupportedParameter,
-)
-from providers.generation import (
+from providers.chat.queued import QueuedChatProvider
+from providers.chat.types import (
     Accepted,
     ChatPrompt,
     Finished,
@@ -55,6 +46,15 @@ from providers.generation import (
     TextPrompt,
     TokenPrompt,
     Usage,
+)
+from providers.echo_speech import ECHO_VOICES, sentences, spoken
+from providers.errors import (
+    ContextLengthExceeded,
+    EngineCrashed,
+    InvalidRequest,
+    ModelNotReady,
+    ServiceError,
+    UnsupportedParameter,
 )
 from providers.protocols import ModelStatus
 from providers.spec import Capability, ModelSpec

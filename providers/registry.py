@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from providers.engine_chat import EngineChatProvider
+from providers.chat.provider import EngineChatProvider
 from providers.engine_embedding import EngineEmbeddingProvider
 from providers.engine_speech import EngineSpeechProvider
 from providers.engine_transcription import EngineTranscriptionProvider

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import msgspec
 
-from providers.generation import Accepted, GenerationEvent, GenerationRequest
+from providers.chat.types import Accepted, GenerationEvent, GenerationRequest
 
 __all__ = ["merged"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 from llguidance import LLMatcher
 
-from providers.generation import ChoiceGrammar, Grammar, JsonObjectGrammar, JsonSchemaGrammar, RegexGrammar
+from providers.chat.types import ChoiceGrammar, Grammar, JsonObjectGrammar, JsonSchemaGrammar, RegexGrammar
 
 __all__ = ["JSON_OPTIONS", "Markers", "Thought", "ToolMarkup", "after_thought", "choice_text", "source", "tool_calls"]
 

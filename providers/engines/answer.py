@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import attrs
 
+from providers.chat.types import FinishReason, ReasoningDelta, TextDelta, TokenLogprob, Tool, ToolCallDelta
 from providers.engines.candidates import Candidate, Step, make_candidate
 from providers.engines.formats import ReasoningFormat, ToolFormat
 from providers.engines.text import StopMatcher, StopSplitter
-from providers.generation import FinishReason, ReasoningDelta, TextDelta, TokenLogprob, Tool, ToolCallDelta
 
 __all__ = ["AnswerFormat", "AnswerSplitter", "new_call_id"]
 

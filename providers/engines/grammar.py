@@ -17,12 +17,12 @@ import attrs
 import msgspec
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
+from providers.chat.types import ChoiceGrammar, Grammar, JsonSchemaGrammar, LarkGrammar, RegexGrammar, Tool, ToolChoice
 from providers.engines import _grammar_schema as schemas
 from providers.engines import _grammar_text as text
 from providers.engines._grammar_processor import BatchTokens, GrammarProcessor
 from providers.engines._grammar_text import Thought, ToolMarkup
 from providers.errors import InvalidRequest, UnsupportedParameter
-from providers.generation import ChoiceGrammar, Grammar, JsonSchemaGrammar, LarkGrammar, RegexGrammar, Tool, ToolChoice
 
 __all__ = ["BatchTokens", "CompiledGrammar", "GrammarCompiler", "GrammarProcessor", "Thought", "ToolMarkup"]
 

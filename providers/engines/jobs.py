@@ -6,13 +6,13 @@ from contextvars import Context, copy_context
 
 import attrs
 
+from providers.chat.types import SamplingParams, Tool
 from providers.engines.answer import AnswerFormat, AnswerSplitter
 from providers.engines.grammar import CompiledGrammar, GrammarProcessor
 from providers.engines.logprobs import MAX_TOP_LOGPROBS
 from providers.engines.sampling import Settings
 from providers.engines.text import stop_matcher
 from providers.errors import InvalidRequest
-from providers.generation import SamplingParams, Tool
 
 __all__ = ["LanguageJob", "RowGrammar", "ThoughtLimit", "checked_n", "checked_stop", "checked_top_logprobs"]
 

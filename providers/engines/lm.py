@@ -15,6 +15,7 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
+from providers.chat.types import Accepted, GenerationRequest
 from providers.engines import platform
 from providers.engines.batch import Batch
 from providers.engines.common_prefix import common_prefix
@@ -32,7 +33,6 @@ from providers.engines.sampling import make_processors
 from providers.engines.speculation import make_speculation
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
 from providers.frames import Command, Detokenize, Detokenized, EngineInfo, Generate, Memory, Tokenize, Tokenized
-from providers.generation import Accepted, GenerationRequest
 from providers.spec import ModelSpec
 
 __all__ = ["LanguageEngine"]

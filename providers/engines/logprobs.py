@@ -7,9 +7,9 @@ from typing import cast
 
 import mlx.core as mx
 
+from providers.chat.types import TokenLogprob
 from providers.engines.sampling import Sampler
 from providers.engines.text import Vocabulary
-from providers.generation import TokenLogprob
 
 __all__ = ["MAX_TOP_LOGPROBS", "LogprobRecorder"]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import attrs
 
+from providers.chat.types import ChatMessage, ChatPrompt, Prompt, TextPrompt, TokenPrompt
 from providers.engines.common_prefix import common_prefix
 from providers.engines.formats import ReasoningFormat
 from providers.engines.tools import ToolPlan, ToolPrompter
 from providers.errors import ContextLengthExceeded, InvalidRequest
-from providers.generation import ChatMessage, ChatPrompt, Prompt, TextPrompt, TokenPrompt
 
 __all__ = ["BuiltPrompt", "PromptBuilder", "answer_room"]
 

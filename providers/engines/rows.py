@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 
+from providers.chat.types import Finished, FinishReason, GenerationEvent, Usage
 from providers.engines.answer import AnswerSplitter
 from providers.engines.grammar import BatchTokens, GrammarProcessor
 from providers.engines.jobs import LanguageJob
@@ -16,7 +17,6 @@ from providers.engines.penalties import Processor
 from providers.engines.sampling import Sampler, make_sampler
 from providers.engines.text import Decoder, Vocabulary
 from providers.engines.thoughts import ThoughtBudget
-from providers.generation import Finished, FinishReason, GenerationEvent, Usage
 
 __all__ = ["Request", "Row"]
 

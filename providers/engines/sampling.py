@@ -17,11 +17,11 @@ import attrs
 import mlx.core as mx
 from mlx_lm.sample_utils import apply_min_p, apply_top_k
 
+from providers.chat.types import SamplingParams
 from providers.engines.drawing import Drawing, Filters, candidate_count
 from providers.engines.nucleus import least_kept
 from providers.engines.penalties import Bias, CountPenalty, Processor, RepetitionPenalty
 from providers.errors import InvalidRequest
-from providers.generation import SamplingParams
 
 __all__ = [
     "DrawsAhead",

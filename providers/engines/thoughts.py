@@ -6,11 +6,11 @@ from collections import deque
 
 import mlx.core as mx
 
+from providers.chat.types import TextDelta
 from providers.engines._grammar_processor import BatchTokens, fed_token
 from providers.engines.answer import AnswerSplitter
 from providers.engines.jobs import ThoughtLimit
 from providers.engines.text import Decoder
-from providers.generation import TextDelta
 
 __all__ = ["ThoughtBudget"]
 

@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 
 import otel
 from contracts.completions import Completion, CompletionRequest
-from providers.generation import GenerationRequest, TextPrompt, TokenPrompt
+from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
 from providers.protocols import ChatProvider
 from server.connection import while_connected
 from server.controllers._openapi import StreamedCompletionOperation

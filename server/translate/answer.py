@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import attrs
 
-from providers.errors import InternalError
-from providers.generation import (
+from providers.chat.types import (
     Finished,
     FinishReason,
     GenerationEvent,
@@ -17,6 +16,7 @@ from providers.generation import (
     ToolCallDelta,
     Usage,
 )
+from providers.errors import InternalError
 
 __all__ = ["Answer", "ToolCall", "collect_all", "total_usage"]
 

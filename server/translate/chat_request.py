@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contracts.chat import ChatCompletionRequest
+from providers.chat.types import ChatPrompt, GenerationRequest
 from providers.errors import InvalidRequest
-from providers.generation import ChatPrompt, GenerationRequest
 from server.translate.grammar import to_grammar
 from server.translate.messages import to_chat_messages
 from server.translate.parameters import refuse_unsupported

@@ -28,7 +28,7 @@ from contracts.tools import (
     ChatCompletionMessageToolCallFunction,
 )
 from contracts.usage import CompletionUsage
-from providers.generation import (
+from providers.chat.types import (
     Accepted,
     Finished,
     GenerationEvent,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contracts.completions import CompletionRequest
+from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
 from providers.errors import InvalidRequest, UnsupportedParameter
-from providers.generation import GenerationRequest, TextPrompt, TokenPrompt
 from server.translate.grammar import to_grammar
 from server.translate.parameters import Refused, check_stream_options, refuse
 from server.translate.sampling import to_sampling, to_stop

@@ -10,7 +10,7 @@ import msgspec
 
 from contracts.completions import Completion, CompletionChoice, CompletionLogprobs
 from contracts.usage import CompletionUsage
-from providers.generation import (
+from providers.chat.types import (
     Finished,
     FinishReason,
     GenerationEvent,

@@ -9,8 +9,7 @@ import msgspec
 
 from contracts.response_format import ResponseFormat, ResponseFormatJSONObject, ResponseFormatJSONSchema
 from contracts.sampling import GuidedOptions
-from providers.errors import InvalidRequest
-from providers.generation import (
+from providers.chat.types import (
     ChoiceGrammar,
     Grammar,
     JsonObjectGrammar,
@@ -18,6 +17,7 @@ from providers.generation import (
     LarkGrammar,
     RegexGrammar,
 )
+from providers.errors import InvalidRequest
 
 __all__ = ["one_form", "to_grammar"]
 

@@ -13,8 +13,8 @@ from contracts.messages import (
     ContentPart,
 )
 from contracts.tools import ChatCompletionMessageToolCall
+from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, UnsupportedParameter
-from providers.generation import ChatMessage
 
 __all__ = ["to_chat_messages"]
 

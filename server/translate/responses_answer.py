@@ -20,8 +20,8 @@ from contracts.responses import (
     ResponseError,
     ResponseUsage,
 )
+from providers.chat.types import Accepted, Finished, GenerationEvent, Usage
 from providers.errors import InternalError, InvalidRequest, QueueFull, ServiceError
-from providers.generation import Accepted, Finished, GenerationEvent, Usage
 from server.translate.responses_output import OutputFold
 from server.translate.responses_parameters import ENCRYPTED_REASONING
 

@@ -24,8 +24,8 @@ from contracts.response_items import (
     RefusalContent,
     StoredItem,
 )
+from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, UnsupportedParameter
-from providers.generation import ChatMessage
 
 __all__ = ["encrypted", "input_items", "item_id", "references", "to_turns"]
 

@@ -31,8 +31,8 @@ from contracts.response_items import (
     ReasoningTextContent,
     TopLogProb,
 )
+from providers.chat.types import FinishReason, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDelta
 from providers.errors import InternalError
-from providers.generation import FinishReason, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDelta
 from server.translate.responses_conversation import encrypted, item_id
 
 __all__ = ["Delta", "OpenItem", "OutputFold", "delta_event", "delta_text"]

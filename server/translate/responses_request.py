@@ -7,8 +7,8 @@ from contextlib import aclosing
 
 from contracts.response_items import StoredItem
 from contracts.responses import CreateResponse, TokenCountRequest
+from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import InvalidRequest
-from providers.generation import ChatPrompt, GenerationEvent, GenerationRequest
 from server.translate.grammar import one_form
 from server.translate.responses_conversation import to_turns
 from server.translate.responses_parameters import LOGPROBS

@@ -8,8 +8,8 @@ import msgspec
 
 from contracts.response_events import ResponseErrorEvent, ResponseLifecycleEvent, ResponseStreamEvent
 from contracts.responses import Response
+from providers.chat.types import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from providers.errors import ServiceError
-from providers.generation import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from server.translate.responses_answer import ResponseDraft
 from server.translate.responses_output import Delta, OpenItem, delta_event, delta_text
 from server.wire import encode_contract

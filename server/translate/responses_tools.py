@@ -15,8 +15,8 @@ from contracts.response_tools import (
 )
 from contracts.response_tools import Tool as WireTool
 from contracts.response_tools import ToolChoice as WireToolChoice
+from providers.chat.types import Grammar, JsonObjectGrammar, JsonSchemaGrammar, Tool, ToolChoice
 from providers.errors import InvalidRequest, UnsupportedParameter
-from providers.generation import Grammar, JsonObjectGrammar, JsonSchemaGrammar, Tool, ToolChoice
 
 __all__ = ["to_grammar", "to_tools"]
 

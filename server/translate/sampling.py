@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contracts.sampling import SamplingOptions
+from providers.chat.types import SamplingParams
 from providers.errors import InvalidRequest
-from providers.generation import SamplingParams
 
 __all__ = ["to_sampling", "to_stop"]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contracts.tokenize import TokenizeRequest
+from providers.chat.types import ChatPrompt, Prompt, TextPrompt
 from providers.errors import InvalidRequest
-from providers.generation import ChatPrompt, Prompt, TextPrompt
 from server.translate.messages import to_chat_messages
 from server.translate.parameters import check_template_kwargs
 from server.translate.tools import to_tools

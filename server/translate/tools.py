@@ -12,8 +12,8 @@ from contracts.tools import (
     ChatCompletionTool,
     ChatCompletionToolChoiceOption,
 )
+from providers.chat.types import Tool, ToolChoice
 from providers.errors import InvalidRequest, UnsupportedParameter
-from providers.generation import Tool, ToolChoice
 
 __all__ = ["to_tools"]
 

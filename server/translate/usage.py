@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contracts.usage import CompletionTokensDetails, CompletionUsage, PromptTokensDetails
-from providers.generation import Usage
+from providers.chat.types import Usage
 
 __all__ = ["completion_usage"]
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 
 from litestar import Litestar
 
+from providers.chat.types import GenerationEvent, GenerationRequest
 from providers.echo import EchoProvider
-from providers.generation import GenerationEvent, GenerationRequest
 from providers.registry import ModelRegistry
 from providers.spec import ModelSpec
 from server import app

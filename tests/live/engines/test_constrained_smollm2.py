@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from providers.generation import ChatMessage, ChatPrompt, JsonSchemaGrammar, SamplingParams, Tool, ToolChoice
+from providers.chat.types import ChatMessage, ChatPrompt, JsonSchemaGrammar, SamplingParams, Tool, ToolChoice
 from tests.unit.engines.client import GREEDY, EngineClient, chat
 
 # A contended CPU decodes a token or two a second.

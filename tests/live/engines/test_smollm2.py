@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.generation import SamplingParams, TextPrompt
+from providers.chat.types import SamplingParams, TextPrompt
 from providers.weights import resolve
 from tests.unit.engines.client import GREEDY, EngineClient, chat
 

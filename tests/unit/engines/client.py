@@ -7,6 +7,21 @@ import subprocess
 import sys
 from typing import Any
 
+from providers.chat.types import (
+    Accepted,
+    ChatMessage,
+    ChatPrompt,
+    Finished,
+    GenerationEvent,
+    GenerationRequest,
+    Prompt,
+    ReasoningDelta,
+    SamplingParams,
+    TextDelta,
+    TextPrompt,
+    TokenLogprob,
+    ToolCallDelta,
+)
 from providers.frames import (
     HEADER_BYTES,
     Cancel,
@@ -27,21 +42,6 @@ from providers.frames import (
     decode_report,
     encode,
     frame_length,
-)
-from providers.generation import (
-    Accepted,
-    ChatMessage,
-    ChatPrompt,
-    Finished,
-    GenerationEvent,
-    GenerationRequest,
-    Prompt,
-    ReasoningDelta,
-    SamplingParams,
-    TextDelta,
-    TextPrompt,
-    TokenLogprob,
-    ToolCallDelta,
 )
 from providers.spec import ModelSpec
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from providers.chat.types import GenerationRequest, TextPrompt
 from providers.engines.engine import Outbox
 from providers.engines.lm import LanguageEngine
 from providers.engines.platform import Platform
 from providers.frames import EngineInfo, Events, Failed, Generate, Report
-from providers.generation import GenerationRequest, TextPrompt
 from providers.spec import ModelSpec
 from tests.unit.engines.client import GREEDY, Answer
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from providers.generation import (
+from providers.chat.types import (
     ChatMessage,
     ChatPrompt,
     ChoiceGrammar,

@@ -18,16 +18,7 @@ from mlx_lm.generate import BatchGenerator
 from mlx_lm.models import llama
 from tokenizers import AddedToken, Tokenizer
 
-from providers.engines.grammar import (
-    BatchTokens,
-    CompiledGrammar,
-    GrammarCompiler,
-    GrammarProcessor,
-    Thought,
-    ToolMarkup,
-)
-from providers.errors import InvalidRequest, UnsupportedParameter
-from providers.generation import (
+from providers.chat.types import (
     ChoiceGrammar,
     Grammar,
     JsonObjectGrammar,
@@ -37,6 +28,15 @@ from providers.generation import (
     Tool,
     ToolChoice,
 )
+from providers.engines.grammar import (
+    BatchTokens,
+    CompiledGrammar,
+    GrammarCompiler,
+    GrammarProcessor,
+    Thought,
+    ToolMarkup,
+)
+from providers.errors import InvalidRequest, UnsupportedParameter
 from tests.unit.engines import tiny
 from tests.unit.engines.random_schemas import assert_valid, schemas, wild_schemas
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from providers.generation import (
+from providers.chat.types import (
     SamplingParams,
     TextPrompt,
     TokenPrompt,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from providers.chat.types import SamplingParams, TextPrompt
 from providers.engines.engine import EngineLoadError
-from providers.generation import SamplingParams, TextPrompt
 from tests.unit.engines import gguf_files, tiny
 from tests.unit.engines.client import chat
 from tests.unit.engines.inprocess import SteppedEngine

@@ -8,7 +8,7 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from providers.generation import ChoiceGrammar, SamplingParams, TokenLogprob, TokenPrompt
+from providers.chat.types import ChoiceGrammar, SamplingParams, TokenLogprob, TokenPrompt
 from tests.unit.engines import tiny
 from tests.unit.engines.client import EngineClient
 from tests.unit.engines.inprocess import SteppedEngine

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from providers.chat.types import SamplingParams
 from providers.engines.lm import PREFILL_STEP
 from providers.engines.pacing import MIN_TOKENS, STEPS, UNNOTICED, PrefillPace
-from providers.generation import SamplingParams
 from tests.unit.engines import tiny
 from tests.unit.engines.inprocess import SteppedEngine
 

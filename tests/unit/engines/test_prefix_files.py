@@ -13,10 +13,10 @@ import mlx.core as mx
 import pytest
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 
+from providers.chat.types import SamplingParams
 from providers.engines.model_identity import model_identity
 from providers.engines.prefix_cache import PrefixCache
 from providers.engines.prefix_files import BLOCK, PrefixFiles
-from providers.generation import SamplingParams
 from providers.spec import ModelSpec
 from tests.unit.engines import tiny
 from tests.unit.engines.client import Answer, EngineClient, chat

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
+from providers.chat.types import TextPrompt
 from providers.engines.prompts import PromptBuilder
 from providers.errors import ContextLengthExceeded
-from providers.generation import TextPrompt
 
 LIMIT = 1000
 

@@ -8,10 +8,10 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
+from providers.chat.types import Accepted, SamplingParams, TokenPrompt
 from providers.engines.engine import EngineLoadError, Outbox
 from providers.engines.speculation import PromptLookup, Tally
 from providers.frames import Events, Report
-from providers.generation import Accepted, SamplingParams, TokenPrompt
 from tests.unit.engines import tiny
 from tests.unit.engines.client import GREEDY, Answer
 from tests.unit.engines.inprocess import SteppedEngine

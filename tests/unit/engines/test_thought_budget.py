@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from providers.generation import ChatMessage, ChatPrompt, ChoiceGrammar, SamplingParams, Tool, ToolChoice
+from providers.chat.types import ChatMessage, ChatPrompt, ChoiceGrammar, SamplingParams, Tool, ToolChoice
 from tests.unit.engines import tiny
 from tests.unit.engines.client import EngineClient, chat
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from providers.chat.types import ChatMessage, ChatPrompt, Prompt, SamplingParams, TextPrompt, TokenPrompt, Tool
 from providers.engines.prompts import MAX_COUNTED_CHARACTERS
 from providers.frames import Detokenize, Detokenized, Failed, Tokenize, Tokenized
-from providers.generation import ChatMessage, ChatPrompt, Prompt, SamplingParams, TextPrompt, TokenPrompt, Tool
 from tests.unit.engines import tiny
 from tests.unit.engines.client import EngineClient, chat
 

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.errors import UnsupportedParameter
-from providers.frames import Generate, LoadFailed
-from providers.generation import (
+from providers.chat.types import (
     ChatMessage,
     ChatPrompt,
     ChoiceGrammar,
@@ -19,6 +17,8 @@ from providers.generation import (
     Tool,
     ToolChoice,
 )
+from providers.errors import UnsupportedParameter
+from providers.frames import Generate, LoadFailed
 from tests.unit.engines import tiny
 from tests.unit.engines.client import GREEDY, EngineClient, chat
 from tests.unit.engines.inprocess import SteppedEngine

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from mlx_lm.tokenizer_utils import load
 
+from providers.chat.types import ChatMessage, ChatPrompt, Tool, ToolChoice
 from providers.engines.formats import (
     GENERIC_TOOLS,
     make_reasoning_format,
@@ -19,7 +20,6 @@ from providers.engines.formats import (
 )
 from providers.engines.tools import HeldCalls, ToolPrompter, callable_tools, generic_instructions, tools_for_template
 from providers.errors import InvalidRequest, UnsupportedParameter
-from providers.generation import ChatMessage, ChatPrompt, Tool, ToolChoice
 from tests.unit.engines import tiny
 
 WEATHER = Tool(name="get_weather", parameters={"type": "object", "properties": {"city": {"type": "string"}}})

@@ -5,18 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
-from providers.echo import EchoProvider
-from providers.errors import (
-    ContextLengthExceeded,
-    EngineCrashed,
-    GenerationTimeout,
-    InvalidRequest,
-    ModelNotReady,
-    QueueFull,
-    ServiceError,
-    UnsupportedParameter,
-)
-from providers.generation import (
+from providers.chat.types import (
     Accepted,
     ChatMessage,
     ChatPrompt,
@@ -29,6 +18,17 @@ from providers.generation import (
     TextPrompt,
     TokenPrompt,
     ToolChoice,
+)
+from providers.echo import EchoProvider
+from providers.errors import (
+    ContextLengthExceeded,
+    EngineCrashed,
+    GenerationTimeout,
+    InvalidRequest,
+    ModelNotReady,
+    QueueFull,
+    ServiceError,
+    UnsupportedParameter,
 )
 from providers.protocols import ChatProvider
 from providers.spec import ModelSpec

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from otel.testing import capture_spans
-from providers.engine_chat import EngineChatProvider
+from providers.chat.provider import EngineChatProvider
+from providers.chat.types import Accepted, Finished, GenerationEvent, GenerationRequest, TextDelta, TextPrompt
 from providers.errors import (
     ContextLengthExceeded,
     EngineCrashed,
@@ -21,7 +22,6 @@ from providers.errors import (
     ModelNotReady,
     QueueFull,
 )
-from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest, TextDelta, TextPrompt
 from providers.host import EngineHost, RestartPolicy
 from providers.protocols import ModelStatus
 from providers.spec import ModelSpec

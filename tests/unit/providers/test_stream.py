@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers._stream import TextMailbox
-from providers.errors import EngineCrashed
-from providers.generation import (
+from providers.chat.types import (
     Accepted,
     Finished,
     GenerationEvent,
@@ -18,6 +17,7 @@ from providers.generation import (
     ToolCallDelta,
     Usage,
 )
+from providers.errors import EngineCrashed
 
 
 def finished(index: int = 0) -> Finished:

@@ -10,9 +10,7 @@ from typing import cast
 import attrs
 from msgspec import structs
 
-from providers.embedding import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest, Vectors
-from providers.errors import InvalidRequest, ModelNotFound
-from providers.generation import (
+from providers.chat.types import (
     Accepted,
     ChatPrompt,
     Finished,
@@ -23,6 +21,8 @@ from providers.generation import (
     TextPrompt,
     Usage,
 )
+from providers.embedding import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest, Vectors
+from providers.errors import InvalidRequest, ModelNotFound
 from providers.protocols import ChatProvider, ModelCard, ModelStatus, Provider, QueueStats
 from providers.spec import Capability, ModelSpec
 

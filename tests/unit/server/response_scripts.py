@@ -9,7 +9,7 @@ import msgspec
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from providers.generation import (
+from providers.chat.types import (
     Accepted,
     Finished,
     FinishReason,

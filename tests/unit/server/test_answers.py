@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.generation import (
+from providers.chat.types import (
     Accepted,
     Finished,
     FinishReason,

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest, TextDelta, Usage
+from providers.chat.types import Accepted, Finished, GenerationEvent, GenerationRequest, TextDelta, Usage
 from tests.unit.server.fakes import FINISHED, FakeChat
 from tests.unit.server.harness import BODY, ask, make_app, start
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.chat import ChatCompletionChunk, ChatCompletionChunkChoice, ChatCompletionChunkDelta
-from providers.generation import Accepted, Finished, GenerationEvent, TextDelta, Usage
+from providers.chat.types import Accepted, Finished, GenerationEvent, TextDelta, Usage
 from server.translate.chat_response import ChatChunkEncoder, ChatHeader
 from server.wire import encode_contract
 

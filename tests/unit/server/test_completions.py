@@ -10,8 +10,7 @@ import attrs
 import pytest
 
 from contracts.completions import CompletionRequest
-from providers.errors import EngineCrashed, QueueFull
-from providers.generation import (
+from providers.chat.types import (
     Accepted,
     Finished,
     GenerationEvent,
@@ -23,6 +22,7 @@ from providers.generation import (
     TokenPrompt,
     Usage,
 )
+from providers.errors import EngineCrashed, QueueFull
 from server.translate.completion_request import REFUSED_IN_COMPLETIONS, to_generation_requests
 from server.wire import converter
 from tests.unit.server.fakes import FakeChat, prompt_text

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from contracts.chat import ChatCompletionRequest
 from providers import errors
-from providers.generation import GenerationEvent, GenerationRequest
+from providers.chat.types import GenerationEvent, GenerationRequest
 from server.errors import error_response, status_of
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app, start

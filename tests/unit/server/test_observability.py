@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 import otel
 from otel.testing import CapturedMetrics, capture_metrics, capture_spans
+from providers.chat.types import Accepted, GenerationEvent, GenerationRequest
 from providers.errors import EngineCrashed
-from providers.generation import Accepted, GenerationEvent, GenerationRequest
 from providers.registry import ModelRegistry
 from providers.spec import ModelSpec
 from server.app import create_app

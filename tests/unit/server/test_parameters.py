@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from contracts.chat import ChatCompletionRequest
 from contracts.messages import ChatCompletionRequestMessage
-from providers.generation import (
+from providers.chat.types import (
     ChatMessage,
     ChoiceGrammar,
     GenerationRequest,

@@ -18,8 +18,8 @@ from contracts.response_items import (
     StoredItem,
 )
 from contracts.responses import CreateResponse
+from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, ServiceError
-from providers.generation import ChatMessage
 from server.translate.responses_conversation import input_items, references, to_turns
 from server.wire import converter, encode_contract
 from tests.unit.server.response_scripts import BODY

@@ -14,7 +14,7 @@ from openai.types.responses import response_create_params
 from contracts.response_items import OtherItem
 from contracts.response_tools import OtherTool, ToolChoiceOther
 from contracts.responses import CreateResponse, Includable, TokenCountRequest
-from providers.generation import (
+from providers.chat.types import (
     ChatPrompt,
     ChoiceGrammar,
     GenerationRequest,

@@ -11,7 +11,7 @@ from openai import AsyncOpenAI, pydantic_function_tool
 from openai.types.responses import FunctionToolParam
 from pydantic import BaseModel
 
-from providers.generation import Accepted, GenerationEvent, GenerationRequest, ReasoningDelta, TextDelta
+from providers.chat.types import Accepted, GenerationEvent, GenerationRequest, ReasoningDelta, TextDelta
 from tests.unit.server.fakes import FINISHED, FakeChat
 from tests.unit.server.harness import make_app
 from tests.unit.server.response_scripts import AGENT, script

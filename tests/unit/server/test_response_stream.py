@@ -15,8 +15,7 @@ from contracts.response_events import (
     ResponseTextDeltaEvent,
 )
 from contracts.responses import CreateResponse, Response
-from providers.errors import EngineCrashed, QueueFull
-from providers.generation import (
+from providers.chat.types import (
     Accepted,
     Finished,
     GenerationEvent,
@@ -27,6 +26,7 @@ from providers.generation import (
     ToolCallDelta,
     Usage,
 )
+from providers.errors import EngineCrashed, QueueFull
 from server.translate.responses_answer import ResponseDraft
 from server.translate.responses_stream import ResponseStreamEncoder
 from server.wire import encode_contract

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from openai.types.responses import Response
 
-from providers.errors import ContextLengthExceeded, EngineCrashed, QueueFull
-from providers.generation import (
+from providers.chat.types import (
     ChatMessage,
     ChatPrompt,
     GenerationEvent,
@@ -18,6 +17,7 @@ from providers.generation import (
     TextDelta,
     TokenLogprob,
 )
+from providers.errors import ContextLengthExceeded, EngineCrashed, QueueFull
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import ask, make_app, serving
 from tests.unit.server.response_scripts import AGENT, BODY, PATH, WEATHER, script

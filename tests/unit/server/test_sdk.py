@@ -11,7 +11,7 @@ import pytest
 from openai import AsyncOpenAI, BadRequestError, pydantic_function_tool
 from pydantic import BaseModel
 
-from providers.generation import (
+from providers.chat.types import (
     Accepted,
     ChatPrompt,
     Finished,

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator
 import pytest
 
 import server.sse
+from providers.chat.types import Accepted, GenerationEvent, GenerationRequest, TextDelta
 from providers.errors import EngineCrashed, ModelNotReady, QueueFull
-from providers.generation import Accepted, GenerationEvent, GenerationRequest, TextDelta
 from tests.unit.server.fakes import FINISHED, FakeChat
 from tests.unit.server.harness import BODY, WAIT, ask, make_app, serving, start
 

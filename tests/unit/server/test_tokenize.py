@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from litestar import Litestar
 
-from providers.generation import ChatMessage, ChatPrompt, TextPrompt, Tool
+from providers.chat.types import ChatMessage, ChatPrompt, TextPrompt, Tool
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import Exchange, ask, make_app
 

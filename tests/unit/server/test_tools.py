@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from litestar import Litestar
 
-from providers.generation import ChatPrompt, GenerationRequest, JsonObjectGrammar, JsonSchemaGrammar, Tool, ToolChoice
+from providers.chat.types import ChatPrompt, GenerationRequest, JsonObjectGrammar, JsonSchemaGrammar, Tool, ToolChoice
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app
 from tests.unit.server.test_parameters import translate

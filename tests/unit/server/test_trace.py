@@ -11,8 +11,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import otel
 from otel.testing import CapturedSpans, capture_spans
+from providers.chat.types import Accepted, GenerationEvent, GenerationRequest
 from providers.errors import EngineCrashed
-from providers.generation import Accepted, GenerationEvent, GenerationRequest
 from tests.unit.server.fakes import FINISHED, FakeChat
 from tests.unit.server.harness import BODY, WAIT, ask, make_app, start
 

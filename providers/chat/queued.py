@@ -6,9 +6,9 @@ from collections.abc import AsyncGenerator
 from typing import ClassVar
 
 import otel
-from providers._chat_content import ChatContent
+from providers.chat.content import ChatContent
+from providers.chat.types import Accepted, Finished, GenerationEvent, GenerationRequest, ToolCallDelta
 from providers.errors import InvalidRequest
-from providers.generation import Accepted, Finished, GenerationEvent, GenerationRequest, ToolCallDelta
 from providers.queued import QueuedProvider
 from providers.spec import Capability
 

@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 import otel
-from providers.generation import (
+from providers.chat.types import (
     ChatMessage,
     ChatPrompt,
     Finished,
