@@ -21,7 +21,7 @@ ProviderFactory = Callable[[ModelSpec], Provider]
 
 def _echo(spec: ModelSpec) -> Provider:
     """Imported where it is wanted alone: its voice needs numpy, for which no engine should wait."""
-    from providers.echo import EchoProvider
+    from providers.echo.provider import EchoProvider
 
     return EchoProvider(spec)
 

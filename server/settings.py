@@ -331,7 +331,7 @@ def _located(where: str, path: str) -> str:
 
 def _echo_settings(where: str, path: str) -> str:
     """The echo's path is not a place but how it answers, e.g. `delay=0.05`."""
-    from providers.echo import EchoSettings  # only here: it brings asyncio and telemetry along
+    from providers.echo.provider import EchoSettings  # only here: it brings asyncio and telemetry along
 
     try:
         EchoSettings.parse(path)

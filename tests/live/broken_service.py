@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from litestar import Litestar
 
 from providers.chat.types import GenerationEvent, GenerationRequest
-from providers.echo import EchoProvider
+from providers.echo.provider import EchoProvider
 from providers.registry import ModelRegistry
 from providers.spec import ModelSpec
 from server import app

@@ -19,7 +19,7 @@ from providers.chat.types import (
     TokenPrompt,
     ToolChoice,
 )
-from providers.echo import EchoProvider
+from providers.echo.provider import EchoProvider
 from providers.errors import (
     ContextLengthExceeded,
     EngineCrashed,

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from providers.echo import EchoProvider
+from providers.echo.provider import EchoProvider
 from providers.errors import EngineCrashed, GenerationTimeout, InvalidRequest, ModelNotReady
 from providers.protocols import ChatProvider, SpeechProvider
 from providers.spec import ModelSpec

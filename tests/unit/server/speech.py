@@ -9,7 +9,7 @@ from typing import Any
 import attrs
 from litestar import Litestar
 
-from providers.echo import EchoProvider
+from providers.echo.provider import EchoProvider
 from providers.protocols import ModelCard, ModelStatus, QueueStats
 from providers.registry import ModelRegistry
 from providers.spec import ModelSpec

@@ -1,6 +1,6 @@
 """The provider with no weights: it answers with the last user message, word by word.
 
-It speaks too, a tone for every letter (`providers/echo_speech.py`).
+It speaks too, a tone for every letter (`providers/echo/speech.py`).
 
 It takes the same way as a real engine (queue, spans, timeout, events), so front ends, API tests and load tests can
 lean on it. A word with the white space after it is one token, in the prompt and in the answer; its id is given out
@@ -47,7 +47,7 @@ from providers.chat.types import (
     TokenPrompt,
     Usage,
 )
-from providers.echo_speech import ECHO_VOICES, sentences, spoken
+from providers.echo.speech import ECHO_VOICES, sentences, spoken
 from providers.errors import (
     ContextLengthExceeded,
     EngineCrashed,

@@ -1,0 +1,1 @@
+"""The echo model: the whole API without weights."""
