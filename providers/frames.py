@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from providers.chat.types import GenerationEvent, GenerationRequest, Prompt
-from providers.embedding import EmbeddingEvent, EmbeddingRequest, RerankRequest
+from providers.embeddings.types import EmbeddingEvent, EmbeddingRequest, RerankRequest
 from providers.spec import ModelSpec
 from providers.speech import SpeechEvent, SpeechRequest
 from providers.transcription import TranscriptionEvent, TranscriptionRequest

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 import attrs
 
 from providers.chat.types import GenerationEvent, GenerationRequest, Prompt
-from providers.embedding import EmbeddingEvent, EmbeddingRequest, RerankRequest
+from providers.embeddings.types import EmbeddingEvent, EmbeddingRequest, RerankRequest
 from providers.spec import Capability, ModelSpec
 from providers.speech import SpeechEvent, SpeechRequest, VoiceInfo
 from providers.transcription import TranscriptionEvent, TranscriptionRequest

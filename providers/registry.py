@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from providers.chat.provider import EngineChatProvider
-from providers.engine_embedding import EngineEmbeddingProvider
+from providers.embeddings.provider import EngineEmbeddingProvider
 from providers.engine_speech import EngineSpeechProvider
 from providers.engine_transcription import EngineTranscriptionProvider
 from providers.errors import ModelNotFound

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import attrs
 
-from providers.embedding import EmbeddingRequest, RerankRequest
+from providers.embeddings.types import EmbeddingRequest, RerankRequest
 from providers.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 

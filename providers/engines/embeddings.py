@@ -11,7 +11,7 @@ import attrs
 import mlx.core as mx
 import numpy as np
 
-from providers.embedding import Embedded, EmbeddingRequest, Ranked, RerankRequest, Vectors
+from providers.embeddings.types import Embedded, EmbeddingRequest, Ranked, RerankRequest, Vectors
 from providers.engines.embedding_intake import EmbeddingIntake, EmbeddingJob
 from providers.engines.encoder import load_encoder
 from providers.engines.engine import Outbox, Progress

@@ -12,7 +12,7 @@ from litestar.params import JSONBody
 import otel
 from contracts.embeddings import CreateEmbeddingResponse, EmbeddingRequest
 from contracts.rerank import RerankRequest, RerankResponse
-from providers.embedding import Ranked
+from providers.embeddings.types import Ranked
 from providers.errors import InternalError
 from server.connection import while_connected
 from server.controllers._responses import errors

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from contracts.embeddings import EmbeddingRequest as EmbeddingContract
-from providers.embedding import Embedded, EmbeddingEvent, EmbeddingRequest, Vectors
+from providers.embeddings.types import Embedded, EmbeddingEvent, EmbeddingRequest, Vectors
 from providers.errors import InternalError, InvalidRequest
 from server.wire import encode_json
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from contracts.rerank import RerankDocument, RerankedText, RerankResponse, RerankResult, RerankUsage
 from contracts.rerank import RerankRequest as RerankContract
-from providers.embedding import Ranked, RerankRequest
+from providers.embeddings.types import Ranked, RerankRequest
 from providers.errors import InvalidRequest
 
 __all__ = ["MAX_DOCUMENTS", "rerank_response", "to_rerank_request"]

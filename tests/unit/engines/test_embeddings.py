@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from mlx import nn
 
-from providers.embedding import Embedded, EmbeddingRequest, Ranked, RerankRequest, Vectors
+from providers.embeddings.types import Embedded, EmbeddingRequest, Ranked, RerankRequest, Vectors
 from providers.engines.embeddings import EmbeddingEngine
 from providers.engines.engine import EngineLoadError, Outbox
 from providers.engines.gelu import RationalGELU, use_rational_gelu

@@ -10,8 +10,8 @@ import pytest
 
 from otel import names
 from otel.testing import capture_spans
-from providers.embedding import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest, Vectors
-from providers.engine_embedding import EngineEmbeddingProvider
+from providers.embeddings.provider import EngineEmbeddingProvider
+from providers.embeddings.types import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest, Vectors
 from providers.errors import ContextLengthExceeded, ServiceError
 from providers.frames import Events, Generate, decode_command, decode_report, encode
 from providers.protocols import EmbeddingProvider

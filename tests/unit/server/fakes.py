@@ -21,7 +21,7 @@ from providers.chat.types import (
     TextPrompt,
     Usage,
 )
-from providers.embedding import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest, Vectors
+from providers.embeddings.types import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest, Vectors
 from providers.errors import InvalidRequest, ModelNotFound
 from providers.protocols import ChatProvider, ModelCard, ModelStatus, Provider, QueueStats
 from providers.spec import Capability, ModelSpec

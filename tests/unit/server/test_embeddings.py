@@ -15,7 +15,7 @@ from litestar import Litestar
 
 from contracts.embeddings import EmbeddingRequest as EmbeddingContract
 from contracts.rerank import RerankRequest as RerankContract
-from providers.embedding import EmbeddingRequest, RerankRequest
+from providers.embeddings.types import EmbeddingRequest, RerankRequest
 from tests.unit.server.fakes import FakeChat, FakeEmbedder
 from tests.unit.server.harness import WAIT, Exchange, ask, make_app, start
 

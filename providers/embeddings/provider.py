@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import otel
 from otel import names
-from providers.embedding import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest
+from providers.embeddings.types import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest
 from providers.engine_provider import EngineProvider
 from providers.spec import Capability
 

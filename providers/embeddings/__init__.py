@@ -1,0 +1,1 @@
+"""Embeddings: their types and the engine's provider."""
