@@ -9,7 +9,7 @@ from contextlib import aclosing
 import msgspec
 
 from providers._queued_speech import QueuedSpeechProvider
-from providers.engine_provider import EngineProvider
+from providers.engine_host.provider import EngineProvider
 from providers.speech import SpeechEvent, SpeechRequest, VoiceInfo
 from providers.voices import resolve_voices, voices_in
 from providers.weights import local_folder

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import otel
 from otel import names
-from providers.engine_provider import EngineProvider
+from providers.engine_host.provider import EngineProvider
 from providers.spec import Capability
 from providers.transcription import (
     Segment,

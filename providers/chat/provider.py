@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from providers._stream import Mailbox, TextMailbox
 from providers.chat.queued import QueuedChatProvider
 from providers.chat.types import GenerationEvent, GenerationRequest, Prompt
-from providers.engine_provider import EngineProvider
-from providers.frames import Detokenize, Detokenized, Tokenize, Tokenized
+from providers.engine_host.event_stream import Mailbox, TextMailbox
+from providers.engine_host.frames import Detokenize, Detokenized, Tokenize, Tokenized
+from providers.engine_host.provider import EngineProvider
 
 __all__ = ["EngineChatProvider"]
 

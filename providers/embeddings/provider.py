@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import otel
 from otel import names
 from providers.embeddings.types import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest
-from providers.engine_provider import EngineProvider
+from providers.engine_host.provider import EngineProvider
 from providers.spec import Capability
 
 __all__ = ["EngineEmbeddingProvider"]

@@ -12,6 +12,16 @@ import mlx.core as mx
 import numpy as np
 
 from providers.embeddings.types import Embedded, EmbeddingRequest, Ranked, RerankRequest, Vectors
+from providers.engine_host.frames import (
+    Command,
+    Detokenize,
+    Detokenized,
+    EngineInfo,
+    Generate,
+    Memory,
+    Tokenize,
+    Tokenized,
+)
 from providers.engines.embedding_intake import EmbeddingIntake, EmbeddingJob
 from providers.engines.encoder import load_encoder
 from providers.engines.engine import Outbox, Progress
@@ -19,7 +29,6 @@ from providers.engines.loading import mlx_device
 from providers.engines.padding import RowPool
 from providers.engines.platform import Platform
 from providers.errors import InternalError, InvalidRequest
-from providers.frames import Command, Detokenize, Detokenized, EngineInfo, Generate, Memory, Tokenize, Tokenized
 from providers.spec import ModelSpec
 
 __all__ = ["EmbeddingEngine"]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
-from providers.errors import ServiceError
-from providers.frames import (
+from providers.engine_host.frames import (
     Command,
     Detokenize,
     Detokenized,
@@ -18,6 +17,7 @@ from providers.frames import (
     Tokenize,
     Tokenized,
 )
+from providers.errors import ServiceError
 from providers.spec import ModelSpec
 
 __all__ = ["Engine", "EngineLoadError", "Job", "Outbox", "Progress", "UsesIdleTime"]

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from providers.chat.types import ChatPrompt, GenerationRequest, Prompt, Tool
+from providers.engine_host.frames import Detokenize, Detokenized, Tokenize, Tokenized
 from providers.engines.answer import AnswerFormat
 from providers.engines.engine import EngineLoadError
 from providers.engines.formats import (
@@ -33,7 +34,6 @@ from providers.engines.sampling import resolve
 from providers.engines.text import Vocabulary
 from providers.engines.tools import HeldCalls, ToolPlan, ToolPrompter
 from providers.errors import InvalidRequest, UnsupportedParameter
-from providers.frames import Detokenize, Detokenized, Tokenize, Tokenized
 from providers.spec import ModelSpec
 
 __all__ = ["Intake"]

@@ -16,6 +16,16 @@ import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
 from providers.chat.types import Accepted, GenerationRequest
+from providers.engine_host.frames import (
+    Command,
+    Detokenize,
+    Detokenized,
+    EngineInfo,
+    Generate,
+    Memory,
+    Tokenize,
+    Tokenized,
+)
 from providers.engines import platform
 from providers.engines.batch import Batch
 from providers.engines.common_prefix import common_prefix
@@ -32,7 +42,6 @@ from providers.engines.rows import Request, Row
 from providers.engines.sampling import make_processors
 from providers.engines.speculation import make_speculation
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
-from providers.frames import Command, Detokenize, Detokenized, EngineInfo, Generate, Memory, Tokenize, Tokenized
 from providers.spec import ModelSpec
 
 __all__ = ["LanguageEngine"]

@@ -23,9 +23,7 @@ from typing import Any, NoReturn
 import msgspec
 
 import otel
-from providers.engines.engine import Engine, EngineLoadError, Job, Outbox, UsesIdleTime
-from providers.errors import InternalError, ModelNotReady, ServiceError
-from providers.frames import (
+from providers.engine_host.frames import (
     HEADER_BYTES,
     MAX_FRAME_BYTES,
     Cancel,
@@ -44,6 +42,8 @@ from providers.frames import (
     encode,
     frame_length,
 )
+from providers.engines.engine import Engine, EngineLoadError, Job, Outbox, UsesIdleTime
+from providers.errors import InternalError, ModelNotReady, ServiceError
 from providers.spec import ModelSpec
 
 __all__ = ["Runtime", "serve"]

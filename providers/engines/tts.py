@@ -13,6 +13,16 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
+from providers.engine_host.frames import (
+    Command,
+    Detokenize,
+    Detokenized,
+    EngineInfo,
+    Generate,
+    Memory,
+    Tokenize,
+    Tokenized,
+)
 from providers.engines import platform
 from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.kokoro import Kokoro, load_kokoro
@@ -22,7 +32,6 @@ from providers.engines.speech_pieces import Piece
 from providers.engines.speech_timing import Timed, time_piece, trimmed
 from providers.engines.voices import Voices
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
-from providers.frames import Command, Detokenize, Detokenized, EngineInfo, Generate, Memory, Tokenize, Tokenized
 from providers.spec import ModelSpec
 from providers.speech import SAMPLE_RATE, SpeechAccepted, SpeechFinished, SpeechPiece, SpeechRequest
 from providers.voices import voices_in

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, NoReturn
 
+from providers.engine_host.frames import Command, Detokenize, Memory, Tokenize
 from providers.engines.engine import EngineLoadError, Outbox, Progress
-from providers.frames import Command, Detokenize, Memory, Tokenize
 from providers.spec import ModelSpec
 
 __all__ = ["UnsupportedEngine"]

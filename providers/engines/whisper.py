@@ -11,6 +11,16 @@ from typing import ClassVar
 import mlx.core as mx
 from mlx_whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE, get_tokenizer
 
+from providers.engine_host.frames import (
+    Command,
+    Detokenize,
+    Detokenized,
+    EngineInfo,
+    Generate,
+    Memory,
+    Tokenize,
+    Tokenized,
+)
 from providers.engines import platform
 from providers.engines.audio_reader import AudioReader
 from providers.engines.engine import Outbox, Progress
@@ -20,7 +30,6 @@ from providers.engines.recording import Recording
 from providers.engines.transcript import Transcript, warm_up
 from providers.engines.whisper_loading import LoadedWhisper, load_whisper
 from providers.errors import InternalError, InvalidRequest, ServiceError, UnsupportedParameter
-from providers.frames import Command, Detokenize, Detokenized, EngineInfo, Generate, Memory, Tokenize, Tokenized
 from providers.spec import ModelSpec
 from providers.transcription import TranscriptionRequest
 

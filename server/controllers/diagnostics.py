@@ -14,9 +14,9 @@ from litestar import Controller, get
 
 import otel
 from contracts.diagnostics import Diagnostics, EngineDiagnostics, ModelDiagnostics, ProcessDiagnostics
-from providers.engine_provider import EngineProvider
+from providers.engine_host.memory_usage import resident_bytes
+from providers.engine_host.provider import EngineProvider
 from providers.protocols import Provider
-from providers.resident import resident_bytes
 from server.dependencies import ServiceDependency
 
 __all__ = ["DiagnosticsController"]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from providers.engine_host.frames import EngineInfo, Failed, Generate
 from providers.engines.text_normalize import normalize
-from providers.frames import EngineInfo, Failed, Generate
 from providers.speech import (
     PhonemeSpan,
     SpeechAccepted,

@@ -9,7 +9,7 @@ from pathlib import Path
 import mlx.core as mx
 import pytest
 
-from providers.frames import EngineInfo
+from providers.engine_host.frames import EngineInfo
 from providers.weights import pull
 from tests.live.engines.test_kokoro import Speaker
 

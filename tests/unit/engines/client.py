@@ -22,7 +22,7 @@ from providers.chat.types import (
     TokenLogprob,
     ToolCallDelta,
 )
-from providers.frames import (
+from providers.engine_host.frames import (
     HEADER_BYTES,
     Cancel,
     Command,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from providers.frames import LoadFailed
+from providers.engine_host.frames import LoadFailed
 from tests.unit.engines.client import EngineClient
 
 # Compiling kernels with g++ takes longer than every test here.

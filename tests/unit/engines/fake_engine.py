@@ -16,11 +16,20 @@ from typing import Any
 import attrs
 
 from providers.chat.types import Finished, TextDelta, TextPrompt, Usage
+from providers.engine_host.frames import (
+    Command,
+    Detokenize,
+    Detokenized,
+    EngineInfo,
+    Generate,
+    Memory,
+    Tokenize,
+    Tokenized,
+)
 from providers.engines import runtime
 from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.runtime import serve
 from providers.errors import InternalError, InvalidRequest
-from providers.frames import Command, Detokenize, Detokenized, EngineInfo, Generate, Memory, Tokenize, Tokenized
 from providers.spec import ModelSpec
 
 

@@ -13,12 +13,12 @@ import pytest
 from mlx import nn
 
 from providers.embeddings.types import Embedded, EmbeddingRequest, Ranked, RerankRequest, Vectors
+from providers.engine_host.frames import Events, Failed, Generate, Report
 from providers.engines.embeddings import EmbeddingEngine
 from providers.engines.engine import EngineLoadError, Outbox
 from providers.engines.gelu import RationalGELU, use_rational_gelu
 from providers.engines.platform import Platform
 from providers.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
-from providers.frames import Events, Failed, Generate, Report
 from providers.spec import ModelSpec
 from tests.unit.engines import tiny_encoders as tiny
 

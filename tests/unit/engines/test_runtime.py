@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from providers.frames import LoadFailed
-from providers.host import ENGINE_COMMAND
+from providers.engine_host.frames import LoadFailed
+from providers.engine_host.host import ENGINE_COMMAND
 from tests.unit.engines.client import SECONDS, Answer, EngineClient
 
 Start = Callable[..., EngineClient]

@@ -9,9 +9,9 @@ import mlx.core as mx
 import pytest
 
 from providers.chat.types import Accepted, SamplingParams, TokenPrompt
+from providers.engine_host.frames import Events, Report
 from providers.engines.engine import EngineLoadError, Outbox
 from providers.engines.speculation import PromptLookup, Tally
-from providers.frames import Events, Report
 from tests.unit.engines import tiny
 from tests.unit.engines.client import GREEDY, Answer
 from tests.unit.engines.inprocess import SteppedEngine

@@ -17,8 +17,8 @@ from providers.chat.types import (
     Tool,
     ToolChoice,
 )
+from providers.engine_host.frames import Generate, LoadFailed
 from providers.errors import UnsupportedParameter
-from providers.frames import Generate, LoadFailed
 from tests.unit.engines import tiny
 from tests.unit.engines.client import GREEDY, EngineClient, chat
 from tests.unit.engines.inprocess import SteppedEngine

@@ -15,8 +15,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from providers import frames
 from providers.chat.types import Accepted, Finished, TextDelta, Usage
+from providers.engine_host import frames
 
 link = socket.socket(fileno=int(sys.argv[1]))
 stream = link.makefile("rb")

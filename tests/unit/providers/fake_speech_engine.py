@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 import msgspec
 
-from providers import frames
+from providers.engine_host import frames
 from providers.speech import PhonemeSpan, SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, VoiceInfo
 
 VOICES = [

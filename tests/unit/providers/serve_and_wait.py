@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 
 import uvloop
 
-from providers.host import EngineHost
+from providers.engine_host.host import EngineHost
 from providers.spec import ModelSpec
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_engine.py")))

@@ -14,6 +14,7 @@ import pytest
 from otel.testing import capture_spans
 from providers.chat.provider import EngineChatProvider
 from providers.chat.types import Accepted, Finished, GenerationEvent, GenerationRequest, TextDelta, TextPrompt
+from providers.engine_host.host import EngineHost, RestartPolicy
 from providers.errors import (
     ContextLengthExceeded,
     EngineCrashed,
@@ -22,7 +23,6 @@ from providers.errors import (
     ModelNotReady,
     QueueFull,
 )
-from providers.host import EngineHost, RestartPolicy
 from providers.protocols import ModelStatus
 from providers.spec import ModelSpec
 

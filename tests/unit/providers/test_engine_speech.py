@@ -10,9 +10,9 @@ import pytest
 
 from otel import names
 from otel.testing import capture_spans
+from providers.engine_host.host import EngineHost
 from providers.engine_speech import EngineSpeechProvider
 from providers.errors import EngineCrashed, GenerationTimeout, InvalidRequest, ModelNotReady
-from providers.host import EngineHost
 from providers.protocols import SpeechProvider
 from providers.spec import ModelSpec
 from providers.speech import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest, VoiceInfo

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers._stream import TextMailbox
 from providers.chat.types import (
     Accepted,
     Finished,
@@ -17,6 +16,7 @@ from providers.chat.types import (
     ToolCallDelta,
     Usage,
 )
+from providers.engine_host.event_stream import TextMailbox
 from providers.errors import EngineCrashed
 
 

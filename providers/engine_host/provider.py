@@ -9,13 +9,13 @@ from typing import Any, TypeVar
 import attrs
 
 import otel
-from providers._stream import Mailbox
+from providers.engine_host.event_stream import Mailbox
+from providers.engine_host.host import EngineHost
+from providers.engine_host.memory_usage import resident_bytes
 from providers.errors import ModelNotReady, ServiceError
 from providers.events import Event, Request
-from providers.host import EngineHost
 from providers.protocols import ModelStatus
 from providers.queued import QueuedProvider
-from providers.resident import resident_bytes
 from providers.spec import ModelSpec
 
 __all__ = ["EngineProvider"]

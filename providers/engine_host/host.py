@@ -12,10 +12,8 @@ import attrs
 import msgspec
 
 import otel
-from providers._process import EngineProcess
-from providers._stream import Mailbox
-from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, ServiceError
-from providers.frames import (
+from providers.engine_host.event_stream import Mailbox
+from providers.engine_host.frames import (
     Cancel,
     Command,
     Detokenize,
@@ -34,6 +32,8 @@ from providers.frames import (
     Tokenize,
     Tokenized,
 )
+from providers.engine_host.process import EngineProcess
+from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, ServiceError
 from providers.protocols import ModelStatus
 from providers.spec import ModelSpec
 

@@ -11,7 +11,15 @@ from typing import Any, cast
 import msgspec
 
 import otel
-from providers.frames import HEADER_BYTES, MAX_FRAME_BYTES, Command, Report, decode_report, encode, frame_length
+from providers.engine_host.frames import (
+    HEADER_BYTES,
+    MAX_FRAME_BYTES,
+    Command,
+    Report,
+    decode_report,
+    encode,
+    frame_length,
+)
 
 __all__ = ["EngineProcess"]
 
