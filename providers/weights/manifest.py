@@ -165,7 +165,7 @@ _MODELS = (
             ),
         ),
         size=100_000_000,
-        converter="providers.engines.gguf",
+        converter="providers.engines.convert.gguf",
         # Greedy unless a request says otherwise, as transformers runs it: this model gives "The capital of France is
         # Paris." its first token with a probability of 0.15, and wanders off into another language when it is missed.
         converter_options=("--generation", '{"do_sample": false}'),
@@ -226,7 +226,7 @@ _MODELS = (
             ),
         ),
         size=356_000_000,
-        converter="providers.engines.kokoro_convert",
+        converter="providers.engines.convert.kokoro",
     ),
     EmbeddedModel(
         id="whisper-tiny.en",
@@ -257,7 +257,7 @@ _MODELS = (
             ),
         ),
         size=74_400_000,
-        converter="providers.engines.whisper_ct2",
+        converter="providers.engines.convert.whisper",
     ),
 )
 

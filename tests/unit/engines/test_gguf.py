@@ -16,9 +16,9 @@ from mlx.utils import tree_flatten
 from mlx_lm import load
 from tokenizers import Tokenizer
 
-from providers.engines._gguf_config import model_config
-from providers.engines._gguf_tokenizer import build_tokenizer, tokenizer_config
-from providers.engines.gguf import GGUFError, convert, convert_cached
+from providers.engines.convert.gguf import GGUFError, convert, convert_cached
+from providers.engines.convert.gguf_config import model_config
+from providers.engines.convert.gguf_tokenizer import build_tokenizer, tokenizer_config
 from tests.unit.engines import gguf_files, tiny
 
 PROMPT = [5, 17, 99, 140, 7, 30, 200, 77, 5, 17, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54]
@@ -98,7 +98,7 @@ def test_the_tokenizer_template_and_ends_come_along(tmp_path: Path) -> None:
 
 def test_sampling_defaults_can_be_set_by_the_caller(tmp_path: Path) -> None:
     source = gguf_files.write(tmp_path / "m.gguf", "llama", gguf_files.native_model("llama"))
-    command = [sys.executable, "-m", "providers.engines.gguf", str(source), str(tmp_path / "out")]
+    command = [sys.executable, "-m", "providers.engines.convert.gguf", str(source), str(tmp_path / "out")]
     done = subprocess.run(
         [*command, "--generation", '{"temperature": 0.2}'], capture_output=True, text=True, check=True
     )

@@ -6,8 +6,8 @@ import mlx.core as mx
 import numpy as np
 import pytest
 
+from providers.engines.convert.kokoro import convert_voice
 from providers.engines.convolution import ConvTranspose1d, Depthwise2x
-from providers.engines.kokoro_convert import convert_voice
 from providers.engines.kokoro_cpu import CPUSnakeBlock
 from providers.engines.kokoro_layers import LSTM, SnakeBlock
 from providers.engines.toom_cook import Convolution

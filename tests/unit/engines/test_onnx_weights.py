@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from providers.engines._onnx_weights import OnnxError, read_weights
+from providers.engines.convert.onnx import OnnxError, read_weights
 
 Array = NDArray[Any]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from mlx.utils import tree_flatten
 
-from providers.engines.whisper_ct2 import CT2Error, convert
+from providers.engines.convert.whisper import CT2Error, convert
 from tests.unit.engines.tiny_whisper import HEADS, LAYERS, MELS, VOCABULARY, WIDTH, random_whisper
 
 CODES = {np.dtype(np.float32): 0, np.dtype(np.int8): 1, np.dtype(np.int16): 2, np.dtype(np.float16): 4}

@@ -1,4 +1,4 @@
-"""`python -m providers.engines.whisper_ct2 SRC DST`: turn a CTranslate2 Whisper folder into an MLX one.
+"""`python -m providers.engines.convert.whisper SRC DST`: turn a CTranslate2 Whisper folder into an MLX one.
 
 SRC holds `model.bin` and `config.json`, as `faster-whisper` loads them; DST is what `mlx_whisper` loads, like any
 `mlx-community/whisper-*` folder. Weights stay float16 where they are; int8 ones are widened by their scales. Prints
@@ -17,9 +17,9 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 
-from providers.engines._ct2_read import CT2Error, CT2Model, read_model
+from providers.engines.convert.ctranslate2 import CT2Error, CT2Model, read_model
+from providers.engines.convert.gguf import print_progress, write_json, written_whole
 from providers.engines.engine import Progress
-from providers.engines.gguf import print_progress, write_json, written_whole
 
 __all__ = ["CT2Error", "convert"]
 
@@ -147,7 +147,7 @@ def _widened(model: CT2Model, name: str) -> Array:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m providers.engines.whisper_ct2", description=(__doc__ or "").split("\n")[0]
+        prog="python -m providers.engines.convert.whisper", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("source", type=Path, help="a folder with model.bin and config.json")
     parser.add_argument("destination", type=Path, help="the model folder to write")

@@ -1,4 +1,4 @@
-"""`python -m providers.engines.gguf SRC DST`: turn a GGUF file into an ordinary MLX model folder.
+"""`python -m providers.engines.convert.gguf SRC DST`: turn a GGUF file into an ordinary MLX model folder.
 
 Everything comes from the file's metadata. Q4_0, Q4_1 and Q8_0 stay packed, since MLX holds them bit for bit;
 F32, F16 and BF16 stay what they are; any other type is dequantised to float16. Prints progress as JSON lines,
@@ -21,10 +21,10 @@ from typing import Any
 
 import mlx.core as mx
 
-from providers.engines._gguf_config import generation_config, head_counts, model_config
-from providers.engines._gguf_errors import GGUFError
-from providers.engines._gguf_tensors import GROUP_SIZE, Weights, convert_tensors
-from providers.engines._gguf_tokenizer import build_tokenizer, tokenizer_config
+from providers.engines.convert.gguf_config import generation_config, head_counts, model_config
+from providers.engines.convert.gguf_errors import GGUFError
+from providers.engines.convert.gguf_tensors import GROUP_SIZE, Weights, convert_tensors
+from providers.engines.convert.gguf_tokenizer import build_tokenizer, tokenizer_config
 from providers.engines.engine import Progress
 
 __all__ = ["GGUFError", "convert", "convert_cached", "print_progress", "write_json", "written_whole"]
@@ -154,7 +154,7 @@ def print_progress(stage: str, fraction: float | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m providers.engines.gguf", description=(__doc__ or "").split("\n")[0]
+        prog="python -m providers.engines.convert.gguf", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("source", type=Path, help="a .gguf file")
     parser.add_argument("destination", type=Path, help="the model folder to write")

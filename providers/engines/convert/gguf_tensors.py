@@ -10,7 +10,7 @@ import attrs
 import mlx.core as mx
 import numpy as np
 
-from providers.engines._gguf_errors import GGUFError
+from providers.engines.convert.gguf_errors import GGUFError
 
 __all__ = ["GROUP_SIZE", "Quantization", "Weights", "convert_tensors", "mlx_name"]
 

@@ -1,4 +1,4 @@
-"""`python -m providers.engines.kokoro_convert SRC DST`: make mlx-audio's model folder of Kokoro's ONNX export.
+"""`python -m providers.engines.convert.kokoro SRC DST`: make mlx-audio's model folder of Kokoro's ONNX export.
 
 SRC is a folder that holds `model.onnx`, onnxruntime's int8 export of Kokoro-82M, and `NAME.bin` for every voice: 510
 style vectors of 256 numbers, float32. The weights are dequantised to float32. DST is then what `mlx_audio.tts` loads:
@@ -19,7 +19,7 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten
 
-from providers.engines._onnx_weights import Array, OnnxError, read_weights
+from providers.engines.convert.onnx import Array, OnnxError, read_weights
 from providers.engines.engine import Progress
 
 __all__ = ["STYLE_SHAPE", "convert", "convert_voice", "stored_weights"]
@@ -116,7 +116,7 @@ def _print_progress(stage: str, fraction: float | None) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m providers.engines.kokoro_convert", description=(__doc__ or "").split("\n")[0]
+        prog="python -m providers.engines.convert.kokoro", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("source", type=Path, help="the folder of model.onnx and the voices")
     parser.add_argument("destination", type=Path, help="the model folder to write")
