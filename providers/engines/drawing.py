@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import attrs
 import mlx.core as mx
 
-from providers.engines.lm_cpu import exp
+from providers.engines.cpu.attention import exp
 from providers.engines.nucleus import first_kept, least_kept
 
 __all__ = ["Drawing", "Filters", "candidate_count"]

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from providers.engines import platform
-from providers.engines.convolution import fold_weight_norm
-from providers.engines.toom_cook import Convolution
+from providers.engines.cpu.conv1d import fold_weight_norm
+from providers.engines.cpu.conv1d_toom_cook import Convolution
 
 __all__ = ["CPUBlocks", "CPUSnakeBlock"]
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from providers.engines.convolution import Conv1d, Depthwise2x, fold_weight_norm
+from providers.engines.cpu.conv1d import Conv1d, Depthwise2x, fold_weight_norm
 
 __all__ = ["LSTM", "AdaIN", "ResBlock", "SnakeBlock", "leaky", "plain_conv"]
 

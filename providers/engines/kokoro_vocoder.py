@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import mlx.core as mx
 import numpy as np
 
-from providers.engines.convolution import Conv1d, ConvTranspose1d, fold_weight_norm
+from providers.engines.cpu.conv1d import Conv1d, ConvTranspose1d, fold_weight_norm
 from providers.engines.kokoro_cpu import CPUBlocks
 from providers.engines.kokoro_layers import ResBlock, SnakeBlock, leaky, plain_conv
 

@@ -13,9 +13,9 @@ from mlx_lm.utils import dequantize_model
 from mlx_whisper.load_models import load_model
 from mlx_whisper.whisper import Whisper
 
+from providers.engines.cpu.whisper import use_fast_softmax
 from providers.engines.engine import EngineLoadError, Progress
 from providers.engines.loading import cast_weights, choose_dtype, dtype_in_words
-from providers.engines.whisper_cpu import use_fast_softmax
 from providers.spec import ModelSpec
 from providers.weights import WeightsError, resolve
 

@@ -14,9 +14,9 @@ from mlx import nn
 
 from providers.embeddings.types import Embedded, EmbeddingRequest, Ranked, RerankRequest, Vectors
 from providers.engine_host.frames import Events, Failed, Generate, Report
+from providers.engines.cpu.gelu import RationalGELU, use_rational_gelu
 from providers.engines.embeddings import EmbeddingEngine
 from providers.engines.engine import EngineLoadError, Outbox
-from providers.engines.gelu import RationalGELU, use_rational_gelu
 from providers.engines.platform import Platform
 from providers.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec

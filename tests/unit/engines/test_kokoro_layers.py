@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from providers.engines.convert.kokoro import convert_voice
-from providers.engines.convolution import ConvTranspose1d, Depthwise2x
+from providers.engines.cpu.conv1d import ConvTranspose1d, Depthwise2x
+from providers.engines.cpu.conv1d_toom_cook import Convolution
 from providers.engines.kokoro_cpu import CPUSnakeBlock
 from providers.engines.kokoro_layers import LSTM, SnakeBlock
-from providers.engines.toom_cook import Convolution
 
 
 @pytest.mark.parametrize(

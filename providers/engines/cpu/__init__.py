@@ -1,0 +1,1 @@
+"""Kernels that MLX lacks on a CPU today."""
