@@ -35,7 +35,7 @@ def make_engine(spec: ModelSpec) -> Engine:
         return LanguageEngine(prepared)
     if spec.model_type == "embeddings":
         try:
-            from providers.engines.embeddings import EmbeddingEngine
+            from providers.engines.embeddings.engine import EmbeddingEngine
         except ModuleNotFoundError as error:
             return UnsupportedEngine(f"the extra `embeddings` is not installed ({error})")
         return EmbeddingEngine(prepared)

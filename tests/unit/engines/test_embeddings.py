@@ -15,7 +15,7 @@ from mlx import nn
 from providers.embeddings.types import Embedded, EmbeddingRequest, Ranked, RerankRequest, Vectors
 from providers.engine_host.frames import Events, Failed, Generate, Report
 from providers.engines.cpu.gelu import RationalGELU, use_rational_gelu
-from providers.engines.embeddings import EmbeddingEngine
+from providers.engines.embeddings.engine import EmbeddingEngine
 from providers.engines.engine import EngineLoadError, Outbox
 from providers.engines.platform import Platform
 from providers.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from providers.engines.padding import RowPool
+from providers.engines.embeddings.length_batching import RowPool
 
 
 def drain(pool: RowPool) -> list[list[tuple[str, int]]]:

@@ -11,7 +11,7 @@ from mlx.utils import tree_flatten
 from mlx_embeddings.models import bert, modernbert, xlm_roberta
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from providers.engines.cross_encoders import BertRanker, RobertaRanker
+from providers.engines.embeddings.cross_encoders import BertRanker, RobertaRanker
 
 CONTEXT = 40
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]

@@ -18,10 +18,10 @@ from mlx_embeddings.utils import load_model
 from transformers import AutoTokenizer
 
 from providers.engines.cpu.gelu import use_rational_gelu
-from providers.engines.cross_encoders import ranker_class
+from providers.engines.embeddings.cross_encoders import ranker_class
+from providers.engines.embeddings.pooling import Pool, read_json, read_pooling, unit
 from providers.engines.engine import EngineLoadError, Progress
 from providers.engines.loading import check_folder, convert_weights, dtype_in_words, find_folder
-from providers.engines.pooling import Pool, read_json, read_pooling, unit
 from providers.spec import ModelSpec
 
 __all__ = ["Encoder", "load_encoder"]
