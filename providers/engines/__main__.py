@@ -30,7 +30,7 @@ def make_engine(spec: ModelSpec) -> Engine:
     if prepared.warning:
         logging.getLogger(__name__).warning("%s", prepared.warning)
     if spec.model_type == "lm":
-        from providers.engines.lm import LanguageEngine
+        from providers.engines.language.engine import LanguageEngine
 
         return LanguageEngine(prepared)
     if spec.model_type == "embeddings":

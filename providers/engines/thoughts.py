@@ -9,7 +9,7 @@ import mlx.core as mx
 from providers.chat.types import TextDelta
 from providers.engines._grammar_processor import BatchTokens, fed_token
 from providers.engines.answer import AnswerSplitter
-from providers.engines.jobs import ThoughtLimit
+from providers.engines.language.job import ThoughtLimit
 from providers.engines.text import Decoder
 
 __all__ = ["ThoughtBudget"]

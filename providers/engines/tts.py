@@ -26,7 +26,7 @@ from providers.engine_host.frames import (
 from providers.engines import platform
 from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.kokoro import Kokoro, load_kokoro
-from providers.engines.loading import find_folder, mlx_device
+from providers.engines.language.loading import find_folder, mlx_device
 from providers.engines.speech_intake import SpeechIntake, SpeechJob, make_phonemizers
 from providers.engines.speech_pieces import Piece
 from providers.engines.speech_timing import Timed, time_piece, trimmed

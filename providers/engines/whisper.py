@@ -24,7 +24,7 @@ from providers.engine_host.frames import (
 from providers.engines import platform
 from providers.engines.audio_reader import AudioReader
 from providers.engines.engine import Outbox, Progress
-from providers.engines.loading import mlx_device
+from providers.engines.language.loading import mlx_device
 from providers.engines.platform import Platform
 from providers.engines.recording import Recording
 from providers.engines.transcript import Transcript, warm_up

@@ -15,7 +15,7 @@ from mlx_whisper.whisper import Whisper
 
 from providers.engines.cpu.whisper import use_fast_softmax
 from providers.engines.engine import EngineLoadError, Progress
-from providers.engines.loading import cast_weights, choose_dtype, dtype_in_words
+from providers.engines.language.loading import cast_weights, choose_dtype, dtype_in_words
 from providers.spec import ModelSpec
 from providers.weights import WeightsError, resolve
 

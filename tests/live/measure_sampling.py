@@ -18,7 +18,7 @@ prepared = platform.prepare()
 from providers.chat.types import GenerationRequest, SamplingParams, TokenPrompt  # noqa: E402
 from providers.engine_host.frames import Generate  # noqa: E402
 from providers.engines.engine import Outbox  # noqa: E402
-from providers.engines.lm import LanguageEngine  # noqa: E402
+from providers.engines.language.engine import LanguageEngine  # noqa: E402
 from providers.spec import ModelSpec  # noqa: E402
 
 PROMPT = 8

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from providers.chat.types import ChatPrompt, SamplingParams
-from providers.engines.lm import PREFILL_STEP
+from providers.engines.language.engine import PREFILL_STEP
 from tests.unit.engines import tiny
 from tests.unit.engines.client import Answer, chat
 from tests.unit.engines.inprocess import SteppedEngine

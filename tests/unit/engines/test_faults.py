@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from providers.chat.types import SamplingParams
-from providers.engines.lm import PREFILL_STEP
+from providers.engines.language.engine import PREFILL_STEP
 from tests.unit.engines import tiny
 from tests.unit.engines.client import chat
 from tests.unit.engines.inprocess import SteppedEngine

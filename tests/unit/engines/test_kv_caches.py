@@ -12,7 +12,7 @@ from mlx_lm.models.cache import QuantizedKVCache, RotatingKVCache
 
 from providers.chat.types import SamplingParams, TokenPrompt
 from providers.engines.engine import EngineLoadError
-from providers.engines.loading import load_language_model
+from providers.engines.language.loading import load_language_model
 from providers.spec import ModelSpec
 from tests.unit.engines import tiny
 from tests.unit.engines.client import Answer

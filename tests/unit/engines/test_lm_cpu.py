@@ -14,7 +14,7 @@ from mlx_lm.models.cache import QuantizedKVCache, make_prompt_cache
 
 from providers.engines.cpu import attention as lm_cpu
 from providers.engines.cpu.attention import attention, swiglu, use_fast_exponentials
-from providers.engines.loading import load_language_model
+from providers.engines.language.loading import load_language_model
 from providers.spec import ModelSpec
 from tests.unit.engines import tiny
 

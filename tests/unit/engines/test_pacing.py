@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from providers.chat.types import SamplingParams
-from providers.engines.lm import PREFILL_STEP
-from providers.engines.pacing import MIN_TOKENS, STEPS, UNNOTICED, PrefillPace
+from providers.engines.language.engine import PREFILL_STEP
+from providers.engines.language.prefill_budget import MIN_TOKENS, STEPS, UNNOTICED, PrefillPace
 from tests.unit.engines import tiny
 from tests.unit.engines.inprocess import SteppedEngine
 

@@ -18,7 +18,13 @@ from providers.engines.formats import (
     reasoning_format_names,
     visible_tokens,
 )
-from providers.engines.tools import HeldCalls, ToolPrompter, callable_tools, generic_instructions, tools_for_template
+from providers.engines.language.tool_prompts import (
+    HeldCalls,
+    ToolPrompter,
+    callable_tools,
+    generic_instructions,
+    tools_for_template,
+)
 from providers.errors import InvalidRequest, UnsupportedParameter
 from tests.unit.engines import tiny
 

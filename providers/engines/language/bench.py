@@ -1,4 +1,4 @@
-"""`python -m providers.engines.bench MODEL`: the bare engine, for the ceiling that a server is measured against.
+"""`python -m providers.engines.language.bench MODEL`: the bare engine, for the ceiling that a server is measured against.
 
 Loads the model as an engine process does and drives mlx-lm's BatchGenerator with nothing around it: every prompt
 inserted at once, greedy, no prefix cache, no stop strings, no text. Reads one JSON object a line from stdin and
@@ -22,14 +22,14 @@ from providers.engines import platform
 from providers.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from providers.engines.loading import LoadedModel
+    from providers.engines.language.loading import LoadedModel
 
 PREFILL_STEP = 2048
 
 
 def main() -> None:
     platform.prepare()
-    from providers.engines.loading import find_folder, load_language_model, mlx_device
+    from providers.engines.language.loading import find_folder, load_language_model, mlx_device
 
     folder = find_folder(sys.argv[1], lambda stage, fraction: None)
     loaded = load_language_model(ModelSpec(name="bench", path=str(folder)), mlx_device(), lambda stage, fraction: None)

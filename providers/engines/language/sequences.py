@@ -11,7 +11,7 @@ import attrs
 from providers.chat.types import Finished, FinishReason, GenerationEvent, Usage
 from providers.engines.answer import AnswerSplitter
 from providers.engines.grammar import BatchTokens, GrammarProcessor
-from providers.engines.jobs import LanguageJob
+from providers.engines.language.job import LanguageJob
 from providers.engines.logprobs import LogprobRecorder
 from providers.engines.penalties import Processor
 from providers.engines.sampling import Sampler, make_sampler

@@ -23,8 +23,8 @@ from mlx_lm.models.cache import KVCache, make_prompt_cache, trim_prompt_cache
 
 from providers.engines.common_prefix import common_prefix
 from providers.engines.engine import EngineLoadError
-from providers.engines.kv_caches import QuantizedCache
-from providers.engines.loading import LoadedModel, load_language_model, model_context
+from providers.engines.language.kv_caches import QuantizedCache
+from providers.engines.language.loading import LoadedModel, load_language_model, model_context
 from providers.engines.sampling import draws_ahead
 from providers.spec import ModelSpec
 

@@ -21,7 +21,7 @@ from providers.engines.formats import (
     visible_tokens,
 )
 from providers.engines.grammar import CompiledGrammar, GrammarCompiler, Thought, ToolMarkup
-from providers.engines.jobs import (
+from providers.engines.language.job import (
     LanguageJob,
     RowGrammar,
     ThoughtLimit,
@@ -29,10 +29,10 @@ from providers.engines.jobs import (
     checked_stop,
     checked_top_logprobs,
 )
-from providers.engines.prompts import BuiltPrompt, PromptBuilder, answer_room
+from providers.engines.language.prompts import BuiltPrompt, PromptBuilder, answer_room
+from providers.engines.language.tool_prompts import HeldCalls, ToolPlan, ToolPrompter
 from providers.engines.sampling import resolve
 from providers.engines.text import Vocabulary
-from providers.engines.tools import HeldCalls, ToolPlan, ToolPrompter
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 

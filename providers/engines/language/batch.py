@@ -11,11 +11,11 @@ import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
 
 from providers.engines.grammar import BatchTokens
-from providers.engines.pacing import MIN_TOKENS, PrefillPace
+from providers.engines.language.prefill_budget import MIN_TOKENS, PrefillPace
+from providers.engines.language.sequences import Row
+from providers.engines.language.speculation import Speculation
 from providers.engines.prefix_cache import PrefixCache
 from providers.engines.row_batch import RowBatch
-from providers.engines.rows import Row
-from providers.engines.speculation import Speculation
 
 __all__ = ["Batch"]
 

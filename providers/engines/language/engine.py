@@ -27,20 +27,26 @@ from providers.engine_host.frames import (
     Tokenized,
 )
 from providers.engines import platform
-from providers.engines.batch import Batch
 from providers.engines.common_prefix import common_prefix
 from providers.engines.engine import EngineLoadError, Outbox, Progress
-from providers.engines.intake import Intake
-from providers.engines.jobs import LanguageJob
-from providers.engines.kv_caches import shape_caches
-from providers.engines.loading import LoadedModel, load_language_model, mlx_device, model_context, usable_vocabulary
+from providers.engines.language.batch import Batch
+from providers.engines.language.intake import Intake
+from providers.engines.language.job import LanguageJob
+from providers.engines.language.kv_caches import shape_caches
+from providers.engines.language.loading import (
+    LoadedModel,
+    load_language_model,
+    mlx_device,
+    model_context,
+    usable_vocabulary,
+)
+from providers.engines.language.sequences import Request, Row
+from providers.engines.language.speculation import make_speculation
 from providers.engines.model_identity import model_identity
 from providers.engines.platform import Platform
 from providers.engines.prefix_cache import MIN_SAVED, PrefixCache, can_always_trim, worth_keeping
 from providers.engines.prefix_files import PrefixFiles
-from providers.engines.rows import Request, Row
 from providers.engines.sampling import make_processors
-from providers.engines.speculation import make_speculation
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
 from providers.spec import ModelSpec
 

@@ -1,0 +1,1 @@
+"""The language model engine: batch, prompts, loading, and KV caches."""
