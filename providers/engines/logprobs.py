@@ -8,8 +8,8 @@ from typing import cast
 import mlx.core as mx
 
 from providers.chat.types import TokenLogprob
+from providers.engines.output.detokenizer import Vocabulary
 from providers.engines.sampling import Sampler
-from providers.engines.text import Vocabulary
 
 __all__ = ["MAX_TOP_LOGPROBS", "LogprobRecorder"]
 

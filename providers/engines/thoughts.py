@@ -8,9 +8,9 @@ import mlx.core as mx
 
 from providers.chat.types import TextDelta
 from providers.engines._grammar_processor import BatchTokens, fed_token
-from providers.engines.answer import AnswerSplitter
 from providers.engines.language.job import ThoughtLimit
-from providers.engines.text import Decoder
+from providers.engines.output.detokenizer import Decoder
+from providers.engines.output.parser import AnswerSplitter
 
 __all__ = ["ThoughtBudget"]
 

@@ -10,16 +10,7 @@ import msgspec
 
 from providers.chat.types import ChatPrompt, GenerationRequest, Prompt, Tool
 from providers.engine_host.frames import Detokenize, Detokenized, Tokenize, Tokenized
-from providers.engines.answer import AnswerFormat
 from providers.engines.engine import EngineLoadError
-from providers.engines.formats import (
-    GENERIC_TOOLS,
-    ReasoningFormat,
-    ToolFormat,
-    make_reasoning_format,
-    make_tool_format,
-    visible_tokens,
-)
 from providers.engines.grammar import CompiledGrammar, GrammarCompiler, Thought, ToolMarkup
 from providers.engines.language.job import (
     LanguageJob,
@@ -31,8 +22,17 @@ from providers.engines.language.job import (
 )
 from providers.engines.language.prompts import BuiltPrompt, PromptBuilder, answer_room
 from providers.engines.language.tool_prompts import HeldCalls, ToolPlan, ToolPrompter
+from providers.engines.output.detokenizer import Vocabulary
+from providers.engines.output.markup import (
+    GENERIC_TOOLS,
+    ReasoningFormat,
+    ToolFormat,
+    make_reasoning_format,
+    make_tool_format,
+    visible_tokens,
+)
+from providers.engines.output.parser import AnswerFormat
 from providers.engines.sampling import resolve
-from providers.engines.text import Vocabulary
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 

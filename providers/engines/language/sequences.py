@@ -9,13 +9,13 @@ from typing import Any
 import attrs
 
 from providers.chat.types import Finished, FinishReason, GenerationEvent, Usage
-from providers.engines.answer import AnswerSplitter
 from providers.engines.grammar import BatchTokens, GrammarProcessor
 from providers.engines.language.job import LanguageJob
 from providers.engines.logprobs import LogprobRecorder
+from providers.engines.output.detokenizer import Decoder, Vocabulary
+from providers.engines.output.parser import AnswerSplitter
 from providers.engines.penalties import Processor
 from providers.engines.sampling import Sampler, make_sampler
-from providers.engines.text import Decoder, Vocabulary
 from providers.engines.thoughts import ThoughtBudget
 
 __all__ = ["Request", "Row"]

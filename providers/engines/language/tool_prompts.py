@@ -11,7 +11,7 @@ from typing import Any, Literal
 import attrs
 
 from providers.chat.types import ChatPrompt, Tool
-from providers.engines.formats import GENERIC_TOOLS, ToolFormat
+from providers.engines.output.markup import GENERIC_TOOLS, ToolFormat
 from providers.errors import InvalidRequest, UnsupportedParameter
 
 __all__ = ["HeldCalls", "ToolPlan", "ToolPrompter", "callable_tools", "generic_instructions", "tools_for_template"]

@@ -15,9 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from providers.chat.types import ReasoningDelta, TextDelta, TokenLogprob, Tool, ToolCallDelta
-from providers.engines.answer import AnswerFormat, AnswerSplitter
-from providers.engines.formats import GENERIC_TOOLS, make_reasoning_format, make_tool_format, tool_format_names
-from providers.engines.text import stop_matcher
+from providers.engines.output.detokenizer import stop_matcher
+from providers.engines.output.markup import GENERIC_TOOLS, make_reasoning_format, make_tool_format, tool_format_names
+from providers.engines.output.parser import AnswerFormat, AnswerSplitter
 
 WEATHER = Tool(
     name="get_weather",

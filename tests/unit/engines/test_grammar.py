@@ -331,7 +331,7 @@ def test_one_of_the_choices_comes_out_whatever_characters_it_has(choices: list[s
 
 def _bytes(token: int) -> bytes:
     """Added tokens stand for themselves, the others for bytes."""
-    from providers.engines.text import _byte_level_bytes
+    from providers.engines.output.detokenizer import _byte_level_bytes
 
     return _byte_level_bytes(TOKENIZER.id_to_token(token))
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlx_lm.tokenizer_utils import load
 
-from providers.engines.text import StopSplitter, Vocabulary, stop_matcher
+from providers.engines.output.detokenizer import StopSplitter, Vocabulary, stop_matcher
 from tests.unit.engines import tiny
 
 
@@ -72,7 +72,7 @@ def test_tokens_come_back_as_their_text(wrapper: object, text: str) -> None:
 def ids_of(text: str | bytes) -> list[int]:
     raw = text.encode() if isinstance(text, str) else text
     alphabet = {token: id for id, token in enumerate(tiny.vocabulary())}
-    from providers.engines.text import _byte_level_alphabet
+    from providers.engines.output.detokenizer import _byte_level_alphabet
 
     letter = {byte: char for char, byte in _byte_level_alphabet().items()}
     return [alphabet[letter[byte]] for byte in raw]

@@ -11,19 +11,19 @@ import pytest
 from mlx_lm.tokenizer_utils import load
 
 from providers.chat.types import ChatMessage, ChatPrompt, Tool, ToolChoice
-from providers.engines.formats import (
-    GENERIC_TOOLS,
-    make_reasoning_format,
-    make_tool_format,
-    reasoning_format_names,
-    visible_tokens,
-)
 from providers.engines.language.tool_prompts import (
     HeldCalls,
     ToolPrompter,
     callable_tools,
     generic_instructions,
     tools_for_template,
+)
+from providers.engines.output.markup import (
+    GENERIC_TOOLS,
+    make_reasoning_format,
+    make_tool_format,
+    reasoning_format_names,
+    visible_tokens,
 )
 from providers.errors import InvalidRequest, UnsupportedParameter
 from tests.unit.engines import tiny

@@ -7,9 +7,9 @@ from typing import Any, Literal, Protocol
 
 import attrs
 
-from providers.engines.call_parsers import read_calls
-from providers.engines.formats import ToolFormat
-from providers.engines.json_call import JsonCall
+from providers.engines.output.call_parsers import read_calls
+from providers.engines.output.json_stream import JsonCall
+from providers.engines.output.markup import ToolFormat
 
 __all__ = ["Candidate", "Step", "make_candidate"]
 

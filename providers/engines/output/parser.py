@@ -10,9 +10,9 @@ from typing import Any, Literal
 import attrs
 
 from providers.chat.types import FinishReason, ReasoningDelta, TextDelta, TokenLogprob, Tool, ToolCallDelta
-from providers.engines.candidates import Candidate, Step, make_candidate
-from providers.engines.formats import ReasoningFormat, ToolFormat
-from providers.engines.text import StopMatcher, StopSplitter
+from providers.engines.output.call_detection import Candidate, Step, make_candidate
+from providers.engines.output.detokenizer import StopMatcher, StopSplitter
+from providers.engines.output.markup import ReasoningFormat, ToolFormat
 
 __all__ = ["AnswerFormat", "AnswerSplitter", "new_call_id"]
 

@@ -11,8 +11,8 @@ from typing import Any
 import attrs
 import mlx_lm.tool_parsers
 
-from providers.engines import call_parsers
-from providers.engines.call_parsers import Parser
+from providers.engines.output import call_parsers
+from providers.engines.output.call_parsers import Parser
 
 __all__ = [
     "GENERIC_TOOLS",

@@ -1,0 +1,1 @@
+"""Generated text: detokenizing, stops, and splitting reasoning and tool calls from content."""
