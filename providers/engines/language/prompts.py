@@ -11,9 +11,9 @@ from typing import Any
 import attrs
 
 from providers.chat.types import ChatMessage, ChatPrompt, Prompt, TextPrompt, TokenPrompt
-from providers.engines.common_prefix import common_prefix
 from providers.engines.language.tool_prompts import ToolPlan, ToolPrompter
 from providers.engines.output.markup import ReasoningFormat
+from providers.engines.prefix.common_prefix import common_prefix
 from providers.errors import ContextLengthExceeded, InvalidRequest
 
 __all__ = ["BuiltPrompt", "PromptBuilder", "answer_room"]

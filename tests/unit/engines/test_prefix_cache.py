@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mlx_lm.models.cache import KVCache, RotatingKVCache
 
-from providers.engines.common_prefix import common_prefix
-from providers.engines.prefix_cache import PrefixCache
+from providers.engines.prefix.cache import PrefixCache
+from providers.engines.prefix.common_prefix import common_prefix
 
 TOKENS = list(range(10, 18))
 

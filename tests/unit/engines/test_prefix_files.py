@@ -14,9 +14,9 @@ import pytest
 from mlx_lm.models.cache import ArraysCache, CacheList, KVCache, RotatingKVCache
 
 from providers.chat.types import SamplingParams
-from providers.engines.model_identity import model_identity
-from providers.engines.prefix_cache import PrefixCache
-from providers.engines.prefix_files import BLOCK, PrefixFiles
+from providers.engines.prefix.cache import PrefixCache
+from providers.engines.prefix.files import BLOCK, PrefixFiles
+from providers.engines.prefix.fingerprint import model_identity
 from providers.spec import ModelSpec
 from tests.unit.engines import tiny
 from tests.unit.engines.client import Answer, EngineClient, chat

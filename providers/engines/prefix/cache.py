@@ -18,8 +18,8 @@ from mlx_lm.models.cache import (
     trim_prompt_cache,
 )
 
-from providers.engines.prefix_files import PrefixFiles
-from providers.engines.prefix_trie import PrefixTrie
+from providers.engines.prefix.files import PrefixFiles
+from providers.engines.prefix.trie import PrefixTrie
 
 __all__ = ["MIN_SAVED", "PrefixCache", "can_always_trim", "worth_keeping"]
 
