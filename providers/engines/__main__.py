@@ -10,17 +10,17 @@ import sys
 from typing import TYPE_CHECKING
 
 import otel
-from providers.engines import platform
-from providers.engines.runtime import serve
+from providers.engines.process import platform
+from providers.engines.process.runtime import serve
 from providers.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from providers.engines.engine import Engine
+    from providers.engines.process.engine import Engine
 
 
 def make_engine(spec: ModelSpec) -> Engine:
     """The engine of the spec's family. Sets the process up for MLX, then imports it."""
-    from providers.engines.unsupported import UnsupportedEngine
+    from providers.engines.process.unsupported import UnsupportedEngine
 
     _configure_logging(engine=spec.name)
     # transformers advises to install torch on every import.

@@ -15,9 +15,9 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from providers.engines import platform
 from providers.engines.cpu.conv1d import fold_weight_norm
 from providers.engines.cpu.conv1d_toom_cook import Convolution
+from providers.engines.process import platform
 
 __all__ = ["CPUBlocks", "CPUSnakeBlock"]
 

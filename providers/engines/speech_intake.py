@@ -8,8 +8,8 @@ from collections.abc import Container, Mapping
 
 import attrs
 
-from providers.engines.engine import EngineLoadError
 from providers.engines.g2p import English, Phonemizer
+from providers.engines.process.engine import EngineLoadError
 from providers.engines.speech_pieces import Piece, cut
 from providers.engines.text_normalize import normalize, sentences
 from providers.engines.voices import Voices

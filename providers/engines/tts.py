@@ -23,10 +23,10 @@ from providers.engine_host.frames import (
     Tokenize,
     Tokenized,
 )
-from providers.engines import platform
-from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.kokoro import Kokoro, load_kokoro
 from providers.engines.language.loading import find_folder, mlx_device
+from providers.engines.process import platform
+from providers.engines.process.engine import EngineLoadError, Outbox, Progress
 from providers.engines.speech_intake import SpeechIntake, SpeechJob, make_phonemizers
 from providers.engines.speech_pieces import Piece
 from providers.engines.speech_timing import Timed, time_piece, trimmed

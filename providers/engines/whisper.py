@@ -21,11 +21,11 @@ from providers.engine_host.frames import (
     Tokenize,
     Tokenized,
 )
-from providers.engines import platform
 from providers.engines.audio_reader import AudioReader
-from providers.engines.engine import Outbox, Progress
 from providers.engines.language.loading import mlx_device
-from providers.engines.platform import Platform
+from providers.engines.process import platform
+from providers.engines.process.engine import Outbox, Progress
+from providers.engines.process.platform import Platform
 from providers.engines.recording import Recording
 from providers.engines.transcript import Transcript, warm_up
 from providers.engines.whisper_loading import LoadedWhisper, load_whisper

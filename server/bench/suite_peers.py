@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from providers.engines import platform
+from providers.engines.process import platform
 from server.bench.client import Workload
 from server.bench.engine import EngineDriver
 from server.bench.load import LoadResult

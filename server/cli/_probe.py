@@ -19,7 +19,7 @@ State = Literal["ok", "note", "problem"]
 
 _PROBE = """
 import json, time
-from providers.engines.platform import prepare
+from providers.engines.process.platform import prepare
 ready = prepare()
 import mlx.core as mx
 size = 768
@@ -59,7 +59,7 @@ class Section:
 
 def examine() -> list[Section]:
     """Look at this machine; takes a few seconds."""
-    from providers.engines.platform import describe
+    from providers.engines.process.platform import describe
 
     machine = describe()
     return [

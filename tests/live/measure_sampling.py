@@ -11,14 +11,14 @@ import argparse
 import time
 from collections.abc import Iterable
 
-from providers.engines import platform
+from providers.engines.process import platform
 
 prepared = platform.prepare()
 
 from providers.chat.types import GenerationRequest, SamplingParams, TokenPrompt  # noqa: E402
 from providers.engine_host.frames import Generate  # noqa: E402
-from providers.engines.engine import Outbox  # noqa: E402
 from providers.engines.language.engine import LanguageEngine  # noqa: E402
+from providers.engines.process.engine import Outbox  # noqa: E402
 from providers.spec import ModelSpec  # noqa: E402
 
 PROMPT = 8

@@ -9,14 +9,14 @@ from __future__ import annotations
 import sys
 import time
 
-from providers.engines import platform
+from providers.engines.process import platform
 
 prepared = platform.prepare()
 
 from providers.chat.types import ChatMessage, ChatPrompt, GenerationRequest, SamplingParams  # noqa: E402
 from providers.engine_host.frames import Generate  # noqa: E402
-from providers.engines.engine import Outbox  # noqa: E402
 from providers.engines.language.engine import LanguageEngine  # noqa: E402
+from providers.engines.process.engine import Outbox  # noqa: E402
 from providers.spec import ModelSpec  # noqa: E402
 
 TOKENS = 64

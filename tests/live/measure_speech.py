@@ -24,7 +24,7 @@ import attrs
 import httpx
 import numpy as np
 
-from providers.engines import platform
+from providers.engines.process import platform
 from providers.engines.speech_intake import SpeechIntake, make_phonemizers
 from providers.engines.voices import Voices
 from providers.speech import SAMPLE_RATE

@@ -41,7 +41,7 @@ def test_a_broken_layer_is_found(tmp_path: Path, module: str, line: str, rule: s
     for package in ("contracts", "otel", "providers", "providers/engines", "server"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
-    for file in ("providers/spec.py", "providers/engines/language/engine.py", "providers/engines/platform.py"):
+    for file in ("providers/spec.py", "providers/engines/language/engine.py", "providers/engines/process/platform.py"):
         (tmp_path / file).write_text("import mlx.core\n" if file.endswith("lm.py") else "")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     assert lint(tmp_path).returncode == 0

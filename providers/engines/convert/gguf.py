@@ -25,7 +25,7 @@ from providers.engines.convert.gguf_config import generation_config, head_counts
 from providers.engines.convert.gguf_errors import GGUFError
 from providers.engines.convert.gguf_tensors import GROUP_SIZE, Weights, convert_tensors
 from providers.engines.convert.gguf_tokenizer import build_tokenizer, tokenizer_config
-from providers.engines.engine import Progress
+from providers.engines.process.engine import Progress
 
 __all__ = ["GGUFError", "convert", "convert_cached", "print_progress", "write_json", "written_whole"]
 

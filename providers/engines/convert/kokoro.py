@@ -20,7 +20,7 @@ import numpy as np
 from mlx.utils import tree_flatten
 
 from providers.engines.convert.onnx import Array, OnnxError, read_weights
-from providers.engines.engine import Progress
+from providers.engines.process.engine import Progress
 
 __all__ = ["STYLE_SHAPE", "convert", "convert_voice", "stored_weights"]
 

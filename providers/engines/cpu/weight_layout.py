@@ -16,7 +16,7 @@ import mlx.core as mx
 from mlx.nn.layers.embedding import Embedding
 from mlx.nn.layers.linear import Linear
 
-from providers.engines import platform
+from providers.engines.process import platform
 
 __all__ = ["lay_out_for_blas", "lay_out_weights"]
 

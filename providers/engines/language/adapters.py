@@ -13,7 +13,7 @@ import mlx.core as mx
 from mlx.utils import tree_unflatten
 from mlx_lm.tuner.utils import load_adapters
 
-from providers.engines.engine import EngineLoadError
+from providers.engines.process.engine import EngineLoadError
 
 __all__ = ["apply_adapters"]
 

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from providers.engines import platform
+from providers.engines.process import platform
 from providers.spec import ModelSpec
 
 if TYPE_CHECKING:

@@ -26,8 +26,6 @@ from providers.engine_host.frames import (
     Tokenize,
     Tokenized,
 )
-from providers.engines import platform
-from providers.engines.engine import EngineLoadError, Outbox, Progress
 from providers.engines.language.batch import Batch
 from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
@@ -41,11 +39,13 @@ from providers.engines.language.loading import (
 )
 from providers.engines.language.sequences import Request, Row
 from providers.engines.language.speculation import make_speculation
-from providers.engines.platform import Platform
 from providers.engines.prefix.cache import MIN_SAVED, PrefixCache, can_always_trim, worth_keeping
 from providers.engines.prefix.common_prefix import common_prefix
 from providers.engines.prefix.files import PrefixFiles
 from providers.engines.prefix.fingerprint import model_identity
+from providers.engines.process import platform
+from providers.engines.process.engine import EngineLoadError, Outbox, Progress
+from providers.engines.process.platform import Platform
 from providers.engines.sampling import make_processors
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
 from providers.spec import ModelSpec

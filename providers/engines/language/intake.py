@@ -10,7 +10,6 @@ import msgspec
 
 from providers.chat.types import ChatPrompt, GenerationRequest, Prompt, Tool
 from providers.engine_host.frames import Detokenize, Detokenized, Tokenize, Tokenized
-from providers.engines.engine import EngineLoadError
 from providers.engines.grammar import CompiledGrammar, GrammarCompiler, Thought, ToolMarkup
 from providers.engines.language.job import (
     LanguageJob,
@@ -32,6 +31,7 @@ from providers.engines.output.markup import (
     visible_tokens,
 )
 from providers.engines.output.parser import AnswerFormat
+from providers.engines.process.engine import EngineLoadError
 from providers.engines.sampling import resolve
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec

@@ -9,7 +9,7 @@ import mlx.core as mx
 from mlx_lm.models import cache as mlx_cache
 from mlx_lm.models.cache import CacheList, KVCache, RotatingKVCache, make_prompt_cache
 
-from providers.engines.engine import EngineLoadError
+from providers.engines.process.engine import EngineLoadError
 from providers.spec import ModelSpec
 
 __all__ = ["QuantizedCache", "shape_caches"]

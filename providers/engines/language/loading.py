@@ -16,12 +16,12 @@ from mlx.utils import tree_flatten
 from mlx_lm import utils as mlx_utils
 from mlx_lm.utils import dequantize_model, load_model, quantize_model
 
-from providers.engines import platform
 from providers.engines.convert.gguf import GGUFError, convert_cached
 from providers.engines.cpu.attention import use_fast_exponentials
 from providers.engines.cpu.weight_layout import lay_out_for_blas
-from providers.engines.engine import EngineLoadError, Progress
 from providers.engines.language.adapters import apply_adapters
+from providers.engines.process import platform
+from providers.engines.process.engine import EngineLoadError, Progress
 from providers.spec import ModelSpec
 from providers.weights import WeightsError, resolve
 

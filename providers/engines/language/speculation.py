@@ -21,10 +21,10 @@ import mlx.core as mx
 from mlx_lm.generate import GenerationBatch
 from mlx_lm.models.cache import KVCache, make_prompt_cache, trim_prompt_cache
 
-from providers.engines.engine import EngineLoadError
 from providers.engines.language.kv_caches import QuantizedCache
 from providers.engines.language.loading import LoadedModel, load_language_model, model_context
 from providers.engines.prefix.common_prefix import common_prefix
+from providers.engines.process.engine import EngineLoadError
 from providers.engines.sampling import draws_ahead
 from providers.spec import ModelSpec
 

@@ -37,7 +37,7 @@ class Durations:
 
 
 def main() -> None:
-    from providers.engines import platform
+    from providers.engines.process import platform
 
     platform.prepare()  # before MLX is imported
     import mlx.core as mx

@@ -26,9 +26,9 @@ from providers.engine_host.frames import (
     Tokenize,
     Tokenized,
 )
-from providers.engines import runtime
-from providers.engines.engine import EngineLoadError, Outbox, Progress
-from providers.engines.runtime import serve
+from providers.engines.process import runtime
+from providers.engines.process.engine import EngineLoadError, Outbox, Progress
+from providers.engines.process.runtime import serve
 from providers.errors import InternalError, InvalidRequest
 from providers.spec import ModelSpec
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from providers.chat.types import GenerationRequest, TextPrompt
 from providers.engine_host.frames import EngineInfo, Events, Failed, Generate, Report
-from providers.engines.engine import Outbox
 from providers.engines.language.engine import LanguageEngine
-from providers.engines.platform import Platform
+from providers.engines.process.engine import Outbox
+from providers.engines.process.platform import Platform
 from providers.spec import ModelSpec
 from tests.unit.engines.client import GREEDY, Answer
 

@@ -13,9 +13,9 @@ import pytest
 from mlx.utils import tree_flatten
 from mlx_lm.utils import quantize_model
 
-from providers.engines.engine import EngineLoadError
 from providers.engines.language.adapters import apply_adapters
 from providers.engines.language.loading import LoadedModel, load_language_model
+from providers.engines.process.engine import EngineLoadError
 from providers.spec import ModelSpec
 from tests.unit.engines import tiny
 from tests.unit.engines.adapter_files import products, write_adapter, write_peft_adapter

@@ -16,8 +16,8 @@ from providers.embeddings.types import Embedded, EmbeddingRequest, Ranked, Reran
 from providers.engine_host.frames import Events, Failed, Generate, Report
 from providers.engines.cpu.gelu import RationalGELU, use_rational_gelu
 from providers.engines.embeddings.engine import EmbeddingEngine
-from providers.engines.engine import EngineLoadError, Outbox
-from providers.engines.platform import Platform
+from providers.engines.process.engine import EngineLoadError, Outbox
+from providers.engines.process.platform import Platform
 from providers.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 from tests.unit.engines import tiny_encoders as tiny

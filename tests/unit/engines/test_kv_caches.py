@@ -11,8 +11,8 @@ from mlx_lm.generate import generate_step
 from mlx_lm.models.cache import QuantizedKVCache, RotatingKVCache
 
 from providers.chat.types import SamplingParams, TokenPrompt
-from providers.engines.engine import EngineLoadError
 from providers.engines.language.loading import load_language_model
+from providers.engines.process.engine import EngineLoadError
 from providers.spec import ModelSpec
 from tests.unit.engines import tiny
 from tests.unit.engines.client import Answer

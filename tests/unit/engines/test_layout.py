@@ -13,10 +13,10 @@ import pytest
 from mlx.utils import tree_flatten
 from mlx_lm.models.cache import make_prompt_cache
 
-from providers.engines import platform
 from providers.engines.cpu import weight_layout as layout
 from providers.engines.cpu.weight_layout import lay_out_for_blas, lay_out_weights
 from providers.engines.language.loading import load_language_model
+from providers.engines.process import platform
 from providers.spec import ModelSpec
 from tests.unit.engines import tiny
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from providers.chat.types import SamplingParams, TextPrompt
-from providers.engines.engine import EngineLoadError
+from providers.engines.process.engine import EngineLoadError
 from tests.unit.engines import gguf_files, tiny
 from tests.unit.engines.client import chat
 from tests.unit.engines.inprocess import SteppedEngine

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.engines import platform
+from providers.engines.process import platform
 
 
 def in_a_process(code: str, **environment: str) -> str:

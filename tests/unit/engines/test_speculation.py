@@ -10,8 +10,8 @@ import pytest
 
 from providers.chat.types import Accepted, SamplingParams, TokenPrompt
 from providers.engine_host.frames import Events, Report
-from providers.engines.engine import EngineLoadError, Outbox
 from providers.engines.language.speculation import PromptLookup, Tally
+from providers.engines.process.engine import EngineLoadError, Outbox
 from tests.unit.engines import tiny
 from tests.unit.engines.client import GREEDY, Answer
 from tests.unit.engines.inprocess import SteppedEngine

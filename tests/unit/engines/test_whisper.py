@@ -14,8 +14,8 @@ from mlx.utils import tree_flatten
 from providers.engine_host.frames import Events, Failed, Generate, Report
 from providers.engines import transcript
 from providers.engines.cpu.whisper import use_fast_softmax
-from providers.engines.engine import EngineLoadError, Outbox
-from providers.engines.platform import Platform
+from providers.engines.process.engine import EngineLoadError, Outbox
+from providers.engines.process.platform import Platform
 from providers.engines.whisper import WhisperEngine
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec

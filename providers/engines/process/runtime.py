@@ -42,7 +42,7 @@ from providers.engine_host.frames import (
     encode,
     frame_length,
 )
-from providers.engines.engine import Engine, EngineLoadError, Job, Outbox, UsesIdleTime
+from providers.engines.process.engine import Engine, EngineLoadError, Job, Outbox, UsesIdleTime
 from providers.errors import InternalError, ModelNotReady, ServiceError
 from providers.spec import ModelSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, NoReturn
 
 from providers.engine_host.frames import Command, Detokenize, Memory, Tokenize
-from providers.engines.engine import EngineLoadError, Outbox, Progress
+from providers.engines.process.engine import EngineLoadError, Outbox, Progress
 from providers.spec import ModelSpec
 
 __all__ = ["UnsupportedEngine"]

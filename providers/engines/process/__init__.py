@@ -1,0 +1,1 @@
+"""What every engine process shares: the Engine protocol, the runtime, and the platform."""
