@@ -15,7 +15,7 @@ from providers.engines.language.prefill_budget import MIN_TOKENS, PrefillPace
 from providers.engines.language.sequences import Row
 from providers.engines.language.speculation import Speculation
 from providers.engines.prefix.cache import PrefixCache
-from providers.engines.row_batch import RowBatch
+from providers.engines.sampling.batched_step import RowBatch
 
 __all__ = ["Batch"]
 

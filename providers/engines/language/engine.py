@@ -46,7 +46,7 @@ from providers.engines.prefix.fingerprint import model_identity
 from providers.engines.process import platform
 from providers.engines.process.engine import EngineLoadError, Outbox, Progress
 from providers.engines.process.platform import Platform
-from providers.engines.sampling import make_processors
+from providers.engines.sampling.settings import make_processors
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
 from providers.spec import ModelSpec
 

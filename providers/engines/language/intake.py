@@ -32,7 +32,7 @@ from providers.engines.output.markup import (
 )
 from providers.engines.output.parser import AnswerFormat
 from providers.engines.process.engine import EngineLoadError
-from providers.engines.sampling import resolve
+from providers.engines.sampling.settings import resolve
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 

@@ -11,12 +11,12 @@ import attrs
 from providers.chat.types import Finished, FinishReason, GenerationEvent, Usage
 from providers.engines.grammar import BatchTokens, GrammarProcessor
 from providers.engines.language.job import LanguageJob
-from providers.engines.logprobs import LogprobRecorder
 from providers.engines.output.detokenizer import Decoder, Vocabulary
 from providers.engines.output.parser import AnswerSplitter
-from providers.engines.penalties import Processor
-from providers.engines.sampling import Sampler, make_sampler
-from providers.engines.thoughts import ThoughtBudget
+from providers.engines.sampling.logprobs import LogprobRecorder
+from providers.engines.sampling.penalties import Processor
+from providers.engines.sampling.settings import Sampler, make_sampler
+from providers.engines.sampling.thinking_budget import ThoughtBudget
 
 __all__ = ["Request", "Row"]
 

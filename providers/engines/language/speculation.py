@@ -25,7 +25,7 @@ from providers.engines.language.kv_caches import QuantizedCache
 from providers.engines.language.loading import LoadedModel, load_language_model, model_context
 from providers.engines.prefix.common_prefix import common_prefix
 from providers.engines.process.engine import EngineLoadError
-from providers.engines.sampling import draws_ahead
+from providers.engines.sampling.settings import draws_ahead
 from providers.spec import ModelSpec
 
 __all__ = ["DraftModel", "PromptLookup", "Proposer", "Speculation", "Tally", "make_speculation"]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mlx_lm.sample_utils import apply_top_p
 
-from providers.engines.nucleus import least_kept
+from providers.engines.sampling.top_p import least_kept
 
 
 def logprobs(rows: int, width: int, spread: float) -> mx.array:

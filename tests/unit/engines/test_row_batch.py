@@ -14,9 +14,9 @@ from mlx_lm.sample_utils import make_logits_processors
 from mlx_lm.utils import load_model
 
 from providers.chat.types import SamplingParams
-from providers.engines.penalties import JointPenalties
-from providers.engines.row_batch import RowBatch
-from providers.engines.sampling import JointSampler, Settings, make_processors, make_sampler, resolve
+from providers.engines.sampling.batched_step import RowBatch
+from providers.engines.sampling.penalties import JointPenalties
+from providers.engines.sampling.settings import JointSampler, Settings, make_processors, make_sampler, resolve
 from tests.unit.engines import tiny
 from tests.unit.engines.inprocess import SteppedEngine
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p
 
 from providers.chat.types import SamplingParams
-from providers.engines.sampling import Settings, make_processors, make_sampler, resolve
+from providers.engines.sampling.settings import Settings, make_processors, make_sampler, resolve
 from providers.errors import InvalidRequest
 
 VOCABULARY = 8

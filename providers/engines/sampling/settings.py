@@ -18,9 +18,9 @@ import mlx.core as mx
 from mlx_lm.sample_utils import apply_min_p, apply_top_k
 
 from providers.chat.types import SamplingParams
-from providers.engines.drawing import Drawing, Filters, candidate_count
-from providers.engines.nucleus import least_kept
-from providers.engines.penalties import Bias, CountPenalty, Processor, RepetitionPenalty
+from providers.engines.sampling.kernels import Drawing, Filters, candidate_count
+from providers.engines.sampling.penalties import Bias, CountPenalty, Processor, RepetitionPenalty
+from providers.engines.sampling.top_p import least_kept
 from providers.errors import InvalidRequest
 
 __all__ = [

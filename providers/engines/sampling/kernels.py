@@ -11,7 +11,7 @@ import attrs
 import mlx.core as mx
 
 from providers.engines.cpu.attention import exp
-from providers.engines.nucleus import first_kept, least_kept
+from providers.engines.sampling.top_p import first_kept, least_kept
 
 __all__ = ["Drawing", "Filters", "candidate_count"]
 

@@ -9,7 +9,7 @@ import mlx.core as mx
 
 from providers.chat.types import TokenLogprob
 from providers.engines.output.detokenizer import Vocabulary
-from providers.engines.sampling import Sampler
+from providers.engines.sampling.settings import Sampler
 
 __all__ = ["MAX_TOP_LOGPROBS", "LogprobRecorder"]
 

@@ -9,8 +9,8 @@ import mlx.core as mx
 from mlx_lm.generate import GenerationBatch
 from mlx_lm.models.cache import TokenBuffer
 
-from providers.engines.penalties import JointPenalties
-from providers.engines.sampling import JointSampler
+from providers.engines.sampling.penalties import JointPenalties
+from providers.engines.sampling.settings import JointSampler
 
 __all__ = ["RowBatch"]
 
