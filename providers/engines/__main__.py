@@ -40,7 +40,7 @@ def make_engine(spec: ModelSpec) -> Engine:
             return UnsupportedEngine(f"the extra `embeddings` is not installed ({error})")
         return EmbeddingEngine(prepared)
     if spec.model_type == "tts":
-        from providers.engines.tts import SpeechEngine
+        from providers.engines.speech.engine import SpeechEngine
 
         return SpeechEngine(prepared)
     if spec.model_type == "whisper":

@@ -43,8 +43,8 @@ def main() -> None:
     import mlx.core as mx
 
     from providers.engines.kokoro import load_kokoro
-    from providers.engines.speech_intake import SpeechIntake, make_phonemizers
-    from providers.engines.voices import Voices
+    from providers.engines.speech.intake import SpeechIntake, make_phonemizers
+    from providers.engines.speech.voices import Voices
     from providers.weights import pull
 
     mx.set_cache_limit(256 << 20)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from providers.engines.g2p import PAUSES, Chunk
 from providers.engines.letter_to_sound import LetterToSound
-from providers.engines.speech_pieces import LONGEST, cut
+from providers.engines.speech.segmentation import LONGEST, cut
 from providers.engines.text_normalize import normalize, sentences
 
 

@@ -27,10 +27,10 @@ from providers.engines.kokoro import Kokoro, load_kokoro
 from providers.engines.language.loading import find_folder, mlx_device
 from providers.engines.process import platform
 from providers.engines.process.engine import EngineLoadError, Outbox, Progress
-from providers.engines.speech_intake import SpeechIntake, SpeechJob, make_phonemizers
-from providers.engines.speech_pieces import Piece
-from providers.engines.speech_timing import Timed, time_piece, trimmed
-from providers.engines.voices import Voices
+from providers.engines.speech.intake import SpeechIntake, SpeechJob, make_phonemizers
+from providers.engines.speech.segmentation import Piece
+from providers.engines.speech.timing import Timed, time_piece, trimmed
+from providers.engines.speech.voices import Voices
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
 from providers.spec import ModelSpec
 from providers.speech import SAMPLE_RATE, SpeechAccepted, SpeechFinished, SpeechPiece, SpeechRequest
