@@ -23,11 +23,11 @@ from providers.engine_host.frames import (
     Tokenize,
     Tokenized,
 )
-from providers.engines.kokoro import Kokoro, load_kokoro
 from providers.engines.language.loading import find_folder, mlx_device
 from providers.engines.process import platform
 from providers.engines.process.engine import EngineLoadError, Outbox, Progress
 from providers.engines.speech.intake import SpeechIntake, SpeechJob, make_phonemizers
+from providers.engines.speech.kokoro.model import Kokoro, load_kokoro
 from providers.engines.speech.segmentation import Piece
 from providers.engines.speech.timing import Timed, time_piece, trimmed
 from providers.engines.speech.voices import Voices

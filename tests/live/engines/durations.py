@@ -42,8 +42,8 @@ def main() -> None:
     platform.prepare()  # before MLX is imported
     import mlx.core as mx
 
-    from providers.engines.kokoro import load_kokoro
     from providers.engines.speech.intake import SpeechIntake, make_phonemizers
+    from providers.engines.speech.kokoro.model import load_kokoro
     from providers.engines.speech.voices import Voices
     from providers.weights import pull
 

@@ -13,9 +13,9 @@ import numpy as np
 from mlx_lm.utils import dequantize_model
 from numpy.typing import NDArray
 
-from providers.engines.kokoro_layers import LSTM, ResBlock, leaky, plain_conv
-from providers.engines.kokoro_vocoder import FRAME_SAMPLES, Decoder
 from providers.engines.process.engine import EngineLoadError
+from providers.engines.speech.kokoro.layers import LSTM, ResBlock, leaky, plain_conv
+from providers.engines.speech.kokoro.vocoder import FRAME_SAMPLES, Decoder
 
 __all__ = ["FRAME_SAMPLES", "MAX_PHONEMES", "Kokoro", "Spoken", "load_kokoro"]
 

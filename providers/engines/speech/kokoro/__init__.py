@@ -1,0 +1,1 @@
+"""Kokoro: the model that turns phonemes into sound."""
