@@ -8,11 +8,11 @@ from collections.abc import Container, Mapping
 
 import attrs
 
-from providers.engines.g2p import English, Phonemizer
 from providers.engines.process.engine import EngineLoadError
 from providers.engines.speech.segmentation import Piece, cut
+from providers.engines.speech.text.g2p import English, Phonemizer
+from providers.engines.speech.text.normalize import normalize, sentences
 from providers.engines.speech.voices import Voices
-from providers.engines.text_normalize import normalize, sentences
 from providers.errors import InvalidRequest
 from providers.speech import MAX_SPEED, MIN_SPEED, SpeechRequest
 from providers.voices import READ_LANGUAGES

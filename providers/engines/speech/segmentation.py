@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import attrs
 
-from providers.engines.g2p import PAUSES, Chunk
+from providers.engines.speech.text.g2p import PAUSES, Chunk
 
 __all__ = ["Piece", "cut"]
 

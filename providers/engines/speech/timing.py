@@ -15,7 +15,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from providers.engines.g2p import PAUSES, SPACES
+from providers.engines.speech.text.g2p import PAUSES, SPACES
 from providers.speech import PhonemeSpan, WordSpan
 
 __all__ = ["FRAME", "LEAD", "Timed", "time_piece", "trimmed"]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from providers.engine_host.frames import EngineInfo, Failed, Generate
-from providers.engines.text_normalize import normalize
+from providers.engines.speech.text.normalize import normalize
 from providers.speech import (
     PhonemeSpan,
     SpeechAccepted,

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.engines.g2p import PAUSES, Chunk
-from providers.engines.letter_to_sound import LetterToSound
 from providers.engines.speech.segmentation import LONGEST, cut
-from providers.engines.text_normalize import normalize, sentences
+from providers.engines.speech.text.g2p import PAUSES, Chunk
+from providers.engines.speech.text.letter_to_sound import LetterToSound
+from providers.engines.speech.text.normalize import normalize, sentences
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.engines.g2p import is_sound
+from providers.engines.speech.text.g2p import is_sound
 from providers.engines.speech.timing import FRAME, LEAD, Timed, time_piece, trimmed
 
 symbols = st.lists(st.text(alphabet="abtkˈˌː", min_size=1, max_size=6), min_size=1, max_size=12)

@@ -11,8 +11,8 @@ import unicodedata
 from functools import lru_cache
 from typing import Any
 
-from providers.engines import _spoken_numbers as numbers
-from providers.engines.letter_to_sound import plain_letters
+from providers.engines.speech.text import numbers
+from providers.engines.speech.text.letter_to_sound import plain_letters
 
 __all__ = ["normalize", "sentences"]
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from providers.engines.letter_to_sound import LetterToSound
+from providers.engines.speech.text.letter_to_sound import LetterToSound
 
 __all__ = ["PAUSES", "SPACES", "Chunk", "English", "Phonemizer", "is_sound"]
 
