@@ -10,12 +10,12 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator
 
-from providers.engines.grammar import BatchTokens
 from providers.engines.language.prefill_budget import MIN_TOKENS, PrefillPace
 from providers.engines.language.sequences import Row
 from providers.engines.language.speculation import Speculation
 from providers.engines.prefix.cache import PrefixCache
 from providers.engines.sampling.batched_step import RowBatch
+from providers.engines.structured.compiler import BatchTokens
 
 __all__ = ["Batch"]
 

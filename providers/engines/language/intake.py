@@ -10,7 +10,6 @@ import msgspec
 
 from providers.chat.types import ChatPrompt, GenerationRequest, Prompt, Tool
 from providers.engine_host.frames import Detokenize, Detokenized, Tokenize, Tokenized
-from providers.engines.grammar import CompiledGrammar, GrammarCompiler, Thought, ToolMarkup
 from providers.engines.language.job import (
     LanguageJob,
     RowGrammar,
@@ -33,6 +32,7 @@ from providers.engines.output.markup import (
 from providers.engines.output.parser import AnswerFormat
 from providers.engines.process.engine import EngineLoadError
 from providers.engines.sampling.settings import resolve
+from providers.engines.structured.compiler import CompiledGrammar, GrammarCompiler, Thought, ToolMarkup
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 

@@ -7,11 +7,11 @@ from contextvars import Context, copy_context
 import attrs
 
 from providers.chat.types import SamplingParams, Tool
-from providers.engines.grammar import CompiledGrammar, GrammarProcessor
 from providers.engines.output.detokenizer import stop_matcher
 from providers.engines.output.parser import AnswerFormat, AnswerSplitter
 from providers.engines.sampling.logprobs import MAX_TOP_LOGPROBS
 from providers.engines.sampling.settings import Settings
+from providers.engines.structured.compiler import CompiledGrammar, GrammarProcessor
 from providers.errors import InvalidRequest
 
 __all__ = ["LanguageJob", "RowGrammar", "ThoughtLimit", "checked_n", "checked_stop", "checked_top_logprobs"]

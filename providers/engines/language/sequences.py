@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 
 from providers.chat.types import Finished, FinishReason, GenerationEvent, Usage
-from providers.engines.grammar import BatchTokens, GrammarProcessor
 from providers.engines.language.job import LanguageJob
 from providers.engines.output.detokenizer import Decoder, Vocabulary
 from providers.engines.output.parser import AnswerSplitter
@@ -17,6 +16,7 @@ from providers.engines.sampling.logprobs import LogprobRecorder
 from providers.engines.sampling.penalties import Processor
 from providers.engines.sampling.settings import Sampler, make_sampler
 from providers.engines.sampling.thinking_budget import ThoughtBudget
+from providers.engines.structured.compiler import BatchTokens, GrammarProcessor
 
 __all__ = ["Request", "Row"]
 

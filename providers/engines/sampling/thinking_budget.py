@@ -7,10 +7,10 @@ from collections import deque
 import mlx.core as mx
 
 from providers.chat.types import TextDelta
-from providers.engines._grammar_processor import BatchTokens, fed_token
 from providers.engines.language.job import ThoughtLimit
 from providers.engines.output.detokenizer import Decoder
 from providers.engines.output.parser import AnswerSplitter
+from providers.engines.structured.processor import BatchTokens, fed_token
 
 __all__ = ["ThoughtBudget"]
 

@@ -28,7 +28,7 @@ from providers.chat.types import (
     Tool,
     ToolChoice,
 )
-from providers.engines.grammar import (
+from providers.engines.structured.compiler import (
     BatchTokens,
     CompiledGrammar,
     GrammarCompiler,

@@ -18,10 +18,10 @@ import msgspec
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
 from providers.chat.types import ChoiceGrammar, Grammar, JsonSchemaGrammar, LarkGrammar, RegexGrammar, Tool, ToolChoice
-from providers.engines import _grammar_schema as schemas
-from providers.engines import _grammar_text as text
-from providers.engines._grammar_processor import BatchTokens, GrammarProcessor
-from providers.engines._grammar_text import Thought, ToolMarkup
+from providers.engines.structured import grammar_text as text
+from providers.engines.structured import schema as schemas
+from providers.engines.structured.grammar_text import Thought, ToolMarkup
+from providers.engines.structured.processor import BatchTokens, GrammarProcessor
 from providers.errors import InvalidRequest, UnsupportedParameter
 
 __all__ = ["BatchTokens", "CompiledGrammar", "GrammarCompiler", "GrammarProcessor", "Thought", "ToolMarkup"]
