@@ -45,7 +45,7 @@ def make_engine(spec: ModelSpec) -> Engine:
         return SpeechEngine(prepared)
     if spec.model_type == "whisper":
         try:
-            from providers.engines.whisper import WhisperEngine
+            from providers.engines.transcription.engine import WhisperEngine
         except ModuleNotFoundError as error:
             return UnsupportedEngine(f"the extra `transcription` is not installed ({error})")
         return WhisperEngine(prepared)

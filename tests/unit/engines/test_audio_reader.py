@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from providers.engines.audio_reader import SAMPLE_RATE, AudioReader, Samples
+from providers.engines.transcription.audio_reader import SAMPLE_RATE, AudioReader, Samples
 from providers.errors import InvalidRequest
 from tests.unit.engines.recordings import RATE, encoded, sound, tone, wav
 

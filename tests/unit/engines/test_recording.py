@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from providers.engines.audio_reader import AudioReader
-from providers.engines.recording import Recording
+from providers.engines.transcription.audio_reader import AudioReader
+from providers.engines.transcription.vad_window import Recording
 from tests.unit.engines.recordings import RATE, Samples, silence, tone, wav
 
 

@@ -12,11 +12,11 @@ import pytest
 from mlx.utils import tree_flatten
 
 from providers.engine_host.frames import Events, Failed, Generate, Report
-from providers.engines import transcript
 from providers.engines.cpu.whisper import use_fast_softmax
 from providers.engines.process.engine import EngineLoadError, Outbox
 from providers.engines.process.platform import Platform
-from providers.engines.whisper import WhisperEngine
+from providers.engines.transcription import session as transcript
+from providers.engines.transcription.engine import WhisperEngine
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 from providers.transcription import (

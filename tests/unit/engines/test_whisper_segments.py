@@ -8,7 +8,7 @@ import pytest
 from mlx_whisper.decoding import DecodingResult
 from mlx_whisper.tokenizer import Tokenizer, get_tokenizer
 
-from providers.engines.whisper_segments import cut, in_order, to_segments
+from providers.engines.transcription.segments import cut, in_order, to_segments
 from providers.transcription import Segment, Word
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import webrtcvad
 
-from providers.engines.audio_reader import SAMPLE_RATE, AudioReader, Samples
+from providers.engines.transcription.audio_reader import SAMPLE_RATE, AudioReader, Samples
 
 __all__ = ["Recording"]
 

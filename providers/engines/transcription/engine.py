@@ -21,14 +21,14 @@ from providers.engine_host.frames import (
     Tokenize,
     Tokenized,
 )
-from providers.engines.audio_reader import AudioReader
 from providers.engines.language.loading import mlx_device
 from providers.engines.process import platform
 from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
-from providers.engines.recording import Recording
-from providers.engines.transcript import Transcript, warm_up
-from providers.engines.whisper_loading import LoadedWhisper, load_whisper
+from providers.engines.transcription.audio_reader import AudioReader
+from providers.engines.transcription.loading import LoadedWhisper, load_whisper
+from providers.engines.transcription.session import Transcript, warm_up
+from providers.engines.transcription.vad_window import Recording
 from providers.errors import InternalError, InvalidRequest, ServiceError, UnsupportedParameter
 from providers.spec import ModelSpec
 from providers.transcription import TranscriptionRequest

@@ -22,9 +22,9 @@ from mlx_whisper.decoding import DecodingOptions, DecodingResult
 from mlx_whisper.timing import add_word_timestamps
 from mlx_whisper.tokenizer import LANGUAGES, Tokenizer, get_tokenizer
 
-from providers.engines.recording import Recording
-from providers.engines.whisper_decoding import decode
-from providers.engines.whisper_segments import cut, in_order, to_segments
+from providers.engines.transcription.decoding import decode
+from providers.engines.transcription.segments import cut, in_order, to_segments
+from providers.engines.transcription.vad_window import Recording
 from providers.transcription import (
     Segment,
     TranscriptionAccepted,
