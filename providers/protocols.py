@@ -10,7 +10,7 @@ import attrs
 from providers.chat.types import GenerationEvent, GenerationRequest, Prompt
 from providers.embeddings.types import EmbeddingEvent, EmbeddingRequest, RerankRequest
 from providers.spec import Capability, ModelSpec
-from providers.speech import SpeechEvent, SpeechRequest, VoiceInfo
+from providers.speech.types import SpeechEvent, SpeechRequest, VoiceInfo
 from providers.transcription import TranscriptionEvent, TranscriptionRequest
 
 __all__ = [

@@ -32,7 +32,6 @@ from urllib.parse import parse_qsl
 import attrs
 from msgspec import structs
 
-from providers._queued_speech import SpeechRecord
 from providers.chat.queued import QueuedChatProvider
 from providers.chat.types import (
     Accepted,
@@ -58,8 +57,9 @@ from providers.errors import (
 )
 from providers.protocols import ModelStatus
 from providers.spec import Capability, ModelSpec
-from providers.speech import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechRequest, VoiceInfo
-from providers.voices import resolve_voices
+from providers.speech.queued import SpeechRecord
+from providers.speech.types import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechRequest, VoiceInfo
+from providers.speech.voices import resolve_voices
 
 __all__ = ["EchoProvider", "EchoSettings"]
 

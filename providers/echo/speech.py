@@ -14,8 +14,8 @@ from typing import Any
 import attrs
 import numpy as np
 
-from providers.speech import SAMPLE_RATE, PhonemeSpan, SpeechPiece, SpeechRequest, VoiceInfo, WordSpan
-from providers.voices import OPENAI_VOICES
+from providers.speech.types import SAMPLE_RATE, PhonemeSpan, SpeechPiece, SpeechRequest, VoiceInfo, WordSpan
+from providers.speech.voices import OPENAI_VOICES
 
 __all__ = ["ECHO_VOICES", "sentences", "spoken"]
 

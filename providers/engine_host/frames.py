@@ -14,7 +14,7 @@ import msgspec
 from providers.chat.types import GenerationEvent, GenerationRequest, Prompt
 from providers.embeddings.types import EmbeddingEvent, EmbeddingRequest, RerankRequest
 from providers.spec import ModelSpec
-from providers.speech import SpeechEvent, SpeechRequest
+from providers.speech.types import SpeechEvent, SpeechRequest
 from providers.transcription import TranscriptionEvent, TranscriptionRequest
 
 __all__ = [

@@ -11,7 +11,7 @@ from av.audio.codeccontext import AudioCodecContext
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
 
-from providers.speech import SAMPLE_RATE
+from providers.speech.types import SAMPLE_RATE
 
 if TYPE_CHECKING:
     from av.packet import Packet as AnyPacket

@@ -16,7 +16,7 @@ import attrs
 
 from contracts.speech import AudioFormat
 from providers.errors import UnsupportedParameter
-from providers.speech import SAMPLE_RATE
+from providers.speech.types import SAMPLE_RATE
 
 __all__ = ["FORMATS", "AudioEncoder", "AudioFormatInfo", "encode_whole", "new_encoder"]
 

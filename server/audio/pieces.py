@@ -11,7 +11,7 @@ from msgspec import structs
 from contracts.speech import AudioFormat
 from providers.errors import InternalError
 from providers.events import Event
-from providers.speech import SAMPLE_RATE, PhonemeSpan, SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece
+from providers.speech.types import SAMPLE_RATE, PhonemeSpan, SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece
 from server.audio.encoders import FORMATS, encode_whole, new_encoder
 
 __all__ = ["QUIET_SECONDS", "EncodedAudio", "audible", "collected", "encoded"]

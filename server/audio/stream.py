@@ -11,7 +11,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from providers.errors import InternalError
-from providers.speech import SpeechAccepted, SpeechFinished
+from providers.speech.types import SpeechAccepted, SpeechFinished
 from server.audio.pieces import EncodedAudio
 from server.connection import while_connected
 from server.drain import Drain

@@ -12,8 +12,8 @@ from litestar.params import JSONBody
 import otel
 from contracts.speech import CreateSpeechRequest, SpeechWithTimings, Voice, VoiceList
 from providers.protocols import SpeechProvider
-from providers.speech import SpeechRequest, VoiceInfo
-from providers.voices import OPENAI_VOICES
+from providers.speech.types import SpeechRequest, VoiceInfo
+from providers.speech.voices import OPENAI_VOICES
 from server.audio.encoders import FORMATS
 from server.audio.pieces import audible, collected, encoded
 from server.audio.stream import AudioStream, AudioStreamResponse

@@ -9,7 +9,7 @@ import attrs
 
 from contracts.speech import AudioFormat, CreateSpeechRequest, VisemeSet
 from providers.errors import InvalidRequest, UnsupportedParameter
-from providers.speech import SpeechRequest
+from providers.speech.types import SpeechRequest
 
 __all__ = ["MAX_CHARACTERS", "MAX_MIXED_VOICES", "SpeechAnswer", "speech_answer", "to_speech_request"]
 

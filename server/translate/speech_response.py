@@ -17,7 +17,7 @@ from contracts.speech import (
     SpeechWithTimings,
     SpeechWord,
 )
-from providers.speech import SAMPLE_RATE, PhonemeSpan, SpeechAccepted, SpeechFinished, SpeechPiece, WordSpan
+from providers.speech.types import SAMPLE_RATE, PhonemeSpan, SpeechAccepted, SpeechFinished, SpeechPiece, WordSpan
 from server.audio.pieces import EncodedAudio
 from server.translate.speech_request import SpeechAnswer
 from server.translate.visemes import speech_visemes, viseme_spans

@@ -8,7 +8,7 @@ from functools import cache
 import attrs
 
 from contracts.speech import SpeechViseme, VisemeSet
-from providers.speech import SAMPLE_RATE, PhonemeSpan
+from providers.speech.types import SAMPLE_RATE, PhonemeSpan
 from server.translate.viseme_tables import (
     ARKIT,
     FIRST_SHARE,

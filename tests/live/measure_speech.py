@@ -27,7 +27,7 @@ import numpy as np
 from providers.engines.process import platform
 from providers.engines.speech.intake import SpeechIntake, make_phonemizers
 from providers.engines.speech.voices import Voices
-from providers.speech import SAMPLE_RATE
+from providers.speech.types import SAMPLE_RATE
 from providers.weights import pull
 from tests.live.harness import start
 

@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai import BadRequestError, OpenAI
 
-from providers.voices import OPENAI_VOICES
+from providers.speech.voices import OPENAI_VOICES
 from tests.live.client import PATIENCE, Stream, assert_error, eventually, queue_stats
 from tests.live.harness import COMMAND, LiveServer, clean_environment, start
 from tests.live.texts import some, spoken_words, texts

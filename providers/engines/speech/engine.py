@@ -33,8 +33,8 @@ from providers.engines.speech.timing import Timed, time_piece, trimmed
 from providers.engines.speech.voices import Voices
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
 from providers.spec import ModelSpec
-from providers.speech import SAMPLE_RATE, SpeechAccepted, SpeechFinished, SpeechPiece, SpeechRequest
-from providers.voices import voices_in
+from providers.speech.types import SAMPLE_RATE, SpeechAccepted, SpeechFinished, SpeechPiece, SpeechRequest
+from providers.speech.voices import voices_in
 
 __all__ = ["SpeechEngine"]
 

@@ -14,8 +14,8 @@ from providers.engines.speech.text.g2p import English, Phonemizer
 from providers.engines.speech.text.normalize import normalize, sentences
 from providers.engines.speech.voices import Voices
 from providers.errors import InvalidRequest
-from providers.speech import MAX_SPEED, MIN_SPEED, SpeechRequest
-from providers.voices import READ_LANGUAGES
+from providers.speech.types import MAX_SPEED, MIN_SPEED, SpeechRequest
+from providers.speech.voices import READ_LANGUAGES
 
 __all__ = ["SpeechIntake", "SpeechJob", "make_phonemizers"]
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from providers.engines.speech.text.g2p import PAUSES, SPACES
-from providers.speech import PhonemeSpan, WordSpan
+from providers.speech.types import PhonemeSpan, WordSpan
 
 __all__ = ["FRAME", "LEAD", "Timed", "time_piece", "trimmed"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import mlx.core as mx
 
 from providers.engines.process.engine import EngineLoadError
-from providers.voices import LANGUAGES, voice_files
+from providers.speech.voices import LANGUAGES, voice_files
 
 __all__ = ["Voices"]
 

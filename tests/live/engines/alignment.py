@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from providers.speech import SAMPLE_RATE, WordSpan
+from providers.speech.types import SAMPLE_RATE, WordSpan
 
 __all__ = ["CALIBRATION", "CALIBRATION_VOICES", "HELD_OUT", "HELD_OUT_VOICES", "errors", "summary"]
 

@@ -10,7 +10,7 @@ import pytest
 
 from providers.engine_host.frames import EngineInfo, Failed, Generate
 from providers.engines.speech.text.normalize import normalize
-from providers.speech import (
+from providers.speech.types import (
     PhonemeSpan,
     SpeechAccepted,
     SpeechEvent,

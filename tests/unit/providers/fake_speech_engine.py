@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 import msgspec
 
 from providers.engine_host import frames
-from providers.speech import PhonemeSpan, SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, VoiceInfo
+from providers.speech.types import PhonemeSpan, SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, VoiceInfo
 
 VOICES = [
     VoiceInfo("am_first", "en-US", "male", "First"),

@@ -11,7 +11,7 @@ from providers.echo.provider import EchoProvider
 from providers.errors import EngineCrashed, GenerationTimeout, InvalidRequest, ModelNotReady
 from providers.protocols import ChatProvider, SpeechProvider
 from providers.spec import ModelSpec
-from providers.speech import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest
+from providers.speech.types import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest
 
 
 async def echo(**fields: object) -> EchoProvider:

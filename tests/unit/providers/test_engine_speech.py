@@ -11,11 +11,11 @@ import pytest
 from otel import names
 from otel.testing import capture_spans
 from providers.engine_host.host import EngineHost
-from providers.engine_speech import EngineSpeechProvider
 from providers.errors import EngineCrashed, GenerationTimeout, InvalidRequest, ModelNotReady
 from providers.protocols import SpeechProvider
 from providers.spec import ModelSpec
-from providers.speech import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest, VoiceInfo
+from providers.speech.provider import EngineSpeechProvider
+from providers.speech.types import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest, VoiceInfo
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_speech_engine.py")))
 PATIENCE = 20.0

@@ -3,8 +3,8 @@
 import pytest
 
 from providers.errors import InvalidRequest
-from providers.speech import VoiceInfo
-from providers.voices import DEFAULT_VOICE, OPENAI_VOICES, resolve_voices
+from providers.speech.types import VoiceInfo
+from providers.speech.voices import DEFAULT_VOICE, OPENAI_VOICES, resolve_voices
 
 KNOWN = [
     VoiceInfo("am_michael", "en-US", "male", "Michael"),

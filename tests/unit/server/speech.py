@@ -13,7 +13,7 @@ from providers.echo.provider import EchoProvider
 from providers.protocols import ModelCard, ModelStatus, QueueStats
 from providers.registry import ModelRegistry
 from providers.spec import ModelSpec
-from providers.speech import (
+from providers.speech.types import (
     PhonemeSpan,
     SpeechAccepted,
     SpeechEvent,

@@ -15,8 +15,8 @@ from litestar import Litestar
 from contracts.speech import AudioFormat, VisemeSet
 from providers.errors import EngineCrashed, GenerationTimeout, QueueFull
 from providers.registry import ModelRegistry
-from providers.speech import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechRequest
-from providers.voices import OPENAI_VOICES
+from providers.speech.types import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechRequest
+from providers.speech.voices import OPENAI_VOICES
 from server.app import create_app
 from server.audio.encoders import FORMATS
 from server.settings import Settings

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from litestar import Litestar
 
 from contracts.speech import CreateSpeechRequest
-from providers.speech import SpeechRequest
-from providers.voices import DEFAULT_VOICE, OPENAI_VOICES
+from providers.speech.types import SpeechRequest
+from providers.speech.voices import DEFAULT_VOICE, OPENAI_VOICES
 from server.translate.speech_request import MAX_CHARACTERS, to_speech_request
 from server.translate.viseme_tables import PHONEMES
 from server.wire import converter

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from misaki import en
 
 from contracts.speech import VisemeSet
-from providers.speech import SAMPLE_RATE, PhonemeSpan
+from providers.speech.types import SAMPLE_RATE, PhonemeSpan
 from server.translate.viseme_tables import ARKIT, MARKS, OCULUS_NAMES, PHONEMES, RHUBARB_NAMES
 from server.translate.visemes import speech_visemes, viseme_spans
 

@@ -9,7 +9,7 @@ import otel
 from otel import names
 from providers.queued import QueuedProvider
 from providers.spec import Capability
-from providers.speech import SAMPLE_RATE, SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest
+from providers.speech.types import SAMPLE_RATE, SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest
 
 __all__ = ["QueuedSpeechProvider", "SpeechRecord"]
 

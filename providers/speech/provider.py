@@ -8,10 +8,10 @@ from contextlib import aclosing
 
 import msgspec
 
-from providers._queued_speech import QueuedSpeechProvider
 from providers.engine_host.provider import EngineProvider
-from providers.speech import SpeechEvent, SpeechRequest, VoiceInfo
-from providers.voices import resolve_voices, voices_in
+from providers.speech.queued import QueuedSpeechProvider
+from providers.speech.types import SpeechEvent, SpeechRequest, VoiceInfo
+from providers.speech.voices import resolve_voices, voices_in
 from providers.weights import local_folder
 
 __all__ = ["EngineSpeechProvider"]

@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from providers.errors import InvalidRequest
-from providers.speech import Gender, VoiceInfo
+from providers.speech.types import Gender, VoiceInfo
 
 __all__ = [
     "DEFAULT_VOICE",

@@ -1,0 +1,1 @@
+"""Speech synthesis: its types, the engine's provider, and the queue in front of it."""
