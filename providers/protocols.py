@@ -11,7 +11,7 @@ from providers.chat.types import GenerationEvent, GenerationRequest, Prompt
 from providers.embeddings.types import EmbeddingEvent, EmbeddingRequest, RerankRequest
 from providers.spec import Capability, ModelSpec
 from providers.speech.types import SpeechEvent, SpeechRequest, VoiceInfo
-from providers.transcription import TranscriptionEvent, TranscriptionRequest
+from providers.transcription.types import TranscriptionEvent, TranscriptionRequest
 
 __all__ = [
     "ChatProvider",

@@ -8,11 +8,11 @@ from typing import cast
 
 from providers.chat.provider import EngineChatProvider
 from providers.embeddings.provider import EngineEmbeddingProvider
-from providers.engine_transcription import EngineTranscriptionProvider
 from providers.errors import ModelNotFound
 from providers.protocols import ChatProvider, ModelCard, Provider
 from providers.spec import Capability, ModelSpec, ModelType
 from providers.speech.provider import EngineSpeechProvider
+from providers.transcription.provider import EngineTranscriptionProvider
 
 __all__ = ["PROVIDERS", "ModelRegistry", "ProviderFactory"]
 

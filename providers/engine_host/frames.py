@@ -15,7 +15,7 @@ from providers.chat.types import GenerationEvent, GenerationRequest, Prompt
 from providers.embeddings.types import EmbeddingEvent, EmbeddingRequest, RerankRequest
 from providers.spec import ModelSpec
 from providers.speech.types import SpeechEvent, SpeechRequest
-from providers.transcription import TranscriptionEvent, TranscriptionRequest
+from providers.transcription.types import TranscriptionEvent, TranscriptionRequest
 
 __all__ = [
     "HEADER_BYTES",

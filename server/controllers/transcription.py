@@ -18,7 +18,7 @@ from contracts.transcription import (
     TranscriptionVerbose,
 )
 from providers.protocols import TranscriptionProvider
-from providers.transcription import TranscriptionEvent
+from providers.transcription.types import TranscriptionEvent
 from server.connection import while_connected
 from server.controllers._openapi import TranscriptionOperation
 from server.controllers._responses import errors

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from providers.transcription import Segment
+from providers.transcription.types import Segment
 
 __all__ = ["srt", "vtt"]
 

@@ -19,8 +19,8 @@ from contracts.transcription import (
     TranscriptTextDone,
 )
 from providers.errors import InternalError
-from providers.transcription import Segment, TokenProbability, TranscriptionEvent, TranscriptionFinished
-from providers.transcription import TranscriptionProgress as ProgressEvent
+from providers.transcription.types import Segment, TokenProbability, TranscriptionEvent, TranscriptionFinished
+from providers.transcription.types import TranscriptionProgress as ProgressEvent
 from server.translate.transcription_request import TranscriptAnswer
 from server.wire import encode_contract
 

@@ -31,7 +31,7 @@ from providers.engines.transcription.session import Transcript, warm_up
 from providers.engines.transcription.vad_window import Recording
 from providers.errors import InternalError, InvalidRequest, ServiceError, UnsupportedParameter
 from providers.spec import ModelSpec
-from providers.transcription import TranscriptionRequest
+from providers.transcription.types import TranscriptionRequest
 
 __all__ = ["WhisperEngine"]
 

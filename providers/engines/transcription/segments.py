@@ -11,7 +11,7 @@ from mlx_whisper.audio import HOP_LENGTH, N_FRAMES, SAMPLE_RATE
 from mlx_whisper.decoding import DecodingResult
 from mlx_whisper.tokenizer import Tokenizer
 
-from providers.transcription import Segment, TokenProbability, Word
+from providers.transcription.types import Segment, TokenProbability, Word
 
 __all__ = ["Cut", "cut", "in_order", "to_segments"]
 

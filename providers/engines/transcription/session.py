@@ -25,7 +25,7 @@ from mlx_whisper.tokenizer import LANGUAGES, Tokenizer, get_tokenizer
 from providers.engines.transcription.decoding import decode
 from providers.engines.transcription.segments import cut, in_order, to_segments
 from providers.engines.transcription.vad_window import Recording
-from providers.transcription import (
+from providers.transcription.types import (
     Segment,
     TranscriptionAccepted,
     TranscriptionEvent,

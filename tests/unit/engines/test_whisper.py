@@ -19,7 +19,7 @@ from providers.engines.transcription import session as transcript
 from providers.engines.transcription.engine import WhisperEngine
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
-from providers.transcription import (
+from providers.transcription.types import (
     Segment,
     TranscriptionAccepted,
     TranscriptionEvent,

@@ -9,7 +9,7 @@ from mlx_whisper.decoding import DecodingResult
 from mlx_whisper.tokenizer import Tokenizer, get_tokenizer
 
 from providers.engines.transcription.segments import cut, in_order, to_segments
-from providers.transcription import Segment, Word
+from providers.transcription.types import Segment, Word
 
 
 @pytest.fixture(scope="module")

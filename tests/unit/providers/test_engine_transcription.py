@@ -10,11 +10,11 @@ from opentelemetry.trace import StatusCode
 
 from otel import names
 from otel.testing import capture_spans
-from providers.engine_transcription import EngineTranscriptionProvider
 from providers.errors import InvalidRequest, ServiceError
 from providers.protocols import ModelStatus
 from providers.spec import ModelSpec
-from providers.transcription import (
+from providers.transcription.provider import EngineTranscriptionProvider
+from providers.transcription.types import (
     Segment,
     TranscriptionAccepted,
     TranscriptionEvent,

@@ -13,7 +13,7 @@ import srt as srt_parser
 import webvtt
 
 from providers.errors import EngineCrashed, InvalidRequest
-from providers.transcription import TranscriptionAccepted, TranscriptionEvent, TranscriptionRequest
+from providers.transcription.types import TranscriptionAccepted, TranscriptionEvent, TranscriptionRequest
 from tests.unit.server.harness import WAIT, start
 from tests.unit.server.transcribers import (
     SAID,

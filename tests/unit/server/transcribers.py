@@ -16,7 +16,7 @@ from litestar import Litestar
 from providers.errors import ModelNotFound
 from providers.protocols import ModelCard, Provider, QueueStats
 from providers.spec import Capability, ModelSpec
-from providers.transcription import (
+from providers.transcription.types import (
     Segment,
     TokenProbability,
     TranscriptionAccepted,

@@ -9,7 +9,7 @@ import otel
 from otel import names
 from providers.engine_host.provider import EngineProvider
 from providers.spec import Capability
-from providers.transcription import (
+from providers.transcription.types import (
     Segment,
     TranscriptionAccepted,
     TranscriptionEvent,

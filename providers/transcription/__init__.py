@@ -1,0 +1,1 @@
+"""Transcription: its types and the engine's provider."""
