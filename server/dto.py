@@ -26,7 +26,7 @@ from contracts.transcription import Transcription, TranscriptionStreamEvent, Tra
 from contracts.validation import is_validation_error
 from providers.errors import InvalidRequest
 from server.errors import invalid_body
-from server.wire import converter
+from server.serialization import converter
 
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator

@@ -37,7 +37,7 @@ from providers.errors import (
     QueueTimeout,
     ServiceError,
 )
-from server.wire import encode_contract
+from server.serialization import encode_contract
 
 __all__ = [
     "CLIENT_CLOSED_REQUEST",

@@ -19,9 +19,9 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage,
 import otel
 from contracts.diagnostics import RecentError
 from providers.errors import ServiceError
-from server.bodies import Body
+from server.body_logging import Body
 from server.errors import CLIENT_CLOSED_REQUEST, DISCONNECTED, FAILURE, as_service_error, status_of, to_wire
-from server.wire import encode_contract
+from server.serialization import encode_contract
 
 __all__ = ["RequestMiddleware", "is_work"]
 

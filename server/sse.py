@@ -13,10 +13,10 @@ from litestar.types import Receive, Scope, Send
 
 from providers.errors import InternalError, ServiceError
 from providers.events import Event
-from server.connection import while_connected
+from server.disconnect import while_connected
 from server.drain import Drain
 from server.errors import DISCONNECTED, ClientDisconnected, as_service_error, note_failure, to_wire
-from server.wire import encode_contract
+from server.serialization import encode_contract
 
 __all__ = ["Ending", "EventEncoder", "EventSource", "EventStream", "EventStreamResponse"]
 

@@ -11,10 +11,10 @@ from litestar.params import JSONBody
 
 import otel
 from contracts.chat import ChatCompletion, ChatCompletionRequest
-from server.connection import while_connected
 from server.controllers._openapi import StreamedOperation
 from server.controllers._responses import errors
 from server.dependencies import Chat, ServiceDependency, provide_chat
+from server.disconnect import while_connected
 from server.guards import json_body
 from server.sse import EventStream, EventStreamResponse
 from server.translate.answer import collect_all

@@ -14,9 +14,9 @@ from contracts.embeddings import CreateEmbeddingResponse, EmbeddingRequest
 from contracts.rerank import RerankRequest, RerankResponse
 from providers.embeddings.types import Ranked
 from providers.errors import InternalError
-from server.connection import while_connected
 from server.controllers._responses import errors
 from server.dependencies import Embedder, ServiceDependency, provide_embeddings
+from server.disconnect import while_connected
 from server.guards import json_body
 from server.translate.embeddings import embedding_response, to_embedding_request
 from server.translate.rerank import rerank_response, to_rerank_request

@@ -17,10 +17,10 @@ from providers.speech.voices import OPENAI_VOICES
 from server.audio.encoders import FORMATS
 from server.audio.pieces import audible, collected, encoded
 from server.audio.stream import AudioStream, AudioStreamResponse
-from server.connection import while_connected
 from server.controllers._openapi import SpeechOperation
 from server.controllers._responses import errors
 from server.dependencies import Service, ServiceDependency, Speech, provide_speech
+from server.disconnect import while_connected
 from server.guards import json_body
 from server.sse import EventStream, EventStreamResponse
 from server.translate.speech_request import SpeechAnswer, speech_answer, to_speech_request

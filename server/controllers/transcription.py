@@ -19,10 +19,10 @@ from contracts.transcription import (
 )
 from providers.protocols import TranscriptionProvider
 from providers.transcription.types import TranscriptionEvent
-from server.connection import while_connected
 from server.controllers._openapi import TranscriptionOperation
 from server.controllers._responses import errors
 from server.dependencies import Service, ServiceDependency, Transcriber, provide_transcription
+from server.disconnect import while_connected
 from server.forms import FormDTO
 from server.sse import EventStream, EventStreamResponse
 from server.translate.subtitles import srt, vtt

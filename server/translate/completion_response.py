@@ -19,10 +19,10 @@ from providers.chat.types import (
     TokenLogprob,
     Usage,
 )
+from server.serialization import converter, encode_json
 from server.translate.answer import Answer, total_usage
 from server.translate.chat_response import ChatHeader, finite_logprob
 from server.translate.usage import completion_usage
-from server.wire import converter, encode_json
 
 __all__ = ["CompletionChunkEncoder", "TokenOffsets", "completion"]
 

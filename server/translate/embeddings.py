@@ -13,7 +13,7 @@ import numpy as np
 from contracts.embeddings import EmbeddingRequest as EmbeddingContract
 from providers.embeddings.types import Embedded, EmbeddingEvent, EmbeddingRequest, Vectors
 from providers.errors import InternalError, InvalidRequest
-from server.wire import encode_json
+from server.serialization import encode_json
 
 __all__ = ["MAX_INPUTS", "embedding_response", "to_embedding_request"]
 

@@ -19,9 +19,9 @@ from contracts.speech import (
 )
 from providers.speech.types import SAMPLE_RATE, PhonemeSpan, SpeechAccepted, SpeechFinished, SpeechPiece, WordSpan
 from server.audio.pieces import EncodedAudio
+from server.serialization import encode_contract
 from server.translate.speech_request import SpeechAnswer
 from server.translate.visemes import speech_visemes, viseme_spans
-from server.wire import encode_contract
 
 __all__ = ["SpeechEventEncoder", "SpeechHeader", "speech_with_timings"]
 

@@ -26,11 +26,11 @@ from providers.chat.types import (
     Tool,
     ToolChoice,
 )
+from server.serialization import converter
 from server.translate.parameters import RESERVED_TEMPLATE_KWARGS
 from server.translate.responses_conversation import input_items
 from server.translate.responses_parameters import INCLUDED, RESPONSE_REFUSED
 from server.translate.responses_request import to_response_generation
-from server.wire import converter
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import ask, make_app
 from tests.unit.server.response_scripts import BODY, PATH, WEATHER
