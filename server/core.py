@@ -20,7 +20,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin
 
 import otel
-from server.controllers import (
+from server.api.controllers import (
     ChatController,
     CompletionsController,
     DiagnosticsController,

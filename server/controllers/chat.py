@@ -11,8 +11,8 @@ from litestar.params import JSONBody
 
 import otel
 from contracts.chat import ChatCompletion, ChatCompletionRequest
-from server.controllers._openapi import StreamedOperation
-from server.controllers._responses import errors
+from server.api._error_responses import errors
+from server.api._openapi import StreamedOperation
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.disconnect import while_connected
 from server.guards import json_body

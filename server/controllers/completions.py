@@ -13,8 +13,8 @@ import otel
 from contracts.completions import Completion, CompletionRequest
 from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
 from providers.protocols import ChatProvider
-from server.controllers._openapi import StreamedCompletionOperation
-from server.controllers._responses import errors
+from server.api._error_responses import errors
+from server.api._openapi import StreamedCompletionOperation
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.disconnect import while_connected
 from server.guards import json_body

@@ -14,7 +14,7 @@ from contracts.embeddings import CreateEmbeddingResponse, EmbeddingRequest
 from contracts.rerank import RerankRequest, RerankResponse
 from providers.embeddings.types import Ranked
 from providers.errors import InternalError
-from server.controllers._responses import errors
+from server.api._error_responses import errors
 from server.dependencies import Embedder, ServiceDependency, provide_embeddings
 from server.disconnect import while_connected
 from server.guards import json_body

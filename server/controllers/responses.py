@@ -16,9 +16,9 @@ from contracts.response_items import StoredItem
 from contracts.responses import CreateResponse, DeletedResponse, ResponseItemList, TokenCount, TokenCountRequest
 from contracts.responses import Response as ResponseContract
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
-from server.controllers._openapi import StreamedResponseOperation
-from server.controllers._pages import MAX_LIMIT, page
-from server.controllers._responses import errors
+from server.api._error_responses import errors
+from server.api._openapi import StreamedResponseOperation
+from server.api._pages import MAX_LIMIT, page
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.disconnect import while_connected
 from server.guards import json_body

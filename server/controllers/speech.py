@@ -14,11 +14,11 @@ from contracts.speech import CreateSpeechRequest, SpeechWithTimings, Voice, Voic
 from providers.protocols import SpeechProvider
 from providers.speech.types import SpeechRequest, VoiceInfo
 from providers.speech.voices import OPENAI_VOICES
+from server.api._error_responses import errors
+from server.api._openapi import SpeechOperation
 from server.audio.encoders import FORMATS
 from server.audio.pieces import audible, collected, encoded
 from server.audio.stream import AudioStream, AudioStreamResponse
-from server.controllers._openapi import SpeechOperation
-from server.controllers._responses import errors
 from server.dependencies import Service, ServiceDependency, Speech, provide_speech
 from server.disconnect import while_connected
 from server.guards import json_body

@@ -7,7 +7,7 @@ from litestar.di import Provide
 from litestar.params import JSONBody
 
 from contracts.tokenize import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
-from server.controllers._responses import errors
+from server.api._error_responses import errors
 from server.dependencies import Chat, provide_chat
 from server.guards import json_body
 from server.translate.tokenize import to_prompt

@@ -19,8 +19,8 @@ from contracts.transcription import (
 )
 from providers.protocols import TranscriptionProvider
 from providers.transcription.types import TranscriptionEvent
-from server.controllers._openapi import TranscriptionOperation
-from server.controllers._responses import errors
+from server.api._error_responses import errors
+from server.api._openapi import TranscriptionOperation
 from server.dependencies import Service, ServiceDependency, Transcriber, provide_transcription
 from server.disconnect import while_connected
 from server.forms import FormDTO
