@@ -1,6 +1,6 @@
 """One controller a resource."""
 
-from server.controllers.chat import ChatController
+from server.api.chat.controller import ChatController
 from server.controllers.completions import CompletionsController
 from server.controllers.diagnostics import DiagnosticsController
 from server.controllers.embeddings import EmbeddingsController

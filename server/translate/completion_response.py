@@ -19,9 +19,9 @@ from providers.chat.types import (
     TokenLogprob,
     Usage,
 )
+from server.api.chat.response import ChatHeader, finite_logprob
 from server.serialization import converter, encode_json
 from server.translate.answer import Answer, total_usage
-from server.translate.chat_response import ChatHeader, finite_logprob
 from server.translate.usage import completion_usage
 
 __all__ = ["CompletionChunkEncoder", "TokenOffsets", "completion"]

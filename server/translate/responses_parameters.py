@@ -10,7 +10,7 @@ import attrs
 from contracts.response_tools import FunctionTool, ResponseTextParam, Tool
 from contracts.responses import CreateResponse, Reasoning, TokenCountRequest
 from providers.errors import InvalidRequest, UnsupportedParameter
-from server.translate.parameters import RESERVED_TEMPLATE_KWARGS
+from server.api.chat.parameters import RESERVED_TEMPLATE_KWARGS
 
 __all__ = [
     "ENCRYPTED_REASONING",

@@ -23,7 +23,7 @@ from providers.chat.types import (
     ToolCallDelta,
     Usage,
 )
-from server.translate.chat_response import ChatChunkEncoder
+from server.api.chat.response import ChatChunkEncoder
 from tests.unit.server.fakes import FakeChat, Script
 from tests.unit.server.harness import BODY, Exchange, ask, make_app
 from tests.unit.server.test_chunks import decoded, header

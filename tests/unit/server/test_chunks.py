@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from contracts.chat import ChatCompletionChunk, ChatCompletionChunkChoice, ChatCompletionChunkDelta
 from providers.chat.types import Accepted, Finished, GenerationEvent, TextDelta, Usage
+from server.api.chat.response import ChatChunkEncoder, ChatHeader
 from server.serialization import encode_contract
-from server.translate.chat_response import ChatChunkEncoder, ChatHeader
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 

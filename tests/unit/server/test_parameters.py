@@ -26,9 +26,9 @@ from providers.chat.types import (
     Tool,
     ToolChoice,
 )
+from server.api.chat.parameters import REFUSED, RESERVED_TEMPLATE_KWARGS
+from server.api.chat.request import to_generation_request
 from server.serialization import converter
-from server.translate.chat_request import to_generation_request
-from server.translate.parameters import REFUSED, RESERVED_TEMPLATE_KWARGS
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app
 

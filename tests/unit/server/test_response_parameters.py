@@ -26,8 +26,8 @@ from providers.chat.types import (
     Tool,
     ToolChoice,
 )
+from server.api.chat.parameters import RESERVED_TEMPLATE_KWARGS
 from server.serialization import converter
-from server.translate.parameters import RESERVED_TEMPLATE_KWARGS
 from server.translate.responses_conversation import input_items
 from server.translate.responses_parameters import INCLUDED, RESPONSE_REFUSED
 from server.translate.responses_request import to_response_generation

@@ -5,9 +5,9 @@ from __future__ import annotations
 from contracts.chat import ChatCompletionRequest
 from providers.chat.types import ChatPrompt, GenerationRequest
 from providers.errors import InvalidRequest
+from server.api.chat.parameters import refuse_unsupported
 from server.translate.grammar import to_grammar
 from server.translate.messages import to_chat_messages
-from server.translate.parameters import refuse_unsupported
 from server.translate.sampling import to_sampling, to_stop
 from server.translate.thinking import thinking_kwargs
 from server.translate.tools import to_tools
