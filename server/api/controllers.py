@@ -1,7 +1,7 @@
 """One controller a resource."""
 
 from server.api.chat.controller import ChatController
-from server.controllers.completions import CompletionsController
+from server.api.completions.controller import CompletionsController
 from server.controllers.diagnostics import DiagnosticsController
 from server.controllers.embeddings import EmbeddingsController
 from server.controllers.health import HealthController

@@ -23,8 +23,8 @@ from providers.chat.types import (
     Usage,
 )
 from providers.errors import EngineCrashed, QueueFull
+from server.api.completions.request import REFUSED_IN_COMPLETIONS, to_generation_requests
 from server.serialization import converter
-from server.translate.completion_request import REFUSED_IN_COMPLETIONS, to_generation_requests
 from tests.unit.server.fakes import FakeChat, prompt_text
 from tests.unit.server.harness import WAIT, Exchange, ask, make_app, start
 from tests.unit.server.test_parameters import HONOURED, rows

@@ -16,14 +16,14 @@ from providers.protocols import ChatProvider
 from server.api._error_responses import errors
 from server.api._openapi import StreamedCompletionOperation
 from server.api.chat.response import ChatHeader
+from server.api.completions.fan_out import merged
+from server.api.completions.request import to_generation_requests
+from server.api.completions.response import CompletionChunkEncoder, completion
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.disconnect import while_connected
 from server.guards import json_body
-from server.merge import merged
 from server.sse import EventStream, EventStreamResponse
 from server.translate.answer import collect_all
-from server.translate.completion_request import to_generation_requests
-from server.translate.completion_response import CompletionChunkEncoder, completion
 
 __all__ = ["CompletionsController"]
 
