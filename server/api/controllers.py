@@ -2,8 +2,8 @@
 
 from server.api.chat.controller import ChatController
 from server.api.completions.controller import CompletionsController
+from server.api.embeddings.controller import EmbeddingsController
 from server.controllers.diagnostics import DiagnosticsController
-from server.controllers.embeddings import EmbeddingsController
 from server.controllers.health import HealthController
 from server.controllers.models import ModelsController
 from server.controllers.observability import MetricsController, TracesController

@@ -15,11 +15,11 @@ from contracts.rerank import RerankRequest, RerankResponse
 from providers.embeddings.types import Ranked
 from providers.errors import InternalError
 from server.api._error_responses import errors
+from server.api.embeddings.embeddings import embedding_response, to_embedding_request
+from server.api.embeddings.rerank import rerank_response, to_rerank_request
 from server.dependencies import Embedder, ServiceDependency, provide_embeddings
 from server.disconnect import while_connected
 from server.guards import json_body
-from server.translate.embeddings import embedding_response, to_embedding_request
-from server.translate.rerank import rerank_response, to_rerank_request
 
 __all__ = ["EmbeddingsController"]
 
