@@ -9,12 +9,12 @@ from contracts.response_items import StoredItem
 from contracts.responses import CreateResponse, TokenCountRequest
 from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import InvalidRequest
-from server.translate.grammar import one_form
+from server.api.generation.grammar import one_form
+from server.api.generation.sampling import to_sampling, to_stop
+from server.api.generation.thinking import thinking_kwargs
 from server.translate.responses_conversation import to_turns
 from server.translate.responses_parameters import LOGPROBS
 from server.translate.responses_tools import to_grammar, to_tools
-from server.translate.sampling import to_sampling, to_stop
-from server.translate.thinking import thinking_kwargs
 
 __all__ = ["renamed", "to_prompt", "to_response_generation"]
 

@@ -6,8 +6,8 @@ from contracts.tokenize import TokenizeRequest
 from providers.chat.types import ChatPrompt, Prompt, TextPrompt
 from providers.errors import InvalidRequest
 from server.api.chat.parameters import check_template_kwargs
-from server.translate.messages import to_chat_messages
-from server.translate.tools import to_tools
+from server.api.generation.messages import to_chat_messages
+from server.api.generation.tools import to_tools
 
 __all__ = ["to_prompt"]
 

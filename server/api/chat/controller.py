@@ -15,11 +15,11 @@ from server.api._error_responses import errors
 from server.api._openapi import StreamedOperation
 from server.api.chat.request import to_generation_request
 from server.api.chat.response import ChatChunkEncoder, ChatHeader, chat_completion
+from server.api.generation.collect import collect_all
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.disconnect import while_connected
 from server.guards import json_body
 from server.sse import EventStream, EventStreamResponse
-from server.translate.answer import collect_all
 
 __all__ = ["ChatController"]
 

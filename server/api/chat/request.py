@@ -6,11 +6,11 @@ from contracts.chat import ChatCompletionRequest
 from providers.chat.types import ChatPrompt, GenerationRequest
 from providers.errors import InvalidRequest
 from server.api.chat.parameters import refuse_unsupported
-from server.translate.grammar import to_grammar
-from server.translate.messages import to_chat_messages
-from server.translate.sampling import to_sampling, to_stop
-from server.translate.thinking import thinking_kwargs
-from server.translate.tools import to_tools
+from server.api.generation.grammar import to_grammar
+from server.api.generation.messages import to_chat_messages
+from server.api.generation.sampling import to_sampling, to_stop
+from server.api.generation.thinking import thinking_kwargs
+from server.api.generation.tools import to_tools
 
 __all__ = ["to_generation_request"]
 

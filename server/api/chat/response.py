@@ -38,9 +38,9 @@ from providers.chat.types import (
     ToolCallDelta,
     Usage,
 )
+from server.api.generation.collect import Answer, ToolCall, total_usage
+from server.api.generation.usage import completion_usage
 from server.serialization import converter, encode_json
-from server.translate.answer import Answer, ToolCall, total_usage
-from server.translate.usage import completion_usage
 
 __all__ = ["ChatChunkEncoder", "ChatHeader", "chat_completion", "choice_logprobs", "finite_logprob"]
 

@@ -19,11 +19,11 @@ from server.api.chat.response import ChatHeader
 from server.api.completions.fan_out import merged
 from server.api.completions.request import to_generation_requests
 from server.api.completions.response import CompletionChunkEncoder, completion
+from server.api.generation.collect import collect_all
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.disconnect import while_connected
 from server.guards import json_body
 from server.sse import EventStream, EventStreamResponse
-from server.translate.answer import collect_all
 
 __all__ = ["CompletionsController"]
 

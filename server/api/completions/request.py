@@ -6,8 +6,8 @@ from contracts.completions import CompletionRequest
 from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
 from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.chat.parameters import Refused, check_stream_options, refuse
-from server.translate.grammar import to_grammar
-from server.translate.sampling import to_sampling, to_stop
+from server.api.generation.grammar import to_grammar
+from server.api.generation.sampling import to_sampling, to_stop
 
 __all__ = ["MAX_PROMPTS", "REFUSED_IN_COMPLETIONS", "to_generation_requests"]
 

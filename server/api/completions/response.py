@@ -20,9 +20,9 @@ from providers.chat.types import (
     Usage,
 )
 from server.api.chat.response import ChatHeader, finite_logprob
+from server.api.generation.collect import Answer, total_usage
+from server.api.generation.usage import completion_usage
 from server.serialization import converter, encode_json
-from server.translate.answer import Answer, total_usage
-from server.translate.usage import completion_usage
 
 __all__ = ["CompletionChunkEncoder", "TokenOffsets", "completion"]
 

@@ -1,0 +1,1 @@
+"""What every endpoint that generates text shares."""
