@@ -35,6 +35,7 @@ from server.api.controllers import (
     TracesController,
     TranscriptionController,
 )
+from server.api.responses.store import ResponseStore
 from server.dependencies import Registry, Service
 from server.drain import Drain
 from server.dto import ContractPlugin
@@ -45,7 +46,6 @@ from server.lifecycle import Lifecycle
 from server.middleware import is_work
 from server.settings import Settings
 from server.startup import configure_logging
-from server.store.responses import ResponseStore
 
 __all__ = ["ServicePlugin"]
 

@@ -20,8 +20,8 @@ from providers.protocols import (
     TranscriptionProvider,
 )
 from providers.spec import Capability
+from server.api.responses.store import ResponseStore
 from server.drain import Drain
-from server.store.responses import ResponseStore
 
 __all__ = [
     "Chat",

@@ -20,8 +20,8 @@ from contracts.response_items import (
 from contracts.responses import CreateResponse
 from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, ServiceError
+from server.api.responses.conversation import input_items, references, to_turns
 from server.serialization import converter, encode_contract
-from server.translate.responses_conversation import input_items, references, to_turns
 from tests.unit.server.response_scripts import BODY
 
 

@@ -27,10 +27,10 @@ from providers.chat.types import (
     ToolChoice,
 )
 from server.api.chat.parameters import RESERVED_TEMPLATE_KWARGS
+from server.api.responses.conversation import input_items
+from server.api.responses.parameters import INCLUDED, RESPONSE_REFUSED
+from server.api.responses.request import to_response_generation
 from server.serialization import converter
-from server.translate.responses_conversation import input_items
-from server.translate.responses_parameters import INCLUDED, RESPONSE_REFUSED
-from server.translate.responses_request import to_response_generation
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import ask, make_app
 from tests.unit.server.response_scripts import BODY, PATH, WEATHER

@@ -17,8 +17,8 @@ from contracts.response_items import InputMessage, InputTextContent, OutputMessa
 from contracts.response_tools import ResponseTextParam
 from contracts.responses import Reasoning, Response
 from providers.errors import ModelNotReady
-from server.store._database import ResponseDatabase
-from server.store.responses import ResponseStore, responses
+from server.api.responses.database import ResponseDatabase
+from server.api.responses.store import ResponseStore, responses
 
 TTL = 100.0
 

@@ -27,9 +27,9 @@ from providers.chat.types import (
     Usage,
 )
 from providers.errors import EngineCrashed, QueueFull
+from server.api.responses.response import ResponseDraft
+from server.api.responses.stream import ResponseStreamEncoder
 from server.serialization import encode_contract
-from server.translate.responses_answer import ResponseDraft
-from server.translate.responses_stream import ResponseStreamEncoder
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import WAIT, Exchange, ask, make_app, start
 from tests.unit.server.response_scripts import AGENT, PATH, STREAM, WEATHER, script, stream_events, types

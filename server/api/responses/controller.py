@@ -19,20 +19,20 @@ from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
 from server.api._error_responses import errors
 from server.api._openapi import StreamedResponseOperation
 from server.api._pages import MAX_LIMIT, page
-from server.dependencies import Chat, ServiceDependency, provide_chat
-from server.disconnect import while_connected
-from server.guards import json_body
-from server.sse import EventStream, EventStreamResponse
-from server.store.responses import ResponseStore
-from server.translate.responses_answer import ResponseDraft, new_response_id, whole_response
-from server.translate.responses_conversation import input_items, references
-from server.translate.responses_parameters import (
+from server.api.responses.conversation import input_items, references
+from server.api.responses.parameters import (
     refuse_unsupported_count,
     refuse_unsupported_response,
     refuse_unsupported_retrieval,
 )
-from server.translate.responses_request import renamed, to_prompt, to_response_generation
-from server.translate.responses_stream import ResponseStreamEncoder
+from server.api.responses.request import renamed, to_prompt, to_response_generation
+from server.api.responses.response import ResponseDraft, new_response_id, whole_response
+from server.api.responses.store import ResponseStore
+from server.api.responses.stream import ResponseStreamEncoder
+from server.dependencies import Chat, ServiceDependency, provide_chat
+from server.disconnect import while_connected
+from server.guards import json_body
+from server.sse import EventStream, EventStreamResponse
 
 __all__ = ["ResponsesController"]
 

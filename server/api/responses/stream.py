@@ -10,9 +10,9 @@ from contracts.response_events import ResponseErrorEvent, ResponseLifecycleEvent
 from contracts.responses import Response
 from providers.chat.types import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from providers.errors import ServiceError
+from server.api.responses.items import Delta, OpenItem, delta_event, delta_text
+from server.api.responses.response import ResponseDraft
 from server.serialization import encode_contract
-from server.translate.responses_answer import ResponseDraft
-from server.translate.responses_output import Delta, OpenItem, delta_event, delta_text
 
 __all__ = ["ResponseStreamEncoder"]
 

@@ -12,9 +12,9 @@ from providers.errors import InvalidRequest
 from server.api.generation.grammar import one_form
 from server.api.generation.sampling import to_sampling, to_stop
 from server.api.generation.thinking import thinking_kwargs
-from server.translate.responses_conversation import to_turns
-from server.translate.responses_parameters import LOGPROBS
-from server.translate.responses_tools import to_grammar, to_tools
+from server.api.responses.conversation import to_turns
+from server.api.responses.parameters import LOGPROBS
+from server.api.responses.tools import to_grammar, to_tools
 
 __all__ = ["renamed", "to_prompt", "to_response_generation"]
 

@@ -17,8 +17,8 @@ import otel
 from contracts.response_items import OutputItem, StoredItem
 from contracts.responses import Response
 from providers.errors import ModelNotReady
+from server.api.responses.database import IN_MEMORY, ItemRow, ResponseDatabase, ResponseRow
 from server.serialization import converter, encode_contract
-from server.store._database import IN_MEMORY, ItemRow, ResponseDatabase, ResponseRow
 
 __all__ = ["IN_MEMORY", "ResponseStore"]
 

@@ -33,7 +33,7 @@ from contracts.response_items import (
 )
 from providers.chat.types import FinishReason, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDelta
 from providers.errors import InternalError
-from server.translate.responses_conversation import encrypted, item_id
+from server.api.responses.conversation import encrypted, item_id
 
 __all__ = ["Delta", "OpenItem", "OutputFold", "delta_event", "delta_text"]
 

@@ -22,8 +22,8 @@ from contracts.responses import (
 )
 from providers.chat.types import Accepted, Finished, GenerationEvent, Usage
 from providers.errors import InternalError, InvalidRequest, QueueFull, ServiceError
-from server.translate.responses_output import OutputFold
-from server.translate.responses_parameters import ENCRYPTED_REASONING
+from server.api.responses.items import OutputFold
+from server.api.responses.parameters import ENCRYPTED_REASONING
 
 __all__ = ["ResponseDraft", "new_response_id", "whole_response"]
 

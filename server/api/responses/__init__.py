@@ -1,0 +1,1 @@
+"""`/v1/responses` and the store behind it."""
