@@ -4,13 +4,13 @@ from server.api.chat.controller import ChatController
 from server.api.completions.controller import CompletionsController
 from server.api.embeddings.controller import EmbeddingsController
 from server.api.responses.controller import ResponsesController
-from server.controllers.diagnostics import DiagnosticsController
-from server.controllers.health import HealthController
-from server.controllers.models import ModelsController
-from server.controllers.observability import MetricsController, TracesController
-from server.controllers.queue import QueueController
+from server.api.service.diagnostics import DiagnosticsController
+from server.api.service.health import HealthController
+from server.api.service.models import ModelsController
+from server.api.service.observability import MetricsController, TracesController
+from server.api.service.queue import QueueController
+from server.api.service.tokenize import TokenizeController
 from server.controllers.speech import SpeechController
-from server.controllers.tokenize import TokenizeController
 from server.controllers.transcription import TranscriptionController
 
 __all__ = [

@@ -8,9 +8,9 @@ from litestar.params import JSONBody
 
 from contracts.tokenize import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
 from server.api._error_responses import errors
+from server.api.service.tokens import to_prompt
 from server.dependencies import Chat, provide_chat
 from server.guards import json_body
-from server.translate.tokenize import to_prompt
 
 __all__ = ["TokenizeController"]
 

@@ -1,0 +1,1 @@
+"""Models, health, queue, metrics, traces, diagnostics, and tokenization."""
