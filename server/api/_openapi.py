@@ -9,7 +9,7 @@ from typing import ClassVar
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, Operation, Schema
 from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
-from server.audio.encoders import FORMATS
+from server.api.speech.encoders import FORMATS
 
 __all__ = [
     "SpeechOperation",

@@ -10,7 +10,7 @@ from server.api.service.models import ModelsController
 from server.api.service.observability import MetricsController, TracesController
 from server.api.service.queue import QueueController
 from server.api.service.tokenize import TokenizeController
-from server.controllers.speech import SpeechController
+from server.api.speech.controller import SpeechController
 from server.controllers.transcription import TranscriptionController
 
 __all__ = [

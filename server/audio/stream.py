@@ -12,7 +12,7 @@ from litestar.types import Receive, Scope, Send
 
 from providers.errors import InternalError
 from providers.speech.types import SpeechAccepted, SpeechFinished
-from server.audio.pieces import EncodedAudio
+from server.api.speech.pieces import EncodedAudio
 from server.disconnect import while_connected
 from server.drain import Drain
 from server.errors import DISCONNECTED, ClientDisconnected, as_service_error, note_failure

@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.engines.speech.timing import FRAME, time_piece, trimmed
-from server.translate.visemes import viseme_spans
+from server.api.speech.visemes import viseme_spans
 from tests.live.engines.durations import Durations
 from tests.live.texts import some, spoken_words, texts
 

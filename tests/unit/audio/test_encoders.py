@@ -12,7 +12,7 @@ import pytest
 
 from contracts.speech import AudioFormat
 from providers.errors import UnsupportedParameter
-from server.audio.encoders import FORMATS, encode_whole, new_encoder
+from server.api.speech.encoders import FORMATS, encode_whole, new_encoder
 from tests.unit.audio.sounds import RATE, chirp, decoded, delay, frames_of_flac
 
 FRAME = {"mp3": 576, "opus": 480, "aac": 1024, "flac": 0, "wav": 0, "pcm": 0}
@@ -107,8 +107,8 @@ def test_without_the_speech_extra_the_formats_that_need_it_are_refused_by_name(
     audio_format: AudioFormat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    monkeypatch.delitem(sys.modules, "server.audio.codecs", raising=False)
-    monkeypatch.delattr("server.audio.codecs", raising=False)
+    monkeypatch.delitem(sys.modules, "server.api.speech.codecs", raising=False)
+    monkeypatch.delattr("server.api.speech.codecs", raising=False)
     if audio_format in ("wav", "pcm"):
         assert encode_whole(audio_format, bytes(4)).endswith(bytes(4))
         return

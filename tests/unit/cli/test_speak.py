@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from server.audio.encoders import new_encoder
+from server.api.speech.encoders import new_encoder
 from server.cli._app import cli
 from tests.unit.audio.sounds import RATE, chirp, decoded
 from tests.unit.cli.scripted import Stub, Terminal

@@ -17,8 +17,8 @@ from providers.errors import EngineCrashed, GenerationTimeout, QueueFull
 from providers.registry import ModelRegistry
 from providers.speech.types import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechRequest
 from providers.speech.voices import OPENAI_VOICES
+from server.api.speech.encoders import FORMATS
 from server.app import create_app
-from server.audio.encoders import FORMATS
 from server.settings import Settings
 from tests.unit.audio.sounds import RATE, decoded, frames_of_flac
 from tests.unit.server.fakes import FakeChat

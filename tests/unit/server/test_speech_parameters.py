@@ -17,9 +17,9 @@ from litestar import Litestar
 from contracts.speech import CreateSpeechRequest
 from providers.speech.types import SpeechRequest
 from providers.speech.voices import DEFAULT_VOICE, OPENAI_VOICES
+from server.api.speech.request import MAX_CHARACTERS, to_speech_request
+from server.api.speech.viseme_tables import PHONEMES
 from server.serialization import converter
-from server.translate.speech_request import MAX_CHARACTERS, to_speech_request
-from server.translate.viseme_tables import PHONEMES
 from tests.unit.server.harness import ask
 from tests.unit.server.speech import BODY, PATH, echoing, speak
 from tests.unit.server.test_fuzz import values

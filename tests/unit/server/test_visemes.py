@@ -15,8 +15,8 @@ from misaki import en
 
 from contracts.speech import VisemeSet
 from providers.speech.types import SAMPLE_RATE, PhonemeSpan
-from server.translate.viseme_tables import ARKIT, MARKS, OCULUS_NAMES, PHONEMES, RHUBARB_NAMES
-from server.translate.visemes import speech_visemes, viseme_spans
+from server.api.speech.viseme_tables import ARKIT, MARKS, OCULUS_NAMES, PHONEMES, RHUBARB_NAMES
+from server.api.speech.visemes import speech_visemes, viseme_spans
 
 SETS: tuple[VisemeSet, ...] = get_args(VisemeSet)
 PUNCTUATION = set(';:,.!?—…"()“” ')

@@ -86,7 +86,7 @@ class _Wav:
 
 def _codec_encoder(name: str, samples: int | None) -> AudioEncoder:
     # Here and not above: PyAV is an extra, and takes a while to import.
-    from server.audio import codecs
+    from server.api.speech import codecs
 
     encoder: AudioEncoder = getattr(codecs, name)(samples)
     return encoder

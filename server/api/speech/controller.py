@@ -16,15 +16,15 @@ from providers.speech.types import SpeechRequest, VoiceInfo
 from providers.speech.voices import OPENAI_VOICES
 from server.api._error_responses import errors
 from server.api._openapi import SpeechOperation
-from server.audio.encoders import FORMATS
-from server.audio.pieces import audible, collected, encoded
+from server.api.speech.encoders import FORMATS
+from server.api.speech.pieces import audible, collected, encoded
+from server.api.speech.request import SpeechAnswer, speech_answer, to_speech_request
+from server.api.speech.response import SpeechEventEncoder, SpeechHeader, speech_with_timings
 from server.audio.stream import AudioStream, AudioStreamResponse
 from server.dependencies import Service, ServiceDependency, Speech, provide_speech
 from server.disconnect import while_connected
 from server.guards import json_body
 from server.sse import EventStream, EventStreamResponse
-from server.translate.speech_request import SpeechAnswer, speech_answer, to_speech_request
-from server.translate.speech_response import SpeechEventEncoder, SpeechHeader, speech_with_timings
 
 __all__ = ["SpeechController"]
 

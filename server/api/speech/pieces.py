@@ -12,7 +12,7 @@ from contracts.speech import AudioFormat
 from providers.errors import InternalError
 from providers.events import Event
 from providers.speech.types import SAMPLE_RATE, PhonemeSpan, SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece
-from server.audio.encoders import FORMATS, encode_whole, new_encoder
+from server.api.speech.encoders import FORMATS, encode_whole, new_encoder
 
 __all__ = ["QUIET_SECONDS", "EncodedAudio", "audible", "collected", "encoded"]
 

@@ -18,10 +18,10 @@ from contracts.speech import (
     SpeechWord,
 )
 from providers.speech.types import SAMPLE_RATE, PhonemeSpan, SpeechAccepted, SpeechFinished, SpeechPiece, WordSpan
-from server.audio.pieces import EncodedAudio
+from server.api.speech.pieces import EncodedAudio
+from server.api.speech.request import SpeechAnswer
+from server.api.speech.visemes import speech_visemes, viseme_spans
 from server.serialization import encode_contract
-from server.translate.speech_request import SpeechAnswer
-from server.translate.visemes import speech_visemes, viseme_spans
 
 __all__ = ["SpeechEventEncoder", "SpeechHeader", "speech_with_timings"]
 

@@ -9,7 +9,7 @@ import attrs
 
 from contracts.speech import SpeechViseme, VisemeSet
 from providers.speech.types import SAMPLE_RATE, PhonemeSpan
-from server.translate.viseme_tables import (
+from server.api.speech.viseme_tables import (
     ARKIT,
     FIRST_SHARE,
     MARKS,
