@@ -11,7 +11,7 @@ from server.api.service.observability import MetricsController, TracesController
 from server.api.service.queue import QueueController
 from server.api.service.tokenize import TokenizeController
 from server.api.speech.controller import SpeechController
-from server.controllers.transcription import TranscriptionController
+from server.api.transcription.controller import TranscriptionController
 
 __all__ = [
     "ChatController",

@@ -8,7 +8,7 @@ from pathlib import Path
 import attrs
 
 from contracts.transcription import CreateTranscriptionRequest, CreateTranslationRequest
-from server.translate.transcription_request import REFUSED
+from server.api.transcription.request import REFUSED
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "transcription.md"
 ROWS = dict(re.findall(r"^\| `(\w+)` \| (honoured|refused) \|", DOCUMENT.read_text(), re.MULTILINE))

@@ -26,9 +26,9 @@ from providers.transcription.types import (
     TranscriptionRequest,
     Word,
 )
+from server.api.transcription.uploads import PREFIX
 from server.app import create_app
 from server.settings import Settings
-from server.uploads import PREFIX
 from tests.unit.server.harness import Exchange, start
 
 Script = Callable[[TranscriptionRequest], AsyncGenerator[TranscriptionEvent, None]]

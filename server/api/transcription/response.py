@@ -21,8 +21,8 @@ from contracts.transcription import (
 from providers.errors import InternalError
 from providers.transcription.types import Segment, TokenProbability, TranscriptionEvent, TranscriptionFinished
 from providers.transcription.types import TranscriptionProgress as ProgressEvent
+from server.api.transcription.request import TranscriptAnswer
 from server.serialization import encode_contract
-from server.translate.transcription_request import TranscriptAnswer
 
 __all__ = ["TranscriptEncoder", "WholeTranscript", "collect_transcript", "transcription", "transcription_verbose"]
 

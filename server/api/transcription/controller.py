@@ -21,20 +21,20 @@ from providers.protocols import TranscriptionProvider
 from providers.transcription.types import TranscriptionEvent
 from server.api._error_responses import errors
 from server.api._openapi import TranscriptionOperation
-from server.dependencies import Service, ServiceDependency, Transcriber, provide_transcription
-from server.disconnect import while_connected
-from server.forms import FormDTO
-from server.sse import EventStream, EventStreamResponse
-from server.translate.subtitles import srt, vtt
-from server.translate.transcription_request import TranscriptAnswer, to_transcription_request, transcript_answer
-from server.translate.transcription_response import (
+from server.api.transcription.request import TranscriptAnswer, to_transcription_request, transcript_answer
+from server.api.transcription.response import (
     TranscriptEncoder,
     WholeTranscript,
     collect_transcript,
     transcription,
     transcription_verbose,
 )
-from server.uploads import on_disk
+from server.api.transcription.subtitles import srt, vtt
+from server.api.transcription.uploads import on_disk
+from server.dependencies import Service, ServiceDependency, Transcriber, provide_transcription
+from server.disconnect import while_connected
+from server.forms import FormDTO
+from server.sse import EventStream, EventStreamResponse
 
 __all__ = ["TranscriptionController"]
 
