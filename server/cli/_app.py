@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import rich_click as click
 
-from server.cli.bench import bench
+from server.cli.bench.command import bench
 from server.cli.chat import chat
 from server.cli.doctor import doctor
 from server.cli.launch import launch

@@ -24,8 +24,8 @@ from typing import Any
 import attrs
 import httpx
 
-from server.bench.client import Workload
-from server.bench.load import LoadResult, run_load
+from server.cli.bench.client import Workload
+from server.cli.bench.load import LoadResult, run_load
 from tests.live.client import chat
 from tests.live.harness import LiveServer, start
 

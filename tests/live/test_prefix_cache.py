@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from server.bench.debate import run_debate, same_answers
+from server.cli.bench.debate import run_debate, same_answers
 from tests.live.client import ask, chat
 from tests.live.harness import LiveServer
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from server.bench import plot
 from server.cli._app import cli
+from server.cli.bench.command import plot
 from tests.unit.cli.scripted import Stub, chunk
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 3}}

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from server.bench.debate import DebateResult, DebateTurn, make_brief, messages_of, same_answers
+from server.cli.bench.debate import DebateResult, DebateTurn, make_brief, messages_of, same_answers
 
 BRIEF = "a brief"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from server.bench.client import Sample
-from server.bench.interference import Interference
+from server.cli.bench.client import Sample
+from server.cli.bench.interference import Interference
 
 
 def sample(started: float, *chunks: float, error: str | None = None) -> Sample:

@@ -10,9 +10,9 @@ from typing import Protocol
 
 import attrs
 
-from server.bench.client import Sample, Workload
-from server.bench.load import LoadResult, run_load
-from server.bench.prompts import make_prompts, shared_prefix
+from server.cli.bench.client import Sample, Workload
+from server.cli.bench.load import LoadResult, run_load
+from server.cli.bench.prompts import make_prompts, shared_prefix
 
 __all__ = ["Case", "Contender", "HttpServer", "Run", "Sweep", "Unusable", "make_cases"]
 

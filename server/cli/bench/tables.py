@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import attrs
 
-from server.bench.load import LoadResult
-from server.bench.metrics import METRICS, Metric, ratios, summaries
-from server.bench.sweep import Case, Run
+from server.cli.bench.load import LoadResult
+from server.cli.bench.metrics import METRICS, Metric, ratios, summaries
+from server.cli.bench.sweep import Case, Run
 
 __all__ = ["Table", "load_notes", "load_tables", "number", "seconds"]
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import attrs
 import httpx
 
-from server.bench.client import Sample, Workload, stream_chat
+from server.cli.bench.client import Sample, Workload, stream_chat
 
 __all__ = ["LoadResult", "http_client", "percentile", "run_load"]
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import attrs
 
 from providers.engines.process import platform
-from server.bench.client import Workload
-from server.bench.engine import EngineDriver
-from server.bench.load import LoadResult
-from server.bench.prompts import make_prompts
-from server.bench.servers import free_port, running
-from server.bench.suite import Measured, SuiteOptions, load_once, own_server
+from server.cli.bench.client import Workload
+from server.cli.bench.engine import EngineDriver
+from server.cli.bench.load import LoadResult
+from server.cli.bench.prompts import make_prompts
+from server.cli.bench.servers import free_port, running
+from server.cli.bench.suite import Measured, SuiteOptions, load_once, own_server
 
 __all__ = ["run_peers"]
 

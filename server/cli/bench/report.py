@@ -8,10 +8,10 @@ from typing import Any
 import cattrs
 import msgspec
 
-from server.bench.metrics import ratios
-from server.bench.suite import Measured, SuiteResult, Turns
-from server.bench.sweep import Sweep
-from server.bench.tables import Table, load_notes, number, seconds
+from server.cli.bench.metrics import ratios
+from server.cli.bench.suite import Measured, SuiteResult, Turns
+from server.cli.bench.sweep import Sweep
+from server.cli.bench.tables import Table, load_notes, number, seconds
 
 __all__ = ["as_json", "sweep_data", "to_markdown"]
 

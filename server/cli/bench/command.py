@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
-from server.cli._bench import (
+from server.cli._output import INTERRUPTED, UNUSABLE, fail
+from server.cli.bench.output import (
     NamedUrl,
     Numbers,
     Report,
@@ -20,7 +21,6 @@ from server.cli._bench import (
     run_sweep,
     size_options,
 )
-from server.cli._output import INTERRUPTED, UNUSABLE, fail
 
 __all__ = ["bench"]
 
@@ -80,7 +80,7 @@ def load(
     Every prompt is different, so that no prefix cache helps but with what is shared on purpose.
     """
     servers = http_servers(url, model, api_key, compare, compare_model, compare_api_key)
-    from server.bench.sweep import Sweep, make_cases
+    from server.cli.bench.sweep import Sweep, make_cases
 
     cases = make_cases(streams, prompt_words, max_tokens, requests=requests)
     run_sweep("load", Sweep(contenders=servers, cases=cases, rounds=rounds, shared_words=shared_prefix), report)
@@ -117,7 +117,7 @@ def debate(
     Tells of every turn how long its prompt was, how much of it the server had kept, and how long the first token took.
     """
     servers = http_servers(url, model, api_key, compare, compare_model, compare_api_key)
-    from server.bench.debates import Debates
+    from server.cli.bench.debates import Debates
 
     hold_debates(
         Debates(servers=servers, turns=turns, max_tokens=max_tokens, sentences=sentences, rounds=rounds), report
@@ -144,7 +144,7 @@ def interfere(url: str, model: str, api_key: str | None, sentences: int, stream_
     import attrs
     import msgspec
 
-    from server.bench.interference import run_interference
+    from server.cli.bench.interference import run_interference
 
     run = run_interference(url, model=model, sentences=sentences, stream_tokens=stream_tokens, api_key=api_key)
     try:
@@ -188,8 +188,8 @@ def engine(
     """
     import tempfile
 
-    from server.bench.engine import EngineDriver
-    from server.bench.sweep import Contender, HttpServer, Sweep, make_cases
+    from server.cli.bench.engine import EngineDriver
+    from server.cli.bench.sweep import Contender, HttpServer, Sweep, make_cases
 
     if compare is None and compare_model is not None:
         fail("--compare-model: there is no --compare", UNUSABLE)
@@ -274,11 +274,11 @@ def suite(
     import attrs
     from rich.console import Console
 
-    from server.bench.engine import EngineFailed
-    from server.bench.report import as_json, to_markdown
-    from server.bench.servers import ServerFailed
-    from server.bench.suite import SuiteOptions, SuiteResult, run_suite
-    from server.bench.suite_peers import run_peers
+    from server.cli.bench.engine import EngineFailed
+    from server.cli.bench.report import as_json, to_markdown
+    from server.cli.bench.servers import ServerFailed
+    from server.cli.bench.suite import SuiteOptions, SuiteResult, run_suite
+    from server.cli.bench.suite_peers import run_peers
 
     result = SuiteResult()
 

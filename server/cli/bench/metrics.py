@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import attrs
 
-from server.bench.load import LoadResult
-from server.bench.sweep import Case, Run
+from server.cli.bench.load import LoadResult
+from server.cli.bench.sweep import Case, Run
 
 __all__ = ["METRICS", "Metric", "Ratio", "ratios", "summaries"]
 

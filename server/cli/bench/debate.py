@@ -13,8 +13,8 @@ from typing import Any
 
 import attrs
 
-from server.bench.client import Sample, Workload, stream_chat
-from server.bench.load import http_client
+from server.cli.bench.client import Sample, Workload, stream_chat
+from server.cli.bench.load import http_client
 
 __all__ = ["DebateResult", "DebateTurn", "run_debate", "same_answers"]
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from server.bench.load import LoadResult
-from server.bench.metrics import summaries
-from server.bench.sweep import Case, Run
+from server.cli.bench.load import LoadResult
+from server.cli.bench.metrics import summaries
+from server.cli.bench.sweep import Case, Run
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

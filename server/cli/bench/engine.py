@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from server.bench.client import Sample, Workload
-from server.bench.load import LoadResult
+from server.cli.bench.client import Sample, Workload
+from server.cli.bench.load import LoadResult
 
 __all__ = ["EngineDriver", "EngineFailed"]
 

@@ -19,11 +19,11 @@ from typing import Any
 import attrs
 import httpx
 
-from server.bench.client import Sample, Workload, stream_chat
-from server.bench.engine import EngineDriver
-from server.bench.load import LoadResult, http_client, percentile, run_load
-from server.bench.prompts import make_prompts
-from server.bench.servers import free_port, running
+from server.cli.bench.client import Sample, Workload, stream_chat
+from server.cli.bench.engine import EngineDriver
+from server.cli.bench.load import LoadResult, http_client, percentile, run_load
+from server.cli.bench.prompts import make_prompts
+from server.cli.bench.servers import free_port, running
 
 __all__ = ["Measured", "SuiteOptions", "SuiteResult", "Turns", "load_once", "own_server", "run_suite"]
 

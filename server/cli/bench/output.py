@@ -15,9 +15,9 @@ import rich_click as click
 from server.cli._output import INTERRUPTED, UNUSABLE, fail
 
 if TYPE_CHECKING:
-    from server.bench.debates import Debates
-    from server.bench.sweep import HttpServer, Sweep
-    from server.bench.tables import Table
+    from server.cli.bench.debates import Debates
+    from server.cli.bench.sweep import HttpServer, Sweep
+    from server.cli.bench.tables import Table
 
 __all__ = [
     "NamedUrl",
@@ -158,7 +158,7 @@ class Report:
 
     def check(self) -> None:
         """End with a message if what was asked for cannot be written: before anything is measured."""
-        from server.bench.plot import MISSING, can_plot
+        from server.cli.bench.plot import MISSING, can_plot
 
         if self.plot is not None and self.plot.suffix.lower() != ".png":
             fail(f"--plot: {self.plot} does not end in .png", UNUSABLE)
@@ -175,8 +175,8 @@ class Report:
         self, name: str, *, tables: Sequence[Table], notes: Sequence[str], data: Any, draw: Callable[[Path], None]
     ) -> None:
         """Print, and write the files. `name` is theirs; `data` becomes JSON; `draw` is given the plot's file."""
-        from server.bench.plot import MISSING, can_plot
-        from server.bench.report import as_json
+        from server.cli.bench.plot import MISSING, can_plot
+        from server.cli.bench.report import as_json
 
         content = as_json(data)
         if self.as_json:
@@ -220,7 +220,7 @@ def http_servers(
     compare_api_key: str | None,
 ) -> list[HttpServer]:
     """One server, or two with names that tell them apart."""
-    from server.bench.sweep import HttpServer
+    from server.cli.bench.sweep import HttpServer
 
     if compare is None:
         if compare_model is not None:
@@ -240,9 +240,9 @@ def http_servers(
 
 def run_sweep(name: str, sweep: Sweep, report: Report) -> None:
     """Measure with a progress bar, and report; what there is of it after Ctrl-C too. Ends the command on failure."""
-    from server.bench.plot import plot_load
-    from server.bench.report import sweep_data
-    from server.bench.tables import load_notes, load_tables
+    from server.cli.bench.plot import plot_load
+    from server.cli.bench.report import sweep_data
+    from server.cli.bench.tables import load_notes, load_tables
 
     with _Progress(sweep.total_requests) as progress:
         sweep.on_start, sweep.on_done = progress.describe, progress.advance
@@ -290,8 +290,8 @@ class _Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> bool:
-        from server.bench.engine import EngineFailed
-        from server.bench.sweep import Unusable
+        from server.cli.bench.engine import EngineFailed
+        from server.cli.bench.sweep import Unusable
 
         self._bar.stop()
         if isinstance(error, KeyboardInterrupt):

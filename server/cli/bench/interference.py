@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import attrs
 
-from server.bench.client import Sample, Workload, stream_chat
-from server.bench.debate import make_brief
-from server.bench.load import http_client, percentile
-from server.bench.prompts import make_prompts
+from server.cli.bench.client import Sample, Workload, stream_chat
+from server.cli.bench.debate import make_brief
+from server.cli.bench.load import http_client, percentile
+from server.cli.bench.prompts import make_prompts
 
 __all__ = ["Interference", "run_interference"]
 
