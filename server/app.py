@@ -7,8 +7,8 @@ from litestar import Litestar
 from providers.registry import ModelRegistry
 from server.core import ServicePlugin
 from server.dependencies import Registry
-from server.lifecycle import Lifecycle
 from server.middleware import RequestMiddleware
+from server.run.parent_watch import Lifecycle
 from server.settings import Settings
 
 __all__ = ["create_app"]

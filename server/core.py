@@ -42,10 +42,10 @@ from server.dto import ContractPlugin
 from server.errors import EXCEPTION_HANDLERS
 from server.forms import FORM_BYTES, multipart_form
 from server.guards import api_key_guard
-from server.lifecycle import Lifecycle
 from server.middleware import is_work
+from server.run.parent_watch import Lifecycle
+from server.run.preload import configure_logging
 from server.settings import Settings
-from server.startup import configure_logging
 
 __all__ = ["ServicePlugin"]
 

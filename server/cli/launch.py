@@ -51,7 +51,7 @@ def launch(**options: Any) -> None:
 
 def _launch(options: dict[str, Any]) -> None:
     from providers.weights import WeightsError
-    from server.launcher import PortUnavailable, bind, serve
+    from server.run.granian import PortUnavailable, bind, serve
     from server.settings import Settings, SettingsError
 
     try:

@@ -11,7 +11,7 @@ from providers.echo.provider import EchoProvider
 from providers.registry import ModelRegistry
 from providers.spec import ModelSpec
 from server import app
-from server.lifecycle import Lifecycle
+from server.run.parent_watch import Lifecycle
 from server.settings import Settings
 
 __all__ = ["SECRET", "create_app"]

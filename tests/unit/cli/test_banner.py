@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from providers.protocols import ModelCard, ModelStatus
-from server.banner import banner, curl_line
+from server.run.banner import banner, curl_line
 from server.settings import Settings
 
 URL = "http://127.0.0.1:8000"

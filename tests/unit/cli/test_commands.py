@@ -33,7 +33,7 @@ def test_help_starts_without_anything_heavy() -> None:
 
 def test_neither_the_main_process_nor_the_worker_imports_mlx() -> None:
     imported = modules_after(
-        "import server.launcher, server.app, server.banner, providers.registry, providers.weights\n"
+        "import server.run.granian, server.app, server.run.banner, providers.registry, providers.weights\n"
         "from server.settings import Settings\n"
         "server.app.create_app(Settings.load({'model_type': 'echo'}, {}))"
     )

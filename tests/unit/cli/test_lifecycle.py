@@ -12,7 +12,7 @@ import attrs
 import pytest
 
 from server.drain import Drain
-from server.lifecycle import Lifecycle
+from server.run.parent_watch import Lifecycle
 
 
 class Watched:

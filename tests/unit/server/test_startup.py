@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from providers.spec import ModelSpec
+from server.run.preload import EnginesFirst
 from server.settings import Settings
-from server.startup import EnginesFirst
 
 SETTINGS = Settings(models=(ModelSpec(name="any", path="", model_type="lm"),))
 
@@ -33,7 +33,7 @@ async def receive() -> Any:
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """Logging is the process's own: these tests leave it alone."""
-    monkeypatch.setattr("server.startup.configure_logging", lambda settings: None)
+    monkeypatch.setattr("server.run.preload.configure_logging", lambda settings: None)
 
 
 async def test_models_start_before_the_application_is_made() -> None:

@@ -27,13 +27,13 @@ from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 
-from server.lifecycle import StopWord
+from server.run.parent_watch import StopWord
 from server.settings import Settings
 
 if TYPE_CHECKING:
     from litestar import Litestar
 
-    from server.startup import EnginesFirst
+    from server.run.preload import EnginesFirst
 
 __all__ = ["Launcher", "PortUnavailable", "bind", "build_app", "serve", "url_of"]
 
@@ -91,14 +91,14 @@ def url_of(listener: socket.socket) -> str:
 def build_app(settings: Settings, connection: Connection, url: str) -> EnginesFirst:
     """The application, in the worker: what granian calls there."""
     from providers.registry import ModelRegistry
-    from server.startup import EnginesFirst
+    from server.run.preload import EnginesFirst
 
     registry = ModelRegistry(settings.models)
 
     def build() -> Litestar:
         from server.app import create_app
-        from server.banner import announce
-        from server.lifecycle import Lifecycle
+        from server.run.banner import announce
+        from server.run.parent_watch import Lifecycle
 
         lifecycle = Lifecycle(connection=connection)
         return announce(create_app(settings, registry, lifecycle=lifecycle), registry, settings, url)
