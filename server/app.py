@@ -9,7 +9,7 @@ from server.core import ServicePlugin
 from server.dependencies import Registry
 from server.middleware import RequestMiddleware
 from server.run.parent_watch import Lifecycle
-from server.settings import Settings
+from server.settings.settings import Settings
 
 __all__ = ["create_app"]
 

@@ -45,7 +45,7 @@ from server.guards import api_key_guard
 from server.middleware import is_work
 from server.run.parent_watch import Lifecycle
 from server.run.preload import configure_logging
-from server.settings import Settings
+from server.settings.settings import Settings
 
 __all__ = ["ServicePlugin"]
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 
 from server.cli._output import INTERRUPTED, UNUSABLE, fail
-from server.options import OPTIONS
+from server.settings.options import OPTIONS
 
 if TYPE_CHECKING:
-    from server.settings import Settings
+    from server.settings.settings import Settings
 
 __all__ = ["launch"]
 
@@ -52,7 +52,7 @@ def launch(**options: Any) -> None:
 def _launch(options: dict[str, Any]) -> None:
     from providers.weights import WeightsError
     from server.run.granian import PortUnavailable, bind, serve
-    from server.settings import Settings, SettingsError
+    from server.settings.settings import Settings, SettingsError
 
     try:
         settings = Settings.load(options)

@@ -18,7 +18,7 @@ from providers.errors import ServiceError
 from providers.protocols import ModelCard, Provider
 from providers.registry import ModelRegistry
 from server.drain import Drain
-from server.settings import Settings
+from server.settings.settings import Settings
 
 __all__ = ["announce", "banner", "curl_line"]
 

@@ -28,7 +28,7 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 
 from server.run.parent_watch import StopWord
-from server.settings import Settings
+from server.settings.settings import Settings
 
 if TYPE_CHECKING:
     from litestar import Litestar

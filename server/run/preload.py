@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import otel
 from providers.registry import ModelRegistry
-from server.settings import Settings
+from server.settings.settings import Settings
 
 if TYPE_CHECKING:
     from litestar.types import ASGIApp, Receive, Scope, Send

@@ -12,7 +12,7 @@ from providers.registry import ModelRegistry
 from providers.spec import ModelSpec
 from server import app
 from server.run.parent_watch import Lifecycle
-from server.settings import Settings
+from server.settings.settings import Settings
 
 __all__ = ["SECRET", "create_app"]
 

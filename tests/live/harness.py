@@ -14,7 +14,7 @@ import attrs
 import psutil
 import pytest
 
-from server.options import OPTIONS
+from server.settings.options import OPTIONS
 
 COMMAND = Path(sys.executable).with_name("mlx-openai-server")
 READY_SECONDS = 120.0

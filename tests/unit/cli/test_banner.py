@@ -9,7 +9,7 @@ import pytest
 
 from providers.protocols import ModelCard, ModelStatus
 from server.run.banner import banner, curl_line
-from server.settings import Settings
+from server.settings.settings import Settings
 
 URL = "http://127.0.0.1:8000"
 

@@ -15,7 +15,7 @@ import providers.weights
 from providers.weights import LocalModel, WeightsError
 from server.cli import _probe
 from server.cli._app import cli
-from server.options import OPTIONS
+from server.settings.options import OPTIONS
 
 HEAVY = ("asyncio", "granian", "httpx", "huggingface_hub", "litestar", "mlx", "opentelemetry", "rich.progress", "yaml")
 
@@ -34,7 +34,7 @@ def test_help_starts_without_anything_heavy() -> None:
 def test_neither_the_main_process_nor_the_worker_imports_mlx() -> None:
     imported = modules_after(
         "import server.run.granian, server.app, server.run.banner, providers.registry, providers.weights\n"
-        "from server.settings import Settings\n"
+        "from server.settings.settings import Settings\n"
         "server.app.create_app(Settings.load({'model_type': 'echo'}, {}))"
     )
 

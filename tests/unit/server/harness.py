@@ -11,7 +11,7 @@ import msgspec
 from litestar import Litestar
 
 from server.app import create_app
-from server.settings import Settings
+from server.settings.settings import Settings
 from tests.unit.server.fakes import FakeChat, FakeEmbedder, FakeRegistry
 
 WAIT = 5.0

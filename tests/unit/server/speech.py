@@ -24,7 +24,7 @@ from providers.speech.types import (
     WordSpan,
 )
 from server.app import create_app
-from server.settings import Settings
+from server.settings.settings import Settings
 from tests.unit.server.harness import Exchange, ask, start
 
 PATH = "/v1/audio/speech"

@@ -19,7 +19,7 @@ from providers.speech.types import SpeechAccepted, SpeechEvent, SpeechFinished, 
 from providers.speech.voices import OPENAI_VOICES
 from server.api.speech.encoders import FORMATS
 from server.app import create_app
-from server.settings import Settings
+from server.settings.settings import Settings
 from tests.unit.audio.sounds import RATE, decoded, frames_of_flac
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import WAIT, ask

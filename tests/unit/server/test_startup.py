@@ -8,7 +8,7 @@ import pytest
 
 from providers.spec import ModelSpec
 from server.run.preload import EnginesFirst
-from server.settings import Settings
+from server.settings.settings import Settings
 
 SETTINGS = Settings(models=(ModelSpec(name="any", path="", model_type="lm"),))
 

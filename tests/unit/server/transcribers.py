@@ -28,7 +28,7 @@ from providers.transcription.types import (
 )
 from server.api.transcription.uploads import PREFIX
 from server.app import create_app
-from server.settings import Settings
+from server.settings.settings import Settings
 from tests.unit.server.harness import Exchange, start
 
 Script = Callable[[TranscriptionRequest], AsyncGenerator[TranscriptionEvent, None]]

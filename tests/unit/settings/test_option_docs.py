@@ -7,21 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from server.option_docs import configuration_page, env_example
-from server.options import OPTIONS
-from server.settings import Settings
+from server.settings.docs import configuration_page, env_example
+from server.settings.options import OPTIONS
+from server.settings.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_the_env_example_is_the_table_of_options() -> None:
-    assert (ROOT / ".env.example").read_text(encoding="utf-8") == env_example(), "run python -m server.option_docs"
+    assert (ROOT / ".env.example").read_text(encoding="utf-8") == env_example(), "run python -m server.settings.docs"
 
 
 def test_the_configuration_page_is_the_table_of_options() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 
-    assert page == configuration_page(), "run python -m server.option_docs"
+    assert page == configuration_page(), "run python -m server.settings.docs"
 
 
 APART = [("MAX_KV_SIZE",), ("PROMPT_LOOKUP",), ("KV_BITS", "KV_GROUP_SIZE")]

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from providers.weights import DEFAULT_IDS
-from server.options import CONFIG, OPTIONS, Option
-from server.settings import Settings, SettingsError
+from server.settings.options import CONFIG, OPTIONS, Option
+from server.settings.settings import Settings, SettingsError
 
 SAMPLES: dict[str, tuple[str, str, str]] = {
     "model_path": ("org/cli", "org/env", "org/file"),

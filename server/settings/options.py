@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import attrs
 
 from providers.spec import Dtype, ModelType
-from server.option_parsers import (
+from server.settings.parsers import (
     Parser,
     always,
     boolean,

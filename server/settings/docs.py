@@ -1,6 +1,6 @@
 """The table of options as files for people: `.env.example` and `docs/configuration.md`.
 
-`python -m server.option_docs` writes both at the root of the repository; a test holds them to the table.
+`python -m server.settings.docs` writes both at the root of the repository; a test holds them to the table.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from server.options import GROUPS, OPTIONS, Option
+from server.settings.options import GROUPS, OPTIONS, Option
 
 __all__ = ["configuration_page", "env_example"]
 

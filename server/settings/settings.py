@@ -1,7 +1,7 @@
 """What the server was told to do: the command line before the environment before a YAML file before the defaults.
 
 `Settings` is plain data, frozen and picklable, so that it reaches the worker process as it is. Everything about
-options (names, parsing, help) is in `server.options`; here they are only gathered and put in their places.
+options (names, parsing, help) is in `server.settings.options`; here they are only gathered and put in their places.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Literal
 import attrs
 
 from providers.spec import ModelSpec, ModelType
-from server.option_parsers import closest
-from server.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, Option
+from server.settings.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, Option
+from server.settings.parsers import closest
 
 __all__ = ["Settings", "SettingsError"]
 

@@ -1,0 +1,1 @@
+"""Options, their parsers, the settings they make, and their documentation."""
