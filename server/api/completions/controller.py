@@ -23,7 +23,7 @@ from server.api.generation.collect import collect_all
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.disconnect import while_connected
 from server.guards import json_body
-from server.sse import EventStream, EventStreamResponse
+from server.streaming.sse import EventStream, EventStreamResponse
 
 __all__ = ["CompletionsController"]
 

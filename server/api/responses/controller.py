@@ -32,7 +32,7 @@ from server.api.responses.stream import ResponseStreamEncoder
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.disconnect import while_connected
 from server.guards import json_body
-from server.sse import EventStream, EventStreamResponse
+from server.streaming.sse import EventStream, EventStreamResponse
 
 __all__ = ["ResponsesController"]
 

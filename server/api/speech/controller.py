@@ -20,11 +20,11 @@ from server.api.speech.encoders import FORMATS
 from server.api.speech.pieces import audible, collected, encoded
 from server.api.speech.request import SpeechAnswer, speech_answer, to_speech_request
 from server.api.speech.response import SpeechEventEncoder, SpeechHeader, speech_with_timings
-from server.audio.stream import AudioStream, AudioStreamResponse
 from server.dependencies import Service, ServiceDependency, Speech, provide_speech
 from server.disconnect import while_connected
 from server.guards import json_body
-from server.sse import EventStream, EventStreamResponse
+from server.streaming.audio import AudioStream, AudioStreamResponse
+from server.streaming.sse import EventStream, EventStreamResponse
 
 __all__ = ["SpeechController"]
 

@@ -34,7 +34,7 @@ from server.api.transcription.uploads import on_disk
 from server.dependencies import Service, ServiceDependency, Transcriber, provide_transcription
 from server.disconnect import while_connected
 from server.forms import FormDTO
-from server.sse import EventStream, EventStreamResponse
+from server.streaming.sse import EventStream, EventStreamResponse
 
 __all__ = ["TranscriptionController"]
 

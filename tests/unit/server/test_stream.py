@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-import server.sse
+import server.streaming.sse
 from providers.chat.types import Accepted, GenerationEvent, GenerationRequest, TextDelta
 from providers.errors import EngineCrashed, ModelNotReady, QueueFull
 from tests.unit.server.fakes import FINISHED, FakeChat
@@ -179,7 +179,7 @@ async def test_a_server_that_cancels_the_request_closes_the_generator() -> None:
 async def test_what_piles_up_for_a_slow_client_arrives_whole_in_fewer_messages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(server.sse, "MAX_PENDING", 8)
+    monkeypatch.setattr(server.streaming.sse, "MAX_PENDING", 8)
     produced: list[int] = []
 
     async def script(_: GenerationRequest) -> Events:
@@ -193,7 +193,7 @@ async def test_what_piles_up_for_a_slow_client_arrives_whole_in_fewer_messages(
     exchange.reads.clear()
     for _ in range(200):  # every other task has had its turn many times over
         await asyncio.sleep(0)
-    assert len(produced) <= 2 * server.sse.MAX_PENDING, "the server read ahead without a bound"
+    assert len(produced) <= 2 * server.streaming.sse.MAX_PENDING, "the server read ahead without a bound"
 
     exchange.reads.set()
     await exchange.finished()
@@ -252,7 +252,7 @@ async def test_a_stream_may_end_within_the_grace_period() -> None:
 
 
 async def test_an_expired_drain_ends_a_stream_whose_client_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server.sse, "LAST_WORD_SECONDS", 0.01)
+    monkeypatch.setattr(server.streaming.sse, "LAST_WORD_SECONDS", 0.01)
     chat = FakeChat(script=never_ending)
     app = make_app(chat, grace_period=60.0)
     exchange = start(app, json=STREAM)
