@@ -8,7 +8,7 @@ import attrs
 from annotated_types import Ge, Le, MinLen
 
 from contracts._fields import EXPLICIT_NULL, INT32_MAX, Count
-from contracts.response_format import ResponseFormat
+from contracts.chat.response_format import ResponseFormat
 from contracts.sampling import GenerationOptions
 from contracts.usage import CompletionUsage
 

@@ -8,9 +8,9 @@ import attrs
 from annotated_types import MaxLen, MinLen
 
 from contracts._fields import EXPLICIT_NULL, JsonObject
+from contracts.chat.messages import ChatCompletionRequestMessage
+from contracts.chat.tools import MAX_TOOLS, ChatCompletionTool
 from contracts.completions import TokenId
-from contracts.messages import ChatCompletionRequestMessage
-from contracts.tools import MAX_TOOLS, ChatCompletionTool
 
 __all__ = ["DetokenizeRequest", "DetokenizeResponse", "TokenizeRequest", "TokenizeResponse"]
 

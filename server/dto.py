@@ -18,7 +18,7 @@ from litestar.plugins import SerializationPlugin
 from litestar.typing import FieldDefinition
 
 import otel
-from contracts.chat import ChatCompletion, ChatCompletionChunk
+from contracts.chat.request import ChatCompletion, ChatCompletionChunk
 from contracts.response_events import ResponseStreamEvent
 from contracts.responses import Response as ResponseContract
 from contracts.speech import SpeechStreamEvent, SpeechWithTimings

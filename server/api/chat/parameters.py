@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from contracts.chat import ChatCompletionRequest
+from contracts.chat.request import ChatCompletionRequest
 from contracts.sampling import GenerationOptions
 from providers.errors import InvalidRequest, UnsupportedParameter
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.chat import ChatCompletionRequest
+from contracts.chat.request import ChatCompletionRequest
 from providers.chat.types import ChatPrompt, GenerationRequest
 from providers.errors import InvalidRequest
 from server.api.chat.parameters import refuse_unsupported

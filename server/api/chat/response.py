@@ -10,7 +10,7 @@ from uuid import uuid4
 import attrs
 import msgspec
 
-from contracts.chat import (
+from contracts.chat.request import (
     ChatCompletion,
     ChatCompletionChoice,
     ChatCompletionChunk,
@@ -21,7 +21,7 @@ from contracts.chat import (
     ChoiceLogprobs,
     TopLogprob,
 )
-from contracts.tools import (
+from contracts.chat.tools import (
     ChatCompletionMessageToolCall,
     ChatCompletionMessageToolCallChunk,
     ChatCompletionMessageToolCallChunkFunction,

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.response_format import ResponseFormat, ResponseFormatJSONObject, ResponseFormatJSONSchema
+from contracts.chat.response_format import ResponseFormat, ResponseFormatJSONObject, ResponseFormatJSONSchema
 from contracts.sampling import GuidedOptions
 from providers.chat.types import (
     ChoiceGrammar,

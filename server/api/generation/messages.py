@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
-from contracts.messages import (
+from contracts.chat.messages import (
     ChatCompletionRequestMessage,
     ChatCompletionRequestMessageContentPartRefusal,
     ChatCompletionRequestMessageContentPartText,
     ContentPart,
 )
-from contracts.tools import ChatCompletionMessageToolCall
+from contracts.chat.tools import ChatCompletionMessageToolCall
 from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, UnsupportedParameter
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from contracts.chat import ReasoningEffort
+from contracts.chat.request import ReasoningEffort
 
 __all__ = ["thinking_kwargs"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 
-from contracts.tools import (
+from contracts.chat.tools import (
     ChatCompletionAllowedToolsChoice,
     ChatCompletionCustomTool,
     ChatCompletionNamedToolChoice,

@@ -8,7 +8,11 @@ import attrs
 import pytest
 from annotated_types import Ge, MaxLen, MinLen
 
-from contracts.chat import (
+from contracts.chat.messages import (
+    ChatCompletionRequestMessageContentPartImage,
+    ChatCompletionRequestMessageContentPartText,
+)
+from contracts.chat.request import (
     ChatCompletionChunk,
     ChatCompletionChunkChoice,
     ChatCompletionChunkDelta,
@@ -16,10 +20,6 @@ from contracts.chat import (
 )
 from contracts.converter import make_converter
 from contracts.errors import Error, ErrorResponse
-from contracts.messages import (
-    ChatCompletionRequestMessageContentPartImage,
-    ChatCompletionRequestMessageContentPartText,
-)
 from contracts.validation import ValidationProblem, is_validation_error, problems
 
 converter = make_converter()

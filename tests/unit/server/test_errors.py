@@ -12,7 +12,7 @@ import pytest
 from litestar import Litestar
 from structlog.testing import capture_logs
 
-from contracts.chat import ChatCompletionRequest
+from contracts.chat.request import ChatCompletionRequest
 from providers import errors
 from providers.chat.types import GenerationEvent, GenerationRequest
 from server.errors import error_response, status_of

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from litestar import Litestar
 
-from contracts.chat import ChatCompletionRequest
+from contracts.chat.request import ChatCompletionRequest
 from contracts.completions import CompletionRequest
 from contracts.embeddings import EmbeddingRequest
 from contracts.rerank import RerankRequest

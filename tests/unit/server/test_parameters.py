@@ -12,8 +12,8 @@ from litestar import Litestar
 from msgspec.structs import replace
 from structlog.testing import capture_logs
 
-from contracts.chat import ChatCompletionRequest
-from contracts.messages import ChatCompletionRequestMessage
+from contracts.chat.messages import ChatCompletionRequestMessage
+from contracts.chat.request import ChatCompletionRequest
 from providers.chat.types import (
     ChatMessage,
     ChoiceGrammar,

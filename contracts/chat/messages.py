@@ -7,7 +7,7 @@ from typing import Literal
 import attrs
 
 from contracts._fields import JsonObject
-from contracts.tools import ChatCompletionMessageToolCall
+from contracts.chat.tools import ChatCompletionMessageToolCall
 
 __all__ = [
     "ChatCompletionRequestMessage",

@@ -8,16 +8,16 @@ import attrs
 from annotated_types import Ge, Le, MaxLen, MinLen
 
 from contracts._fields import EXPLICIT_NULL, Count, JsonObject
-from contracts.messages import ChatCompletionRequestMessage
-from contracts.response_format import ResponseFormat
-from contracts.sampling import GenerationOptions
-from contracts.tools import (
+from contracts.chat.messages import ChatCompletionRequestMessage
+from contracts.chat.response_format import ResponseFormat
+from contracts.chat.tools import (
     MAX_TOOLS,
     ChatCompletionMessageToolCall,
     ChatCompletionMessageToolCallChunk,
     ChatCompletionTool,
     ChatCompletionToolChoiceOption,
 )
+from contracts.sampling import GenerationOptions
 from contracts.usage import CompletionUsage
 
 __all__ = [

@@ -1,0 +1,1 @@
+"""`POST /v1/chat/completions`: request and response, messages, tools, and response formats."""
