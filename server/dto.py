@@ -19,8 +19,8 @@ from litestar.typing import FieldDefinition
 
 import otel
 from contracts.chat.request import ChatCompletion, ChatCompletionChunk
-from contracts.response_events import ResponseStreamEvent
-from contracts.responses import Response as ResponseContract
+from contracts.responses.events import ResponseStreamEvent
+from contracts.responses.request import Response as ResponseContract
 from contracts.speech import SpeechStreamEvent, SpeechWithTimings
 from contracts.transcription import Transcription, TranscriptionStreamEvent, TranscriptionVerbose
 from contracts.validation import is_validation_error

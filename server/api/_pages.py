@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from contracts.response_items import StoredItem
-from contracts.responses import ResponseItemList
+from contracts.responses.items import StoredItem
+from contracts.responses.request import ResponseItemList
 from providers.errors import InvalidRequest
 
 __all__ = ["MAX_LIMIT", "page"]

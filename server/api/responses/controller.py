@@ -12,9 +12,9 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import JSONBody, Parameter
 
 import otel
-from contracts.response_items import StoredItem
-from contracts.responses import CreateResponse, DeletedResponse, ResponseItemList, TokenCount, TokenCountRequest
-from contracts.responses import Response as ResponseContract
+from contracts.responses.items import StoredItem
+from contracts.responses.request import CreateResponse, DeletedResponse, ResponseItemList, TokenCount, TokenCountRequest
+from contracts.responses.request import Response as ResponseContract
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
 from server.api._error_responses import errors
 from server.api._openapi import StreamedResponseOperation

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 import msgspec
 
-from contracts.response_items import (
+from contracts.responses.items import (
     FunctionCallOutput,
     FunctionToolCall,
     InputContent,

@@ -7,7 +7,7 @@ from typing import Literal
 
 import attrs
 
-from contracts.response_events import (
+from contracts.responses.events import (
     ResponseContentPartAddedEvent,
     ResponseContentPartDoneEvent,
     ResponseFunctionCallArgumentsDeltaEvent,
@@ -20,7 +20,7 @@ from contracts.response_events import (
     ResponseTextDeltaEvent,
     ResponseTextDoneEvent,
 )
-from contracts.response_items import (
+from contracts.responses.items import (
     FunctionToolCall,
     ItemStatus,
     LogProb,

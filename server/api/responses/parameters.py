@@ -7,8 +7,8 @@ from typing import Any
 
 import attrs
 
-from contracts.response_tools import FunctionTool, ResponseTextParam, Tool
-from contracts.responses import CreateResponse, Reasoning, TokenCountRequest
+from contracts.responses.request import CreateResponse, Reasoning, TokenCountRequest
+from contracts.responses.tools import FunctionTool, ResponseTextParam, Tool
 from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.chat.parameters import RESERVED_TEMPLATE_KWARGS
 

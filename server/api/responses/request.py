@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from contracts.response_items import StoredItem
-from contracts.responses import CreateResponse, TokenCountRequest
+from contracts.responses.items import StoredItem
+from contracts.responses.request import CreateResponse, TokenCountRequest
 from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import InvalidRequest
 from server.api.generation.grammar import one_form

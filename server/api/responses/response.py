@@ -9,8 +9,7 @@ from uuid import uuid4
 
 import attrs
 
-from contracts.response_tools import ResponseTextParam, TextResponseFormatText
-from contracts.responses import (
+from contracts.responses.request import (
     CreateResponse,
     IncompleteDetails,
     InputTokensDetails,
@@ -20,6 +19,7 @@ from contracts.responses import (
     ResponseError,
     ResponseUsage,
 )
+from contracts.responses.tools import ResponseTextParam, TextResponseFormatText
 from providers.chat.types import Accepted, Finished, GenerationEvent, Usage
 from providers.errors import InternalError, InvalidRequest, QueueFull, ServiceError
 from server.api.responses.items import OutputFold

@@ -14,8 +14,8 @@ import attrs
 import msgspec
 
 import otel
-from contracts.response_items import OutputItem, StoredItem
-from contracts.responses import Response
+from contracts.responses.items import OutputItem, StoredItem
+from contracts.responses.request import Response
 from providers.errors import ModelNotReady
 from server.api.responses.database import IN_MEMORY, ItemRow, ResponseDatabase, ResponseRow
 from server.serialization import converter, encode_contract

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from contracts.response_events import ResponseErrorEvent, ResponseLifecycleEvent, ResponseStreamEvent
-from contracts.responses import Response
+from contracts.responses.events import ResponseErrorEvent, ResponseLifecycleEvent, ResponseStreamEvent
+from contracts.responses.request import Response
 from providers.chat.types import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from providers.errors import ServiceError
 from server.api.responses.items import Delta, OpenItem, delta_event, delta_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from contracts.response_tools import (
+from contracts.responses.tools import (
     FunctionTool,
     TextFormat,
     TextResponseFormatJsonObject,
@@ -13,8 +13,8 @@ from contracts.response_tools import (
     ToolChoiceFunction,
     ToolChoiceOther,
 )
-from contracts.response_tools import Tool as WireTool
-from contracts.response_tools import ToolChoice as WireToolChoice
+from contracts.responses.tools import Tool as WireTool
+from contracts.responses.tools import ToolChoice as WireToolChoice
 from providers.chat.types import Grammar, JsonObjectGrammar, JsonSchemaGrammar, Tool, ToolChoice
 from providers.errors import InvalidRequest, UnsupportedParameter
 

@@ -8,7 +8,7 @@ import pytest
 from litestar import Litestar
 from openapi_spec_validator import validate
 
-from contracts.response_events import ResponseStreamEvent
+from contracts.responses.events import ResponseStreamEvent
 from tests.unit.server.harness import ask, make_app
 
 ERRORS = {"$ref": "#/components/schemas/ErrorResponse"}

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.response_items import (
+from contracts.responses.items import (
     FunctionCallOutput,
     FunctionToolCall,
     InputMessage,
     ReasoningItem,
     StoredItem,
 )
-from contracts.responses import CreateResponse
+from contracts.responses.request import CreateResponse
 from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, ServiceError
 from server.api.responses.conversation import input_items, references, to_turns

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from litestar import Litestar
 
-from contracts.responses import CreateResponse, TokenCountRequest
+from contracts.responses.request import CreateResponse, TokenCountRequest
 from tests.unit.server.harness import Exchange, ask, make_app
 from tests.unit.server.response_scripts import BODY, PATH
 

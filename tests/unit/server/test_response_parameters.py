@@ -11,9 +11,9 @@ import pytest
 from litestar import Litestar
 from openai.types.responses import response_create_params
 
-from contracts.response_items import OtherItem
-from contracts.response_tools import OtherTool, ToolChoiceOther
-from contracts.responses import CreateResponse, Includable, TokenCountRequest
+from contracts.responses.items import OtherItem
+from contracts.responses.request import CreateResponse, Includable, TokenCountRequest
+from contracts.responses.tools import OtherTool, ToolChoiceOther
 from providers.chat.types import (
     ChatPrompt,
     ChoiceGrammar,

@@ -13,9 +13,9 @@ import attrs
 import pytest
 from structlog.testing import capture_logs
 
-from contracts.response_items import InputMessage, InputTextContent, OutputMessage, OutputTextContent, StoredItem
-from contracts.response_tools import ResponseTextParam
-from contracts.responses import Reasoning, Response
+from contracts.responses.items import InputMessage, InputTextContent, OutputMessage, OutputTextContent, StoredItem
+from contracts.responses.request import Reasoning, Response
+from contracts.responses.tools import ResponseTextParam
 from providers.errors import ModelNotReady
 from server.api.responses.database import ResponseDatabase
 from server.api.responses.store import ResponseStore, responses

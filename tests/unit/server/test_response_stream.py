@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from contracts.response_events import (
+from contracts.responses.events import (
     ResponseFunctionCallArgumentsDeltaEvent,
     ResponseReasoningTextDeltaEvent,
     ResponseTextDeltaEvent,
 )
-from contracts.responses import CreateResponse, Response
+from contracts.responses.request import CreateResponse, Response
 from providers.chat.types import (
     Accepted,
     Finished,

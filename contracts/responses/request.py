@@ -12,8 +12,8 @@ from contracts._fields import (
     Count,
     JsonObject,
 )
-from contracts.response_items import InputItem, OutputItem, StoredItem
-from contracts.response_tools import ResponseTextParam, Tool, ToolChoice
+from contracts.responses.items import InputItem, OutputItem, StoredItem
+from contracts.responses.tools import ResponseTextParam, Tool, ToolChoice
 from contracts.sampling import GuidedOptions
 
 __all__ = [

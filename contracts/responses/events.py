@@ -22,8 +22,8 @@ from typing import Literal
 import attrs
 
 from contracts._fields import EXPLICIT_NULL
-from contracts.response_items import LogProb, OutputItem, OutputTextContent, ReasoningTextContent
-from contracts.responses import Response
+from contracts.responses.items import LogProb, OutputItem, OutputTextContent, ReasoningTextContent
+from contracts.responses.request import Response
 
 __all__ = [
     "ResponseContentPartAddedEvent",

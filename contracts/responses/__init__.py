@@ -1,0 +1,1 @@
+"""`/v1/responses`: request and response, items, events, and tools."""
