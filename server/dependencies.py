@@ -10,7 +10,7 @@ import attrs
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, MultipartBody, SkipValidation
 
-from contracts.diagnostics import RecentError
+from contracts.service.diagnostics import RecentError
 from providers.protocols import (
     ChatProvider,
     EmbeddingProvider,

@@ -17,7 +17,7 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
 
 import otel
-from contracts.diagnostics import RecentError
+from contracts.service.diagnostics import RecentError
 from providers.errors import ServiceError
 from server.body_logging import Body
 from server.errors import CLIENT_CLOSED_REQUEST, DISCONNECTED, FAILURE, as_service_error, status_of, to_wire

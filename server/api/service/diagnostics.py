@@ -13,7 +13,7 @@ import msgspec
 from litestar import Controller, get
 
 import otel
-from contracts.diagnostics import Diagnostics, EngineDiagnostics, ModelDiagnostics, ProcessDiagnostics
+from contracts.service.diagnostics import Diagnostics, EngineDiagnostics, ModelDiagnostics, ProcessDiagnostics
 from providers.engine_host.memory_usage import resident_bytes
 from providers.engine_host.provider import EngineProvider
 from providers.protocols import Provider

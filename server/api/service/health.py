@@ -6,7 +6,7 @@ from typing import Literal
 
 from litestar import Controller, get
 
-from contracts.health import Health, Liveness
+from contracts.service.health import Health, Liveness
 from providers.errors import ModelNotReady
 from providers.protocols import ModelStatus
 from server.api._error_responses import errors

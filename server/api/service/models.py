@@ -7,7 +7,7 @@ from typing import Annotated
 from litestar import Controller, get
 from litestar.params import Parameter
 
-from contracts.models import Model, ModelList
+from contracts.service.models import Model, ModelList
 from providers.protocols import ModelCard
 from server.api._error_responses import errors
 from server.dependencies import ServiceDependency

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 from litestar import Controller, get
 
-from contracts.queue import QueueStatistics, QueueStatisticsResponse
+from contracts.service.queue import QueueStatistics, QueueStatisticsResponse
 from providers.protocols import QueueStats
 from server.api._error_responses import errors
 from server.dependencies import ServiceDependency

@@ -6,7 +6,7 @@ from litestar import Controller, post
 from litestar.di import Provide
 from litestar.params import JSONBody
 
-from contracts.tokenize import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
+from contracts.service.tokenize import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
 from server.api._error_responses import errors
 from server.api.service.tokens import to_prompt
 from server.dependencies import Chat, provide_chat

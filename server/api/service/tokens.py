@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contracts.tokenize import TokenizeRequest
+from contracts.service.tokenize import TokenizeRequest
 from providers.chat.types import ChatPrompt, Prompt, TextPrompt
 from providers.errors import InvalidRequest
 from server.api.chat.parameters import check_template_kwargs

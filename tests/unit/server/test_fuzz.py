@@ -16,7 +16,7 @@ from contracts.chat.request import ChatCompletionRequest
 from contracts.completions import CompletionRequest
 from contracts.embeddings import EmbeddingRequest
 from contracts.rerank import RerankRequest
-from contracts.tokenize import DetokenizeRequest, TokenizeRequest
+from contracts.service.tokenize import DetokenizeRequest, TokenizeRequest
 from tests.unit.server.fakes import FakeChat, FakeEmbedder
 from tests.unit.server.harness import BODY, ask, make_app
 

@@ -1,0 +1,1 @@
+"""Models, health, queue, diagnostics, and tokenization."""
