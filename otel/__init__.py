@@ -2,13 +2,13 @@
 
 from otel._answer import Summary
 from otel._content import Content, captures_content
-from otel._core import request_id
 from otel._generation import ChatParams, ChatSpan, QueueSpan, start_chat, start_queue
 from otel._http import Headers, ServerSpan, fail_request, start_server_span
-from otel._logging import LogFormat, configure_logging, get_logger
+from otel._logging.configuration import LogFormat, configure_logging, get_logger
+from otel._operation import request_id
 from otel._readings import ModelReading, Tally, readings, unwatch, watch
 from otel._remote import serving, trace_parent
-from otel._setup import Telemetry, metrics_page, recent_requests, setup
+from otel._setup.sdk import Telemetry, metrics_page, recent_requests, setup
 from otel._task import LoadSpan, TaskSpan, start_load, start_task
 
 __all__ = [

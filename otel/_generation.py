@@ -13,8 +13,8 @@ from opentelemetry import trace
 from otel import names
 from otel._answer import Measure, arrived
 from otel._content import Content, captures_content, content_attributes
-from otel._core import Operation, clean, error_type, guarded, nanoseconds
 from otel._instruments import instruments
+from otel._operation import Operation, clean, error_type, guarded, nanoseconds
 
 __all__ = ["ChatParams", "ChatSpan", "QueueSpan", "start_chat", "start_queue"]
 

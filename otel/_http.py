@@ -15,8 +15,8 @@ from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 
 from otel import names
 from otel._answer import CANCELLED_ERROR, Summary, summary
-from otel._core import Operation, clean, error_type, guarded, request_id, tracer
 from otel._instruments import instruments
+from otel._operation import Operation, clean, error_type, guarded, request_id, tracer
 
 __all__ = ["Headers", "ServerSpan", "fail_request", "start_server_span"]
 

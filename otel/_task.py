@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from otel import names
 from otel._answer import Measure
-from otel._core import Operation, guarded, nanoseconds
+from otel._operation import Operation, guarded, nanoseconds
 
 __all__ = ["LoadSpan", "TaskSpan", "start_load", "start_task"]
 

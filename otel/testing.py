@@ -14,8 +14,10 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from otel import _content, _core, _instruments, _readings, _setup
-from otel._metrics import Metrics
+from otel import _content, _instruments, _readings
+from otel import _operation as _core
+from otel._setup import sdk as _setup
+from otel._setup.metrics import Metrics
 
 __all__ = ["CapturedMetrics", "CapturedSpans", "capture_metrics", "capture_spans"]
 

@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
 import otel
-from otel import _core, names
+from otel import _operation as _core
+from otel import names
 from otel.testing import CapturedSpans, capture_spans
 
 

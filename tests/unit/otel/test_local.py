@@ -12,9 +12,9 @@ import pytest
 from opentelemetry.trace import StatusCode, get_current_span
 
 import otel
-from otel import _core
-from otel._local import LocalSpan, LocalTracer
-from otel._recent import RecentRequests
+from otel import _operation as _core
+from otel._recent.local_spans import LocalSpan, LocalTracer
+from otel._recent.store import RecentRequests
 
 RECORD = """
 import json, sys

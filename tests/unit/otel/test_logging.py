@@ -40,7 +40,7 @@ def stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stderr]:
     root_before = (root.handlers[:], root.level)
     stream = Stderr()
     # Not sys.stderr itself: pytest puts its own there between a fixture and its test.
-    monkeypatch.setattr("otel._logging.sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setattr("otel._logging.configuration.sys", SimpleNamespace(stderr=stream))
     yield stream
     logging.captureWarnings(False)
     structlog.reset_defaults()

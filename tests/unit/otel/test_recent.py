@@ -9,10 +9,11 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import otel
-from otel import _content, _core
-from otel._local import LocalTracer
-from otel._recent import MAX_SPANS, RecentRequests
-from otel._sampled import RecentProcessor, RecordAll
+from otel import _content
+from otel import _operation as _core
+from otel._recent.local_spans import LocalTracer
+from otel._recent.sampled_spans import RecentProcessor, RecordAll
+from otel._recent.store import MAX_SPANS, RecentRequests
 
 
 @pytest.fixture(params=["with an exporter", "without"])

@@ -13,7 +13,7 @@ from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from otel._exporters import exporters
+from otel._setup.exporters import exporters
 
 __all__ = ["Metrics", "start_metrics"]
 

@@ -17,14 +17,14 @@ from opentelemetry import trace
 from opentelemetry.semconv.attributes.service_attributes import SERVICE_NAME, SERVICE_VERSION
 
 from otel._content import capture_content
-from otel._core import use_tracer
-from otel._exporters import disabled, exporters
+from otel._operation import use_tracer
+from otel._setup.exporters import disabled, exporters
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
 
-    from otel._metrics import Metrics
-    from otel._recent import RecentRequests
+    from otel._recent.store import RecentRequests
+    from otel._setup.metrics import Metrics
 
 __all__ = ["Telemetry", "metrics_page", "recent_requests", "setup"]
 
@@ -131,13 +131,13 @@ def _start_traces(
         return
     found = exporters("traces")
     if recent:
-        from otel._recent import RecentRequests
+        from otel._recent.store import RecentRequests
 
         telemetry._recent = RecentRequests(recent, wanted)
     if found:
         _export_traces(telemetry, found, service_version)
     elif telemetry._recent is not None:
-        from otel._local import LocalTracer
+        from otel._recent.local_spans import LocalTracer
 
         use_tracer(LocalTracer(telemetry._recent))
 
@@ -148,7 +148,7 @@ def _export_traces(telemetry: Telemetry, found: list[Any], service_version: str 
 
     provider = TracerProvider(resource=_resource(service_version), shutdown_on_exit=False)
     if telemetry._recent is not None:
-        from otel._sampled import RecentProcessor, RecordAll
+        from otel._recent.sampled_spans import RecentProcessor, RecordAll
 
         provider.sampler = RecordAll(provider.sampler)
         provider.add_span_processor(RecentProcessor(telemetry._recent))
@@ -161,7 +161,7 @@ def _export_traces(telemetry: Telemetry, found: list[Any], service_version: str 
 
 
 def _start_metrics(telemetry: Telemetry, service_version: str | None) -> None:
-    from otel._metrics import start_metrics
+    from otel._setup.metrics import start_metrics
 
     telemetry._metrics = started = start_metrics(_resource(service_version))
     if started is not None:
@@ -171,7 +171,7 @@ def _start_metrics(telemetry: Telemetry, service_version: str | None) -> None:
 def _start_logs(telemetry: Telemetry, service_version: str | None) -> None:
     found = exporters("logs")
     if found:
-        from otel._logs import send_logs
+        from otel._setup.logs import send_logs
 
         telemetry._stops.append(send_logs(found, _resource(service_version)))
 

@@ -13,8 +13,8 @@ import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from otel._core import request_id
-from otel._request_line import request_line
+from otel._logging.request_line import request_line
+from otel._operation import request_id
 
 __all__ = ["LogFormat", "configure_logging", "get_logger"]
 

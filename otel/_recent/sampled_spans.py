@@ -10,7 +10,7 @@ from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, TraceState
 from opentelemetry.util.types import Attributes
 
-from otel._recent import RecentRequests
+from otel._recent.store import RecentRequests
 
 __all__ = ["RecentProcessor", "RecordAll"]
 

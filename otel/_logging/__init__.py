@@ -1,0 +1,1 @@
+"""Log lines: structlog and the standard library through one formatter."""

@@ -1,0 +1,1 @@
+"""The last requests and their spans, for the page at `/traces`."""

@@ -1,0 +1,1 @@
+"""The SDK, configured once per process."""
