@@ -17,8 +17,9 @@ from contracts.responses.items import InputMessage, InputTextContent, OutputMess
 from contracts.responses.request import Reasoning, Response
 from contracts.responses.tools import ResponseTextParam
 from providers.errors import ModelNotReady
+from server.api.responses import store as responses
 from server.api.responses.database import ResponseDatabase
-from server.api.responses.store import ResponseStore, responses
+from server.api.responses.store import ResponseStore
 
 TTL = 100.0
 

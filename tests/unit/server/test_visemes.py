@@ -36,7 +36,7 @@ def test_every_letter_of_misaki_s_english_has_its_shapes() -> None:
 
 
 def test_every_letter_of_kokoro_s_alphabet_has_its_shapes() -> None:
-    config = json.loads(files("providers.engines").joinpath("kokoro_config.json").read_text(encoding="utf-8"))
+    config = json.loads(files("providers.engines.convert").joinpath("kokoro_config.json").read_text(encoding="utf-8"))
     assert set(config["vocab"]) - MARKS - PUNCTUATION == set(PHONEMES)
 
 

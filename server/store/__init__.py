@@ -1,1 +1,0 @@
-"""What the server keeps between requests."""
