@@ -21,7 +21,7 @@ class EngineFailed(Exception):
 
 
 class EngineDriver:
-    """Talks JSON lines with `python -m providers.engines.language.bench`, which owns mlx; this process never imports it.
+    """Drives `python -m providers.engines.language.bench`, which owns mlx. This process never imports it.
 
     A contender of a sweep. The first question waits until the model is loaded.
     """
