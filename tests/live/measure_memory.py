@@ -122,7 +122,7 @@ def plot(readings: list[dict[str, float]]) -> str:
 
 def _model(name: str, folder: Path) -> list[str]:
     if name == "tiny":
-        from tests.unit.engines import tiny  # only here: it imports mlx
+        from tests.unit.providers.engines import tiny  # only here: it imports mlx
 
         name = str(tiny.write_folder(folder / "tiny", max_position_embeddings=2048))
     return ["--model-path", name]

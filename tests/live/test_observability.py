@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.live.client import ask, chat, eventually, queue_stats, stream
 from tests.live.collector import Collector, Span
 from tests.live.harness import LiveServer
-from tests.unit.engines.recordings import sound, tone
+from tests.unit.providers.engines.recordings import sound, tone
 
 CHAT = "/v1/chat/completions"
 MODEL = "smollm2-135m-instruct"

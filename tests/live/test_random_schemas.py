@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from openai import AsyncOpenAI, BadRequestError
 
 from tests.live.harness import LiveServer
-from tests.unit.engines.random_schemas import assert_valid, schemas
+from tests.unit.providers.engines.random_schemas import assert_valid, schemas
 
 COUNT = 200
 STREAMS = 8

@@ -22,7 +22,7 @@ import webvtt
 
 from tests.live.client import PATIENCE, assert_error, eventually, queue_stats
 from tests.live.harness import LiveServer, start
-from tests.unit.engines.recordings import RATE, encoded, silence, sound, wav
+from tests.unit.providers.engines.recordings import RATE, encoded, silence, sound, wav
 
 SAMPLES = files("pytest_audioeval") / "samples" / "audio" / "en"
 NAMES = ("quick_brown_fox", "counting", "hello_world")

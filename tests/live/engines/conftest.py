@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 import pytest
 
-from tests.unit.engines.client import EngineClient
+from tests.unit.providers.engines.client import EngineClient
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from providers.chat.types import ChatMessage, ChatPrompt, JsonSchemaGrammar, SamplingParams, Tool, ToolChoice
-from tests.unit.engines.client import GREEDY, EngineClient, chat
+from tests.unit.providers.engines.client import GREEDY, EngineClient, chat
 
 # A contended CPU decodes a token or two a second.
 pytestmark = pytest.mark.timeout(600)

@@ -19,7 +19,7 @@ from providers.speech.types import (
     SpeechRequest,
     WordSpan,
 )
-from tests.unit.engines.client import EngineClient
+from tests.unit.providers.engines.client import EngineClient
 
 # A contended CPU takes several seconds for one of speech.
 pytestmark = pytest.mark.timeout(600)

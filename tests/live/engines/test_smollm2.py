@@ -8,7 +8,7 @@ import pytest
 
 from providers.chat.types import SamplingParams, TextPrompt
 from providers.weights import resolve
-from tests.unit.engines.client import GREEDY, EngineClient, chat
+from tests.unit.providers.engines.client import GREEDY, EngineClient, chat
 
 QUESTIONS = [
     "What is the capital of France?",

@@ -1,0 +1,114 @@
+"""`python -m tests.unit.providers.engines.fake_engine FD`: the runtime around an engine without mlx, told what to do by prompts.
+
+"refuse"    `prepare` raises InvalidRequest        "break"     `prepare` raises something unforeseen
+"poison"    `submit` raises                        "explode"   `step` raises, once
+"block"     `step` never returns                   "count"     each delta is how many answers the step works on
+anything    one delta a step, as many as `max_tokens`
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+from typing import Any
+
+import attrs
+
+from providers.chat.types import Finished, TextDelta, TextPrompt, Usage
+from providers.engine_host.frames import (
+    Command,
+    Detokenize,
+    Detokenized,
+    EngineInfo,
+    Generate,
+    Memory,
+    Tokenize,
+    Tokenized,
+)
+from providers.engines.process import runtime
+from providers.engines.process.engine import EngineLoadError, Outbox, Progress
+from providers.engines.process.runtime import serve
+from providers.errors import InternalError, InvalidRequest
+from providers.spec import ModelSpec
+
+
+@attrs.define
+class FakeJob:
+    id: str
+    text: str
+    left: int
+
+
+class FakeEngine:
+    # Long enough for a test that sends requests together on a busy machine.
+    gathers = 0.5
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, FakeJob] = {}
+
+    def load(self, spec: ModelSpec, progress: Progress) -> EngineInfo:
+        if spec.path == "missing":
+            raise EngineLoadError("there is no such model")
+        if spec.path == "bug":
+            raise ZeroDivisionError("somewhere inside")
+        progress("loading", 0.5)
+        return EngineInfo(context_length=1, device="cpu", dtype="-", blas="-", load_seconds=0.0, memory_bytes=0)
+
+    def prepare(self, command: Command) -> FakeJob:
+        assert isinstance(command, Generate)
+        assert isinstance(command.request.prompt, TextPrompt)
+        text = command.request.prompt.text
+        if text == "refuse":
+            raise InvalidRequest("no", param="prompt")
+        if text == "break":
+            raise ZeroDivisionError("secret")
+        return FakeJob(command.request.id, text, command.request.max_tokens or 1)
+
+    def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
+        if isinstance(question, Detokenize):
+            raise ZeroDivisionError("secret")
+        assert isinstance(question.prompt, TextPrompt)
+        return Tokenized(question.id, [len(question.prompt.text)])
+
+    def submit(self, job: FakeJob) -> None:
+        if job.text == "poison":
+            raise ZeroDivisionError("secret")
+        self._jobs[job.id] = job
+
+    def cancel(self, request_id: str) -> None:
+        self._jobs.pop(request_id, None)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._jobs)
+
+    def step(self, out: Outbox) -> None:
+        texts = {job.text for job in self._jobs.values()}
+        if "block" in texts:
+            threading.Event().wait()
+        if "explode" in texts:
+            raise ZeroDivisionError("secret")
+        for job in list(self._jobs.values()):
+            out.event(job.id, TextDelta(f"{len(texts)}/" if job.text.startswith("count") else job.text))
+            job.left -= 1
+            if job.left <= 0:
+                del self._jobs[job.id]
+                out.event(job.id, Finished("stop", Usage(1, 1), 0.0, 0.0))
+
+    def recover(self, out: Outbox) -> None:
+        for id in self._jobs:
+            out.fail(id, InternalError("an internal error occurred"))
+        self._jobs.clear()
+
+    def memory(self) -> Memory:
+        return Memory(active=1, peak=2, cache=3, prefix_cache=len(self._jobs))
+
+
+def make_engine(spec: ModelSpec) -> Any:
+    return FakeEngine()
+
+
+if __name__ == "__main__":
+    runtime.GATHER_SECONDS = 5.0
+    serve(socket.socket(fileno=int(sys.argv[1])), make_engine)

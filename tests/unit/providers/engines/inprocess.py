@@ -1,0 +1,58 @@
+"""A language-model engine without its process: stepped by the test, on the test's own thread."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from providers.chat.types import GenerationRequest, TextPrompt
+from providers.engine_host.frames import EngineInfo, Events, Failed, Generate, Report
+from providers.engines.language.engine import LanguageEngine
+from providers.engines.process.engine import Outbox
+from providers.engines.process.platform import Platform
+from providers.spec import ModelSpec
+from tests.unit.providers.engines.client import GREEDY, Answer
+
+
+class SteppedEngine:
+    """Loads at once; `run` steps until every request has ended."""
+
+    def __init__(self, folder: Path, **spec: Any) -> None:
+        self.engine = LanguageEngine(Platform(device="cpu", blas="-", threads=1))
+        self.info: EngineInfo = self.engine.load(
+            ModelSpec(name="tiny", path=str(folder), **spec), lambda stage, fraction: None
+        )
+        self.out = Outbox(self.file)
+        self.answers: dict[str, Answer] = {}
+
+    def submit(self, id: str, prompt: Any, **request: Any) -> Answer:
+        request.setdefault("sampling", GREEDY)
+        made = TextPrompt(prompt) if isinstance(prompt, str) else prompt
+        self.answers[id] = Answer(request.get("n", 1))
+        self.engine.submit(self.engine.prepare(Generate(request=GenerationRequest(id=id, prompt=made, **request))))
+        return self.answers[id]
+
+    def step(self) -> None:
+        """One step, as the runtime does it."""
+        try:
+            self.engine.step(self.out)
+        except Exception:
+            self.engine.recover(self.out)
+        self.out.flush()
+
+    def run(self) -> None:
+        while self.engine.busy:
+            self.step()
+
+    def ask(self, id: str, prompt: Any, **request: Any) -> Answer:
+        answer = self.submit(id, prompt, **request)
+        self.run()
+        return answer
+
+    def file(self, report: Report) -> None:
+        """Give what was told to the answers."""
+        if isinstance(report, Failed):
+            self.answers[report.id].failed = report
+        elif isinstance(report, Events):
+            for id, event in report.items:
+                self.answers[id].take(event)

@@ -1,0 +1,76 @@
+"""However a prompt is computed, the answer at temperature 0 is the same: with what was kept or without, alone or among
+eight, whole or in chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from providers.chat.types import ChatPrompt, SamplingParams
+from providers.engines.language.engine import PREFILL_STEP
+from tests.unit.providers.engines import tiny
+from tests.unit.providers.engines.client import Answer, chat
+from tests.unit.providers.engines.inprocess import SteppedEngine
+
+NO_END = SamplingParams(temperature=0.0, logit_bias={tiny.END: -100.0})
+SYSTEM = ("system", "You are tiny, and you answer as you like.")
+QUESTIONS = [f"{'word ' * (3 * number)}question {number}" for number in range(8)]
+WHOLE, CHUNK = 512, 16
+FAMILIES: dict[str, Callable[..., Path]] = {
+    "attention": tiny.write_folder,
+    "sliding window": tiny.write_sliding_folder,
+    "hybrid": tiny.write_hybrid_folder,
+    "recurrent": tiny.write_recurrent_folder,
+}
+
+
+class Family:
+    """A model, and what it answers to first and second turns when nothing is kept, batched or chunked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.expected = self.answers(WHOLE, max_concurrency=1, prefix_cache_bytes=0)[0]
+
+    def answers(self, step: int, **spec: int | None) -> tuple[list[str], list[int]]:
+        """Texts and cached tokens of eight first turns, then of eight second ones."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(PREFILL_STEP, "cpu", step)
+            engine = SteppedEngine(self.folder, warmup=False, **spec)
+        first = self._ask(engine, [chat(SYSTEM, ("user", question)) for question in QUESTIONS])
+        second = self._ask(
+            engine,
+            [
+                chat(SYSTEM, ("user", question), ("assistant", answer.text), ("user", f"and then, {question}?"))
+                for question, answer in zip(QUESTIONS, first, strict=True)
+            ],
+        )
+        accepted = [answer.accepted for answer in first + second]
+        cached = [one.cached_tokens for one in accepted if one is not None]
+        return [answer.text for answer in first + second], cached
+
+    def _ask(self, engine: SteppedEngine, prompts: list[ChatPrompt]) -> list[Answer]:
+        answers = [
+            engine.submit(str(index), prompt, sampling=NO_END, max_tokens=6) for index, prompt in enumerate(prompts)
+        ]
+        engine.run()
+        return answers
+
+
+@pytest.fixture(scope="module", params=FAMILIES, ids=str)
+def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Family:
+    return Family(FAMILIES[request.param](tmp_path_factory.mktemp("family"), max_position_embeddings=1024))
+
+
+@pytest.mark.parametrize("step", [WHOLE, CHUNK], ids=["whole", "chunked"])
+@pytest.mark.parametrize("rows", [1, 8], ids=["alone", "among eight"])
+@pytest.mark.parametrize("kept", [None, 0], ids=["kept", "nothing kept"])
+def test_answers_are_equal(family: Family, kept: int | None, rows: int, step: int) -> None:
+    texts, cached = family.answers(step, max_concurrency=rows, prefix_cache_bytes=kept)
+
+    assert len(set(family.expected)) > len(QUESTIONS), "the model says the same to everything: nothing is compared"
+    assert texts == family.expected
+    # Those who come together have nothing to find but what an earlier turn left.
+    assert [tokens > 0 for tokens in cached[8:]] == [kept is None] * 8
+    assert [tokens > 0 for tokens in cached[1:8]] == [kept is None and rows == 1] * 7

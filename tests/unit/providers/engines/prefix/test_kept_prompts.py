@@ -1,0 +1,91 @@
+"""What a prompt finds again of those before it, whatever kind of cache the model has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from providers.chat.types import ChatPrompt, SamplingParams
+from tests.unit.providers.engines import tiny
+from tests.unit.providers.engines.client import Answer, chat
+from tests.unit.providers.engines.inprocess import SteppedEngine
+
+NO_END = SamplingParams(temperature=0.0, logit_bias={tiny.END: -100.0})
+SYSTEM = ("system", "You are tiny, and you answer whatever comes to your mind.")
+FAMILIES: dict[str, Callable[..., Path]] = {
+    "attention": tiny.write_folder,
+    "sliding window": tiny.write_sliding_folder,
+    "hybrid": tiny.write_hybrid_folder,
+    "recurrent": tiny.write_recurrent_folder,
+}
+THINKING = tiny.TEMPLATE.replace("'<|start|>' }}{% endif %}", "'<|start|>assistant\n<think></think>' }}{% endif %}")
+"""As reasoning models have it: what asks for the answer is no part of the conversation later."""
+
+
+@pytest.fixture(params=FAMILIES, ids=str)
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> SteppedEngine:
+    return made(request.param, tmp_path)
+
+
+def made(family: str, folder: Path, template: str = tiny.TEMPLATE) -> SteppedEngine:
+    return SteppedEngine(
+        FAMILIES[family](folder / "model", max_position_embeddings=2048, template=template), warmup=False
+    )
+
+
+def ask(engine: SteppedEngine, *turns: tuple[str, str]) -> Answer:
+    return engine.ask(str(len(engine.answers)), chat(SYSTEM, *turns), sampling=NO_END, max_tokens=6)
+
+
+def cached(answer: Answer) -> int:
+    assert answer.accepted is not None
+    return answer.accepted.cached_tokens
+
+
+def length(engine: SteppedEngine, *turns: tuple[str, str]) -> int:
+    """Tokens of a prompt's beginning: these messages, and nothing that asks for an answer."""
+    prompt = ChatPrompt(messages=chat(*turns).messages, template_kwargs={"add_generation_prompt": False})
+    return len(engine.engine._intake._prompts.tokens(prompt))
+
+
+def test_a_system_prompt_is_shared_by_conversations(engine: SteppedEngine) -> None:
+    ask(engine, ("user", "the first question of somebody, which is quite long"))
+    assert cached(ask(engine, ("user", "another one, and it has nothing in common with it"))) >= length(engine, SYSTEM)
+    assert cached(ask(engine, ("user", "a third"))) >= length(engine, SYSTEM)
+
+
+def test_two_debates_in_turn_are_both_found_again(engine: SteppedEngine) -> None:
+    talks: list[list[tuple[str, str]]] = [[("user", f"{name}, you have the floor")] for name in ("Ada", "Ben")]
+    for number in range(3):
+        for talk in talks:
+            known = length(engine, SYSTEM, *talk[:-2]) if number else 0
+            answer = ask(engine, *talk)
+            assert cached(answer) >= known
+            talk += [("assistant", answer.text), ("user", f"the other one says {number}")]
+
+
+def test_a_last_turn_that_is_edited_costs_that_turn(engine: SteppedEngine) -> None:
+    # Not this engine's own answer: nothing but the prompts can be found.
+    before = [("user", "where is it that the sea begins?"), ("assistant", "where the land ends, I should think")]
+    ask(engine, *before, ("user", "and where does it end?"))
+    edited = ask(engine, *before, ("user", "who says so?"))
+    assert cached(edited) >= length(engine, SYSTEM, *before)
+
+
+def test_a_turn_that_dropped_what_had_asked_for_the_answer_finds_the_rest(tmp_path: Path) -> None:
+    for family in FAMILIES:
+        engine = made(family, tmp_path / family, THINKING)
+        question = ("user", "what does the sea say to the land all day?")
+        answer = ask(engine, question)
+        again = ask(engine, question, ("assistant", answer.text), ("user", "and what is the reply?"))
+        assert cached(again) >= length(engine, SYSTEM, question), family
+
+
+def test_the_same_question_is_found_but_for_its_last_token(engine: SteppedEngine) -> None:
+    question = ("user", "the same again, and again the same")
+    first, second = ask(engine, question), ask(engine, question)
+    assert first.accepted is not None
+    assert cached(second) == first.accepted.prompt_tokens - 1
+    assert second.text == first.text

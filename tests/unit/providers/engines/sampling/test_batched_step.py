@@ -1,0 +1,137 @@
+"""A batch whose rows are sampled together gives each row what it would get alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import msgspec
+import numpy as np
+import pytest
+from mlx_lm.generate import BatchGenerator
+from mlx_lm.sample_utils import make_logits_processors
+from mlx_lm.utils import load_model
+
+from providers.chat.types import SamplingParams
+from providers.engines.sampling.batched_step import RowBatch
+from providers.engines.sampling.penalties import JointPenalties
+from providers.engines.sampling.settings import JointSampler, Settings, make_processors, make_sampler, resolve
+from tests.unit.providers.engines import tiny
+from tests.unit.providers.engines.inprocess import SteppedEngine
+
+VOCABULARY = 300
+ROWS = {
+    "greedy": SamplingParams(temperature=0.0),
+    "warm": SamplingParams(temperature=1.4),
+    "nucleus": SamplingParams(temperature=1.2, top_p=0.7),
+    "likely": SamplingParams(temperature=1.2, min_p=0.05),
+    "few": SamplingParams(temperature=1.5, top_k=9, top_p=0.9, min_p=0.01),
+    "some": SamplingParams(temperature=1.5, top_k=120),
+    "no top choice": SamplingParams(temperature=1.1, xtc_probability=0.5, xtc_threshold=0.02),
+    "not again": SamplingParams(temperature=0.0, repetition_penalty=1.8, repetition_context_size=5),
+    "counted": SamplingParams(temperature=0.9, frequency_penalty=1.5, presence_penalty=0.5),
+    "everything": SamplingParams(
+        temperature=1.3, top_p=0.95, repetition_penalty=1.3, frequency_penalty=0.4, logit_bias={7: 3.0, 9: -100.0}
+    ),
+    "biased": SamplingParams(temperature=0.0, logit_bias={11: 0.8}),
+    "long memory": SamplingParams(temperature=0.0, repetition_penalty=1.2, repetition_context_size=1000),
+}
+
+
+def seeded(number: int, params: SamplingParams) -> SamplingParams:
+    return msgspec.structs.replace(params, seed=number, logit_bias={**(params.logit_bias or {}), tiny.END: -100.0})
+
+
+def test_answers_of_mixed_settings_are_those_each_gets_alone(tmp_path: Path) -> None:
+    """Answers of different lengths: rows come, leave and stay while others do."""
+    folder = tiny.write_folder(tmp_path)
+
+    def answers(rows: int) -> list[str]:
+        engine = SteppedEngine(folder, warmup=False, max_concurrency=rows, prefix_cache_bytes=0)
+        given = [
+            engine.submit(name, f"tell me {name}", sampling=seeded(number, params), max_tokens=5 + 3 * number)
+            for number, (name, params) in enumerate(ROWS.items())
+        ]
+        engine.run()
+        return [answer.text for answer in given]
+
+    alone = answers(1)
+    assert len(set(alone)) == len(ROWS)
+    assert answers(5) == alone
+    assert answers(len(ROWS)) == alone
+
+
+def random_logits(rows: int, step: int) -> mx.array:
+    return mx.random.normal((rows, VOCABULARY), key=mx.random.key(step)) * 3
+
+
+@pytest.mark.parametrize("precision", [mx.float32, mx.bfloat16], ids=["float32", "bfloat16"])
+def test_rows_draw_what_their_own_samplers_draw_even_when_they_part(precision: mx.Dtype) -> None:
+    settings = [resolve(params, {}, vocabulary=VOCABULARY) for params in ROWS.values()]
+    alone = [make_sampler(each, seed) for seed, each in enumerate(settings)]
+    together = [make_sampler(each, seed) for seed, each in enumerate(settings)]
+    joint = JointSampler(together)
+    for step in range(30):
+        logits = random_logits(len(ROWS), step).astype(precision)
+        expected = [sampler(logits[row : row + 1]).item() for row, sampler in enumerate(alone)]
+        if step == 20:
+            joint.release()
+            joint = JointSampler(together)
+        assert joint(logits).tolist() == expected
+
+
+def test_unseeded_rows_of_one_batch_draw_differently() -> None:
+    joint = JointSampler([make_sampler(Settings(temperature=1.0 + row / 100), None) for row in range(32)])
+    flat = mx.zeros((32, 4096))
+    assert len({*joint(flat).tolist(), *joint(flat).tolist()}) > 32
+
+
+def test_penalties_of_many_rows_are_those_of_each() -> None:
+    chains = [[make_processors(params, {}) for params in ROWS.values()] for _ in range(2)]
+    rng = np.random.default_rng(0)
+    tokens = [rng.integers(0, VOCABULARY, 1 + row).tolist() for row in range(len(ROWS))]
+    for row, (alone, together) in enumerate(zip(*chains, strict=True)):
+        for chain in (alone, together):  # the prompt's own step is never a joint one
+            for processor in chain:
+                processor(mx.array(tokens[row]), random_logits(1, 0))
+    joins = [JointPenalties.joins(chain) for chain in chains[1]]
+    assert joins == [name != "long memory" for name in ROWS]
+    joint = JointPenalties([chain if joined else () for chain, joined in zip(chains[1], joins, strict=True)], tokens)
+    for step in range(1, 12):
+        fed = rng.integers(0, 20, len(ROWS)).tolist()
+        logits = random_logits(len(ROWS), step)
+        expected = []
+        for row, chain in enumerate(chains[0]):
+            line = logits[row : row + 1]
+            for processor in chain if joins[row] else ():
+                line = processor(mx.array([*tokens[row], fed[row]]), line)
+            expected.append(np.array(line))
+        found = np.array(joint(mx.array(fed), logits))
+        assert np.allclose(found, np.concatenate(expected), rtol=1e-6, atol=1e-6)
+        for known, token in zip(tokens, fed, strict=True):
+            known.append(token)
+    joint.release()
+    counted = [one for chain in chains[1] for one in chain if hasattr(one, "counts")]
+    assert [one.counts.sum().item() for one in counted] == [11.0] * len(counted)
+
+
+def test_steps_are_mlx_lms(tmp_path: Path) -> None:
+    """With samplers and processors that are not ours, too."""
+    model, _ = load_model(tiny.write_folder(tmp_path))
+    prompts = [[5, 6, 7], [9] * 20, [3, 1], [8, 9, 10, 11]]
+    samplers = [lambda logprobs, nth=nth: mx.argsort(logprobs, axis=-1)[:, -nth] for nth in (1, 2, 1, 3)]
+    processors: list[Any] = [[], make_logits_processors(repetition_penalty=1.5), [], []]
+
+    def generated(batch: type | None) -> dict[int, list[int]]:
+        generator: Any = BatchGenerator(model, max_tokens=12)
+        if batch is not None:
+            generator._generation_batch = batch.empty(model, generator.sampler)
+        found: dict[int, list[int]] = {}
+        uids = generator.insert(prompts, [4, 12, 7, 9], samplers=samplers, logits_processors=processors)
+        while len(found) < len(uids) or len(generator._generation_batch):
+            for response in generator.next()[1]:
+                found.setdefault(response.uid, []).append(response.token)
+        return found
+
+    assert generated(RowBatch) == generated(None)
