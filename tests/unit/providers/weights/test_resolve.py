@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from providers.weights import WeightsError, list_local, local_folder, pull, resolve
-from tests.unit.weights.tiny_index import Index
+from tests.unit.providers.weights.tiny_index import Index
 
 
 def test_an_embedded_id_is_pulled(index: Index) -> None:

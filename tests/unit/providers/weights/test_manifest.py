@@ -11,7 +11,7 @@ import pytest
 
 from providers.weights import DEFAULT_CHAT, DEFAULT_IDS, EMBEDDED, EmbeddedModel
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 MODELS = pytest.mark.parametrize("model", EMBEDDED.values(), ids=lambda model: model.id)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from providers.weights.manifest import EmbeddedModel
-from tests.unit.weights.tiny_index import CONVERTER, Index, make_wheel, register
+from tests.unit.providers.weights.tiny_index import CONVERTER, Index, make_wheel, register
 
 
 @pytest.fixture
