@@ -8,9 +8,9 @@ import pytest
 from litestar import Litestar
 
 from providers.chat.types import ChatPrompt, GenerationRequest, JsonObjectGrammar, JsonSchemaGrammar, Tool, ToolChoice
+from tests.unit.server.api.chat.test_parameters import translate
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app
-from tests.unit.server.test_parameters import translate
 
 SCHEMA = {"type": "object", "properties": {"x": {"$ref": "#/$defs/x"}}, "$defs": {"x": {"type": "integer"}}}
 

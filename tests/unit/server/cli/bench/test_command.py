@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 
 from server.cli._app import cli
 from server.cli.bench import plot
-from tests.unit.cli.scripted import Stub, chunk
+from tests.unit.server.cli.scripted import Stub, chunk
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 3}}
 COUNTED = [chunk("Once"), chunk(" upon"), chunk(finish="length", usage=USAGE), "[DONE]"]

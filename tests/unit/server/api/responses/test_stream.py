@@ -30,9 +30,9 @@ from providers.errors import EngineCrashed, QueueFull
 from server.api.responses.response import ResponseDraft
 from server.api.responses.stream import ResponseStreamEncoder
 from server.serialization import encode_contract
+from tests.unit.server.api.responses.scripts import AGENT, PATH, STREAM, WEATHER, script, stream_events, types
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import WAIT, Exchange, ask, make_app, start
-from tests.unit.server.response_scripts import AGENT, PATH, STREAM, WEATHER, script, stream_events, types
 
 Events = AsyncGenerator[GenerationEvent, None]
 

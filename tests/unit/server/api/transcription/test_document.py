@@ -10,7 +10,7 @@ import attrs
 from contracts.transcription import CreateTranscriptionRequest, CreateTranslationRequest
 from server.api.transcription.request import REFUSED
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "transcription.md"
+DOCUMENT = Path(__file__).parents[5] / "docs" / "transcription.md"
 ROWS = dict(re.findall(r"^\| `(\w+)` \| (honoured|refused) \|", DOCUMENT.read_text(), re.MULTILINE))
 
 

@@ -11,7 +11,7 @@ from server.settings.docs import configuration_page, env_example
 from server.settings.options import OPTIONS
 from server.settings.settings import Settings
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def test_the_env_example_is_the_table_of_options() -> None:

@@ -12,9 +12,9 @@ from openai.types.responses import FunctionToolParam
 from pydantic import BaseModel
 
 from providers.chat.types import Accepted, GenerationEvent, GenerationRequest, ReasoningDelta, TextDelta
+from tests.unit.server.api.responses.scripts import AGENT, script
 from tests.unit.server.fakes import FINISHED, FakeChat
 from tests.unit.server.harness import make_app
-from tests.unit.server.response_scripts import AGENT, script
 
 
 class Answer(BaseModel):

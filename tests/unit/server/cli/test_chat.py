@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from server.cli._app import cli
-from tests.unit.cli.scripted import Stub, Terminal, chunk
+from tests.unit.server.cli.scripted import Stub, Terminal, chunk
 
 
 def ask(stub: Stub, *arguments: str, piped: str = "") -> Result:

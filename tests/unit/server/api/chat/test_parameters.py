@@ -32,7 +32,7 @@ from server.serialization import converter
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "parameters.md"
+DOCUMENT = Path(__file__).parents[5] / "docs" / "parameters.md"
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.unit.cli.scripted import Stub
+from tests.unit.server.cli.scripted import Stub
 
 
 @pytest.fixture

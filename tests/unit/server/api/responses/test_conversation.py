@@ -22,7 +22,7 @@ from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, ServiceError
 from server.api.responses.conversation import input_items, references, to_turns
 from server.serialization import converter, encode_contract
-from tests.unit.server.response_scripts import BODY
+from tests.unit.server.api.responses.scripts import BODY
 
 
 def items(*given: Any) -> list[StoredItem]:

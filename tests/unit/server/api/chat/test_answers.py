@@ -24,9 +24,9 @@ from providers.chat.types import (
     Usage,
 )
 from server.api.chat.response import ChatChunkEncoder
+from tests.unit.server.api.chat.test_chunks import decoded, header
 from tests.unit.server.fakes import FakeChat, Script
 from tests.unit.server.harness import BODY, Exchange, ask, make_app
-from tests.unit.server.test_chunks import decoded, header
 
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 

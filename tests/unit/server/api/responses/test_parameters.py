@@ -31,11 +31,11 @@ from server.api.responses.conversation import input_items
 from server.api.responses.parameters import INCLUDED, RESPONSE_REFUSED
 from server.api.responses.request import to_response_generation
 from server.serialization import converter
+from tests.unit.server.api.responses.scripts import BODY, PATH, WEATHER
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import ask, make_app
-from tests.unit.server.response_scripts import BODY, PATH, WEATHER
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "responses.md"
+DOCUMENT = Path(__file__).parents[5] / "docs" / "responses.md"
 ROWS = dict(re.findall(r"^\| `(\w+)` \| (honoured|accepted|refused) \|", DOCUMENT.read_text(), re.MULTILINE))
 FIELDS = [field.name for field in attrs.fields(CreateResponse)]
 

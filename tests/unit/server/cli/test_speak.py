@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from server.api.speech.encoders import new_encoder
 from server.cli._app import cli
-from tests.unit.audio.sounds import RATE, chirp, decoded
-from tests.unit.cli.scripted import Stub, Terminal
+from tests.unit.server.api.speech.sounds import RATE, chirp, decoded
+from tests.unit.server.cli.scripted import Stub, Terminal
 
 SOUND = chirp(RATE)
 WORDS = [{"word": "Hi", "start_time": 0.0, "end_time": 0.5}]

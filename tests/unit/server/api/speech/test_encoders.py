@@ -13,7 +13,7 @@ import pytest
 from contracts.speech import AudioFormat
 from providers.errors import UnsupportedParameter
 from server.api.speech.encoders import FORMATS, encode_whole, new_encoder
-from tests.unit.audio.sounds import RATE, chirp, decoded, delay, frames_of_flac
+from tests.unit.server.api.speech.sounds import RATE, chirp, decoded, delay, frames_of_flac
 
 FRAME = {"mp3": 576, "opus": 480, "aac": 1024, "flac": 0, "wav": 0, "pcm": 0}
 """Samples of a codec's frame; where there is no codec, or one that keeps count, none may be lost or added."""

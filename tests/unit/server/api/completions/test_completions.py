@@ -25,9 +25,9 @@ from providers.chat.types import (
 from providers.errors import EngineCrashed, QueueFull
 from server.api.completions.request import REFUSED_IN_COMPLETIONS, to_generation_requests
 from server.serialization import converter
+from tests.unit.server.api.chat.test_parameters import HONOURED, rows
 from tests.unit.server.fakes import FakeChat, prompt_text
 from tests.unit.server.harness import WAIT, Exchange, ask, make_app, start
-from tests.unit.server.test_parameters import HONOURED, rows
 
 PATH = "/v1/completions"
 BODY: dict[str, Any] = {"model": "any", "prompt": "Once"}

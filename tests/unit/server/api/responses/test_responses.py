@@ -18,9 +18,9 @@ from providers.chat.types import (
     TokenLogprob,
 )
 from providers.errors import ContextLengthExceeded, EngineCrashed, QueueFull
+from tests.unit.server.api.responses.scripts import AGENT, BODY, PATH, WEATHER, script
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import ask, make_app, serving
-from tests.unit.server.response_scripts import AGENT, BODY, PATH, WEATHER, script
 
 
 async def created(chat: FakeChat | None = None, **fields: Any) -> dict[str, Any]:

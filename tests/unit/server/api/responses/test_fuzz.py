@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from litestar import Litestar
 
 from contracts.responses.request import CreateResponse, TokenCountRequest
+from tests.unit.server.api.responses.scripts import BODY, PATH
 from tests.unit.server.harness import Exchange, ask, make_app
-from tests.unit.server.response_scripts import BODY, PATH
 
 NAMES = [field.name for field in attrs.fields(CreateResponse)]
 COUNTED = [field.name for field in attrs.fields(TokenCountRequest)]

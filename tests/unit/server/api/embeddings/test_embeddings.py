@@ -19,7 +19,7 @@ from providers.embeddings.types import EmbeddingRequest, RerankRequest
 from tests.unit.server.fakes import FakeChat, FakeEmbedder
 from tests.unit.server.harness import WAIT, Exchange, ask, make_app, start
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "embeddings.md"
+DOCUMENT = Path(__file__).parents[5] / "docs" / "embeddings.md"
 SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL))
 
 

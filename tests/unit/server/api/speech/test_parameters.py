@@ -20,11 +20,11 @@ from providers.speech.voices import DEFAULT_VOICE, OPENAI_VOICES
 from server.api.speech.request import MAX_CHARACTERS, to_speech_request
 from server.api.speech.viseme_tables import PHONEMES
 from server.serialization import converter
+from tests.unit.server.api.speech.speaking import BODY, PATH, echoing, speak
 from tests.unit.server.harness import ask
-from tests.unit.server.speech import BODY, PATH, echoing, speak
 from tests.unit.server.test_fuzz import values
 
-DOCUMENT = (Path(__file__).parents[3] / "docs" / "speech.md").read_text(encoding="utf-8")
+DOCUMENT = (Path(__file__).parents[5] / "docs" / "speech.md").read_text(encoding="utf-8")
 ROWS = dict(re.findall(r"^\| `(\w+)` \| (honoured|refused) \|", DOCUMENT, re.MULTILINE))
 FIELDS = [field.name for field in attrs.fields(CreateSpeechRequest)]
 
@@ -35,7 +35,7 @@ TRANSLATED: dict[str, tuple[Any, dict[str, Any]]] = {
     "voice": ("af_heart:3, alloy", {"voices": [("af_heart", 3.0), ("alloy", 1.0)]}),
 }
 ANSWERED = {"model", "response_format", "stream_format", "include_visemes", "viseme_set", "timing_format"}
-"""Those that tests/unit/server/test_speech.py sees in the answer."""
+"""Those that tests/unit/server/api/speech/test_speech.py sees in the answer."""
 
 
 @pytest.fixture(scope="module")

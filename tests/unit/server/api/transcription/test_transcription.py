@@ -14,8 +14,7 @@ import webvtt
 
 from providers.errors import EngineCrashed, InvalidRequest
 from providers.transcription.types import TranscriptionAccepted, TranscriptionEvent, TranscriptionRequest
-from tests.unit.server.harness import WAIT, start
-from tests.unit.server.transcribers import (
+from tests.unit.server.api.transcription.transcribers import (
     SAID,
     FakeTranscriber,
     ask,
@@ -24,6 +23,7 @@ from tests.unit.server.transcribers import (
     make_app,
     silence,
 )
+from tests.unit.server.harness import WAIT, start
 
 TEXT = "Hello <you>, world."
 

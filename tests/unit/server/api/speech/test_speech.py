@@ -20,10 +20,10 @@ from providers.speech.voices import OPENAI_VOICES
 from server.api.speech.encoders import FORMATS
 from server.app import create_app
 from server.settings.settings import Settings
-from tests.unit.audio.sounds import RATE, decoded, frames_of_flac
+from tests.unit.server.api.speech.sounds import RATE, decoded, frames_of_flac
+from tests.unit.server.api.speech.speaking import BODY, PATH, FakeSpeech, begin, echoing, piece, speak, speaking
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import WAIT, ask
-from tests.unit.server.speech import BODY, PATH, FakeSpeech, begin, echoing, piece, speak, speaking
 
 ALL_FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
 DURATION = 1.775
