@@ -14,7 +14,7 @@ import yaml
 import otel
 from otel.testing import CapturedMetrics, capture_metrics, capture_spans
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 class Source:
