@@ -1,4 +1,4 @@
-"""Whether memory stays flat: `python -m tests.live.measure_memory [REQUESTS [MODEL]]`.
+"""Whether memory stays flat: `python -m tests.measurements.measure_memory [REQUESTS [MODEL]]`.
 
 Sends short requests of every kind to the embedded chat model (or MODEL, a path or id; `tiny` is one of random weights
 that answers at once), eight at a time, reads the engine's memory every few of them, and writes `docs/memory.svg` and

@@ -1,6 +1,6 @@
 """Spoken by one server and written down by another: the word error rate of each voice.
 
-    python -m tests.live.round_trip SPEECH_URL TRANSCRIPTION_URL [SENTENCES] [VOICE …]
+    python -m tests.measurements.round_trip SPEECH_URL TRANSCRIPTION_URL [SENTENCES] [VOICE …]
 
 The reference is what the speech's own `words` say was spoken; both sides are read as the engine reads texts, so that
 "3 May" and "the third of May" are the same.

@@ -1,4 +1,4 @@
-"""How fast the embedded model embeds over HTTP: `python -m tests.live.measure_embeddings`, on a quiet machine.
+"""How fast the embedded model embeds over HTTP: `python -m tests.measurements.measure_embeddings`, on a quiet machine.
 
 Prints the table of docs/embeddings.md. One connection a client, kept open; the best of three rounds each.
 """

@@ -1,6 +1,6 @@
-"""How fast the embedded voice speaks over HTTP: `python -m tests.live.measure_speech`, on a quiet machine.
+"""How fast the embedded voice speaks over HTTP: `python -m tests.measurements.measure_speech`, on a quiet machine.
 
-    python -m tests.live.measure_speech --onnx-python PYTHON --onnx-model model.onnx [--rounds 3]
+    python -m tests.measurements.measure_speech --onnx-python PYTHON --onnx-model model.onnx [--rounds 3]
 
 also has onnxruntime, installed for that PYTHON, say the same phonemes with the same voice, in turn with the server, on
 as many threads. `model.onnx` is the int8 export that the embedded weights come from: the `part.bin` of the packages

@@ -1,4 +1,4 @@
-"""What mixed sampling costs a batch: `python -m tests.live.measure_sampling [ROWS …]`, on a quiet machine.
+"""What mixed sampling costs a batch: `python -m tests.measurements.measure_sampling [ROWS …]`, on a quiet machine.
 
 Drives the engine in this process with the embedded model (or another: `--model`), all rows at once: greedy, then every
 row with settings of its own. Prints milliseconds a step, of the clock and of the processors, and the ratio of

@@ -1,4 +1,4 @@
-"""Where a spoken turn's time goes: `python -m tests.live.measure_spoken_turn [PICTURE]`, on a quiet machine.
+"""Where a spoken turn's time goes: `python -m tests.measurements.measure_spoken_turn [PICTURE]`, on a quiet machine.
 
 Prints the tables of docs/observability.md: the embedded models answer a question, and the first sentence is spoken as
 soon as it is there, by two requests of one trace, the first turn of a server and the second. Everything is read from
