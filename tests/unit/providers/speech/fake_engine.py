@@ -1,6 +1,6 @@
 """An engine with no voice: answers the words of a text with pieces, and misbehaves as it is told.
 
-Run as `fake_speech_engine.py FD`. The spec's path is a file that gets a line for every request and cancellation.
+Run as `fake_engine.py FD`. The spec's path is a file that gets a line for every request and cancellation.
 """
 
 import os

@@ -17,7 +17,7 @@ from providers.spec import ModelSpec
 from providers.speech.provider import EngineSpeechProvider
 from providers.speech.types import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest, VoiceInfo
 
-FAKE = (sys.executable, str(Path(__file__).with_name("fake_speech_engine.py")))
+FAKE = (sys.executable, str(Path(__file__).with_name("fake_engine.py")))
 PATIENCE = 20.0
 
 
