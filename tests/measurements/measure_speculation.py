@@ -1,4 +1,4 @@
-"""What prompt look-up gives a lone stream: `python -m tests.measurements.measure_speculation [COUNT …]`, on a quiet machine.
+"""What prompt lookup gives a single stream: `python -m tests.measurements.measure_speculation [COUNT …]`.
 
 Drives the engine in this process with the embedded model, greedy: a text to be repeated and a free one, token by token
 and with proposals of each COUNT, in alternation. Prints tokens a second, the ratio, and how many proposals were right.

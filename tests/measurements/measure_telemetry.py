@@ -1,4 +1,4 @@
-"""What telemetry costs a stream: `python -m tests.measurements.measure_telemetry model|echo [SECONDS]`, on a quiet machine.
+"""What telemetry costs a stream: `python -m tests.measurements.measure_telemetry model|echo [SECONDS]`.
 
 Prints the tables of docs/observability.md. A server for each way to configure telemetry, all up at once; each round
 asks every one of them, in an order that changes; the ratios are to the server of the same round that has telemetry

@@ -20,8 +20,8 @@ from transformers import AutoTokenizer
 from providers.engines.cpu.gelu import use_rational_gelu
 from providers.engines.embeddings.cross_encoders import ranker_class
 from providers.engines.embeddings.pooling import Pool, read_json, read_pooling, unit
-from providers.engines.language.loading import check_folder, convert_weights, dtype_in_words, find_folder
 from providers.engines.process.engine import EngineLoadError, Progress
+from providers.engines.process.weights import check_folder, convert_weights, dtype_in_words, find_folder
 from providers.spec import ModelSpec
 
 __all__ = ["Encoder", "load_encoder"]

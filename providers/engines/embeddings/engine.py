@@ -25,9 +25,9 @@ from providers.engine_host.frames import (
 from providers.engines.embeddings.encoder import load_encoder
 from providers.engines.embeddings.intake import EmbeddingIntake, EmbeddingJob
 from providers.engines.embeddings.length_batching import RowPool
-from providers.engines.language.loading import mlx_device
 from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
+from providers.engines.process.weights import mlx_device
 from providers.errors import InternalError, InvalidRequest
 from providers.spec import ModelSpec
 

@@ -29,7 +29,8 @@ PREFILL_STEP = 2048
 
 def main() -> None:
     platform.prepare()
-    from providers.engines.language.loading import find_folder, load_language_model, mlx_device
+    from providers.engines.language.loading import load_language_model
+    from providers.engines.process.weights import find_folder, mlx_device
 
     folder = find_folder(sys.argv[1], lambda stage, fraction: None)
     loaded = load_language_model(ModelSpec(name="bench", path=str(folder)), mlx_device(), lambda stage, fraction: None)

@@ -30,13 +30,7 @@ from providers.engines.language.batch import Batch
 from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.kv_caches import shape_caches
-from providers.engines.language.loading import (
-    LoadedModel,
-    load_language_model,
-    mlx_device,
-    model_context,
-    usable_vocabulary,
-)
+from providers.engines.language.loading import LoadedModel, load_language_model, model_context, usable_vocabulary
 from providers.engines.language.sequences import Request, Row
 from providers.engines.language.speculation import make_speculation
 from providers.engines.prefix.cache import MIN_SAVED, PrefixCache, can_always_trim, worth_keeping
@@ -46,6 +40,7 @@ from providers.engines.prefix.fingerprint import model_identity
 from providers.engines.process import platform
 from providers.engines.process.engine import EngineLoadError, Outbox, Progress
 from providers.engines.process.platform import Platform
+from providers.engines.process.weights import mlx_device
 from providers.engines.sampling.settings import make_processors
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
 from providers.spec import ModelSpec

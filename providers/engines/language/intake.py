@@ -13,7 +13,6 @@ from providers.engine_host.frames import Detokenize, Detokenized, Tokenize, Toke
 from providers.engines.language.job import (
     LanguageJob,
     RowGrammar,
-    ThoughtLimit,
     checked_n,
     checked_stop,
     checked_top_logprobs,
@@ -32,6 +31,7 @@ from providers.engines.output.markup import (
 from providers.engines.output.parser import AnswerFormat
 from providers.engines.process.engine import EngineLoadError
 from providers.engines.sampling.settings import resolve
+from providers.engines.sampling.thinking_budget import ThoughtLimit
 from providers.engines.structured.compiler import CompiledGrammar, GrammarCompiler, Thought, ToolMarkup
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec

@@ -11,10 +11,11 @@ from providers.engines.output.detokenizer import stop_matcher
 from providers.engines.output.parser import AnswerFormat, AnswerSplitter
 from providers.engines.sampling.logprobs import MAX_TOP_LOGPROBS
 from providers.engines.sampling.settings import Settings
+from providers.engines.sampling.thinking_budget import ThoughtLimit
 from providers.engines.structured.compiler import CompiledGrammar, GrammarProcessor
 from providers.errors import InvalidRequest
 
-__all__ = ["LanguageJob", "RowGrammar", "ThoughtLimit", "checked_n", "checked_stop", "checked_top_logprobs"]
+__all__ = ["LanguageJob", "RowGrammar", "checked_n", "checked_stop", "checked_top_logprobs"]
 
 MAX_ANSWERS = 128
 """OpenAI's bound."""
@@ -32,15 +33,6 @@ class RowGrammar:
 
     def processor(self) -> GrammarProcessor:
         return self.compiled.processor(start_after=self.start_after)
-
-
-@attrs.frozen(kw_only=True)
-class ThoughtLimit:
-    """How many tokens an answer's thoughts may have, and the ids of the markers around one."""
-
-    tokens: int
-    start: tuple[int, ...]
-    end: tuple[int, ...]
 
 
 @attrs.frozen(kw_only=True)

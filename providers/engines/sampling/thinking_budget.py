@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections import deque
 
+import attrs
 import mlx.core as mx
 
 from providers.chat.types import TextDelta
-from providers.engines.language.job import ThoughtLimit
 from providers.engines.output.detokenizer import Decoder
 from providers.engines.output.parser import AnswerSplitter
 from providers.engines.structured.processor import BatchTokens, fed_token
 
-__all__ = ["ThoughtBudget"]
+__all__ = ["ThoughtBudget", "ThoughtLimit"]
+
+
+@attrs.frozen(kw_only=True)
+class ThoughtLimit:
+    """How many tokens an answer's thoughts may have, and the ids of the markers around one."""
+
+    tokens: int
+    start: tuple[int, ...]
+    end: tuple[int, ...]
 
 
 class ThoughtBudget:

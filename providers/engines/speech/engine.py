@@ -23,9 +23,9 @@ from providers.engine_host.frames import (
     Tokenize,
     Tokenized,
 )
-from providers.engines.language.loading import find_folder, mlx_device
 from providers.engines.process import platform
 from providers.engines.process.engine import EngineLoadError, Outbox, Progress
+from providers.engines.process.weights import find_folder, mlx_device
 from providers.engines.speech.intake import SpeechIntake, SpeechJob, make_phonemizers
 from providers.engines.speech.kokoro.model import Kokoro, load_kokoro
 from providers.engines.speech.segmentation import Piece

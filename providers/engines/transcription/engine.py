@@ -21,10 +21,10 @@ from providers.engine_host.frames import (
     Tokenize,
     Tokenized,
 )
-from providers.engines.language.loading import mlx_device
 from providers.engines.process import platform
 from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
+from providers.engines.process.weights import mlx_device
 from providers.engines.transcription.audio_reader import AudioReader
 from providers.engines.transcription.loading import LoadedWhisper, load_whisper
 from providers.engines.transcription.session import Transcript, warm_up

@@ -14,8 +14,8 @@ from mlx_whisper.load_models import load_model
 from mlx_whisper.whisper import Whisper
 
 from providers.engines.cpu.whisper import use_fast_softmax
-from providers.engines.language.loading import cast_weights, choose_dtype, dtype_in_words
 from providers.engines.process.engine import EngineLoadError, Progress
+from providers.engines.process.weights import cast_weights, choose_dtype, dtype_in_words
 from providers.spec import ModelSpec
 from providers.weights import WeightsError, resolve
 

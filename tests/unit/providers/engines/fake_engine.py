@@ -1,4 +1,4 @@
-"""`python -m tests.unit.providers.engines.fake_engine FD`: the runtime around an engine without mlx, told what to do by prompts.
+"""The runtime around an engine without mlx, driven by prompts: `python -m tests.unit.providers.engines.fake_engine FD`.
 
 "refuse"    `prepare` raises InvalidRequest        "break"     `prepare` raises something unforeseen
 "poison"    `submit` raises                        "explode"   `step` raises, once

@@ -20,7 +20,7 @@ def in_a_process(code: str, **environment: str) -> str:
 
 
 def test_probing_imports_no_mlx() -> None:
-    code = "import sys; from providers.engines import platform as p; p.describe(); print('mlx' in sys.modules)"
+    code = "import sys; from providers.engines.process import platform as p; p.describe(); print('mlx' in sys.modules)"
     assert in_a_process(code) == "False"
 
 
@@ -40,7 +40,7 @@ def test_mlx_for_cuda_is_told_by_what_is_installed_and_set_up_for_it(
     (tmp_path / "mlx_cuda_13-0.32.4.dist-info" / "METADATA").write_text("Name: mlx-cuda-13\nVersion: 0.32.4\n")
     driver = tmp_path / "nvidia-smi"
     driver.touch(mode=0o755)
-    code = "import os, sys; sys.platform = 'linux'; from providers.engines import platform as p; "
+    code = "import os, sys; sys.platform = 'linux'; from providers.engines.process import platform as p; "
     code += "print(p.prepare().device, os.environ.get('MLX_CUDA_USE_CUDNN_SDPA'))"
     path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]), "PATH": f"{tmp_path}{os.pathsep}{os.defpath}"}
 
@@ -62,7 +62,7 @@ def test_the_environment_sets_the_threads(monkeypatch: pytest.MonkeyPatch, varia
 # As on the Linux CPU, wherever the test runs: a BLAS is preloaded nowhere else.
 PREPARE = """
 import sys
-from providers.engines import platform as p
+from providers.engines.process import platform as p
 sys.platform, p.expected_device = "linux", lambda: "cpu"
 made = p.prepare()
 """

@@ -1,0 +1,159 @@
+"""An engine's weights: find the folder, choose the dtype, convert, and quantize. Runs on the MLX thread."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+from mlx.utils import tree_flatten
+from mlx_lm import utils as mlx_utils
+from mlx_lm.utils import dequantize_model, quantize_model
+
+from providers.engines.convert.gguf import GGUFError, convert_cached
+from providers.engines.process import platform
+from providers.engines.process.engine import EngineLoadError, Progress
+from providers.spec import ModelSpec
+from providers.weights import WeightsError, resolve
+
+__all__ = [
+    "cast_weights",
+    "check_folder",
+    "choose_dtype",
+    "convert_weights",
+    "dtype_in_words",
+    "find_folder",
+    "mlx_device",
+    "quantize_weights",
+    "weight_bytes",
+    "widen_weights",
+]
+
+logger = logging.getLogger(__name__)
+
+_mlx_lm: Any = mlx_utils  # partly annotated
+WORKING_BYTES = 1 << 30
+"""Memory left for activations and caches when weights are widened."""
+_DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
+
+
+def mlx_device() -> str:
+    """What MLX computes on here: `cpu`, `metal` or `cuda`."""
+    if mx.default_device() == mx.cpu:
+        return "cpu"
+    return "metal" if mx.metal.is_available() else "cuda"
+
+
+def find_folder(path: str, progress: Progress) -> Path:
+    """The local folder of a model: resolved from a hub id, or converted from a GGUF file, where it is not one yet."""
+    try:
+        local = resolve(path, progress)
+    except WeightsError as error:
+        raise EngineLoadError(str(error)) from error
+    if local.suffix.lower() == ".gguf":
+        try:
+            return convert_cached(local, progress)
+        except GGUFError as error:
+            raise EngineLoadError(f"{local.name} cannot be converted: {error}") from error
+        except OSError as error:
+            raise EngineLoadError(f"{local.name} cannot be converted: {error}") from error
+    return local
+
+
+def check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise EngineLoadError(f"{folder}: no such model folder")
+    if not (folder / "config.json").is_file():
+        raise EngineLoadError(f"{folder}: not an MLX model folder (config.json is missing)")
+    if not any(folder.glob("model*.safetensors")):
+        raise EngineLoadError(f"{folder}: the weights are missing (no model*.safetensors)")
+
+
+def convert_weights(model: Any, config: dict[str, Any], spec: ModelSpec, device: str, progress: Progress) -> str:
+    """Bring the weights to the spec's precision, lazily. Returns the reason for the choice."""
+    reason = widen_weights(model, spec, device, progress)
+    quantize_weights(model, config, spec)
+    return reason
+
+
+def widen_weights(model: Any, spec: ModelSpec, device: str, progress: Progress) -> str:
+    """Bring the weights to the floating-point type that is to be computed in, lazily; what is to be quantised anew
+    becomes floating-point too. Returns the reason for the choice."""
+    quantized = any(hasattr(module, "bits") for _, module in model.named_modules())
+    target, reason = choose_dtype(model, spec, device)
+    logger.info("weights: %s", reason)
+    if target is not None:
+        progress(f"converting weights to {target}", None)
+    if target is not None and (spec.quantize is None or quantized):
+        cast_weights(model, _DTYPES[target])
+        dequantize_model(model)
+    if target is not None:
+        cast_weights(model, _DTYPES[target])
+    if quantized and target is None and spec.quantize is not None:
+        dequantize_model(model)
+    return reason
+
+
+def quantize_weights(model: Any, config: dict[str, Any], spec: ModelSpec) -> None:
+    """Quantise as the spec asks, lazily.
+
+    Raises:
+        EngineLoadError: no layer can be.
+    """
+    if spec.quantize is None:
+        return
+    # mlx-lm prints a line about it.
+    with contextlib.redirect_stdout(sys.stderr):
+        plain = {key: value for key, value in config.items() if not key.startswith("quantization")}
+        for group_size in (64, 32):
+            quantize_model(model, plain, group_size, spec.quantize)
+            if any(hasattr(module, "bits") for _, module in model.named_modules()):
+                return
+    raise EngineLoadError(f"quantize: no layer of this model can be quantised to {spec.quantize} bits")
+
+
+def choose_dtype(model: Any, spec: ModelSpec, device: str) -> tuple[str | None, str]:
+    """The floating-point type to convert to (None: keep), and why."""
+    if spec.dtype != "auto":
+        return spec.dtype, f"{spec.dtype}, as asked"
+    if device != "cpu" or not sys.platform.startswith("linux"):
+        return None, "kept as shipped"
+    if spec.quantize is not None:
+        return "float32", f"float32 before quantising to {spec.quantize} bits"
+    needed = int(_mlx_lm.get_total_parameters(model)) * 4
+    available = platform.available_memory()
+    if spec.memory_limit is not None:
+        available = min(available, spec.memory_limit)
+    figures = f"{needed / 1e9:.1f} GB of {available / 1e9:.1f} GB"
+    if needed + WORKING_BYTES > available:
+        return None, f"kept as shipped: float32, the fast choice on this CPU, would take {figures}"
+    return "float32", f"float32, the fast choice on this CPU ({figures})"
+
+
+def cast_weights(model: Any, dtype: mx.Dtype) -> None:
+    model.apply(lambda array: array.astype(dtype) if mx.issubdtype(array.dtype, mx.floating) else array)
+
+
+def dtype_in_words(model: Any) -> str:
+    """The type most bytes of floating-point weights have, and the bits most layers are quantised to."""
+    sizes: dict[str, int] = {}
+    for array in _arrays(model):
+        if mx.issubdtype(array.dtype, mx.floating):
+            name = str(array.dtype).removeprefix("mlx.core.")
+            sizes[name] = sizes.get(name, 0) + array.nbytes
+    floating = max(sizes, key=lambda name: sizes[name], default="-")
+    bits = [int(module.bits) for _, module in model.named_modules() if hasattr(module, "bits")]
+    return f"{floating}, quantised to {max(set(bits), key=bits.count)} bits" if bits else floating
+
+
+def weight_bytes(model: Any) -> int:
+    """Size of a model's parameters."""
+    return sum(array.nbytes for array in _arrays(model))
+
+
+def _arrays(model: Any) -> list[mx.array]:
+    flat: list[tuple[str, mx.array]] = tree_flatten(model.parameters())  # type: ignore[assignment]
+    return [array for _, array in flat]
