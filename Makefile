@@ -1,4 +1,4 @@
-# Needs make, git and Python 3.11 or newer. PYTHON=/path/to/python3 chooses which.
+# Needs make, git and Python 3.11 to 3.14. PYTHON=/path/to/python3 chooses which.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 BIN := .venv/bin
@@ -7,14 +7,14 @@ ARGS ?=
 # Processes that tests are spread over.
 WORKERS ?= 2
 
-# Any Python that is new enough, the one on the path first.
+# The first Python that the locks hold packages for: the one that the machine calls python3, then by how much it is tested.
 define FIND_PYTHON
 for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14); do \
-  if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then break; fi; \
+  if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' >/dev/null 2>&1; then break; fi; \
   python=; \
 done; \
 if [ -z "$$python" ]; then \
-  echo "No Python 3.11 or newer found; install one, or say where it is: make PYTHON=/path/to/python3" >&2; exit 1; \
+  echo "No Python 3.11 to 3.14 found; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; \
 fi
 endef
 
@@ -72,7 +72,7 @@ bench: setup ## Measure this machine as docs/performance.md does (several minute
 
 # The custom command line keeps index hosts and machine paths out of the locks.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-  --no-header --no-annotate --override requirements/overrides.txt --extra cpu --extra embedded --extra speech --extra transcription --extra embeddings
+  --no-header --no-annotate --override requirements/overrides.txt --extra cpu --extra all
 
 .PHONY: lock
 lock: setup ## Resolve the locks again; ARGS=--upgrade moves every version

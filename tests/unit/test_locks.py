@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 EXTRAS = ["cpu", "embedded", "speech", "transcription", "embeddings"]
 LOCKS = {"runtime": EXTRAS, "dev": [*EXTRAS, "bench", "dev"]}
 
-PYTHONS = ["3.11", "3.12", "3.13"]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 
 def text_of(lock: str) -> str:

