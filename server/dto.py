@@ -18,9 +18,9 @@ from litestar.plugins import SerializationPlugin
 from litestar.typing import FieldDefinition
 
 import otel
-from contracts.chat.request import ChatCompletion, ChatCompletionChunk
+from contracts.chat.response import ChatCompletion, ChatCompletionChunk
 from contracts.responses.events import ResponseStreamEvent
-from contracts.responses.request import Response as ResponseContract
+from contracts.responses.response import Response as ResponseContract
 from contracts.speech import SpeechStreamEvent, SpeechWithTimings
 from contracts.transcription import Transcription, TranscriptionStreamEvent, TranscriptionVerbose
 from contracts.validation import is_validation_error

@@ -23,7 +23,7 @@ import attrs
 
 from contracts._fields import EXPLICIT_NULL
 from contracts.responses.items import LogProb, OutputItem, OutputTextContent, ReasoningTextContent
-from contracts.responses.request import Response
+from contracts.responses.response import Response
 
 __all__ = [
     "ResponseContentPartAddedEvent",

@@ -1,4 +1,4 @@
-"""`/v1/responses`: what is asked, and what is answered."""
+"""The requests of `/v1/responses`."""
 
 from __future__ import annotations
 
@@ -12,29 +12,17 @@ from contracts._fields import (
     Count,
     JsonObject,
 )
-from contracts.responses.items import InputItem, OutputItem, StoredItem
+from contracts.responses.items import InputItem
 from contracts.responses.tools import ResponseTextParam, Tool, ToolChoice
 from contracts.sampling import GuidedOptions
 
 __all__ = [
     "CreateResponse",
-    "DeletedResponse",
     "Includable",
-    "IncompleteDetails",
-    "InputTokensDetails",
-    "OutputTokensDetails",
     "Reasoning",
-    "Response",
-    "ResponseError",
-    "ResponseItemList",
-    "ResponseStatus",
     "ResponseStreamOptions",
-    "ResponseUsage",
-    "TokenCount",
     "TokenCountRequest",
 ]
-
-ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed", "cancelled"]
 
 Includable = Literal[
     "code_interpreter_call.outputs",
@@ -156,113 +144,3 @@ class TokenCountRequest:
     truncation: Literal["auto", "disabled"] | None = None
     conversation: str | JsonObject | None = None
     personality: str | None = None
-
-
-@attrs.frozen(kw_only=True)
-class TokenCount:
-    """How many tokens the input is, as the model reads it."""
-
-    object: Literal["response.input_tokens"] = "response.input_tokens"
-    input_tokens: int
-
-
-@attrs.frozen(kw_only=True)
-class InputTokensDetails:
-    """Of the input's tokens, those read from the prefix cache instead of computed."""
-
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    """Always 0: writing to the cache costs nothing here."""
-
-
-@attrs.frozen(kw_only=True)
-class OutputTokensDetails:
-    """Of the output's tokens, those spent on thinking."""
-
-    reasoning_tokens: int = 0
-
-
-@attrs.frozen(kw_only=True)
-class ResponseUsage:
-    """What a response cost, in tokens."""
-
-    input_tokens: int
-    input_tokens_details: InputTokensDetails
-    output_tokens: int
-    output_tokens_details: OutputTokensDetails
-    total_tokens: int
-
-
-@attrs.frozen(kw_only=True)
-class ResponseError:
-    """Why a response failed. `code` is OpenAI's, `type` this server's own and finer, such as `engine_crashed`."""
-
-    code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
-    message: str
-    type: str
-
-
-@attrs.frozen(kw_only=True)
-class IncompleteDetails:
-    """Why a response is incomplete."""
-
-    reason: Literal["max_output_tokens"]
-
-
-@attrs.frozen(kw_only=True)
-class Response:
-    """A response, as far as it has come. What was asked for is repeated in it."""
-
-    id: str
-    object: Literal["response"] = "response"
-    created_at: int
-    """Unix seconds, here and below."""
-    completed_at: int | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    status: ResponseStatus
-    background: bool = False
-    error: ResponseError | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    incomplete_details: IncompleteDetails | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    model: str
-    output: list[OutputItem]
-    usage: ResponseUsage | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    instructions: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    previous_response_id: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    store: bool
-    max_output_tokens: int | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    max_tool_calls: int | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    metadata: dict[str, str]
-    parallel_tool_calls: bool
-    prompt_cache_key: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    reasoning: Reasoning
-    safety_identifier: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    service_tier: Literal["default"] = "default"
-    temperature: float | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    """None, like `top_p`: the model's own."""
-    text: ResponseTextParam
-    tool_choice: ToolChoice
-    tools: list[Tool]
-    top_logprobs: int = 0
-    top_p: float | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    truncation: Literal["disabled"] = "disabled"
-    user: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    request_id: str
-
-
-@attrs.frozen(kw_only=True)
-class ResponseItemList:
-    """A page of a response's input. The ids are null where the page is empty."""
-
-    object: Literal["list"] = "list"
-    data: list[StoredItem]
-    first_id: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    last_id: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    has_more: bool
-
-
-@attrs.frozen(kw_only=True)
-class DeletedResponse:
-    """A stored response is no more."""
-
-    id: str
-    object: Literal["response"] = "response"
-    deleted: Literal[True] = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from contracts.responses.items import StoredItem
-from contracts.responses.request import ResponseItemList
+from contracts.responses.response import ResponseItemList
 from providers.errors import InvalidRequest
 
 __all__ = ["MAX_LIMIT", "page"]

@@ -10,7 +10,8 @@ from litestar.di import Provide
 from litestar.params import JSONBody
 
 import otel
-from contracts.chat.request import ChatCompletion, ChatCompletionRequest
+from contracts.chat.request import ChatCompletionRequest
+from contracts.chat.response import ChatCompletion
 from server.api._error_responses import errors
 from server.api._openapi import StreamedOperation
 from server.api.chat.request import to_generation_request

@@ -10,7 +10,7 @@ from uuid import uuid4
 import attrs
 import msgspec
 
-from contracts.chat.request import (
+from contracts.chat.response import (
     ChatCompletion,
     ChatCompletionChoice,
     ChatCompletionChunk,

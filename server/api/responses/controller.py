@@ -13,8 +13,9 @@ from litestar.params import JSONBody, Parameter
 
 import otel
 from contracts.responses.items import StoredItem
-from contracts.responses.request import CreateResponse, DeletedResponse, ResponseItemList, TokenCount, TokenCountRequest
-from contracts.responses.request import Response as ResponseContract
+from contracts.responses.request import CreateResponse, TokenCountRequest
+from contracts.responses.response import DeletedResponse, ResponseItemList, TokenCount
+from contracts.responses.response import Response as ResponseContract
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
 from server.api._error_responses import errors
 from server.api._openapi import StreamedResponseOperation

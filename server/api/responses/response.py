@@ -9,12 +9,11 @@ from uuid import uuid4
 
 import attrs
 
-from contracts.responses.request import (
-    CreateResponse,
+from contracts.responses.request import CreateResponse, Reasoning
+from contracts.responses.response import (
     IncompleteDetails,
     InputTokensDetails,
     OutputTokensDetails,
-    Reasoning,
     Response,
     ResponseError,
     ResponseUsage,

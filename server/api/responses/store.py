@@ -15,7 +15,7 @@ import msgspec
 
 import otel
 from contracts.responses.items import OutputItem, StoredItem
-from contracts.responses.request import Response
+from contracts.responses.response import Response
 from providers.errors import ModelNotReady
 from server.api.responses.database import IN_MEMORY, ItemRow, ResponseDatabase, ResponseRow
 from server.serialization import converter, encode_contract

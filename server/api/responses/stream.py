@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from contracts.responses.events import ResponseErrorEvent, ResponseLifecycleEvent, ResponseStreamEvent
-from contracts.responses.request import Response
+from contracts.responses.response import Response
 from providers.chat.types import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from providers.errors import ServiceError
 from server.api.responses.items import Delta, OpenItem, delta_event, delta_text

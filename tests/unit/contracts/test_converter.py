@@ -12,12 +12,8 @@ from contracts.chat.messages import (
     ChatCompletionRequestMessageContentPartImage,
     ChatCompletionRequestMessageContentPartText,
 )
-from contracts.chat.request import (
-    ChatCompletionChunk,
-    ChatCompletionChunkChoice,
-    ChatCompletionChunkDelta,
-    ChatCompletionRequest,
-)
+from contracts.chat.request import ChatCompletionRequest
+from contracts.chat.response import ChatCompletionChunk, ChatCompletionChunkChoice, ChatCompletionChunkDelta
 from contracts.converter import make_converter
 from contracts.errors import Error, ErrorResponse
 from contracts.validation import ValidationProblem, is_validation_error, problems

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.chat.request import ChatCompletionChunk, ChatCompletionChunkChoice, ChatCompletionChunkDelta
+from contracts.chat.response import ChatCompletionChunk, ChatCompletionChunkChoice, ChatCompletionChunkDelta
 from providers.chat.types import Accepted, Finished, GenerationEvent, TextDelta, Usage
 from server.api.chat.response import ChatChunkEncoder, ChatHeader
 from server.serialization import encode_contract

@@ -14,7 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from contracts.responses.items import InputMessage, InputTextContent, OutputMessage, OutputTextContent, StoredItem
-from contracts.responses.request import Reasoning, Response
+from contracts.responses.request import Reasoning
+from contracts.responses.response import Response
 from contracts.responses.tools import ResponseTextParam
 from providers.errors import ModelNotReady
 from server.api.responses import store as responses

@@ -14,7 +14,8 @@ from contracts.responses.events import (
     ResponseReasoningTextDeltaEvent,
     ResponseTextDeltaEvent,
 )
-from contracts.responses.request import CreateResponse, Response
+from contracts.responses.request import CreateResponse
+from contracts.responses.response import Response
 from providers.chat.types import (
     Accepted,
     Finished,

@@ -1,0 +1,124 @@
+"""The response of `POST /v1/chat/completions`: whole, and as the chunks of a stream."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+from contracts._fields import EXPLICIT_NULL
+from contracts.chat.tools import ChatCompletionMessageToolCall, ChatCompletionMessageToolCallChunk
+from contracts.usage import CompletionUsage
+
+__all__ = [
+    "ChatCompletion",
+    "ChatCompletionChoice",
+    "ChatCompletionChunk",
+    "ChatCompletionChunkChoice",
+    "ChatCompletionChunkDelta",
+    "ChatCompletionMessage",
+    "ChatCompletionTokenLogprob",
+    "ChoiceLogprobs",
+    "FinishReason",
+    "TopLogprob",
+]
+
+FinishReason = Literal["stop", "length", "tool_calls"]
+
+
+@attrs.frozen(kw_only=True)
+class TopLogprob:
+    """A token that could have been chosen, its UTF-8 bytes, and its natural log-probability."""
+
+    token: str
+    bytes: list[int]
+    logprob: float
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionTokenLogprob:
+    """The token that was chosen, and the likeliest in its place."""
+
+    token: str
+    bytes: list[int]
+    logprob: float
+    top_logprobs: list[TopLogprob]
+
+
+@attrs.frozen(kw_only=True)
+class ChoiceLogprobs:
+    """Of every token of the content."""
+
+    content: list[ChatCompletionTokenLogprob]
+    refusal: None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionMessage:
+    """The model's turn. `content` is null where it called functions and said nothing."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    refusal: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    reasoning_content: str | None = None
+    tool_calls: list[ChatCompletionMessageToolCall] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionChoice:
+    """One answer."""
+
+    index: int = 0
+    message: ChatCompletionMessage
+    logprobs: ChoiceLogprobs | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    finish_reason: FinishReason
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletion:
+    """A whole answer."""
+
+    id: str
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int
+    """Unix seconds."""
+    model: str
+    choices: list[ChatCompletionChoice]
+    usage: CompletionUsage
+    system_fingerprint: str
+    request_id: str
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionChunkDelta:
+    """What a chunk adds to the message."""
+
+    role: Literal["assistant"] | None = None
+    content: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[ChatCompletionMessageToolCallChunk] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionChunkChoice:
+    """A piece of one answer."""
+
+    index: int = 0
+    delta: ChatCompletionChunkDelta
+    logprobs: ChoiceLogprobs | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    finish_reason: FinishReason | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionChunk:
+    """A piece of a streamed answer."""
+
+    id: str
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int
+    """Unix seconds, the same on every chunk of a stream."""
+    model: str
+    system_fingerprint: str
+    choices: list[ChatCompletionChunkChoice]
+    usage: CompletionUsage | None = None
+    request_id: str
