@@ -1,6 +1,6 @@
-"""The table of options as files for people: `.env.example` and `docs/configuration.md`.
+"""Generator of `.env.example` and `docs/configuration.md` from the table of options.
 
-`python -m server.settings.docs` writes both at the root of the repository; a test holds them to the table.
+`python -m server.settings.docs` writes both files into the repository; a test compares them with the table.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ __all__ = ["configuration_page", "env_example"]
 _INTRODUCTION = """\
 # Configuration
 
-Every option of `mlx-openai-server launch` can be given on the command line, in the environment or in a YAML file
-(`--config FILE`); the command line wins over the environment, which wins over the file. An empty variable counts
-as unset. A value that cannot be used is an error that names the option and where it was set, before anything loads.
+Every option of `mlx-openai-server launch` can be set on the command line, in the environment or in a YAML file
+(`--config FILE`). The command line overrides the environment, and the environment overrides the file. An empty
+environment variable counts as unset. An invalid value is an error before anything loads; the message names the option
+and where it was set.
 
-`granian --interface asgi --factory server.app:create_app` starts the same service from the environment alone;
-there granian's own options say where it listens, and SIGTERM waits for open streams without a grace period (bound it
-with `--workers-kill-timeout`). Telemetry is configured by the standard `OTEL_*` variables.
+`granian --interface asgi --factory server.app:create_app` starts the same service, configured only by the environment.
+Granian's own options then define the address, and SIGTERM waits for open streams without a grace period (limit the
+wait with `--workers-kill-timeout`). The standard `OTEL_*` variables configure telemetry.
 
-Several models are a list in the file; each entry overrides the keys above it:
+To serve several models, list them in the file. Each entry overrides the keys outside the list:
 
 ```yaml
 queue_size: 50
@@ -34,13 +35,13 @@ models:
   - model_type: echo
 ```
 
-Sizes take units: `8GB` is 8,000,000,000 bytes, `8GiB` is 8,589,934,592.
+Sizes have units: `8GB` is 8,000,000,000 bytes, `8GiB` is 8,589,934,592 bytes.
 """
 
 _TELEMETRY = (
     (
         "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "Collector that traces are sent to over HTTP; unset: none.",
+        "Collector that receives traces over HTTP. Default: none.",
         "http://127.0.0.1:4318",
     ),
     ("OTEL_SERVICE_NAME", "Name of this service in traces.", "mlx-openai-server"),
@@ -48,8 +49,8 @@ _TELEMETRY = (
 
 
 def env_example() -> str:
-    """Every environment variable, commented out, with what it does and an example or its default."""
-    blocks = ["# Every setting of mlx-openai-server. Copy what you need; the command line wins over these."]
+    """`.env.example`: every environment variable, commented out, with its help and an example or its default."""
+    blocks = ["# Every setting of mlx-openai-server. Copy what you need; command-line options override these."]
     for group in GROUPS:
         blocks.append(f"# {group}\n# {'-' * len(group)}")
         blocks += [_variable(option.env, option.full_help, _example(option)) for option in _of(group)]
@@ -59,15 +60,18 @@ def env_example() -> str:
 
 
 def configuration_page() -> str:
-    """`docs/configuration.md`: the options by group."""
+    """`docs/configuration.md`: the table of options by group."""
     parts = [_INTRODUCTION]
     for group in GROUPS:
-        rows = ["| option | environment | what it does |", "|---|---|---|"]
+        rows = ["| option | environment variable | effect |", "|---|---|---|"]
         for option in _of(group):
             flags = option.flags.replace("/", "`, `")
             rows.append(f"| `{flags}` | `{option.env}` | {option.full_help.replace('|', chr(92) + '|')} |")
         parts.append(f"## {group}\n\n" + "\n".join(rows) + "\n")
-    parts.append("A YAML key is the option without its dashes in front and with underscores: `max_concurrency`.\n")
+    parts.append(
+        "A YAML key is the option's name without the leading dashes and with underscores: `--max-concurrency` becomes "
+        "`max_concurrency`.\n"
+    )
     return "\n".join(parts)
 
 

@@ -1,7 +1,7 @@
-"""Every option of the server, once: the command line, environment, YAML file, `.env.example` and docs are read off it.
+"""The table of options: the command line, environment, YAML file, `.env.example` and docs are generated from it.
 
-An option's `name` is its YAML key and, with dashes, its flag; `env` is its environment variable; `parse` is one of
-`option_parsers`. The file is as long as the table.
+An option's `name` is its YAML key and, with dashes, its flag. `env` is its environment variable; `parse` comes from
+`server.settings.parsers`. The file is as long as the table.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ GROUPS = ("Model", "Server", "Queue", "Logging")
 
 @attrs.frozen(kw_only=True)
 class Option:
-    """One setting. `default` is what `parse` would return; `default_text` says it to people."""
+    """One setting. `default` is a value that `parse` could return; `default_text` is its description in the help."""
 
     name: str
     env: str
@@ -50,9 +50,9 @@ class Option:
     metavar: str = "TEXT"
     boolean: bool = False
     example: str = ""
-    """A value for `.env.example`, where the default is not one."""
+    """A value for `.env.example`, for options whose default is not one."""
     supported: bool = True
-    """False: known, planned, and refused when set, never ignored."""
+    """False: the option is planned. A value for it is refused, never ignored."""
 
     @property
     def flag(self) -> str:
@@ -60,7 +60,7 @@ class Option:
 
     @property
     def flags(self) -> str:
-        """As click declares it: a boolean has a positive and a negative form."""
+        """The declaration for click: a boolean has a positive and a negative form."""
         dashed = self.name.replace("_", "-")
         return f"--{dashed}/--no-{dashed}" if self.boolean else f"--{dashed}"
 
@@ -86,8 +86,8 @@ def _server(name: str, env: str, help: str, parse: Parser, **rest: Any) -> Optio
 CONFIG = _server(
     "config",
     "CONFIG_FILE",
-    "YAML file with these options as keys (underscores for dashes) and, to serve several models, a `models` list "
-    "whose entries override the keys above it.",
+    "YAML file whose keys are these options, with underscores instead of dashes. A `models` list serves several "
+    "models; its entries override the keys outside the list.",
     text,
     metavar="FILE",
     example="config.yaml",
@@ -99,15 +99,15 @@ OPTIONS: tuple[Option, ...] = (
         "MODEL_PATH",
         "Model to serve: a Hugging Face id, a local folder or a .gguf file.",
         text,
-        default_text="small models that are fetched from the package index, of --model-type or of every type",
+        default_text="the embedded model of --model-type, or of every type: small models from the package index",
         metavar="PATH|ID",
         example="mlx-community/Qwen3-4B-Instruct-2507-4bit",
     ),
     _model(
         "model_type",
         "MODEL_TYPE",
-        "What the model does: lm writes text, embeddings turns texts into vectors, whisper writes down speech, tts "
-        "speaks; echo repeats the last message and needs no weights.",
+        "What the model does: lm generates text, embeddings turns text into vectors, whisper transcribes audio, tts "
+        "synthesizes speech, echo repeats the last message and needs no weights.",
         choice(_TYPES_SERVED, _TYPES_LATER),
         default="lm",
         default_text="lm",
@@ -116,7 +116,7 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "served_model_name",
         "SERVED_MODEL_NAME",
-        "Name that clients use.",
+        "Model name that clients send in requests.",
         text,
         default_text="the Hugging Face id, or the name of the folder or file",
         metavar="NAME",
@@ -125,7 +125,7 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "context_length",
         "CONTEXT_LENGTH",
-        "Tokens of prompt and answer together, never above the model's own limit.",
+        "Maximum number of tokens in prompt and answer together; never above the model's own limit.",
         integer(1),
         default=32768,
         default_text="32768",
@@ -134,7 +134,7 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "dtype",
         "DTYPE",
-        "Type the weights are computed in; auto takes what is fast here (float32 on a CPU where memory allows).",
+        "Data type of the weights. auto chooses the fastest for this machine: float32 on a CPU if memory allows.",
         choice(get_args(Dtype)),
         default="auto",
         default_text="auto",
@@ -143,7 +143,7 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "quantize",
         "QUANTIZE",
-        "Quantise the weights to this many bits at load: 2, 3, 4, 5, 6 or 8.",
+        "Quantize the weights to this number of bits at load: 2, 3, 4, 5, 6 or 8.",
         one_of(2, 3, 4, 5, 6, 8, unit="bits"),
         metavar="BITS",
         example="4",
@@ -151,34 +151,35 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "memory_limit",
         "MEMORY_LIMIT",
-        "Bound on the memory MLX takes for a model, e.g. 8GB or 512MiB.",
+        "Maximum memory that MLX uses for a model, e.g. 8GB or 512MiB.",
         size(1_000_000),
-        default_text="MLX's own",
+        default_text="MLX's own limit",
         metavar="SIZE",
         example="8GB",
     ),
     _model(
         "prefix_cache_size",
         "PREFIX_CACHE_SIZE",
-        "Bound on the cache of earlier prompts that the next turn reuses; 0 turns it off.",
+        "Maximum size of the prefix cache, which keeps earlier prompts for the next turn; 0 turns it off.",
         size(0),
-        default_text="picked from this machine's memory",
+        default_text="an eighth of the memory that is free (or left of --memory-limit) once the weights are loaded",
         metavar="SIZE",
         example="1GB",
     ),
     _model(
         "prefix_cache_dir",
         "PREFIX_CACHE_DIR",
-        "Folder in which a language model's earlier prompts outlive eviction and restarts; servers may share it.",
+        "Folder in which the prefix cache of a language model survives eviction and restarts. Several servers may "
+        "share it.",
         writable_folder,
-        default_text="none: they are forgotten",
+        default_text="none (the prefix cache is only in memory)",
         metavar="DIR",
         example="~/.cache/mlx-prompts",
     ),
     _model(
         "prefix_cache_disk_size",
         "PREFIX_CACHE_DISK_SIZE",
-        "Bound on the files in `--prefix-cache-dir`; the oldest go first.",
+        "Maximum total size of the files in `--prefix-cache-dir`; the oldest files are deleted first.",
         size(1_000_000),
         default=10_000_000_000,
         default_text="10GB",
@@ -188,7 +189,7 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "mlx_warmup",
         "MLX_WARMUP",
-        "Run the model once before it is announced as ready, so that the first request is not the slow one.",
+        "Run the model once before the server reports it as ready. Without it, the first request is slow.",
         boolean,
         default=True,
         default_text="on",
@@ -197,7 +198,7 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "trust_remote_code",
         "TRUST_REMOTE_CODE",
-        "Let the model's own tokenizer code run.",
+        "Allow the model's tokenizer to run code from the model's own folder or repository.",
         boolean,
         default=False,
         default_text="off",
@@ -206,7 +207,7 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "lora_paths",
         "LORA_PATHS",
-        "LoRA adapters to add to a language model's weights at load: folders as mlx-lm or PEFT write them, separated "
+        "LoRA adapters to add to a language model's weights at load: folders in mlx-lm's or PEFT's format, separated "
         "by commas.",
         paths,
         metavar="PATHS",
@@ -215,7 +216,7 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "lora_scales",
         "LORA_SCALES",
-        "Factor of each LoRA adapter, on top of its own scale; as many as there are paths.",
+        "Factor for each LoRA adapter, multiplied with the adapter's own scale; one number per path.",
         factors,
         default_text="1 for each",
         metavar="NUMBERS",
@@ -224,16 +225,16 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "kv_bits",
         "KV_BITS",
-        "Keep a language model's keys and values quantised to 4 or 8 bits: less memory a token, slower on a CPU.",
+        "Quantize a language model's key-value cache to 4 or 8 bits: less memory per token, slower on a CPU.",
         one_of(4, 8, unit="bits"),
-        default_text="as they are computed",
+        default_text="not quantized",
         metavar="4|8",
         example="8",
     ),
     _model(
         "kv_group_size",
         "KV_GROUP_SIZE",
-        "Values that share one scale where keys and values are quantised.",
+        "Number of values that share one scale in a quantized key-value cache (`--kv-bits`).",
         one_of(32, 64, 128, unit="values"),
         default=64,
         default_text="64",
@@ -242,17 +243,17 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "max_kv_size",
         "MAX_KV_SIZE",
-        "Tokens whose keys and values a language model keeps; older ones are forgotten.",
+        "Maximum number of tokens in a language model's key-value cache; the oldest tokens are dropped.",
         integer(16),
-        default_text="all of the context",
+        default_text="the whole context",
         metavar="TOKENS",
         example="4096",
     ),
     _model(
         "draft_model",
         "DRAFT_MODEL",
-        "Smaller model of the same vocabulary that proposes tokens while a single request is answered; the answer is "
-        "the same, sooner.",
+        "Smaller model with the same vocabulary for speculative decoding: it proposes tokens while a single request "
+        "is running. The answer stays the same and arrives sooner.",
         text,
         default_text="none",
         metavar="PATH|ID",
@@ -261,7 +262,7 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "num_draft_tokens",
         "NUM_DRAFT_TOKENS",
-        "Tokens that the draft model proposes at once.",
+        "Number of tokens that the draft model proposes per step.",
         integer(1, 64),
         default=3,
         default_text="3",
@@ -270,8 +271,9 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "prompt_lookup",
         "PROMPT_LOOKUP",
-        "Propose so many tokens at once from where the conversation said the same before, while a single request is "
-        "answered; the answer is the same, sooner where it repeats.",
+        "Speculative decoding without a draft model: propose up to this number of tokens per step from an earlier "
+        "passage of the conversation that matches, while a single request is running. The answer stays the same; "
+        "repeated text arrives sooner.",
         integer(1, 64),
         default_text="off",
         metavar="COUNT",
@@ -281,7 +283,8 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "enable_auto_tool_choice",
         "ENABLE_AUTO_TOOL_CHOICE",
-        "Let the model decide when to call tools. That is always so; `--tool-call-parser none` serves without tools.",
+        "Let the model decide when to call tools. It is always on; to serve without tools, use "
+        "`--tool-call-parser none`.",
         always,
         default=True,
         default_text="on",
@@ -290,8 +293,8 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "tool_call_parser",
         "TOOL_CALL_PARSER",
-        "Syntax in which the model calls tools: `auto` finds it out, `none` serves without tools; docs/tools.md has "
-        "the others.",
+        "Format of the model's tool calls: `auto` detects it, `none` serves without tools. docs/tools.md lists the "
+        "others.",
         text,
         default="auto",
         default_text="auto",
@@ -300,8 +303,8 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "reasoning_parser",
         "REASONING_PARSER",
-        "Markup around the model's thoughts: `auto` finds it out, `none` leaves them in the answer; docs/tools.md has "
-        "the others.",
+        "Format of the model's reasoning: `auto` detects it, `none` leaves the reasoning in the answer's text. "
+        "docs/tools.md lists the others.",
         text,
         default="auto",
         default_text="auto",
@@ -319,7 +322,7 @@ OPTIONS: tuple[Option, ...] = (
     _server(
         "port",
         "SERVER_PORT",
-        "Port to listen on; 0 takes a free one.",
+        "Port to listen on; 0 chooses a free one.",
         integer(0, 65535),
         default=8000,
         default_text="8000",
@@ -328,9 +331,9 @@ OPTIONS: tuple[Option, ...] = (
     _server(
         "api_key",
         "API_KEY",
-        "Key that requests must bring (`Authorization: Bearer …`).",
+        "Key that requests must send (`Authorization: Bearer KEY`).",
         text,
-        default_text="none is asked for",
+        default_text="no key is required",
         metavar="KEY",
         example="change-me",
     ),
@@ -346,7 +349,7 @@ OPTIONS: tuple[Option, ...] = (
     _server(
         "max_body_size",
         "MAX_BODY_SIZE",
-        "Largest request body, e.g. 32MB.",
+        "Maximum size of a request body, e.g. 32MB.",
         size(1),
         default=32_000_000,
         default_text="32MB",
@@ -355,7 +358,7 @@ OPTIONS: tuple[Option, ...] = (
     _server(
         "max_upload",
         "MAX_UPLOAD",
-        "Largest recording to transcribe, e.g. 100MB; OpenAI's own bound is the default.",
+        "Maximum size of an audio file to transcribe, e.g. 100MB. The default is OpenAI's own limit.",
         size(1),
         default=26_214_400,
         default_text="25MiB",
@@ -364,7 +367,7 @@ OPTIONS: tuple[Option, ...] = (
     _server(
         "heartbeat_interval",
         "HEARTBEAT_INTERVAL",
-        "Seconds of silence in a stream after which a keep-alive comment is sent.",
+        "Seconds without output in a stream after which the server sends a keep-alive comment.",
         seconds(),
         default=15.0,
         default_text="15",
@@ -373,7 +376,7 @@ OPTIONS: tuple[Option, ...] = (
     _server(
         "grace_period",
         "GRACE_PERIOD",
-        "Seconds that answers in progress are given to end after SIGTERM.",
+        "Seconds that running requests have to finish after SIGTERM.",
         seconds(zero=True),
         default=10.0,
         default_text="10",
@@ -382,7 +385,7 @@ OPTIONS: tuple[Option, ...] = (
     _server(
         "response_store",
         "RESPONSE_STORE",
-        "SQLite file in which /v1/responses keeps what may be continued or fetched again.",
+        "SQLite file in which /v1/responses stores responses, so that clients can fetch or continue them.",
         database,
         default=":memory:",
         default_text=":memory:",
@@ -392,7 +395,7 @@ OPTIONS: tuple[Option, ...] = (
     _server(
         "response_store_ttl",
         "RESPONSE_STORE_TTL",
-        "Seconds that a stored response is kept after it was last used.",
+        "Seconds that a stored response is kept after its last use.",
         seconds(),
         default=86_400.0,
         default_text="86400",
@@ -401,7 +404,7 @@ OPTIONS: tuple[Option, ...] = (
     _server(
         "response_store_size",
         "RESPONSE_STORE_SIZE",
-        "Bound on all stored responses; the longest unused go first.",
+        "Maximum total size of all stored responses; those unused for longest are deleted first.",
         size(1_000),
         default=256_000_000,
         default_text="256MB",
@@ -411,9 +414,9 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "max_concurrency",
         "MAX_CONCURRENCY",
-        "Requests a model works on at once.",
+        "Maximum number of requests that a model processes at the same time.",
         integer(1, 4096),
-        default_text="8 for models that batch (lm), 64 for echo",
+        default_text="8 for lm, 32 for embeddings, 64 for echo, 1 for whisper and tts",
         metavar="COUNT",
         group="Queue",
         example="8",
@@ -421,7 +424,7 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "queue_size",
         "QUEUE_SIZE",
-        "Requests that may wait for a model; one more is refused with 429.",
+        "Maximum number of requests that wait for a model; further requests are refused with status 429.",
         integer(0),
         default=100,
         default_text="100",
@@ -431,7 +434,7 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "queue_timeout",
         "QUEUE_TIMEOUT",
-        "Seconds a request may wait before it is refused with 503.",
+        "Maximum time in seconds that a request waits; after that it is refused with status 503.",
         seconds(),
         default=300.0,
         default_text="300",
@@ -441,7 +444,7 @@ OPTIONS: tuple[Option, ...] = (
     _server(
         "log_level",
         "LOG_LEVEL",
-        "Least severe messages to log.",
+        "Lowest severity of the messages to log.",
         choice(("debug", "info", "warning", "error")),
         default="info",
         default_text="info",
@@ -451,7 +454,7 @@ OPTIONS: tuple[Option, ...] = (
     _server(
         "log_format",
         "LOG_FORMAT",
-        "console is for people, json for machines.",
+        "Format of the log: console for people, json for log collectors.",
         choice(("console", "json")),
         default="console",
         default_text="console",
@@ -461,7 +464,8 @@ OPTIONS: tuple[Option, ...] = (
     _server(
         "log_bodies",
         "LOG_BODIES",
-        "Log what requests and answers say, cut at 64 kB and with secrets blacked out: prompts and answers are in it.",
+        "Log the bodies of requests and responses, including prompts and answers. Each is cut at 64 kB; secrets are "
+        "masked.",
         boolean,
         default=False,
         default_text="off",
@@ -471,8 +475,9 @@ OPTIONS: tuple[Option, ...] = (
     _server(
         "trace_content",
         "TRACE_CONTENT",
-        "Record prompts and answers of chats, completions and responses in traces, as OpenTelemetry's GenAI "
-        "conventions have it; nothing of embeddings, speech and transcription, for which they have no names.",
+        "Record the prompts and answers of chats, completions and responses in traces, as OpenTelemetry's GenAI "
+        "conventions define it. The content of embeddings, speech and transcription is not recorded: the conventions "
+        "have no attributes for it.",
         boolean,
         default=False,
         default_text="off",

@@ -1,7 +1,7 @@
-"""How options are read: what a value must be, whatever source it comes from.
+"""Parsers of option values, the same for every source.
 
-Each parser takes text from the command line or the environment, or YAML's own types from the file, and returns the
-value or raises `ValueError` with a phrase that follows the option's name: "must be …".
+A parser takes text from the command line or the environment, or YAML's own types from the file. It returns the value,
+or raises `ValueError` with a phrase that follows the option's name: "must be …".
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Parser = Callable[[object], Any]
 
 
 def closest(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or nothing where no known word is near."""
+    """`; did you mean 'x'?`, or an empty string if no known word is similar."""
     matches = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
@@ -50,7 +50,7 @@ def text(value: object) -> str:
 
 
 def database(value: object) -> str:
-    """A file that is there or can be, or memory."""
+    """An absolute path of a file that exists or can be created, or `:memory:`."""
     path = text(value)
     if path == ":memory:":
         return path
@@ -63,7 +63,7 @@ def database(value: object) -> str:
 
 
 def writable_folder(value: object) -> str:
-    """A folder that is there or can be made."""
+    """An absolute path of a folder that exists or can be created."""
     folder = Path(text(value)).expanduser().absolute()
     there = next(place for place in (folder, *folder.parents) if place.exists())
     if not there.is_dir():
@@ -155,7 +155,7 @@ def choice(choices: Iterable[str], refused: Iterable[str] = ()) -> Parser:
 
 
 def items(value: object, what: str) -> list[str]:
-    """A comma-separated list, or YAML's own; never empty."""
+    """The words of a comma-separated text or of a YAML list; never empty."""
     items = value.split(",") if isinstance(value, str) else value
     if isinstance(items, int | float) and not isinstance(items, bool):
         items = [items]

@@ -1,7 +1,8 @@
-"""What the server was told to do: the command line before the environment before a YAML file before the defaults.
+"""The server's configuration, from the command line, the environment, a YAML file and the defaults, in this order.
 
-`Settings` is plain data, frozen and picklable, so that it reaches the worker process as it is. Everything about
-options (names, parsing, help) is in `server.settings.options`; here they are only gathered and put in their places.
+`Settings` is plain data, frozen and picklable, so that the worker process receives it unchanged. Everything about
+single options (names, parsing, help) is in `server.settings.options`; this module gathers their values and checks
+combinations.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from server.settings.parsers import closest
 __all__ = ["Settings", "SettingsError"]
 
 _ONE_MODEL_ONLY = ("model_path", "model_type", "served_model_name")
-"""Options that say which model; they cannot speak for every entry of a `models` list."""
+"""Options that identify one model; they cannot apply to every entry of a `models` list."""
 
 _FOR_EVERY_DEFAULT = ("queue_size", "queue_timeout", "mlx_warmup")
-"""Options that hold for the embedded models beside the chat model too."""
+"""Options that also apply to the embedded models served beside the chat model."""
 
 _LANGUAGE_ONLY = (
     "prefix_cache_dir",
@@ -37,7 +38,7 @@ _LANGUAGE_ONLY = (
     "num_draft_tokens",
     "prompt_lookup",
 )
-"""Options that only language models know."""
+"""Options that apply only to language models."""
 
 _NEEDS = {
     "prefix_cache_disk_size": "prefix_cache_dir",
@@ -45,25 +46,25 @@ _NEEDS = {
     "kv_group_size": "kv_bits",
     "num_draft_tokens": "draft_model",
 }
-"""Options that say more about another."""
+"""Options that have an effect only together with another option."""
 
-_ROTATES = "a proposal that was wrong is cut off the cache again, and a cache that forgets cannot be cut"
+_ROTATES = "rejected proposals must be removed from the cache, and a cache of bounded size cannot be shortened"
 _APART = {
-    ("kv_bits", "max_kv_size"): "a cache that forgets cannot be quantised",
-    ("kv_bits", "prefix_cache_dir"): "quantised caches cannot be restored from a file",
-    ("draft_model", "prompt_lookup"): "tokens are proposed by one of them",
+    ("kv_bits", "max_kv_size"): "a cache of bounded size cannot be quantized",
+    ("kv_bits", "prefix_cache_dir"): "quantized caches cannot be restored from a file",
+    ("draft_model", "prompt_lookup"): "only one of them can propose tokens",
     ("draft_model", "max_kv_size"): _ROTATES,
     ("prompt_lookup", "max_kv_size"): _ROTATES,
 }
-"""Options that exclude each other, and why."""
+"""Options that exclude each other, and the reason for the message."""
 
 _BATCHING_CONCURRENCY = {"lm": 8, "multimodal": 8, "embeddings": 32, "echo": 64}
-"""Requests in an engine at once, of the types that batch them. A text to embed is in and out within one batch and holds
-no cache meanwhile, so more of them share a batch than chats would."""
+"""Default concurrency of the model types that batch requests. A text to embed is finished after one batch and holds no
+cache, so an embedding model takes more requests than a chat model."""
 
 
 class SettingsError(ValueError):
-    """A setting cannot be used. The message names the option and where it was set."""
+    """Raised when a setting cannot be used. The message names the option and where it was set."""
 
 
 @attrs.frozen(kw_only=True)
@@ -71,18 +72,18 @@ class Settings:
     """The whole configuration of one server. Sizes are bytes, times seconds."""
 
     models: tuple[ModelSpec, ...] = attrs.field(validator=attrs.validators.min_len(1))
-    """Their names differ."""
+    """At least one; their names are unique."""
     host: str = "127.0.0.1"
     port: int = 8000
-    """0: any free port."""
+    """0 chooses a free port."""
     api_key: str | None = attrs.field(default=None, repr=False)
     cors_origins: tuple[str, ...] = ("*",)
     max_body_bytes: int = 32_000_000
     max_upload_bytes: int = 26_214_400
-    """Of one file in a form; forms have no other bound."""
+    """Maximum size of one file in a form; forms have no other bound."""
     heartbeat_interval: float = 15.0
     grace_period: float = 10.0
-    """How long answers in progress are given to end after SIGTERM."""
+    """Time that running requests have to finish after SIGTERM."""
     response_store: str = ":memory:"
     """SQLite file of stored responses."""
     response_store_ttl: float = 86_400.0
@@ -91,13 +92,13 @@ class Settings:
     """`debug`, `info`, `warning` or `error`."""
     log_format: Literal["console", "json"] = "console"
     log_bodies: bool = False
-    """Log what requests and answers say."""
+    """True: log the bodies of requests and responses."""
     trace_content: bool = False
-    """Record prompts and answers in traces."""
+    """True: record prompts and answers in traces."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Read the environment, and the file that `CONFIG_FILE` names.
+        """Read the environment and the file named by `CONFIG_FILE`.
 
         Raises:
             SettingsError: a value cannot be used.
@@ -106,7 +107,7 @@ class Settings:
 
     @classmethod
     def load(cls, cli: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
-        """Gather every option. `cli` maps option names to what was typed; None means not given.
+        """Gather the values of all options. `cli` maps option names to the typed values; None means not given.
 
         Raises:
             SettingsError: a value cannot be used, or a key of the file is unknown.
@@ -134,14 +135,14 @@ class Settings:
 
 @attrs.frozen
 class _Raw:
-    """A value as a source gave it, and how to name the option there: `MAX_CONCURRENCY in the environment`."""
+    """An unparsed value and the name of the option in its source, such as `MAX_CONCURRENCY in the environment`."""
 
     value: Any
     where: str
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, _Raw]:
-    """An empty variable counts as unset: that is how compose files and CI leave them out."""
+    """Values from the environment. An empty variable counts as unset, as in compose files and CI."""
     return {
         option.name: _Raw(environ[option.env], f"{option.env} in the environment")
         for option in OPTIONS
@@ -150,10 +151,10 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, _Raw]:
 
 
 def _read_file(source: _Raw | None) -> tuple[dict[str, _Raw], list[dict[str, _Raw]] | None]:
-    """The file's top level, and its `models` list where it has one."""
+    """The file's top level and its `models` list, None if it has none."""
     if source is None:
         return {}, None
-    import yaml  # only here: the other commands start without it
+    import yaml  # imported here so that commands without a file start faster
 
     path = Path(str(source.value)).expanduser()
     try:
@@ -203,7 +204,7 @@ def _parse(option: Option, raw: _Raw) -> Any:
 
 
 def _parsed(raws: Mapping[str, _Raw], scope: str) -> dict[str, Any]:
-    """Every supported option of the scope, parsed or by default; those of later work are refused when set."""
+    """The value, parsed or default, of every supported option of the scope. Unsupported options are refused if set."""
     values: dict[str, Any] = {}
     for option in OPTIONS:
         if option.scope != scope or option is CONFIG:
@@ -216,8 +217,11 @@ def _parsed(raws: Mapping[str, _Raw], scope: str) -> dict[str, Any]:
 
 
 def _one_model_or_the_defaults(raws: Mapping[str, _Raw]) -> tuple[ModelSpec, ...]:
-    """Where nothing says which model: the embedded chat model, with every option, and the other embedded models beside
-    it, loaded on first use. What the options say of a model is said of the chat model; of the queue, of all."""
+    """The chosen model, or the embedded ones if no option chooses a model.
+
+    The embedded chat model comes first and takes every model option. The other embedded models load on first use and
+    take only the options in `_FOR_EVERY_DEFAULT`.
+    """
     chosen = _model_spec(raws)
     if any(name in raws for name in ("model_path", "model_type")):
         return (chosen,)
@@ -270,9 +274,10 @@ def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
 
 
 def _refuse_what_does_not_go_together(raws: Mapping[str, _Raw], values: Mapping[str, Any]) -> None:
-    """
+    """Check combinations of options.
+
     Raises:
-        SettingsError: an option would have no effect beside the others, or two of them contradict each other.
+        SettingsError: an option would have no effect with the others, or two of them contradict each other.
     """
     given = [name for name in _LANGUAGE_ONLY if name in raws]
     if given and values["model_type"] != "lm":
@@ -292,7 +297,7 @@ def _refuse_what_does_not_go_together(raws: Mapping[str, _Raw], values: Mapping[
 
 
 def _adapters(raws: Mapping[str, _Raw], values: Mapping[str, Any]) -> tuple[str, ...]:
-    """The adapters' folders, absolute."""
+    """Absolute paths of the adapters' folders."""
     found = []
     for path in values["lora_paths"] or ():
         folder = Path(path).expanduser()
@@ -303,12 +308,12 @@ def _adapters(raws: Mapping[str, _Raw], values: Mapping[str, Any]) -> tuple[str,
 
 
 def _embedded(model_type: ModelType) -> str:
-    """The embedded model of this type.
+    """The `embedded:` path of this type's embedded model.
 
     Raises:
-        SettingsError: there is none.
+        SettingsError: this type has none.
     """
-    from providers.weights.manifest import DEFAULT_IDS, EMBEDDED  # only here: it brings file locks and terminals along
+    from providers.weights.manifest import DEFAULT_IDS, EMBEDDED  # imported here: it imports file locks and terminals
 
     for id in DEFAULT_IDS:
         if EMBEDDED[id].model_type == model_type:
@@ -317,9 +322,9 @@ def _embedded(model_type: ModelType) -> str:
 
 
 def _located(where: str, path: str) -> str:
-    """A local path made absolute; a Hugging Face or embedded id as it is.
+    """An absolute local path, or the unchanged Hugging Face or embedded id.
 
-    A path that can only be local (`/…`, `./…`, `../…`, `~…`) must exist; `org/name` is local where it exists.
+    A path that can only be local (`/…`, `./…`, `../…`, `~…`) must exist. `org/name` is local if that folder exists.
     """
     local = Path(path).expanduser()
     if local.exists():
@@ -330,8 +335,8 @@ def _located(where: str, path: str) -> str:
 
 
 def _echo_settings(where: str, path: str) -> str:
-    """The echo's path is not a place but how it answers, e.g. `delay=0.05`."""
-    from providers.echo.provider import EchoSettings  # only here: it brings asyncio and telemetry along
+    """Check the echo model's path, which holds its behaviour, such as `delay=0.05`, instead of a place."""
+    from providers.echo.provider import EchoSettings  # imported here: it imports asyncio and telemetry
 
     try:
         EchoSettings.parse(path)

@@ -1,4 +1,4 @@
-"""What people read about options is what the options are."""
+"""The generated files match the table of options."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ def test_the_configuration_page_is_the_table_of_options() -> None:
 
 
 APART = [("MAX_KV_SIZE",), ("PROMPT_LOOKUP",), ("KV_BITS", "KV_GROUP_SIZE")]
-"""Variables that exclude others: these are tried by themselves."""
+"""Variables that exclude others; they are tested separately."""
 
 
-def test_every_example_value_can_be_used_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_example_value_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = dict(re.findall(r"^#([A-Z][A-Z_]+)=(.+)$", env_example(), re.MULTILINE))
     (tmp_path / "config.yaml").touch()
     (tmp_path / "adapters").mkdir()
     monkeypatch.chdir(tmp_path)
 
-    alone = [{name: examples.pop(name) for name in names} for names in APART]
+    separate = [{name: examples.pop(name) for name in names} for names in APART]
 
     assert Settings.load(environ=examples).models[0].name == "qwen"
-    for environ in alone:
+    for environ in separate:
         assert Settings.load(environ=environ) != Settings.load(environ={})
 
 

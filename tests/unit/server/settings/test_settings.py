@@ -1,4 +1,4 @@
-"""Where a setting comes from, which source wins, and what is said when it cannot be used."""
+"""Sources of settings, their precedence, and the messages for unusable values."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ FIELDS = {
     "max_body_size": "max_body_bytes",
     "max_upload": "max_upload_bytes",
 }
-"""Where an option's field is named otherwise."""
+"""Names of fields that differ from their option's name."""
 
 BESIDE = {
     "prefix_cache_disk_size": {"PREFIX_CACHE_DIR": "/tmp"},
@@ -73,9 +73,9 @@ BESIDE = {
     "kv_group_size": {"KV_BITS": "8"},
     "num_draft_tokens": {"DRAFT_MODEL": "org/draft"},
 }
-"""What an option says more about, and is refused without."""
+"""Variables that an option needs beside it; without them it is refused."""
 
-# Automatic tool choice is always on: the option is there for command lines that name it.
+# Automatic tool choice is always on: the option exists for command lines that name it.
 SUPPORTED = [
     option
     for option in OPTIONS
@@ -214,10 +214,10 @@ def test_options_of_language_models_are_refused_for_others() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kv_bits": "8", "max_kv_size": "64"}, "--kv-bits cannot be combined with --max-kv-size: a cache that"),
+        ({"kv_bits": "8", "max_kv_size": "64"}, "--kv-bits cannot be combined with --max-kv-size: a cache of"),
         (
             {"kv_bits": "8", "prefix_cache_dir": "/tmp"},
-            "--kv-bits cannot be combined with --prefix-cache-dir: quantised",
+            "--kv-bits cannot be combined with --prefix-cache-dir: quantized",
         ),
         ({"draft_model": "a/b", "prompt_lookup": "4"}, "--draft-model cannot be combined with --prompt-lookup"),
         ({"prompt_lookup": "4", "max_kv_size": "64"}, "--prompt-lookup cannot be combined with --max-kv-size"),
@@ -225,7 +225,7 @@ def test_options_of_language_models_are_refused_for_others() -> None:
         ({"model_type": "echo", "prompt_lookup": "4"}, "--prompt-lookup is for models of type lm, not echo"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused_with_the_reason(options: dict[str, str], message: str) -> None:
+def test_options_that_exclude_each_other_are_refused_with_the_reason(options: dict[str, str], message: str) -> None:
     with pytest.raises(SettingsError) as refused:
         Settings.load(options, {})
     assert str(refused.value).startswith(message)
@@ -254,14 +254,14 @@ def test_without_any_setting_the_embedded_models_are_served_and_the_chat_model_i
     assert all(model.lazy for model in others)
 
 
-def test_what_is_said_of_the_default_model_is_said_of_the_chat_model_and_of_every_queue() -> None:
+def test_model_options_apply_to_the_embedded_chat_model_and_queue_options_to_all_embedded_models() -> None:
     chat, *others = Settings.load({"served_model_name": "small", "dtype": "bfloat16", "queue_size": "3"}, {}).models
 
     assert (chat.name, chat.dtype, chat.queue_size) == ("small", "bfloat16", 3)
     assert all((model.dtype, model.queue_size) == ("auto", 3) for model in others)
 
 
-def test_a_model_type_alone_serves_the_embedded_model_of_that_type() -> None:
+def test_a_model_type_without_a_path_serves_the_embedded_model_of_that_type() -> None:
     (model,) = Settings.load({"model_type": "lm"}, {}).models
 
     assert (model.path, model.lazy) == ("embedded:smollm2-135m-instruct", False)
@@ -276,7 +276,7 @@ def test_a_model_type_alone_serves_the_embedded_model_of_that_type() -> None:
         ("embedded:smollm2-135m-instruct", "smollm2-135m-instruct"),
     ],
 )
-def test_the_served_name_follows_from_the_path(
+def test_the_default_served_name_is_derived_from_the_path(
     path: str, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -286,7 +286,7 @@ def test_the_served_name_follows_from_the_path(
     assert Settings.load({"model_path": path}, {}).models[0].name == served
 
 
-def test_a_local_path_is_made_absolute_so_that_every_process_finds_it(
+def test_a_local_path_becomes_absolute_so_that_every_process_finds_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -295,13 +295,13 @@ def test_a_local_path_is_made_absolute_so_that_every_process_finds_it(
     assert Settings.load({"model_path": "models/qwen"}, {}).models[0].path == str(tmp_path / "models/qwen")
 
 
-def test_the_echo_model_needs_no_path_and_takes_more_requests_at_once() -> None:
+def test_the_echo_model_needs_no_path_and_has_a_higher_concurrency() -> None:
     (model,) = Settings.load({"model_type": "echo"}, {}).models
 
     assert (model.name, model.path, model.max_concurrency) == ("echo", "", 64)
 
 
-def test_the_path_of_the_echo_model_is_how_it_answers() -> None:
+def test_the_path_of_the_echo_model_holds_its_behaviour() -> None:
     assert Settings.load({"model_type": "echo", "model_path": "delay=0.1"}, {}).models[0].path == "delay=0.1"
 
     with pytest.raises(SettingsError, match="--model-path: the echo model has no setting 'speed'"):
@@ -337,7 +337,7 @@ def test_the_command_line_overrides_every_entry_of_the_models_list(tmp_path: Pat
 
 
 @pytest.mark.parametrize("option", ["model_path", "model_type", "served_model_name"])
-def test_what_names_one_model_is_refused_beside_a_models_list(option: str, tmp_path: Path) -> None:
+def test_an_option_that_identifies_one_model_is_refused_beside_a_models_list(option: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"--\S+ cannot be combined with a `models` list"):
         Settings.load({option: "echo"}, write(tmp_path / "config.yaml", SEVERAL))
 
