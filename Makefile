@@ -49,9 +49,12 @@ test: lint types unit live ## Lint, types, unit and live tests
 lint: setup ## ruff (rules and format) and the layer rules
 	$(call part,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports)
 
+# A cache per platform: a cache made for another one would be discarded on every run.
+types_on = $(BIN)/mypy --platform $(1) --cache-dir .mypy_cache/$(1)
+
 .PHONY: types
-types: setup ## mypy, strict
-	$(call part,types,$(BIN)/mypy)
+types: setup ## mypy, strict, as on Linux and as on macOS
+	$(call part,types,$(call types_on,linux) && $(call types_on,darwin))
 
 .PHONY: unit
 unit: setup ## Tests that need no weights
