@@ -9,6 +9,7 @@ import msgspec
 from providers.events import Event
 
 __all__ = [
+    "RESERVED_TEMPLATE_KWARGS",
     "Accepted",
     "ChatMessage",
     "ChatPrompt",
@@ -36,6 +37,28 @@ __all__ = [
 ]
 
 FinishReason = Literal["stop", "length", "tool_calls"]
+
+RESERVED_TEMPLATE_KWARGS = frozenset(
+    {
+        "add_generation_prompt",
+        "chat_template",
+        "continue_final_message",
+        "conversation",
+        "documents",
+        "max_length",
+        "messages",
+        "padding",
+        "return_assistant_tokens_mask",
+        "return_dict",
+        "return_tensors",
+        "tokenize",
+        "tokenizer_kwargs",
+        "tools",
+        "truncation",
+    }
+)
+"""Arguments of `apply_chat_template` that clients cannot set through `chat_template_kwargs`: the server sets them, and
+a template from a client would be code."""
 
 
 class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from providers.chat.types import ChatMessage, ChatPrompt, Prompt, TextPrompt, TokenPrompt
+from providers.chat.types import RESERVED_TEMPLATE_KWARGS, ChatMessage, ChatPrompt, Prompt, TextPrompt, TokenPrompt
 from providers.engines.language.tool_prompts import ToolPlan, ToolPrompter
 from providers.engines.output.markup import ReasoningFormat
 from providers.engines.prefix.common_prefix import common_prefix
@@ -18,26 +18,8 @@ from providers.errors import ContextLengthExceeded, InvalidRequest
 
 __all__ = ["BuiltPrompt", "PromptBuilder", "answer_room"]
 
-_TEMPLATE_OWN = frozenset(
-    {
-        "add_special_tokens",
-        "chat_template",
-        "conversation",
-        "documents",
-        "max_length",
-        "messages",
-        "padding",
-        "return_assistant_tokens_mask",
-        "return_dict",
-        "return_tensors",
-        "tokenize",
-        "tokenizer_kwargs",
-        "tools",
-        "truncation",
-    }
-)
-"""Names that steer the renderer itself, not the template: refused in `chat_template_kwargs`."""
-
+_REFUSED_TEMPLATE_KWARGS = RESERVED_TEMPLATE_KWARGS - {"add_generation_prompt"}
+"""The server itself sets `add_generation_prompt`, for the endpoint that counts and lists tokens."""
 MAX_COUNTED_CHARACTERS = 1_000_000
 """Of a text whose tokens are asked for: the intake takes about a second for so many, and everybody waits."""
 _NEXT_TURN = ({"role": "assistant", "content": "x"}, {"role": "user", "content": "x"})
@@ -150,7 +132,7 @@ class PromptBuilder:
                 raise _too_long(tokens, self._limit, param)
 
     def _plan(self, prompt: ChatPrompt) -> ToolPlan:
-        refused = _TEMPLATE_OWN.intersection(prompt.template_kwargs)
+        refused = _REFUSED_TEMPLATE_KWARGS.intersection(prompt.template_kwargs)
         if refused:
             name = min(refused)
             message = f"chat_template_kwargs.{name} is not the template's to set"

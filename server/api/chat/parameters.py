@@ -9,11 +9,11 @@ import attrs
 
 from contracts.chat.request import ChatCompletionRequest
 from contracts.sampling import GenerationOptions
+from providers.chat.types import RESERVED_TEMPLATE_KWARGS
 from providers.errors import InvalidRequest, UnsupportedParameter
 
 __all__ = [
     "REFUSED",
-    "RESERVED_TEMPLATE_KWARGS",
     "Refused",
     "check_stream_options",
     "check_template_kwargs",
@@ -44,27 +44,6 @@ REFUSED: tuple[Refused, ...] = (
     Refused("prompt_cache_options"),
     Refused("prompt_cache_retention", ("in_memory", "in-memory")),
 )
-
-RESERVED_TEMPLATE_KWARGS = frozenset(
-    {
-        "add_generation_prompt",
-        "chat_template",
-        "continue_final_message",
-        "conversation",
-        "documents",
-        "max_length",
-        "messages",
-        "padding",
-        "return_assistant_tokens_mask",
-        "return_dict",
-        "return_tensors",
-        "tokenize",
-        "tokenizer_kwargs",
-        "tools",
-        "truncation",
-    }
-)
-"""Arguments of `apply_chat_template` that are the server's to set; a template of the client's own would be code."""
 
 
 def refuse_unsupported(request: ChatCompletionRequest) -> None:

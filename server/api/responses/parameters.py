@@ -10,7 +10,7 @@ import attrs
 from contracts.responses.request import CreateResponse, Reasoning, TokenCountRequest
 from contracts.responses.tools import FunctionTool, ResponseTextParam, Tool
 from providers.errors import InvalidRequest, UnsupportedParameter
-from server.api.chat.parameters import RESERVED_TEMPLATE_KWARGS
+from server.api.chat.parameters import check_template_kwargs
 
 __all__ = [
     "ENCRYPTED_REASONING",
@@ -121,9 +121,7 @@ def _refuse_shared(request: CreateResponse | TokenCountRequest) -> None:
     _refuse_reasoning(request.reasoning)
     _refuse_text(request.text)
     _refuse_tools(request.tools or [])
-    for key in sorted(RESERVED_TEMPLATE_KWARGS & (request.chat_template_kwargs or {}).keys()):
-        path = f"chat_template_kwargs.{key}"
-        raise UnsupportedParameter(f"{path} is set by the server", param=path)
+    check_template_kwargs(request.chat_template_kwargs)
 
 
 def _refuse_stream_options(request: CreateResponse) -> None:

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from contracts.chat.messages import ChatCompletionRequestMessage
 from contracts.chat.request import ChatCompletionRequest
 from providers.chat.types import (
+    RESERVED_TEMPLATE_KWARGS,
     ChatMessage,
     ChoiceGrammar,
     GenerationRequest,
@@ -26,7 +27,7 @@ from providers.chat.types import (
     Tool,
     ToolChoice,
 )
-from server.api.chat.parameters import REFUSED, RESERVED_TEMPLATE_KWARGS
+from server.api.chat.parameters import REFUSED
 from server.api.chat.request import to_generation_request
 from server.serialization import converter
 from tests.unit.server.fakes import FakeChat

@@ -15,6 +15,7 @@ from contracts.responses.items import OtherItem
 from contracts.responses.request import CreateResponse, Includable, TokenCountRequest
 from contracts.responses.tools import OtherTool, ToolChoiceOther
 from providers.chat.types import (
+    RESERVED_TEMPLATE_KWARGS,
     ChatPrompt,
     ChoiceGrammar,
     GenerationRequest,
@@ -26,7 +27,6 @@ from providers.chat.types import (
     Tool,
     ToolChoice,
 )
-from server.api.chat.parameters import RESERVED_TEMPLATE_KWARGS
 from server.api.responses.conversation import input_items
 from server.api.responses.parameters import INCLUDED, RESPONSE_REFUSED
 from server.api.responses.request import to_response_generation
