@@ -34,11 +34,6 @@ class Step:
 
 
 class Candidate(Protocol):
-    @property
-    def seen(self) -> str:
-        """What followed the marker so far, while it is not certain that it is a call."""
-        ...
-
     def feed(self, text: str) -> Step:
         """More text. Any verdict but `more` is the last."""
         ...
@@ -69,10 +64,6 @@ class _JsonCandidate:
         self._length = 0
         self._held = ""
         """What may become the end marker, after what is not JSON."""
-
-    @property
-    def seen(self) -> str:
-        return "".join(self._seen)
 
     def feed(self, text: str) -> Step:
         text, self._held = self._held + text, ""
@@ -141,10 +132,6 @@ class _MarkupCandidate:
         self._parts: list[str] = []
         self._length = 0
         self._tail = ""
-
-    @property
-    def seen(self) -> str:
-        return "".join(self._parts)
 
     def feed(self, text: str) -> Step:
         window = self._tail + text

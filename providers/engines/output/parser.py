@@ -160,11 +160,6 @@ class AnswerSplitter:
         """Whether a call has been opened that is neither whole nor known to be text."""
         return self._state == "tool"
 
-    @property
-    def call_opening(self) -> str:
-        """What followed the marker of a call that has been opened and not announced yet."""
-        return "" if self._candidate is None else self._candidate.seen
-
     def push(self, text: str, logprob: TokenLogprob | None = None, *, tokens: int = 1) -> list[_Delta]:
         """What may leave after this piece: whole characters, which `tokens` decode steps made.
 

@@ -86,13 +86,8 @@ class GrammarProcessor:
     look there before it reports `stop`.
 
     A grammar that is to hold from a later place on is better written as one grammar (`Thought`, `free_text`): then
-    the place is exact to the character. Where that will not do:
-
-    - `start_after`: ids after which the grammar begins. They are watched here, token by token, because nobody else
-      sees them in time.
-    - `begin()`: the grammar begins with the logits of the next call; the token fed in that call is the last free
-      one. The engine's text splitter would call it one token late, since it sees a token when the one after is
-      already sampled: it is for who knows a step ahead, such as the processor that forces the end of a thought.
+    the place is exact to the character. Where that will not do, `start_after` has the ids after which the grammar
+    begins. They are watched here, token by token, because nobody else sees them in time.
     """
 
     __slots__ = (
@@ -114,8 +109,7 @@ class GrammarProcessor:
     def __init__(
         self, matcher: LLMatcher, *, vocabulary: int, ends: Sequence[int], start_after: Sequence[int] | None = None
     ) -> None:
-        """`matcher`: its own, at the start. `vocabulary`: width of its mask. `start_after`: None begins at once;
-        empty waits for `begin`."""
+        """`matcher`: its own, at the start. `vocabulary`: width of its mask. `start_after`: None begins at once."""
         self._matcher = matcher
         self._ends = frozenset(ends)
         self._ids = vocabulary
@@ -123,7 +117,7 @@ class GrammarProcessor:
         self._only_ends: mx.array | None = None
         self._start_after = tuple(start_after or ())
         self._recent: deque[int] = deque(maxlen=len(self._start_after))
-        self._active = start_after is None
+        self._active = not self._start_after
         self._take = False
         self._source: BatchTokens | None = None
         self._uid = -1
@@ -136,18 +130,7 @@ class GrammarProcessor:
         """Read tokens from the batch, in which this row is `uid`: optional, and faster for several rows."""
         self._source, self._uid = source, uid
 
-    def begin(self) -> None:
-        """Hold the grammar from the next call's logits on. Idempotent."""
-        if not self._active:
-            self._active, self._take = True, False
-
-    @property
-    def active(self) -> bool:
-        return self._active
-
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
-        if not self._active and not self._start_after:
-            return logits
         try:
             return self._constrain(tokens, logits)
         except (KeyboardInterrupt, SystemExit):

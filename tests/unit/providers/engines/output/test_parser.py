@@ -357,11 +357,10 @@ def test_reasoning_tokens_are_counted_and_the_state_can_be_asked() -> None:
     states = []
     for piece in ("<think>", "hm", "</think>", "Yes", "<tool_call>", '{"na', 'me": "now"}', "</tool_call>"):
         splitter.push(piece)
-        states.append((splitter.reasoning, splitter.in_call, splitter.call_opening))
+        states.append((splitter.reasoning, splitter.in_call))
     assert splitter.reasoning_tokens == 3
-    thinking, content = (True, False, ""), (False, False, "")
-    calling = [(False, True, ""), (False, True, '{"na')]
-    assert states == [thinking, thinking, content, content, *calling, content, content]
+    thinking, content, calling = (True, False), (False, False), (False, True)
+    assert states == [thinking, thinking, content, content, calling, calling, content, content]
 
 
 @pytest.mark.parametrize(
