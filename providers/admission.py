@@ -15,7 +15,6 @@ __all__ = ["AdmissionQueue", "Slot"]
 
 _RECENT = 256
 """Requests over which the mean and the maximum times are taken."""
-_DRAIN_RETRY_SECONDS = 5.0
 
 
 class AdmissionQueue:
@@ -93,7 +92,7 @@ class AdmissionQueue:
         if not 1 <= places <= self._max_concurrency:
             raise ValueError(f"a request takes 1 to {self._max_concurrency} places, not {places}")
         if self._draining:
-            self.refuse(_draining())
+            self.refuse(ModelNotReady.shutting_down())
         arrived = monotonic()
         if self._taken + places <= self._max_concurrency and not self.pending:
             self._take(places)
@@ -113,7 +112,7 @@ class AdmissionQueue:
         while self._waiting:
             waiter = self._waiting.popleft()
             if not waiter.admitted.done():
-                waiter.admitted.set_exception(_draining())
+                waiter.admitted.set_exception(ModelNotReady.shutting_down())
 
     async def _wait(self, places: int) -> None:
         if len(self._waiting) >= self._queue_size and self.pending >= self._queue_size:
@@ -210,10 +209,6 @@ class Slot:
         if self._held:
             self._held = False
             self._queue._leave(self._places, exception, monotonic() - self._admitted)
-
-
-def _draining() -> ModelNotReady:
-    return ModelNotReady("the server is shutting down", retry_after=_DRAIN_RETRY_SECONDS)
 
 
 def _mean(values: deque[float]) -> float:

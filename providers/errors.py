@@ -21,7 +21,7 @@ code and fields (`to_fields`, `from_fields`).
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 __all__ = [
     "ContextLengthExceeded",
@@ -41,11 +41,26 @@ __all__ = [
 ]
 
 
+_BY_CODE: dict[str, type[ServiceError]] = {}
+"""Filled as classes are defined."""
+
+
 class ServiceError(Exception):
     """Something the client is told about. `code` is stable, `type` is OpenAI's class of error."""
 
     type: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
+
+    def __init_subclass__(cls) -> None:
+        """Enter the class into the table that `from_fields` reads, by the code that it declares.
+
+        Raises:
+            TypeError: another class has this code.
+        """
+        super().__init_subclass__()
+        code = vars(cls).get("code")
+        if code is not None and _BY_CODE.setdefault(code, cls) is not cls:
+            raise TypeError(f"{cls.__name__} has the code {code!r} of {_BY_CODE[code].__name__}")
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -133,6 +148,11 @@ class ModelNotReady(ServiceError):
 
     code = "model_not_ready"
 
+    @classmethod
+    def shutting_down(cls, *, retry_after: float = 5.0) -> Self:
+        """The refusal of a server that stops, and of what belongs to it. Another server may answer in its place."""
+        return cls("the server is shutting down", retry_after=retry_after)
+
 
 class EngineCrashed(ServiceError):
     """The process that held the model died under the request."""
@@ -143,21 +163,14 @@ class EngineCrashed(ServiceError):
 class InternalError(ServiceError):
     """Unforeseen; the message says nothing of the inside."""
 
+    code = "internal_error"
 
-_BY_CODE: dict[str, type[ServiceError]] = {
-    error.code: error
-    for error in (
-        InvalidRequest,
-        ContextLengthExceeded,
-        UnsupportedParameter,
-        InvalidApiKey,
-        NotFound,
-        ModelNotFound,
-        QueueFull,
-        QueueTimeout,
-        GenerationTimeout,
-        ModelNotReady,
-        EngineCrashed,
-        InternalError,
-    )
-}
+    @classmethod
+    def unforeseen(cls) -> Self:
+        """What a client reads of an exception that nothing expected; its stack trace belongs in the log."""
+        return cls("an internal error occurred; the server's log has the details under this request's ID")
+
+    @classmethod
+    def truncated(cls, what: str) -> Self:
+        """The events of an answer stopped before the one that ends it. `what` names the answer: `answer`, `speech`."""
+        return cls(f"the {what} ended without a last event")

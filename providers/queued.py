@@ -144,7 +144,7 @@ class QueuedProvider(ABC, Generic[R, E]):
                             break
                         yield event
                 if unfinished:
-                    raise InternalError("the answer ended without a last event")
+                    raise InternalError.truncated("answer")
                 span.stop()
         # The place is free before the consumer sees the end, so that closing the generator on the last event is
         # no cancellation.

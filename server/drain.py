@@ -55,4 +55,4 @@ class Drain:
     @staticmethod
     def error() -> ModelNotReady:
         """What an answer that did not end in time ends with."""
-        return ModelNotReady("the server is shutting down", retry_after=5.0)
+        return ModelNotReady.shutting_down()

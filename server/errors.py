@@ -111,7 +111,7 @@ def as_service_error(error: BaseException) -> ServiceError:
     _log.error("unforeseen error", exc_info=error)
     if isinstance(error, InternalError):
         return error
-    return InternalError("something went wrong inside the server; its log says more under this request's ID")
+    return InternalError.unforeseen()
 
 
 def invalid_body(error: Exception) -> InvalidRequest:

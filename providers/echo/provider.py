@@ -261,7 +261,7 @@ class EchoProvider(QueuedChatProvider):
         else:
             await asyncio.sleep(0)
         if self._state == "stopped":
-            raise ModelNotReady("the server is shutting down", retry_after=5.0)
+            raise ModelNotReady.shutting_down()
 
     def _settings_of(self, request: GenerationRequest) -> EchoSettings:
         if not isinstance(request.prompt, ChatPrompt):

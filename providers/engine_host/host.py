@@ -346,7 +346,7 @@ class EngineHost:
             case "failed":
                 return ModelNotReady(f"{name} cannot be loaded: {self.detail}")
             case "stopped":
-                return ModelNotReady("the server is shutting down", retry_after=5.0)
+                return ModelNotReady.shutting_down()
             case status:
                 doing = "" if self.detail is None else f": {self.detail}"
                 return ModelNotReady(f"{name} is {status}{doing}", retry_after=self._retry_seconds())

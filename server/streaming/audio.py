@@ -68,7 +68,7 @@ class AudioStream:
                 elif isinstance(event, SpeechFinished):
                     await self._send(send, b"", more=False)
                     return
-        raise InternalError("the speech ended without a last event")
+        raise InternalError.truncated("speech")
 
     async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
         if not self._started:

@@ -189,7 +189,7 @@ class EventStream(Generic[E]):
             return self._drain.error()
         if reader.cancelled():
             return InternalError("the answer was cancelled inside the server")
-        return reader.exception() or InternalError("the answer ended without a last event")
+        return reader.exception() or InternalError.truncated("answer")
 
     async def _fail(self, send: Send, error: BaseException) -> ServiceError:
         """Raise the failure while its status can still be sent; say it in the stream later."""

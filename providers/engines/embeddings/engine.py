@@ -39,7 +39,6 @@ STEP_FLOPS = {"cpu": 1.5e10, "metal": 2e12, "cuda": 2e13}
 """Work of one step, a fraction of a second of it: cancellation takes effect between steps."""
 STEP_TOKENS = (256, 16_384)
 """Bounds of it in tokens: the least that keeps the matrix products large, and the most that keeps memory small."""
-_UNFORESEEN = "an internal error occurred"
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -161,7 +160,7 @@ class EmbeddingEngine:
     def recover(self, out: Outbox) -> None:
         for request_id in self._running:
             self.cancel(request_id)
-            out.fail(request_id, InternalError(_UNFORESEEN))
+            out.fail(request_id, InternalError.unforeseen())
         self._running = set()
         mx.clear_cache()
 
@@ -175,7 +174,7 @@ class EmbeddingEngine:
         if not np.isfinite(vectors).all():
             logger.error("request %s: the model gave numbers that are not finite; try --dtype float32", job.id)
             self.cancel(job.id)
-            out.fail(job.id, InternalError(_UNFORESEEN))
+            out.fail(job.id, InternalError.unforeseen())
             return
         if work.results is not None:
             work.results[indexes] = vectors

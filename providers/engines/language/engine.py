@@ -53,7 +53,6 @@ PREFILL_STEP = {"cpu": 256, "metal": 2048, "cuda": 2048}
 """Prompt tokens a step: everybody else waits for one chunk, so a slow device gets small ones."""
 GATHER_GAP = {"cpu": 0.02, "metal": 0.005, "cuda": 0.005}
 """Seconds between requests that come together: where the device leaves the server its cores, they come faster."""
-_UNFORESEEN = "an internal error occurred"
 
 
 class LanguageEngine:
@@ -199,7 +198,7 @@ class LanguageEngine:
         if not self._requests:
             self._waiting.clear()
         for job in doomed:
-            out.fail(job.id, InternalError(_UNFORESEEN))
+            out.fail(job.id, InternalError.unforeseen())
         self._requests.clear()
         self._rows.clear()
         self._unkept.clear()
@@ -259,7 +258,7 @@ class LanguageEngine:
             insert()
         except Exception:
             job.whose.run(logger.exception, "request %s failed as it entered the batch", job.id)
-            out.fail(job.id, InternalError(_UNFORESEEN))
+            out.fail(job.id, InternalError.unforeseen())
             request = self._requests.get(job.id)
             if request is not None:
                 self._batch.remove(self._forget(request))
@@ -320,7 +319,7 @@ class LanguageEngine:
         except Exception as error:
             if not isinstance(error, ServiceError):
                 request.job.whose.run(logger.exception, "request %s failed", request.job.id)
-                error = InternalError(_UNFORESEEN)
+                error = InternalError.unforeseen()
             out.fail(request.job.id, error)
             return self._forget(request)
         if not row.ended:

@@ -60,7 +60,6 @@ LAST_SECONDS = 0.5
 """By how much an engine that has prompts to write when the socket closes is done before its host stops waiting."""
 MEMORY_INTERVAL = 1.0
 """Seconds between two `Memory` reports while working."""
-_UNFORESEEN = "an internal error occurred"
 
 
 def serve(connection: socket.socket, make_engine: Callable[[ModelSpec], Engine]) -> NoReturn:
@@ -158,7 +157,7 @@ class Runtime:
         with contextlib.suppress(Exception):
             command = msgspec.msgpack.decode(body)
             request_id = command.get("request", command)["id"]
-            self._send(Failed(id=str(request_id), **InternalError(_UNFORESEEN).to_fields()))
+            self._send(Failed(id=str(request_id), **InternalError.unforeseen().to_fields()))
 
     def _take(self, engine: Engine, command: Command) -> None:
         if isinstance(command, Cancel):
@@ -186,7 +185,7 @@ class Runtime:
             self._send(Failed(id=request_id, **error.to_fields()))
         except Exception:
             logger.exception("request %s failed before it was queued", request_id)
-            self._send(Failed(id=request_id, **InternalError(_UNFORESEEN).to_fields()))
+            self._send(Failed(id=request_id, **InternalError.unforeseen().to_fields()))
 
     def _report_loading(self, stage: str, fraction: float | None) -> None:
         self._send(Loading(stage=stage, fraction=fraction))
@@ -317,7 +316,7 @@ class Runtime:
                 out.fail(request_id, error)
             except Exception:
                 logger.exception("request %s failed", request_id)
-                out.fail(request_id, InternalError(_UNFORESEEN))
+                out.fail(request_id, InternalError.unforeseen())
 
     def _step(self, engine: Engine, out: Outbox) -> None:
         try:

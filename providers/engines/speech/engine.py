@@ -165,7 +165,7 @@ class SpeechEngine:
 
     def recover(self, out: Outbox) -> None:
         for id in list(self._speaking):
-            self._end(id, InternalError("an internal error occurred"), out)
+            self._end(id, InternalError.unforeseen(), out)
         mx.clear_cache()
 
     def memory(self) -> Memory:
@@ -193,7 +193,7 @@ class SpeechEngine:
             timed = self._spoken(piece, job.voices, job.speed, speaking.done)
         except Exception:
             logger.exception("a piece of request %s cannot be spoken", job.id)
-            self._end(job.id, InternalError("an internal error occurred"), out)
+            self._end(job.id, InternalError.unforeseen(), out)
             return
         phonemes, words = timed.after(speaking.samples)
         now = time.monotonic()

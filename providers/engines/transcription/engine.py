@@ -39,7 +39,6 @@ logger = logging.getLogger(__name__)
 
 PROMPT_CHARACTERS = 8192
 """Of a prompt, from its end; no more can be in the tokens that the model takes."""
-_UNFORESEEN = "an internal error occurred"
 
 
 class WhisperEngine:
@@ -160,7 +159,7 @@ class WhisperEngine:
         except Exception as error:
             if not isinstance(error, ServiceError):
                 logger.exception("request %s failed", transcript.id)
-                error = InternalError(_UNFORESEEN)
+                error = InternalError.unforeseen()
             out.fail(transcript.id, error)
             self._drop(transcript)
         else:
@@ -169,7 +168,7 @@ class WhisperEngine:
 
     def recover(self, out: Outbox) -> None:
         for transcript in list(self._transcripts):
-            out.fail(transcript.id, InternalError(_UNFORESEEN))
+            out.fail(transcript.id, InternalError.unforeseen())
             self._drop(transcript)
         mx.clear_cache()
 

@@ -91,5 +91,5 @@ class EmbeddingsController(Controller):
             finally:
                 forget()
         if ranked is None:
-            raise InternalError("the answer ended without a last event")
+            raise InternalError.truncated("answer")
         return rerank_response(ranked, data, model=embedder.spec.name, request_id=request_id)

@@ -77,7 +77,7 @@ async def embedding_response(
         elif isinstance(event, Embedded):
             collected.end = event
     if collected.end is None:
-        raise InternalError("the answer ended without a last event")
+        raise InternalError.truncated("answer")
     vectors = np.empty((len(request.inputs), collected.end.dimensions), "<f4")
     for part in collected.parts:
         vectors[part.indexes] = np.frombuffer(part.data, "<f4").reshape(len(part.indexes), -1)

@@ -61,7 +61,7 @@ async def collect_all(events: AsyncIterator[GenerationEvent], answers: int) -> l
                 return [whole[index] for index in range(answers)]
         elif isinstance(event, (TextDelta, ReasoningDelta, ToolCallDelta)):
             open_answers[event.index].add(event)
-    raise InternalError("the answer ended without a last event")
+    raise InternalError.truncated("answer")
 
 
 def total_usage(usages: Sequence[Usage], n: int) -> Usage:

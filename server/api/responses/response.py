@@ -83,7 +83,7 @@ async def whole_response(draft: ResponseDraft, events: AsyncIterator[GenerationE
             return draft.finished(event)
         if not isinstance(event, Accepted):
             draft.output.add(event)
-    raise InternalError("the answer ended without a last event")
+    raise InternalError.truncated("answer")
 
 
 def _created(request: CreateResponse, *, id: str, model: str, request_id: str) -> Response:

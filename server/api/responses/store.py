@@ -140,7 +140,7 @@ class ResponseStore:
     async def _ask(self, work: Callable[[ResponseDatabase], T]) -> T:
         """Raises: ModelNotReady, when the server is shutting down."""
         if self._closed:
-            raise ModelNotReady("the server is shutting down", retry_after=5.0)
+            raise ModelNotReady.shutting_down()
         return await asyncio.wrap_future(self._submit(work))
 
     def _submit(self, work: Callable[[ResponseDatabase], T]) -> Future[T]:

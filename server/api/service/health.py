@@ -52,7 +52,9 @@ class HealthController(Controller):
         if health.status == "ok":
             return health
         waiting = ", ".join(f"{name} is {status}" for name, status in _at_start(service).items() if status != "ready")
-        raise ModelNotReady(waiting or "the server is shutting down", retry_after=1.0)
+        if not waiting:
+            raise ModelNotReady.shutting_down(retry_after=1.0)
+        raise ModelNotReady(waiting, retry_after=1.0)
 
 
 def _health(service: Service) -> Health:

@@ -79,4 +79,4 @@ async def collected(
             elif isinstance(event, SpeechFinished):
                 audio = await asyncio.to_thread(encode_whole, audio_format, b"".join(piece.audio for piece in pieces))
                 return audio, pieces, event
-    raise InternalError("the speech ended without a last event")
+    raise InternalError.truncated("speech")

@@ -55,7 +55,7 @@ async def collect_transcript(events: AsyncIterator[TranscriptionEvent]) -> Whole
             segments.append(event)
         elif isinstance(event, TranscriptionFinished):
             return WholeTranscript(segments=segments, finished=event)
-    raise InternalError("the transcription ended without a last event")
+    raise InternalError.truncated("transcription")
 
 
 def transcription(whole: WholeTranscript, answer: TranscriptAnswer) -> Transcription:

@@ -98,7 +98,7 @@ class FakeEngine:
 
     def recover(self, out: Outbox) -> None:
         for id in self._jobs:
-            out.fail(id, InternalError("an internal error occurred"))
+            out.fail(id, InternalError.unforeseen())
         self._jobs.clear()
 
     def memory(self) -> Memory:
