@@ -14,6 +14,8 @@ from typing import Any
 import mlx.core as mx
 from mlx_lm.models import activations, base
 
+from providers.engines.process.mlx_lm_internals import replace_function
+
 __all__ = ["attention", "exp", "swiglu", "use_fast_exponentials"]
 
 _LEAST = -80.0
@@ -30,14 +32,8 @@ def use_fast_exponentials(model: Any, device: str) -> None:
     """Have a float32 model on the Linux CPU compute them this way; others stay as they are."""
     if device != "cpu" or not sys.platform.startswith("linux"):
         return
-    names = {type(module).__module__ for module in model.modules()}
-    for module in [sys.modules[name] for name in names if name.startswith("mlx_lm.models.")]:
-        for name, plain, fast in (
-            ("scaled_dot_product_attention", _mlx_attention, attention),
-            ("swiglu", _mlx_swiglu, swiglu),
-        ):
-            if getattr(module, name, None) is plain:
-                setattr(module, name, fast)
+    replace_function(model, "scaled_dot_product_attention", _mlx_attention, attention)
+    replace_function(model, "swiglu", _mlx_swiglu, swiglu)
 
 
 def exp(x: mx.array) -> mx.array:

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.generate import BatchGenerator
 
 from providers.engines.language.prefill_budget import MIN_TOKENS, PrefillPace
 from providers.engines.language.sequences import Row
 from providers.engines.language.speculation import Speculation
 from providers.engines.prefix.cache import PrefixCache
+from providers.engines.process.mlx_lm_internals import Generator
 from providers.engines.sampling.batched_step import RowBatch
 from providers.engines.structured.compiler import BatchTokens
 
@@ -42,14 +42,14 @@ class Batch:
     ) -> None:
         """`ends`: ids that end an answer. `prefill_step`: tokens of a prompt that a step computes at most.
         `speculation`: foresees tokens of a single row."""
-        self.generator: Any = BatchGenerator(
+        self.generator: Any = Generator(
             model,
             stop_tokens=[[token] for token in sorted(ends)],
             completion_batch_size=rows,
             prefill_batch_size=rows,
             prefill_step_size=prefill_step,
         )
-        self.generator._generation_batch = RowBatch.empty(model, self.generator.sampler)
+        self.generator.decode_with(RowBatch)
         self._rows = rows
         self._prefill_step = prefill_step
         self._pace = PrefillPace()
@@ -98,10 +98,7 @@ class Batch:
                 return [], foreseen
         generator = self.generator
         generator.prefill_batch_size, generator.prefill_step_size = self._prefill()
-        before = {
-            uid: done
-            for uid, (_, done, _) in zip(generator._prompt_batch.uids, generator._currently_processing, strict=True)
-        }
+        before = generator.prefilled()
         started = time.perf_counter()
         prompted, generated = generator.next()
         seconds = time.perf_counter() - started
@@ -114,19 +111,19 @@ class Batch:
         """How many prompts may be computed in this step, and how many tokens of each: each costs as much as the
         longest chunk beside it."""
         generator = self.generator
-        under_way, waiting = len(generator._prompt_batch), generator._unprocessed_sequences
+        under_way = generator.prefilling
         if not self._is_awaited():
             budget, chunk = 4 * PREFILL_CHUNKS * self._prefill_step, self._prefill_step
             return self._fitting(under_way, budget, chunk), chunk
         budget = int(min(PREFILL_CHUNKS * self._prefill_step, self._pace.budget()))
         # One that comes shares the step with one that is long, instead of waiting for its end.
-        sharing = min(under_way + len(waiting), PREFILL_CHUNKS, budget // MIN_TOKENS)
+        sharing = min(under_way + generator.queued, PREFILL_CHUNKS, budget // MIN_TOKENS)
         chunk = min(self._prefill_step, max(MIN_TOKENS, budget // max(1, under_way, sharing)))
         return self._fitting(under_way, budget, chunk), chunk
 
     def _fitting(self, under_way: int, budget: int, chunk: int) -> int:
         rows, longest = under_way, 1
-        for _, segments, *_ in self.generator._unprocessed_sequences:
+        for segments in self.generator.prompts_queued():
             longest = max(longest, min(chunk, len(segments[0])))
             if rows and longest * (rows + 1) > budget:
                 break
@@ -136,8 +133,7 @@ class Batch:
     def _is_awaited(self) -> bool:
         """Whether an answer waits for its next token, or for its first with its prompt computed."""
         generator = self.generator
-        prompts = (segments for segments, *_ in generator._currently_processing)
-        return len(generator._generation_batch) > 0 or any(sum(map(len, left)) == 1 for left in prompts)
+        return len(generator.decoding) > 0 or any(sum(map(len, left)) == 1 for left in generator.prompts_left())
 
     def remove(self, uids: list[int]) -> None:
         """Take rows out before they finished, keeping what they had computed. Unknown ones are ignored."""

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 
 import attrs
 import mlx.core as mx
-from mlx_lm.generate import GenerationBatch
 from mlx_lm.models.cache import KVCache, make_prompt_cache, trim_prompt_cache
 
 from providers.engines.language.kv_caches import QuantizedCache
@@ -84,17 +83,17 @@ class Speculation:
         """One step in place of the generator's own: what became of the row, as that tells it. None: it is not alone,
         has processors or a sampler that notes every step, is about to end, or nothing is proposed; then nothing has
         changed. `generator`: mlx-lm's BatchGenerator, whose stream is the current one."""
-        batch = generator._generation_batch
-        if len(batch) != 1 or len(generator._prompt_batch) or generator._unprocessed_sequences:
+        batch = generator.decoding
+        if len(batch) != 1 or generator.prefilling or generator.queued:
             return None
         if batch.logits_processors[0] or draws_ahead(batch.samplers[0]) is None:
             return None
         # The last token is left to the generator, which knows how answers end.
-        count = min(self._count, batch.max_tokens[0] - batch._num_tokens[0] - 2)
+        count = min(self._count, batch.tokens_left(0) - 2)
         known: list[int] = batch.tokens[0]
-        if count < 1 or not (self._pending is batch._next_tokens or self._proposer.promises(known)):
+        if count < 1 or not (self._pending is batch.next_tokens or self._proposer.promises(known)):
             return None
-        token = int(batch._next_tokens.item())
+        token = int(batch.next_tokens.item())
         if token in self._ends:
             return None
         proposal = self._proposer.propose([*known, token], count)
@@ -117,12 +116,9 @@ class Speculation:
         self._proposer.settle(proposed, accepted)
         self.tally.proposed += len(proposed)
         self.tally.accepted += accepted
-        batch._next_tokens = self._pending = drawn[accepted : accepted + 1]
-        tokens = [token, *proposed[:accepted]]
-        batch.tokens[0] += tokens
-        batch._num_tokens[0] += len(tokens)
-        response: Any = GenerationBatch.Response
-        return [response(batch.uids[0], each, None, None, None, None) for each in tokens]
+        self._pending = drawn[accepted : accepted + 1]
+        responses: list[Any] = batch.advance([token, *proposed[:accepted]], self._pending)
+        return responses
 
     def _accepted(self, proposed: list[int], drawn: list[int]) -> int:
         """How many of the proposals were drawn. An end token is none: the generator must see it come."""

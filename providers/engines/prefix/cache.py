@@ -13,13 +13,13 @@ import mlx.core as mx
 from mlx_lm.models.cache import (
     CacheList,
     KVCache,
-    LRUPromptCache,
     can_trim_prompt_cache,
     trim_prompt_cache,
 )
 
 from providers.engines.prefix.files import PrefixFiles
 from providers.engines.prefix.trie import PrefixTrie
+from providers.engines.process.mlx_lm_internals import PromptCache
 
 __all__ = ["MIN_SAVED", "PrefixCache", "can_always_trim", "worth_keeping"]
 
@@ -82,11 +82,10 @@ class PrefixCache:
         """Those of them that are kept for nothing but their file."""
         self._cache = self._empty()
 
-    def _empty(self) -> LRUPromptCache:
+    def _empty(self) -> PromptCache:
         share = self._max_bytes // 4 if self._files is not None else 0
-        cache = LRUPromptCache(max_size=_UNBOUNDED, max_bytes=self._max_bytes - share)
-        cache._trie = PrefixTrie(self._note_evicted)
-        return cache
+        trie = PrefixTrie(self._note_evicted)
+        return PromptCache(trie, max_size=_UNBOUNDED, max_bytes=self._max_bytes - share)
 
     @property
     def nbytes(self) -> int:
@@ -168,7 +167,7 @@ class PrefixCache:
             tokens = list(self._unwritten.popitem()[0])
             with contextlib.suppress(KeyError):
                 # Not there: a longer one has taken its place.
-                self._files.save(tokens, self._cache._trie.get(_MODEL, tokens).prompt_cache)
+                self._files.save(tokens, self._cache.look(_MODEL, tokens))
                 return True
         return False
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mlx_lm.models.cache import PromptTrie, PromptTrieResult
+from mlx_lm.models.cache import PromptTrieResult
+
+from providers.engines.process.mlx_lm_internals import TRIE_VALUE, Trie
 
 __all__ = ["PrefixTrie"]
 
-_VALUE = "__value__"
-"""Where mlx-lm's trie keeps what belongs to a node, beside the node's children."""
 
-
-class PrefixTrie(PromptTrie):
+class PrefixTrie(Trie):
     """Finds a kept prompt that goes on where the asked one leaves in as many steps as that has tokens.
 
     mlx-lm looks through everything kept behind the common prefix for the shortest, which behind a system prompt is
@@ -27,14 +26,14 @@ class PrefixTrie(PromptTrie):
         self._on_evicted = on_evicted
 
     def search(self, model: Any, tokens: list[int]) -> PromptTrieResult:
-        node = self._trie.get(model, {})
+        node = self.root(model)
         shorter = common = 0
         for token in tokens:
             if token not in node:
                 break
             node = node[token]
             common += 1
-            if _VALUE in node:
+            if TRIE_VALUE in node:
                 shorter = common
         if shorter == len(tokens) > 0:
             return PromptTrieResult(model, tokens, None, None, 0)
@@ -50,7 +49,7 @@ class PrefixTrie(PromptTrie):
 def _any_value_below(node: dict[Any, Any]) -> list[int]:
     """The tokens from here to a value: the way that was last begun."""
     way: list[int] = []
-    while _VALUE not in node:
+    while TRIE_VALUE not in node:
         token = next(reversed(node))
         way.append(token)
         node = node[token]

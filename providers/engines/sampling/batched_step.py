@@ -6,56 +6,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import mlx.core as mx
-from mlx_lm.generate import GenerationBatch
-from mlx_lm.models.cache import TokenBuffer
 
+from providers.engines.process.mlx_lm_internals import PlannedBatch, StepPlan
 from providers.engines.sampling.penalties import JointPenalties
 from providers.engines.sampling.settings import JointSampler
 
 __all__ = ["RowBatch"]
 
 
-class RowBatch(GenerationBatch):
+class RowBatch(PlannedBatch):
     """mlx-lm's step calls samplers and processors row by row where they differ: on a GPU, 32 rows with settings of
     their own took nearly twice as long as 32 greedy ones. It also normalises the logits of every row, which nothing
     here needs: samplers take logits, and who is to tell log-probabilities computes its own (`LogprobRecorder`).
-
-    It leans on names that are private to mlx-lm; `test_row_batch.py` holds it to mlx-lm's own.
     """
 
-    samplers: list[Any]
-    logits_processors: list[Any]
-    _current_tokens: Any
-    _next_tokens: Any
-    _plan: _StepPlan | None = None
-
-    def _step(self) -> tuple[list[int], list[Any]]:
-        fed = self._current_tokens = self._next_tokens
-        logits = self.model(fed[:, None], cache=self.prompt_cache)[:, -1, :]
-        if self._plan is None:
-            self._plan = _StepPlan(self)
-        self._next_tokens = self._plan(fed, logits)
-        self._next_logprobs = [None] * len(self.uids)
-        mx.async_eval(self._next_tokens, *self._plan.state)  # type: ignore[no-untyped-call]
-        # While that is computed:
-        mx.eval(fed)
-        tokens: list[int] = fed.tolist()
-        for known, token in zip(self.tokens, tokens, strict=True):
-            known.append(token)
-        return tokens, self._next_logprobs
-
-    def extend(self, batch: GenerationBatch) -> None:
-        self._release()
-        super().extend(batch)  # type: ignore[no-untyped-call]
-
-    def filter(self, keep: list[int]) -> None:
-        self._release()
-        super().filter(keep)
-
-    def _release(self) -> None:
-        if self._plan is not None:
-            self._plan.release()
-            self._plan = None
+    def make_plan(self) -> StepPlan:
+        return _StepPlan(self)
 
 
 class _StepPlan:
@@ -63,6 +29,7 @@ class _StepPlan:
 
     def __init__(self, batch: RowBatch) -> None:
         self._batch = batch
+        self._contexts = batch.contexts
         chains: list[Sequence[Any]] = [chain or () for chain in batch.logits_processors]
         joins = [len(chains) > 1 and JointPenalties.joins(chain) for chain in chains]
         self._alone = [row for row, chain in enumerate(chains) if chain and not joins[row]]
@@ -77,7 +44,7 @@ class _StepPlan:
     @property
     def state(self) -> list[mx.array]:
         """To be evaluated with every step, lest its graph grow."""
-        contexts = [self._batch._token_context[row].state for row in self._alone]
+        contexts = [self._contexts[row].state for row in self._alone]
         keys = [] if self._joint_sampler is None else self._joint_sampler.state
         return [*contexts, *self._penalties.state, *keys]
 
@@ -91,7 +58,7 @@ class _StepPlan:
         batch = self._batch
         processed = []
         for row in self._alone:
-            context = batch._token_context[row].update_and_fetch(fed[row : row + 1])  # type: ignore[no-untyped-call]
+            context = self._contexts[row].update_and_fetch(fed[row : row + 1])
             line = logits[row : row + 1]
             for processor in batch.logits_processors[row]:
                 line = processor(context, line)
@@ -107,5 +74,4 @@ class _StepPlan:
         self._penalties.release()
         if self._joint_sampler is not None:
             self._joint_sampler.release()
-        for row in self._together:
-            self._batch._token_context[row] = TokenBuffer(self._batch.tokens[row])  # type: ignore[no-untyped-call]
+        self._batch.renew_contexts(self._together)

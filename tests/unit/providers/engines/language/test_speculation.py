@@ -164,7 +164,7 @@ def test_an_end_token_that_was_foreseen_ends_the_answer(circling: Path, circles:
     ids: list[int] = []
     while circles.engine.busy:
         circles.step()
-        ids = next(iter(circles.engine._batch.generator._generation_batch.tokens), ids)
+        ids = next(iter(circles.engine._batch.generator.decoding.tokens), ids)
     # The end is a token of the circle that the answer enters, and the prompt has been round that circle.
     prompt, end = TokenPrompt([*ids[-20:], *ids[-20:-1]]), ids[-1]
     ending = write_model(tmp_path / "ending", memory=False, eos_token_id=[end])

@@ -1,0 +1,81 @@
+"""mlx-lm still has every private name that `mlx_lm_internals` uses, in the form that it expects."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlx_lm.generate import BatchGenerator, GenerationBatch
+from mlx_lm.models import activations, base, llama
+from mlx_lm.models.cache import LRUPromptCache, PromptTrie, TokenBuffer
+from mlx_lm.utils import load_model
+
+from providers.engines.process.mlx_lm_internals import TRIE_VALUE
+from tests.unit.providers.engines import tiny
+
+GENERATOR = ("_generation_batch", "_prompt_batch", "_currently_processing", "_unprocessed_sequences", "sampler")
+BATCH = ("_current_tokens", "_next_tokens", "_next_logprobs", "_num_tokens", "_token_context", "fallback_sampler")
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A plain one of mlx-lm's, with a prompt that waits."""
+    folder: Path = tiny.write_folder(tmp_path_factory.mktemp("model"))
+    made: Any = BatchGenerator(load_model(folder)[0], prefill_step_size=4)
+    made.insert_segments([[[1, 2, 3, 4, 5, 6], [7, 8, 9]]], [2])
+    return made
+
+
+@pytest.mark.parametrize("name", GENERATOR)
+def test_a_generator_has(generator: Any, name: str) -> None:
+    assert hasattr(generator, name), f"mlx-lm's BatchGenerator has no {name} any more: see mlx_lm_internals.py"
+
+
+@pytest.mark.parametrize("name", BATCH)
+def test_a_batch_that_decodes_has(generator: Any, name: str) -> None:
+    message = f"mlx-lm's GenerationBatch has no {name} any more: see mlx_lm_internals.py"
+    assert hasattr(generator._generation_batch, name), message
+
+
+def test_prompts_that_wait_begin_with_their_uid_and_their_segments(generator: Any) -> None:
+    uid, segments, *_ = generator._unprocessed_sequences[0]
+    assert (uid, segments) == (0, [[1, 2, 3, 4, 5, 6], [7, 8], [9]])
+
+
+def test_prompts_in_prefill_have_their_segments_and_the_tokens_done(generator: Any) -> None:
+    generator.next()
+    segments, done, total = generator._currently_processing[0]
+    assert (segments, done, total) == ([[5, 6], [7, 8], [9]], 4, 9)
+    assert generator._prompt_batch.uids == [0]
+
+
+def test_every_step_of_a_batch_is_one_call_of_a_method_that_can_be_replaced() -> None:
+    assert list(inspect.signature(GenerationBatch._step).parameters) == ["self"]
+    assert "self._step()" in inspect.getsource(GenerationBatch.next)
+
+
+def test_a_response_has_the_fields_that_speculation_fills() -> None:
+    fields = list(inspect.signature(GenerationBatch.Response).parameters)
+    assert fields == ["uid", "token", "logprobs", "finish_reason", "prompt_cache", "all_tokens"]
+
+
+def test_a_token_buffer_is_made_of_tokens_and_gives_them_back() -> None:
+    buffer: Any = TokenBuffer([3, 4])
+    assert buffer.tokens.tolist() == [3, 4]
+    assert buffer.state is not None
+
+
+def test_a_cache_of_prompts_keeps_its_entries_in_a_trie_whose_nodes_are_dicts() -> None:
+    cache: Any = LRUPromptCache()
+    assert isinstance(cache._trie, PromptTrie)
+    cache._trie.add("model", [1, 2], "value")
+    assert cache._trie._trie == {"model": {1: {2: {TRIE_VALUE: "value"}}}}
+
+
+@pytest.mark.parametrize("function", [base.scaled_dot_product_attention, activations.swiglu])
+def test_models_import_the_functions_that_are_replaced_by_name(function: Callable[..., Any]) -> None:
+    name = "swiglu" if function is activations.swiglu else "scaled_dot_product_attention"
+    assert getattr(llama, name, None) is function, f"mlx-lm's llama has no {name} any more: see mlx_lm_internals.py"
