@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol, TypeVar, cast
 
 import attrs
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, MultipartBody, SkipValidation
+from litestar.types import Receive
 
 from contracts.service.diagnostics import RecentError
+from providers.events import Event
 from providers.protocols import (
     ChatProvider,
     EmbeddingProvider,
@@ -21,7 +24,10 @@ from providers.protocols import (
 )
 from providers.spec import Capability
 from server.api.responses.store import ResponseStore
+from server.disconnect import answering
 from server.drain import Drain
+from server.streaming.response import StreamResponse
+from server.streaming.sse import Ending, EventEncoder, EventSource, EventStream
 
 __all__ = [
     "Chat",
@@ -38,6 +44,8 @@ __all__ = [
 ]
 
 KEPT_ERRORS = 50
+
+E = TypeVar("E", bound=Event)
 
 
 class NamesModel(Protocol):
@@ -76,6 +84,25 @@ class Service:
     version: str
     errors: deque[RecentError] = attrs.field(factory=lambda: deque(maxlen=KEPT_ERRORS))
     """The last requests that failed here, oldest first."""
+
+    def answering(self, receive: Receive) -> AbstractAsyncContextManager[None]:
+        """While the client is connected and the server lives. Raises as `server.disconnect.answering`."""
+        return answering(receive, self.drain)
+
+    def streamed(
+        self, source: EventSource[E], encoder: EventEncoder[E], *, answers: int = 1, ending: Ending | None = None
+    ) -> StreamResponse:
+        """Server-sent events; the arguments are those of `EventStream`."""
+        return StreamResponse(
+            EventStream(
+                source,
+                encoder,
+                heartbeat_interval=self.heartbeat_interval,
+                drain=self.drain,
+                answers=answers,
+                ending=ending,
+            )
+        )
 
 
 ServiceDependency = NamedDependency[SkipValidation[Service]]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from providers.errors import ModelNotReady
-
 __all__ = ["Drain"]
 
 
@@ -51,8 +49,3 @@ class Drain:
         """Have `callback` called when the grace period is over; returns what takes the wish back."""
         self._on_expired.add(callback)
         return lambda: self._on_expired.discard(callback)
-
-    @staticmethod
-    def error() -> ModelNotReady:
-        """What an answer that did not end in time ends with."""
-        return ModelNotReady.shutting_down()

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
-from typing import Any
 
-from litestar import Response
-from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
 from providers.errors import InternalError
 from providers.speech.types import SpeechAccepted, SpeechFinished
 from server.api.speech.pieces import EncodedAudio
-from server.disconnect import while_connected
+from server.disconnect import answering
 from server.drain import Drain
 from server.errors import DISCONNECTED, ClientDisconnected, as_service_error, note_failure
 
-__all__ = ["AudioStream", "AudioStreamResponse"]
+__all__ = ["AudioStream"]
 
 AudioSource = AbstractAsyncContextManager[AsyncIterator[SpeechAccepted | EncodedAudio | SpeechFinished]]
 
@@ -44,12 +41,8 @@ class AudioStream:
             ClientDisconnected: the client went away before anything was sent.
         """
         try:
-            async with while_connected(receive) as interrupt:
-                forget = self._drain.when_expired(lambda: interrupt(self._drain.error()))
-                try:
-                    await self._deliver(send)
-                finally:
-                    forget()
+            async with answering(receive, self._drain):
+                await self._deliver(send)
         except ClientDisconnected:
             if not self._started:
                 raise
@@ -76,14 +69,3 @@ class AudioStream:
             headers = [(b"content-type", self._media_type.encode()), (b"cache-control", b"no-store")]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body, "more_body": more})
-
-
-class AudioStreamResponse(Response[Any]):
-    """An `AudioStream` where Litestar expects a response."""
-
-    def __init__(self, stream: AudioStream) -> None:
-        super().__init__(None, media_type="application/octet-stream")
-        self._stream = stream
-
-    def to_asgi_response(self, *args: Any, **kwargs: Any) -> ASGIResponse:
-        return self._stream  # type: ignore[return-value]  # any ASGI application will do

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from litestar import Response
-from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Scope, Send
 
-from providers.errors import InternalError, ServiceError
+from providers.errors import InternalError, ModelNotReady, ServiceError
 from providers.events import Event
-from server.disconnect import while_connected
+from server.disconnect import Interrupt, answering
 from server.drain import Drain
 from server.errors import DISCONNECTED, ClientDisconnected, as_service_error, note_failure, to_wire
 from server.serialization import encode_contract
 
-__all__ = ["Ending", "EventEncoder", "EventSource", "EventStream", "EventStreamResponse"]
+__all__ = ["Ending", "EventEncoder", "EventSource", "EventStream"]
 
 E = TypeVar("E", bound=Event)
 E_contra = TypeVar("E_contra", bound=Event, contravariant=True)
@@ -113,8 +111,8 @@ class EventStream(Generic[E]):
         reader = asyncio.create_task(self._read())
         reader.add_done_callback(lambda _: self._wake.set())
         try:
-            async with while_connected(receive) as interrupt:
-                failure = await self._deliver(send, reader, interrupt)
+            async with answering(receive, self._drain, on_expired=self._expire):
+                failure = await self._deliver(send, reader)
             if failure is not None:
                 note_failure(scope, failure)
         except ClientDisconnected:
@@ -140,18 +138,14 @@ class EventStream(Generic[E]):
                     self._room.clear()
                     await self._room.wait()
 
-    async def _deliver(
-        self, send: Send, reader: asyncio.Task[None], interrupt: Callable[[Exception], None]
-    ) -> ServiceError | None:
+    def _expire(self, interrupt: Interrupt) -> None:
+        """Have the stream end with an error, and interrupt it where the client does not read that."""
+        self._wake.set()
+        asyncio.get_running_loop().call_later(LAST_WORD_SECONDS, interrupt, ClientDisconnected())
+
+    async def _deliver(self, send: Send, reader: asyncio.Task[None]) -> ServiceError | None:
         """Send events, heartbeats, and the end; return the failure that it was."""
         heartbeat = _Heartbeat(self._interval, self._wake)
-
-        def expire() -> None:
-            self._wake.set()
-            # A client that reads nothing cannot be told; `interrupt` does nothing once this block is over.
-            asyncio.get_running_loop().call_later(LAST_WORD_SECONDS, interrupt, ClientDisconnected())
-
-        forget = self._drain.when_expired(expire)
         try:
             while True:
                 await self._wake.wait()
@@ -174,7 +168,6 @@ class EventStream(Generic[E]):
                     heartbeat.beat()
         finally:
             heartbeat.stop()
-            forget()
 
     def _encode_pending(self) -> tuple[bytes, bool]:
         """What has come, and whether that was the last of it."""
@@ -186,7 +179,7 @@ class EventStream(Generic[E]):
 
     def _failure(self, reader: asyncio.Task[None]) -> BaseException:
         if not reader.done():
-            return self._drain.error()
+            return ModelNotReady.shutting_down()
         if reader.cancelled():
             return InternalError("the answer was cancelled inside the server")
         return reader.exception() or InternalError.truncated("answer")
@@ -231,14 +224,3 @@ class _Heartbeat:
 
     def stop(self) -> None:
         self._timer.cancel()
-
-
-class EventStreamResponse(Response[Any]):
-    """An `EventStream` where Litestar expects a response."""
-
-    def __init__(self, stream: EventStream[Any]) -> None:
-        super().__init__(None, media_type="text/event-stream")
-        self._stream = stream
-
-    def to_asgi_response(self, *args: Any, **kwargs: Any) -> ASGIResponse:
-        return self._stream  # type: ignore[return-value]  # any ASGI application will do

@@ -18,9 +18,7 @@ from server.api.chat.request import to_generation_request
 from server.api.chat.response import ChatChunkEncoder, ChatHeader, chat_completion
 from server.api.generation.collect import collect_all
 from server.dependencies import Chat, ServiceDependency, provide_chat
-from server.disconnect import while_connected
 from server.guards import json_body
-from server.streaming.sse import EventStream, EventStreamResponse
 
 __all__ = ["ChatController"]
 
@@ -55,19 +53,6 @@ class ChatController(Controller):
         if data.stream:
             include_usage = data.stream_options.include_usage if data.stream_options else None
             encoder = ChatChunkEncoder(header, include_usage=include_usage, n=asked.n)
-            return EventStreamResponse(
-                EventStream(
-                    events,
-                    encoder,
-                    heartbeat_interval=service.heartbeat_interval,
-                    drain=service.drain,
-                    answers=asked.n,
-                )
-            )
-        async with while_connected(request.receive) as interrupt:
-            forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
-            try:
-                async with events as answer:
-                    return Response(chat_completion(header, await collect_all(answer, asked.n)))
-            finally:
-                forget()
+            return service.streamed(events, encoder, answers=asked.n)
+        async with service.answering(request.receive), events as answer:
+            return Response(chat_completion(header, await collect_all(answer, asked.n)))

@@ -21,9 +21,7 @@ from server.api.completions.request import to_generation_requests
 from server.api.completions.response import CompletionChunkEncoder, completion
 from server.api.generation.collect import collect_all
 from server.dependencies import Chat, ServiceDependency, provide_chat
-from server.disconnect import while_connected
 from server.guards import json_body
-from server.streaming.sse import EventStream, EventStreamResponse
 
 __all__ = ["CompletionsController"]
 
@@ -63,22 +61,9 @@ class CompletionsController(Controller):
         if data.stream:
             include_usage = data.stream_options.include_usage if data.stream_options else None
             encoder = CompletionChunkEncoder(header, include_usage=include_usage, echoes=echoes, n=n, top=top)
-            return EventStreamResponse(
-                EventStream(
-                    events,
-                    encoder,
-                    heartbeat_interval=service.heartbeat_interval,
-                    drain=service.drain,
-                    answers=n * len(asked),
-                )
-            )
-        async with while_connected(request.receive) as interrupt:
-            forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
-            try:
-                async with events as source:
-                    answers = await collect_all(source, n * len(asked))
-            finally:
-                forget()
+            return service.streamed(events, encoder, answers=n * len(asked))
+        async with service.answering(request.receive), events as source:
+            answers = await collect_all(source, n * len(asked))
         return Response(completion(header, answers, echoes=echoes, top=top))
 
 

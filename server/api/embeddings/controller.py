@@ -18,7 +18,6 @@ from server.api._error_responses import errors
 from server.api.embeddings.embeddings import embedding_response, to_embedding_request
 from server.api.embeddings.rerank import rerank_response, to_rerank_request
 from server.dependencies import Embedder, ServiceDependency, provide_embeddings
-from server.disconnect import while_connected
 from server.guards import json_body
 
 __all__ = ["EmbeddingsController"]
@@ -48,19 +47,14 @@ class EmbeddingsController(Controller):
     ) -> Response[CreateEmbeddingResponse]:
         request_id = otel.request_id.get() or ""
         asked = to_embedding_request(data, id=request_id)
-        async with while_connected(request.receive) as interrupt:
-            forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
-            try:
-                async with aclosing(embedder.embed(asked)) as events:
-                    body = await embedding_response(
-                        events,
-                        asked,
-                        model=embedder.spec.name,
-                        request_id=request_id,
-                        as_base64=data.encoding_format == "base64",
-                    )
-            finally:
-                forget()
+        async with service.answering(request.receive), aclosing(embedder.embed(asked)) as events:
+            body = await embedding_response(
+                events,
+                asked,
+                model=embedder.spec.name,
+                request_id=request_id,
+                as_base64=data.encoding_format == "base64",
+            )
         content: Any = body  # JSON already: the contract describes it
         return Response(content, media_type=MediaType.JSON)
 
@@ -82,14 +76,9 @@ class EmbeddingsController(Controller):
         request_id = otel.request_id.get() or ""
         asked = to_rerank_request(data, id=request_id)
         ranked: Ranked | None = None
-        async with while_connected(request.receive) as interrupt:
-            forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
-            try:
-                async with aclosing(embedder.rerank(asked)) as events:
-                    async for event in events:
-                        ranked = event if isinstance(event, Ranked) else ranked
-            finally:
-                forget()
+        async with service.answering(request.receive), aclosing(embedder.rerank(asked)) as events:
+            async for event in events:
+                ranked = event if isinstance(event, Ranked) else ranked
         if ranked is None:
             raise InternalError.truncated("answer")
         return rerank_response(ranked, data, model=embedder.spec.name, request_id=request_id)

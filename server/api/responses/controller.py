@@ -31,9 +31,7 @@ from server.api.responses.response import ResponseDraft, new_response_id, whole_
 from server.api.responses.store import ResponseStore
 from server.api.responses.stream import ResponseStreamEncoder
 from server.dependencies import Chat, ServiceDependency, provide_chat
-from server.disconnect import while_connected
 from server.guards import json_body
-from server.streaming.sse import EventStream, EventStreamResponse
 
 __all__ = ["ResponsesController"]
 
@@ -75,22 +73,9 @@ class ResponsesController(Controller):
         keep = partial(_keep, service.responses, own)
         if data.stream:
             encoder = ResponseStreamEncoder(draft, keep)
-            return EventStreamResponse(
-                EventStream(
-                    events,
-                    encoder,
-                    heartbeat_interval=service.heartbeat_interval,
-                    drain=service.drain,
-                    ending=encoder,
-                )
-            )
-        async with while_connected(request.receive) as interrupt:
-            forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
-            try:
-                async with events as answer:
-                    response = await whole_response(draft, answer)
-            finally:
-                forget()
+            return service.streamed(events, encoder, ending=encoder)
+        async with service.answering(request.receive), events as answer:
+            response = await whole_response(draft, answer)
         keep(response)
         return Response(response)
 

@@ -21,10 +21,9 @@ from server.api.speech.pieces import audible, collected, encoded
 from server.api.speech.request import SpeechAnswer, speech_answer, to_speech_request
 from server.api.speech.response import SpeechEventEncoder, SpeechHeader, speech_with_timings
 from server.dependencies import Service, ServiceDependency, Speech, provide_speech
-from server.disconnect import while_connected
 from server.guards import json_body
-from server.streaming.audio import AudioStream, AudioStreamResponse
-from server.streaming.sse import EventStream, EventStreamResponse
+from server.streaming.audio import AudioStream
+from server.streaming.response import StreamResponse
 
 __all__ = ["SpeechController"]
 
@@ -62,14 +61,12 @@ class SpeechController(Controller):
         if answer.events:
             source = aclosing(encoded(audible(speech.speak(asked)), answer.audio_format))
             encoder = SpeechEventEncoder(header, answer, characters=len(asked.text))
-            return EventStreamResponse(
-                EventStream(source, encoder, heartbeat_interval=service.heartbeat_interval, drain=service.drain)
-            )
+            return service.streamed(source, encoder)
         # Who says `audio` wants it as it is made, whatever a decoder makes of it.
         if answer.timings or (info.wants_length and data.stream_format is None):
             return await _whole(request, speech, service, asked, answer, header)
         source = aclosing(encoded(audible(speech.speak(asked)), answer.audio_format))
-        return AudioStreamResponse(AudioStream(source, info.media_type, drain=service.drain))
+        return StreamResponse(AudioStream(source, info.media_type, drain=service.drain))
 
     @get(
         "/voices",
@@ -100,12 +97,8 @@ async def _whole(
     header: SpeechHeader,
 ) -> Response[Any]:
     """The utterance in one piece: JSON with its timings, or a file that knows its length."""
-    async with while_connected(request.receive) as interrupt:
-        forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
-        try:
-            audio, pieces, finished = await collected(audible(speech.speak(asked)), answer.audio_format)
-        finally:
-            forget()
+    async with service.answering(request.receive):
+        audio, pieces, finished = await collected(audible(speech.speak(asked)), answer.audio_format)
     if answer.timings:
         return Response(speech_with_timings(header, answer, pieces, finished, audio), media_type="application/json")
     return Response(audio, media_type=FORMATS[answer.audio_format].media_type)

@@ -32,9 +32,7 @@ from server.api.transcription.response import (
 from server.api.transcription.subtitles import srt, vtt
 from server.api.transcription.uploads import on_disk
 from server.dependencies import Service, ServiceDependency, Transcriber, provide_transcription
-from server.disconnect import while_connected
 from server.forms import FormDTO
-from server.streaming.sse import EventStream, EventStreamResponse
 
 __all__ = ["TranscriptionController"]
 
@@ -103,21 +101,9 @@ async def _answer(
     answer = transcript_answer(data)
     events = aclosing(_events(data, answer, transcriber))
     if answer.stream:
-        return EventStreamResponse(
-            EventStream(
-                events,
-                TranscriptEncoder(answer),
-                heartbeat_interval=service.heartbeat_interval,
-                drain=service.drain,
-            )
-        )
-    async with while_connected(request.receive) as interrupt:
-        forget = service.drain.when_expired(lambda: interrupt(service.drain.error()))
-        try:
-            async with events as source:
-                whole = await collect_transcript(source)
-        finally:
-            forget()
+        return service.streamed(events, TranscriptEncoder(answer))
+    async with service.answering(request.receive), events as source:
+        whole = await collect_transcript(source)
     return _written(whole, answer)
 
 
