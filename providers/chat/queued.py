@@ -85,5 +85,6 @@ def _params(request: GenerationRequest) -> otel.ChatParams:
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
         stop=tuple(request.stop),
+        stream=request.stream or None,
         choices=request.n if request.n > 1 else None,
     )

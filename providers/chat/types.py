@@ -170,7 +170,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, tag="generation"):
     `top_logprobs` None computes no log-probabilities; 0 those of the chosen tokens alone. `grammar` constrains
     the answer (not the reasoning before it); where tools may be called and no call is required, it constrains the
     answers that do not call. `grammar_param` is the path of the request's field that the grammar came from, for errors.
-    `max_reasoning_tokens` closes the reasoning after so many tokens.
+    `max_reasoning_tokens` closes the reasoning after so many tokens. `stream`: the client reads the answer while it is
+    generated; only telemetry distinguishes it.
     """
 
     id: str
@@ -184,6 +185,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, tag="generation"):
     grammar: Grammar | None = None
     grammar_param: str = "response_format"
     max_reasoning_tokens: int | None = None
+    stream: bool = False
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):

@@ -64,6 +64,8 @@ def test_a_streamed_chat_is_one_tree_under_its_caller(traced: LiveServer, collec
     assert server.attributes["http.response.status_code"] == 200
     assert server.attributes["http.route"] == "/v1/chat/completions"
     assert generation.attributes["gen_ai.operation.name"] == "chat"
+    assert generation.attributes["gen_ai.request.stream"] is True
+    assert 0 < generation.attributes["gen_ai.response.time_to_first_chunk"] < (generation.end - generation.start) / 1e9
     assert generation.attributes["gen_ai.response.finish_reasons"] == ["stop"]
     assert generation.attributes["gen_ai.usage.input_tokens"] == usage["prompt_tokens"]
     assert generation.attributes["gen_ai.usage.output_tokens"] == usage["completion_tokens"]

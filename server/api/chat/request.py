@@ -47,6 +47,7 @@ def to_generation_request(request: ChatCompletionRequest, *, id: str) -> Generat
         grammar=grammar,
         grammar_param=grammar_param,
         max_reasoning_tokens=request.max_reasoning_tokens,
+        stream=bool(request.stream),
     )
 
 

@@ -47,6 +47,7 @@ def to_generation_requests(request: CompletionRequest, *, id: str) -> list[Gener
             top_logprobs=request.logprobs,
             grammar=grammar,
             grammar_param=grammar_param,
+            stream=bool(request.stream),
         )
         for prompt in _prompts(request)
     ]

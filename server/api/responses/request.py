@@ -51,6 +51,7 @@ def to_response_generation(request: CreateResponse, items: Sequence[StoredItem],
         grammar=grammar,
         grammar_param=grammar_param,
         max_reasoning_tokens=request.max_reasoning_tokens,
+        stream=bool(request.stream),
     )
 
 

@@ -12,7 +12,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 import otel
 from otel.testing import CapturedSpans, capture_spans
 from providers.chat.types import Accepted, GenerationEvent, GenerationRequest
+from providers.echo.provider import EchoProvider
 from providers.errors import EngineCrashed
+from providers.spec import ModelSpec
 from tests.unit.server.fakes import FINISHED, FakeChat
 from tests.unit.server.harness import BODY, WAIT, ask, make_app, start
 
@@ -93,3 +95,24 @@ async def test_a_client_that_goes_away_is_a_cancellation_and_no_error(spans: Cap
     span = spans.one(CHAT)
     assert any("cancel" in key and value is True for key, value in (span.attributes or {}).items())
     assert span.status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", BODY),
+        ("/v1/completions", {"model": "any", "prompt": "Hi"}),
+        ("/v1/responses", {"model": "any", "input": "Hi"}),
+    ],
+)
+async def test_a_stream_is_recorded_with_the_time_to_its_first_chunk(
+    spans: CapturedSpans, path: str, body: dict[str, object], stream: bool
+) -> None:
+    chat = EchoProvider(ModelSpec(name="echo", path="", model_type="echo"))
+    await chat.start()
+    await ask(make_app(chat), path=path, json={**body, "stream": stream})
+
+    attributes = dict(spans.one("chat echo").attributes or {})
+    assert attributes.get("gen_ai.request.stream") == (True if stream else None)
+    assert ("gen_ai.response.time_to_first_chunk" in attributes) is stream
