@@ -20,27 +20,12 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin
 
 import otel
-from server.api.controllers import (
-    ChatController,
-    CompletionsController,
-    DiagnosticsController,
-    EmbeddingsController,
-    HealthController,
-    MetricsController,
-    ModelsController,
-    QueueController,
-    ResponsesController,
-    SpeechController,
-    TokenizeController,
-    TracesController,
-    TranscriptionController,
-)
 from server.api.responses.store import ResponseStore
+from server.api.routes import routes
 from server.dependencies import Registry, Service
 from server.drain import Drain
 from server.dto import ContractPlugin
 from server.errors import EXCEPTION_HANDLERS
-from server.forms import FORM_BYTES, multipart_form
 from server.guards import api_key_guard
 from server.middleware import is_work
 from server.run.parent_watch import Lifecycle
@@ -89,23 +74,7 @@ class ServicePlugin(InitPlugin):
         app_config.plugins.append(ContractPlugin())
         app_config.exception_handlers.update(EXCEPTION_HANDLERS)  # type: ignore[arg-type]
         app_config.dependencies["service"] = Provide(lambda: service, sync_to_thread=False)
-        app_config.route_handlers.extend(
-            [
-                ChatController,
-                CompletionsController,
-                EmbeddingsController,
-                DiagnosticsController,
-                HealthController,
-                MetricsController,
-                ModelsController,
-                QueueController,
-                ResponsesController,
-                SpeechController,
-                TokenizeController,
-                _forms(settings.max_upload_bytes),
-                TracesController,
-            ]
-        )
+        app_config.route_handlers.extend(routes(max_upload_bytes=settings.max_upload_bytes))
         app_config.lifespan.append(self._lifespan(drain, responses))
         app_config.openapi_config = _openapi(with_key=settings.api_key is not None)
         if settings.api_key is not None:
@@ -135,16 +104,6 @@ class ServicePlugin(InitPlugin):
                     await responses.close()
 
         return lifespan
-
-
-def _forms(max_upload_bytes: int) -> Router:
-    """What takes files, with a bound of its own on its bodies."""
-    return Router(
-        "/",
-        route_handlers=[TranscriptionController],
-        guards=[multipart_form(max_upload_bytes)],
-        request_max_body_size=max_upload_bytes + FORM_BYTES,
-    )
 
 
 @asynccontextmanager

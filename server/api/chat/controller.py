@@ -12,11 +12,11 @@ from litestar.params import JSONBody
 import otel
 from contracts.chat.request import ChatCompletionRequest
 from contracts.chat.response import ChatCompletion
-from server.api._error_responses import errors
-from server.api._openapi import StreamedOperation
 from server.api.chat.request import to_generation_request
 from server.api.chat.response import ChatChunkEncoder, ChatHeader, chat_completion
+from server.api.error_responses import errors
 from server.api.generation.collect import collect_all
+from server.api.openapi import StreamedOperation
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.guards import json_body
 

@@ -13,13 +13,13 @@ import otel
 from contracts.completions import Completion, CompletionRequest
 from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
 from providers.protocols import ChatProvider
-from server.api._error_responses import errors
-from server.api._openapi import StreamedCompletionOperation
 from server.api.chat.response import ChatHeader
 from server.api.completions.fan_out import merged
 from server.api.completions.request import to_generation_requests
 from server.api.completions.response import CompletionChunkEncoder, completion
+from server.api.error_responses import errors
 from server.api.generation.collect import collect_all
+from server.api.openapi import StreamedCompletionOperation
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.guards import json_body
 

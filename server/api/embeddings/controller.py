@@ -14,9 +14,9 @@ from contracts.embeddings import CreateEmbeddingResponse, EmbeddingRequest
 from contracts.rerank import RerankRequest, RerankResponse
 from providers.embeddings.types import Ranked
 from providers.errors import InternalError
-from server.api._error_responses import errors
-from server.api.embeddings.embeddings import embedding_response, to_embedding_request
-from server.api.embeddings.rerank import rerank_response, to_rerank_request
+from server.api.embeddings.request import to_embedding_request, to_rerank_request
+from server.api.embeddings.response import embedding_response, rerank_response
+from server.api.error_responses import errors
 from server.dependencies import Embedder, ServiceDependency, provide_embeddings
 from server.guards import json_body
 

@@ -17,10 +17,10 @@ from contracts.responses.request import CreateResponse, TokenCountRequest
 from contracts.responses.response import DeletedResponse, ResponseItemList, TokenCount
 from contracts.responses.response import Response as ResponseContract
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
-from server.api._error_responses import errors
-from server.api._openapi import StreamedResponseOperation
-from server.api._pages import MAX_LIMIT, page
+from server.api.error_responses import errors
+from server.api.openapi import StreamedResponseOperation
 from server.api.responses.conversation import input_items, references
+from server.api.responses.pages import MAX_LIMIT, page
 from server.api.responses.parameters import (
     refuse_unsupported_count,
     refuse_unsupported_response,

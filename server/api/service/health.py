@@ -9,7 +9,7 @@ from litestar import Controller, get
 from contracts.service.health import Health, Liveness
 from providers.errors import ModelNotReady
 from providers.protocols import ModelStatus
-from server.api._error_responses import errors
+from server.api.error_responses import errors
 from server.dependencies import Service, ServiceDependency
 
 __all__ = ["HealthController"]

@@ -9,7 +9,7 @@ from litestar.params import Parameter
 
 from contracts.service.models import Model, ModelList
 from providers.protocols import ModelCard
-from server.api._error_responses import errors
+from server.api.error_responses import errors
 from server.dependencies import ServiceDependency
 
 __all__ = ["ModelsController"]

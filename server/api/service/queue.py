@@ -9,7 +9,7 @@ from litestar import Controller, get
 
 from contracts.service.queue import QueueStatistics, QueueStatisticsResponse
 from providers.protocols import QueueStats
-from server.api._error_responses import errors
+from server.api.error_responses import errors
 from server.dependencies import ServiceDependency
 
 __all__ = ["QueueController"]

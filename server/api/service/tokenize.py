@@ -7,12 +7,18 @@ from litestar.di import Provide
 from litestar.params import JSONBody
 
 from contracts.service.tokenize import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
-from server.api._error_responses import errors
-from server.api.service.tokens import to_prompt
+from providers.chat.types import ChatPrompt, Prompt, TextPrompt
+from providers.errors import InvalidRequest
+from server.api.chat.parameters import check_template_kwargs
+from server.api.error_responses import errors
+from server.api.generation.messages import to_chat_messages
+from server.api.generation.tools import to_tools
 from server.dependencies import Chat, provide_chat
 from server.guards import json_body
 
-__all__ = ["TokenizeController"]
+__all__ = ["TokenizeController", "to_prompt"]
+
+_OF_MESSAGES = ("add_generation_prompt", "tools", "chat_template_kwargs")
 
 
 class TokenizeController(Controller):
@@ -48,3 +54,25 @@ class TokenizeController(Controller):
     )
     async def detokenize(self, data: JSONBody[DetokenizeRequest], chat: Chat) -> DetokenizeResponse:
         return DetokenizeResponse(prompt=await chat.detokenize(data.tokens))
+
+
+def to_prompt(request: TokenizeRequest) -> Prompt:
+    """Raises: InvalidRequest, unless there is one of `prompt` and `messages`, with the fields that go with it."""
+    if request.messages is None:
+        if request.prompt is None:
+            raise InvalidRequest("prompt: required, unless there are messages", param="prompt")
+        for name in _OF_MESSAGES:
+            if getattr(request, name) is not None:
+                raise InvalidRequest(f"{name} is only allowed with messages", param=name)
+        return TextPrompt(request.prompt)
+    if request.prompt is not None:
+        raise InvalidRequest("messages: there is a prompt already; send one of them", param="messages")
+    if request.add_special_tokens:
+        name = "add_special_tokens"
+        raise InvalidRequest(f"{name} is only allowed with a prompt: the chat template adds its own", param=name)
+    check_template_kwargs(request.chat_template_kwargs)
+    tools, choice = to_tools(request.tools, None, None)
+    template_kwargs = dict(request.chat_template_kwargs or {})
+    if request.add_generation_prompt is not None:
+        template_kwargs["add_generation_prompt"] = request.add_generation_prompt
+    return ChatPrompt(to_chat_messages(request.messages), template_kwargs, tools, choice)

@@ -14,8 +14,8 @@ from contracts.speech import CreateSpeechRequest, SpeechWithTimings, Voice, Voic
 from providers.protocols import SpeechProvider
 from providers.speech.types import SpeechRequest, VoiceInfo
 from providers.speech.voices import OPENAI_VOICES
-from server.api._error_responses import errors
-from server.api._openapi import SpeechOperation
+from server.api.error_responses import errors
+from server.api.openapi import SpeechOperation
 from server.api.speech.encoders import FORMATS
 from server.api.speech.pieces import audible, collected, encoded
 from server.api.speech.request import SpeechAnswer, speech_answer, to_speech_request

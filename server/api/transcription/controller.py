@@ -19,8 +19,8 @@ from contracts.transcription import (
 )
 from providers.protocols import TranscriptionProvider
 from providers.transcription.types import TranscriptionEvent
-from server.api._error_responses import errors
-from server.api._openapi import TranscriptionOperation
+from server.api.error_responses import errors
+from server.api.openapi import TranscriptionOperation
 from server.api.transcription.request import TranscriptAnswer, to_transcription_request, transcript_answer
 from server.api.transcription.response import (
     TranscriptEncoder,

@@ -1,4 +1,4 @@
-"""`/metrics`, and the page of the last requests at `/traces`."""
+"""`/traces`: the page of the last requests."""
 
 from __future__ import annotations
 
@@ -13,24 +13,13 @@ from litestar.params import FromQuery
 import otel
 from server.dependencies import ServiceDependency
 
-__all__ = ["MetricsController", "TracesController"]
+__all__ = ["TracesController"]
 
 _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """The page loads nothing, from nowhere."""
-
-
-class MetricsController(Controller):
-    path = "/metrics"
-    include_in_schema = False
-
-    @get(name="metrics", sync_to_thread=True)
-    def metrics(self) -> Response[bytes]:
-        """Collected beside the event loop: it takes milliseconds that no stream should wait."""
-        body, content_type = otel.metrics_page()
-        return Response(body, headers={"content-type": content_type})
 
 
 class TracesController(Controller):

@@ -1,4 +1,4 @@
-"""Embeddings from the wire to the domain and back. Vectors stay bytes up to the JSON they become."""
+"""Embeddings and rankings, from the domain to the wire. Vectors stay bytes up to the JSON they become."""
 
 from __future__ import annotations
 
@@ -10,50 +10,16 @@ import attrs
 import msgspec
 import numpy as np
 
-from contracts.embeddings import EmbeddingRequest as EmbeddingContract
-from providers.embeddings.types import Embedded, EmbeddingEvent, EmbeddingRequest, Vectors
-from providers.errors import InternalError, InvalidRequest
+from contracts.rerank import RerankedText, RerankRequest, RerankResponse, RerankResult, RerankUsage
+from providers.embeddings.types import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, Vectors
+from providers.errors import InternalError
+from server.api.embeddings.request import document_text
 from server.serialization import encode_json
 
-__all__ = ["MAX_INPUTS", "embedding_response", "to_embedding_request"]
+__all__ = ["embedding_response", "rerank_response"]
 
-MAX_INPUTS = 2048
-"""OpenAI's."""
 _SLICE = 64
 """Vectors encoded between two turns of the event loop: a millisecond or two of work."""
-
-
-def to_embedding_request(request: EmbeddingContract, *, id: str) -> EmbeddingRequest:
-    """Translate a request whose values the contract has checked one by one.
-
-    Raises:
-        InvalidRequest: inputs that are empty, too many or of several kinds.
-    """
-    return EmbeddingRequest(
-        id=id,
-        inputs=_inputs(request.input),
-        truncate=request.truncate == "end",
-        dimensions=request.dimensions,
-        timeout=request.timeout,
-    )
-
-
-def _inputs(given: str | list[str | int | list[int]]) -> list[str | list[int]]:
-    if isinstance(given, str):
-        given = [given]
-    elif all(isinstance(token, int) for token in given):
-        return [[token for token in given if isinstance(token, int)]]
-    if len(given) > MAX_INPUTS:
-        raise InvalidRequest(f"input: there are {len(given)} inputs; at most {MAX_INPUTS} go together", param="input")
-    inputs: list[str | list[int]] = []
-    for index, item in enumerate(given):
-        path = f"input[{index}]" if len(given) > 1 else "input"
-        if type(item) is not type(given[0]) or isinstance(item, int):
-            raise InvalidRequest(f"{path}: inputs are all texts or all lists of token ids", param=path)
-        if not item:
-            raise InvalidRequest(f"{path}: must not be empty", param=path)
-        inputs.append(item)
-    return inputs
 
 
 @attrs.define
@@ -104,3 +70,26 @@ async def embedding_response(
 def _embedding(index: int, vector: np.ndarray[tuple[int], np.dtype[np.float32]], *, as_base64: bool) -> msgspec.Raw:
     value: object = base64.b64encode(vector.tobytes()).decode() if as_base64 else vector.tolist()
     return msgspec.Raw(encode_json({"object": "embedding", "index": index, "embedding": value}))
+
+
+def rerank_response(ranked: Ranked, request: RerankRequest, *, model: str, request_id: str) -> RerankResponse:
+    """The best documents first."""
+    scores = np.frombuffer(ranked.scores, "<f4")
+    order = np.argsort(-scores, kind="stable")[: request.top_n]
+    return RerankResponse(
+        id=request_id,
+        model=model,
+        method="cross-encoder" if ranked.cross_encoder else "bi-encoder",
+        results=[
+            RerankResult(
+                index=int(index),
+                relevance_score=float(scores[index]),
+                document=RerankedText(text=document_text(request.documents[index]))
+                if request.return_documents
+                else None,
+            )
+            for index in order
+        ],
+        usage=RerankUsage(prompt_tokens=ranked.tokens, total_tokens=ranked.tokens),
+        request_id=request_id,
+    )

@@ -1,0 +1,50 @@
+"""Every route of the API: one controller per resource."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from litestar import Router
+from litestar.types import ControllerRouterHandler
+
+from server.api.chat.controller import ChatController
+from server.api.completions.controller import CompletionsController
+from server.api.embeddings.controller import EmbeddingsController
+from server.api.responses.controller import ResponsesController
+from server.api.service.diagnostics import DiagnosticsController
+from server.api.service.health import HealthController
+from server.api.service.metrics import MetricsController
+from server.api.service.models import ModelsController
+from server.api.service.queue import QueueController
+from server.api.service.tokenize import TokenizeController
+from server.api.service.traces import TracesController
+from server.api.speech.controller import SpeechController
+from server.api.transcription.controller import TranscriptionController
+from server.forms import FORM_BYTES, multipart_form
+
+__all__ = ["routes"]
+
+
+def routes(*, max_upload_bytes: int) -> Sequence[ControllerRouterHandler]:
+    """What the application serves. `max_upload_bytes` bounds each file of a form."""
+    forms = Router(
+        "/",
+        route_handlers=[TranscriptionController],
+        guards=[multipart_form(max_upload_bytes)],
+        request_max_body_size=max_upload_bytes + FORM_BYTES,
+    )
+    return [
+        ChatController,
+        CompletionsController,
+        DiagnosticsController,
+        EmbeddingsController,
+        HealthController,
+        MetricsController,
+        ModelsController,
+        QueueController,
+        ResponsesController,
+        SpeechController,
+        TokenizeController,
+        TracesController,
+        forms,
+    ]
