@@ -5,30 +5,20 @@ from __future__ import annotations
 import logging
 import time
 from contextvars import Context, copy_context
-from typing import Any, ClassVar
+from typing import Any
 
 import attrs
 import mlx.core as mx
 import numpy as np
 
 from providers.embeddings.types import Embedded, EmbeddingRequest, Ranked, RerankRequest, Vectors
-from providers.engine_host.frames import (
-    Command,
-    Detokenize,
-    Detokenized,
-    EngineInfo,
-    Generate,
-    Memory,
-    Tokenize,
-    Tokenized,
-)
 from providers.engines.embeddings.encoder import load_encoder
 from providers.engines.embeddings.intake import EmbeddingIntake, EmbeddingJob
 from providers.engines.embeddings.length_batching import RowPool
+from providers.engines.process.base import BaseEngine, Loaded
 from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
-from providers.engines.process.weights import mlx_device
-from providers.errors import InternalError, InvalidRequest
+from providers.errors import InternalError
 from providers.spec import ModelSpec
 
 __all__ = ["EmbeddingEngine"]
@@ -56,72 +46,57 @@ class _Work:
     """For log lines: whose work it is."""
 
 
-class EmbeddingEngine:
-    """Implements `engine.Engine` for `--model-type embeddings`."""
+class EmbeddingEngine(BaseEngine[EmbeddingJob]):
+    """Implements `Engine` for `--model-type embeddings`."""
 
-    gathers: ClassVar[float] = 0.0
+    REQUESTS = (EmbeddingRequest, RerankRequest)
+    NOUN = "an embedding model"
+    DOES = "embeds and ranks"
 
     def __init__(self, prepared: Platform) -> None:
-        self._platform = prepared
+        super().__init__(prepared)
         self._work: dict[str, _Work] = {}
         self._running: set[str] = set()
 
     # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def load(self, spec: ModelSpec, progress: Progress) -> EngineInfo:
-        started = time.monotonic()
-        device = mlx_device()
-        if spec.memory_limit is not None:
-            mx.set_memory_limit(spec.memory_limit)
+    def _load(self, spec: ModelSpec, device: str, progress: Progress) -> Loaded:
         self._encoder = encoder = load_encoder(spec, device, progress)
         progress("warming up", None)
-        probe = encoder.encode([[0, 1]], [1])
-        tokens = _step_tokens(encoder.parameters, device)
-        if spec.warmup:
-            length = min(16, encoder.limit)
-            encoder.encode([[1] * length] * max(1, tokens // length), [length] * max(1, tokens // length))
-        self._rows = RowPool(tokens)
+        dimensions = encoder.encode([[0, 1]], [1]).shape[1]
+        self._step_tokens = _step_tokens(encoder.parameters, device)
+        self._rows = RowPool(self._step_tokens)
         self._intake = EmbeddingIntake(
             encoder.tokenizer,
             spec,
             limit=encoder.limit,
             vocabulary=encoder.vocabulary,
-            dimensions=probe.shape[1],
+            dimensions=dimensions,
             matryoshka=encoder.matryoshka,
             prompts=dict(encoder.prompts),
             cross_encoder=encoder.cross_encoder,
         )
-        mx.clear_cache()
-        mx.reset_peak_memory()
-        return EngineInfo(
-            context_length=encoder.limit,
-            device=device,
+        return Loaded(
+            model_type=str(encoder.config.get("model_type")),
             dtype=encoder.dtype,
-            blas=self._platform.blas if device == "cpu" else "-",
-            load_seconds=time.monotonic() - started,
-            memory_bytes=mx.get_active_memory(),
+            context_length=encoder.limit,
             details={
-                "blas_threads": self._platform.threads,
                 "dtype_reason": encoder.dtype_reason,
-                "model_type": str(encoder.config.get("model_type")),
                 "cross_encoder": encoder.cross_encoder,
-                "dimensions": probe.shape[1],
-                "step_tokens": tokens,
+                "dimensions": dimensions,
+                "step_tokens": self._step_tokens,
             },
         )
 
+    def _warm_up(self) -> None:
+        length = min(16, self._encoder.limit)
+        rows = max(1, self._step_tokens // length)
+        self._encoder.encode([[1] * length] * rows, [length] * rows)
+
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
 
-    def prepare(self, command: Command) -> EmbeddingJob:
-        request = command.request if isinstance(command, Generate) else None
-        if isinstance(request, EmbeddingRequest):
-            return self._intake.embedding(request)
-        if isinstance(request, RerankRequest):
-            return self._intake.ranking(request)
-        raise InvalidRequest("an embedding model embeds and ranks, nothing else")
-
-    def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
-        raise InvalidRequest("an embedding model answers no questions about tokens")
+    def _job(self, request: EmbeddingRequest | RerankRequest) -> EmbeddingJob:
+        return self._intake.ranking(request) if isinstance(request, RerankRequest) else self._intake.embedding(request)
 
     # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -163,11 +138,6 @@ class EmbeddingEngine:
             out.fail(request_id, InternalError.unforeseen())
         self._running = set()
         mx.clear_cache()
-
-    def memory(self) -> Memory:
-        return Memory(
-            active=mx.get_active_memory(), peak=mx.get_peak_memory(), cache=mx.get_cache_memory(), prefix_cache=0
-        )
 
     def _collect(self, work: _Work, indexes: list[int], vectors: Floats, out: Outbox) -> None:
         job = work.job

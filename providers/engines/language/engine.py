@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -13,19 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import msgspec
 from mlx_lm.models.cache import make_prompt_cache
 
 from providers.chat.types import Accepted, GenerationRequest
-from providers.engine_host.frames import (
-    Command,
-    Detokenize,
-    Detokenized,
-    EngineInfo,
-    Generate,
-    Memory,
-    Tokenize,
-    Tokenized,
-)
+from providers.engine_host.frames import Detokenize, Detokenized, Memory, Tokenize, Tokenized
 from providers.engines.language.batch import Batch
 from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
@@ -33,21 +24,16 @@ from providers.engines.language.kv_caches import shape_caches
 from providers.engines.language.loading import LoadedModel, load_language_model, model_context, usable_vocabulary
 from providers.engines.language.sequences import Request, Row
 from providers.engines.language.speculation import make_speculation
-from providers.engines.prefix.cache import MIN_SAVED, PrefixCache, can_always_trim, worth_keeping
+from providers.engines.prefix.cache import MIN_SAVED, can_always_trim, make_prefix_cache, worth_keeping
 from providers.engines.prefix.common_prefix import common_prefix
-from providers.engines.prefix.files import PrefixFiles
-from providers.engines.prefix.fingerprint import model_identity
-from providers.engines.process import platform
+from providers.engines.process.base import BaseEngine, Loaded, as_service_error, is_late, timed_out
 from providers.engines.process.engine import EngineLoadError, Outbox, Progress
 from providers.engines.process.platform import Platform
-from providers.engines.process.weights import mlx_device
 from providers.engines.sampling.settings import make_processors
-from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
+from providers.errors import InternalError
 from providers.spec import ModelSpec
 
 __all__ = ["LanguageEngine"]
-
-logger = logging.getLogger(__name__)
 
 PREFILL_STEP = {"cpu": 256, "metal": 2048, "cuda": 2048}
 """Prompt tokens a step: everybody else waits for one chunk, so a slow device gets small ones."""
@@ -55,11 +41,16 @@ GATHER_GAP = {"cpu": 0.02, "metal": 0.005, "cuda": 0.005}
 """Seconds between requests that come together: where the device leaves the server its cores, they come faster."""
 
 
-class LanguageEngine:
-    """Implements `engine.Engine` for `--model-type lm`."""
+class LanguageEngine(BaseEngine[LanguageJob]):
+    """Implements `Engine` for `--model-type lm`."""
+
+    REQUESTS = (GenerationRequest,)
+    NOUN = "a language model"
+    DOES = "generates text"
+    FREED_BYTES = 2 << 30
 
     def __init__(self, prepared: Platform) -> None:
-        self._platform = prepared
+        super().__init__(prepared)
         self._requests: dict[str, Request] = {}
         self._rows: dict[int, Row] = {}
         self._waiting: deque[LanguageJob] = deque()
@@ -68,71 +59,56 @@ class LanguageEngine:
 
     # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def load(self, spec: ModelSpec, progress: Progress) -> EngineInfo:
-        started = time.monotonic()
-        device = mlx_device()
-        if spec.memory_limit is not None:
-            mx.set_memory_limit(spec.memory_limit)
+    def _load(self, spec: ModelSpec, device: str, progress: Progress) -> Loaded:
         loaded = load_language_model(spec, device, progress)
-        self.attach(loaded, spec, device)
-        if spec.warmup:
-            progress("warming up", None)
-            self._batch.warm_up(self._limit)
-        mx.clear_cache()
-        mx.reset_peak_memory()
-        return EngineInfo(
-            context_length=self._limit,
-            device=device,
-            dtype=loaded.dtype,
-            blas=self._platform.blas if device == "cpu" else "-",
-            load_seconds=time.monotonic() - started,
-            memory_bytes=mx.get_active_memory(),
-            details={
-                "adapters": [Path(path).name for path in spec.lora_paths],
-                "blas_threads": self._platform.threads,
-                "dtype_reason": loaded.dtype_reason,
-                "model_type": str(loaded.config.get("model_type")),
-                "prefix_cache_bytes": self._prefix_bytes,
-                "vocabulary": self._vocabulary_size,
-            },
-        )
-
-    def attach(self, loaded: LoadedModel, spec: ModelSpec, device: str) -> None:
-        """Take a loaded model into service; `load` without the loading and the warm-up.
-
-        Raises:
-            EngineLoadError: this architecture's cache cannot be batched or be as the spec asks, or the spec names an
-                unknown parser.
-        """
-        self._model = loaded.model
-        self._tokenizer = loaded.tokenizer
+        self._model, self._tokenizer = loaded.model, loaded.tokenizer
         self._defaults: Mapping[str, Any] = loaded.generation_defaults
         self._max_rows = spec.max_concurrency
         self._prefill_step, self._gather_gap = PREFILL_STEP[device], GATHER_GAP[device]
-        shape_caches(loaded.model, spec)
-        layers = make_prompt_cache(loaded.model)
-        self._cut_anywhere = can_always_trim(layers)
-        if not all(hasattr(layer, "merge") for layer in layers):
-            raise EngineLoadError(f"models of type {loaded.config.get('model_type')!r} cannot be batched by mlx-lm")
         self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
-        self._vocabulary_size = usable_vocabulary(loaded)
+        layers = self._make_caches(loaded, spec)
+        vocabulary = usable_vocabulary(loaded)
         self._intake = Intake(
             loaded.tokenizer,
             spec,
             defaults=self._defaults,
             limit=self._limit,
-            vocabulary=self._vocabulary_size,
+            vocabulary=vocabulary,
             trimmable=self._cut_anywhere,
         )
         self._text = self._intake.text
         self._speculation = make_speculation(
-            loaded, spec, layers, device, vocabulary=self._vocabulary_size, prefill_step=self._prefill_step
+            loaded, spec, layers, device, vocabulary=vocabulary, prefill_step=self._prefill_step
         )
-        total = spec.memory_limit or mx.get_active_memory() + _free_memory()
-        self._prefix_bytes = _prefix_cache_bytes(spec)
-        self._prefixes = PrefixCache(self._prefix_bytes, total=total, files=_prefix_files(loaded, spec))
-        mx.set_cache_limit(min(2 << 30, platform.total_memory() // 16))
+        self._prefixes = make_prefix_cache(spec, loaded.folder, loaded.dtype)
         self._batch = self._new_batch()
+        return Loaded(
+            model_type=str(loaded.config.get("model_type")),
+            dtype=loaded.dtype,
+            context_length=self._limit,
+            details={
+                "adapters": [Path(path).name for path in spec.lora_paths],
+                "dtype_reason": loaded.dtype_reason,
+                "prefix_cache_bytes": self._prefixes.max_bytes,
+                "vocabulary": vocabulary,
+            },
+        )
+
+    def _make_caches(self, loaded: LoadedModel, spec: ModelSpec) -> list[Any]:
+        """Shape the model's caches as the spec asks. Returns one of each layer.
+
+        Raises:
+            EngineLoadError: this architecture's cache cannot be batched or be as the spec asks.
+        """
+        shape_caches(loaded.model, spec)
+        layers = make_prompt_cache(loaded.model)
+        self._cut_anywhere = can_always_trim(layers)
+        if not all(hasattr(layer, "merge") for layer in layers):
+            raise EngineLoadError(f"models of type {loaded.config.get('model_type')!r} cannot be batched by mlx-lm")
+        return layers
+
+    def _warm_up(self) -> None:
+        self._batch.warm_up(self._limit)
 
     def _new_batch(self) -> Batch:
         return Batch(
@@ -146,10 +122,8 @@ class LanguageEngine:
 
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
 
-    def prepare(self, command: Command) -> LanguageJob:
-        if not isinstance(command, Generate) or not isinstance(command.request, GenerationRequest):
-            raise InvalidRequest("a language model generates text, nothing else")
-        return self._intake.job(command.request)
+    def _job(self, request: GenerationRequest) -> LanguageJob:
+        return self._intake.job(request)
 
     def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
         return self._intake.answer(question)
@@ -216,25 +190,20 @@ class LanguageEngine:
         return False
 
     def memory(self) -> Memory:
-        return Memory(
-            active=mx.get_active_memory(),
-            peak=mx.get_peak_memory(),
-            cache=mx.get_cache_memory(),
-            prefix_cache=self._prefixes.nbytes,
-            speculated={} if self._speculation is None else self._speculation.tally.as_dict(),
-        )
+        speculated = {} if self._speculation is None else self._speculation.tally.as_dict()
+        return msgspec.structs.replace(super().memory(), prefix_cache=self._prefixes.nbytes, speculated=speculated)
 
     def _expire(self, out: Outbox) -> None:
         now = time.monotonic()
-        late = [request for request in self._requests.values() if _is_late(request.job, now)]
+        late = [request for request in self._requests.values() if is_late(request.job, now)]
         for request in late:
-            out.fail(request.job.id, _timed_out())
+            out.fail(request.job.id, timed_out())
         uids = [uid for request in late for uid in self._forget(request)]
         if uids:
             self._batch.remove(uids)
-        for job in [job for job in self._waiting if _is_late(job, now)]:
+        for job in [job for job in self._waiting if is_late(job, now)]:
             self._waiting.remove(job)
-            out.fail(job.id, _timed_out())
+            out.fail(job.id, timed_out())
 
     # ── into the batch ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -256,9 +225,8 @@ class LanguageEngine:
     def _guard(self, job: LanguageJob, out: Outbox, insert: Callable[[], None]) -> None:
         try:
             insert()
-        except Exception:
-            job.whose.run(logger.exception, "request %s failed as it entered the batch", job.id)
-            out.fail(job.id, InternalError.unforeseen())
+        except Exception as error:
+            out.fail(job.id, job.whose.run(as_service_error, error, job.id))
             request = self._requests.get(job.id)
             if request is not None:
                 self._batch.remove(self._forget(request))
@@ -278,7 +246,7 @@ class LanguageEngine:
     def _fetch(self, tokens: list[int]) -> tuple[list[Any] | None, int]:
         """As `PrefixCache.fetch`, and what a row of the batch has computed is kept first where that has more of it."""
         cache, cached = self._prefixes.fetch(tokens)
-        if not (self._cut_anywhere and self._prefix_bytes > 0):
+        if not (self._cut_anywhere and self._prefixes.max_bytes > 0):
             return cache, cached
         shared = {
             uid: common_prefix(row.request.job.tokens, tokens) for uid, row in self._rows.items() if row.prefilled
@@ -317,10 +285,7 @@ class LanguageEngine:
             for event in row.take(response.token, response.finish_reason, now):
                 out.event(request.job.id, event)
         except Exception as error:
-            if not isinstance(error, ServiceError):
-                request.job.whose.run(logger.exception, "request %s failed", request.job.id)
-                error = InternalError.unforeseen()
-            out.fail(request.job.id, error)
+            out.fail(request.job.id, request.job.whose.run(as_service_error, error, request.job.id))
             return self._forget(request)
         if not row.ended:
             return []
@@ -360,44 +325,10 @@ class LanguageEngine:
         inside = len(tokens) < len(request.job.tokens) - 1
         if request.waiting and not inside:
             request.prompt_ready, request.prefix = True, copy.deepcopy(cache)
-        if self._prefix_bytes > 0:
+        if self._prefixes.max_bytes > 0:
             kind = "system" if len(tokens) == request.job.system_end else "user"
             self._batch.keep(list(tokens), cache, kind=kind)
 
     def _keep_next(self) -> None:
         if self._unkept:
             self._unkept.popleft()()
-
-
-def _is_late(job: LanguageJob, now: float) -> bool:
-    return job.deadline is not None and now >= job.deadline
-
-
-def _timed_out() -> GenerationTimeout:
-    return GenerationTimeout("the answer took longer than the request's timeout", param="timeout")
-
-
-def _prefix_files(loaded: LoadedModel, spec: ModelSpec) -> PrefixFiles | None:
-    if spec.prefix_cache_dir is None:
-        return None
-    identity = model_identity(loaded.folder, spec, loaded.dtype)
-    return PrefixFiles(Path(spec.prefix_cache_dir), identity, spec.prefix_cache_disk_bytes)
-
-
-def _prefix_cache_bytes(spec: ModelSpec) -> int:
-    """The spec's bound, or an eighth of what the weights leave of the memory this model may use."""
-    if spec.prefix_cache_bytes is not None:
-        return max(0, spec.prefix_cache_bytes)
-    if spec.memory_limit is not None:
-        return max(0, spec.memory_limit - mx.get_active_memory()) // 8
-    return _free_memory() // 8
-
-
-def _free_memory() -> int:
-    """Bytes; those of the device where it has its own (CUDA tells them), or of what Metal advises to use."""
-    device = mx.device_info()
-    if (free := device.get("free_memory")) is not None:
-        return int(free)
-    if (advised := device.get("max_recommended_working_set_size")) is not None:
-        return max(0, min(platform.available_memory(), int(advised) - mx.get_active_memory()))
-    return platform.available_memory()

@@ -7,6 +7,7 @@ import copy
 import logging
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -18,10 +19,13 @@ from mlx_lm.models.cache import (
 )
 
 from providers.engines.prefix.files import PrefixFiles
+from providers.engines.prefix.fingerprint import model_identity
 from providers.engines.prefix.trie import PrefixTrie
+from providers.engines.process.base import free_memory
 from providers.engines.process.mlx_lm_internals import PromptCache
+from providers.spec import ModelSpec
 
-__all__ = ["MIN_SAVED", "PrefixCache", "can_always_trim", "worth_keeping"]
+__all__ = ["MIN_SAVED", "PrefixCache", "can_always_trim", "make_prefix_cache", "worth_keeping"]
 
 logger = logging.getLogger(__name__)
 _MODEL = "model"
@@ -66,6 +70,28 @@ def _shared(layer: Any) -> Any:
     return own
 
 
+def make_prefix_cache(spec: ModelSpec, folder: Path, precision: str) -> PrefixCache:
+    """The cache that the spec asks for, with its files. Call it when everything else of the model is in memory.
+
+    `folder`: of the model. `precision`: of its weights, in words.
+    """
+    files = None
+    if spec.prefix_cache_dir is not None:
+        identity = model_identity(folder, spec, precision)
+        files = PrefixFiles(Path(spec.prefix_cache_dir), identity, spec.prefix_cache_disk_bytes)
+    total = spec.memory_limit or mx.get_active_memory() + free_memory()
+    return PrefixCache(_bound(spec), total=total, files=files)
+
+
+def _bound(spec: ModelSpec) -> int:
+    """Bytes: the spec's bound, or an eighth of what the weights leave of the memory that this model may use."""
+    if spec.prefix_cache_bytes is not None:
+        return max(0, spec.prefix_cache_bytes)
+    if spec.memory_limit is not None:
+        return max(0, spec.memory_limit - mx.get_active_memory()) // 8
+    return free_memory() // 8
+
+
 class PrefixCache:
     """Key-value caches by the tokens that filled them. For the MLX thread only."""
 
@@ -73,7 +99,7 @@ class PrefixCache:
         """`max_bytes` 0 turns it off. `total`: bytes that MLX may hold altogether; where weights and batch leave less
         of them than `max_bytes`, less is kept. `files`: where prompts go that are evicted, or kept when the engine
         ends; a quarter of `max_bytes` is for those that wait to be written."""
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._total = total
         self._files = files
         self._unwritten: dict[tuple[int, ...], None] = {}
@@ -83,9 +109,9 @@ class PrefixCache:
         self._cache = self._empty()
 
     def _empty(self) -> PromptCache:
-        share = self._max_bytes // 4 if self._files is not None else 0
+        share = self.max_bytes // 4 if self._files is not None else 0
         trie = PrefixTrie(self._note_evicted)
-        return PromptCache(trie, max_size=_UNBOUNDED, max_bytes=self._max_bytes - share)
+        return PromptCache(trie, max_size=_UNBOUNDED, max_bytes=self.max_bytes - share)
 
     @property
     def nbytes(self) -> int:
@@ -98,7 +124,7 @@ class PrefixCache:
     def fetch(self, tokens: list[int]) -> tuple[list[Any] | None, int]:
         """A copy of the longest kept prefix, and its length: always less than the prompt's, since at least one
         token must be fed to get the next."""
-        if self._max_bytes <= 0:
+        if self.max_bytes <= 0:
             return None, 0
         try:
             cache, cached = self._fetch(tokens)
@@ -135,7 +161,7 @@ class PrefixCache:
     def insert(self, tokens: Sequence[int], cache: list[Any], *, kind: str = "assistant") -> None:
         """Keep a cache filled by exactly these tokens. `kind`: `system`, `user` or `assistant`; the last are the
         first to go."""
-        if self._max_bytes <= 0 or not tokens or any(layer.empty() for layer in cache):
+        if self.max_bytes <= 0 or not tokens or any(layer.empty() for layer in cache):
             return
         if _nbytes(cache) > self._cache.max_bytes:
             return
@@ -181,7 +207,7 @@ class PrefixCache:
             return
         del self._unwritten[tuple(tokens)]
         self._evicted.append((tokens, cache))
-        while self._evicted_bytes > self._max_bytes // 4:
+        while self._evicted_bytes > self.max_bytes // 4:
             self._evicted.popleft()
 
 

@@ -2,50 +2,34 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from contextvars import Context, copy_context
-from pathlib import Path
-from typing import ClassVar
 
 import attrs
 import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from providers.engine_host.frames import (
-    Command,
-    Detokenize,
-    Detokenized,
-    EngineInfo,
-    Generate,
-    Memory,
-    Tokenize,
-    Tokenized,
-)
-from providers.engines.process import platform
+from providers.engines.process.base import BaseEngine, Loaded, as_service_error, is_late, timed_out
 from providers.engines.process.engine import EngineLoadError, Outbox, Progress
-from providers.engines.process.weights import find_folder, mlx_device
+from providers.engines.process.platform import Platform
+from providers.engines.process.weights import find_folder
 from providers.engines.speech.intake import SpeechIntake, SpeechJob, make_phonemizers
-from providers.engines.speech.kokoro.model import Kokoro, load_kokoro
+from providers.engines.speech.kokoro.model import load_kokoro
 from providers.engines.speech.segmentation import Piece
 from providers.engines.speech.timing import Timed, time_piece, trimmed
 from providers.engines.speech.voices import Voices
-from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
+from providers.errors import InternalError, ServiceError
 from providers.spec import ModelSpec
 from providers.speech.types import SAMPLE_RATE, SpeechAccepted, SpeechFinished, SpeechPiece, SpeechRequest
 from providers.speech.voices import voices_in
 
 __all__ = ["SpeechEngine"]
 
-logger = logging.getLogger(__name__)
-
 _REST_SAMPLES = SAMPLE_RATE * 3 // 10
 """Silence after a sentence."""
 _CLAUSE_REST_SAMPLES = SAMPLE_RATE // 10
 """Silence after a clause whose sentence goes on."""
-_CACHE_BYTES = 256 << 20
-"""Of freed arrays that are kept for the next sentence."""
 _WARMUP = "Hello there."
 
 
@@ -64,59 +48,33 @@ class _Speaking:
     """For log lines: whose work it is."""
 
 
-class SpeechEngine:
+class SpeechEngine(BaseEngine[SpeechJob]):
     """Implements `Engine` for folders that mlx-audio loads as Kokoro."""
 
-    gathers: ClassVar[float] = 0.0
+    REQUESTS = (SpeechRequest,)
+    NOUN = "a speech model"
+    DOES = "synthesizes speech"
+    FREED_BYTES = 256 << 20
 
-    def __init__(self, prepared: platform.Platform) -> None:
-        self._platform = prepared
+    def __init__(self, prepared: Platform) -> None:
+        super().__init__(prepared)
         self._speaking: dict[str, _Speaking] = {}
         self._submitted = 0
 
     # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def load(self, spec: ModelSpec, progress: Progress) -> EngineInfo:
-        started = time.monotonic()
+    def _load(self, spec: ModelSpec, device: str, progress: Progress) -> Loaded:
         _refuse_unsupported(spec)
-        if spec.memory_limit is not None:
-            mx.set_memory_limit(spec.memory_limit)
         progress("finding the model", None)
         folder = find_folder(spec.path, progress)
         progress("loading weights", None)
-        loaded = load_kokoro(folder, on_cpu=mlx_device() == "cpu")
+        loaded = load_kokoro(folder, on_cpu=device == "cpu")
         progress("loading the dictionaries", None)
-        self.attach(loaded.kokoro, loaded.vocabulary, folder)
-        mx.set_cache_limit(_CACHE_BYTES)
-        if spec.warmup:
-            progress("warming up", None)
-            self._warm_up()
-        mx.clear_cache()
-        mx.reset_peak_memory()
-        return EngineInfo(
-            context_length=None,
-            device=mlx_device(),
-            dtype="float32",
-            blas=self._platform.blas if mlx_device() == "cpu" else "-",
-            load_seconds=time.monotonic() - started,
-            memory_bytes=mx.get_active_memory(),
-            details={
-                "model_type": "kokoro",
-                "sample_rate": SAMPLE_RATE,
-                "voices": voices_in(folder, spoken=self._intake.languages),
-            },
-        )
-
-    def attach(self, kokoro: Kokoro, vocabulary: dict[str, int], folder: Path) -> None:
-        """Take a loaded model into service.
-
-        Raises:
-            EngineLoadError: the folder has no voices, or what reads English is not installed.
-        """
-        self._kokoro = kokoro
-        self._vocabulary = vocabulary
+        self._kokoro, self._vocabulary = loaded.kokoro, loaded.vocabulary
         self._voices = Voices(folder)
-        self._intake = SpeechIntake(make_phonemizers(vocabulary), self._voices)
+        self._intake = SpeechIntake(make_phonemizers(loaded.vocabulary), self._voices)
+        voices = voices_in(folder, spoken=self._intake.languages)
+        return Loaded(model_type="kokoro", dtype="float32", details={"sample_rate": SAMPLE_RATE, "voices": voices})
 
     def _warm_up(self) -> None:
         voice = next(iter(self._voices.ids))
@@ -126,13 +84,8 @@ class SpeechEngine:
 
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
 
-    def prepare(self, command: Command) -> SpeechJob:
-        if not isinstance(command, Generate) or not isinstance(command.request, SpeechRequest):
-            raise InvalidRequest("a speech model speaks texts, nothing else")
-        return self._intake.job(command.request)
-
-    def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
-        raise InvalidRequest("a speech model has no tokens")
+    def _job(self, request: SpeechRequest) -> SpeechJob:
+        return self._intake.job(request)
 
     # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────
 
@@ -168,18 +121,11 @@ class SpeechEngine:
             self._end(id, InternalError.unforeseen(), out)
         mx.clear_cache()
 
-    def memory(self) -> Memory:
-        return Memory(
-            active=mx.get_active_memory(), peak=mx.get_peak_memory(), cache=mx.get_cache_memory(), prefix_cache=0
-        )
-
     def _expire(self, out: Outbox) -> None:
         now = time.monotonic()
         for id, speaking in list(self._speaking.items()):
-            deadline = speaking.job.deadline
-            if deadline is not None and now >= deadline:
-                late = GenerationTimeout("the speech took longer than the request's timeout", param="timeout")
-                self._end(id, late, out)
+            if is_late(speaking.job, now):
+                self._end(id, timed_out(), out)
 
     def _end(self, id: str, error: ServiceError, out: Outbox) -> None:
         out.fail(id, error)
@@ -191,9 +137,8 @@ class SpeechEngine:
         piece = job.pieces[speaking.done]
         try:
             timed = self._spoken(piece, job.voices, job.speed, speaking.done)
-        except Exception:
-            logger.exception("a piece of request %s cannot be spoken", job.id)
-            self._end(job.id, InternalError.unforeseen(), out)
+        except Exception as error:
+            self._end(job.id, as_service_error(error, job.id), out)
             return
         phonemes, words = timed.after(speaking.samples)
         now = time.monotonic()

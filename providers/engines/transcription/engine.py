@@ -2,99 +2,59 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections import deque
 from pathlib import Path
-from typing import ClassVar
 
 import mlx.core as mx
 from mlx_whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE, get_tokenizer
 
-from providers.engine_host.frames import (
-    Command,
-    Detokenize,
-    Detokenized,
-    EngineInfo,
-    Generate,
-    Memory,
-    Tokenize,
-    Tokenized,
-)
-from providers.engines.process import platform
+from providers.engines.process.base import BaseEngine, Loaded, as_service_error
 from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
-from providers.engines.process.weights import mlx_device
 from providers.engines.transcription.audio_reader import AudioReader
-from providers.engines.transcription.loading import LoadedWhisper, load_whisper
+from providers.engines.transcription.loading import load_whisper
 from providers.engines.transcription.session import Transcript, warm_up
 from providers.engines.transcription.vad_window import Recording
-from providers.errors import InternalError, InvalidRequest, ServiceError, UnsupportedParameter
+from providers.errors import InternalError, InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 from providers.transcription.types import TranscriptionRequest
 
 __all__ = ["WhisperEngine"]
 
-logger = logging.getLogger(__name__)
-
 PROMPT_CHARACTERS = 8192
 """Of a prompt, from its end; no more can be in the tokens that the model takes."""
 
 
-class WhisperEngine:
-    """Implements `engine.Engine` for `--model-type whisper`. Requests take turns, a window each."""
+class WhisperEngine(BaseEngine[Transcript]):
+    """Implements `Engine` for `--model-type whisper`. Requests take turns, a window each."""
 
-    gathers: ClassVar[float] = 0.0
+    REQUESTS = (TranscriptionRequest,)
+    NOUN = "a transcription model"
+    DOES = "transcribes audio"
+    FREED_BYTES = 2 << 30
 
     def __init__(self, prepared: Platform) -> None:
-        self._platform = prepared
+        super().__init__(prepared)
         self._transcripts: deque[Transcript] = deque()
 
     # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def load(self, spec: ModelSpec, progress: Progress) -> EngineInfo:
-        started = time.monotonic()
-        device = mlx_device()
-        if spec.memory_limit is not None:
-            mx.set_memory_limit(spec.memory_limit)
+    def _load(self, spec: ModelSpec, device: str, progress: Progress) -> Loaded:
         loaded = load_whisper(spec, device, progress)
-        self.attach(loaded)
-        if spec.warmup:
-            progress("warming up", None)
-            warm_up(loaded.model, half=loaded.half)
-        mx.clear_cache()
-        mx.reset_peak_memory()
-        return EngineInfo(
-            context_length=None,
-            device=device,
-            dtype=loaded.dtype,
-            blas=self._platform.blas if device == "cpu" else "-",
-            load_seconds=time.monotonic() - started,
-            memory_bytes=mx.get_active_memory(),
-            details={
-                "blas_threads": self._platform.threads,
-                "dtype_reason": loaded.dtype_reason,
-                "model_type": "whisper",
-                "multilingual": self._model.is_multilingual,
-            },
-        )
-
-    def attach(self, loaded: LoadedWhisper) -> None:
-        """Take a loaded model into service; `load` without the loading and the warm-up."""
-        self._loaded = loaded
-        self._model = loaded.model
+        self._model, self._half = loaded.model, loaded.half
         # Read off the model once: what it computes from its shapes is asked for on the intake thread too.
         self._multilingual = bool(self._model.is_multilingual)
         self._languages = list(LANGUAGES)[: self._model.num_languages] if self._multilingual else ["en"]
         self._prompt_tokens = self._model.dims.n_text_ctx // 2 - 1
-        mx.set_cache_limit(min(2 << 30, platform.total_memory() // 16))
+        details = {"dtype_reason": loaded.dtype_reason, "multilingual": self._multilingual}
+        return Loaded(model_type="whisper", dtype=loaded.dtype, details=details)
+
+    def _warm_up(self) -> None:
+        warm_up(self._model, half=self._half)
 
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
 
-    def prepare(self, command: Command) -> Transcript:
-        if not isinstance(command, Generate) or not isinstance(command.request, TranscriptionRequest):
-            raise InvalidRequest("a speech recogniser writes down speech, nothing else")
-        request = command.request
+    def _job(self, request: TranscriptionRequest) -> Transcript:
         if request.task == "translate" and not self._multilingual:
             raise UnsupportedParameter("this model knows English alone, so it cannot translate", param="model")
         if request.task == "translate" and request.words:
@@ -103,12 +63,7 @@ class WhisperEngine:
         language = self._checked_language(request.language)
         prompt = self._prompt(request.prompt)
         reader = AudioReader(Path(request.path))
-        return Transcript(
-            request, Recording(reader), self._model, half=self._loaded.half, prompt=prompt, language=language
-        )
-
-    def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
-        raise InvalidRequest("a speech recogniser has no tokens to tell")
+        return Transcript(request, Recording(reader), self._model, half=self._half, prompt=prompt, language=language)
 
     def _checked_language(self, language: str | None) -> str | None:
         """The code of the language; None where the model is to find out."""
@@ -157,10 +112,7 @@ class WhisperEngine:
             for event in transcript.step():
                 out.event(transcript.id, event)
         except Exception as error:
-            if not isinstance(error, ServiceError):
-                logger.exception("request %s failed", transcript.id)
-                error = InternalError.unforeseen()
-            out.fail(transcript.id, error)
+            out.fail(transcript.id, as_service_error(error, transcript.id))
             self._drop(transcript)
         else:
             if transcript.ended:
@@ -171,11 +123,6 @@ class WhisperEngine:
             out.fail(transcript.id, InternalError.unforeseen())
             self._drop(transcript)
         mx.clear_cache()
-
-    def memory(self) -> Memory:
-        return Memory(
-            active=mx.get_active_memory(), peak=mx.get_peak_memory(), cache=mx.get_cache_memory(), prefix_cache=0
-        )
 
     def _drop(self, transcript: Transcript) -> None:
         transcript.close()
