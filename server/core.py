@@ -37,7 +37,7 @@ __all__ = ["ServicePlugin"]
 DISTRIBUTION = "mlx-openai-server-lab"
 KEPT_REQUESTS = 200
 """How many the page at `/traces` goes back."""
-EXPOSED_HEADERS = ["X-Request-ID", "X-Process-Time", "Retry-After"]
+EXPOSED_HEADERS = ["X-Request-ID", "X-Process-Time", "X-Ignored-Parameters", "Retry-After"]
 
 
 class ServicePlugin(InitPlugin):

@@ -19,6 +19,7 @@ from litestar.typing import FieldDefinition
 
 import otel
 from contracts.chat.response import ChatCompletion, ChatCompletionChunk
+from contracts.messages.response import Message, MessageStreamEvent
 from contracts.responses.events import ResponseStreamEvent
 from contracts.responses.response import Response as ResponseContract
 from contracts.speech import SpeechStreamEvent, SpeechWithTimings
@@ -40,6 +41,7 @@ T = TypeVar("T")
 
 STREAMED_AS: Mapping[Any, Any] = {
     ChatCompletion: ChatCompletionChunk,
+    Message: MessageStreamEvent,
     ResponseContract: ResponseStreamEvent,
     SpeechWithTimings: SpeechStreamEvent,
     Transcription | TranscriptionVerbose: TranscriptionStreamEvent,

@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from uuid import uuid4
 
 from litestar.enums import ScopeType
@@ -21,6 +21,7 @@ from contracts.service.diagnostics import RecentError
 from providers.errors import ServiceError
 from server.body_logging import Body
 from server.errors import CLIENT_CLOSED_REQUEST, DISCONNECTED, FAILURE, as_service_error, status_of, to_wire
+from server.noted import Noted, noting
 from server.serialization import encode_contract
 
 __all__ = ["RequestMiddleware", "is_work"]
@@ -55,12 +56,13 @@ class RequestMiddleware:
         identifier = request_id_of(scope)
         token = otel.request_id.set(identifier)
         try:
-            exchange = _Exchange(self._app, scope, receive, send, identifier, bodies=self._log_bodies)
-            try:
-                await exchange.run()
-            finally:
-                if exchange.error is not None:
-                    self._errors.append(exchange.error)
+            with noting() as noted:
+                exchange = _Exchange(self._app, scope, receive, send, identifier, noted, bodies=self._log_bodies)
+                try:
+                    await exchange.run()
+                finally:
+                    if exchange.error is not None:
+                        self._errors.append(exchange.error)
         finally:
             otel.request_id.reset(token)
 
@@ -81,13 +83,22 @@ class _Exchange:
     """One request and its answer."""
 
     def __init__(
-        self, app: ASGIApp, scope: HTTPScope, receive: Receive, send: Send, identifier: str, *, bodies: bool
+        self,
+        app: ASGIApp,
+        scope: HTTPScope,
+        receive: Receive,
+        send: Send,
+        identifier: str,
+        noted: Noted,
+        *,
+        bodies: bool,
     ) -> None:
         self._app = app
         self._scope = scope
         self._receive_next = receive
         self._send_next = send
         self._id = identifier
+        self._noted = noted
         self._start = time.perf_counter()
         self._method, self._path = scope["method"], scope["path"]
         self._status: int | None = None
@@ -147,6 +158,7 @@ class _Exchange:
                 *message.get("headers", ()),
                 (b"x-request-id", self._id.encode()),
                 (b"x-process-time", f"{elapsed:.6f}".encode()),
+                *self._special_headers(),
             ]
         await self._send_next(message)
         if message["type"] == "http.response.body":
@@ -154,6 +166,12 @@ class _Exchange:
             if self._bodies is not None:
                 self._bodies[1].add(message["body"])
             self._complete = not message.get("more_body")
+
+    def _special_headers(self) -> Iterator[tuple[bytes, bytes]]:
+        if self._noted.names:
+            yield b"x-ignored-parameters", self._noted.header()
+        if self._path.startswith("/v1/messages"):
+            yield b"request-id", self._id.encode()  # where Anthropic's SDKs read it
 
     def _finish(self) -> None:
         if template := self._scope.get("path_template"):
@@ -169,6 +187,8 @@ class _Exchange:
         if self._status == CLIENT_CLOSED_REQUEST or (state.get(DISCONNECTED) and not self._complete):
             self._span.fail(asyncio.CancelledError())
             outcome["disconnected"] = True
+        if self._noted.names:
+            outcome["ignored"] = [*self._noted.names]
         self._note_error(outcome.get("error"))
         if self._bodies is not None and not self._path.startswith(_POLLED):
             asked, answered = self._bodies

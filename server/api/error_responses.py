@@ -21,9 +21,9 @@ _DESCRIPTIONS = {
 }
 
 
-def errors(*statuses: int) -> dict[int, ResponseSpec]:
-    """Every one of these statuses with our envelope."""
+def errors(*statuses: int, contract: type = ErrorResponse) -> dict[int, ResponseSpec]:
+    """Every one of these statuses with the envelope of this contract."""
     return {
-        status: ResponseSpec(ErrorResponse, generate_examples=False, description=_DESCRIPTIONS[status])
+        status: ResponseSpec(contract, generate_examples=False, description=_DESCRIPTIONS[status])
         for status in statuses
     }

@@ -14,6 +14,7 @@ from server.api.speech.encoders import FORMATS
 __all__ = [
     "SpeechOperation",
     "StreamedCompletionOperation",
+    "StreamedMessageOperation",
     "StreamedOperation",
     "StreamedResponseOperation",
     "TranscriptionOperation",
@@ -50,6 +51,15 @@ class StreamedResponseOperation(StreamedOperation):
         "`event: <type>` and `data: <event>`, from ResponseLifecycleEvent `response.created` to one whose type is "
         "`response.completed`, `response.incomplete` or `response.failed`; or `event: error`, a ResponseErrorEvent, "
         "where the response failed before it was created. Lines that begin with a colon are comments."
+    )
+
+
+class StreamedMessageOperation(StreamedOperation):
+    """`POST /v1/messages`, whose events have names."""
+
+    _events = (
+        "`event: <type>` and `data: <event>`, from `message_start` to `message_stop`; a failure on the way is "
+        "`event: error`, a MessagesErrorResponse. Lines that begin with a colon are comments."
     )
 
 

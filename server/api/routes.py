@@ -10,6 +10,7 @@ from litestar.types import ControllerRouterHandler
 from server.api.chat.controller import ChatController
 from server.api.completions.controller import CompletionsController
 from server.api.embeddings.controller import EmbeddingsController
+from server.api.messages.controller import MessagesController
 from server.api.responses.controller import ResponsesController
 from server.api.service.diagnostics import DiagnosticsController
 from server.api.service.health import HealthController
@@ -39,6 +40,7 @@ def routes(*, max_upload_bytes: int) -> Sequence[ControllerRouterHandler]:
         DiagnosticsController,
         EmbeddingsController,
         HealthController,
+        MessagesController,
         MetricsController,
         ModelsController,
         QueueController,

@@ -1,0 +1,71 @@
+"""`/v1/messages` and `/v1/messages/count_tokens`."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Any
+
+from litestar import Controller, MediaType, Request, Response, post
+from litestar.di import Provide
+from litestar.params import JSONBody
+
+import otel
+from contracts.messages.request import CountTokensRequest, MessagesRequest
+from contracts.messages.response import Message, MessagesErrorResponse, MessageTokensCount
+from server.api.error_responses import errors
+from server.api.generation.collect import collect_all
+from server.api.messages.errors import MESSAGES_EXCEPTION_HANDLERS
+from server.api.messages.request import to_message_generation, to_message_prompt
+from server.api.messages.response import MessageHeader, message
+from server.api.messages.stream import MessageStreamEncoder
+from server.api.openapi import StreamedMessageOperation
+from server.dependencies import Chat, ServiceDependency, provide_chat
+from server.guards import json_body
+
+__all__ = ["MessagesController"]
+
+
+class MessagesController(Controller):
+    path = "/v1/messages"
+    tags = ("Messages",)
+    guards = (json_body,)
+    dependencies = {"chat": Provide(provide_chat, sync_to_thread=False)}  # noqa: RUF012
+    exception_handlers = MESSAGES_EXCEPTION_HANDLERS  # type: ignore[assignment]
+
+    @post(
+        status_code=200,
+        media_type=MediaType.JSON,
+        operation_id="createMessage",
+        name="messages.create",
+        summary="Continue a conversation, in Anthropic's schema",
+        description="Returns a whole message, or server-sent events when `stream` is true.",
+        operation_class=StreamedMessageOperation,
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504, contract=MessagesErrorResponse),
+    )
+    async def create(
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[MessagesRequest],
+        chat: Chat,
+        service: ServiceDependency,
+    ) -> Response[Message]:
+        request_id = otel.request_id.get() or ""
+        header = MessageHeader.new(model=chat.spec.name, request_id=request_id)
+        events = aclosing(chat.generate(to_message_generation(data, id=request_id)))
+        if data.stream:
+            encoder = MessageStreamEncoder(header)
+            return service.streamed(events, encoder, ending=encoder)
+        async with service.answering(request.receive), events as answer:
+            (whole,) = await collect_all(answer, 1)
+            return Response(message(header, whole))
+
+    @post(
+        "/count_tokens",
+        status_code=200,
+        operation_id="countMessageTokens",
+        name="messages.count_tokens",
+        summary="Count the tokens of a conversation and its tools",
+        responses=errors(400, 401, 404, 413, 415, 500, 503, contract=MessagesErrorResponse),
+    )
+    async def count_tokens(self, data: JSONBody[CountTokensRequest], chat: Chat) -> MessageTokensCount:
+        return MessageTokensCount(input_tokens=len(await chat.tokenize(to_message_prompt(data))))

@@ -1,0 +1,230 @@
+"""A Messages request, from the wire to the domain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from contracts.messages.blocks import (
+    DocumentBlock,
+    ImageBlock,
+    InputBlock,
+    RedactedThinkingBlock,
+    SearchResultBlock,
+    ServerToolBlock,
+    TextBlock,
+    ThinkingBlock,
+    ToolResultBlock,
+    ToolResultContent,
+    ToolUseBlock,
+)
+from contracts.messages.request import CountTokensRequest, MessageParam, MessagesRequest, OutputFormat
+from providers.chat.types import (
+    ChatMessage,
+    ChatPrompt,
+    GenerationRequest,
+    JsonSchemaGrammar,
+    SamplingParams,
+    Tool,
+    ToolChoice,
+)
+from providers.errors import InvalidRequest, UnsupportedParameter
+from server.noted import note
+
+__all__ = ["to_message_generation", "to_message_prompt"]
+
+_NOTED = ("metadata", "service_tier", "inference_geo", "container", "mcp_servers", "context_management")
+"""Bookkeeping, and what only Anthropic's servers do."""
+
+
+def to_message_generation(request: MessagesRequest, *, id: str) -> GenerationRequest:
+    """Translate a request whose values the contract has checked one by one.
+
+    Raises:
+        InvalidRequest: values that do not go together.
+        UnsupportedParameter: a turn holds what the model cannot read.
+    """
+    _note(request)
+    prompt = to_message_prompt(request)
+    form = _format(request)
+    return GenerationRequest(
+        id=id,
+        prompt=prompt,
+        sampling=SamplingParams(
+            temperature=request.temperature,
+            top_p=request.top_p,
+            top_k=0 if request.top_k == -1 else request.top_k,
+        ),
+        max_tokens=request.max_tokens,
+        stop=list(dict.fromkeys(filter(None, request.stop_sequences or []))),
+        grammar=JsonSchemaGrammar(form.schema) if form and prompt.tool_choice.mode != "required" else None,
+        grammar_param="output_format.schema",
+        max_reasoning_tokens=request.thinking.budget_tokens if request.thinking else None,
+    )
+
+
+def to_message_prompt(request: CountTokensRequest) -> ChatPrompt:
+    """What the model reads. Raises as `to_message_generation`."""
+    tools, choice = _tools(request)
+    return ChatPrompt(
+        messages=[*_system(request.system), *_turns(request.messages)],
+        template_kwargs=_thinking(request),
+        tools=tools,
+        tool_choice=choice,
+    )
+
+
+def _note(request: MessagesRequest) -> None:
+    for name in _NOTED:
+        if getattr(request, name, None) is not None:
+            note(name)
+
+
+def _format(request: CountTokensRequest) -> OutputFormat | None:
+    if request.output_config is not None and request.output_config.format is not None:
+        return request.output_config.format
+    return request.output_format
+
+
+def _thinking(request: CountTokensRequest) -> dict[str, Any]:
+    """Anthropic's default is no reasoning."""
+    kwargs: dict[str, Any] = {
+        "enable_thinking": request.thinking is not None and request.thinking.type != "disabled",
+    }
+    if request.output_config is not None and request.output_config.effort is not None:
+        kwargs["reasoning_effort"] = request.output_config.effort
+    return kwargs
+
+
+def _system(system: str | list[TextBlock] | None) -> list[ChatMessage]:
+    text = system if isinstance(system, str) else "\n\n".join(block.text for block in system or [])
+    return [ChatMessage("system", text)] if text else []
+
+
+def _turns(messages: Sequence[MessageParam]) -> Iterator[ChatMessage]:
+    names: dict[str, str] = {}
+    for index, message in enumerate(messages):
+        path = f"messages[{index}].content"
+        blocks = [TextBlock(text=message.content)] if isinstance(message.content, str) else message.content
+        if message.role == "assistant":
+            yield _assistant(blocks, path)
+            names |= {block.id: block.name for block in blocks if isinstance(block, ToolUseBlock)}
+        else:
+            yield from _user(message.role, blocks, names, path)
+
+
+def _assistant(blocks: Sequence[InputBlock], path: str) -> ChatMessage:
+    texts, thoughts, calls = [], [], []
+    for index, block in enumerate(blocks):
+        if isinstance(block, TextBlock):
+            texts.append(block.text)
+        elif isinstance(block, ThinkingBlock):
+            thoughts.append(block.thinking)
+        elif isinstance(block, ToolUseBlock):
+            calls.append(_call(block))
+        elif not isinstance(block, (RedactedThinkingBlock, ServerToolBlock)):
+            _refuse_type(block.type, "a turn of the assistant", f"{path}[{index}].type")
+    return ChatMessage(
+        "assistant",
+        "\n".join(texts) if texts or not calls else None,
+        tool_calls=calls or None,
+        reasoning_content="\n".join(filter(None, thoughts)) or None,
+    )
+
+
+def _call(block: ToolUseBlock) -> dict[str, Any]:
+    try:
+        msgspec.msgpack.encode(block.input)
+        arguments: Any = block.input
+    except (OverflowError, RecursionError):  # what a frame cannot carry (integers over 64 bits) goes as text
+        arguments = msgspec.json.encode(block.input).decode()
+    return {"id": block.id, "type": "function", "function": {"name": block.name, "arguments": arguments}}
+
+
+def _user(role: str, blocks: Sequence[InputBlock], names: Mapping[str, str], path: str) -> Iterator[ChatMessage]:
+    """A user's turn. A tool's result is a turn of its own to a chat template."""
+    texts: list[str] = []
+    for index, block in enumerate(blocks):
+        here = f"{path}[{index}]"
+        if isinstance(block, ToolResultBlock):
+            if texts:
+                yield ChatMessage(role, "\n".join(texts))
+                texts = []
+            yield _result(block, names, here)
+        elif isinstance(block, (TextBlock, ImageBlock, DocumentBlock, SearchResultBlock, ServerToolBlock)):
+            texts.extend(_text(block, here))
+        else:
+            _refuse_type(block.type, f"a turn of the {role}", f"{here}.type")
+    if texts or not blocks:
+        yield ChatMessage(role, "\n".join(texts))
+
+
+def _result(block: ToolResultBlock, names: Mapping[str, str], path: str) -> ChatMessage:
+    if isinstance(block.content, str):
+        text = block.content
+    else:
+        parts = enumerate(block.content or [])
+        text = "\n".join(piece for index, part in parts for piece in _text(part, f"{path}.content[{index}]"))
+    if block.is_error:
+        text = f"Error: {text}"  # chat templates have no field for it
+    return ChatMessage("tool", text, name=names.get(block.tool_use_id), tool_call_id=block.tool_use_id)
+
+
+def _text(block: ToolResultContent, path: str) -> list[str]:
+    if isinstance(block, TextBlock):
+        return [block.text]
+    if isinstance(block, SearchResultBlock):
+        return [block.title, block.source, *(part.text for part in block.content)]
+    if isinstance(block, ServerToolBlock):
+        note(block.type)
+        return []
+    if isinstance(block, DocumentBlock) and (text := _document(block.source)) is not None:
+        return [*filter(None, (block.title, block.context)), text]
+    raise UnsupportedParameter(
+        f"{path}: content of type {block.type!r} is not supported by this model; send text", param=f"{path}.type"
+    )
+
+
+def _document(source: Mapping[str, Any]) -> str | None:
+    """The text of a document whose source is text."""
+    content = source.get("data") if source.get("type") == "text" else source.get("content")
+    if isinstance(content, list):
+        content = "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else None
+
+
+def _tools(request: CountTokensRequest) -> tuple[list[Tool], ToolChoice]:
+    functions: dict[str, Tool] = {}
+    for index, tool in enumerate(request.tools or []):
+        if tool.input_schema is None and tool.type not in (None, "custom"):
+            note(f"tools[{index}].{tool.type}")
+            continue
+        if tool.name in functions:
+            path = f"tools[{index}].name"
+            raise InvalidRequest(f"{path}: there is another tool of this name", param=path)
+        functions[tool.name] = Tool(
+            name=tool.name, description=tool.description, parameters=tool.input_schema, strict=bool(tool.strict)
+        )
+    return [*functions.values()], _choice(request, functions)
+
+
+def _choice(request: CountTokensRequest, functions: Mapping[str, Tool]) -> ToolChoice:
+    choice = request.tool_choice
+    if choice is None:
+        return ToolChoice()
+    parallel = not choice.disable_parallel_tool_use
+    if choice.type in ("any", "tool") and not functions:
+        raise InvalidRequest("tool_choice: a call is required, and there are no tools", param="tool_choice")
+    if choice.type == "tool":
+        if choice.name not in functions:
+            raise InvalidRequest("tool_choice.name: tools has no tool of this name", param="tool_choice.name")
+        return ToolChoice("required", choice.name, parallel)
+    if choice.type == "any":
+        return ToolChoice("required", parallel=parallel)
+    return ToolChoice(choice.type, parallel=parallel)
+
+
+def _refuse_type(type_: str, where: str, path: str) -> None:
+    raise InvalidRequest(f"{path}: {where} has no content of type {type_!r}", param=path)

@@ -1,0 +1,309 @@
+"""Anthropic's Messages API: what a client sends reaches the model, and what it reads is Anthropic's schema."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import msgspec
+import pytest
+
+from providers.chat.types import (
+    Accepted,
+    ChatMessage,
+    ChatPrompt,
+    FinishReason,
+    GenerationEvent,
+    GenerationRequest,
+    JsonSchemaGrammar,
+    TextDelta,
+    Tool,
+    ToolChoice,
+)
+from providers.errors import EngineCrashed, QueueFull
+from tests.unit.server.api.responses.scripts import AGENT, script
+from tests.unit.server.fakes import FakeChat
+from tests.unit.server.harness import Exchange, ask, make_app
+
+PATH = "/v1/messages"
+BODY: dict[str, Any] = {"model": "claude", "max_tokens": 64, "messages": [{"role": "user", "content": "Hi"}]}
+SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
+READ = {"name": "Read", "description": "Read a file", "input_schema": SCHEMA}
+
+
+async def translate(**fields: Any) -> GenerationRequest:
+    chat = FakeChat()
+    answer = await ask(make_app(chat), path=PATH, json={**BODY, **fields})
+    assert answer.status == 200, answer.body
+    (request,) = chat.requests
+    return request
+
+
+async def prompt(**fields: Any) -> ChatPrompt:
+    asked = (await translate(**fields)).prompt
+    assert isinstance(asked, ChatPrompt)
+    return asked
+
+
+async def asked_with(answer: FakeChat, **fields: Any) -> Exchange:
+    return await ask(make_app(answer), path=PATH, json={**BODY, **fields})
+
+
+def events(exchange: Exchange) -> list[dict[str, Any]]:
+    """The events, each under its own name."""
+    read = []
+    for block in exchange.body.decode().removesuffix("\n\n").split("\n\n"):
+        name, data = block.split("\n")
+        event = msgspec.json.decode(data.removeprefix("data: "))
+        assert name == f"event: {event['type']}"
+        read.append(event)
+    return read
+
+
+async def test_a_message_has_every_block_of_the_answer_in_order() -> None:
+    answer = await asked_with(FakeChat(script=script(*AGENT, reason="tool_calls")), tools=[READ])
+
+    assert [block["type"] for block in answer.json["content"]] == ["thinking", "text", "tool_use"]
+    thinking, text, call = answer.json["content"]
+    assert (thinking["thinking"], text["text"]) == ("Which city?", "Let me look.")
+    assert thinking["signature"]
+    assert call == {"type": "tool_use", "id": "call_1", "name": "get_weather", "input": {"city": "Paris"}}
+    assert answer.json["stop_reason"] == "tool_use"
+    assert answer.json["stop_sequence"] is None
+    assert answer.json["usage"] == {
+        "input_tokens": 2,
+        "output_tokens": 2,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 3,
+    }
+    assert (answer.json["type"], answer.json["role"], answer.json["model"]) == ("message", "assistant", "org/fake")
+    assert answer.headers["request-id"] == answer.headers["x-request-id"] == answer.json["request_id"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "expected"), [("stop", "end_turn"), ("length", "max_tokens"), ("tool_calls", "tool_use")]
+)
+async def test_the_stop_reason_is_why_the_model_stopped(reason: FinishReason, expected: str) -> None:
+    answer = await asked_with(FakeChat(script=script(TextDelta("Hi"), reason=reason)))
+    assert answer.json["stop_reason"] == expected
+
+
+async def test_a_stream_has_anthropic_s_events_in_anthropic_s_order() -> None:
+    answer = await asked_with(FakeChat(script=script(*AGENT, reason="tool_calls")), stream=True, tools=[READ])
+
+    read = events(answer)
+    assert [event["type"] for event in read] == [
+        *("message_start", "ping"),
+        *("content_block_start", *["content_block_delta"] * 3, "content_block_stop"),
+        *("content_block_start", *["content_block_delta"] * 2, "content_block_stop"),
+        *("content_block_start", *["content_block_delta"] * 2, "content_block_stop"),
+        *("message_delta", "message_stop"),
+    ]
+    started = [event["content_block"]["type"] for event in read if event["type"] == "content_block_start"]
+    assert started == ["thinking", "text", "tool_use"]
+    deltas = [event["delta"]["type"] for event in read if event["type"] == "content_block_delta"]
+    assert deltas == [
+        *("thinking_delta", "thinking_delta", "signature_delta"),
+        *("text_delta", "text_delta"),
+        *("input_json_delta", "input_json_delta"),
+    ]
+    assert [event["index"] for event in read if event["type"] == "content_block_stop"] == [0, 1, 2]
+    assert read[0]["message"]["usage"]["cache_read_input_tokens"] == 3
+    assert read[-2]["delta"] == {"stop_reason": "tool_use", "stop_sequence": None}
+    assert read[-2]["usage"]["output_tokens"] == 2
+
+
+async def test_an_answer_without_content_is_still_a_whole_stream() -> None:
+    answer = await asked_with(FakeChat(script=script()), stream=True)
+    assert [event["type"] for event in events(answer)] == ["message_start", "ping", "message_delta", "message_stop"]
+
+
+async def test_a_failure_on_the_way_is_an_error_event() -> None:
+    async def dies(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        yield Accepted(5, 3)
+        yield TextDelta("Hel")
+        raise EngineCrashed("the engine died")
+
+    answer = await asked_with(FakeChat(script=dies), stream=True)
+
+    last = events(answer)[-1]
+    assert last["type"] == "error"
+    assert last["error"]["type"] == "overloaded_error"
+    assert "the engine died" in last["error"]["message"]
+    assert last["request_id"] == answer.headers["request-id"]
+
+
+def error(exchange: Exchange) -> dict[str, Any]:
+    body = exchange.json
+    assert body["type"] == "error"
+    assert body["request_id"] == exchange.headers["request-id"]
+    found: dict[str, Any] = body["error"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "robot", "content": "Hi"}]}, "messages[0].role"),
+        ({"temperature": 7}, "temperature"),
+        ({"tool_choice": {"type": "any"}}, "tool_choice"),
+        ({"tools": [READ], "tool_choice": {"type": "tool", "name": "Write"}}, "tool_choice.name"),
+        ({"tools": [READ, READ]}, "tools[1].name"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "x"}}]}]},
+            "messages[0].content[0].type",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "thinking", "thinking": "Hm"}]}]},
+            "messages[0].content[0].type",
+        ),
+    ],
+)
+async def test_what_cannot_be_honoured_is_refused_by_its_path(fields: dict[str, Any], param: str) -> None:
+    answer = await asked_with(FakeChat(), **fields)
+    assert answer.status == 400
+    assert (error(answer)["type"], error(answer)["param"]) == ("invalid_request_error", param)
+
+
+async def test_errors_of_the_transport_have_anthropic_s_shape_too() -> None:
+    app = make_app(FakeChat())
+    assert error(await ask(app, path=PATH, content=b"{"))["type"] == "invalid_request_error"
+    wrong = await ask(app, path=PATH, json=BODY, headers={"content-type": "text/plain"})
+    assert (wrong.status, error(wrong)["type"]) == (415, "invalid_request_error")
+
+
+async def test_a_full_queue_is_a_rate_limit() -> None:
+    async def full(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        raise QueueFull("too many requests wait", retry_after=3)
+        yield
+
+    answer = await asked_with(FakeChat(script=full))
+    assert answer.status == 429
+    assert error(answer)["type"] == "rate_limit_error"
+    assert answer.headers["retry-after"] == "3"
+
+
+async def test_a_key_that_is_missing_is_an_authentication_error() -> None:
+    answer = await ask(make_app(FakeChat(), api_key="secret"), path=PATH, json=BODY)
+    assert (answer.status, error(answer)["type"]) == (401, "authentication_error")
+
+
+async def test_sampling_and_bounds_reach_the_engine() -> None:
+    request = await translate(temperature=0.5, top_p=0.9, top_k=40, stop_sequences=["END", "", "END"])
+    assert (request.sampling.temperature, request.sampling.top_p, request.sampling.top_k) == (0.5, 0.9, 40)
+    assert request.stop == ["END"]
+    assert request.max_tokens == 64
+
+
+@pytest.mark.parametrize(
+    ("thinking", "enabled", "budget"),
+    [
+        (None, False, None),
+        ({"type": "disabled"}, False, None),
+        ({"type": "adaptive"}, True, None),
+        ({"type": "enabled", "budget_tokens": 2048}, True, 2048),
+    ],
+)
+async def test_thinking_is_off_unless_it_is_asked_for(thinking: Any, enabled: bool, budget: int | None) -> None:
+    request = await translate(thinking=thinking)
+    assert isinstance(request.prompt, ChatPrompt)
+    assert request.prompt.template_kwargs["enable_thinking"] is enabled
+    assert request.max_reasoning_tokens == budget
+
+
+async def test_a_schema_holds_the_text() -> None:
+    request = await translate(output_config={"format": {"type": "json_schema", "schema": SCHEMA}})
+    assert request.grammar == JsonSchemaGrammar(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (None, ToolChoice()),
+        ({"type": "auto"}, ToolChoice("auto")),
+        ({"type": "auto", "disable_parallel_tool_use": True}, ToolChoice("auto", parallel=False)),
+        ({"type": "any"}, ToolChoice("required")),
+        ({"type": "tool", "name": "Read"}, ToolChoice("required", "Read")),
+        ({"type": "none"}, ToolChoice("none")),
+    ],
+)
+async def test_every_choice_among_tools_reaches_the_engine(choice: Any, expected: ToolChoice) -> None:
+    asked = await prompt(tools=[READ], tool_choice=choice)
+    assert asked.tools == [Tool("Read", "Read a file", SCHEMA)]
+    assert asked.tool_choice == expected
+
+
+async def test_a_conversation_of_an_agent_becomes_turns_of_a_template() -> None:
+    asked = await prompt(
+        system=[{"type": "text", "text": "You are an agent.", "cache_control": {"type": "ephemeral"}}],
+        tools=[READ],
+        messages=[
+            {"role": "user", "content": [{"type": "text", "text": "Read a.txt"}]},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "A file.", "signature": ""},
+                    {"type": "redacted_thinking", "data": "x"},
+                    {"type": "text", "text": "Reading."},
+                    {"type": "tool_use", "id": "toolu_1", "name": "Read", "input": {"path": "a.txt"}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": "hello"}]},
+                    {"type": "tool_result", "tool_use_id": "toolu_2", "content": "gone", "is_error": True},
+                    {"type": "tool_result", "tool_use_id": "toolu_3"},
+                    {"type": "text", "text": "Now summarise."},
+                ],
+            },
+            {"role": "system", "content": "Be brief."},
+        ],
+    )
+
+    call = {"id": "toolu_1", "type": "function", "function": {"name": "Read", "arguments": {"path": "a.txt"}}}
+    assert asked.messages == [
+        ChatMessage("system", "You are an agent."),
+        ChatMessage("user", "Read a.txt"),
+        ChatMessage("assistant", "Reading.", tool_calls=[call], reasoning_content="A file."),
+        ChatMessage("tool", "hello", name="Read", tool_call_id="toolu_1"),
+        ChatMessage("tool", "Error: gone", tool_call_id="toolu_2"),
+        ChatMessage("tool", "", tool_call_id="toolu_3"),
+        ChatMessage("user", "Now summarise."),
+        ChatMessage("system", "Be brief."),
+    ]
+
+
+async def test_documents_of_text_are_read() -> None:
+    source = {"type": "text", "media_type": "text/plain", "data": "The sea is salt."}
+    asked = await prompt(
+        messages=[{"role": "user", "content": [{"type": "document", "title": "Sea", "source": source}]}]
+    )
+    assert asked.messages == [ChatMessage("user", "Sea\nThe sea is salt.")]
+
+
+async def test_what_has_no_effect_is_named_in_a_header() -> None:
+    answer = await asked_with(
+        FakeChat(),
+        metadata={"user_id": "u"},
+        service_tier="auto",
+        tools=[READ, {"type": "web_search_20250305", "name": "web_search", "max_uses": 5}],
+    )
+    assert answer.status == 200
+    assert answer.headers["x-ignored-parameters"] == "metadata, service_tier, tools[1].web_search_20250305"
+
+
+async def test_an_ordinary_request_has_no_such_header() -> None:
+    assert "x-ignored-parameters" not in (await asked_with(FakeChat())).headers
+
+
+@pytest.mark.parametrize("path", [f"{PATH}/count_tokens", f"{PATH}/count_tokens?beta=true"])
+async def test_tokens_are_counted_with_the_tools(path: str) -> None:
+    chat = FakeChat()
+    body = {"model": "claude", "messages": BODY["messages"], "tools": [READ]}
+    answer = await ask(make_app(chat), path=path, json=body)
+    assert answer.json == {"input_tokens": 2}
+    ((counted, _),) = chat.tokenized
+    assert isinstance(counted, ChatPrompt)
+    assert [tool.name for tool in counted.tools] == ["Read"]
