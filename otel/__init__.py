@@ -1,15 +1,17 @@
 """Tracing, metrics and log lines. Imports nothing of ours; never raises into a request; never records a prompt."""
 
 from otel._answer import Summary
+from otel._chat import ChatParams, ChatSpan, start_chat
 from otel._content import Content, captures_content
-from otel._generation import ChatParams, ChatSpan, QueueSpan, start_chat, start_queue
-from otel._http import Headers, ServerSpan, fail_request, start_server_span
+from otel._load import LoadSpan, start_load
 from otel._logging.configuration import LogFormat, configure_logging, get_logger
 from otel._operation import request_id
-from otel._readings import ModelReading, Tally, readings, unwatch, watch
+from otel._queue import QueueSpan, start_queue
+from otel._readings import ModelReading, Tally, readings, watch
 from otel._remote import serving, trace_parent
+from otel._server import Headers, ServerSpan, start_server_span
 from otel._setup.sdk import Telemetry, metrics_page, recent_requests, setup
-from otel._task import LoadSpan, TaskSpan, start_load, start_task
+from otel._task import TaskSpan, start_task
 
 __all__ = [
     "ChatParams",
@@ -27,7 +29,6 @@ __all__ = [
     "Telemetry",
     "captures_content",
     "configure_logging",
-    "fail_request",
     "get_logger",
     "metrics_page",
     "readings",
@@ -41,6 +42,5 @@ __all__ = [
     "start_server_span",
     "start_task",
     "trace_parent",
-    "unwatch",
     "watch",
 ]

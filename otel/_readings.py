@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import attrs
 
-__all__ = ["ModelReading", "Tally", "readings", "tally", "unwatch", "watch"]
+__all__ = ["ModelReading", "Tally", "readings", "tally", "watch"]
 
 _logger = logging.getLogger(__name__)
 _NOTHING: Mapping[str, int] = MappingProxyType({})
@@ -71,11 +71,6 @@ def watch(read: Callable[[], ModelReading]) -> None:
     lives."""
     method = weakref.WeakMethod(read)
     _sources[method] = method
-
-
-def unwatch(read: Callable[[], ModelReading]) -> None:
-    """Ask it no more. Idempotent."""
-    _sources.pop(weakref.WeakMethod(read), None)
 
 
 def readings() -> Iterator[ModelReading]:

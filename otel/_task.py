@@ -1,16 +1,15 @@
-"""The spans of answers that are no chats (`speech <model>`, `embeddings <model>`), and of a model's first load."""
+"""The span of one answer other than a chat: `speech <model>`, `embeddings <model>` and so on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from otel import names
 from otel._answer import Measure
 from otel._operation import Operation, guarded, nanoseconds
 
-__all__ = ["LoadSpan", "TaskSpan", "start_load", "start_task"]
+__all__ = ["TaskSpan", "start_task"]
 
 
 class TaskSpan(Operation):
@@ -21,9 +20,19 @@ class TaskSpan(Operation):
 
     __slots__ = ("_accepted_ns", "_first_ns", "_measure")
 
-    _accepted_ns: int | None
-    _first_ns: int | None
-    _measure: Measure
+    def __init__(
+        self, operation: str, *, model: str, request_id: str, attributes: Mapping[str, Any] | None = None
+    ) -> None:
+        known = {
+            names.GEN_AI_OPERATION_NAME: operation,
+            names.GEN_AI_PROVIDER_NAME: names.PROVIDER,
+            names.GEN_AI_REQUEST_MODEL: model,
+            **(attributes or {}),
+        }
+        super().__init__(f"{operation} {model}", attributes=known, request_id=request_id)
+        self._measure = Measure(operation, model)
+        self._accepted_ns: int | None = None
+        self._first_ns: int | None = None
 
     @guarded
     def accepted(self) -> None:
@@ -95,40 +104,6 @@ class TaskSpan(Operation):
         self._end()
 
 
-class LoadSpan(Operation):
-    """The wait of a request for a model that is loaded by its first use. Ends with its block."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if not self._finish():
-            return
-        if error is not None and not self._is_cancellation(error):
-            self._error(error)
-        elif error is not None:
-            self._set({names.CANCELLED: True})
-        self._end()
-
-
 def start_task(operation: str, *, model: str, request_id: str, attributes: Mapping[str, Any] | None = None) -> TaskSpan:
     """Begin one answer of `model`, as a child of the current span. `operation` is its `gen_ai.operation.name`."""
-    known = {
-        names.GEN_AI_OPERATION_NAME: operation,
-        names.GEN_AI_PROVIDER_NAME: names.PROVIDER,
-        names.GEN_AI_REQUEST_MODEL: model,
-        **(attributes or {}),
-    }
-    span = TaskSpan(f"{operation} {model}", attributes=known, request_id=request_id)
-    span._accepted_ns = span._first_ns = None
-    span._measure = Measure(operation, model)
-    return span
-
-
-def start_load(*, model: str, request_id: str) -> LoadSpan:
-    """Begin the wait for a model to be loaded; use it as `with start_load(…):`."""
-    return LoadSpan(f"load {model}", attributes={names.GEN_AI_REQUEST_MODEL: model}, request_id=request_id)
+    return TaskSpan(operation, model=model, request_id=request_id, attributes=attributes)

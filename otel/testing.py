@@ -14,8 +14,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from otel import _content, _instruments, _readings
-from otel import _operation as _core
+from otel import _content, _instruments, _operation, _readings
 from otel._setup import sdk as _setup
 from otel._setup.metrics import Metrics
 
@@ -52,12 +51,12 @@ def capture_spans(sampler: Sampler = ALWAYS_ON, *, content: bool = False) -> Ite
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    before, _core._tracer = _core._tracer, provider.get_tracer(_core.SCOPE)
+    before, _operation._tracer = _operation._tracer, provider.get_tracer(_operation.SCOPE)
     _content.capture_content(content)
     try:
         yield CapturedSpans(exporter)
     finally:
-        _core._tracer = before
+        _operation._tracer = before
         _content.capture_content(False)
         provider.shutdown()
 
@@ -99,7 +98,7 @@ def capture_metrics() -> Iterator[CapturedMetrics]:
     telemetry._metrics = metrics
     before = _instruments._instruments, _readings._sources, _readings._tallies, _setup._current
     _readings._sources, _readings._tallies, _setup._current = {}, {}, telemetry
-    _instruments._instruments = _instruments.Instruments(metrics.provider.get_meter(_core.SCOPE))
+    _instruments._instruments = _instruments.Instruments(metrics.provider.get_meter(_operation.SCOPE))
     try:
         yield CapturedMetrics(metrics)
     finally:

@@ -42,12 +42,6 @@ class Telemetry:
         self._metrics: Metrics | None = None
         self._recent: RecentRequests | None = None
         self._stops: list[Callable[[], object]] = []
-        self._exporting = False
-
-    @property
-    def exporting(self) -> bool:
-        """Whether spans are being exported by what `setup` started."""
-        return self._exporting
 
     def shutdown(self, timeout: float = 2.0) -> None:
         """Send what is left, then stop. Blocks for at most `timeout` seconds, whatever the collector does.
@@ -55,7 +49,7 @@ class Telemetry:
         Idempotent; never raises. Spans that end later are dropped.
         """
         steps, self._stops = self._stops, []
-        self._metrics, self._exporting = None, False
+        self._metrics = None
         try:
             # The SDK would wait for 30 s. Its flush goes on in daemon threads, which do not keep the process.
             flushes = [threading.Thread(target=step, name="otel-shutdown", daemon=True) for step in steps]
@@ -156,7 +150,6 @@ def _export_traces(telemetry: Telemetry, found: list[Any], service_version: str 
         provider.add_span_processor(BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     telemetry._stops.append(provider.shutdown)
-    telemetry._exporting = True
     _logger.info("traces are exported by %s", ", ".join(type(exporter).__name__ for exporter in found))
 
 

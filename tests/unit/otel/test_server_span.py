@@ -183,30 +183,6 @@ def test_the_first_failure_is_the_one_recorded(spans: CapturedSpans) -> None:
     assert spans.one("GET").status.description == "queue_full"
 
 
-async def test_a_failure_that_became_a_response_is_recorded_by_whoever_answered_it(spans: CapturedSpans) -> None:
-    async def answer_with_an_error_event() -> None:
-        otel.fail_request(Refused("secret"))
-
-    span = otel.start_server_span("POST", "/", {})
-    with span.use():
-        await asyncio.create_task(answer_with_an_error_event())
-    span.status(200)
-    span.end()
-
-    found = spans.one("POST")
-    assert found.status.status_code is StatusCode.ERROR
-    assert dict(found.attributes or {})["error.type"] == "queue_full"
-
-
-def test_a_failure_outside_a_request_marks_none(spans: CapturedSpans) -> None:
-    span = otel.start_server_span("POST", "/", {})
-    with span.use():
-        pass
-    otel.fail_request(Refused())
-    span.end()
-    assert spans.one("POST").status.status_code is StatusCode.UNSET
-
-
 def test_only_the_first_end_counts(spans: CapturedSpans, caplog: pytest.LogCaptureFixture) -> None:
     span = otel.start_server_span("GET", "/", {})
     span.status(200)

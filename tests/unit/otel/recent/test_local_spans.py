@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.trace import StatusCode, get_current_span
 
 import otel
-from otel import _operation as _core
+from otel import _operation
 from otel._recent.local_spans import LocalSpan, LocalTracer
 from otel._recent.store import RecentRequests
 
@@ -38,7 +38,7 @@ print(json.dumps({
 @pytest.fixture
 def recent(monkeypatch: pytest.MonkeyPatch) -> RecentRequests:
     kept = RecentRequests(3, lambda _: True)
-    monkeypatch.setattr(_core, "_tracer", LocalTracer(kept))
+    monkeypatch.setattr(_operation, "_tracer", LocalTracer(kept))
     return kept
 
 

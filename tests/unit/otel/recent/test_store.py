@@ -9,8 +9,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import otel
-from otel import _content
-from otel import _operation as _core
+from otel import _content, _operation
 from otel._recent.local_spans import LocalTracer
 from otel._recent.sampled_spans import RecentProcessor, RecordAll
 from otel._recent.store import MAX_SPANS, RecentRequests
@@ -22,7 +21,7 @@ def recent(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> I
     provider = TracerProvider(sampler=RecordAll(ALWAYS_OFF), shutdown_on_exit=False)
     provider.add_span_processor(RecentProcessor(kept))
     tracer = LocalTracer(kept) if request.param == "without" else provider.get_tracer("test")
-    monkeypatch.setattr(_core, "_tracer", tracer)
+    monkeypatch.setattr(_operation, "_tracer", tracer)
     yield kept
     provider.shutdown()
 

@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 
 from opentelemetry import context as context_api
 from opentelemetry import propagate
@@ -18,7 +17,7 @@ from otel._answer import CANCELLED_ERROR, Summary, summary
 from otel._instruments import instruments
 from otel._operation import Operation, clean, error_type, guarded, request_id, tracer
 
-__all__ = ["Headers", "ServerSpan", "fail_request", "start_server_span"]
+__all__ = ["Headers", "ServerSpan", "start_server_span"]
 
 Headers = Mapping[str, str] | Iterable[tuple[bytes, bytes]]
 _logger = logging.getLogger(__name__)
@@ -74,13 +73,11 @@ class ServerSpan(Operation):
     def use(self) -> Iterator[ServerSpan]:
         """Make this span, and the baggage that came with it, current for the block. Enter and leave in one task."""
         token = None if self._context is None else context_api.attach(self._context)
-        owner = _current.set(self)
         told = summary.set(self.summary)
         try:
             yield self
         finally:
             summary.reset(told)
-            _current.reset(owner)
             if token is not None:
                 context_api.detach(token)
 
@@ -167,19 +164,6 @@ class ServerSpan(Operation):
         elif self._status is not None and self._status >= 500:
             self._set({names.ERROR_TYPE: str(self._status)})
             self._span.set_status(StatusCode.ERROR)
-
-
-_current: ContextVar[ServerSpan | None] = ContextVar("server_span", default=None)
-
-
-def fail_request(error: BaseException) -> None:
-    """Say on the current request's server span why it failed, where nobody above will see the exception.
-
-    For whoever turns an exception into an error response or an error event. Without a current request, nothing.
-    """
-    span = _current.get()
-    if span is not None:
-        span.fail(error)
 
 
 def _extract(headers: Mapping[str, str]) -> Context:

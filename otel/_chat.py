@@ -1,24 +1,22 @@
-"""The spans of one generation: `queue`, then `chat <model>` with its children `prefill` and `decode`."""
+"""The span of one text generation, `chat <model>`, with its children `prefill`, `decode` and `tool_call`."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import attrs
-from opentelemetry import trace
 
 from otel import names
-from otel._answer import Measure, arrived
+from otel._answer import Measure
 from otel._content import Content, captures_content, content_attributes
-from otel._instruments import instruments
 from otel._operation import Operation, clean, error_type, guarded, nanoseconds
 
-__all__ = ["ChatParams", "ChatSpan", "QueueSpan", "start_chat", "start_queue"]
+__all__ = ["ChatParams", "ChatSpan", "start_chat"]
 
 _MAX_TOOL_CALLS = 64
+_OPERATION: Final = names.GenAiOperationNameValues.CHAT.value
 _WELL: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -49,49 +47,6 @@ class _ToolCall:
     end: int
 
 
-class QueueSpan(Operation):
-    """The wait for a place in the engine. Its first `admitted`, `fail` or `cancel` ends it; later ones do nothing."""
-
-    __slots__ = ("_came", "_labels")
-
-    _came: float
-    _labels: dict[str, Any]
-
-    @guarded
-    def admitted(self) -> None:
-        """The request has its place."""
-        if self._done:
-            return
-        waited = time.perf_counter() - self._came
-        instruments().queue_wait.record(waited, self._labels)
-        arrived.set(self._came)
-        if self._finish():
-            trace.get_current_span().add_event(names.EVENT_ADMITTED, {names.QUEUE_WAIT_SECONDS: waited})
-            self._leave()
-
-    @guarded
-    def fail(self, error: BaseException) -> None:
-        """The request was turned away, or waited too long. A cancellation counts as `cancel`."""
-        if self._is_cancellation(error):
-            self.cancel()
-        elif self._finish():
-            self._error(error)
-            self._leave()
-
-    @guarded
-    def cancel(self) -> None:
-        """The client went away while the request waited."""
-        if self._finish():
-            self._event(names.EVENT_CANCELLED)
-            self._set({names.CANCELLED: True})
-            self._leave()
-
-    def _leave(self) -> None:
-        now = self._now()
-        self._set({names.QUEUE_WAIT_SECONDS: (now - self._start_ns) / 1e9})
-        self._end(now)
-
-
 class ChatSpan(Operation):
     """One answer, from the engine's door to its last token.
 
@@ -109,18 +64,15 @@ class ChatSpan(Operation):
         "_tool_calls",
     )
 
-    _accepted_ns: int | None
-    _first_token_ns: int | None
-    _measure: Measure
-    _tool_calls: dict[tuple[int, int], _ToolCall]
-
-    def _begin(self, model: str, stream: bool) -> None:
-        self._measure = Measure(names.GenAiOperationNameValues.CHAT.value, model)
+    def __init__(self, *, model: str, request_id: str, params: ChatParams) -> None:
+        super().__init__(f"{_OPERATION} {model}", attributes=_requested(model, params), request_id=request_id)
+        self._measure = Measure(_OPERATION, model)
         self._model = model
-        self._accepted_ns = self._first_token_ns = None
+        self._stream = bool(params.stream)
+        self._accepted_ns: int | None = None
+        self._first_token_ns: int | None = None
         self._prompt_tokens = self._cached_tokens = 0
-        self._tool_calls = {}
-        self._stream = stream
+        self._tool_calls: dict[tuple[int, int], _ToolCall] = {}
 
     @guarded
     def accepted(self, prompt_tokens: int, cached_tokens: int) -> None:
@@ -281,38 +233,25 @@ class ChatSpan(Operation):
         )
 
 
-def start_queue(*, model: str, request_id: str, depth: int) -> QueueSpan:
-    """Begin the wait for a place; `depth` requests wait already."""
-    span = QueueSpan(
-        "queue",
-        attributes={names.GEN_AI_REQUEST_MODEL: model, names.QUEUE_DEPTH: depth},
-        request_id=request_id,
-    )
-    span._came = time.perf_counter()
-    span._labels = {names.GEN_AI_REQUEST_MODEL: clean(model)}
-    return span
+def _requested(model: str, params: ChatParams) -> dict[str, Any]:
+    """Attributes that are known when the span starts."""
+    return {
+        names.GEN_AI_OPERATION_NAME: _OPERATION,
+        names.GEN_AI_PROVIDER_NAME: names.PROVIDER,
+        names.GEN_AI_REQUEST_MODEL: model,
+        names.GEN_AI_REQUEST_TEMPERATURE: params.temperature,
+        names.GEN_AI_REQUEST_TOP_P: params.top_p,
+        names.GEN_AI_REQUEST_TOP_K: params.top_k,
+        names.GEN_AI_REQUEST_MAX_TOKENS: params.max_tokens,
+        names.GEN_AI_REQUEST_SEED: params.seed,
+        names.GEN_AI_REQUEST_PRESENCE_PENALTY: params.presence_penalty,
+        names.GEN_AI_REQUEST_FREQUENCY_PENALTY: params.frequency_penalty,
+        names.GEN_AI_REQUEST_STOP_SEQUENCES: params.stop or None,
+        names.GEN_AI_REQUEST_STREAM: params.stream,
+        names.GEN_AI_REQUEST_CHOICE_COUNT: params.choices,
+    }
 
 
 def start_chat(*, model: str, request_id: str, params: ChatParams) -> ChatSpan:
     """Begin one answer of `model`, as a child of the current span."""
-    span = ChatSpan(
-        f"{names.GenAiOperationNameValues.CHAT.value} {model}",
-        attributes={
-            names.GEN_AI_OPERATION_NAME: names.GenAiOperationNameValues.CHAT.value,
-            names.GEN_AI_PROVIDER_NAME: names.PROVIDER,
-            names.GEN_AI_REQUEST_MODEL: model,
-            names.GEN_AI_REQUEST_TEMPERATURE: params.temperature,
-            names.GEN_AI_REQUEST_TOP_P: params.top_p,
-            names.GEN_AI_REQUEST_TOP_K: params.top_k,
-            names.GEN_AI_REQUEST_MAX_TOKENS: params.max_tokens,
-            names.GEN_AI_REQUEST_SEED: params.seed,
-            names.GEN_AI_REQUEST_PRESENCE_PENALTY: params.presence_penalty,
-            names.GEN_AI_REQUEST_FREQUENCY_PENALTY: params.frequency_penalty,
-            names.GEN_AI_REQUEST_STOP_SEQUENCES: params.stop or None,
-            names.GEN_AI_REQUEST_STREAM: params.stream,
-            names.GEN_AI_REQUEST_CHOICE_COUNT: params.choices,
-        },
-        request_id=request_id,
-    )
-    span._begin(model, bool(params.stream))
-    return span
+    return ChatSpan(model=model, request_id=request_id, params=params)

@@ -1,4 +1,4 @@
-"""The spans of one generation: the tree, its times and its attributes."""
+"""The spans of one chat: the tree, its times and its attributes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
 import otel
-from otel import _operation as _core
-from otel import names
+from otel import _operation, names
 from otel.testing import CapturedSpans, capture_spans
 
 
@@ -247,7 +246,7 @@ def test_an_unforeseen_error_is_recorded_by_class_and_place_without_its_message(
     (event,) = span.events
     assert attributes(span)["error.type"] == "RuntimeError"
     assert event.attributes is not None
-    assert "test_generation_spans.py" in str(event.attributes["exception.stacktrace"])
+    assert "test_chat_span.py" in str(event.attributes["exception.stacktrace"])
     assert "secret prompt" not in span.to_json().replace('raise RuntimeError(\\"secret prompt\\")', "")
 
 
@@ -351,10 +350,10 @@ def test_a_span_that_is_not_recorded_does_no_work(monkeypatch: pytest.MonkeyPatc
     def forbidden(*_: object) -> None:
         raise AssertionError("work on a span that is not recording")
 
-    monkeypatch.setattr(_core.Operation, "_set", forbidden)
-    monkeypatch.setattr(_core.Operation, "_now", forbidden)
-    monkeypatch.setattr(_core.Operation, "_end", forbidden)
-    monkeypatch.setattr(_core._logger, "debug", forbidden)
+    monkeypatch.setattr(_operation.Operation, "_set", forbidden)
+    monkeypatch.setattr(_operation.Operation, "_now", forbidden)
+    monkeypatch.setattr(_operation.Operation, "_end", forbidden)
+    monkeypatch.setattr(_operation._logger, "debug", forbidden)
     with capture_spans(ALWAYS_OFF) as spans:
         chat = start_chat(temperature=0.5)
         chat.accepted(10, 4)
@@ -380,7 +379,7 @@ def test_a_broken_sdk_never_reaches_the_request(
         calls.append(broken)
         fail()
 
-    owner = type(_core.tracer()) if broken == "start_span" else type(_core.tracer().start_span("probe"))
+    owner = type(_operation.tracer()) if broken == "start_span" else type(_operation.tracer().start_span("probe"))
     monkeypatch.setattr(owner, broken, counted)
     with caplog.at_level(logging.DEBUG, "otel"):
         server = otel.start_server_span("POST", "/v1/chat/completions", {"traceparent": "garbage"})
