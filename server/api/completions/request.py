@@ -5,17 +5,18 @@ from __future__ import annotations
 from contracts.completions import CompletionRequest
 from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
 from providers.errors import InvalidRequest, UnsupportedParameter
-from server.api.chat.parameters import Refused, check_stream_options, refuse
 from server.api.generation.grammar import to_grammar
+from server.api.generation.parameters import check_stream_options
 from server.api.generation.sampling import to_sampling, to_stop
+from server.api.refusals import Refused, refuse
 
-__all__ = ["MAX_PROMPTS", "REFUSED_IN_COMPLETIONS", "to_generation_requests"]
+__all__ = ["MAX_PROMPTS", "REFUSED", "to_generation_requests"]
 
 MAX_PROMPTS = 1024
 _DEFAULT_MAX_TOKENS = 16
 """OpenAI's."""
 
-REFUSED_IN_COMPLETIONS = (Refused("suffix", ("",), "text is continued, not filled in"),)
+REFUSED = (Refused("suffix", ("",), "text is continued, not filled in"),)
 
 
 def to_generation_requests(request: CompletionRequest, *, id: str) -> list[GenerationRequest]:
@@ -25,7 +26,7 @@ def to_generation_requests(request: CompletionRequest, *, id: str) -> list[Gener
         InvalidRequest: values that do not go together, or prompts of several kinds.
         UnsupportedParameter: something this server cannot honour.
     """
-    refuse(request, REFUSED_IN_COMPLETIONS)
+    refuse(request, REFUSED)
     check_stream_options(request)
     n = request.n or 1
     if request.best_of is not None and request.best_of != n:

@@ -9,9 +9,9 @@ from litestar.params import JSONBody
 from contracts.service.tokenize import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
 from providers.chat.types import ChatPrompt, Prompt, TextPrompt
 from providers.errors import InvalidRequest
-from server.api.chat.parameters import check_template_kwargs
 from server.api.error_responses import errors
 from server.api.generation.messages import to_chat_messages
+from server.api.generation.parameters import check_template_kwargs
 from server.api.generation.tools import to_tools
 from server.dependencies import Chat, provide_chat
 from server.guards import json_body

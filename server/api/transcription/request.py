@@ -9,7 +9,7 @@ import attrs
 from contracts.transcription import CreateTranscriptionRequest, CreateTranslationRequest
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.transcription.types import Task, TranscriptionRequest
-from server.api.chat.parameters import Refused, refuse
+from server.api.refusals import Refused, refuse
 
 __all__ = ["REFUSED", "TranscriptAnswer", "to_transcription_request", "transcript_answer"]
 

@@ -23,7 +23,7 @@ from providers.chat.types import (
     Usage,
 )
 from providers.errors import EngineCrashed, QueueFull
-from server.api.completions.request import REFUSED_IN_COMPLETIONS, to_generation_requests
+from server.api.completions.request import REFUSED, to_generation_requests
 from server.serialization import converter
 from tests.unit.server.api.chat.test_parameters import HONOURED, rows
 from tests.unit.server.fakes import FakeChat, prompt_text
@@ -152,7 +152,7 @@ def test_the_document_has_one_row_for_every_field() -> None:
     assert sorted(ROWS) == sorted(field.name for field in attrs.fields(CompletionRequest))
     assert {name for name, status in ROWS.items() if status == "refused"} == {
         "best_of",
-        *(refused.name for refused in REFUSED_IN_COMPLETIONS),
+        *(refused.name for refused in REFUSED),
     }
 
 

@@ -28,7 +28,7 @@ from providers.chat.types import (
     ToolChoice,
 )
 from server.api.responses.conversation import input_items
-from server.api.responses.parameters import INCLUDED, RESPONSE_REFUSED
+from server.api.responses.parameters import INCLUDED, REFUSED
 from server.api.responses.request import to_response_generation
 from server.serialization import converter
 from tests.unit.server.api.responses.scripts import BODY, PATH, WEATHER
@@ -176,7 +176,7 @@ def test_every_field_is_tested_for_what_the_document_says() -> None:
     honoured = {name for name, status in ROWS.items() if status == "honoured"}
     assert SAMPLING.keys() | REQUEST.keys() | PROMPT.keys() | ELSEWHERE == honoured
     assert REFUSED_VALUES.keys() == {name for name, status in ROWS.items() if status == "refused"}
-    assert {refused.name for refused in RESPONSE_REFUSED} == REFUSED_VALUES.keys()
+    assert {refused.name for refused in REFUSED} == REFUSED_VALUES.keys()
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), [(name, *case) for name, case in SAMPLING.items()])
@@ -229,7 +229,7 @@ async def test_an_item_of_such_a_tool_is_refused(app: Litestar, chat: FakeChat, 
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [(refused.name, value) for refused in RESPONSE_REFUSED for value in refused.accepted]
+    ("name", "value"), [(refused.name, value) for refused in REFUSED for value in refused.accepted]
 )
 async def test_a_refused_parameter_may_ask_for_what_happens_anyway(name: str, value: Any) -> None:
     assert translate(**{name: value}) == translate()

@@ -1,0 +1,42 @@
+"""Checks of the parameters that every endpoint of a chat model has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from providers.chat.types import RESERVED_TEMPLATE_KWARGS
+from providers.errors import InvalidRequest, UnsupportedParameter
+from server.api.refusals import unsupported
+
+__all__ = ["check_stream_options", "check_template_kwargs"]
+
+
+class _StreamOptions(Protocol):
+    @property
+    def include_obfuscation(self) -> bool | None: ...
+
+
+class _Streamed(Protocol):
+    @property
+    def stream(self) -> bool | None: ...
+
+    @property
+    def stream_options(self) -> _StreamOptions | None: ...
+
+
+def check_template_kwargs(template_kwargs: Mapping[str, Any] | None) -> None:
+    """Raises: UnsupportedParameter, for an argument of the template that only the server sets."""
+    for key in sorted(RESERVED_TEMPLATE_KWARGS & (template_kwargs or {}).keys()):
+        path = f"chat_template_kwargs.{key}"
+        raise UnsupportedParameter(f"{path} is set by the server", param=path)
+
+
+def check_stream_options(request: _Streamed) -> None:
+    """Raises: InvalidRequest without `stream`, UnsupportedParameter for obfuscation."""
+    if request.stream_options is None:
+        return
+    if not request.stream:
+        raise InvalidRequest("stream_options is only allowed when stream is true", param="stream_options")
+    if request.stream_options.include_obfuscation:
+        raise unsupported("stream_options.include_obfuscation", "leave it out or set it to false")
