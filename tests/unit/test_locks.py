@@ -69,11 +69,12 @@ def installed(lock: str, python: str, system: str) -> set[str]:
 
 
 @pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("system", ["linux", "darwin"])
 @pytest.mark.parametrize("python", PYTHONS)
-def test_linux_gets_no_torch_and_no_cuda(lock: str, python: str) -> None:
-    names = {pin.partition("==")[0] for pin in installed(lock, python, "linux")}
+def test_no_torch_and_no_cuda_is_installed(lock: str, python: str, system: str) -> None:
+    names = {pin.partition("==")[0] for pin in installed(lock, python, system)}
 
-    assert {"mlx", "mlx-cpu", "litestar"} <= names
+    assert {"mlx", "mlx-cpu" if system == "linux" else "mlx-metal", "litestar"} <= names
     assert not {name for name in names if name == "torch" or name.startswith(("nvidia-", "mlx-cuda"))}
 
 

@@ -1,7 +1,7 @@
 """`python -m providers.engines.convert.whisper SRC DST`: turn a CTranslate2 Whisper folder into an MLX one.
 
-SRC holds `model.bin` and `config.json`, as `faster-whisper` loads them; DST is what `mlx_whisper` loads, like any
-`mlx-community/whisper-*` folder. Weights stay float16 where they are; int8 ones are widened by their scales. Prints
+SRC holds `model.bin` and `config.json`, as `faster-whisper` loads them; DST is a folder of mlx-whisper's format,
+like any `mlx-community/whisper-*`. Weights stay float16 where they are; int8 ones are widened by their scales. Prints
 progress as JSON lines, `{"stage": …, "fraction": …}`.
 """
 
@@ -65,7 +65,7 @@ def _read_settings(file: Path) -> Mapping[str, Any]:
 
 
 def _config(model: CT2Model) -> dict[str, Any]:
-    """mlx-whisper's `ModelDimensions`, read off the shapes."""
+    """Whisper's `ModelDimensions`, read off the shapes."""
     vocabulary, width = model["decoder/embeddings/weight"].shape
     return {
         "model_type": "whisper",

@@ -11,7 +11,7 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx_whisper.whisper import MultiHeadAttention
+from mlx_audio.stt.models.whisper.whisper import MultiHeadAttention
 
 __all__ = ["use_fast_softmax"]
 

@@ -1,4 +1,4 @@
-"""mlx-whisper's decoding of one window, with what it lacks: right timestamp rules, and each token's probability."""
+"""mlx-audio's decoding of one window, with what it lacks: right timestamp rules, and each token's probability."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx_whisper.decoding import ApplyTimestampRules, DecodingOptions, DecodingResult, DecodingTask, LogitFilter
+from mlx_audio.stt.models.whisper.decoding import (
+    ApplyTimestampRules,
+    DecodingOptions,
+    DecodingResult,
+    DecodingTask,
+    LogitFilter,
+)
 
 __all__ = ["decode"]
 
@@ -31,7 +37,7 @@ class _TimestampRules(LogitFilter):  # type: ignore[misc]
     """`ApplyTimestampRules` as OpenAI wrote it.
 
     Its last rule forbids text where a timestamp is likelier than any of it. OpenAI asks that of what the other rules
-    left; mlx-whisper 0.4.3 of everything, so that right after a timestamp, when only text may follow, an unsure model
+    left; mlx-audio 0.6.2 of everything, so that right after a timestamp, when only text may follow, an unsure model
     is left with nothing at all: every logit is minus infinity, and the window is written down as `!!!!!`.
     """
 

@@ -1,4 +1,4 @@
-"""The transcription engine: Whisper by mlx-whisper, one window of one recording a step."""
+"""The transcription engine: Whisper by mlx-audio, one window of one recording a step."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import deque
 from pathlib import Path
 
 import mlx.core as mx
-from mlx_whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE, get_tokenizer
+from mlx_audio.stt.models.whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
 from providers.engines.process.base import BaseEngine, Loaded, as_service_error
 from providers.engines.process.engine import Outbox, Progress
@@ -14,6 +14,7 @@ from providers.engines.process.platform import Platform
 from providers.engines.transcription.audio_reader import AudioReader
 from providers.engines.transcription.loading import load_whisper
 from providers.engines.transcription.session import Transcript, warm_up
+from providers.engines.transcription.tokenizer import get_tokenizer
 from providers.engines.transcription.vad_window import Recording
 from providers.errors import InternalError, InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
@@ -84,9 +85,8 @@ class WhisperEngine(BaseEngine[Transcript]):
         if prompt is None or not prompt.strip():
             return []
         tokenizer = get_tokenizer(self._multilingual, num_languages=self._model.num_languages)
-        # What looks like a marker of the model's is text here.
         text = " " + prompt.strip()[-PROMPT_CHARACTERS:]
-        tokens: list[int] = tokenizer.encode(text, disallowed_special=())
+        tokens = tokenizer.encode(text)
         return tokens[-self._prompt_tokens :]
 
     # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────

@@ -8,18 +8,22 @@ from typing import Any
 
 import attrs
 import mlx.core as mx
-from mlx.utils import tree_flatten
+from mlx.nn.layers.base import Module
+from mlx.nn.layers.embedding import Embedding
+from mlx.nn.layers.linear import Linear
+from mlx.nn.layers.quantized import quantize
+from mlx.utils import tree_flatten, tree_unflatten
+from mlx_audio.stt.models.whisper.whisper import Model, ModelDimensions
 from mlx_lm.utils import dequantize_model
-from mlx_whisper.load_models import load_model
-from mlx_whisper.whisper import Whisper
 
 from providers.engines.cpu.whisper import use_fast_softmax
 from providers.engines.process.engine import EngineLoadError, Progress
 from providers.engines.process.weights import cast_weights, choose_dtype, dtype_in_words
+from providers.engines.transcription.tokenizer import Task, Tokenizer, get_tokenizer
 from providers.spec import ModelSpec
 from providers.weights import WeightsError, resolve
 
-__all__ = ["LoadedWhisper", "load_whisper"]
+__all__ = ["LoadedWhisper", "Whisper", "load_whisper"]
 
 _WEIGHTS = ("weights.safetensors", "weights.npz")
 _DTYPES = {"float32": mx.float32, "float16": mx.float16}
@@ -36,8 +40,16 @@ class LoadedWhisper:
     dtype_reason: str
 
 
+class Whisper(Model):  # type: ignore[misc]
+    """mlx-audio's model with the tokens of OpenAI's vocabularies."""
+
+    def get_tokenizer(self, language: str | None = None, task: Task | None = None) -> Tokenizer:
+        """What the decoder asks for."""
+        return get_tokenizer(self.is_multilingual, num_languages=self.num_languages, language=language, task=task)
+
+
 def load_whisper(spec: ModelSpec, device: str, progress: Progress) -> LoadedWhisper:
-    """Load `spec.path`, a folder as `mlx_whisper` writes them, in the precision the spec and the device ask for.
+    """Load `spec.path`, a folder as mlx-whisper writes them, in the precision the spec and the device ask for.
 
     Raises:
         EngineLoadError: the folder or what is in it cannot be used; the message says what and why.
@@ -67,27 +79,44 @@ def load_whisper(spec: ModelSpec, device: str, progress: Progress) -> LoadedWhis
     return LoadedWhisper(model=model, half=half, dtype=dtype_in_words(model), dtype_reason=reason)
 
 
-def _load(folder: Path) -> Whisper:
+def _load(folder: Path) -> Any:
     weights = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
     if weights is None:
         raise EngineLoadError(
-            f"{folder}: not a Whisper folder of mlx-whisper (no {' or '.join(_WEIGHTS)}); "
+            f"{folder}: not a Whisper folder of mlx-whisper's format (no {' or '.join(_WEIGHTS)}); "
             "conversions are at mlx-community, e.g. mlx-community/whisper-large-v3-turbo"
         )
     try:
-        model = load_model(str(folder), dtype=mx.float16)
-        given = set(mx.load(str(weights)))
+        return _built(json.loads((folder / "config.json").read_text(encoding="utf-8")), weights)
     except json.JSONDecodeError as error:
         raise EngineLoadError(f"{folder / 'config.json'}: not valid JSON ({error})") from error
     except TypeError as error:
-        raise EngineLoadError(f"{folder / 'config.json'}: not a Whisper of mlx-whisper: {error}") from error
+        raise EngineLoadError(f"{folder / 'config.json'}: not a Whisper of mlx-whisper's format: {error}") from error
+    except EngineLoadError:
+        raise
     except Exception as error:
         raise EngineLoadError(f"{folder}: the model cannot be loaded: {error}") from error
-    # mlx-whisper leaves at random what the file lacks.
+
+
+def _built(config: dict[str, Any], file: Path) -> Model:
+    quantization = config.pop("quantization", None)
+    config.pop("model_type", None)
+    model = Whisper(ModelDimensions(**config), mx.float16)
+    weights: dict[str, mx.array] = mx.load(str(file))  # type: ignore[assignment]
+    if (heads := weights.pop("alignment_heads", None)) is not None:
+        model.set_alignment_heads(heads.tolist())
+    if quantization is not None:
+
+        def is_quantized(path: str, module: Module) -> bool:
+            return isinstance(module, (Linear, Embedding)) and f"{path}.scales" in weights
+
+        quantize(model, **quantization, class_predicate=is_quantized)
     named: list[tuple[str, mx.array]] = tree_flatten(model.parameters())  # type: ignore[assignment]
-    missing = {name for name, _ in named} - given - {"alignment_heads"}
-    if missing:
-        raise EngineLoadError(f"{weights}: {len(missing)} weights are missing, {min(missing)} among them")
+    # `update` leaves at random what the file lacks.
+    if missing := {name for name, _ in named} - weights.keys():
+        raise EngineLoadError(f"{file}: {len(missing)} weights are missing, {min(missing)} among them")
+    model.update(tree_unflatten(list(weights.items())))
+    mx.eval(model.parameters())
     return model
 
 

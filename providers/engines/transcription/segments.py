@@ -7,10 +7,10 @@ from typing import Any
 
 import attrs
 import msgspec
-from mlx_whisper.audio import HOP_LENGTH, N_FRAMES, SAMPLE_RATE
-from mlx_whisper.decoding import DecodingResult
-from mlx_whisper.tokenizer import Tokenizer
+from mlx_audio.stt.models.whisper.audio import HOP_LENGTH, N_FRAMES, SAMPLE_RATE
+from mlx_audio.stt.models.whisper.decoding import DecodingResult
 
+from providers.engines.transcription.tokenizer import Tokenizer
 from providers.transcription.types import Segment, TokenProbability, Word
 
 __all__ = ["Cut", "cut", "in_order", "to_segments"]

@@ -1,6 +1,6 @@
 """One recording on its way through Whisper: window by window, each decoded at rising temperatures until it is good.
 
-What OpenAI's own program does in one loop over a whole file (`transcribe` in mlx_whisper, whose decoder, alignment and
+What OpenAI's own program does in one loop over a whole file (`transcribe` in mlx-audio, whose decoder, alignment and
 spectrogram are used here), cut into steps, so that segments leave as they are heard, others get their turn between two
 of them, and a file of any length takes the memory of a window. It differs in three things: silence is not decoded but
 passed over, each window's spectrogram is scaled by its own loudest part instead of the file's, and a window is encoded
@@ -17,13 +17,21 @@ from typing import Any
 import attrs
 import mlx.core as mx
 import numpy as np
-from mlx_whisper.audio import HOP_LENGTH, N_FFT, N_FRAMES, SAMPLE_RATE, log_mel_spectrogram, pad_or_trim
-from mlx_whisper.decoding import DecodingOptions, DecodingResult
-from mlx_whisper.timing import add_word_timestamps
-from mlx_whisper.tokenizer import LANGUAGES, Tokenizer, get_tokenizer
+from mlx_audio.stt.models.whisper.audio import (
+    HOP_LENGTH,
+    N_FFT,
+    N_FRAMES,
+    SAMPLE_RATE,
+    log_mel_spectrogram,
+    pad_or_trim,
+)
+from mlx_audio.stt.models.whisper.decoding import DecodingOptions, DecodingResult
+from mlx_audio.stt.models.whisper.tokenizer import LANGUAGES
 
+from providers.engines.transcription.alignment import add_word_timestamps
 from providers.engines.transcription.decoding import decode
 from providers.engines.transcription.segments import cut, in_order, to_segments
+from providers.engines.transcription.tokenizer import Tokenizer, get_tokenizer
 from providers.engines.transcription.vad_window import Recording
 from providers.transcription.types import (
     Segment,

@@ -29,7 +29,6 @@ _PACKAGES = (
     "mlx-audio",
     "mlx-embeddings",
     "mlx-lm",
-    "mlx-whisper",
     "msgspec",
     "opentelemetry-sdk",
     "tokenizers",

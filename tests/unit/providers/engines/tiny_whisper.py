@@ -8,7 +8,9 @@ from typing import Any
 
 import mlx.core as mx
 from mlx.utils import tree_flatten
-from mlx_whisper.whisper import ModelDimensions, Whisper
+from mlx_audio.stt.models.whisper.whisper import ModelDimensions
+
+from providers.engines.transcription.loading import Whisper
 
 WIDTH, HEADS, LAYERS, MELS = 16, 2, 1, 80
 VOCABULARY = 51865

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from mlx_whisper.decoding import DecodingResult
-from mlx_whisper.tokenizer import Tokenizer, get_tokenizer
+from mlx_audio.stt.models.whisper.decoding import DecodingResult
 
 from providers.engines.transcription.segments import cut, in_order, to_segments
+from providers.engines.transcription.tokenizer import Tokenizer, get_tokenizer
 from providers.transcription.types import Segment, Word
 
 
