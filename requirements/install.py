@@ -1,7 +1,7 @@
-"""Make or update `.venv` from a lock: `python3 requirements/install.py runtime|dev`. Standard library only.
+"""Create or update `.venv` from a lock: `python3 requirements/install.py runtime|dev`. Standard library only.
 
-Does nothing when the lock, pyproject.toml, the interpreter and the folder are those of the last success.
-pip does the fetching, so the machine's own index, mirror and proxy settings hold; hashes come from the lock.
+It does nothing if the lock, pyproject.toml, the interpreter and the folder are unchanged since the last success.
+pip fetches, so the machine's own index, mirror and proxy settings apply; hashes come from the lock.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MINIMUM = (3, 11)
 
 def main(kind: str) -> None:
     wanted = fingerprint(kind)
-    # The development lock holds all of the runtime lock at the same versions.
+    # The development lock contains the runtime lock at the same versions.
     for installed in dict.fromkeys((kind, "dev")):
         if COMMAND.exists() and stamp(installed) == fingerprint(installed) and runs(PYTHON):
             return
@@ -39,10 +39,10 @@ def main(kind: str) -> None:
 
 
 def fingerprint(kind: str) -> str:
-    """Changes with anything that makes the installed environment stale."""
+    """Digest of the inputs of an installation; it changes when the installed environment is outdated."""
     parts = [(ROOT / "requirements" / f"{kind}.txt").read_bytes(), (ROOT / "pyproject.toml").read_bytes()]
     digest = hashlib.sha256(b"\0".join(parts)).hexdigest()
-    # Scripts in the environment hold its absolute path: a moved clone is a new one.
+    # Scripts in the environment contain its absolute path: a moved clone needs a new environment.
     return json.dumps({"inputs": digest, "folder": str(ROOT)})
 
 
@@ -58,7 +58,7 @@ def stamp(kind: str) -> str | None:
 
 
 def runs(python: Path) -> bool:
-    """True when this interpreter starts, is new enough, and has pip."""
+    """True if this interpreter starts, is new enough, and has pip."""
     check = f"import pip, sys; sys.exit(sys.version_info < {MINIMUM})"
     try:
         return subprocess.run([python, "-c", check], capture_output=True, check=False).returncode == 0
@@ -82,7 +82,7 @@ def install_locked(lock: Path) -> None:
 
 
 def pip(*arguments: str, expected: int = 0) -> None:
-    """Run `pip install`, turning its lines into one line of progress; on failure show what it said."""
+    """Run `pip install` and show its output as one line of progress; on failure show its last lines."""
     command = [str(PYTHON), "-m", "pip", "install", "--disable-pip-version-check", "--progress-bar", "off", *arguments]
     lines: list[str] = []
     seen = 0
@@ -102,7 +102,7 @@ def pip(*arguments: str, expected: int = 0) -> None:
 
 
 def progress(text: str, *, every: int, count: int) -> None:
-    """Overwrite one line on a terminal; elsewhere print now and then."""
+    """Overwrite one line on a terminal; elsewhere print every `every`-th line."""
     if sys.stdout.isatty():
         print(f"\r\033[K  {text}", end="", flush=True)
     elif count % every == 0:
@@ -131,4 +131,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1])
     except KeyboardInterrupt:
-        fail("stopped; run it again to go on")
+        fail("interrupted; run the command again to continue")

@@ -1,4 +1,4 @@
-"""Where weights come from: the embedded manifest, a local folder or file, the Hugging Face hub."""
+"""Sources of weights: the embedded manifest, a local folder or file, the Hugging Face hub."""
 
 from providers.weights.embedded import is_pulled, pull
 from providers.weights.errors import WeightsError

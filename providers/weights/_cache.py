@@ -1,4 +1,4 @@
-"""Where pulled weights live, and how a folder there becomes whole at once or not at all."""
+"""The cache of pulled weights, in which a model's folder appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _LOCK_POLL_SECONDS = 0.5
 def cache_folder() -> Path:
     """`$XDG_CACHE_HOME/mlx-openai-server`, by default under `~/.cache`."""
     base = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification says that a relative path counts as unset.
+    # By the XDG specification, a relative path counts as unset.
     root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
     return root / "mlx-openai-server"
 
@@ -46,7 +46,7 @@ def model_folder(model_id: str) -> Path:
 
 @contextmanager
 def locked(model_id: str, progress: ProgressCallback) -> Generator[None]:
-    """Hold the model's folder against other processes and threads; waits as long as another one is at work."""
+    """Lock the model's folder against other processes and threads; waits while another one holds it."""
     models = cache_folder() / "models"
     with explained(models):
         models.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def locked(model_id: str, progress: ProgressCallback) -> Generator[None]:
                 lock.acquire(timeout=_LOCK_POLL_SECONDS)
             break
         except Timeout:
-            progress(f"Waiting for another process that pulls {model_id}", None)
+            progress(f"Waiting for another process that is pulling {model_id}", None)
     try:
         yield
     finally:
@@ -66,7 +66,8 @@ def locked(model_id: str, progress: ProgressCallback) -> Generator[None]:
 
 @contextmanager
 def staging(model_id: str) -> Generator[Path]:
-    """An empty folder beside the final one, gone afterwards. Call under `locked`: it removes what others left."""
+    """An empty folder beside the final one, removed afterwards. Call it under `locked`: it also removes leftovers of
+    killed processes."""
     models = cache_folder() / "models"
     prefix = f".{model_id}.partial-"
     for stale in models.glob(f"{prefix}*"):
@@ -79,13 +80,13 @@ def staging(model_id: str) -> Generator[Path]:
 
 
 def write_marker(folder: Path, fingerprint: str) -> None:
-    """State that this folder is whole: its files and their sizes in bytes, and which manifest made it."""
+    """Mark the folder as complete: its files with their sizes in bytes, and the fingerprint of its manifest entry."""
     files = {str(file.relative_to(folder)): file.stat().st_size for file in folder.rglob("*") if file.is_file()}
     (folder / MARKER).write_text(json.dumps({"fingerprint": fingerprint, "files": files}, indent=1))
 
 
 def is_complete(folder: Path, fingerprint: str) -> bool:
-    """True when the folder was made by this manifest and every file still has its size."""
+    """True if the folder was made from this manifest entry and every file still has its size."""
     try:
         marker = json.loads((folder / MARKER).read_text())
         files: dict[str, int] = marker["files"]
@@ -97,13 +98,13 @@ def is_complete(folder: Path, fingerprint: str) -> bool:
 
 
 def publish(made: Path, folder: Path) -> None:
-    """Put a finished folder in place with one rename; the files reach the disk first."""
+    """Put a finished folder in place with one rename, after its files are synced to disk."""
     for file in made.rglob("*"):
         if file.is_file():
             with file.open("rb") as handle:
                 os.fsync(handle.fileno())
     if folder.exists():
-        # Renamed away first: a server that has it open keeps its files, and nobody sees a half-removed folder.
+        # Renamed away first: a server that has it open keeps its files, and no process sees a half-removed folder.
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.partial-", dir=folder.parent) as old:
             folder.rename(Path(old) / folder.name)
             made.rename(folder)
@@ -113,11 +114,11 @@ def publish(made: Path, folder: Path) -> None:
 
 @contextmanager
 def explained(folder: Path, needed: int | None = None) -> Generator[None]:
-    """Turn the operating system's refusals into a `WeightsError` that names the folder.
+    """Turn an OSError of the block into a `WeightsError` that names the folder.
 
     Args:
-        folder: where was written.
-        needed: bytes that the whole takes.
+        folder: the folder that the block writes to.
+        needed: bytes that the complete download and conversion need.
     """
     try:
         yield
@@ -128,10 +129,10 @@ def explained(folder: Path, needed: int | None = None) -> Generator[None]:
 
 
 def require_space(folder: Path, needed: int) -> None:
-    """Find out before the download, not after it: not every program says why it could not write.
+    """Check the free space before a download, because not every program reports a full disk as the reason.
 
     Raises:
-        OSError: ENOSPC, as a write would; fewer than `needed` bytes are free where `folder` is.
+        OSError: ENOSPC, as for a write: fewer than `needed` bytes are free on `folder`'s disk.
     """
     if shutil.disk_usage(folder).free < needed:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -140,7 +141,7 @@ def require_space(folder: Path, needed: int) -> None:
 def os_error_message(error: OSError, folder: Path, needed: int | None) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         about = f" (about {needed / 1e6:.0f} MB are needed)" if needed else ""
-        return f"No space left in {folder}{about}. Free some, or set XDG_CACHE_HOME to a folder on another disk."
+        return f"No space left in {folder}{about}. Free some space, or set XDG_CACHE_HOME to a folder on another disk."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{folder} is not writable ({error.strerror}). Set XDG_CACHE_HOME to a folder that is."
+        return f"{folder} is not writable ({error.strerror}). Set XDG_CACHE_HOME to a writable folder."
     return f"Writing to {folder} failed: {error}"

@@ -1,4 +1,4 @@
-"""The SHA-256 of each of Kokoro's voices, for the manifest."""
+"""SHA-256 digests of Kokoro's voices, for the manifest."""
 
 from __future__ import annotations
 

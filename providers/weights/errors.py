@@ -1,4 +1,4 @@
-"""The one error of this room."""
+"""The error of this package."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ __all__ = ["WeightsError"]
 
 
 class WeightsError(Exception):
-    """Weights cannot be found, fetched, verified or converted. The message says what was looked for and what to do."""
+    """Raised when weights cannot be found, fetched, verified or converted. The message tells the user what to do."""

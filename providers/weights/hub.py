@@ -1,4 +1,4 @@
-"""Models named by a Hugging Face id: fetched into, and listed from, huggingface_hub's own cache."""
+"""Models with a Hugging Face id, fetched into and listed from huggingface_hub's own cache."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ else:
     _Tqdm = tqdm  # not subscriptable at run time
 
 PATTERNS = ("*.json", "*.safetensors", "weights.npz", "*.py", "*.model", "*.tiktoken", "*.txt", "*.jsonl", "*.jinja")
-"""Weights, configuration, tokenizer and templates; no duplicates in other frameworks' formats."""
+"""Files to fetch: weights, configuration, tokenizer and templates, without duplicates in other frameworks' formats."""
 
 
 def fetch(repo_id: str, progress: ProgressCallback | None = None) -> Path:
-    """The folder of this repository's snapshot; downloads what is missing, resumes what was interrupted.
+    """The folder of the repository's snapshot. Missing files are downloaded, interrupted downloads resumed.
 
-    HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE hold. Without a network the cached snapshot is used.
+    HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE apply. Without a network the cached snapshot is used.
 
     Raises:
-        WeightsError: the repository does not exist or is gated, or there is no network and no whole snapshot here.
+        WeightsError: the repository does not exist or is gated, or there is no network and no complete snapshot.
     """
     report = progress or silent
     report(f"Looking up {repo_id}", None)
@@ -55,15 +55,15 @@ def fetch(repo_id: str, progress: ProgressCallback | None = None) -> Path:
     missing = missing_files(folder)
     if missing:
         raise WeightsError(
-            f"{repo_id} in {folder} is not a whole MLX model: {', '.join(missing)} missing. "
-            "If a download was interrupted, run it again with a network; "
-            "otherwise the repository holds another format (MLX conversions are at mlx-community)."
+            f"{repo_id} in {folder} is not a complete MLX model: {', '.join(missing)} missing. "
+            "If a download was interrupted, run the command again with a network; "
+            "otherwise the repository has another format (MLX conversions are at mlx-community)."
         )
     return folder
 
 
 def missing_files(folder: Path) -> list[str]:
-    """What a model folder needs and this one lacks: config.json, and every weights file of the index."""
+    """Required files that the model folder lacks: config.json, or weights files of the index."""
     missing = [] if (folder / "config.json").is_file() else ["config.json"]
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -72,7 +72,7 @@ def missing_files(folder: Path) -> list[str]:
         except (ValueError, KeyError, AttributeError):
             return [*missing, f"{index.name} (unreadable)"]
         return missing + sorted(name for name in shards if not (folder / name).is_file())
-    # mlx-whisper's older conversions.
+    # Older conversions of mlx-whisper have weights.npz.
     if not any(folder.rglob("*.safetensors")) and not (folder / "weights.npz").is_file():
         missing.append("*.safetensors")
     return missing
@@ -84,14 +84,14 @@ class CachedRepo:
 
     id: str
     path: Path
-    """Folder of the snapshot last written."""
+    """Folder of the newest snapshot."""
     size: int
-    """Bytes, over all its snapshots."""
+    """Bytes of all its snapshots."""
     complete: bool
 
 
 def cached() -> list[CachedRepo]:
-    """Model repositories in the cache, by id; none where there is no cache."""
+    """Model repositories in the cache, sorted by id; empty if there is no cache."""
     try:
         repos = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:
@@ -117,27 +117,27 @@ def _explain(repo_id: str, error: Exception) -> str:
     if isinstance(error, RepositoryNotFoundError):
         return (
             f"{repo_id} does not exist at {constants.ENDPOINT}, or is private. "
-            "Check the spelling; for a private one set HF_TOKEN or run `hf auth login`."
+            "Check the spelling; for a private repository set HF_TOKEN or run `hf auth login`."
         )
     if isinstance(error, RevisionNotFoundError):
         return f"{repo_id} has no branch `main` at {constants.ENDPOINT}."
     if isinstance(error, HFValidationError):
         return f"{repo_id!r} is not a valid Hugging Face id: {error}"
-    instead = "Or serve a local folder with --model-path, or the embedded default without it."
+    instead = "Alternatives: a local folder with --model-path, or the embedded models without it."
     if isinstance(error, LocalEntryNotFoundError):
         if constants.is_offline_mode():
             return (
-                f"{repo_id} is not whole in {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids to fetch it. "
+                f"{repo_id} is not complete in {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids downloads. "
                 f"Unset HF_HUB_OFFLINE to download it. {instead}"
             )
         if isinstance(error.__cause__, HfHubHTTPError):
-            return f"{looked}, which answered: {error.__cause__}. {instead}"
-        return f"{looked}, which cannot be reached. Connect, or set HF_ENDPOINT to a mirror. {instead}"
-    return f"{looked}, which answered: {error}. {instead}"
+            return f"{looked}, which returned: {error.__cause__}. {instead}"
+        return f"{looked}, which cannot be reached. Check the network, or set HF_ENDPOINT to a mirror. {instead}"
+    return f"{looked}, which returned: {error}. {instead}"
 
 
 def _bar(repo_id: str, progress: ProgressCallback) -> type[_Tqdm]:
-    """A tqdm that draws nothing and tells `progress` the share of bytes that are here."""
+    """A tqdm class that draws nothing and calls `progress` with the share of bytes downloaded."""
 
     class Bar(_Tqdm):
         monitor_interval = 0  # no watcher thread
@@ -147,7 +147,7 @@ def _bar(repo_id: str, progress: ProgressCallback) -> type[_Tqdm]:
             super().__init__(*args, **{**kwargs, "file": io.StringIO(), "disable": False})
 
         def display(self, msg: str | None = None, pos: int | None = None) -> None:
-            # Of the two byte counters, the other one counts what came over the wire, whose total is a guess.
+            # huggingface_hub has two byte counters; "Downloading bytes" counts bytes on the wire, with a guessed total.
             if self.unit == "B" and self.total and self.desc != "Downloading bytes":
                 progress(f"Downloading {repo_id} ({self.total / 1e6:.0f} MB)", min(self.n / self.total, 1.0))
 

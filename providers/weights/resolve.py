@@ -1,4 +1,4 @@
-"""From what a user wrote after `--model-path` to files on this disk; and what is on this disk already."""
+"""Resolution of `--model-path` to files on this disk, and the list of models on it."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def resolve(path: str, progress: ProgressCallback | None = None) -> Path:
-    """The model folder, or the `.gguf` file, that `path` names; pulls what is not here yet.
+    """The model folder or the `.gguf` file of `path`; missing weights are fetched.
 
-    `path` is `embedded:<id>`, a folder, a `.gguf` file, or a Hugging Face id `org/name`. What exists on this disk
-    wins over a hub id of the same spelling. Blocks while it downloads.
+    `path` is `embedded:<id>`, a folder, a `.gguf` file, or a Hugging Face id `org/name`. An existing local path has
+    precedence over a hub id with the same spelling. Blocks while it downloads.
 
     Raises:
-        WeightsError: nothing usable is there; the message says what was looked for and what to do.
+        WeightsError: there is no usable model; the message tells the user what to do.
     """
     if not path.strip():
-        raise WeightsError("No model was named: pass a folder, a .gguf file, a Hugging Face id, or embedded:<id>.")
+        raise WeightsError("No model is named: pass a folder, a .gguf file, a Hugging Face id, or embedded:<id>.")
     if path.startswith(EMBEDDED_PREFIX):
         return pull(path.removeprefix(EMBEDDED_PREFIX), progress)
     local = Path(path).expanduser()
     if local.exists():
         return _usable(local)
     if _HUB_ID.fullmatch(path) and not path.endswith(".gguf"):
-        from providers.weights import hub  # takes half a second, which no other kind of path should pay
+        from providers.weights import hub  # imported here: it takes half a second
 
         return hub.fetch(path, progress)
     raise WeightsError(
@@ -46,7 +46,7 @@ def resolve(path: str, progress: ProgressCallback | None = None) -> Path:
 
 
 def local_folder(path: str) -> Path | None:
-    """The folder that `resolve` would return, where that is known without a download: not of a hub id."""
+    """The folder that `resolve` would return without a download; None if it needs one, and for hub ids."""
     if path.startswith(EMBEDDED_PREFIX):
         model_id = path.removeprefix(EMBEDDED_PREFIX)
         return model_folder(model_id) if model_id in EMBEDDED and is_pulled(model_id) else None
@@ -58,7 +58,7 @@ def _usable(local: Path) -> Path:
     if local.is_file():
         if local.suffix.lower() == ".gguf":
             return local.resolve()
-        raise WeightsError(f"{local} is a file, but not a .gguf file. For safetensors name their folder.")
+        raise WeightsError(f"{local} is a file, but not a .gguf file. For safetensors files name their folder.")
     if (local / "config.json").is_file():
         return local.resolve()
     ggufs = sorted(local.glob("*.gguf"))
@@ -75,11 +75,11 @@ class LocalModel:
     """One line of `models list`."""
 
     id: str
-    """What `--model-path` takes."""
+    """Value for `--model-path`."""
     source: Literal["embedded", "hub"]
     pulled: bool
     size: int
-    """Bytes on disk; for one that is not pulled, what it will take."""
+    """Bytes on disk; before the pull, the approximate bytes after it."""
     path: Path | None = None
     title: str = ""
     license: str = ""

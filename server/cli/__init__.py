@@ -4,7 +4,8 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Entry point of the script. Imports inside: Ctrl-C while they run is no traceback, and workers skip them."""
+    """Entry point of the script. It imports inside, so that Ctrl-C during imports prints no traceback and workers skip
+    the imports."""
     try:
         from server.cli._app import cli
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""`python -m server.cli`: the command, where the script is not on the path."""
+"""`python -m server.cli`: the command for environments whose script is not on the path."""
 
 from server.cli import main
 

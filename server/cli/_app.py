@@ -1,4 +1,4 @@
-"""The command group. Every command's module is light; what is heavy is imported when the command runs."""
+"""The command group. The commands' modules are light; they import heavy modules when the command runs."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def _print_version(context: click.Context, _parameter: click.Parameter, wanted: 
 def cli() -> None:
     """An OpenAI-compatible server for MLX models.
 
-    `mlx-openai-server launch` serves a small chat model that is fetched by itself; `mlx-openai-server chat` talks
-    to it, and `mlx-openai-server speak` has it speak.
+    `mlx-openai-server launch` downloads and serves small models. `mlx-openai-server chat` talks to a running server,
+    and `mlx-openai-server speak` synthesizes speech with it.
     """
 
 

@@ -1,4 +1,4 @@
-"""A small client of a running server, for the terminal: models, a streamed answer, a streamed speech."""
+"""A small client of a running server, for the terminal commands: models, streamed answers, streamed speech."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["Answered", "Client", "ClientError", "Piece"]
 
 
 class ClientError(Exception):
-    """The server cannot be reached or refused; the message is for the user."""
+    """Raised when the server cannot be reached or refuses a request; the message is for the user."""
 
 
 @attrs.frozen
 class Piece:
-    """Text to show; `reasoning` is thought aloud, not answered."""
+    """Text to show; `reasoning` is True for the model's reasoning, False for its answer."""
 
     text: str
     reasoning: bool = False
@@ -27,19 +27,19 @@ class Piece:
 
 @attrs.frozen
 class Answered:
-    """How the answer ended."""
+    """The end of an answer."""
 
     finish_reason: str | None
     completion_tokens: int | None = None
 
 
 class Client:
-    """Talks to one server. Close it."""
+    """Client of one server. The caller closes it."""
 
     def __init__(self, url: str, api_key: str | None = None) -> None:
         self.url = _root(url)
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        # Answers take as long as they take: the server's heartbeats, not a timeout, tell that it lives.
+        # No read timeout: an answer may take long, and the server's heartbeats show that it is alive.
         self._http = httpx.Client(
             base_url=self.url, headers=headers, timeout=httpx.Timeout(None, connect=5.0), trust_env=_is_remote(self.url)
         )
@@ -48,10 +48,10 @@ class Client:
         self._http.close()
 
     def models(self, capability: str = "chat") -> list[str]:
-        """Ids of the models that can do this, or of all where the server does not tell capabilities.
+        """Ids of the models with `capability`, or of all models if the server does not list capabilities.
 
         Raises:
-            ClientError: no server there, or it refused.
+            ClientError: the server cannot be reached or refused the request.
         """
         try:
             response = self._http.get("/v1/models", timeout=10.0)
@@ -60,33 +60,34 @@ class Client:
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
         except (ValueError, KeyError, TypeError):
-            raise ClientError(f"{self.url} does not answer like an OpenAI server") from None
+            raise ClientError(f"{self.url} is not an OpenAI-compatible server") from None
         return [str(item["id"]) for item in items if capability in item.get("capabilities", [capability])]
 
     def answer(self, body: dict[str, Any]) -> Generator[Piece | Answered]:
         """Stream one answer; the last item is `Answered`. Closing the iterator closes the connection.
 
         Raises:
-            ClientError: refused, broken off, or unreachable. What came before it was shown already.
+            ClientError: the request was refused, the stream broke, or the server cannot be reached. The iterator has
+                already returned the items before the failure.
         """
         yield from _pieces(self._events("/v1/chat/completions", {**body, "stream": True}))
 
     def speech(self, body: dict[str, Any]) -> Generator[dict[str, Any]]:
-        """Stream one speech as the server's events, of which `speech.audio.done` is the last. Closing the iterator
+        """Stream synthesized speech as the server's events; the last is `speech.audio.done`. Closing the iterator
         closes the connection.
 
         Raises:
-            ClientError: refused, broken off, or unreachable.
+            ClientError: the request was refused, the stream broke, or the server cannot be reached.
         """
         last = None
         for event in self._events("/v1/audio/speech", {**body, "stream_format": "sse"}):
             last = event.get("type")
             yield event
         if last != "speech.audio.done":
-            raise ClientError("the server does not stream speech with its times")
+            raise ClientError("the server does not stream speech with timings")
 
     def _events(self, path: str, body: dict[str, Any]) -> Generator[dict[str, Any]]:
-        """What the server sends before its `[DONE]`."""
+        """The server's events before `[DONE]`."""
         try:
             with self._http.stream("POST", path, json=body) as response:
                 if response.status_code != httpx.codes.OK:
@@ -98,7 +99,7 @@ class Client:
 
     def _unreachable(self, error: httpx.HTTPError) -> ClientError:
         if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
-            return ClientError(f"nothing answers at {self.url}; start a server with `mlx-openai-server launch`")
+            return ClientError(f"no server responds at {self.url}; start one with `mlx-openai-server launch`")
         return ClientError(f"the connection to {self.url} broke: {error or type(error).__name__}")
 
 
@@ -140,7 +141,7 @@ def _pieces(events: Iterator[dict[str, Any]]) -> Iterator[Piece | Answered]:
 
 
 def _nonsense(data: str) -> ClientError:
-    return ClientError(f"the server sent something that is no part of an answer: {data[:200]}")
+    return ClientError(f"the server sent data that is not part of an answer: {data[:200]}")
 
 
 def _raise_for_error(response: httpx.Response) -> None:
@@ -160,11 +161,11 @@ def _message(body: dict[str, Any]) -> str:
 
 
 def _root(url: str) -> str:
-    """`127.0.0.1:8000`, `http://…:8000/` and `http://…:8000/v1` all mean the same server."""
+    """The server's URL without a path: `127.0.0.1:8000`, `http://…:8000/` and `http://…:8000/v1` are equivalent."""
     url = url if "://" in url else f"http://{url}"
     return url.rstrip("/").removesuffix("/v1")
 
 
 def _is_remote(url: str) -> bool:
-    """Proxies of the environment are not meant for this machine."""
+    """False for a server on this machine, for which the environment's proxies must not be used."""
     return urlsplit(url).hostname not in {"127.0.0.1", "localhost", "::1"}

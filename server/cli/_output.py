@@ -1,4 +1,4 @@
-"""What the commands say when something is wrong, and how they end."""
+"""Error messages and exit statuses of the commands."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["INTERRUPTED", "UNUSABLE", "fail", "printable"]
 UNUSABLE = 2
 """Exit status: an option or setting cannot be used."""
 INTERRUPTED = 130
-"""Exit status: Ctrl-C before the work was done."""
+"""Exit status: Ctrl-C before the work was finished."""
 
 _KEPT = {"\n", "\t"}
 
 
 def fail(message: str, status: int = 1) -> NoReturn:
-    """Say in one line what is wrong, on standard error, and end."""
+    """Print one line on standard error and exit with `status`."""
     click.echo(f"Error: {message}", err=True)
     raise SystemExit(status)
 
 
 def printable(text: str) -> str:
-    """Text without control characters: what a model or server writes must not drive the terminal."""
+    """Text without control characters: output of a model or server must not control the terminal."""
     return "".join(c for c in text if c in _KEPT or not (ord(c) < 32 or 127 <= ord(c) < 160))

@@ -1,4 +1,4 @@
-"""Which running server a command talks to."""
+"""Options that choose the running server for a command."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _default_url() -> str:
-    """Where `launch` in the same environment serves."""
+    """URL of a server that `launch` started in the same environment."""
     host = os.environ.get("SERVER_HOST") or "127.0.0.1"
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://{f'[{host}]' if ':' in host else host}:{os.environ.get('SERVER_PORT') or '8000'}"
 
 
 def server_options(command: F) -> F:
-    """Adds `--url` and `--api-key`."""
+    """Add `--url` and `--api-key`."""
     url = click.option(
         "--url",
         default=_default_url,
         metavar="URL",
         panel="Server",
-        help="Server to talk to. Default: http://127.0.0.1:8000.",
+        help="URL of the server. Default: http://127.0.0.1:8000.",
     )
     key = click.option(
-        "--api-key", envvar="API_KEY", metavar="KEY", panel="Server", help="Key, where the server asks for one."
+        "--api-key", envvar="API_KEY", metavar="KEY", panel="Server", help="API key, if the server requires one."
     )
     return url(key(command))

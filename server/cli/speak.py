@@ -1,4 +1,4 @@
-"""`speak`: have a running server speak a text, into a file or through the loudspeaker."""
+"""`speak`: synthesize speech with a running server, into a file or through the loudspeaker."""
 
 from __future__ import annotations
 
@@ -29,35 +29,35 @@ _SUFFIXES = {".ogg": "opus", ".oga": "opus", **{f".{name}": name for name in FOR
 @click.argument("text", required=False)
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, allow_dash=True), metavar="FILE", panel="Speech",
-    help="File to write; - is standard output. Its ending says the format.",
+    help="Audio file to write; - is standard output. The extension chooses the format.",
 )  # fmt: skip
-@click.option("--play", is_flag=True, panel="Speech", help="Play it as it comes.")
+@click.option("--play", is_flag=True, panel="Speech", help="Play the audio while it arrives.")
 @click.option("--voice", metavar="NAME", panel="Speech", help="Voice, or a mix such as af_heart:0.6,am_michael:0.4.")
 @click.option(
     "--format", "audio_format", type=click.Choice(FORMATS), panel="Speech",
-    help="Format. Default: what the file's ending says, else wav.",
+    help="Audio format. Default: by the file's extension, else wav.",
 )  # fmt: skip
-@click.option("--speed", type=float, metavar="NUMBER", panel="Speech", help="0.25 to 4; 2 takes half as long.")
+@click.option("--speed", type=float, metavar="NUMBER", panel="Speech", help="0.25 to 4; 2 is twice as fast.")
 @click.option(
     "--visemes", type=click.Path(dir_okay=False), metavar="FILE", panel="Speech",
-    help="JSON file to write: when each word is said, and what the mouth does.",
+    help="JSON file to write: times of words and of mouth shapes (visemes).",
 )  # fmt: skip
 @click.option(
     "--viseme-set", type=click.Choice(("oculus", "azure", "arkit", "rhubarb")), panel="Speech",
-    help="Names of the mouth's shapes. Default: oculus.",
+    help="Names of the mouth shapes. Default: oculus.",
 )  # fmt: skip
-@click.option("--model", metavar="NAME", panel="Server", help="Model to ask. Default: the first that speaks.")
+@click.option("--model", metavar="NAME", panel="Server", help="Model to use. Default: the server's first speech model.")
 @server_options
 def speak(text: str | None, url: str, api_key: str | None, model: str | None, **options: Any) -> None:
-    """Have a running server speak.
+    """Synthesize speech with a running server.
 
-    TEXT, or text piped in, is spoken into a file (-o), through the loudspeaker (--play), or both.
+    The speech of TEXT, or of piped text, goes into a file (-o), to the loudspeaker (--play), or both.
     """
     from server.cli._client import Client, ClientError
 
     text = text if text is not None else _piped()
     if not text.strip():
-        fail("there is nothing to say: the text is empty")
+        fail("no text to speak: the text is empty")
     if not text.isascii() and text != text.encode(errors="ignore").decode():
         fail("the text is not in UTF-8")
     job = _job(text, options)
@@ -80,7 +80,7 @@ def speak(text: str | None, url: str, api_key: str | None, model: str | None, **
 
 @attrs.frozen(kw_only=True)
 class _Job:
-    """What to ask for, and where it goes."""
+    """The request and the destinations of its result."""
 
     body: dict[str, Any]
     audio_format: str
@@ -96,7 +96,7 @@ def _piped() -> str:
 def _job(text: str, options: dict[str, Any]) -> _Job:
     output, play, visemes = options["output"], options["play"], options["visemes"]
     if output is None and not play and visemes is None:
-        fail("where to? name a file with -o, or say --play")
+        fail("no output: name a file with -o, or use --play")
     for path in (output, visemes):
         if path not in (None, "-") and not Path(path).absolute().parent.is_dir():
             fail(f"cannot write {path}: its folder does not exist")
@@ -115,7 +115,7 @@ def _job(text: str, options: dict[str, Any]) -> _Job:
 def _first_model(client: Client) -> str:
     names = client.models("speech")
     if not names:
-        fail(f"no model of {client.url} speaks")
+        fail(f"{client.url} serves no speech model")
     return names[0]
 
 
@@ -126,12 +126,12 @@ def _playback(job: _Job) -> Playback | None:
         return None
     chosen = player(job.audio_format)
     if chosen is None:
-        fail(f"found no program that plays {job.audio_format}; install ffmpeg, or write a file with -o")
+        fail(f"no program on this machine plays {job.audio_format}; install ffmpeg, or write a file with -o")
     return Playback(chosen, job.audio_format)
 
 
 def _spoken(client: Client, body: dict[str, Any], playback: Playback | None) -> tuple[bytes, dict[str, Any]]:
-    """The file, and the times of its words and visemes. Shows a bar that moves by sentences."""
+    """The audio file and the times of its words and visemes. Shows a bar that advances by sentences."""
     import base64
 
     from server.cli._speech_file import with_length
@@ -158,7 +158,7 @@ def _spoken(client: Client, body: dict[str, Any], playback: Playback | None) -> 
 
 @contextmanager
 def _bar() -> Generator[Any]:
-    """What is told of every event; draws on a terminal alone."""
+    """A function to call with every event; it draws only on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 

@@ -1,11 +1,14 @@
-"""Granian as this service runs it: one ASGI worker on a socket that is bound before anything loads.
+"""Granian with this service's settings: one ASGI worker on a socket that is bound before anything loads.
 
     main process    reads settings, binds the port, fetches weights, waits for signals
-      └─ worker     the Litestar application; starts one engine process a model
+      └─ worker     the Litestar application; starts one engine process per model
 
-What `Launcher` changes in granian, and why: the socket is ours (a port in use is found before weights load, and port
-0 has a number to print); the worker hears of SIGTERM and Ctrl-C before granian waits for its open streams; a second
-signal hurries, a third kills; SIGHUP ends the server instead of starting a second worker beside the first.
+`Launcher` changes granian in four ways:
+
+- It binds the socket itself: a port in use is an error before weights load, and port 0 gets a number to print.
+- It notifies the worker of SIGTERM and Ctrl-C before granian waits for open streams.
+- A second signal ends running answers immediately; a third kills the worker.
+- SIGHUP ends the server; granian would start a second worker beside the first.
 """
 
 from __future__ import annotations
@@ -39,20 +42,20 @@ __all__ = ["Launcher", "PortUnavailable", "bind", "build_app", "serve", "url_of"
 
 _BACKLOG = 1024
 _HURRY = 5.0
-"""Seconds the worker has to close down after its last answer has ended, before it is killed."""
+"""Seconds that the worker has to shut down after its last answer has ended, before it is killed."""
 
 
 class PortUnavailable(Exception):
-    """The address cannot be listened on; the message says why in one line."""
+    """Raised when the server cannot listen on the address; the message gives the reason in one line."""
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A bound socket that does not listen yet, so that nobody connects before there is somebody to answer.
+    """A bound socket that does not listen yet, so that no client connects before a worker exists.
 
-    Without SO_REUSEPORT, which granian sets: with it two servers would share one port and neither would know.
+    It is not set to SO_REUSEPORT, which granian would set: with it two servers could share one port unnoticed.
 
     Raises:
-        PortUnavailable: in use, not allowed, or not an address of this machine.
+        PortUnavailable: the port is in use or not allowed, or the address does not belong to this machine.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -73,23 +76,23 @@ def bind(host: str, port: int) -> socket.socket:
 
 def _why(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use; stop what listens there, or choose another with --port"
+        return f"port {port} of {host} is in use; stop the program that uses it, or choose another port with --port"
     if error.errno in {errno.EACCES, errno.EPERM}:
-        return f"port {port} of {host} needs privileges; choose one from 1024 up with --port"
+        return f"port {port} of {host} needs privileges; choose a port from 1024 up with --port"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"cannot listen on {host!r}: it is not an address of this machine"
     return f"cannot listen on {host}:{port}: {error.strerror}"
 
 
 def url_of(listener: socket.socket) -> str:
-    """Where a client on this machine finds the server, e.g. `http://127.0.0.1:8000`."""
+    """The server's URL for a client on this machine, such as `http://127.0.0.1:8000`."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def build_app(settings: Settings, connection: Connection, url: str) -> EnginesFirst:
-    """The application, in the worker: what granian calls there."""
+    """The application; granian calls this function in the worker."""
     from providers.registry import ModelRegistry
     from server.run.preload import EnginesFirst
 
@@ -107,11 +110,11 @@ def build_app(settings: Settings, connection: Connection, url: str) -> EnginesFi
 
 
 def serve(settings: Settings, listener: socket.socket) -> None:
-    """Serve until a signal ends it; returns after SIGTERM and Ctrl-C.
+    """Serve until a signal ends the server. Returns after SIGTERM and Ctrl-C.
 
     Raises:
-        PortUnavailable: somebody else began to listen since `bind`.
-        SystemExit: 1, the worker failed.
+        PortUnavailable: another process has begun to listen since `bind`.
+        SystemExit: status 1, the worker failed.
     """
     try:
         listener.listen(_BACKLOG)
@@ -125,7 +128,7 @@ def serve(settings: Settings, listener: socket.socket) -> None:
 
 
 class Launcher(Granian):  # type: ignore[misc, valid-type]
-    """A granian server with one worker, a socket of its own and a pipe to that worker."""
+    """A granian server with one worker, its own socket and a pipe to the worker."""
 
     def __init__(self, settings: Settings, listener: socket.socket, stop_words: Connection) -> None:
         super().__init__(
@@ -161,15 +164,15 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
             super()._spawn_workers(spawn_target, target_loader)
 
     def signal_handler_interrupt(self, signum: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
-        """First signal: end as it asks. Second: end now. Third: kill."""
+        """End the server. The first signal drains (SIGTERM) or ends now (Ctrl-C), a second ends now, a third kills."""
         self._signals += 1
         for worker in self.wrks:
-            worker.interrupt_by_parent = True  # Ctrl-C reaches the worker too: its exit is no failure
+            worker.interrupt_by_parent = True  # Ctrl-C reaches the worker too: its exit is not a failure
         if self._signals == 1:
             self._word = "now" if signum == signal.SIGINT else "drain"
             super().signal_handler_interrupt()
         elif self._signals == 2:
-            self._tell("now")
+            self._notify("now")
         else:
             for worker in self.wrks:
                 worker.kill()
@@ -178,18 +181,18 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
         self.signal_handler_interrupt(signum, frame)
 
     def shutdown(self, exit_code: int = 0) -> None:
-        self._tell(self._word)
+        self._notify(self._word)
         self.workers_kill_timeout = _HURRY + (self._grace_period if self._word == "drain" else 0)
         super().shutdown(exit_code)
 
-    def _tell(self, word: StopWord) -> None:
+    def _notify(self, word: StopWord) -> None:
         with contextlib.suppress(OSError):
             self._stop_words.send(word)
 
 
 @contextlib.contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """A process started meanwhile ignores Ctrl-C until it sets handlers of its own: no traceback out of an import."""
+    """Make processes started in the block ignore Ctrl-C until they set handlers: no traceback from their imports."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

@@ -1,8 +1,8 @@
-"""How the worker learns that it must end: told by the main process, or because the main process is gone.
+"""The worker's two reasons to end: a word from the main process, or the main process's death.
 
 The main process sends one of two words over a pipe before granian begins to wait for open connections:
-`drain` (SIGTERM: answers in progress get the grace period) or `now` (Ctrl-C: they end at once). Without the pipe
-(the `granian` command) only the parent's death is watched.
+`drain` (SIGTERM: running answers get the grace period) or `now` (Ctrl-C: they end immediately). Without the pipe (the
+`granian` command) the worker watches only for the parent's death.
 """
 
 from __future__ import annotations
@@ -24,34 +24,37 @@ __all__ = ["Lifecycle", "StopWord"]
 StopWord = Literal["drain", "now"]
 
 
-def _exit_at_once() -> None:
-    """Engines end by themselves when this process's end of their sockets closes, so nothing needs to be awaited."""
-    sys.stderr.write("the main process is gone; the worker ends\n")
+def _exit_immediately() -> None:
+    """Exit without waiting: engines end by themselves when this process's end of their sockets closes."""
+    sys.stderr.write("the main process has died; the worker ends\n")
     os._exit(1)
 
 
 @attrs.define(kw_only=True, eq=False)
 class Lifecycle:
-    """Turns what happens to the main process into a drain. Belongs to one event loop."""
+    """Starts a drain when the main process sends a word, and ends this process when the main process dies.
+
+    It belongs to one event loop.
+    """
 
     connection: Connection | None = None
-    """Read end of the pipe that brings a `StopWord`; None where nobody sends one."""
-    on_orphaned: Callable[[], None] = _exit_at_once
-    """Called when the main process died, however it did."""
+    """Read end of the pipe for a `StopWord`; None without a `Launcher`."""
+    on_orphaned: Callable[[], None] = _exit_immediately
+    """Called when the main process has died, for any reason."""
     _drain: Drain | None = attrs.field(default=None, init=False)
     _watched: list[int] = attrs.field(factory=list, init=False)
 
     def start(self, drain: Drain) -> None:
-        """Watch from the running loop; call it when the application starts."""
+        """Begin to watch from the running loop. Called when the application starts."""
         self._drain = drain
         parent = multiprocessing.parent_process()
         if parent is not None:
             self._watch(int(parent.sentinel), self._orphaned)
         if self.connection is not None:
-            self._watch(self.connection.fileno(), self._told)
+            self._watch(self.connection.fileno(), self._receive_word)
 
     def stop(self) -> None:
-        """Listen to the main process no more. Its death is watched to the end of this one. Idempotent."""
+        """Stop reading words from the main process. Its death is watched until this process ends. Idempotent."""
         if self.connection is not None:
             self._unwatch(self.connection.fileno())
 
@@ -64,7 +67,7 @@ class Lifecycle:
             self._watched.remove(fd)
             asyncio.get_running_loop().remove_reader(fd)
 
-    def _told(self) -> None:
+    def _receive_word(self) -> None:
         assert self.connection is not None
         assert self._drain is not None
         try:

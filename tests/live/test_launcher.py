@@ -158,7 +158,8 @@ def test_a_port_in_use_is_one_line_and_exit_status_1() -> None:
 
     assert result.returncode == 1
     assert result.stderr == (
-        f"Error: port {port} of 127.0.0.1 is in use; stop what listens there, or choose another with --port\n"
+        f"Error: port {port} of 127.0.0.1 is in use; "
+        "stop the program that uses it, or choose another port with --port\n"
     )
 
 

@@ -15,17 +15,17 @@ __all__ = ["Sample", "Workload", "stream_chat"]
 
 @attrs.frozen(kw_only=True)
 class Workload:
-    """What every request of a run asks for."""
+    """The content of every request in a run."""
 
     model: str
     prompts: tuple[str, ...]
     """Request number `i` of a run sends `prompts[i % len(prompts)]`."""
     system: str = ""
-    """A system message that all of them share; empty for none."""
+    """System message of every request; empty for none."""
     max_tokens: int = 64
     temperature: float = 0.0
     parameters: Mapping[str, Any] = attrs.field(factory=dict)
-    """Further parameters of the body."""
+    """More parameters of the request body."""
 
     def messages(self, index: int) -> list[dict[str, str]]:
         shared = [{"role": "system", "content": self.system}] if self.system else []
@@ -50,15 +50,15 @@ class Sample:
     started: float
     ended: float
     chunks: tuple[float, ...]
-    """When each chunk with text arrived."""
+    """Arrival time of each chunk with text."""
     completion_tokens: int
-    """From `usage`; where a server sends none, the number of chunks with text."""
+    """From `usage`; if the server sends none, the number of chunks with text."""
     prompt_tokens: int = 0
-    """From `usage`; 0 where a server sends none."""
+    """From `usage`; 0 if the server sends none."""
     cached_tokens: int = 0
-    """How many of the prompt's the server had computed before, by its own word."""
+    """Prompt tokens that the server reports as cached."""
     has_usage: bool = True
-    """False where `completion_tokens` counts chunks."""
+    """False if `completion_tokens` counts chunks."""
     text: str = ""
     finish_reason: str | None = None
     error: str | None = None
@@ -80,8 +80,8 @@ async def stream_chat(
     epoch: float,
     on_chunk: Callable[[int], None] = lambda count: None,
 ) -> Sample:
-    """Send `body` to `url`/chat/completions and time the answer; failures become `Sample.error`, never exceptions.
-    `on_chunk` is told how many chunks with text have arrived."""
+    """Send `body` to `url`/chat/completions and time the answer. A failure becomes `Sample.error`, not an exception.
+    `on_chunk` is called with the number of chunks with text so far."""
     started = time.perf_counter() - epoch
     answer = _Answer(on_chunk)
     error: str | None = None
@@ -95,13 +95,13 @@ async def stream_chat(
     except httpx.HTTPError as exc:
         error = f"{type(exc).__name__}: {exc}"
     except (msgspec.DecodeError, AttributeError, TypeError) as exc:
-        error = f"not an answer of an OpenAI server: {exc}"
+        error = f"not an answer of an OpenAI-compatible server: {exc}"
     return answer.sample(started, time.perf_counter() - epoch, error)
 
 
 @attrs.define
 class _Answer:
-    """What has arrived of one answer."""
+    """The part of one answer that has arrived."""
 
     on_chunk: Callable[[int], None]
     chunks: list[float] = attrs.field(factory=list)
@@ -110,7 +110,7 @@ class _Answer:
     finish: str | None = None
 
     async def read(self, lines: AsyncIterator[str], epoch: float) -> str | None:
-        """Take in an event stream; returns the error that the server sent in it."""
+        """Read an event stream. Returns the error that the server sent in it, None if there was none."""
         async for line in lines:
             data = line.removeprefix("data:").strip()
             if not line.startswith("data:") or data == "[DONE]":
@@ -127,7 +127,7 @@ class _Answer:
         self.usage = chunk.get("usage") or self.usage
         for choice in chunk.get("choices") or ():
             delta = choice.get("delta") or {}
-            # Thoughts are tokens too, under either of the names that servers give them.
+            # Reasoning tokens count too; servers use two names for them.
             piece = delta.get("content") or delta.get("reasoning_content") or delta.get("reasoning")
             if piece:
                 self.chunks.append(now)

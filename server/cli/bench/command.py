@@ -32,14 +32,14 @@ _EMBEDDED = "embedded:smollm2-135m-instruct"
 
 @click.group()
 def bench() -> None:
-    """Measure servers: tokens a second, time to first token, gaps between tokens."""
+    """Measure servers: tokens per second, time to first token, gaps between tokens."""
 
 
 _url = click.option(
-    "--url", type=ServerUrl(), default="http://127.0.0.1:8000/v1", show_default=True, help="The server to measure."
+    "--url", type=ServerUrl(), default="http://127.0.0.1:8000/v1", show_default=True, help="URL of the server."
 )
-_model = click.option("--model", default="default", show_default=True, metavar="NAME", help="Model to ask for.")
-_api_key = click.option("--api-key", envvar="API_KEY", metavar="KEY", help="API key, where the server wants one.")
+_model = click.option("--model", default="default", show_default=True, metavar="NAME", help="Model to request.")
+_api_key = click.option("--api-key", envvar="API_KEY", metavar="KEY", help="API key, if the server requires one.")
 _model_path = click.option(
     "--model-path", default=_EMBEDDED, show_default=True, metavar="MODEL", help="MLX model to measure."
 )
@@ -47,7 +47,11 @@ _model_path = click.option(
 
 def _rounds(default: int) -> Callable[[F], F]:
     return click.option(
-        "--rounds", type=click.IntRange(1, 50), default=default, show_default=True, help="Rounds; the median counts."
+        "--rounds",
+        type=click.IntRange(1, 50),
+        default=default,
+        show_default=True,
+        help="Number of rounds; results are medians.",
     )
 
 
@@ -56,7 +60,7 @@ def _rounds(default: int) -> Callable[[F], F]:
 @_model
 @_api_key
 @size_options
-@click.option("--requests", type=click.IntRange(1, 10_000), help="Requests of each size. Default: four a stream.")
+@click.option("--requests", type=click.IntRange(1, 10_000), help="Requests per size. Default: four per stream.")
 @_rounds(1)
 @compare_options
 @report_options
@@ -75,9 +79,9 @@ def load(
     compare_model: str | None,
     compare_api_key: str | None,
 ) -> None:
-    """Send streamed chats to a server, or to two in alternation, in every combination of the sizes given.
+    """Send streamed chats to one server, or to two in alternation, in every combination of the given sizes.
 
-    Every prompt is different, so that no prefix cache helps but with what is shared on purpose.
+    Every prompt is different, so that a prefix cache helps only with the shared prefix (--shared-prefix).
     """
     servers = http_servers(url, model, api_key, compare, compare_model, compare_api_key)
     from server.cli.bench.sweep import Sweep, make_cases
@@ -90,11 +94,11 @@ def load(
 @_url
 @_model
 @_api_key
-@click.option("--turns", type=click.IntRange(1, 100), default=6, show_default=True, help="Statements a debater.")
-@click.option("--max-tokens", type=click.IntRange(1, 8192), default=48, show_default=True, help="Tokens a statement.")
+@click.option("--turns", type=click.IntRange(1, 100), default=6, show_default=True, help="Statements per debater.")
+@click.option("--max-tokens", type=click.IntRange(1, 8192), default=48, show_default=True, help="Tokens per statement.")
 @click.option(
     "--sentences", type=click.IntRange(1, 10_000), default=72, show_default=True,
-    help="Length of the brief that both have read; a sentence is about 28 tokens.",
+    help="Length of the brief in both prompts, in sentences of about 28 tokens.",
 )  # fmt: skip
 @_rounds(1)
 @compare_options
@@ -112,9 +116,9 @@ def debate(
     compare_model: str | None,
     compare_api_key: str | None,
 ) -> None:
-    """Have two debaters speak in turn over one growing transcript: two conversations that interleave.
+    """Run a debate of two debaters over one growing transcript: two interleaved conversations.
 
-    Tells of every turn how long its prompt was, how much of it the server had kept, and how long the first token took.
+    For every turn it reports the prompt's length, the number of cached tokens and the time to the first token.
     """
     servers = http_servers(url, model, api_key, compare, compare_model, compare_api_key)
     from server.cli.bench.debates import Debates
@@ -130,15 +134,15 @@ def debate(
 @_api_key
 @click.option(
     "--sentences", type=click.IntRange(1, 10_000), default=144, show_default=True,
-    help="Length of the prompt; a sentence is about 28 tokens.",
+    help="Length of the prompt, in sentences of about 28 tokens.",
 )  # fmt: skip
 @click.option(
     "--stream-tokens", type=click.IntRange(2, 100_000), default=400, show_default=True,
-    help="Length of the stream, which must outlast the prompt.",
+    help="Length of the stream in tokens; it must last longer than the prompt's prefill.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of sentences.")
 def interfere(url: str, model: str, api_key: str | None, sentences: int, stream_tokens: int, as_json: bool) -> None:
-    """Send a long prompt while a stream is running: how long the stream's gaps become, and the prompt's first token."""
+    """Send a long prompt while a stream is running, and measure the stream's gaps and the prompt's first token."""
     import asyncio
 
     import attrs
@@ -160,7 +164,8 @@ def interfere(url: str, model: str, api_key: str | None, sentences: int, stream_
         f"between tokens, quiet: p50 {found.quiet_p50:.3f} s, p95 {found.quiet_p95:.3f} s\n"
         f"while a prompt of {found.prompt_tokens} tokens arrives: p50 {found.disturbed_p50:.3f} s, "
         f"p95 {found.disturbed_p95:.3f} s ({found.ratio:.2f} times), at most {found.disturbed_max:.3f} s\n"
-        f"the prompt's first token: {found.beside_first_token:.2f} s, alone {found.alone_first_token:.2f} s"
+        f"the prompt's first token: {found.beside_first_token:.2f} s; "
+        f"without the stream: {found.alone_first_token:.2f} s"
     )
 
 
@@ -182,9 +187,9 @@ def engine(
     compare_model: str | None,
     compare_api_key: str | None,
 ) -> None:
-    """Drive the engine in-process, without a server: the ceiling of what one can reach.
+    """Run the engine in-process, without a server: the upper bound for a server.
 
-    All prompts of a batch are there at once. With --compare, a server is given the same ones in alternation.
+    All prompts of a batch start together. With --compare, a server gets the same prompts in alternation.
     """
     import tempfile
 
@@ -192,7 +197,7 @@ def engine(
     from server.cli.bench.sweep import Contender, HttpServer, Sweep, make_cases
 
     if compare is None and compare_model is not None:
-        fail("--compare-model: there is no --compare", UNUSABLE)
+        fail("--compare-model has no effect without --compare", UNUSABLE)
     folder = _resolve(model_path)
     with tempfile.TemporaryDirectory() as logs, EngineDriver(folder, Path(logs, "engine.log")) as driver:
         contenders: list[Contender] = [driver]
@@ -208,14 +213,14 @@ def engine(
 @_model_path
 @click.option("--streams", type=Numbers(1, 1024), default="1,4,8", show_default=True, help="Concurrent streams to try.")
 @_rounds(3)
-@click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True, help="Tokens an answer.")
-@click.option("--prompt-words", type=click.IntRange(1, 20_000), default=40, show_default=True, help="Words a prompt.")
+@click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True, help="Tokens per answer.")
+@click.option("--prompt-words", type=click.IntRange(1, 20_000), default=40, show_default=True, help="Words per prompt.")
 @click.option(
     "--part",
     "parts",
     type=click.Choice(PARTS),
     multiple=True,
-    help="Measure this alone; may be repeated. Default: all.",
+    help="Measure only this part; may be repeated. Default: all parts.",
 )
 @click.option(
     "--peer-rounds",
@@ -223,7 +228,7 @@ def engine(
     default=1,
     show_default=True,
     panel="Peers",
-    help="Rounds of the peers; 0: none.",
+    help="Rounds with the peers; 0 skips them.",
 )
 @click.option(
     "--peer-tokens",
@@ -231,7 +236,7 @@ def engine(
     default=16,
     show_default=True,
     panel="Peers",
-    help="Tokens an answer of theirs.",
+    help="Tokens per answer of a peer.",
 )
 @click.option(
     "--peer-words",
@@ -239,7 +244,7 @@ def engine(
     default=8,
     show_default=True,
     panel="Peers",
-    help="Words a prompt of theirs.",
+    help="Words per prompt to a peer.",
 )
 @click.option(
     "--peer",
@@ -247,7 +252,7 @@ def engine(
     type=NamedUrl(),
     multiple=True,
     panel="Peers",
-    help="A server that is up already, such as llama.cpp=http://127.0.0.1:8080/v1; may be repeated.",
+    help="Another running server, such as llama.cpp=http://127.0.0.1:8080/v1; may be repeated.",
 )
 @click.option(
     "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("bench"), show_default=True,
@@ -266,10 +271,10 @@ def suite(
     peers: tuple[tuple[str, str], ...],
     output: Path,
 ) -> None:
-    """Measure what docs/performance.md states, all in one run.
+    """Measure everything in docs/performance.md that names `bench suite`, in one run.
 
-    The engine in-process against HTTP, the latency that the server adds, and other servers under the same load.
-    Starts and ends every server itself. Takes several minutes; the machine should be quiet.
+    It compares the engine in-process with HTTP, measures the latency that the server adds, and puts other servers
+    under the same load. It starts and ends its servers itself and takes several minutes; the machine should be quiet.
     """
     import attrs
     from rich.console import Console
@@ -316,8 +321,8 @@ def suite(
 
 
 def _resolve(model_path: str) -> Path:
-    """The model's folder, fetched where it is not here yet. From here on, a run that is told to end takes the
-    processes it started along."""
+    """The model's folder, fetched if necessary. From here on SIGTERM acts like Ctrl-C, so that the command ends the
+    processes that it started."""
     import signal
 
     from providers.weights import WeightsError, resolve, terminal_progress

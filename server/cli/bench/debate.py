@@ -1,7 +1,7 @@
-"""The scenario this server is for: two debaters over one growing transcript, on any OpenAI-compatible server.
+"""The main scenario of this project: two debaters over one growing transcript, on any OpenAI-compatible server.
 
-Each has a system prompt of its own, has read the same brief, and hears the other's statements as its user. Their turns
-interleave, so a server that keeps one conversation alone forgets each of them in between.
+Each debater has its own system prompt and the same brief; the other's statements are its user messages. The two
+conversations interleave, so a server that caches only one conversation loses each of them between turns.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ _REPLY = "This is the brief that both debaters were given.\n\n{brief}\n\nYour op
 
 @attrs.frozen(kw_only=True)
 class DebateTurn:
-    """One statement. Tokens are from `usage`, 0 where a server tells none."""
+    """One statement. Token counts come from `usage`; 0 if the server sends none."""
 
     debater: int
-    """0 speaks first, then 1."""
+    """0 for the first speaker, 1 for the second."""
     number: int
-    """Of this debater's turns, from 1."""
+    """Number of the turn for this debater, from 1."""
     prompt_tokens: int
     cached_tokens: int
     first_token_seconds: float
@@ -43,19 +43,19 @@ class DebateTurn:
 
 @attrs.frozen(kw_only=True)
 class DebateResult:
-    """All statements in the order they were made."""
+    """All statements in order."""
 
     turns: tuple[DebateTurn, ...]
 
     @property
     def ratios(self) -> list[float]:
-        """Of each turn but a debater's first: its time to the first token over that of the debater's first turn."""
+        """Time to the first token of every later turn, divided by that of the same debater's first turn."""
         first = {turn.debater: turn.first_token_seconds for turn in reversed(self.turns)}
         return [turn.first_token_seconds / first[turn.debater] for turn in self.turns if turn.number > 1]
 
     @property
     def worst_ratio(self) -> float:
-        """NaN where nobody spoke twice."""
+        """Largest of `ratios`; NaN if no debater had a second turn."""
         return max(self.ratios, default=float("nan"))
 
     @property
@@ -64,7 +64,7 @@ class DebateResult:
 
 
 def same_answers(one: DebateResult, other: DebateResult) -> float:
-    """The share of turns that say the same in both. Only fair if one heard the other's transcript."""
+    """Share of turns with equal text in both results. Meaningful only if one debate used the other as `script`."""
     pairs = list(zip(one.turns, other.turns, strict=True))
     return sum(a.text == b.text for a, b in pairs) / len(pairs)
 
@@ -82,11 +82,11 @@ async def run_debate(
     api_key: str | None = None,
     on_turn: Callable[[DebateTurn], None] = lambda turn: None,
 ) -> DebateResult:
-    """Hold a debate on the server at `url` (ending in `/v1`), `turns` statements a debater.
+    """Run a debate on the server at `url` (ending in `/v1`), `turns` statements per debater.
 
-    `brief_sentences`: 72 are about 2,000 tokens. Briefs of two `seed`s have nothing in common. `parameters`: more of
-    the request's body. With `script`, the transcript takes the statements made there instead of those made now, so
-    that two servers can be asked the same questions. A failed turn ends the debate and is the last of the result.
+    `brief_sentences`: 72 are about 2,000 tokens. Briefs of different `seed`s share no text. `parameters`: more fields
+    of the request body. With `script`, the transcript contains the statements of that debate instead of the new ones,
+    so that two servers get the same prompts. A failed turn ends the debate and is the last turn of the result.
     """
     brief = make_brief(seed, brief_sentences)
     made: list[DebateTurn] = []
@@ -105,7 +105,7 @@ async def run_debate(
 
 
 def messages_of(debater: int, brief: str, transcript: Sequence[str]) -> list[dict[str, str]]:
-    """The conversation as `debater` knows it, whose turn it is after `transcript`."""
+    """The messages of `debater`'s next request after `transcript`."""
     messages = [{"role": "system", "content": _DEBATERS[debater]}]
     if debater == 0:
         messages.append({"role": "user", "content": _OPENING.format(brief=brief)})
@@ -119,7 +119,7 @@ def messages_of(debater: int, brief: str, transcript: Sequence[str]) -> list[dic
 
 
 def make_brief(seed: int, sentences: int) -> str:
-    """Sentences that no server has seen, about 28 tokens each."""
+    """Random sentences, different for every seed, of about 28 tokens each."""
     rng = random.Random(seed)
     return " ".join(
         f"In {rng.randrange(1990, 2025)}, a survey of {rng.randrange(200, 9000)} {rng.choice(_PEOPLE)} in "

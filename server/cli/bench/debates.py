@@ -1,4 +1,4 @@
-"""A debate on one server, or on two in alternation; and what is told of it."""
+"""Debates on one server, or on two in alternation, and their report."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Debate", "Debates"]
 
 @attrs.frozen(kw_only=True)
 class Debate:
-    """One debate on one server, as far as it went."""
+    """One debate on one server; incomplete if it was interrupted."""
 
     server: str
     round: int
@@ -29,7 +29,7 @@ class Debate:
 
 @attrs.define(kw_only=True)
 class Debates:
-    """Debates to hold: round by round, each server in its turn. The second hears what the first had said."""
+    """Debates to run, round by round, on each server in turn. The second server gets the first one's transcript."""
 
     servers: Sequence[HttpServer]
     turns: int
@@ -37,20 +37,21 @@ class Debates:
     sentences: int
     rounds: int = 1
     on_start: Callable[[str], None] = lambda _: None
-    """Is told what runs now, in words."""
+    """Called with a description of the step that starts."""
     on_turn: Callable[[], None] = lambda: None
+    """Called after each turn."""
     held: list[Debate] = attrs.field(factory=list, init=False)
-    """What there is so far; after an interruption too."""
+    """Results so far, also after an interruption."""
 
     @property
     def total_turns(self) -> int:
         return 2 * self.turns * self.rounds * len(self.servers)
 
     def hold(self) -> None:
-        """Hold them all.
+        """Run all debates.
 
         Raises:
-            Unusable: a turn failed; the rest was not asked for.
+            Unusable: a turn failed; the remaining turns were not requested.
         """
         for number_ in range(self.rounds):
             script: DebateResult | None = None
@@ -85,10 +86,10 @@ class Debates:
             raise Unusable(f"{server.name}: turn {len(result.turns)} failed: {result.first_error}")
         return result
 
-    # ── what is told of them ────────────────────────────────────────────────────────────────────────────────
+    # ── report ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def tables(self) -> list[Table]:
-        """Turn by turn, the median over the rounds; of two servers, the ratio of their times as well."""
+        """Medians over the rounds for every turn; with two servers, also the ratio of their times."""
         names = [server.name for server in self.servers]
         head = ["turn", "debater"]
         for name in names:
@@ -108,22 +109,22 @@ class Debates:
         return [Table(tuple(head), rows)]
 
     def notes(self) -> list[str]:
-        """Sentences on what the table does not say."""
+        """Sentences that complete the table."""
         notes = []
         for server in self.servers:
             results = [debate.result for debate in self.held if debate.server == server.name]
             worst = [result.worst_ratio for result in results if result.ratios]
             if worst:
-                notes.append(f"{server.name}: later turns wait at most {max(worst):.3f} of the time of a first one")
+                notes.append(f"{server.name}: a later turn waits at most {max(worst):.3f} of the first turn's time")
             if results and not any(turn.prompt_tokens for result in results for turn in result.turns):
-                notes.append(f"{server.name} does not count its prompts' tokens")
+                notes.append(f"{server.name} does not report prompt tokens")
         if len(self.servers) > 1 and (pairs := self._pairs()):
             share = statistics.fmean(same_answers(one, other) for one, other in pairs)
             notes.append(f"{share:.0%} of the answers are the same on both servers")
         return notes
 
     def data(self) -> dict[str, Any]:
-        """For JSON."""
+        """The results, ready for JSON."""
         debates = [
             {**cattrs.unstructure(debate), "worst_ratio": debate.result.worst_ratio if debate.result.ratios else None}
             for debate in self.held
@@ -137,7 +138,7 @@ class Debates:
         plot_debates({name: self._medians(name) for name in names}, file)
 
     def _medians(self, name: str) -> list[tuple[float, float, float]]:
-        """Turn by turn: prompt tokens, cached tokens, seconds to the first token."""
+        """Prompt tokens, cached tokens and seconds to the first token of every turn."""
         debates = [debate.result.turns for debate in self.held if debate.server == name]
         found = []
         for index in range(max(map(len, debates), default=0)):
@@ -160,7 +161,7 @@ class Debates:
         return [number(prompt, 0), number(cached, 0), seconds(time), ratio], time
 
     def _pairs(self) -> list[tuple[DebateResult, DebateResult]]:
-        """Of each round, what either server said, where both said all of it."""
+        """Both servers' results of every round that both completed."""
         whole = {
             (debate.round, debate.server): debate.result
             for debate in self.held

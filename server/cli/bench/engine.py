@@ -1,4 +1,4 @@
-"""The engine without a server: a child process that runs the same batches in-process, for the ceiling."""
+"""The engine without a server: a child process that runs the same batches in-process, as the upper bound."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ __all__ = ["EngineDriver", "EngineFailed"]
 
 
 class EngineFailed(Exception):
-    """The child process ended; the message holds the end of its log."""
+    """Raised when the child process has ended; the message holds the end of its log."""
 
 
 class EngineDriver:
-    """Drives `python -m providers.engines.language.bench`, which owns mlx. This process never imports it.
+    """Driver of `python -m providers.engines.language.bench`, which imports mlx; this process never does.
 
-    A contender of a sweep. The first question waits until the model is loaded.
+    It is a contender of a sweep. The first call of `run` waits until the model is loaded.
     """
 
     name = "in-process"
@@ -40,17 +40,17 @@ class EngineDriver:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # Whatever it computes now, nobody waits for.
+        # No caller waits for a running computation.
         self._process.terminate()
         self._process.communicate()
 
     def run(
         self, workload: Workload, streams: int, requests: int, on_done: Callable[[Sample], None] = lambda _: None
     ) -> LoadResult:
-        """Generate `requests` answers in batches of `streams`, the prompts of a batch inserted at once.
+        """Generate `requests` answers in batches of `streams`; the prompts of a batch are inserted together.
 
         Raises:
-            EngineFailed: the model cannot be loaded, or the process broke down.
+            EngineFailed: the model cannot be loaded, or the process failed.
         """
         samples: list[Sample] = []
         for first in range(0, requests, streams):
@@ -67,7 +67,7 @@ class EngineDriver:
         return LoadResult.of(streams, samples, workload.max_tokens)
 
     def widen(self, folder: Path) -> Path:
-        """Save the weights as this project's engine holds them (widened on Linux CPU) as an MLX folder."""
+        """Save the weights in the engine's data type (widened on Linux CPU) as an MLX folder."""
         self._ask({"do": "save", "folder": str(folder)})
         return folder
 
@@ -87,7 +87,7 @@ class EngineDriver:
 
 
 def _sample(answer: dict[str, Any], began: float) -> Sample:
-    """`began`: when the batch did, in seconds since the run did."""
+    """`began`: start of the batch, in seconds since the run began."""
     times = tuple(began + seconds for seconds in answer["seconds"])
     return Sample(
         started=began,

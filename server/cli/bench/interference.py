@@ -1,4 +1,4 @@
-"""What a long prompt does to a stream that is already running, and what the stream does to the prompt."""
+"""Effect of a long prompt on a running stream, and of the stream on the prompt."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ class Interference:
     prompt_tokens: int
     quiet_p50: float
     quiet_p95: float
-    """While nothing else ran."""
+    """Gaps of the stream while nothing else ran."""
     disturbed_p50: float
     disturbed_p95: float
     disturbed_max: float
-    """From the prompt's arrival to its first token."""
+    """Gaps of the stream between the prompt's arrival and its first token."""
     alone_first_token: float
     beside_first_token: float
-    """Of a prompt as long, while nothing else ran and while the stream did."""
+    """Time to the first token of equally long prompts, without and with the stream."""
     error: str | None = None
 
     @property
     def ratio(self) -> float:
-        """Disturbed over quiet, at the 95th percentile."""
+        """Disturbed gap divided by quiet gap, at the 95th percentile."""
         return self.disturbed_p95 / self.quiet_p95
 
     @classmethod
     def of(cls, stream: Sample, alone: Sample, beside: Sample) -> Interference:
-        """`beside` arrived while `stream` ran; `alone` while nothing did. All of one clock."""
+        """`beside` arrived while `stream` ran, `alone` while nothing else ran. All times are on one clock."""
         arrival, first = beside.started, beside.started + beside.first_token_seconds
         pairs = list(zip(stream.chunks, stream.chunks[1:], strict=False))
         quiet = [after - before for before, after in pairs if after <= arrival]
         disturbed = [after - before for before, after in pairs if after > arrival and before < first]
         error = next((sample.error for sample in (stream, alone, beside) if sample.error), None)
         if error is None and not (quiet and disturbed and stream.chunks[-1] >= first):
-            error = "the stream ended before the prompt's first token: ask it for more tokens"
+            error = "the stream ended before the prompt's first token; increase --stream-tokens"
         return cls(
             prompt_tokens=beside.prompt_tokens,
             quiet_p50=percentile(quiet, 50),
@@ -70,8 +70,11 @@ async def run_interference(
     quiet_tokens: int = 60,
     api_key: str | None = None,
 ) -> Interference:
-    """Run a long prompt alone, then another as long beside a stream that has given `quiet_tokens`, on the server at
-    `url` (ending in `/v1`). 144 sentences are about 4,000 tokens; `stream_tokens` must outlast them."""
+    """Send a long prompt by itself, then an equally long one beside a stream that has sent `quiet_tokens` chunks.
+
+    `url` ends in `/v1`. 144 sentences are about 4,000 tokens. The stream of `stream_tokens` must last longer than the
+    second prompt's prefill.
+    """
     epoch = time.perf_counter()
     seed = time.time_ns()
     async with http_client(url, api_key=api_key, connections=2) as client:

@@ -1,4 +1,4 @@
-"""Bounded load: a fixed number of requests at a fixed concurrency, and what came of it."""
+"""Bounded load, a fixed number of requests at a fixed concurrency, and its results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["LoadResult", "http_client", "percentile", "run_load"]
 
 
 def percentile(values: Sequence[float], rank: float) -> float:
-    """Nearest-rank percentile of `values` (`rank` from 0 to 100); NaN of nothing."""
+    """Nearest-rank percentile of `values` (`rank` from 0 to 100); NaN if there are none."""
     if not values:
         return float("nan")
     ordered = sorted(values)
@@ -26,7 +26,7 @@ def percentile(values: Sequence[float], rank: float) -> float:
 
 @attrs.frozen(kw_only=True)
 class LoadResult:
-    """One run: times in seconds, throughput in tokens a second over the whole run. NaN where nothing was measured."""
+    """One run. Times are in seconds, throughput in tokens per second over the whole run. NaN: nothing was measured."""
 
     concurrency: int
     requests: int
@@ -41,20 +41,20 @@ class LoadResult:
     inter_token_p95: float
     inter_token_p99: float
     prompt_tokens: float
-    """A request, on average, by the server's count."""
+    """Average per request, as reported by the server."""
     cached_tokens: float
-    """How many of those it had computed before."""
+    """Average number of cached prompt tokens per request, as reported by the server."""
     tokens_per_answer: float
     short_answers: int
-    """How many ended before their `max_tokens`."""
+    """Number of answers that ended before their `max_tokens`."""
     counted_chunks: bool = False
-    """The server did not count its tokens: chunks were taken for them."""
+    """True: the server reported no tokens, so chunks are counted instead."""
     first_error: str | None = None
 
     @classmethod
     def of(cls, concurrency: int, samples: Sequence[Sample], max_tokens: int) -> LoadResult:
-        """Summarise a run of at least one request. The clock runs from the first request sent to the last answer
-        ended."""
+        """Summarize a run of at least one request. Its duration is the time from the first request's start to the last
+        answer's end."""
         good = [sample for sample in samples if sample.error is None]
         seconds = max(s.ended for s in samples) - min(s.started for s in samples)
         tokens = sum(sample.completion_tokens for sample in good)
@@ -83,7 +83,7 @@ class LoadResult:
 
     @classmethod
     def over_rounds(cls, results: Sequence[LoadResult]) -> LoadResult:
-        """Runs of one kind as one: counts added up, of everything else the median."""
+        """Several runs of one case as one: the sum of the counts, the median of everything else."""
         added = {"requests", "errors", "tokens", "short_answers"}
         either = {"concurrency", "counted_chunks", "first_error"}
         merged = {
@@ -104,12 +104,12 @@ def _mean(values: Sequence[int]) -> float:
 
 
 def http_client(url: str, *, api_key: str | None, connections: int) -> httpx.AsyncClient:
-    """A client for the server at `url`, patient with slow ones."""
+    """A client for the server at `url`, with a timeout long enough for slow servers."""
     return httpx.AsyncClient(
         headers={"Authorization": f"Bearer {api_key}"} if api_key else {},
         limits=httpx.Limits(max_connections=connections),
         timeout=600.0,
-        # Proxies of the environment are not meant for this machine.
+        # The environment's proxies must not be used for a server on this machine.
         trust_env=urlsplit(url).hostname not in {"127.0.0.1", "localhost", "::1"},
     )
 
@@ -125,7 +125,7 @@ async def run_load(
 ) -> LoadResult:
     """Send `requests` requests, `concurrency` at a time, to the server at `url` (ending in `/v1`).
 
-    `on_done` is told each one as it ends.
+    `on_done` is called with each sample when its request ends.
     """
     numbers = iter(range(requests))
     epoch = time.perf_counter()

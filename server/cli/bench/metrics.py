@@ -1,4 +1,4 @@
-"""What is compared of two contenders, and how."""
+"""Metrics of contenders and their comparison."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["METRICS", "Metric", "Ratio", "ratios", "summaries"]
 
 @attrs.frozen
 class Metric:
-    """A field of `LoadResult` and its name for people."""
+    """A field of `LoadResult` and its display names."""
 
     field: str
     label: str
     heading: str
-    """Above a column, beside its neighbours."""
+    """Heading of its column, short because of the neighbouring columns."""
     seconds: bool = True
-    """A time, so less is better; else a rate, and more is."""
+    """True: a time, where less is better. False: a rate, where more is better."""
 
     def of(self, result: LoadResult) -> float:
         value: float = getattr(result, self.field)
@@ -42,23 +42,23 @@ METRICS = (
 
 @attrs.frozen(kw_only=True)
 class Ratio:
-    """One metric of the first contender over the same of the second, in one case."""
+    """One metric of the first contender divided by that of the second, in one case."""
 
     case: Case
     metric: Metric
     values: tuple[float, float]
-    """Of either, the median over the rounds."""
+    """Both contenders' medians over the rounds."""
     rounds: tuple[float, ...]
-    """The ratio in each round that both went through."""
+    """The ratio in each round that both completed."""
 
     @property
     def value(self) -> float:
-        """The median of the rounds' ratios: what the machine did meanwhile, it did to both."""
+        """The median of the rounds' ratios. Within a round, the machine's load affects both contenders alike."""
         return statistics.median(self.rounds)
 
 
 def summaries(runs: Sequence[Run]) -> dict[tuple[Case, str], LoadResult]:
-    """By case and contender, in the order in which they ran: all rounds as one."""
+    """Results by case and contender, all rounds as one, in the order of the first runs."""
     grouped: dict[tuple[Case, str], list[LoadResult]] = {}
     for run in runs:
         grouped.setdefault((run.case, run.contender), []).append(run.result)
@@ -66,7 +66,7 @@ def summaries(runs: Sequence[Run]) -> dict[tuple[Case, str], LoadResult]:
 
 
 def ratios(runs: Sequence[Run], first: str, second: str) -> list[Ratio]:
-    """Every metric in every case, over the rounds that both contenders completed."""
+    """Ratios of every metric in every case, over the rounds that both contenders completed."""
     done = {(run.case, run.round, run.contender): run.result for run in runs if run.complete}
     found = []
     for case in dict.fromkeys(run.case for run in runs):

@@ -1,4 +1,4 @@
-"""How the measuring commands run a sweep, and what they print and write of it."""
+"""Options, progress and reports that the measuring commands share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Numbers(click.ParamType[tuple[int, ...]]):
-    """Whole numbers within a range, such as `1,4,8`, each once."""
+    """Whole numbers within a range, such as `1,4,8`, without repetition."""
 
     name = "N,N,…"
 
@@ -55,7 +55,7 @@ class Numbers(click.ParamType[tuple[int, ...]]):
 
 
 class ServerUrl(click.ParamType[str]):
-    """Where a server is; without a path, `/v1` is meant."""
+    """URL of a server; without a path, `/v1` is added."""
 
     name = "URL"
 
@@ -72,7 +72,7 @@ class ServerUrl(click.ParamType[str]):
 
 
 class NamedUrl(click.ParamType[tuple[str, str]]):
-    """A server and what to call it."""
+    """A display name and the URL of a server."""
 
     name = "NAME=URL"
 
@@ -84,20 +84,20 @@ class NamedUrl(click.ParamType[tuple[str, str]]):
 
 
 def size_options(command: F) -> F:
-    """Adds `--streams`, `--prompt-words`, `--max-tokens` and `--shared-prefix`."""
+    """Add `--streams`, `--prompt-words`, `--max-tokens` and `--shared-prefix`."""
     options = (
         click.option(
             "--streams", type=Numbers(1, 1024), default="1,4,8", show_default=True, help="Concurrent streams to try."
         ),
         click.option(
-            "--prompt-words", type=Numbers(1, 20_000), default="40", show_default=True, help="Words a prompt to try."
+            "--prompt-words", type=Numbers(1, 20_000), default="40", show_default=True, help="Words per prompt to try."
         ),
         click.option(
-            "--max-tokens", type=Numbers(1, 8192), default="64", show_default=True, help="Tokens an answer to try."
+            "--max-tokens", type=Numbers(1, 8192), default="64", show_default=True, help="Tokens per answer to try."
         ),
         click.option(
             "--shared-prefix", type=click.IntRange(0, 20_000), default=0, show_default=True, metavar="N",
-            help="Words of a system message that all requests share.",
+            help="Length in words of a system message that all requests share.",
         ),
     )  # fmt: skip
     for option in reversed(options):
@@ -106,15 +106,18 @@ def size_options(command: F) -> F:
 
 
 def compare_options(command: F) -> F:
-    """Adds `--compare`, `--compare-model` and `--compare-api-key`."""
+    """Add `--compare`, `--compare-model` and `--compare-api-key`."""
     options = (
         click.option(
             "--compare", type=ServerUrl(), panel="Comparison",
-            help="A server to measure in alternation; the ratios say how the first stands to it.",
+            help="URL of a second server, measured in alternation; ratios are first server ÷ second server.",
         ),
-        click.option("--compare-model", metavar="NAME", panel="Comparison", help="Its model. Default: the same."),
         click.option(
-            "--compare-api-key", envvar="COMPARE_API_KEY", metavar="KEY", panel="Comparison", help="Its API key."
+            "--compare-model", metavar="NAME", panel="Comparison", help="Model of the second server. Default: --model."
+        ),
+        click.option(
+            "--compare-api-key", envvar="COMPARE_API_KEY", metavar="KEY", panel="Comparison",
+            help="API key of the second server.",
         ),
     )  # fmt: skip
     for option in reversed(options):
@@ -123,7 +126,7 @@ def compare_options(command: F) -> F:
 
 
 def report_options(command: F) -> F:
-    """Adds `--json`, `--output` and `--plot`, as one `Report`."""
+    """Add `--json`, `--output` and `--plot`, and pass them as one `Report`."""
 
     @functools.wraps(command)
     def with_report(*, as_json: bool, output: Path | None, plot: Path | None, **options: Any) -> None:
@@ -135,11 +138,11 @@ def report_options(command: F) -> F:
         click.option("--json", "as_json", is_flag=True, panel="Report", help="Print JSON instead of tables."),
         click.option(
             "--output", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER", panel="Report",
-            help="Write tables, JSON and, with the extra `bench`, a plot there.",
+            help="Folder for tables, JSON and, with the extra `bench`, a plot.",
         ),
         click.option(
             "--plot", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.png", panel="Report",
-            help="Write a plot. Needs the extra `bench`.",
+            help="File for a plot. Needs the extra `bench`.",
         ),
     )  # fmt: skip
     decorated: Any = with_report
@@ -150,14 +153,14 @@ def report_options(command: F) -> F:
 
 @attrs.frozen(kw_only=True)
 class Report:
-    """Where results go."""
+    """Destinations of the results."""
 
     as_json: bool
     folder: Path | None
     plot: Path | None
 
     def check(self) -> None:
-        """End with a message if what was asked for cannot be written: before anything is measured."""
+        """End the command with a message if a destination cannot be written. Called before anything is measured."""
         from server.cli.bench.plot import MISSING, can_plot
 
         if self.plot is not None and self.plot.suffix.lower() != ".png":
@@ -169,12 +172,18 @@ class Report:
                 if folder is not None:
                     folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            fail(f"{error.filename} cannot be written: {error.strerror}", UNUSABLE)
+            fail(f"cannot write {error.filename}: {error.strerror}", UNUSABLE)
 
     def give(
         self, name: str, *, tables: Sequence[Table], notes: Sequence[str], data: Any, draw: Callable[[Path], None]
     ) -> None:
-        """Print, and write the files. `name` is theirs; `data` becomes JSON; `draw` is given the plot's file."""
+        """Print the results and write the files.
+
+        Args:
+            name: name of the files without an extension.
+            data: content of the JSON file.
+            draw: function that draws the plot into a given file.
+        """
         from server.cli.bench.plot import MISSING, can_plot
         from server.cli.bench.report import as_json
 
@@ -191,7 +200,7 @@ class Report:
             if can_plot():
                 draw(self.folder / f"{name}.png")
             else:
-                notes = [*notes, f"{self.folder / name}.png was not drawn: {MISSING}"]
+                notes = [*notes, f"{self.folder / name}.png was not written: {MISSING}"]
         if self.plot is not None:
             draw(self.plot)
         for note in notes:
@@ -219,16 +228,16 @@ def http_servers(
     compare_model: str | None,
     compare_api_key: str | None,
 ) -> list[HttpServer]:
-    """One server, or two with names that tell them apart."""
+    """One server, or two servers with different names."""
     from server.cli.bench.sweep import HttpServer
 
     if compare is None:
         if compare_model is not None:
-            fail("--compare-model: there is no --compare", UNUSABLE)
+            fail("--compare-model has no effect without --compare", UNUSABLE)
         return [HttpServer(name=urlsplit(url).netloc, url=url, model=model, api_key=api_key)]
     other = compare_model or model
     if (url, model) == (compare, other):
-        fail("--compare: that is the same model of the same server", UNUSABLE)
+        fail("--compare: this is the same model of the same server", UNUSABLE)
     names = [urlsplit(url).netloc, urlsplit(compare).netloc]
     if names[0] == names[1]:
         names = [url, compare] if url != compare else [model, other]
@@ -239,7 +248,7 @@ def http_servers(
 
 
 def run_sweep(name: str, sweep: Sweep, report: Report) -> None:
-    """Measure with a progress bar, and report; what there is of it after Ctrl-C too. Ends the command on failure."""
+    """Measure with a progress bar and report the results, after Ctrl-C those so far. Ends the command on failure."""
     from server.cli.bench.plot import plot_load
     from server.cli.bench.report import sweep_data
     from server.cli.bench.tables import load_notes, load_tables
@@ -262,7 +271,7 @@ def run_sweep(name: str, sweep: Sweep, report: Report) -> None:
 
 
 def hold_debates(debates: Debates, report: Report) -> None:
-    """As `run_sweep`, for debates."""
+    """Like `run_sweep`, for debates."""
     with _Progress(debates.total_turns) as progress:
         debates.on_start, debates.on_turn = progress.describe, progress.advance
         debates.hold()
@@ -272,8 +281,8 @@ def hold_debates(debates: Debates, report: Report) -> None:
 
 
 class _Progress:
-    """A bar on the terminal while the block runs. What goes wrong there is kept for `end`, so that what there is by
-    then can be reported first."""
+    """A progress bar while the block runs. It keeps the block's failure for `end`, so that the results so far can be
+    reported first."""
 
     def __init__(self, total: int) -> None:
         from rich.console import Console
@@ -307,6 +316,6 @@ class _Progress:
         self._bar.advance(self._task)
 
     def end(self) -> None:
-        """End the command if the block did not run to its end."""
+        """End the command if the block failed."""
         if self._failure is not None:
             fail(*self._failure)

@@ -1,4 +1,4 @@
-"""Measurements as one PNG. Needs matplotlib, which the extra `bench` installs."""
+"""Plots of measurements as PNG. They need matplotlib, which the extra `bench` installs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["MISSING", "can_plot", "plot_debates", "plot_load"]
 
 MISSING = "a plot needs matplotlib, which the extra `bench` installs (or: pip install matplotlib)"
-_SIZES = {"streams": "streams", "prompt_words": "words of prompt", "max_tokens": "tokens of answer at most"}
+_SIZES = {"streams": "streams", "prompt_words": "words per prompt", "max_tokens": "maximum tokens per answer"}
 _INCHES = (13.0, 4.2)
 _DPI = 120
 
@@ -27,9 +27,10 @@ def can_plot() -> bool:
 
 
 def plot_load(runs: Sequence[Run], file: Path) -> None:
-    """Throughput, time to first token and gaps between tokens over whatever the cases differ in most.
+    """Plot throughput, time to first token and gaps between tokens over the size with the most values.
 
-    A line a contender and remaining size; bands reach from the median to the 95th percentile.
+    There is one line per contender and combination of the other sizes; bands reach from the median to the 95th
+    percentile.
     """
     from matplotlib.figure import Figure
 
@@ -56,7 +57,7 @@ def plot_load(runs: Sequence[Run], file: Path) -> None:
 
 
 def _lines(found: dict[tuple[Case, str], LoadResult], axis: str) -> dict[str, list[tuple[int, LoadResult]]]:
-    """By legend: places on the axis, in order, and what was measured there."""
+    """Lines by legend: positions on the axis, in order, and the results there."""
     others = [field for field in _SIZES if field != axis and len({getattr(case, field) for case, _ in found}) > 1]
     lines: dict[str, list[tuple[int, LoadResult]]] = {}
     for (case, name), result in found.items():
@@ -66,14 +67,14 @@ def _lines(found: dict[tuple[Case, str], LoadResult], axis: str) -> dict[str, li
 
 
 def _band(axes: Axes, places: Sequence[int], percentiles: Sequence[tuple[float, float]]) -> None:
-    """Seconds, drawn as milliseconds: a line, and how far it reaches up."""
+    """Draw a line of the lower percentile and a band up to the higher one; seconds become milliseconds."""
     low, high = ([value * 1000 for value in values] for values in zip(*percentiles, strict=True))
     (line,) = axes.plot(places, low, marker="o")
     axes.fill_between(places, low, high, color=line.get_color(), alpha=0.15)
 
 
 def plot_debates(debates: Mapping[str, Sequence[tuple[float, float, float]]], file: Path) -> None:
-    """By server, turn by turn: prompt tokens, cached tokens, seconds to the first token."""
+    """Plot debates; by server, `debates` holds prompt tokens, cached tokens and seconds to the first token per turn."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=_INCHES, dpi=_DPI, layout="constrained")

@@ -1,4 +1,4 @@
-"""Prompts of a given length that no cache has seen, and what they may share."""
+"""Prompts of a given length that no cache contains, and their shared prefix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WORDS = (
 
 
 def make_prompts(seed: int, count: int, words: int) -> tuple[str, ...]:
-    """`count` different prompts that no prefix cache has seen and that small models answer at length."""
+    """`count` different prompts that no prefix cache contains and that small models answer at length."""
     rng = random.Random(seed)
     return tuple(
         f"Story {rng.randrange(10**6)}. Write a very long story with these words in it: "
@@ -23,5 +23,5 @@ def make_prompts(seed: int, count: int, words: int) -> tuple[str, ...]:
 
 
 def shared_prefix(words: int) -> str:
-    """The same `words` words each time; nothing for 0."""
+    """`words` words, the same on every call; empty for 0."""
     return " ".join(random.Random(0).choices(_WORDS.split(), k=words))

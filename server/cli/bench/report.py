@@ -17,12 +17,12 @@ __all__ = ["as_json", "sweep_data", "to_markdown"]
 
 
 def as_json(data: Any) -> bytes:
-    """Of attrs objects too. What was not measured is null."""
+    """JSON of `data`, which may contain attrs objects. Missing measurements (NaN) are null."""
     return msgspec.json.format(msgspec.json.encode(cattrs.unstructure(data)), indent=2)
 
 
 def sweep_data(sweep: Sweep) -> dict[str, Any]:
-    """Every run by itself; and of two contenders, the ratios."""
+    """Every run and, with two contenders, the ratios."""
     names = [contender.name for contender in sweep.contenders]
     compared = ratios(sweep.runs, *names) if len(names) == 2 else []
     return {
@@ -43,7 +43,7 @@ def sweep_data(sweep: Sweep) -> dict[str, Any]:
 
 
 def to_markdown(result: SuiteResult) -> str:
-    """Tables of ratios; absolute numbers stand beside them only to show the scale."""
+    """Tables of ratios; the absolute numbers beside them only show the scale."""
     tables = []
     if result.overhead:
         tables.append(_overhead(result.overhead))
@@ -75,7 +75,7 @@ def _grammar(free: Measured, held: Measured) -> Table:
 
 
 def _beside(base: Measured, other: Measured) -> tuple[str, str, str, str]:
-    """Both, the second over the first, and that of each round."""
+    """Both throughputs, the second divided by the first, and this ratio in each round."""
     rounds = (b / a for a, b in zip(base.rounds, other.rounds, strict=True))
     return (
         number(base.tokens_per_second),

@@ -1,4 +1,4 @@
-"""Server processes that a comparison starts, waits for and ends."""
+"""Server processes that the suite starts, waits for and ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ServerFailed", "free_port", "running"]
 
 
 class ServerFailed(Exception):
-    """The server ended, or was not ready in time; the message holds the end of its log."""
+    """Raised when a server ended or was not ready in time; the message holds the end of its log."""
 
 
 def free_port() -> int:
@@ -33,12 +33,12 @@ def running(
     log: Path,
     timeout: float = 180.0,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `command` until the block ends; enter it when `ready_url` answers 200.
+    """Run `command` until the block ends; the block starts when `ready_url` returns 200.
 
     `timeout` is in seconds.
 
     Raises:
-        ServerFailed: it ended early or was not ready in time.
+        ServerFailed: the process ended early or was not ready in time.
     """
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)

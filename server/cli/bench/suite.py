@@ -1,8 +1,8 @@
-"""The comparison behind docs/performance.md: everything measured in one run, in alternation, as ratios.
+"""The measurements in docs/performance.md, in one run, in alternation, as ratios.
 
-The engine driven in-process against the same engine through HTTP; answers that a grammar holds against free ones;
-how soon a conversation's second turn begins; how soon a server is ready; what the server adds to a request that costs
-nothing (the echo model). `suite_peers` has the other servers.
+It compares the engine in-process with the same engine through HTTP, and answers constrained by a grammar with free
+ones. It measures the first token of a conversation's second turn, the time until a server is ready, and the latency
+that the server adds to a request to the echo model, which computes nothing. `suite_peers` has the other servers.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _FORM = {
         "name": "people",
         "schema": {
             "type": "object",
-            # More than any max_tokens here holds: every answer is as long as a free one.
+            # More than any max_tokens here can hold: every answer is as long as a free one.
             "properties": {"people": {"type": "array", "items": _PERSON, "minItems": 1000}},
             "required": ["people"],
         },
@@ -51,7 +51,7 @@ _TURN_WORDS = 960
 
 @attrs.frozen(kw_only=True)
 class SuiteOptions:
-    """What to run. `model` is a folder of MLX weights."""
+    """Options of a run. `model` is a folder of MLX weights."""
 
     model: Path
     streams: tuple[int, ...] = (1, 4, 8)
@@ -59,19 +59,19 @@ class SuiteOptions:
     max_tokens: int = 64
     prompt_words: int = 40
     parts: frozenset[str] = frozenset()
-    """Those to measure, by their fields in the result: `overhead`, `grammar`, `turns`, `ready`, `echo`, `peers`."""
+    """Parts to measure, by their fields in the result: `overhead`, `grammar`, `turns`, `ready`, `echo`, `peers`."""
     echo_requests: int = 300
     peer_rounds: int = 1
-    """With weights as shipped, theirs takes minutes."""
+    """A round of a peer with the weights as shipped takes minutes."""
     peer_tokens: int = 16
     peer_words: int = 8
     peers: tuple[tuple[str, str], ...] = ()
-    """Names and URLs (up to and with `/v1`) of further servers that are up already."""
+    """Names and URLs (ending in `/v1`) of other running servers."""
 
 
 @attrs.frozen(kw_only=True)
 class Measured:
-    """One contender at one number of streams: the median over the rounds, and every round's tokens a second."""
+    """One contender at one number of streams: medians over the rounds, and every round's tokens per second."""
 
     name: str
     streams: int
@@ -94,7 +94,7 @@ class Measured:
 
 @attrs.frozen(kw_only=True)
 class Turns:
-    """One conversation: tokens of the first and the second prompt, and seconds to the first token of either answer."""
+    """One conversation of two turns: tokens of both prompts, and seconds to the first token of both answers."""
 
     prompt_tokens: tuple[int, int]
     first_token_seconds: tuple[float, float]
@@ -102,8 +102,8 @@ class Turns:
 
 @attrs.frozen(kw_only=True)
 class SuiteResult:
-    """`overhead`, `grammar` and `peers` in the order they ran; `echo_latency_ms` maps a percentile's name to
-    milliseconds; `ready_seconds` has one number a launch. What was not measured is empty."""
+    """Results so far. `overhead`, `grammar` and `peers` are in the order of the runs; `echo_latency_ms` maps a
+    percentile's name to milliseconds; `ready_seconds` has one number per launch. Parts not measured are empty."""
 
     overhead: tuple[Measured, ...] = ()
     grammar: tuple[Measured, ...] = ()
@@ -114,8 +114,8 @@ class SuiteResult:
 
 
 def run_suite(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> Iterator[SuiteResult]:
-    """Run every part asked for but the peers; yields what there is after each. Logs of the servers go to `log_dir`;
-    `progress` hears what runs now."""
+    """Run every requested part except the peers, and yield the result so far after each. The servers' logs go to
+    `log_dir`; `progress` is called with a description of each step."""
     result = SuiteResult()
     if options.parts & {"overhead", "grammar", "turns"}:
         with own_server(options, log_dir) as url:
@@ -151,7 +151,7 @@ def _overhead(options: SuiteOptions, url: str, log_dir: Path, progress: Callable
 
 
 def _grammar(options: SuiteOptions, url: str, progress: Callable[[str], None]) -> tuple[Measured, ...]:
-    """As many streams as there are at most, held to a JSON schema and not: of the same length, in alternation."""
+    """Free and schema-constrained answers of the same length in alternation, at the largest number of streams."""
     streams = max(options.streams)
     free: list[LoadResult] = []
     held: list[LoadResult] = []
@@ -165,7 +165,7 @@ def _grammar(options: SuiteOptions, url: str, progress: Callable[[str], None]) -
 
 
 async def _turns(options: SuiteOptions, url: str, progress: Callable[[str], None]) -> tuple[Turns, ...]:
-    """Conversations of two turns, of which the first is long."""
+    """Conversations of a long first turn and a short second one."""
     found: list[Turns] = []
     async with http_client(url, api_key=None, connections=1) as client:
         for number in range(options.rounds):
@@ -221,7 +221,7 @@ def _workload(options: SuiteOptions, seed: int, streams: int) -> Workload:
 
 
 def load_once(url: str, workload: Workload, streams: int) -> LoadResult:
-    """As many requests as there are streams, at once."""
+    """Send one request per stream, all concurrently."""
     return asyncio.run(run_load(url, workload, concurrency=streams, requests=streams))
 
 
@@ -231,7 +231,7 @@ def _launch(port: int) -> list[str]:
 
 @contextlib.contextmanager
 def own_server(options: SuiteOptions, log_dir: Path) -> Iterator[str]:
-    """This server with the model `bench`; its URL, up to and with `/v1`."""
+    """Run this server with the model under the name `bench`; yields its URL, ending in `/v1`."""
     port = free_port()
     command = [*_launch(port), "--model-path", str(options.model), "--served-model-name", "bench"]
     command += ["--max-concurrency", str(max(options.streams))]

@@ -1,7 +1,7 @@
-"""Other servers under the same chat load as this one, all of them up at once and asked in alternation.
+"""Other servers under the same chat load as this one, all running at the same time and measured in alternation.
 
-`mlx_lm.server` as installed; on the Linux CPU also with this project's BLAS preloaded, and with its float32 weights as
-well. And whatever servers of others the options name, which are up already.
+They are `mlx_lm.server` as installed and, on the Linux CPU, `mlx_lm.server` with this project's BLAS preloaded, and
+with this project's float32 weights in addition. The options can name other servers that are already running.
 """
 
 from __future__ import annotations
@@ -21,23 +21,26 @@ from server.cli.bench.prompts import make_prompts
 from server.cli.bench.servers import free_port, running
 from server.cli.bench.suite import Measured, SuiteOptions, load_once, own_server
 
-__all__ = ["run_peers"]
+__all__ = ["PREPARE", "run_peers"]
+
+PREPARE = "from providers.engines.process import platform; platform.prepare()"
+"""Python code that sets the process up like an engine: optimised BLAS, number of threads."""
 
 
 @attrs.frozen(kw_only=True)
 class _Peer:
-    """A server that is up."""
+    """A running server."""
 
     name: str
     url: str
     model: str = "default_model"
     slow: bool = False
-    """Takes a second or two a token, of prompts too: it gets the fewest streams alone, and no warming up, which would
-    not show."""
+    """True: it takes a second or two per token, of prompts too. It is measured only at the smallest number of streams,
+    and without a warm-up, whose effect would not be visible."""
 
 
 def run_peers(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> tuple[Measured, ...]:
-    """The same, smaller chat load on this server and on its peers."""
+    """Measure the same chat load, smaller than the suite's, on this server and its peers."""
     results: dict[tuple[str, int], list[LoadResult]] = {}
     with contextlib.ExitStack() as stack:
         peers = _start(stack, options, log_dir, progress)
@@ -80,11 +83,11 @@ def _start(
 
 @contextlib.contextmanager
 def _mlx_lm(model: Path, log: Path, *, blas: bool) -> Iterator[str]:
-    """`mlx_lm.server` as installed or, with `blas`, set up for MLX as this project's engines are."""
+    """Run `mlx_lm.server` as installed or, with `blas`, in the environment of this project's engines."""
     port = free_port()
     program = "from mlx_lm.server import main; main()"
     if blas:
-        program = f"from providers.engines import platform; platform.prepare(); {program}"
+        program = f"{PREPARE}; {program}"
     command = [sys.executable, "-c", program, "--model", str(model), "--port", str(port)]
     with running(command, ready_url=f"http://127.0.0.1:{port}/health", log=log):
         yield f"http://127.0.0.1:{port}/v1"

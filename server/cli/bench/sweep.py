@@ -18,22 +18,22 @@ __all__ = ["Case", "Contender", "HttpServer", "Run", "Sweep", "Unusable", "make_
 
 
 class Unusable(Exception):
-    """Not one request of a run was answered; the message holds the first error."""
+    """Raised when no request of a run was answered; the message holds the first error."""
 
 
 class Contender(Protocol):
-    """What is measured."""
+    """A server or engine to measure."""
 
     @property
     def name(self) -> str:
-        """For tables; two contenders have two names."""
+        """Name in tables, unique in a sweep."""
 
     @property
     def model(self) -> str:
-        """The model to ask for."""
+        """The model to request."""
 
     def run(self, workload: Workload, streams: int, requests: int, on_done: Callable[[Sample], None]) -> LoadResult:
-        """Send `requests` requests, `streams` at a time; `on_done` is told each one as it ends."""
+        """Send `requests` requests, `streams` at a time. `on_done` is called with each sample when its request ends."""
 
 
 @attrs.frozen(kw_only=True)
@@ -42,7 +42,7 @@ class HttpServer:
 
     name: str
     url: str
-    """Up to and with `/v1`."""
+    """URL ending in `/v1`."""
     model: str
     api_key: str | None = attrs.field(default=None, repr=False)
 
@@ -71,7 +71,8 @@ def make_cases(
     requests: int | None = None,
     per_stream: int = 4,
 ) -> list[Case]:
-    """All combinations, the streams changing first. `requests` of each, or else `per_stream` times the streams."""
+    """All combinations; the number of streams changes fastest. Each has `requests` requests, by default `per_stream`
+    per stream."""
     return [
         Case(streams=count, prompt_words=words, max_tokens=tokens, requests=requests or per_stream * count)
         for words, tokens, count in itertools.product(prompt_words, max_tokens, streams)
@@ -80,44 +81,44 @@ def make_cases(
 
 @attrs.frozen(kw_only=True)
 class Run:
-    """What one contender did with one case in one round."""
+    """Result of one contender in one case and round."""
 
     contender: str
     case: Case
     round: int
     result: LoadResult
     complete: bool = True
-    """False where it was interrupted: `result` is of the requests that had ended."""
+    """False: the run was interrupted, and `result` covers the requests that had ended."""
 
 
 @attrs.define(kw_only=True)
 class Sweep:
-    """Every case, round by round, each contender in its turn; the one that begins changes with the round.
+    """A measurement of every case, round by round, with each contender in turn; the order alternates between rounds.
 
-    A round has prompts of its own, the same for every contender, so that no cache helps but with `shared_words`.
+    Every round has its own prompts, the same for every contender, so that a cache helps only with `shared_words`.
     """
 
     contenders: Sequence[Contender]
     cases: Sequence[Case]
     rounds: int = 1
     shared_words: int = 0
-    """Words of a system message that every request has."""
+    """Length in words of a system message that every request has."""
     on_start: Callable[[str], None] = lambda _: None
-    """Is told what runs now, in words."""
+    """Called with a description of the step that starts."""
     on_done: Callable[[], None] = lambda: None
-    """Is called as a request ends."""
+    """Called when a request ends."""
     runs: list[Run] = attrs.field(factory=list, init=False)
-    """What has been measured so far; after an interruption too."""
+    """Results so far, also after an interruption."""
 
     @property
     def total_requests(self) -> int:
         return sum(case.requests for case in self.cases) * self.rounds * len(self.contenders)
 
     def measure(self) -> None:
-        """Warm each contender up with a short request that does not count, and run it all.
+        """Warm each contender up with a short request that does not count, then run all cases.
 
         Raises:
-            Unusable: a contender answered nothing; the rest was not run.
+            Unusable: a contender answered no request of a run; the remaining runs were skipped.
         """
         for contender in self.contenders:
             self.on_start(f"{contender.name}: warming up")
@@ -157,7 +158,7 @@ class Sweep:
 
 def _check(contender: Contender, result: LoadResult) -> None:
     if result.errors == result.requests:
-        raise Unusable(f"{contender.name} answered nothing: {result.first_error}")
+        raise Unusable(f"{contender.name} answered no request: {result.first_error}")
 
 
 def _in_words(name: str, case: Case, round_number: int, rounds: int) -> str:

@@ -1,4 +1,4 @@
-"""What was measured as tables, for the terminal and as Markdown; and what a reader must know of it."""
+"""Tables of measurements, for the terminal and as Markdown, and notes on their limits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Table", "load_notes", "load_tables", "number", "seconds"]
 
 @attrs.frozen
 class Table:
-    """A heading a column, and rows of as many cells."""
+    """A table with one heading per column."""
 
     head: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
@@ -27,19 +27,19 @@ class Table:
 
 
 def number(value: float, digits: int = 1) -> str:
-    """A dash for what was not measured."""
+    """The rounded number; a dash for NaN."""
     return "–" if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def seconds(value: float) -> str:
-    """In the unit that shows about three figures of it."""
+    """A time in the unit that shows about three digits."""
     if math.isnan(value):
         return number(value)
     return f"{value:.2f} s" if value >= 1 else f"{value * 1000:.{0 if value >= 0.01 else 2}f} ms"
 
 
 def load_tables(runs: Sequence[Run], contenders: Sequence[str]) -> list[Table]:
-    """Each contender in each case; and of two, how the first stands to the second."""
+    """Results of each contender in each case and, with two contenders, their ratios."""
     found = summaries(runs)
     tables = [_summary(found, contenders)]
     if len(contenders) == 2:
@@ -48,7 +48,7 @@ def load_tables(runs: Sequence[Run], contenders: Sequence[str]) -> list[Table]:
 
 
 def load_notes(runs: Sequence[Run]) -> list[str]:
-    """Sentences on whatever makes the numbers mean less than they seem to."""
+    """Sentences about everything that limits the meaning of the numbers."""
     notes = []
     grouped: dict[tuple[str, int], list[LoadResult]] = {}
     for run in runs:
@@ -62,10 +62,10 @@ def load_notes(runs: Sequence[Run]) -> list[str]:
             average = sum(r.tokens for r in results) / (requests - errors)
             notes.append(
                 f"{name}: {short} of {requests - errors} answers ended before {max_tokens} tokens; "
-                f"they have {average:.0f} on average"
+                f"their average is {average:.0f}"
             )
     uncounted = dict.fromkeys(run.contender for run in runs if run.result.counted_chunks)
-    notes += [f"{name} does not count its tokens: chunks are counted instead" for name in uncounted]
+    notes += [f"{name} reports no token counts: chunks are counted instead" for name in uncounted]
     partial = [run for run in runs if not run.complete]
     notes += [f"{run.contender} was interrupted after {run.result.requests} of {run.case.requests}" for run in partial]
     return notes

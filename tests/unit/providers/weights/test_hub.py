@@ -1,4 +1,4 @@
-"""Hugging Face ids, without a network: a cache laid out as huggingface_hub lays it, and a hub that answers badly."""
+"""Hugging Face ids without a network: a cache in huggingface_hub's layout, and a local hub that also fails."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Generator[Hub]:
 
 
 def use_endpoint(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
-    """What HF_ENDPOINT does at import."""
+    """Set the hub's URL as HF_ENDPOINT does at import."""
     monkeypatch.setattr(constants, "ENDPOINT", url)
     monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", url + "/{repo_id}/resolve/{revision}/{filename}")
     from huggingface_hub import hf_api
@@ -102,7 +102,7 @@ def use_endpoint(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 
 
 def lay_out(cache: Path, repo_id: str, files: dict[str, bytes]) -> Path:
-    """A snapshot as huggingface_hub keeps it: blobs, and links to them under the commit that `main` points at."""
+    """Write a snapshot in huggingface_hub's layout: blobs, and links to them in the folder of `main`'s commit."""
     repo = cache / f"models--{repo_id.replace('/', '--')}"
     snapshot = repo / "snapshots" / COMMIT
     for folder in (repo / "blobs", repo / "refs", snapshot):
@@ -132,7 +132,7 @@ def test_a_cached_repository_needs_no_network(cache: Path, offline: None) -> Non
     assert resolve("org/name") == snapshot
 
 
-def test_offline_and_not_cached_says_where_it_looked_and_what_to_do(cache: Path, offline: None) -> None:
+def test_offline_without_a_cache_the_message_shows_the_places_and_the_next_step(cache: Path, offline: None) -> None:
     with pytest.raises(WeightsError) as raised:
         resolve("org/name")
     message = str(raised.value)
@@ -157,7 +157,7 @@ def test_a_hub_that_cannot_be_reached_is_named(cache: Path, monkeypatch: pytest.
         ("org/two--dashes", "not a valid Hugging Face id"),
     ],
 )
-def test_what_the_hub_refuses_is_explained(cache: Path, hub: Hub, repo_id: str, says: str) -> None:
+def test_a_refusal_of_the_hub_is_explained(cache: Path, hub: Hub, repo_id: str, says: str) -> None:
     with pytest.raises(WeightsError, match=says):
         resolve(repo_id)
 
@@ -166,7 +166,7 @@ def test_an_interrupted_download_is_not_served(cache: Path, offline: None) -> No
     index = json.dumps({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}).encode()
     lay_out(cache, "org/half", {**FILES, "model.safetensors.index.json": index, "model-1.safetensors": b"w"})
 
-    with pytest.raises(WeightsError, match=r"not a whole MLX model: model-2\.safetensors missing"):
+    with pytest.raises(WeightsError, match=r"not a complete MLX model: model-2\.safetensors missing"):
         resolve("org/half")
 
 
@@ -182,5 +182,5 @@ def test_the_list_shows_the_cache(cache: Path, offline: None) -> None:
     assert not found["org/half"].pulled
 
 
-def test_the_list_without_a_cache_is_of_embedded_models_alone(cache: Path) -> None:
+def test_the_list_without_a_cache_has_only_embedded_models(cache: Path) -> None:
     assert {model.source for model in list_local()} == {"embedded"}

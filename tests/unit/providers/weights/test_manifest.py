@@ -1,4 +1,4 @@
-"""The manifest agrees with itself, with the code it names, and with the licences we state."""
+"""The manifest is consistent with itself, with the converters, and with the licences in NOTICE."""
 
 from __future__ import annotations
 

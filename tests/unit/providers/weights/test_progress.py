@@ -1,4 +1,4 @@
-"""Progress as a person sees it, on a terminal and in a log."""
+"""Progress on a terminal and in a log."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def render(*, terminal: bool) -> str:
     return out.getvalue()
 
 
-def test_a_log_gets_one_line_a_stage() -> None:
+def test_a_log_gets_one_line_per_stage() -> None:
     assert render(terminal=False) == "Fetching [a]\nConverting\n"
 
 
-def test_a_terminal_gets_a_bar_a_stage() -> None:
+def test_a_terminal_gets_one_bar_per_stage() -> None:
     shown = render(terminal=True)
 
     assert "Fetching [a]" in shown

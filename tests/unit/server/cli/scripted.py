@@ -19,7 +19,7 @@ def chunk(content: str | None = None, finish: str | None = None, **extra: Any) -
 
 
 class Stub:
-    """Answers chats with `script`: SSE data, or an event to wait for before going on. Records what it was asked."""
+    """Answers chats with `script`: SSE data, or an event to wait for before the next step. Records every request."""
 
     def __init__(self) -> None:
         self.script: list[str | threading.Event] = [chunk("Paris"), chunk(finish="stop"), "[DONE]"]
@@ -32,7 +32,7 @@ class Stub:
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.abandoned = threading.Event()
-        """Set when the client went away before the script was over."""
+        """Set when the client disconnected before the end of the script."""
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -84,7 +84,7 @@ class Stub:
 
 
 class Terminal:
-    """The command on a terminal of its own."""
+    """The command on its own terminal."""
 
     _START = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); from server.cli import main; main()"
 
@@ -100,14 +100,14 @@ class Terminal:
         self._position = 0
 
     def expect(self, text: str, timeout: float = 20) -> None:
-        """Wait until `text` is shown, after what was expected before."""
+        """Wait until `text` is shown after the previously expected text."""
         deadline = time.monotonic() + timeout
         while (found := self.seen.find(text, self._position)) < 0:
             ready, _, _ = select.select([self._master], [], [], max(0, deadline - time.monotonic()))
             assert ready, f"{text!r} did not appear in {self.seen[self._position :]!r}"
             try:
                 self.seen += os.read(self._master, 4096).decode(errors="replace").replace("\r\n", "\n")
-            except OSError:  # Linux: nobody has the terminal open any more
+            except OSError:  # Linux: no process has the terminal open any more
                 raise AssertionError(f"ended without {text!r}: {self.seen[self._position :]!r}") from None
         self._position = found + len(text)
 
@@ -117,7 +117,7 @@ class Terminal:
     def interrupt_until(self, text: str) -> None:
         """Press Ctrl-C until `text` is shown.
 
-        Between printing the prompt and waiting for keys, readline takes note of a signal only at the next one.
+        Between printing the prompt and waiting for keys, readline handles a signal only when the next one arrives.
         """
         for _ in range(10):
             self.type("\x03")

@@ -1,4 +1,4 @@
-"""Talking to a server in the terminal."""
+"""The `chat` command."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_message_gets_the_answer_and_nothing_else(stub: Stub) -> None:
     assert stub.bodies[0]["messages"] == [{"role": "user", "content": "What is the capital of France?"}]
 
 
-def test_the_first_model_that_chats_is_asked(stub: Stub) -> None:
+def test_the_default_model_is_the_first_chat_model(stub: Stub) -> None:
     ask(stub, "Hello")
 
     assert stub.bodies[0]["model"] == "talker"
@@ -80,7 +80,7 @@ def test_a_refusal_is_shown_with_its_status_and_fails(stub: Stub) -> None:
     assert result.stderr == "Error: 100 requests wait already (HTTP 429)\n"
 
 
-def test_a_failure_in_the_stream_is_shown_after_what_had_come(stub: Stub) -> None:
+def test_a_failure_in_the_stream_is_shown_after_the_text_before_it(stub: Stub) -> None:
     stub.script = [chunk("Par"), '{"error": {"message": "the engine died"}}', "[DONE]"]
 
     result = ask(stub, "Hi")
@@ -88,7 +88,7 @@ def test_a_failure_in_the_stream_is_shown_after_what_had_come(stub: Stub) -> Non
     assert (result.exit_code, result.stdout, result.stderr) == (1, "Par\n", "Error: the engine died\n")
 
 
-def test_a_stream_that_breaks_off_is_no_answer(stub: Stub) -> None:
+def test_a_broken_stream_is_an_error(stub: Stub) -> None:
     stub.script = [chunk("Par")]
 
     result = ask(stub, "Hi")
@@ -97,12 +97,12 @@ def test_a_stream_that_breaks_off_is_no_answer(stub: Stub) -> None:
     assert "before the answer was complete" in result.stderr
 
 
-def test_no_server_is_said_in_one_line() -> None:
+def test_an_unreachable_server_is_one_line() -> None:
     result = CliRunner().invoke(cli, ["chat", "--url", "127.0.0.1:1", "Hi"])
 
     assert result.exit_code == 1
     assert result.stderr == (
-        "Error: nothing answers at http://127.0.0.1:1; start a server with `mlx-openai-server launch`\n"
+        "Error: no server responds at http://127.0.0.1:1; start one with `mlx-openai-server launch`\n"
     )
 
 
@@ -110,10 +110,10 @@ def test_empty_input_is_refused(stub: Stub) -> None:
     result = ask(stub, piped=" \n")
 
     assert result.exit_code == 1
-    assert "nothing to ask" in result.stderr
+    assert "no message" in result.stderr
 
 
-def test_an_answer_cannot_drive_the_terminal(stub: Stub) -> None:
+def test_an_answer_cannot_control_the_terminal(stub: Stub) -> None:
     stub.script = [chunk("a\x1b]0;title\x07b\x9bc\td"), chunk(finish="stop"), "[DONE]"]
 
     assert ask(stub, "Hi").stdout == "a]0;titlebc\td\n"
@@ -127,7 +127,7 @@ def test_a_conversation_keeps_its_turns_until_it_is_reset(stub: Stub, talk: Term
     talk.expect("Paris")
     talk.expect("> ")
     talk.type("/reset\n")
-    talk.expect("anew")
+    talk.expect("New conversation.")
     talk.expect("> ")
     talk.type("third\n")
     talk.expect("Paris")
@@ -153,7 +153,7 @@ def test_ctrl_c_stops_the_answer_and_not_the_program(stub: Stub, talk: Terminal)
     assert [turn["content"] for turn in stub.bodies[1]["messages"]] == ["a story", "Once upon", "shorter"]
 
 
-def test_a_refused_turn_is_shown_and_leaves_no_trace(stub: Stub, talk: Terminal) -> None:
+def test_a_refused_turn_is_shown_and_not_kept(stub: Stub, talk: Terminal) -> None:
     stub.refusal = (503, {"error": {"message": "the model is loading"}})
     talk.type("too early\n")
     talk.expect("the model is loading")
@@ -166,7 +166,7 @@ def test_a_refused_turn_is_shown_and_leaves_no_trace(stub: Stub, talk: Terminal)
     assert [turn["content"] for turn in stub.bodies[1]["messages"]] == ["again"]
 
 
-def test_the_length_limit_is_said(stub: Stub, talk: Terminal) -> None:
+def test_an_answer_at_the_length_limit_is_marked(stub: Stub, talk: Terminal) -> None:
     stub.script = [chunk("Onc"), chunk(finish="length", usage={"completion_tokens": 1}), "[DONE]"]
 
     talk.type("a story\n")

@@ -1,4 +1,4 @@
-"""The command as a whole: help, imports, and what goes wrong before anything runs."""
+"""The command as a whole: help, imports, and errors before anything runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HEAVY = ("asyncio", "granian", "httpx", "huggingface_hub", "litestar", "mlx", "o
 
 
 def modules_after(code: str) -> set[str]:
-    """What is imported in a new process that ran this."""
+    """Names of the modules imported in a new process that ran `code`."""
     script = f"{code}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     return set(json.loads(result.stdout))
@@ -85,7 +85,7 @@ def test_a_bad_option_of_launch_is_one_line_and_status_2(arguments: list[str], m
     assert (result.exit_code, result.stderr) == (2, f"Error: {message}\n")
 
 
-def test_models_list_shows_what_is_here_and_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_list_shows_fetched_and_unfetched_models(monkeypatch: pytest.MonkeyPatch) -> None:
     models = [
         LocalModel(id="embedded:a", source="embedded", pulled=True, size=102_000_000, title="A", license="MIT"),
         LocalModel(id="embedded:b", source="embedded", pulled=False, size=5, title="B", license="MIT"),
@@ -97,7 +97,7 @@ def test_models_list_shows_what_is_here_and_what_is_not(monkeypatch: pytest.Monk
 
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in lines if "/" in line or "embedded:" in line}
     assert rows == {
-        "embedded:a": "here 102 MB A MIT",
+        "embedded:a": "fetched 102 MB A MIT",
         "embedded:b": "not fetched 0 MB B MIT",
         "org/c": "incomplete 2.5 GB",
     }
@@ -118,7 +118,7 @@ def test_models_pull_embedded_fetches_the_default_models(monkeypatch: pytest.Mon
     assert "org/name is in /cache/org/name" in result.stdout
 
 
-def test_models_pull_says_why_it_failed_and_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_pull_shows_the_reason_of_a_failure_and_ends_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     def resolve(path: str, progress: Any) -> Path:
         raise WeightsError("no network")
 
@@ -129,7 +129,7 @@ def test_models_pull_says_why_it_failed_and_ends_with_1(monkeypatch: pytest.Monk
     assert (result.exit_code, result.stderr) == (1, "Error: no network\n")
 
 
-def test_doctor_ends_with_1_and_says_what_keeps_models_from_being_served(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_ends_with_1_and_names_the_problem_that_prevents_serving(monkeypatch: pytest.MonkeyPatch) -> None:
     broken = _probe.Section("MLX", [_probe.Finding("mlx", "not installed", "problem")])
     monkeypatch.setattr(_probe, "examine", lambda: [broken])
 

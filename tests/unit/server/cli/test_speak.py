@@ -1,4 +1,4 @@
-"""Having a server speak from the terminal."""
+"""The `speak` command."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ VISEMES = [{"viseme": "kk", "viseme_id": 5, "phoneme": "h", "start_time": 0.0, "
 
 
 def delta(audio: bytes, piece: int = 1, text: str = "Hi.", **timings: Any) -> str:
-    told = {"audio": base64.b64encode(audio).decode(), "piece": piece, "pieces": 2, "text": text, **timings}
-    return json.dumps({"type": "speech.audio.delta", **told})
+    fields = {"audio": base64.b64encode(audio).decode(), "piece": piece, "pieces": 2, "text": text, **timings}
+    return json.dumps({"type": "speech.audio.delta", **fields})
 
 
 def done(samples: int = len(SOUND)) -> str:
@@ -33,7 +33,7 @@ def done(samples: int = len(SOUND)) -> str:
 
 
 def said(stub: Stub, audio_format: Any = "wav") -> None:
-    """Have the server say `SOUND` in two pieces."""
+    """Make the server return `SOUND` in two pieces."""
     encoder = new_encoder(audio_format)
     half = len(SOUND) // 2 * 2
     pcm = SOUND.tobytes()
@@ -53,7 +53,7 @@ def speak(stub: Stub, *arguments: str, piped: str = "") -> Result:
     ("name", "audio_format"),
     [("a.wav", "wav"), ("a.mp3", "mp3"), ("a.OGG", "opus"), ("a.flac", "flac"), ("a.aac", "aac"), ("a.bin", "wav")],
 )
-def test_the_file_s_ending_says_the_format(stub: Stub, tmp_path: Path, name: str, audio_format: str) -> None:
+def test_the_file_s_extension_chooses_the_format(stub: Stub, tmp_path: Path, name: str, audio_format: str) -> None:
     said(stub, audio_format)
     file = tmp_path / name
 
@@ -65,7 +65,7 @@ def test_the_file_s_ending_says_the_format(stub: Stub, tmp_path: Path, name: str
     assert len(decoded(audio_format, file.read_bytes())) == pytest.approx(len(SOUND), abs=1024)
 
 
-def test_a_wav_file_knows_its_length(stub: Stub, tmp_path: Path) -> None:
+def test_the_header_of_a_wav_file_holds_its_length(stub: Stub, tmp_path: Path) -> None:
     said(stub)
     speak(stub, "Hi.", "-o", str(tmp_path / "a.wav"))
 
@@ -75,7 +75,7 @@ def test_a_wav_file_knows_its_length(stub: Stub, tmp_path: Path) -> None:
     assert np.array_equal(decoded("wav", data), SOUND)
 
 
-def test_standard_output_gets_the_file_alone(stub: Stub) -> None:
+def test_standard_output_gets_only_the_file(stub: Stub) -> None:
     said(stub, "pcm")
     result = speak(stub, "Hi.", "-o", "-", "--format", "pcm")
 
@@ -120,7 +120,7 @@ def test_visemes_are_written_beside_the_sound(stub: Stub, tmp_path: Path) -> Non
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str) -> None:
-    """The only player of this machine."""
+    """Make `script` the only audio player on PATH."""
     player = folder / name
     player.write_text(f"#!/bin/sh\n{script}\n")
     player.chmod(0o755)
@@ -129,7 +129,7 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: st
     monkeypatch.setenv("PATH", str(folder))
 
 
-def test_play_pipes_into_what_can_play_it(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_play_pipes_the_audio_into_a_player(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said(stub)
     heard = tmp_path / "heard"
     install(tmp_path, monkeypatch, "aplay", f"cat > {heard}")
@@ -138,7 +138,7 @@ def test_play_pipes_into_what_can_play_it(stub: Stub, tmp_path: Path, monkeypatc
     assert np.array_equal(decoded("wav", heard.read_bytes()), SOUND)
 
 
-def test_the_first_piece_is_heard_before_the_last_has_come(
+def test_the_first_piece_is_played_before_the_last_has_arrived(
     stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said(stub)
@@ -161,7 +161,7 @@ def test_the_first_piece_is_heard_before_the_last_has_come(
     assert np.array_equal(decoded("wav", (tmp_path / "a.wav").read_bytes()), SOUND)
 
 
-def test_a_player_that_wants_a_file_gets_the_whole_of_it(
+def test_a_player_that_needs_a_file_gets_the_complete_file(
     stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said(stub, "mp3")
@@ -172,7 +172,7 @@ def test_a_player_that_wants_a_file_gets_the_whole_of_it(
     assert len(decoded("mp3", heard.read_bytes())) == pytest.approx(len(SOUND), abs=1024)
 
 
-def test_bare_samples_are_played_too(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pcm_samples_are_played_too(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said(stub, "pcm")
     install(tmp_path, monkeypatch, "aplay", f"cat > {tmp_path}/heard")
 
@@ -180,7 +180,7 @@ def test_bare_samples_are_played_too(stub: Stub, tmp_path: Path, monkeypatch: py
     assert np.array_equal(decoded("wav", (tmp_path / "heard").read_bytes()), SOUND)
 
 
-def test_a_player_that_fails_is_told(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_player_s_failure_is_reported(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said(stub)
     install(tmp_path, monkeypatch, "aplay", "echo 'no such card' >&2\nexit 1")
 
@@ -188,9 +188,7 @@ def test_a_player_that_fails_is_told(stub: Stub, tmp_path: Path, monkeypatch: py
     assert (result.exit_code, result.stderr) == (1, "Error: aplay could not play it: no such card\n")
 
 
-def test_without_a_player_the_message_says_what_to_do(
-    stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_player_the_message_suggests_one(stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said(stub)
     monkeypatch.setenv("PATH", str(tmp_path))
     result = speak(stub, "Hi.", "--play")
@@ -198,20 +196,20 @@ def test_without_a_player_the_message_says_what_to_do(
     assert "ffmpeg" in result.stderr
 
 
-def test_no_server_is_said_in_one_line(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_one_line(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["speak", "--url", "127.0.0.1:1", "Hi", "-o", str(tmp_path / "a.wav")])
 
     assert result.exit_code == 1
     assert result.stderr == (
-        "Error: nothing answers at http://127.0.0.1:1; start a server with `mlx-openai-server launch`\n"
+        "Error: no server responds at http://127.0.0.1:1; start one with `mlx-openai-server launch`\n"
     )
     assert not (tmp_path / "a.wav").exists()
 
 
-def test_a_server_without_a_voice_is_said(stub: Stub, tmp_path: Path) -> None:
+def test_a_server_without_a_speech_model_is_an_error(stub: Stub, tmp_path: Path) -> None:
     stub.models = [{"id": "talker", "capabilities": ["chat"]}]
     result = speak(stub, "Hi", "-o", str(tmp_path / "a.wav"))
-    assert result.stderr == f"Error: no model of {stub.url} speaks\n"
+    assert result.stderr == f"Error: {stub.url} serves no speech model\n"
 
 
 def test_a_refusal_is_shown_and_nothing_is_written(stub: Stub, tmp_path: Path) -> None:
@@ -223,40 +221,40 @@ def test_a_refusal_is_shown_and_nothing_is_written(stub: Stub, tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("script", "told"),
+    ("script", "message"),
     [
         ([delta(b"ab"), '{"error": {"message": "the engine died"}}', "[DONE]"], "the engine died"),
         ([delta(b"ab")], "before the answer was complete"),
         ([delta(b"ab"), "[DONE]"], "does not stream speech"),
-        (["nonsense"], "no part of an answer"),
+        (["nonsense"], "not part of an answer"),
     ],
 )
-def test_a_speech_that_breaks_off_is_no_file(stub: Stub, tmp_path: Path, script: list[Any], told: str) -> None:
+def test_a_broken_stream_leaves_no_file(stub: Stub, tmp_path: Path, script: list[Any], message: str) -> None:
     stub.script = script
     result = speak(stub, "Hi", "-o", str(tmp_path / "a.wav"))
 
     assert result.exit_code == 1
-    assert told in result.stderr
+    assert message in result.stderr
     assert not (tmp_path / "a.wav").exists()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
-        (["", "-o", "a.wav"], "nothing to say"),
-        (["Hi"], "where to?"),
+        (["", "-o", "a.wav"], "no text to speak"),
+        (["Hi"], "no output"),
         (["Hi", "-o", "no/such/folder/a.wav"], "folder does not exist"),
         (["a\udcffb", "-o", "a.wav"], "not in UTF-8"),
     ],
 )
-def test_what_cannot_be_done_is_said_before_the_server_is_asked(stub: Stub, arguments: list[str], told: str) -> None:
+def test_an_unusable_command_line_fails_before_any_request(stub: Stub, arguments: list[str], message: str) -> None:
     result = speak(stub, *arguments)
     assert result.exit_code == 1
-    assert told in result.stderr
+    assert message in result.stderr
     assert stub.bodies == []
 
 
-def test_a_bar_moves_by_sentences_on_a_terminal(stub: Stub, tmp_path: Path) -> None:
+def test_a_bar_advances_by_sentences_on_a_terminal(stub: Stub, tmp_path: Path) -> None:
     go_on = threading.Event()
     said(stub)
     stub.script.insert(1, go_on)
@@ -271,7 +269,7 @@ def test_a_bar_moves_by_sentences_on_a_terminal(stub: Stub, tmp_path: Path) -> N
         terminal.close()
 
 
-def test_ctrl_c_ends_it_without_a_trace(stub: Stub, tmp_path: Path) -> None:
+def test_ctrl_c_ends_it_without_a_traceback(stub: Stub, tmp_path: Path) -> None:
     never = threading.Event()
     said(stub)
     stub.script.insert(1, never)

@@ -1,4 +1,4 @@
-"""What is said when the server is ready."""
+"""The banner that is printed when the server is ready."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def card(name: str, status: ModelStatus = "ready", detail: str | None = None) ->
     return ModelCard(id=name, created=0, capabilities=("chat",), status=status, context_length=8192, detail=detail)
 
 
-def test_it_names_the_address_the_models_and_how_to_stop() -> None:
+def test_the_banner_shows_the_address_the_models_and_how_to_stop() -> None:
     text = banner([card("qwen")], Settings.load({"model_type": "echo"}, {}), URL)
 
     assert f"ready at {URL}" in text
@@ -26,7 +26,7 @@ def test_it_names_the_address_the_models_and_how_to_stop() -> None:
     assert "Ctrl-C" in text
 
 
-def test_a_failed_model_is_shown_with_its_reason_and_another_one_is_tried() -> None:
+def test_a_failed_model_is_shown_with_its_reason_and_the_example_uses_another() -> None:
     cards = [card("broken", "failed", "no weights"), card("good")]
 
     text = banner(cards, Settings.load({"model_type": "echo"}, {}), URL)
@@ -35,7 +35,7 @@ def test_a_failed_model_is_shown_with_its_reason_and_another_one_is_tried() -> N
     assert '"model": "good"' in text
 
 
-def test_a_model_that_is_loaded_on_first_use_is_said_to_be() -> None:
+def test_a_model_that_is_loaded_on_first_use_is_marked() -> None:
     text = banner([card("chat"), card("voice", "unloaded")], Settings.load({"model_type": "echo"}, {}), URL)
 
     assert "voice  (chat, context 8192; loaded on first use)" in text

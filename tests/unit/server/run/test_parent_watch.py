@@ -1,4 +1,4 @@
-"""How the worker learns that it must end."""
+"""The worker's reasons to end: words from the main process, and its death."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from server.run.parent_watch import Lifecycle
 
 
 class Watched:
-    """A drain whose two moments can be awaited."""
+    """A drain whose begin and expiry can be awaited."""
 
     def __init__(self, grace_period: float) -> None:
         self.begun = asyncio.Event()
@@ -38,7 +38,7 @@ def pipe() -> Iterator[Pipe]:
         yield Pipe(receiver, sender)
 
 
-async def test_a_drain_refuses_at_once_and_ends_answers_after_the_grace_period(pipe: Pipe) -> None:
+async def test_drain_begins_immediately_and_expires_after_the_grace_period(pipe: Pipe) -> None:
     watched = Watched(grace_period=0.05)
     Lifecycle(connection=pipe.receiver).start(watched.drain)
 
@@ -49,7 +49,7 @@ async def test_a_drain_refuses_at_once_and_ends_answers_after_the_grace_period(p
     await asyncio.wait_for(watched.expired.wait(), 5)
 
 
-async def test_now_ends_answers_at_once(pipe: Pipe) -> None:
+async def test_now_expires_the_drain_immediately(pipe: Pipe) -> None:
     watched = Watched(grace_period=3600)
     Lifecycle(connection=pipe.receiver).start(watched.drain)
 
@@ -59,7 +59,7 @@ async def test_now_ends_answers_at_once(pipe: Pipe) -> None:
     assert watched.drain.begun
 
 
-async def test_now_cuts_a_drain_short(pipe: Pipe) -> None:
+async def test_now_ends_the_grace_period_of_a_drain(pipe: Pipe) -> None:
     watched = Watched(grace_period=3600)
     Lifecycle(connection=pipe.receiver).start(watched.drain)
     pipe.sender.send("drain")
@@ -70,7 +70,7 @@ async def test_now_cuts_a_drain_short(pipe: Pipe) -> None:
     await asyncio.wait_for(watched.expired.wait(), 5)
 
 
-async def test_after_stop_the_main_process_is_no_longer_listened_to(pipe: Pipe) -> None:
+async def test_after_stop_words_of_the_main_process_are_not_read(pipe: Pipe) -> None:
     watched = Watched(grace_period=3600)
     lifecycle = Lifecycle(connection=pipe.receiver)
     lifecycle.start(watched.drain)
@@ -83,7 +83,7 @@ async def test_after_stop_the_main_process_is_no_longer_listened_to(pipe: Pipe) 
         await asyncio.wait_for(watched.begun.wait(), 0.05)
 
 
-async def test_a_closed_pipe_is_no_word(pipe: Pipe) -> None:
+async def test_a_closed_pipe_starts_no_drain(pipe: Pipe) -> None:
     watched = Watched(grace_period=3600)
     Lifecycle(connection=pipe.receiver).start(watched.drain)
 
@@ -93,7 +93,7 @@ async def test_a_closed_pipe_is_no_word(pipe: Pipe) -> None:
         await asyncio.wait_for(watched.begun.wait(), 0.05)
 
 
-async def test_the_death_of_the_parent_is_noticed_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_parent_s_death_is_noticed_without_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
     sentinel, parents_end = os.pipe()
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: _Parent(sentinel))
     orphaned = asyncio.Event()
@@ -105,7 +105,7 @@ async def test_the_death_of_the_parent_is_noticed_without_a_word(monkeypatch: py
     os.close(sentinel)
 
 
-async def test_a_process_without_a_parent_of_ours_runs_on(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_process_without_a_main_process_runs_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(multiprocessing, "parent_process", lambda: None)
     watched = Watched(1)
     lifecycle = Lifecycle()

@@ -1,4 +1,4 @@
-"""The worker's start: models first, the application while they load, and nothing left where it fails."""
+"""The worker's start: models first, the application while they load, and no model left after a failure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SETTINGS = Settings(models=(ModelSpec(name="any", path="", model_type="lm"),))
 
 
 class Models:
-    """A registry that notes what it is told."""
+    """A registry that records its calls."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -32,11 +32,11 @@ async def receive() -> Any:
 
 @pytest.fixture(autouse=True)
 def _as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Logging is the process's own: these tests leave it alone."""
+    """Leave the test process's logging unchanged."""
     monkeypatch.setattr("server.run.preload.configure_logging", lambda settings: None)
 
 
-async def test_models_start_before_the_application_is_made() -> None:
+async def test_models_start_before_the_application_is_built() -> None:
     models, scopes = Models(), []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -54,7 +54,7 @@ async def test_models_start_before_the_application_is_made() -> None:
     assert scopes == ["lifespan", "http"]
 
 
-async def test_an_application_that_cannot_be_made_leaves_no_model_and_says_that_it_failed() -> None:
+async def test_a_failed_application_start_stops_the_models_and_is_reported() -> None:
     models, sent = Models(), []
 
     async def send(message: Any) -> None:

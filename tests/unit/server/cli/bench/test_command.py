@@ -1,4 +1,4 @@
-"""`bench`: what it asks servers for, what it makes of their answers, and how it ends."""
+"""`bench`: its requests, its results, and its exit statuses."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def other() -> Iterator[Stub]:
     server.close()
 
 
-def test_tokens_are_those_that_the_server_counts(stub: Stub) -> None:
+def test_tokens_are_the_ones_that_the_server_reports(stub: Stub) -> None:
     stub.script = [*COUNTED]
 
     answer = load(stub, "--streams", "2", "--requests", "4", "--max-tokens", "5", "--json")
@@ -51,32 +51,32 @@ def test_tokens_are_those_that_the_server_counts(stub: Stub) -> None:
     assert answer.stderr == ""
 
 
-def test_where_a_server_counts_nothing_chunks_are_counted_and_that_is_said(stub: Stub) -> None:
+def test_without_reported_tokens_chunks_are_counted_and_a_note_mentions_it(stub: Stub) -> None:
     stub.script = [chunk("Once"), chunk(" upon"), chunk(finish="length"), "[DONE]"]
 
     answer = load(stub, "--streams", "1", "--requests", "3", "--max-tokens", "2", "--json")
 
     assert results(answer)[0]["tokens"] == 6
-    assert "does not count its tokens: chunks are counted instead" in answer.stderr
+    assert "reports no token counts: chunks are counted instead" in answer.stderr
 
 
-def test_answers_that_end_early_are_told_with_their_length(stub: Stub) -> None:
+def test_a_note_mentions_answers_that_end_early_and_their_length(stub: Stub) -> None:
     stub.script = [*COUNTED]
 
     answer = load(stub, "--streams", "1", "--requests", "3", "--max-tokens", "64")
 
     assert answer.exit_code == 0
-    assert "3 of 3 answers ended before 64 tokens; they have 5 on average" in answer.stderr
+    assert "3 of 3 answers ended before 64 tokens; their average is 5" in answer.stderr
 
 
-def test_thoughts_are_tokens_too(stub: Stub) -> None:
+def test_reasoning_counts_as_tokens(stub: Stub) -> None:
     thought = json.dumps({"choices": [{"index": 0, "delta": {"reasoning_content": "Hm"}}]})
     stub.script = [thought, thought, chunk("Paris"), chunk(finish="stop")]
 
     assert results(load(stub, "--streams", "1", "--requests", "1", "--json"))[0]["tokens"] == 3
 
 
-def test_every_combination_of_sizes_is_asked_for_with_prompts_of_its_own(stub: Stub) -> None:
+def test_every_combination_of_sizes_is_requested_with_its_own_prompts(stub: Stub) -> None:
     sizes = ["--streams", "1,2", "--prompt-words", "3,30", "--max-tokens", "4,8", "--requests", "2"]
 
     answer = load(stub, *sizes, "--shared-prefix", "6", "--json")
@@ -100,19 +100,19 @@ def test_without_a_shared_prefix_there_is_no_system_message(stub: Stub) -> None:
     assert [message["role"] for message in stub.bodies[-1]["messages"]] == ["user"]
 
 
-def test_a_server_that_answers_nothing_ends_the_run_at_once(stub: Stub) -> None:
+def test_a_server_that_answers_no_request_ends_the_run_immediately(stub: Stub) -> None:
     stub.refusal = (401, {"error": {"message": "no such key"}})
 
     answer = load(stub, "--streams", "1,4")
 
     assert answer.exit_code == 1
-    assert "answered nothing: 401" in answer.stderr
+    assert "answered no request: 401" in answer.stderr
     assert "no such key" in answer.stderr
     assert len(stub.bodies) == 1
 
 
 class Scripts(list[Any]):
-    """A script for each request in turn, the last for those to come."""
+    """One script per request, in order; the last one is repeated."""
 
     def __init__(self, *scripts: Iterable[Any]) -> None:
         self._scripts = list(scripts)
@@ -134,16 +134,16 @@ def test_a_request_that_fails_among_others_is_counted_and_named(stub: Stub) -> N
 
 
 @pytest.mark.parametrize("data", ["[]", "nonsense", '{"choices": [{"delta": 3}]}'])
-def test_what_is_no_answer_of_an_openai_server_is_an_error(stub: Stub, data: str) -> None:
+def test_data_that_is_not_an_openai_answer_is_an_error(stub: Stub, data: str) -> None:
     stub.script = [data]
 
     answer = load(stub, "--streams", "1")
 
     assert answer.exit_code == 1
-    assert "not an answer of an OpenAI server" in answer.stderr
+    assert "not an answer of an OpenAI-compatible server" in answer.stderr
 
 
-def test_two_servers_take_turns_and_are_asked_the_same(stub: Stub, other: Stub) -> None:
+def test_two_servers_alternate_and_get_the_same_prompts(stub: Stub, other: Stub) -> None:
     stub.script, other.script, other.bodies = [*COUNTED], [*COUNTED], stub.bodies
     compared = ["--model", "a", "--compare", other.url, "--compare-model", "b", "--compare-api-key", "secret"]
 
@@ -170,7 +170,7 @@ def test_the_table_of_two_servers_has_their_ratio(stub: Stub, other: Stub) -> No
     assert answer.stdout.count("tokens/s") == 2
 
 
-def test_output_gets_the_tables_the_data_and_a_plot(stub: Stub, tmp_path: Path) -> None:
+def test_output_writes_the_tables_the_data_and_a_plot(stub: Stub, tmp_path: Path) -> None:
     answer = load(stub, "--streams", "1,2", "--requests", "2", "--output", str(tmp_path / "new"))
 
     assert answer.exit_code == 0, answer.output
@@ -179,7 +179,7 @@ def test_output_gets_the_tables_the_data_and_a_plot(stub: Stub, tmp_path: Path) 
     assert (tmp_path / "new" / "load.png").read_bytes().startswith(PNG)
 
 
-def test_without_matplotlib_output_lacks_the_plot_alone_and_that_is_said(
+def test_without_matplotlib_output_lacks_only_the_plot_and_a_note_mentions_it(
     stub: Stub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plot, "can_plot", lambda: False)
@@ -213,11 +213,11 @@ def test_a_plot_without_matplotlib_is_refused_before_anything_runs(
         (["load", "--url", "ftp://host"], "--url"),
         (["load", "--url", "127.0.0.1:port"], "--url"),
         (["load", "--compare", "http://"], "--compare"),
-        (["load", "--compare", "http://127.0.0.1:8000"], "--compare: that is the same model of the same server"),
-        (["load", "--compare-model", "b"], "--compare-model: there is no --compare"),
-        (["engine", "--compare-model", "b"], "--compare-model: there is no --compare"),
+        (["load", "--compare", "http://127.0.0.1:8000"], "--compare: this is the same model of the same server"),
+        (["load", "--compare-model", "b"], "--compare-model has no effect without --compare"),
+        (["engine", "--compare-model", "b"], "--compare-model has no effect without --compare"),
         (["load", "--plot", "load.jpg"], "--plot"),
-        (["load", "--output", "/proc/nowhere"], "/proc/nowhere cannot be written"),
+        (["load", "--output", "/proc/nowhere"], "cannot write /proc/nowhere"),
         (["debate", "--turns", "0"], "--turns"),
         (["suite", "--part", "everything"], "--part"),
         (["suite", "--peer", "http://127.0.0.1:8000"], "--peer"),
@@ -231,7 +231,7 @@ def test_a_bad_option_is_named_and_ends_with_2(arguments: list[str], named: str)
 
 
 @pytest.mark.parametrize("command", ["load", "debate"])
-def test_ctrl_c_ends_with_130_and_leaves_what_there_is(stub: Stub, command: str) -> None:
+def test_ctrl_c_ends_with_130_and_reports_the_results_so_far(stub: Stub, command: str) -> None:
     reached, never = threading.Event(), threading.Event()
 
     def endless() -> Iterator[str | threading.Event]:
@@ -265,7 +265,7 @@ def test_ctrl_c_ends_with_130_and_leaves_what_there_is(stub: Stub, command: str)
         assert len(data["debates"][0]["result"]["turns"]) == 1
 
 
-def test_a_debate_is_told_turn_by_turn(stub: Stub) -> None:
+def test_a_debate_is_reported_turn_by_turn(stub: Stub) -> None:
     stub.script = [*COUNTED]
 
     answer = load(stub, "--turns", "2", "--sentences", "3", command="debate")
@@ -278,12 +278,12 @@ def test_a_debate_is_told_turn_by_turn(stub: Stub) -> None:
         ["2", "A", "7", "3"],
         ["2", "B", "7", "3"],
     ]
-    assert "later turns wait at most" in answer.stderr
+    assert "a later turn waits at most" in answer.stderr
     systems = [body["messages"][0]["content"] for body in stub.bodies]
     assert systems[0] == systems[2] != systems[1] == systems[3]
 
 
-def test_two_servers_hear_the_same_debate(stub: Stub, other: Stub, tmp_path: Path) -> None:
+def test_two_servers_get_the_same_debate(stub: Stub, other: Stub, tmp_path: Path) -> None:
     other.script = [chunk("Rome"), chunk(finish="stop"), "[DONE]"]
 
     answer = load(
@@ -293,11 +293,11 @@ def test_two_servers_hear_the_same_debate(stub: Stub, other: Stub, tmp_path: Pat
     assert answer.exit_code == 0, answer.output
     assert [body["messages"] for body in stub.bodies] == [body["messages"] for body in other.bodies]
     assert "0% of the answers are the same on both servers" in answer.stderr
-    assert "does not count its prompts' tokens" in answer.stderr
+    assert "does not report prompt tokens" in answer.stderr
     assert (tmp_path / "debate.png").read_bytes().startswith(PNG)
 
 
-def test_a_turn_that_fails_ends_the_debate_after_telling_the_others(stub: Stub) -> None:
+def test_a_turn_that_fails_ends_the_debate_and_the_turns_before_it_are_reported(stub: Stub) -> None:
     stub.script = Scripts(COUNTED, [json.dumps({"error": {"message": "out of memory"}})])
 
     answer = load(stub, "--turns", "3", "--sentences", "3", "--json", command="debate")

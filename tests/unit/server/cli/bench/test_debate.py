@@ -1,4 +1,4 @@
-"""The debate that `bench` holds: who hears what, and what is made of the times."""
+"""The debate of `bench`: the messages of each debater, and the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def turn(debater: int, number: int, seconds: float, text: str = "") -> DebateTur
     )
 
 
-def test_each_debater_says_its_own_statements_and_hears_the_other_s() -> None:
+def test_a_debater_s_own_statements_are_assistant_turns_and_the_other_s_are_user_turns() -> None:
     first, second = messages_of(0, BRIEF, ["a1", "b1", "a2", "b2"]), messages_of(1, BRIEF, ["a1", "b1", "a2"])
     assert [message["role"] for message in first] == ["system", "user", "assistant", "user", "assistant", "user"]
     assert [message["content"] for message in first[2:]] == ["a1", "b1", "a2", "b2"]

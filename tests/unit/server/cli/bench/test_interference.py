@@ -1,4 +1,4 @@
-"""What `bench interfere` makes of the times at which things came."""
+"""The results of `bench interfere` from recorded times."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_gaps_count_as_disturbed_from_the_prompt_s_arrival_to_its_first_token() 
         (STREAM, sample(8.5, error="503: no"), "503: no"),
     ],
 )
-def test_what_cannot_be_compared_is_an_error(stream: Sample, beside: Sample, error: str) -> None:
+def test_samples_that_cannot_be_compared_are_an_error(stream: Sample, beside: Sample, error: str) -> None:
     found = Interference.of(stream, ALONE, beside)
     assert found.error is not None
     assert error in found.error

@@ -1,4 +1,4 @@
-"""What is made of measured times: percentiles, medians over rounds, ratios, tables, plots."""
+"""Results from measured times: percentiles, medians over rounds, ratios, tables, plots."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def sample(start: float, *chunks: float, error: str | None = None, tokens: int |
 
 
 def result(rate: float) -> LoadResult:
-    """One whose every metric is `rate`."""
+    """A result whose every metric is `rate`."""
     of = LoadResult.of(1, [sample(0, 1, 2, 3, 4)], 4)
     names = ("tokens_per_second", "first_token_p50", "first_token_p95", "first_token_p99")
     return attrs.evolve(
@@ -39,14 +39,14 @@ def run(contender: str, number: int, rate: float, *, complete: bool = True) -> R
     return Run(contender=contender, case=CASE, round=number, result=result(rate), complete=complete)
 
 
-def test_percentiles_are_values_that_were_measured() -> None:
+def test_percentiles_are_measured_values() -> None:
     values = [float(value) for value in range(1, 101)]
 
     assert [percentile(values, rank) for rank in (0, 50, 95, 99, 100)] == [1, 51, 96, 100, 100]
     assert math.isnan(percentile([], 50))
 
 
-def test_a_run_s_clock_covers_it_all_and_its_tokens_are_those_of_good_answers() -> None:
+def test_a_run_lasts_from_first_start_to_last_end_and_counts_the_tokens_of_successful_answers() -> None:
     samples = [sample(0, 1, 2, 4), sample(1, 2, 3), sample(2, 10, error="broken")]
 
     found = LoadResult.of(2, samples, max_tokens=3)
@@ -57,14 +57,14 @@ def test_a_run_s_clock_covers_it_all_and_its_tokens_are_those_of_good_answers() 
     assert (found.short_answers, found.tokens_per_answer, found.first_error) == (1, 2.5, "broken")
 
 
-def test_rounds_add_up_their_counts_and_the_median_counts() -> None:
+def test_over_rounds_counts_are_added_and_metrics_are_medians() -> None:
     merged = LoadResult.over_rounds([result(1), result(9), attrs.evolve(result(2), errors=1, first_error="broken")])
 
     assert (merged.requests, merged.errors, merged.tokens_per_second) == (3, 1, 2)
     assert (merged.concurrency, merged.first_error, merged.counted_chunks) == (1, "broken", False)
 
 
-def test_ratios_compare_round_with_round() -> None:
+def test_ratios_are_computed_within_each_round() -> None:
     runs = [run("a", 0, 2), run("b", 0, 1), run("b", 1, 10), run("a", 1, 5), run("a", 2, 6), run("b", 2, 4)]
 
     (first, *others) = ratios(runs, "a", "b")
@@ -78,14 +78,14 @@ def test_ratios_compare_round_with_round() -> None:
     assert len(others) == 6
 
 
-def test_a_round_that_one_did_not_complete_is_left_out_of_the_ratios() -> None:
+def test_ratios_leave_out_a_round_that_one_contender_did_not_complete() -> None:
     runs = [run("a", 0, 2), run("b", 0, 1), run("b", 1, 10), run("a", 1, 5, complete=False)]
 
     assert {ratio.rounds for ratio in ratios(runs, "a", "b")} == {(2,)}
     assert ratios(runs[:1], "a", "b") == []
 
 
-def test_sizes_are_in_the_table_where_there_are_several() -> None:
+def test_the_table_shows_the_sizes_that_vary() -> None:
     cases = make_cases([1, 8], [10], [4, 64])
     runs = [Run(contender="a", case=case, round=0, result=result(1)) for case in cases]
 
@@ -96,7 +96,7 @@ def test_sizes_are_in_the_table_where_there_are_several() -> None:
     assert [case.requests for case in cases] == [4, 32, 4, 32]
 
 
-def test_cached_tokens_are_in_the_table_where_there_were_any() -> None:
+def test_the_table_shows_cached_tokens_if_there_were_any() -> None:
     cached = attrs.evolve(run("a", 0, 1), result=attrs.evolve(result(1), prompt_tokens=9, cached_tokens=4))
 
     (table,) = load_tables([cached], ["a"])
@@ -105,15 +105,15 @@ def test_cached_tokens_are_in_the_table_where_there_were_any() -> None:
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.0004, "0.40 ms"), (0.05, "50 ms"), (2, "2.00 s"), (math.nan, "–")])
-def test_times_are_in_the_unit_that_shows_them(value: float, text: str) -> None:
+def test_times_are_shown_in_a_suitable_unit(value: float, text: str) -> None:
     assert seconds(value) == text
 
 
-def test_what_was_not_measured_is_null_in_json() -> None:
+def test_missing_measurements_are_null_in_json() -> None:
     assert as_json([math.nan]) == b"[\n  null\n]"
 
 
-def test_a_plot_has_a_line_a_contender(tmp_path: Path) -> None:
+def test_a_plot_of_two_contenders_is_a_png(tmp_path: Path) -> None:
     plot_load([run("a", 0, 1), run("b", 0, 2)], tmp_path / "plot.png")
 
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
