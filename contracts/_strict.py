@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import annotated_types as at
 from cattrs import BaseConverter, Converter
 from cattrs.errors import IterableValidationError, IterableValidationNote
-from litestar.datastructures import UploadFile
+
+from contracts.uploads import Upload
 
 __all__ = ["Problem", "describe", "register_strict_hooks"]
 
@@ -43,14 +44,14 @@ def register_strict_hooks(converter: Converter) -> None:
     """Scalars, literals, lists, objects, free-form JSON, and `annotated_types` bounds."""
     for type_, hook in ((bool, _bool), (int, _int), (float, _float), (str, _str)):
         converter.register_structure_hook(type_, hook)
-    converter.register_structure_hook(UploadFile, _file)
+    converter.register_structure_hook_func(lambda type_: type_ is Upload, _file)
     converter.register_structure_hook_func(lambda type_: type_ is Any, lambda value, _: _json(value, MAX_DEPTH))
     for origin, factory in ((Literal, _literal), (list, _list), (dict, _dict), (Annotated, _annotated)):
         converter.register_structure_hook_factory(_has_origin(origin), factory)
 
 
-def _file(value: Any, _: Any) -> UploadFile:
-    if not isinstance(value, UploadFile):
+def _file(value: Any, _: Any) -> Upload:
+    if not isinstance(value, Upload):
         raise Problem(f"expected a file, got {describe(value)}")
     return value
 

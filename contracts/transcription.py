@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 import attrs
 from annotated_types import MaxLen, MinLen
-from litestar.datastructures import UploadFile  # what a form's file is read as; OpenAPI knows it as binary
 
 from contracts._fields import EXPLICIT_NULL, Fraction, Seconds
+from contracts.uploads import Upload
 
 __all__ = [
     "CreateTranscriptionRequest",
@@ -36,7 +36,7 @@ class RecordingForm:
     """What both endpoints ask for. Sent as `multipart/form-data`; a list is a field sent several times, with or without
     `[]` after its name, and an empty field is the same as none."""
 
-    file: UploadFile
+    file: Upload
     model: Annotated[str, MinLen(1), MaxLen(1024)]
     language: Annotated[str, MaxLen(64)] | None = None
     """What is spoken: an ISO-639-1 code or an English name. Left out, a model of several languages finds out."""

@@ -9,6 +9,7 @@ from server.core import ServicePlugin
 from server.dependencies import Registry
 from server.middleware import RequestMiddleware
 from server.run.parent_watch import Lifecycle
+from server.schemas import ContractSchemaPlugin
 from server.settings.settings import Settings
 
 __all__ = ["create_app"]
@@ -31,7 +32,7 @@ def create_app(
         lifecycle = lifecycle or Lifecycle()
     registry = ModelRegistry(settings.models) if registry is None else registry
     app = Litestar(
-        plugins=[ServicePlugin(settings, registry, lifecycle)],
+        plugins=[ServicePlugin(settings, registry, lifecycle), ContractSchemaPlugin()],
         request_max_body_size=settings.max_body_bytes,  # of a plugin's AppConfig, Litestar would not read it
     )
     app.asgi_handler = RequestMiddleware(

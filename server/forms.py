@@ -82,7 +82,10 @@ def _typed(form: Mapping[str, Any], contract: type[Any]) -> dict[str, Any]:
     values: dict[str, list[Any]] = {}
     for name, value in form.items():
         # `include[]` is one of a list; `chunking_strategy[type]` is part of an object.
-        values.setdefault(name.partition("[")[0] or name, []).extend(value if isinstance(value, list) else [value])
+        given = value if isinstance(value, list) else [value]
+        values.setdefault(name.partition("[")[0] or name, []).extend(
+            item.file if isinstance(item, UploadFile) else item for item in given
+        )
     return {
         name: _as_kind(kept, kinds.get(name))
         for name, given in values.items()

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
 
-from litestar.datastructures import UploadFile
+from contracts.uploads import Upload
 
 __all__ = ["on_disk"]
 
@@ -18,7 +18,7 @@ PREFIX = "mlx-openai-server-"
 
 
 @asynccontextmanager
-async def on_disk(upload: UploadFile) -> AsyncIterator[Path]:
+async def on_disk(upload: Upload) -> AsyncIterator[Path]:
     """The upload as a file with a name, as long as the block runs. Readable by this user alone.
 
     The name is what another process opens; it is gone when the block ends, however it does.
@@ -28,8 +28,7 @@ async def on_disk(upload: UploadFile) -> AsyncIterator[Path]:
         yield Path(file.name)
 
 
-def _copy(upload: UploadFile, file: IO[bytes]) -> None:
-    upload.file.seek(0)
-    shutil.copyfileobj(upload.file, file)
+def _copy(upload: Upload, file: IO[bytes]) -> None:
+    shutil.copyfileobj(upload, file)
     file.flush()
-    upload.file.close()
+    upload.close()
