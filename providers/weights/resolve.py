@@ -30,7 +30,7 @@ def resolve(path: str, progress: ProgressCallback | None = None) -> Path:
         WeightsError: there is no usable model; the message tells the user what to do.
     """
     if not path.strip():
-        raise WeightsError("No model is named: pass a folder, a .gguf file, a Hugging Face id, or embedded:<id>.")
+        raise WeightsError("No model was named: pass a folder, a .gguf file, a Hugging Face id, or embedded:<id>.")
     if path.startswith(EMBEDDED_PREFIX):
         return pull(path.removeprefix(EMBEDDED_PREFIX), progress)
     local = Path(path).expanduser()
