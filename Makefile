@@ -45,9 +45,13 @@ run: setup-runtime ## Serve the embedded models; ARGS='--port 9000' passes optio
 .PHONY: test
 test: lint types unit live ## Lint, types, unit and live tests
 
+# All that people wrote: no locks, no licences.
+TEXTS := contracts otel providers server tests docs requirements/*.in requirements/*.py Makefile pyproject.toml $(wildcard *.md)
+
 .PHONY: lint
-lint: setup ## ruff (rules and format) and the layer rules
-	$(call part,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports)
+lint: setup ## ruff (rules and format), the layer rules, unused code and spelling
+	$(call part,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && \
+	  $(BIN)/python -m tests.lint.unused_code && $(BIN)/codespell $(TEXTS))
 
 # A cache per platform: a cache made for another one would be discarded on every run.
 types_on = $(BIN)/mypy --platform $(1) --cache-dir .mypy_cache/$(1)

@@ -106,7 +106,6 @@ class EngineInfo(msgspec.Struct, frozen=True):
     blas: str
     """The library that serves MLX's CPU matrix products, or `-` off the CPU."""
     load_seconds: float
-    memory_bytes: int
     details: dict[str, Any] = {}
 
 

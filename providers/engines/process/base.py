@@ -86,7 +86,6 @@ class BaseEngine(ABC, Generic[J]):
             dtype=loaded.dtype,
             blas=self._platform.blas if device == "cpu" else "-",
             load_seconds=time.monotonic() - started,
-            memory_bytes=mx.get_active_memory(),
             details={
                 "blas_threads": self._platform.threads,
                 "model_type": loaded.model_type,

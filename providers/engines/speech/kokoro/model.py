@@ -15,12 +15,10 @@ from numpy.typing import NDArray
 
 from providers.engines.process.engine import EngineLoadError
 from providers.engines.speech.kokoro.layers import LSTM, ResBlock, leaky, plain_conv
-from providers.engines.speech.kokoro.vocoder import FRAME_SAMPLES, Decoder
+from providers.engines.speech.kokoro.vocoder import Decoder
 
-__all__ = ["FRAME_SAMPLES", "MAX_PHONEMES", "Kokoro", "Spoken", "load_kokoro"]
+__all__ = ["Kokoro", "Spoken", "load_kokoro"]
 
-MAX_PHONEMES = 510
-"""Of one sentence: the text model has 512 positions, and padding takes two."""
 _MAX_FRAMES = 100
 """A phoneme lasts at most so many frames."""
 
@@ -99,7 +97,7 @@ class Kokoro:
         """Synthesise one sentence.
 
         Args:
-            tokens: of the vocabulary, without padding; at most `MAX_PHONEMES`.
+            tokens: of the vocabulary, without padding; at most 510 (512 positions less two of padding).
             style: (1, 256).
             seed: of the noise in unvoiced sounds; the same one gives the same samples.
         """

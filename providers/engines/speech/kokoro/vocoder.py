@@ -13,10 +13,7 @@ from providers.engines.cpu.conv1d import Conv1d, ConvTranspose1d, fold_weight_no
 from providers.engines.speech.kokoro.cpu import CPUBlocks
 from providers.engines.speech.kokoro.layers import ResBlock, SnakeBlock, leaky, plain_conv
 
-__all__ = ["FRAME_SAMPLES", "Decoder"]
-
-FRAME_SAMPLES = 600
-"""Samples of one duration frame: 25 ms at 24 kHz. Pitch and energy have two values for each."""
+__all__ = ["Decoder"]
 
 _SAMPLE_RATE = 24_000
 _VOICED_HERTZ = 10
@@ -38,7 +35,7 @@ class Decoder:
     def __call__(
         self, features: mx.array, pitch: mx.array, energy: mx.array, style: mx.array, key: mx.array
     ) -> mx.array:
-        """Samples, (600 · F,).
+        """Samples, (600 · F,), of F duration frames: 600 samples are 25 ms at 24 kHz.
 
         Args:
             features: (F, 512).

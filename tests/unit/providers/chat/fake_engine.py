@@ -60,7 +60,7 @@ def load() -> dict[str, str]:
         sys.exit(1)
     if mode == "die" or (mode == "die_twice" and start <= 2):
         os._exit(3)
-    send(frames.Ready(frames.EngineInfo(4096, "cpu", "float32", "-", 0.01, 1000)))
+    send(frames.Ready(frames.EngineInfo(4096, "cpu", "float32", "-", 0.01)))
     return how
 
 

@@ -53,7 +53,7 @@ class FakeEngine:
         if spec.path == "bug":
             raise ZeroDivisionError("somewhere inside")
         progress("loading", 0.5)
-        return EngineInfo(context_length=1, device="cpu", dtype="-", blas="-", load_seconds=0.0, memory_bytes=0)
+        return EngineInfo(context_length=1, device="cpu", dtype="-", blas="-", load_seconds=0.0)
 
     def prepare(self, command: Command) -> FakeJob:
         assert isinstance(command, Generate)

@@ -54,7 +54,7 @@ def answer(key: str, text: str) -> None:
 load = receive()
 assert isinstance(load, frames.Load)
 voices = [] if load.spec.warmup else msgspec.to_builtins(VOICES)
-info = frames.EngineInfo(None, "cpu", "float32", "-", 0.01, 1000, {"voices": voices})
+info = frames.EngineInfo(None, "cpu", "float32", "-", 0.01, {"voices": voices})
 link.sendall(frames.encode(frames.Ready(info)))
 while (command := receive()) is not None:
     with open(load.spec.path, "a") as told:
