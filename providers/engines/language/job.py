@@ -7,8 +7,8 @@ from contextvars import Context, copy_context
 import attrs
 
 from providers.chat.types import SamplingParams, Tool
-from providers.engines.output.detokenizer import stop_matcher
 from providers.engines.output.parser import AnswerFormat, AnswerSplitter
+from providers.engines.output.stop import stop_matcher
 from providers.engines.sampling.logprobs import MAX_TOP_LOGPROBS
 from providers.engines.sampling.settings import Settings
 from providers.engines.sampling.thinking_budget import ThoughtLimit

@@ -1,17 +1,19 @@
-"""What follows a marker that may open a tool call: read until it is one, or until it cannot be."""
+"""The stage of the output parser that reads tool calls: from the marker that may open one until it is a call, or cannot
+be."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
-import attrs
+import msgspec
 
+from providers.chat.types import Tool
 from providers.engines.output.call_parsers import read_calls
 from providers.engines.output.json_stream import JsonCall
 from providers.engines.output.markup import ToolFormat
 
-__all__ = ["Candidate", "Step", "make_candidate"]
+__all__ = ["CallArguments", "CallPart", "CallReader", "CallStart", "Candidate", "Step", "make_candidate"]
 
 MAX_CALL_CHARACTERS = 1 << 20
 """Markup that goes on for longer without having become a call is text."""
@@ -20,17 +22,90 @@ _OPENING_WINDOW = 512
 ParserTools = Mapping[str, Mapping[str, Any]]
 
 
-@attrs.frozen
-class Step:
+class CallStart(msgspec.Struct, gc=False):
+    """A call of this function begins."""
+
+    name: str
+
+
+class CallArguments(msgspec.Struct, gc=False):
+    """More of the arguments of the last call that began."""
+
+    text: str
+
+
+CallPart = CallStart | CallArguments
+
+
+class Step(msgspec.Struct):
     """What a piece of text made of a candidate.
 
-    `parts`: (name of the call that begins here, or None; more of its arguments). `rest`: text that is to be read
-    again by whoever reads after this; after `text` that is all since the opening marker.
+    `more`: it may still become a call, or is one that goes on. `call`: it ended as a whole call, or several. `broken`:
+    it ended as a call that is not whole. `text`: it was no call. `rest`: text to be read as content; after `text` that
+    is all since the opening marker.
     """
 
     verdict: Literal["more", "call", "broken", "text"]
     rest: str = ""
-    parts: Sequence[tuple[str | None, str]] = ()
+    parts: Sequence[CallPart] = ()
+
+
+class CallReader:
+    """Reads the calls of one answer."""
+
+    __slots__ = ("_candidate", "_format", "_parallel", "_tools", "broken", "is_open", "marker", "started")
+
+    def __init__(self, format: ToolFormat | None, tools: Sequence[Tool], *, parallel: bool = True) -> None:
+        """`tools`: what may be called. `parallel`: False reports only the first of several calls."""
+        self._format = format
+        self._tools = {tool.name: _for_parser(tool) for tool in tools}
+        self._parallel = parallel
+        self._candidate: Candidate | None = None
+        self.is_open = False
+        """A marker may have opened a call that is neither whole nor known to be text."""
+        self.marker = ""
+        """The last marker passed to `open`."""
+        self.started = False
+        """A call has begun."""
+        self.broken = False
+        """A call that has begun is not whole."""
+
+    def open(self, marker: str) -> None:
+        assert self._format is not None
+        self._candidate = make_candidate(self._format, self._tools)
+        self.is_open, self.marker = True, marker
+
+    def feed(self, text: str) -> Step:
+        """Read more text after the marker. Any verdict but `more` closes the reader."""
+        assert self._candidate is not None
+        return self._noted(self._candidate.feed(text))
+
+    def finish(self, *, cut: bool) -> Step:
+        """The answer has ended; `cut` if by its length. The verdict is never `more`."""
+        assert self._candidate is not None
+        return self._noted(self._candidate.finish(cut=cut))
+
+    def _noted(self, step: Step) -> Step:
+        if step.parts:
+            self.started = True
+            if not self._parallel:
+                step.parts = _first_call(step.parts)
+        if step.verdict != "more":
+            self._candidate, self.is_open = None, False
+            self.broken = self.broken or step.verdict == "broken"
+        return step
+
+
+def _first_call(parts: Sequence[CallPart]) -> Sequence[CallPart]:
+    starts = [at for at, part in enumerate(parts) if isinstance(part, CallStart)]
+    return parts[: starts[1]] if len(starts) > 1 else parts
+
+
+def _for_parser(tool: Tool) -> dict[str, Any]:
+    """A tool in the form that mlx-lm's parsers read, without properties that are not objects: those make them fail."""
+    properties = (tool.parameters or {}).get("properties")
+    sound = {k: v for k, v in properties.items() if isinstance(v, dict)} if isinstance(properties, dict) else {}
+    return {"type": "function", "function": {"name": tool.name, "parameters": {"properties": sound}}}
 
 
 class Candidate(Protocol):
@@ -90,7 +165,7 @@ class _JsonCandidate:
             return Step("call", "", self._parts())
         if self._call.failed or not self._certain:
             return self._broken(self._held)
-        return Step("broken", "", [(None, self._call.take() + self._call.literal)])
+        return Step("broken", "", _arguments(self._call.take() + self._call.literal))
 
     def _hopeless(self) -> bool:
         unknown = self._call.name is not None and self._call.name not in self._tools
@@ -103,15 +178,22 @@ class _JsonCandidate:
     def _text(self, rest: str) -> Step:
         return Step("text", "".join(self._seen) + rest)
 
-    def _parts(self) -> list[tuple[str | None, str]]:
+    def _parts(self) -> Sequence[CallPart]:
         if self._certain:
-            more = self._call.take()
-            return [(None, more)] if more else []
+            return _arguments(self._call.take())
         if self._call.name is None or not self._call.has_arguments:
-            return []
+            return ()
         self._certain = True
         self._seen.clear()
-        return [(self._call.name, self._call.take())]
+        return _begun(self._call.name, self._call.take())
+
+
+def _begun(name: str, arguments: str) -> tuple[CallPart, ...]:
+    return (CallStart(name), *_arguments(arguments))
+
+
+def _arguments(text: str) -> tuple[CallArguments, ...]:
+    return (CallArguments(text),) if text else ()
 
 
 class _MarkupCandidate:
@@ -150,7 +232,7 @@ class _MarkupCandidate:
         end = self._format.end
         partial = next((n for n in range(len(end) - 1, 0, -1) if body.endswith(end[:n])), 0)
         calls = self._unclosed(body[: len(body) - partial], cut=cut)
-        return Step("call", parts=calls) if calls else Step("text", body)
+        return Step("call", parts=_all(calls)) if calls else Step("text", body)
 
     def _close(self, at: int) -> Step:
         """A marker stands at this position of all that came: the end, or the beginning of another call."""
@@ -164,7 +246,7 @@ class _MarkupCandidate:
             rest = rest[len(end) :]
         else:
             calls = self._unclosed(body, cut=False)
-        return Step("call", rest, calls) if calls else Step("text", text)
+        return Step("call", rest, _all(calls)) if calls else Step("text", text)
 
     def _unclosed(self, body: str, *, cut: bool) -> list[tuple[str, str]] | None:
         """The calls in markup without an end marker, if that is all it lacks."""
@@ -189,6 +271,10 @@ class _MarkupCandidate:
         if squeezed.startswith(self._openings):
             return True
         return len(text) < _OPENING_WINDOW and any(opening.startswith(squeezed) for opening in self._openings)
+
+
+def _all(calls: Sequence[tuple[str, str]]) -> list[CallPart]:
+    return [part for name, arguments in calls for part in _begun(name, arguments)]
 
 
 def _squeezed(text: str) -> str:

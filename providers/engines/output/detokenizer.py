@@ -1,15 +1,13 @@
-"""From token ids to text that can leave: whole characters, nothing special, and nothing of a stop string."""
+"""From token ids to text that can leave: whole characters, and no special tokens."""
 
 from __future__ import annotations
 
 import codecs
 import functools
 import json
-from collections import deque
-from collections.abc import Sequence
 from typing import Any, Protocol
 
-__all__ = ["Decoder", "StopMatcher", "StopSplitter", "Vocabulary", "stop_matcher"]
+__all__ = ["Decoder", "Vocabulary"]
 
 _SPM_SPACE = "\u2581"
 
@@ -181,92 +179,3 @@ def _byte_level_alphabet() -> dict[str, int]:
     others = [byte for byte in range(256) if byte not in set(printable)]
     alphabet.update({chr(256 + offset): byte for offset, byte in enumerate(others)})
     return alphabet
-
-
-class StopMatcher:
-    """An Aho-Corasick automaton over stop strings, shared by every answer that has the same ones.
-
-    State 0 is the start. A state is the longest suffix of the text that begins some stop string.
-    """
-
-    __slots__ = ("_edges", "_fail", "depth", "match")
-
-    def __init__(self, strings: Sequence[str]) -> None:
-        self._edges: list[dict[str, int]] = [{}]
-        self._fail = [0]
-        self.depth = [0]
-        """How many characters a state has of the stop string it may become."""
-        self.match = [0]
-        """Length of the longest stop string that ends in a state, or 0."""
-        for string in strings:
-            self._insert(string)
-        self._link()
-
-    def _insert(self, string: str) -> None:
-        state = 0
-        for char in string:
-            if char not in self._edges[state]:
-                self._edges[state][char] = len(self._edges)
-                self._edges.append({})
-                self._fail.append(0)
-                self.depth.append(self.depth[state] + 1)
-                self.match.append(0)
-            state = self._edges[state][char]
-        self.match[state] = len(string)
-
-    def _link(self) -> None:
-        pending = deque(self._edges[0].values())
-        while pending:
-            state = pending.popleft()
-            for char, child in self._edges[state].items():
-                self._fail[child] = self.advance(self._fail[state], char)
-                self.match[child] = self.match[child] or self.match[self._fail[child]]
-                pending.append(child)
-
-    def advance(self, state: int, char: str) -> int:
-        while state and char not in self._edges[state]:
-            state = self._fail[state]
-        return self._edges[state].get(char, 0)
-
-
-@functools.lru_cache(maxsize=64)
-def stop_matcher(strings: tuple[str, ...]) -> StopMatcher:
-    """The matcher of these stop strings; answers that share them share it."""
-    return StopMatcher(strings)
-
-
-class StopSplitter:
-    """Lets text through until a stop string begins, on whatever token borders it falls.
-
-    The string that ends first wins; of two that end together, the longer. Text that may still become one is
-    held back until it cannot, or until `flush`.
-    """
-
-    __slots__ = ("_held", "_matcher", "_state", "stopped")
-
-    def __init__(self, matcher: StopMatcher) -> None:
-        self._matcher = matcher
-        self._state = 0
-        self._held = ""
-        self.stopped = False
-
-    def push(self, text: str) -> str:
-        """The text that may leave now. Sets `stopped` once a stop string is whole; from then on, nothing leaves."""
-        if self.stopped:
-            return ""
-        matcher, state = self._matcher, self._state
-        pending = self._held + text
-        for end, char in enumerate(text, start=len(self._held) + 1):
-            state = matcher.advance(state, char)
-            if matcher.match[state]:
-                self.stopped, self._held = True, ""
-                return pending[: end - matcher.match[state]]
-        self._state = state
-        safe = len(pending) - matcher.depth[state]
-        self._held = pending[safe:]
-        return pending[:safe]
-
-    def flush(self) -> str:
-        """The end came without a stop string: what was held back is text after all."""
-        held, self._held = self._held, ""
-        return held

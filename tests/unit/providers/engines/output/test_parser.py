@@ -15,9 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from providers.chat.types import ReasoningDelta, TextDelta, TokenLogprob, Tool, ToolCallDelta
-from providers.engines.output.detokenizer import stop_matcher
 from providers.engines.output.markup import GENERIC_TOOLS, make_reasoning_format, make_tool_format, tool_format_names
 from providers.engines.output.parser import AnswerFormat, AnswerSplitter
+from providers.engines.output.stop import stop_matcher
 
 WEATHER = Tool(
     name="get_weather",
@@ -400,6 +400,12 @@ def test_stop_strings_count_in_content_alone() -> None:
 def test_a_stop_string_does_not_reach_across_a_call() -> None:
     answer = split(["ab", call("now", {}), "cd"], stop=stop_matcher(("abcd", "bcd")))
     assert (answer.text, answer.calls, answer.stopped) == ("abcd", [("now", "{}")], False)
+
+
+@pytest.mark.parametrize("format", [AnswerFormat(), JSON_CALLS])
+def test_a_stop_string_of_white_space_stops_an_answer_of_nothing_else(format: AnswerFormat) -> None:
+    answer = split([" ", "\n", " "], format, cut=True, stop=stop_matcher(("\n",)))
+    assert answer == Answer(text=" ", finish="stop", stopped=True)
 
 
 def test_a_plain_answer_leaves_at_once_with_its_steps_and_log_probabilities() -> None:
