@@ -114,7 +114,10 @@ class Runtime:
         if not isinstance(load, Load):
             raise EOFError("the first command must be Load")
         self._writer.start()
-        engine = self._make_engine(load.spec)
+        try:
+            engine = self._make_engine(load.spec)
+        except EngineLoadError as error:
+            self._give_up(load.spec, error)
         self._writes_files = load.spec.prefix_cache_dir is not None
         self._last_seconds = load.spec.ending_seconds - LAST_SECONDS
         threading.Thread(target=self._work, args=(engine, load.spec), name="mlx", daemon=True).start()
@@ -223,17 +226,20 @@ class Runtime:
         try:
             info = engine.load(spec, self._report_loading)
         except Exception as error:
-            known = isinstance(error, EngineLoadError)
-            logger.error("%s cannot be loaded: %s", spec.name, error, exc_info=not known)
-            message = str(error) if known else f"{type(error).__name__}: {error}"
-            self._send(LoadFailed(message=message))
-            self._outgoing.put(None)
-            self._writer.join()
-            _exit(1)
+            self._give_up(spec, error)
         # What was loaded stays: collections need not walk through it (130 ms each, in the middle of an answer).
         gc.freeze()
         self._ready.set()
         self._send(Ready(info=info))
+
+    def _give_up(self, spec: ModelSpec, error: Exception) -> NoReturn:
+        """Report why the model cannot be loaded, and end the process."""
+        known = isinstance(error, EngineLoadError)
+        logger.error("%s cannot be loaded: %s", spec.name, error, exc_info=None if known else error)
+        self._send(LoadFailed(message=str(error) if known else f"{type(error).__name__}: {error}"))
+        self._outgoing.put(None)
+        self._writer.join()
+        _exit(1)
 
     def _loop(self, engine: Engine) -> None:
         out = Outbox(self._send)

@@ -106,6 +106,8 @@ class FakeEngine:
 
 
 def make_engine(spec: ModelSpec) -> Any:
+    if spec.model_type == "echo":
+        raise EngineLoadError("models of this type have no engine here")
     return FakeEngine()
 
 

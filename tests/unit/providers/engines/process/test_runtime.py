@@ -128,6 +128,13 @@ def test_a_model_that_cannot_be_loaded_is_reported_and_the_process_ends(start: S
     assert client.process.wait(SECONDS) == 1
 
 
+def test_an_engine_that_cannot_be_made_is_reported_and_the_process_ends(start: Start) -> None:
+    client = start(*FAKE)
+    failed = client.load("anything", model_type="echo")
+    assert failed == LoadFailed(message="models of this type have no engine here")
+    assert client.process.wait(SECONDS) == 1
+
+
 def test_a_model_type_without_an_engine_is_refused_by_name(start: Start) -> None:
     failed = start().load("anything", model_type="image-edit")
     assert isinstance(failed, LoadFailed)
