@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from importlib.resources import files
 
 __all__ = ["LetterToSound", "plain_letters"]
 
@@ -50,242 +51,6 @@ _SMALL = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "th", 
 _CAPITALS = {letter.upper(): plain.capitalize() for letter, plain in _SMALL.items() if letter != "ß"}
 _SPECIAL = str.maketrans({**_SMALL, **_CAPITALS, "ẞ": "SS", "ı": "i"})
 
-# (left context, letters, right context, phonemes), first match wins. Contexts are regular expressions on the word,
-# with ^ and $ its ends. V: a vowel letter, C: a consonant letter.
-_RULES = """
-^|a|$|A
-|augh|t|ɔ
-|aigh||A
-|air||ɛɹ
-|arr||æɹ
-|ar|V|ɛɹ
-^w|ar||ɔɹ
-|ar||ɑɹ
-|au||ɔ
-|aw||ɔ
-|ai||A
-|ay||A
-^w|a|[^lrgkx]|ɑ
-|a|tion|A
-|a|CeV?$|A
-|a|Ce[sd]$|A
-|a|Cing$|A
-|a|Cer$|A
-|a|ll|ɔ
-|a|lk|ɔ
-C|al|$|ᵊl
-..|a|$|ə
-^|a|[bcdfglmnpt]V|ə
-|a|Ci[aeou]|A
-|a||æ
-^|bh||b
-|bb||b
-m|b|$|
-|b||b
-|ck||k
-^|chr||kɹ
-s|ch||k
-|tch||ʧ
-|ch|[lr]|k
-|ch||ʧ
-s|c|[eiy]|
-|cc|[eiy]|ks
-|cc||k
-|c|i[ao]|ʃ
-|c|[eiy]|s
-|c||k
-|dge||ʤ
-|dg||ʤ
-|dd||d
-|d||d
-|eigh||A
-|ear|C|ɜɹ
-|ear||ɪɹ
-|eer||ɪɹ
-|ere|$|ɪɹ
-|er|V|ɛɹ
-C|er||əɹ
-|er||ɜɹ
-|ea|d|ɛ
-|ea||i
-|ee||i
-|eau||O
-|ei||i
-|eu||ju
-|ew||u
-|ey|$|i
-|ey||A
-|eo||iO
-^C+|e|$|i
-[td]|ed|$|ᵻd
-[pkfscxh]|ed|$|t
-|ed|$|d
-[sczx]|es|$|ᵻz
-sh|es|$|ᵻz
-ch|es|$|ᵻz
-[pkft]|es|$|s
-|es|$|z
-|e|ment$|
-|e|ly$|
-|e|less$|
-|e|ful$|
-|e|ness$|
-|e|$|
-C|el|$|ᵊl
-C|en|$|ᵊn
-|e|Ce$|i
-|e||ɛ
-|ff||f
-|f||f
-ou|gh|$|f
-|ght||t
-^|gh||ɡ
-|gh||
-|gg||ɡ
-^|gn||n
-|gn|$|n
-|gu|[eiy]|ɡ
-|ge|$|ʤ
-^|g|[i]|ɡ
-^|ge|t|ɡɛ
-|g|[eiy]|ʤ
-|g||ɡ
-V|h|C|
-V|h|$|
-|h||h
-|igh||I
-|ign|$|In
-|ie|$|i
-|ied|$|id
-|ier|$|iəɹ
-|ies|$|iz
-|ie||i
-|ing|$|ɪŋ
-|ir|V|Iɹ
-|ir||ɜɹ
-|ique|$|ik
-|i|nd$|I
-|i|ld$|I
-|i|CeV?$|I
-|i|Ce[sd]$|I
-|i|$|i
-|ia|$|iə
-|i|[ou]|i
-|i|a|i
-|i||ɪ
-|j||ʤ
-^|kn||n
-|kk||k
-|k||k
-|ll||l
-C|le|$|ᵊl
-C|les|$|ᵊlz
-|l||l
-^|mn||n
-|mm||m
-|m||m
-|ng|[lr]|ŋɡ
-|ng|$|ŋ
-|ng|[aou]|ŋɡ
-|n|k|ŋ
-|n|x|ŋ
-|nn||n
-|n||n
-|ought||ɔt
-|ough|$|O
-|ough||ʌf
-|oar||ɔɹ
-|oor||ɔɹ
-|our|$|ɔɹ
-|our||ɔɹ
-^w|or||ɜɹ
-..C|or|$|əɹ
-|or||ɔɹ
-|oa||O
-|oe|$|O
-|oi||Y
-|oy||Y
-|ook||ʊk
-|oo||u
-|ould||ʊd
-|ous|$|əs
-|ou||W
-|ow|[ne]|O
-|ow|$|O
-|ow||W
-|o|ld|O
-|o|st|O
-|o|CeV?$|O
-|o|Ce[sd]$|O
-|o|$|O
-|o|CV|O
-C|on|$|ən
-|o||ɑ
-^|ph||f
-|ph||f
-^|ps||s
-^|pn||n
-|pp||p
-|p||p
-|qu|e$|k
-|qu||kw
-|q||k
-^|rh||ɹ
-|rr||ɹ
-|r||ɹ
-|sch||sk
-|sh||ʃ
-|sion||ʒᵊn
-|ssion||ʃᵊn
-|ssure||ʃəɹ
-V|sure||ʒəɹ
-|ss||s
-|sc|[eiy]|s
-V|s|V|z
-V|s|m$|z
-[bdglmnrvw]|s|$|z
-[aeiouy]|s|$|z
-|s||s
-|tion||ʃᵊn
-|tious||ʃəs
-|tial||ʃᵊl
-|tian||ʃᵊn
-|ture||ʧəɹ
-|th||θ
-|tt||t
-|t||t
-|uer|$|uəɹ
-|ur|V|jʊɹ
-|ur||ɜɹ
-|uy||I
-|ui||u
-|ue|$|u
-[bcfghjkmpv]|u|CV|ju
-^|u|CV|ju
-|u|CV|u
-|u|$|u
-|u||ʌ
-|vv||v
-|v||v
-^|wr||ɹ
-|wh||w
-V|w|C|
-V|w|$|
-|w||w
-^|x||z
-|x||ks
-^|y|V|j
-|y|C[^aeiou]|ɪ
-^C+|y|$|I
-|y|$|i
-^C+|y|C|I
-V|y||j
-|y||ɪ
-|zz||z
-|z||z
-|'||
-"""
-
 _CLASSES = {"V": "[aeiouy]", "C": "[bcdfghjklmnpqrstvwxz]"}
 _VOWELS = "AIOQWYaiuæɑɒɔəɛɜɪʊʌᵻᵊ"
 _FULL_VOWELS = "AIOQWYaiuæɑɒɔɛɜɪʊʌ"
@@ -309,8 +74,7 @@ class LetterToSound:
         self._look = look
         self._british = british
         self._rules: dict[str, list[tuple[re.Pattern[str], str, re.Pattern[str], str]]] = {}
-        for line in _RULES.strip().splitlines():
-            left, letters, right, phonemes = line.split("|")
+        for left, letters, right, phonemes in _read_rules():
             rule = (_compiled(left, "(?:{})$"), letters, _compiled(right, "(?:{})"), phonemes)
             self._rules.setdefault(letters[0], []).append(rule)
 
@@ -368,6 +132,11 @@ class LetterToSound:
             if after.startswith(letters) and left.search(before) and right.match(after[len(letters) :]):
                 return len(letters), sound
         return 1, ""
+
+
+def _read_rules() -> Iterator[list[str]]:
+    text = files("providers.engines.speech.text").joinpath("letter_to_sound.txt").read_text(encoding="utf-8")
+    return (line.split("|") for line in text.splitlines() if not line.startswith("#"))
 
 
 def _compiled(context: str, frame: str) -> re.Pattern[str]:
