@@ -1,7 +1,10 @@
 """One-dimensional convolutions in MLX that are fast on every device. Signals are (length, channels), without a batch.
 
-MLX's CPU backend runs transposed convolutions through a loop of about 1 GFLOP/s; a BLAS does a hundred. Dilated ones,
-as slow, are in `toom_cook`.
+MLX: its CPU backend computes transposed convolutions, those with groups too, in a plain loop of about 1 GFLOP/s.
+Here: `ConvTranspose1d` is one matrix product and a sum of overlapping parts, `Depthwise2x` a few multiplications of
+whole signals; `Conv1d` is MLX's own. Dilated convolutions, as slow in MLX, are in `conv1d_toom_cook`.
+Gain: a BLAS computes the product at about 100 GFLOP/s.
+Delete when: MLX's `conv_transpose1d` is as fast as a matrix product of its size on a CPU.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ def fold_weight_norm(direction: mx.array, magnitude: mx.array) -> mx.array:
 
 
 class Conv1d:
-    """MLX's own convolution, which is fast on every device where neither dilated nor transposed.
+    """MLX's own convolution, which is fast on every device unless it is dilated.
 
     Args:
         weight: (out, width, in).
@@ -38,7 +41,7 @@ class Conv1d:
 
 
 class ConvTranspose1d:
-    """A transposed convolution whose width is a multiple of its stride: one product, then an overlapping sum.
+    """A transposed convolution whose width is a multiple of its stride: one product, then a sum of overlapping parts.
 
     Args:
         weight: (in, width, out).
@@ -48,7 +51,7 @@ class ConvTranspose1d:
     def __init__(self, weight: mx.array, bias: mx.array, *, stride: int, padding: int) -> None:
         self._in, self._width, self._out = weight.shape
         if self._width % stride:
-            raise ValueError(f"a width of {self._width} is no multiple of the stride {stride}")
+            raise ValueError(f"a width of {self._width} is not a multiple of the stride {stride}")
         self._stride, self._padding = stride, padding
         self._bias = bias
         self._weight = mx.contiguous(weight.reshape(self._in, -1))
@@ -65,7 +68,9 @@ class ConvTranspose1d:
 
 
 class Depthwise2x:
-    """PyTorch's ConvTranspose1d(width 3, stride 2, padding 1, output_padding 1, a group a channel): doubles the length.
+    """PyTorch's ConvTranspose1d of width 3, stride 2, padding 1, output_padding 1, one group per channel.
+
+    It doubles the length.
 
     Args:
         weight: (channels, 3, 1).

@@ -1,7 +1,12 @@
-"""GELU for the Linux CPU: there MLX's `erf` takes 28 ns a value, more than half of an encoder's time.
+"""The exact GELU on the Linux CPU, as a rational function.
 
-The normal distribution's function is x·P(x²)/Q(x²) + ½ instead, in a fifth of that. The coefficients were fitted by
-iteratively reweighted least squares on [0, 5.2] (scipy's erf as judge); the error is under 3e-7 of max(1, |x|).
+MLX: `erf` takes 28 ns per value, more than half of an encoder's time (400 of 690 ms for a batch of 128 short texts in
+MiniLM).
+Here: the distribution function of the normal distribution is x·P(x²)/Q(x²) + ½. The coefficients were fitted by
+iteratively reweighted least squares on [0, 5.2], with scipy's `erf` as reference. The error is under 3e-7 of
+max(1, |x|).
+Gain: the function takes a fifth of the time of `erf`.
+Delete when: MLX's `erf` takes at most 6 ns per value on a CPU.
 """
 
 from __future__ import annotations
@@ -28,7 +33,7 @@ _Q = (
 
 
 class RationalGELU(Module):
-    """Stands in for `nn.GELU()`, the exact one; float32."""
+    """Replaces the exact `nn.GELU()`, in float32."""
 
     def __call__(self, x: mx.array) -> mx.array:
         clipped = mx.clip(x, -_BOUND, _BOUND)
@@ -45,7 +50,7 @@ def _horner(coefficients: tuple[float, ...], x: mx.array) -> mx.array:
 
 
 def use_rational_gelu(model: Any) -> int:
-    """Replace every exact GELU among the model's layers; returns how many there were."""
+    """Replace every exact GELU among the model's layers. Returns how many there were."""
     replaced = 0
     for module in model.modules():
         for name, child in [*module.items()]:

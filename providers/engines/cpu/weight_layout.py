@@ -1,10 +1,12 @@
-"""How weights lie in memory on the Linux CPU: as the BLAS likes to read them.
+"""Weights on the Linux CPU, stored in the order in which OpenBLAS reads them fastest.
 
-MLX computes `x @ weight.T` with `sgemm`, and hands it a weight that lies row by row as a transposed operand, which
-OpenBLAS copies number by number into its own order before it multiplies: with the few rows of a decode step, that is
-most of the work. A weight that lies column by column is copied in whole vectors. Values and shapes stay as they are.
-On a Zen core, the products of a decode step of SmolLM2 135M take 100 ms instead of 160 for one row, and 85 instead of
-150 for eight (`docs/performance.md`).
+MLX: computes `x @ weight.T` with `sgemm` and passes a weight stored row by row as a transposed operand. OpenBLAS copies
+it number by number into its own order before it multiplies, which is most of the work for the few rows of a decode
+step.
+Here: float32 weights are stored column by column, which OpenBLAS copies in whole vectors. Values and shapes stay.
+Gain: on a Zen core, the products of a decode step of SmolLM2 135M take 100 ms instead of 160 for one row, and 85
+instead of 150 for eight (`docs/performance.md`).
+Delete when: MLX or the BLAS multiplies few rows by a transposed operand as fast as by a plain one.
 """
 
 from __future__ import annotations
@@ -25,16 +27,19 @@ _TALL = 2048
 
 
 def lay_out_for_blas(model: Any, device: str) -> None:
-    """Lay the weights out anew where a preloaded BLAS multiplies with them; elsewhere do nothing."""
+    """Lay the weights out anew where a preloaded BLAS multiplies by them; elsewhere do nothing."""
     if device == "cpu" and sys.platform.startswith("linux") and platform.find_blas() is not None:
         lay_out_weights(model)
 
 
 def lay_out_weights(model: Any) -> None:
-    """Store every float32 matrix that inputs are multiplied with column by column, one after the other: at no time is
-    there more than one of them twice. Quantised weights are left alone, for no BLAS reads them."""
+    """Store every float32 matrix that multiplies inputs column by column.
+
+    Matrices are converted one after the other, so that at most one of them is in memory twice. Quantised weights stay:
+    no BLAS reads them.
+    """
     modules = model.named_modules()
-    # An embedding is read row by row; only where it is the output's matrix too is it worth more the other way round.
+    # An embedding is read row by row. Column by column is better only where it is the output's matrix too.
     kinds = (Linear,) if any(name.endswith("lm_head") for name, _ in modules) else (Linear, Embedding)
     for _, module in modules:
         if isinstance(module, kinds) and module.weight.dtype == mx.float32 and module.weight.ndim == 2:
@@ -43,7 +48,7 @@ def lay_out_weights(model: Any) -> None:
 
 
 def _by_columns(weight: mx.array) -> mx.array:
-    # A column of a tall matrix touches more cache lines than there are: it is copied in pieces.
+    # A column of a tall matrix touches more cache lines than the processor has: copy in pieces.
     pieces = [mx.contiguous(rows.T) for rows in mx.split(weight, range(_TALL, weight.shape[0], _TALL))]
     laid_out = pieces[0].T if len(pieces) == 1 else mx.concatenate(pieces, axis=1).T
     mx.eval(laid_out)

@@ -1,8 +1,11 @@
-"""Whisper's encoder on a CPU: the softmax of its attention by numpy.
+"""The softmax of Whisper's encoder on a CPU, computed by numpy.
 
-Thirty seconds are 1,500 positions, so every layer takes the exponential of millions of numbers, and MLX computes those
-one by one on a CPU: measured on tiny.en, two thirds of the encoder's time, where matrix products were a sixth and the
-convolutions a twentieth. numpy's vector instructions take a third as long.
+MLX: computes exponentials one by one on a CPU. A window of thirty seconds has 1,500 positions, so that every layer
+takes the exponential of millions of numbers: two thirds of the encoder's time on tiny.en, where matrix products were a
+sixth and the convolutions a twentieth.
+Here: numpy's vector instructions compute them, one head at a time in the processor's cache.
+Gain: the softmax takes a third of the time.
+Delete when: MLX's softmax takes at most 6 ns per value on a CPU.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ __all__ = ["use_fast_softmax"]
 
 
 def use_fast_softmax(model: Any) -> None:
-    """Have a float32 model's encoder attend this way; results agree to float32 rounding. For the CPU alone."""
+    """Make the encoder of a float32 model use this softmax. Only for the CPU. Results agree to float32 rounding."""
     for block in model.encoder.blocks:
         block.attn.__class__ = _EncoderAttention
 
@@ -40,7 +43,7 @@ class _EncoderAttention(MultiHeadAttention):  # type: ignore[misc]
 
 
 def _softmax(scores: mx.array) -> mx.array:
-    """Over the last axis of (batch, head, query, key), a head at a time: that much fits into the cache."""
+    """Over the last axis of (batch, head, query, key), one head at a time, which fits into the processor's cache."""
     given = np.array(scores, copy=False)
     weights = np.empty_like(given)
     for place in np.ndindex(*given.shape[:2]):

@@ -21,7 +21,7 @@ class EngineFailed(Exception):
 
 
 class EngineDriver:
-    """Driver of `python -m providers.engines.language.bench`, which imports mlx; this process never does.
+    """Driver of `python -m providers.engines.bench`, which imports mlx; this process never does.
 
     It is a contender of a sweep. The first call of `run` waits until the model is loaded.
     """
@@ -34,7 +34,7 @@ class EngineDriver:
         self._log = log
 
     def __enter__(self) -> EngineDriver:
-        command = [sys.executable, "-m", "providers.engines.language.bench", str(self._folder)]
+        command = [sys.executable, "-m", "providers.engines.bench", str(self._folder)]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
         return self

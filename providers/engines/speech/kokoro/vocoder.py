@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 
 from providers.engines.cpu.conv1d import Conv1d, ConvTranspose1d, fold_weight_norm
-from providers.engines.speech.kokoro.cpu import CPUBlocks
+from providers.engines.cpu.kokoro import CPUBlocks
 from providers.engines.speech.kokoro.layers import ResBlock, SnakeBlock, leaky, plain_conv
 
 __all__ = ["Decoder"]

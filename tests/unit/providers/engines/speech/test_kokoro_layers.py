@@ -9,7 +9,7 @@ import pytest
 from providers.engines.convert.kokoro import convert_voice
 from providers.engines.cpu.conv1d import ConvTranspose1d, Depthwise2x
 from providers.engines.cpu.conv1d_toom_cook import Convolution
-from providers.engines.speech.kokoro.cpu import CPUSnakeBlock
+from providers.engines.cpu.kokoro import CPUSnakeBlock
 from providers.engines.speech.kokoro.layers import LSTM, SnakeBlock
 
 

@@ -1,4 +1,4 @@
-"""The bare engine, the ceiling that a server is measured against: `python -m providers.engines.language.bench MODEL`.
+"""The bare engine, the ceiling that a server is measured against: `python -m providers.engines.bench MODEL`.
 
 Loads the model as an engine process does and drives mlx-lm's BatchGenerator with nothing around it: every prompt
 inserted at once, greedy, no prefix cache, no stop strings, no text. Reads one JSON object a line from stdin and
