@@ -17,7 +17,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -42,143 +42,141 @@ __all__ = [
 ]
 
 
+def _in_wire_order(_: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
+    """The order of OpenAI's events: `type`, where the event belongs, what it carries, and its number."""
+    places = {"type": 0, "item_id": 1, "output_index": 2, "content_index": 3, "sequence_number": 5}
+    return sorted(fields, key=lambda field: places.get(field.name, 4))
+
+
 @attrs.frozen(kw_only=True)
-class ResponseLifecycleEvent:
-    """The response began, or ended; it is all there, as far as it has come."""
+class _Event:
+    """Every event. Numbers count from 0 in each stream."""
+
+    sequence_number: int
+
+
+@attrs.frozen(kw_only=True)
+class _OutputEvent(_Event):
+    """An event of one output item."""
+
+    output_index: int
+
+
+@attrs.frozen(kw_only=True)
+class _ItemEvent(_OutputEvent):
+    """An event that names its item."""
+
+    item_id: str
+
+
+@attrs.frozen(kw_only=True)
+class _PartEvent(_ItemEvent):
+    """An event of one content part of an item."""
+
+    content_index: int
+
+
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseLifecycleEvent(_Event):
+    """The response began, progressed or ended. It is complete up to this event."""
 
     type: Literal[
         "response.created", "response.in_progress", "response.completed", "response.incomplete", "response.failed"
     ]
     response: Response
-    sequence_number: int
 
 
-@attrs.frozen(kw_only=True)
-class ResponseOutputItemAddedEvent:
-    """An item begins, empty."""
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseOutputItemAddedEvent(_OutputEvent):
+    """The start of an item, which is still empty."""
 
     type: Literal["response.output_item.added"] = "response.output_item.added"
-    output_index: int
     item: OutputItem
-    sequence_number: int
 
 
-@attrs.frozen(kw_only=True)
-class ResponseOutputItemDoneEvent:
-    """An item is as it stays."""
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseOutputItemDoneEvent(_OutputEvent):
+    """A complete item."""
 
     type: Literal["response.output_item.done"] = "response.output_item.done"
-    output_index: int
     item: OutputItem
-    sequence_number: int
 
 
-@attrs.frozen(kw_only=True)
-class ResponseContentPartAddedEvent:
-    """A part of an item begins, empty."""
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseContentPartAddedEvent(_PartEvent):
+    """The start of a content part, which is still empty."""
 
     type: Literal["response.content_part.added"] = "response.content_part.added"
-    item_id: str
-    output_index: int
-    content_index: int
     part: OutputTextContent | ReasoningTextContent
-    sequence_number: int
 
 
-@attrs.frozen(kw_only=True)
-class ResponseContentPartDoneEvent:
-    """A part of an item is as it stays."""
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseContentPartDoneEvent(_PartEvent):
+    """A complete content part."""
 
     type: Literal["response.content_part.done"] = "response.content_part.done"
-    item_id: str
-    output_index: int
-    content_index: int
     part: OutputTextContent | ReasoningTextContent
-    sequence_number: int
 
 
-@attrs.frozen(kw_only=True)
-class ResponseTextDeltaEvent:
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseTextDeltaEvent(_PartEvent):
     """Text to append."""
 
     type: Literal["response.output_text.delta"] = "response.output_text.delta"
-    item_id: str
-    output_index: int
-    content_index: int
     delta: str
     logprobs: list[LogProb] = attrs.field(factory=list)
-    sequence_number: int
 
 
-@attrs.frozen(kw_only=True)
-class ResponseTextDoneEvent:
-    """All of a part's text."""
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseTextDoneEvent(_PartEvent):
+    """The whole text of a part."""
 
     type: Literal["response.output_text.done"] = "response.output_text.done"
-    item_id: str
-    output_index: int
-    content_index: int
     text: str
     logprobs: list[LogProb] = attrs.field(factory=list)
-    sequence_number: int
 
 
-@attrs.frozen(kw_only=True)
-class ResponseReasoningTextDeltaEvent:
-    """Thinking to append."""
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseReasoningTextDeltaEvent(_PartEvent):
+    """Reasoning text to append."""
 
     type: Literal["response.reasoning_text.delta"] = "response.reasoning_text.delta"
-    item_id: str
-    output_index: int
-    content_index: int
     delta: str
-    sequence_number: int
 
 
-@attrs.frozen(kw_only=True)
-class ResponseReasoningTextDoneEvent:
-    """All of a thought."""
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseReasoningTextDoneEvent(_PartEvent):
+    """The whole reasoning text of a part."""
 
     type: Literal["response.reasoning_text.done"] = "response.reasoning_text.done"
-    item_id: str
-    output_index: int
-    content_index: int
     text: str
-    sequence_number: int
 
 
-@attrs.frozen(kw_only=True)
-class ResponseFunctionCallArgumentsDeltaEvent:
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseFunctionCallArgumentsDeltaEvent(_ItemEvent):
     """Part of a call's arguments, to append."""
 
     type: Literal["response.function_call_arguments.delta"] = "response.function_call_arguments.delta"
-    item_id: str
-    output_index: int
     delta: str
-    sequence_number: int
 
 
-@attrs.frozen(kw_only=True)
-class ResponseFunctionCallArgumentsDoneEvent:
-    """All of a call's arguments."""
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseFunctionCallArgumentsDoneEvent(_ItemEvent):
+    """The whole arguments of a call."""
 
     type: Literal["response.function_call_arguments.done"] = "response.function_call_arguments.done"
-    item_id: str
-    output_index: int
     name: str
     arguments: str
-    sequence_number: int
 
 
-@attrs.frozen(kw_only=True)
-class ResponseErrorEvent:
-    """The request failed before its response began."""
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseErrorEvent(_Event):
+    """The request failed before its response was created."""
 
     type: Literal["error"] = "error"
     code: str
     message: str
     param: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    sequence_number: int
 
 
 ResponseStreamEvent = (

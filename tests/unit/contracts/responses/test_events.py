@@ -1,0 +1,52 @@
+"""The order of the keys in the events of a streamed response, which their base classes must not change."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import attrs
+
+from contracts.responses.events import ResponseStreamEvent
+
+KEYS = {
+    "ResponseLifecycleEvent": ["type", "response", "sequence_number"],
+    "ResponseOutputItemAddedEvent": ["type", "output_index", "item", "sequence_number"],
+    "ResponseOutputItemDoneEvent": ["type", "output_index", "item", "sequence_number"],
+    "ResponseContentPartAddedEvent": ["type", "item_id", "output_index", "content_index", "part", "sequence_number"],
+    "ResponseContentPartDoneEvent": ["type", "item_id", "output_index", "content_index", "part", "sequence_number"],
+    "ResponseTextDeltaEvent": [
+        "type",
+        "item_id",
+        "output_index",
+        "content_index",
+        "delta",
+        "logprobs",
+        "sequence_number",
+    ],
+    "ResponseTextDoneEvent": [
+        "type",
+        "item_id",
+        "output_index",
+        "content_index",
+        "text",
+        "logprobs",
+        "sequence_number",
+    ],
+    "ResponseReasoningTextDeltaEvent": ["type", "item_id", "output_index", "content_index", "delta", "sequence_number"],
+    "ResponseReasoningTextDoneEvent": ["type", "item_id", "output_index", "content_index", "text", "sequence_number"],
+    "ResponseFunctionCallArgumentsDeltaEvent": ["type", "item_id", "output_index", "delta", "sequence_number"],
+    "ResponseFunctionCallArgumentsDoneEvent": [
+        "type",
+        "item_id",
+        "output_index",
+        "name",
+        "arguments",
+        "sequence_number",
+    ],
+    "ResponseErrorEvent": ["type", "code", "message", "param", "sequence_number"],
+}
+
+
+def test_every_event_has_its_keys_in_the_order_of_openai_s() -> None:
+    events = {event.__name__: [field.name for field in attrs.fields(event)] for event in get_args(ResponseStreamEvent)}
+    assert events == KEYS
