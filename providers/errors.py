@@ -8,6 +8,7 @@
     ├─ NotFound                   no such path or object
     │  ├─ ModelNotFound           no model of this name, or several and none was named
     │  └─ PreviousResponseNotFound  the response to continue was never stored, or is no more
+    ├─ ExtraNotInstalled          the model needs an extra that is not installed: trying again does not help
     ├─ QueueFull                  as many requests wait as may wait
     ├─ QueueTimeout               the request waited longer than the queue allows
     ├─ GenerationTimeout          the answer took longer than the request's own `timeout`
@@ -26,6 +27,7 @@ from typing import Any, ClassVar, Self
 __all__ = [
     "ContextLengthExceeded",
     "EngineCrashed",
+    "ExtraNotInstalled",
     "GenerationTimeout",
     "InternalError",
     "InvalidApiKey",
@@ -122,6 +124,12 @@ class PreviousResponseNotFound(NotFound):
     """The response to continue was never stored, expired, or was deleted."""
 
     code = "previous_response_not_found"
+
+
+class ExtraNotInstalled(ServiceError):
+    """The model needs an extra that is not installed; the message has the command that installs it."""
+
+    code = "extra_not_installed"
 
 
 class QueueFull(ServiceError):

@@ -1,30 +1,21 @@
-"""What can answer: one narrow Protocol a capability, and what every provider shares."""
+"""What every provider offers, whatever its model can do.
+
+What only some can do is one narrow Protocol per capability, in the capability's folder: `providers/chat/protocol.py`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from typing import Literal, Protocol, runtime_checkable
+from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 
 import attrs
 
-from providers.chat.types import GenerationEvent, GenerationRequest, Prompt
-from providers.embeddings.types import EmbeddingEvent, EmbeddingRequest, RerankRequest
-from providers.spec import Capability, ModelSpec
-from providers.speech.types import SpeechEvent, SpeechRequest, VoiceInfo
-from providers.transcription.types import TranscriptionEvent, TranscriptionRequest
+from providers.capabilities import CapabilityName
+from providers.spec import ModelSpec
 
-__all__ = [
-    "ChatProvider",
-    "EmbeddingProvider",
-    "ModelCard",
-    "ModelStatus",
-    "Provider",
-    "QueueStats",
-    "SpeechProvider",
-    "TranscriptionProvider",
-]
+__all__ = ["Capability", "ModelCard", "ModelStatus", "Provider", "QueueStats"]
 
-ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped"]
+ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped", "unavailable"]
+"""`unavailable`: an extra that the model needs is not installed."""
 
 
 @attrs.frozen(kw_only=True)
@@ -34,12 +25,12 @@ class ModelCard:
     id: str
     created: int
     """Unix seconds at which this server began to serve it."""
-    capabilities: tuple[Capability, ...]
+    capabilities: tuple[CapabilityName, ...]
     status: ModelStatus
     context_length: int | None = None
-    """Tokens; None until the engine has told its model's own limit, or where the word has no meaning."""
+    """Tokens; None until the engine has reported its model's own limit, and for models that have no context."""
     detail: str | None = None
-    """Why a `failed` model failed; what a `loading` one is doing."""
+    """Why a model failed or is unavailable; what a loading one is doing."""
 
 
 @attrs.frozen(kw_only=True)
@@ -72,123 +63,29 @@ class Provider(Protocol):
     def queue_stats(self) -> QueueStats: ...
 
     async def start(self) -> None:
-        """Begin loading, unless `spec.lazy`, and return at once; `card.status` and `wait_ready` tell how it goes."""
+        """Begin loading, unless `spec.lazy`, and return immediately; `card.status` and `wait_ready` report progress."""
 
     async def wait_ready(self) -> None:
-        """Return when the model can answer, or will be loaded by the first request; raise `ModelNotReady` when it never
-        will."""
+        """Return when the model can answer, or will be loaded by the first request.
+
+        Raises:
+            ModelNotReady, ExtraNotInstalled: it never will.
+        """
 
     def begin_drain(self) -> None:
-        """Admit no more requests: those that wait or come fail with `ModelNotReady`. Idempotent."""
+        """Admit no more requests: those that wait or arrive fail with `ModelNotReady`. Idempotent."""
 
     async def stop(self) -> None:
         """Release the model. Requests still in it fail with `ModelNotReady`. Idempotent."""
 
 
-@runtime_checkable
-class ChatProvider(Provider, Protocol):
-    """Generates text."""
-
-    def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-        """Queue, then generate: `Accepted`, then deltas, then `Finished`.
-
-        Closing or cancelling the generator at any point frees its place within one decode step; consume it
-        under `contextlib.aclosing`. A generator that ends without `Finished` has raised.
-
-        Raises:
-            QueueFull, QueueTimeout, ModelNotReady: before it was admitted.
-            InvalidRequest, ContextLengthExceeded, UnsupportedParameter: instead of `Accepted`.
-            GenerationTimeout, EngineCrashed, InternalError: at any point.
-        """
-        ...
-
-    async def tokenize(self, prompt: Prompt, *, add_special_tokens: bool | None = None) -> list[int]:
-        """The prompt's token ids, chat template applied; takes no place in the queue.
-
-        `add_special_tokens` None: as `generate` would.
-
-        Raises:
-            ModelNotReady, EngineCrashed: the model cannot say.
-            InvalidRequest: the prompt cannot be rendered or tokenised.
-        """
-        ...
-
-    async def detokenize(self, tokens: Sequence[int]) -> str:
-        """The text of these token ids, special tokens included.
-
-        Raises:
-            ModelNotReady, EngineCrashed: the model cannot say.
-            InvalidRequest: an id is not in the vocabulary.
-        """
-        ...
-
-    async def token_strings(self, tokens: Sequence[int]) -> list[str]:
-        """Each token as the vocabulary writes it. Raises as `detokenize`."""
-        ...
+P_co = TypeVar("P_co", bound=Provider, covariant=True)
 
 
-@runtime_checkable
-class EmbeddingProvider(Provider, Protocol):
-    """Turns texts into vectors, and ranks documents.
+@attrs.frozen
+class Capability(Generic[P_co]):
+    """Key of `ModelRegistry.find`: the name of a capability, and for the type checker the Protocol of its providers."""
 
-    Closing or cancelling a generator takes its request out of the engine within one batch; consume it under
-    `contextlib.aclosing`. A generator that ends without its last event has raised.
-    """
-
-    def embed(self, request: EmbeddingRequest) -> AsyncGenerator[EmbeddingEvent, None]:
-        """Queue, then embed: `Vectors` in any order, together all inputs, then `Embedded`.
-
-        Raises:
-            QueueFull, QueueTimeout, ModelNotReady: before it was admitted.
-            InvalidRequest, ContextLengthExceeded, UnsupportedParameter: instead of the first event.
-            GenerationTimeout, EngineCrashed, InternalError: at any point.
-        """
-        ...
-
-    def rerank(self, request: RerankRequest) -> AsyncGenerator[EmbeddingEvent, None]:
-        """Queue, then score: one `Ranked`. Raises as `embed`."""
-        ...
-
-
-@runtime_checkable
-class SpeechProvider(Provider, Protocol):
-    """Speaks texts."""
-
-    def speak(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
-        """Queue, then speak: `SpeechAccepted`, then pieces as they are made, then `SpeechFinished`.
-
-        `request.voices` may be OpenAI's names, and none is the default voice. Closing or cancelling the generator
-        frees its place before the next piece is begun; consume it under `contextlib.aclosing`.
-
-        Raises:
-            QueueFull, QueueTimeout, ModelNotReady: before it was admitted.
-            InvalidRequest: instead of `SpeechAccepted`; an unknown voice is told which there are.
-            GenerationTimeout, EngineCrashed, InternalError: at any point.
-        """
-        ...
-
-    async def voices(self) -> Sequence[VoiceInfo]:
-        """Every voice of the model, which is loaded for it if need be; takes no place in the queue.
-
-        Raises:
-            ModelNotReady: the model cannot say.
-        """
-        ...
-
-
-@runtime_checkable
-class TranscriptionProvider(Provider, Protocol):
-    """Writes down what is spoken."""
-
-    def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
-        """Queue, then listen: `TranscriptionAccepted`, then segments and progress, then `TranscriptionFinished`.
-
-        Closing or cancelling the generator at any point frees its place within one window; consume it under
-        `contextlib.aclosing`. The file must stay until it has ended.
-
-        Raises:
-            QueueFull, QueueTimeout, ModelNotReady: before it was admitted.
-            InvalidRequest, UnsupportedParameter: instead of `TranscriptionAccepted`.
-            GenerationTimeout, EngineCrashed, InternalError: at any point.
-        """
-        ...
+    name: CapabilityName
+    does: str
+    """What its models do, in the third person, for error messages."""

@@ -7,14 +7,15 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import otel
 from providers.admission import AdmissionQueue
+from providers.capabilities import MODALITIES
 from providers.errors import GenerationTimeout, InternalError, ServiceError
 from providers.events import Event, Request
 from providers.protocols import ModelCard, ModelStatus, QueueStats
-from providers.spec import Capability, ModelSpec
+from providers.spec import ModelSpec
 
 __all__ = ["QueuedProvider", "Record"]
 
@@ -44,8 +45,6 @@ class Record(_Ended, Protocol[E_contra]):
 class QueuedProvider(ABC, Generic[R, E]):
     """A `Provider` whose subclass only makes events; admission, spans, `timeout` and counts are here."""
 
-    capabilities: ClassVar[tuple[Capability, ...]]
-
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec
         self._created = int(time.time())
@@ -63,7 +62,7 @@ class QueuedProvider(ABC, Generic[R, E]):
         return ModelCard(
             id=self._spec.name,
             created=self._created,
-            capabilities=self.capabilities,
+            capabilities=MODALITIES[self._spec.model_type].capabilities,
             status=self._status,
             context_length=self._context_length,
             detail=self._detail,

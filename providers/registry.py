@@ -1,38 +1,44 @@
-"""Which model answers which name, and the models' common start and end."""
+"""Which model answers to which name, and the models' common start and end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar, cast
 
-from providers.chat.provider import EngineChatProvider
-from providers.embeddings.provider import EngineEmbeddingProvider
+from providers.capabilities import MODALITIES, ModelType, load
 from providers.errors import ModelNotFound
-from providers.protocols import ChatProvider, ModelCard, Provider
-from providers.spec import Capability, ModelSpec, ModelType
-from providers.speech.provider import EngineSpeechProvider
-from providers.transcription.provider import EngineTranscriptionProvider
+from providers.protocols import Capability, ModelCard, Provider
+from providers.spec import ModelSpec
+from providers.unavailable import UnavailableProvider
 
-__all__ = ["PROVIDERS", "ModelRegistry", "ProviderFactory"]
+__all__ = ["PROVIDERS", "ModelRegistry", "ProviderFactory", "check_servable"]
+
+P = TypeVar("P", bound=Provider)
 
 ProviderFactory = Callable[[ModelSpec], Provider]
 
 
-def _echo(spec: ModelSpec) -> Provider:
-    """Imported where it is wanted alone: its voice needs numpy, for which no engine should wait."""
-    from providers.echo.provider import EchoProvider
+def _provider(spec: ModelSpec) -> Provider:
+    """The provider of the table's row; a placeholder when the row's extra is not installed."""
+    row = MODALITIES[spec.model_type]
+    if (extra := row.lacks) is not None:
+        return UnavailableProvider(spec, extra)
+    make: ProviderFactory = load(row.provider)
+    return make(spec)
 
-    return EchoProvider(spec)
+
+PROVIDERS: Mapping[ModelType, ProviderFactory] = dict.fromkeys(MODALITIES, _provider)
 
 
-PROVIDERS: Mapping[ModelType, ProviderFactory] = {
-    "echo": _echo,
-    "lm": EngineChatProvider,
-    "embeddings": EngineEmbeddingProvider,
-    "tts": EngineSpeechProvider,
-    "whisper": EngineTranscriptionProvider,
-}
+def check_servable(specs: Sequence[ModelSpec]) -> None:
+    """
+    Raises:
+        ExtraNotInstalled: every model needs an extra that is not installed; the message names the first model's.
+    """
+    lacking = [(spec, extra) for spec in specs if (extra := MODALITIES[spec.model_type].lacks) is not None]
+    if lacking and len(lacking) == len(specs):
+        raise UnavailableProvider(*lacking[0]).refusal()
 
 
 class ModelRegistry:
@@ -40,6 +46,7 @@ class ModelRegistry:
 
     Raises:
         ValueError: two models have one name, a model type is not available in this version, or its settings are bad.
+        ExtraNotInstalled: every model needs an extra that is not installed.
     """
 
     def __init__(
@@ -57,13 +64,16 @@ class ModelRegistry:
                     f"available: {known}"
                 )
             self._providers[spec.name] = factory(spec)
+        unavailable = [p for p in self._providers.values() if isinstance(p, UnavailableProvider)]
+        if unavailable and len(unavailable) == len(self._providers):
+            raise unavailable[0].refusal()
 
     async def start(self) -> None:
-        """Begin to load every model; return at once. Each `Provider.wait_ready` tells how it goes."""
+        """Begin to load every model and return immediately. Each `Provider.wait_ready` reports the outcome."""
         await asyncio.gather(*(provider.start() for provider in self._providers.values()))
 
     async def wait_ready(self) -> None:
-        """Return when every model can answer; raise `ModelNotReady` as soon as one never will."""
+        """Return when every model can answer; raise as `Provider.wait_ready` as soon as one never will."""
         await asyncio.gather(*(provider.wait_ready() for provider in self._providers.values()))
 
     async def stop(self) -> None:
@@ -76,7 +86,7 @@ class ModelRegistry:
                 raise result
 
     def begin_drain(self) -> None:
-        """Admit no more requests anywhere; those admitted go on. Idempotent."""
+        """Admit no more requests to any model; admitted ones continue. Idempotent."""
         for provider in self._providers.values():
             provider.begin_drain()
 
@@ -94,31 +104,28 @@ class ModelRegistry:
             raise _not_found(model_id, list(self._providers))
         return provider.card
 
-    def chat(self, model_name: str) -> ChatProvider:
-        """As `find`, for models that chat."""
-        return cast(ChatProvider, self.find("chat", model_name))
-
-    def find(self, capability: Capability, model_name: str) -> Provider:
+    def find(self, capability: Capability[P], model_name: str) -> P:
         """The model of this capability and name; the only one of a capability answers to every name.
 
         Raises:
-            ModelNotFound: none can do it, or several can and none is named so.
+            ModelNotFound: no model has the capability, or several have it and none has this name.
+            ExtraNotInstalled: the model needs an extra that is not installed.
         """
-        able = {name: p for name, p in self._providers.items() if capability in p.card.capabilities}
-        if len(able) == 1:
-            return next(iter(able.values()))
-        if model_name not in able:
-            raise _not_found(model_name, [*able], f"{_WHAT[capability]} ")
-        return able[model_name]
+        able = self._able(capability)
+        provider = next(iter(able.values())) if len(able) == 1 else able.get(model_name)
+        if provider is None:
+            raise _not_found(model_name, [*able], f"that {capability.does} ")
+        if isinstance(provider, UnavailableProvider):
+            raise provider.refusal()
+        return cast(P, provider)  # the table's test holds every provider to the Protocols of its capabilities
 
+    def available(self, capability: Capability[P]) -> list[P]:
+        """Every model of this capability, but those that need an extra that is not installed."""
+        able = self._able(capability).values()
+        return [cast(P, provider) for provider in able if not isinstance(provider, UnavailableProvider)]
 
-_WHAT: Mapping[Capability, str] = {
-    "chat": "that chats",
-    "embeddings": "that embeds",
-    "transcription": "that transcribes",
-    "speech": "that speaks",
-    "image": "that draws",
-}
+    def _able(self, capability: Capability[P]) -> dict[str, Provider]:
+        return {name: p for name, p in self._providers.items() if capability.name in p.card.capabilities}
 
 
 def _not_found(name: str, known: list[str], what: str = "") -> ModelNotFound:

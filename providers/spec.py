@@ -6,10 +6,10 @@ from typing import Literal
 
 import attrs
 
-__all__ = ["Capability", "Dtype", "ModelSpec", "ModelType"]
+from providers.capabilities import ModelType
 
-ModelType = Literal["lm", "multimodal", "embeddings", "whisper", "tts", "image-generation", "image-edit", "echo"]
-Capability = Literal["chat", "embeddings", "transcription", "speech", "image"]
+__all__ = ["Dtype", "ModelSpec"]
+
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 import attrs
 from litestar.di import NamedDependency
@@ -13,16 +13,12 @@ from litestar.params import JSONBody, MultipartBody, SkipValidation
 from litestar.types import Receive
 
 from contracts.service.diagnostics import RecentError
+from providers.chat.protocol import CHAT, ChatProvider
+from providers.embeddings.protocol import EMBEDDINGS, EmbeddingProvider
 from providers.events import Event
-from providers.protocols import (
-    ChatProvider,
-    EmbeddingProvider,
-    ModelCard,
-    Provider,
-    SpeechProvider,
-    TranscriptionProvider,
-)
-from providers.spec import Capability
+from providers.protocols import Capability, ModelCard, Provider
+from providers.speech.protocol import SPEECH, SpeechProvider
+from providers.transcription.protocol import TRANSCRIPTION, TranscriptionProvider
 from server.api.responses.store import ResponseStore
 from server.disconnect import answering
 from server.drain import Drain
@@ -46,6 +42,7 @@ __all__ = [
 KEPT_ERRORS = 50
 
 E = TypeVar("E", bound=Event)
+P = TypeVar("P", bound=Provider)
 
 
 class NamesModel(Protocol):
@@ -64,9 +61,9 @@ class Registry(Protocol):
 
     def begin_drain(self) -> None: ...
 
-    def chat(self, model_name: str) -> ChatProvider: ...
+    def find(self, capability: Capability[P], model_name: str) -> P: ...
 
-    def find(self, capability: Capability, model_name: str) -> Provider: ...
+    def available(self, capability: Capability[P]) -> Sequence[P]: ...
 
     def card(self, model_id: str) -> ModelCard: ...
 
@@ -117,24 +114,25 @@ def provide_chat(data: JSONBody[Any], service: ServiceDependency) -> ChatProvide
 
     Raises:
         ModelNotFound: there is none, or several and none of that name.
+        ExtraNotInstalled: the model needs an extra that is not installed.
     """
-    request: NamesModel = data
-    return service.registry.chat(request.model or "")
+    return service.registry.find(CHAT, _model_name(data))
 
 
 def provide_embeddings(data: JSONBody[Any], service: ServiceDependency) -> EmbeddingProvider:
     """The provider that embeds and ranks for `data.model`. Raises as `provide_chat`."""
-    request: NamesModel = data
-    return cast(EmbeddingProvider, service.registry.find("embeddings", request.model or ""))
+    return service.registry.find(EMBEDDINGS, _model_name(data))
 
 
 def provide_speech(data: JSONBody[Any], service: ServiceDependency) -> SpeechProvider:
     """The provider that speaks for `data.model`. Raises as `provide_chat`."""
-    request: NamesModel = data
-    return cast(SpeechProvider, service.registry.find("speech", request.model or ""))
+    return service.registry.find(SPEECH, _model_name(data))
 
 
 def provide_transcription(data: MultipartBody[Any], service: ServiceDependency) -> TranscriptionProvider:
     """The provider that transcribes for `data.model`. Raises as `provide_chat`."""
-    request: NamesModel = data
-    return cast(TranscriptionProvider, service.registry.find("transcription", request.model or ""))
+    return service.registry.find(TRANSCRIPTION, _model_name(data))
+
+
+def _model_name(data: NamesModel) -> str:
+    return data.model or ""

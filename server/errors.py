@@ -7,6 +7,7 @@ NotFound, ModelNotFound                      404
 QueueFull                                    429
 ModelNotReady, QueueTimeout, EngineCrashed   503
 GenerationTimeout                            504
+ExtraNotInstalled                            501
 InternalError, anything unforeseen           500
 routing and body errors of Litestar          404, 405, 413, 415, 400
 """
@@ -27,6 +28,7 @@ from contracts.errors import Error, ErrorResponse
 from contracts.validation import problems
 from providers.errors import (
     EngineCrashed,
+    ExtraNotInstalled,
     GenerationTimeout,
     InternalError,
     InvalidApiKey,
@@ -57,6 +59,7 @@ _STATUSES: Mapping[type[ServiceError], HTTPStatus] = {
     InvalidRequest: HTTPStatus.BAD_REQUEST,
     InvalidApiKey: HTTPStatus.UNAUTHORIZED,
     NotFound: HTTPStatus.NOT_FOUND,
+    ExtraNotInstalled: HTTPStatus.NOT_IMPLEMENTED,
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
     ModelNotReady: HTTPStatus.SERVICE_UNAVAILABLE,
     QueueTimeout: HTTPStatus.SERVICE_UNAVAILABLE,

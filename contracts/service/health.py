@@ -26,4 +26,4 @@ class Health:
 
     status: Literal["ok", "loading", "degraded", "failed", "draining"]
     version: str
-    models: dict[str, Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped"]]
+    models: dict[str, Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped", "unavailable"]]

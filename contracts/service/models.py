@@ -1,4 +1,4 @@
-"""`GET /v1/models`: what this server answers with."""
+"""`GET /v1/models`: the models that this server answers with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Model", "ModelList"]
 
 @attrs.frozen(kw_only=True)
 class Model:
-    """A served model. `context_length` is in tokens, and left out until the model has told it."""
+    """A served model. `context_length` is in tokens, and left out until the model has reported it."""
 
     id: str
     object: Literal["model"] = "model"
@@ -20,9 +20,9 @@ class Model:
     owned_by: str
     context_length: int | None = None
     capabilities: list[Literal["chat", "embeddings", "transcription", "speech", "image"]]
-    status: Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped"]
+    status: Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped", "unavailable"]
     detail: str | None = None
-    """Why a failed model failed; what a loading one is doing."""
+    """Why a model failed; the command that installs what an unavailable one needs; what a loading one is doing."""
 
 
 @attrs.frozen(kw_only=True)

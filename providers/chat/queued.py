@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import ClassVar
 
 import otel
 from providers.chat.content import ChatContent
 from providers.chat.types import Accepted, Finished, GenerationEvent, GenerationRequest, ToolCallDelta
 from providers.errors import InvalidRequest
 from providers.queued import QueuedProvider
-from providers.spec import Capability
 
 __all__ = ["QueuedChatProvider"]
 
 
 class QueuedChatProvider(QueuedProvider[GenerationRequest, GenerationEvent]):
     """A `ChatProvider` whose subclass makes the events and knows the tokens."""
-
-    capabilities: ClassVar[tuple[Capability, ...]] = ("chat",)
 
     def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         if request.n < 1:

@@ -26,7 +26,7 @@ import math
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import parse_qsl
 
 import attrs
@@ -56,7 +56,7 @@ from providers.errors import (
     UnsupportedParameter,
 )
 from providers.protocols import ModelStatus
-from providers.spec import Capability, ModelSpec
+from providers.spec import ModelSpec
 from providers.speech.queued import SpeechRecord
 from providers.speech.types import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechRequest, VoiceInfo
 from providers.speech.voices import resolve_voices
@@ -139,8 +139,6 @@ class _Vocabulary:
 
 class EchoProvider(QueuedChatProvider):
     """A `ChatProvider` and a `SpeechProvider` with no weights, ready as soon as it is started."""
-
-    capabilities: ClassVar[tuple[Capability, ...]] = ("chat", "speech")
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any, ClassVar
+from typing import Any
 
 import otel
 from otel import names
 from providers.embeddings.types import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest
 from providers.engine_host.provider import EngineProvider
-from providers.spec import Capability
 
 __all__ = ["EngineEmbeddingProvider"]
 
 
 class EngineEmbeddingProvider(EngineProvider[EmbeddingRequest | RerankRequest, EmbeddingEvent]):
     """An `EmbeddingProvider` whose model lives in a process of its own."""
-
-    capabilities: ClassVar[tuple[Capability, ...]] = ("embeddings",)
 
     def embed(self, request: EmbeddingRequest) -> AsyncGenerator[EmbeddingEvent, None]:
         return self._answered(request, lambda: _Record("embeddings", self._spec.name, request))

@@ -1,4 +1,4 @@
-"""`python -m providers.engines FD`: be the engine at the other end of this socket."""
+"""`python -m providers.engines FD`: the engine at the other end of this socket."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import otel
+from providers.capabilities import MODALITIES, load
 from providers.engines.process import platform
 from providers.engines.process.runtime import serve
 from providers.spec import ModelSpec
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def make_engine(spec: ModelSpec) -> Engine:
-    """The engine of the spec's family. Sets the process up for MLX, then imports it."""
+    """The engine of the spec's model type. Prepares the process for MLX before it imports the engine."""
     from providers.engines.process.unsupported import UnsupportedEngine
 
     _configure_logging(engine=spec.name)
@@ -29,31 +31,20 @@ def make_engine(spec: ModelSpec) -> Engine:
     prepared = platform.prepare()
     if prepared.warning:
         logging.getLogger(__name__).warning("%s", prepared.warning)
-    if spec.model_type == "lm":
-        from providers.engines.language.engine import LanguageEngine
-
-        return LanguageEngine(prepared)
-    if spec.model_type == "embeddings":
-        try:
-            from providers.engines.embeddings.engine import EmbeddingEngine
-        except ModuleNotFoundError as error:
-            return UnsupportedEngine(f"the extra `embeddings` is not installed ({error})")
-        return EmbeddingEngine(prepared)
-    if spec.model_type == "tts":
-        from providers.engines.speech.engine import SpeechEngine
-
-        return SpeechEngine(prepared)
-    if spec.model_type == "whisper":
-        try:
-            from providers.engines.transcription.engine import WhisperEngine
-        except ModuleNotFoundError as error:
-            return UnsupportedEngine(f"the extra `transcription` is not installed ({error})")
-        return WhisperEngine(prepared)
-    return UnsupportedEngine()
+    row = MODALITIES.get(spec.model_type)
+    if row is None or row.engine is None:
+        return UnsupportedEngine()
+    try:
+        make: Callable[[platform.Platform], Engine] = load(row.engine)
+    except ModuleNotFoundError as error:
+        if row.extra is None:
+            raise
+        return UnsupportedEngine(f"the extra `{row.extra.name}` is incomplete ({error}): {row.extra.command}")
+    return make(prepared)
 
 
 def _configure_logging(**fields: str) -> None:
-    """Write the log as the server does: it says in the environment how."""
+    """Log as the server does: it passes its level and format in the environment."""
     level = os.environ.get("LOG_LEVEL", "info")
     otel.configure_logging(level, "json" if os.environ.get("LOG_FORMAT") == "json" else "console", **fields)
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import Any, ClassVar
+from typing import Any
 
 import otel
 from otel import names
 from providers.queued import QueuedProvider
-from providers.spec import Capability
 from providers.speech.types import SAMPLE_RATE, SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest
 
 __all__ = ["QueuedSpeechProvider", "SpeechRecord"]
@@ -16,8 +15,6 @@ __all__ = ["QueuedSpeechProvider", "SpeechRecord"]
 
 class QueuedSpeechProvider(QueuedProvider[SpeechRequest, SpeechEvent]):
     """A `SpeechProvider` whose subclass makes the events and knows the voices."""
-
-    capabilities: ClassVar[tuple[Capability, ...]] = ("speech",)
 
     def speak(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
         return self._answered(request, lambda: SpeechRecord(self._spec.name, request))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import ClassVar
 
 import otel
 from otel import names
 from providers.engine_host.provider import EngineProvider
-from providers.spec import Capability
 from providers.transcription.types import (
     Segment,
     TranscriptionAccepted,
@@ -22,8 +20,6 @@ __all__ = ["EngineTranscriptionProvider"]
 
 class EngineTranscriptionProvider(EngineProvider[TranscriptionRequest, TranscriptionEvent]):
     """A `TranscriptionProvider` whose model lives in a process of its own."""
-
-    capabilities: ClassVar[tuple[Capability, ...]] = ("transcription",)
 
     def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
         return self._answered(request, lambda: _TranscriptionRecord(self._spec.name, request))

@@ -2,12 +2,11 @@
 
 from providers.weights.embedded import is_pulled, pull
 from providers.weights.errors import WeightsError
-from providers.weights.manifest import DEFAULT_CHAT, DEFAULT_IDS, EMBEDDED, EmbeddedModel
+from providers.weights.manifest import DEFAULT_IDS, EMBEDDED, EmbeddedModel
 from providers.weights.progress import ProgressCallback, terminal_progress
 from providers.weights.resolve import LocalModel, list_local, local_folder, resolve
 
 __all__ = [
-    "DEFAULT_CHAT",
     "DEFAULT_IDS",
     "EMBEDDED",
     "EmbeddedModel",

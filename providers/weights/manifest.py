@@ -11,10 +11,10 @@ import json
 
 import attrs
 
-from providers.spec import ModelType
+from providers.capabilities import MODALITIES, ModelType
 from providers.weights._kokoro_voices import VOICE_BYTES, VOICES
 
-__all__ = ["DEFAULT_CHAT", "DEFAULT_IDS", "EMBEDDED", "EmbeddedModel", "Member", "NpmTarball", "Wheel"]
+__all__ = ["DEFAULT_IDS", "EMBEDDED", "EmbeddedModel", "Member", "NpmTarball", "Wheel"]
 
 
 @attrs.frozen(kw_only=True)
@@ -264,8 +264,5 @@ _MODELS = (
 EMBEDDED: dict[str, EmbeddedModel] = {model.id: model for model in _MODELS}
 """Embedded models by id, as in `embedded:<id>`."""
 
-DEFAULT_CHAT = "smollm2-135m-instruct"
-"""The default model that is loaded at start; the other defaults are loaded on first use."""
-
-DEFAULT_IDS: tuple[str, ...] = (DEFAULT_CHAT, "all-minilm-l6-v2", "whisper-tiny.en", "kokoro-82m")
-"""Models of `models pull embedded` and of `launch` without a model: the first of each model type."""
+DEFAULT_IDS: tuple[str, ...] = tuple(row.weights for row in MODALITIES.values() if row.weights is not None)
+"""Models of `models pull embedded` and of `launch` without a model: the embedded one of each model type."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import importlib.util
 import json
 import platform
 import shutil
@@ -12,6 +11,9 @@ import sys
 from typing import Literal
 
 import attrs
+
+from providers.capabilities import MODALITIES
+from providers.extras import Extra
 
 __all__ = ["Finding", "Section", "examine"]
 
@@ -35,11 +37,23 @@ print(json.dumps({"device": str(mx.default_device()), "blas": ready.blas, "threa
 _PROBE_SECONDS = 120
 
 _EXTRAS = (
-    ("cpu", ("ngsolve_openblas",), "MLX for Linux CPUs, with an optimised BLAS", "linux"),
-    ("cuda", ("mlx_cuda_13", "mlx_cuda_12", "mlx_cuda"), "MLX for NVIDIA GPUs", "linux"),
-    ("embedded", ("pip", "gguf"), "fetching the embedded models, and serving GGUF files", ""),
+    Extra(
+        name="cpu",
+        modules=("ngsolve_openblas",),
+        adds="MLX for Linux CPUs, with an optimised BLAS",
+        platform="linux",
+    ),
+    Extra(
+        name="cuda",
+        modules=("mlx_cuda_13", "mlx_cuda_12", "mlx_cuda"),
+        any_module=True,
+        adds="MLX for NVIDIA GPUs",
+        platform="linux",
+    ),
+    Extra(name="embedded", modules=("pip", "gguf", "onnx"), adds="fetching embedded models, and serving GGUF files"),
+    *(row.extra for row in MODALITIES.values() if row.extra is not None),
+    Extra(name="bench", modules=("matplotlib",), adds="plots of what `bench` measured"),
 )
-"""Name, modules of which it brings (all for `embedded`, any otherwise), what it adds, and where it matters."""
 
 
 @attrs.frozen
@@ -67,7 +81,7 @@ def examine() -> list[Section]:
         Section("Machine", _machine(machine)),
         Section("MLX", _mlx(machine)),
         Section("Weights", _weights()),
-        Section("Extras", [_extra(*extra) for extra in _EXTRAS if not extra[3] or extra[3] == sys.platform]),
+        Section("Extras", [_extra(extra) for extra in _EXTRAS if extra.platform in ("", sys.platform)]),
     ]
 
 
@@ -141,12 +155,11 @@ def _weights() -> list[Finding]:
     return found
 
 
-def _extra(name: str, modules: tuple[str, ...], adds: str, _system: str) -> Finding:
-    present = [importlib.util.find_spec(module) is not None for module in modules]
-    installed = all(present) if name == "embedded" else any(present)
-    if installed:
-        return Finding(name, f"installed: {adds}")
-    return Finding(name, f"not installed; `pip install 'mlx-openai-server-lab[{name}]'` adds {adds}", "note")
+def _extra(extra: Extra) -> Finding:
+    if not (missing := extra.missing):
+        return Finding(extra.name, f"installed: {extra.adds}")
+    partly = "" if extra.any_module or len(missing) == len(extra.modules) else f" (missing: {', '.join(missing)})"
+    return Finding(extra.name, f"not installed{partly}; `{extra.command}` adds {extra.adds}", "note")
 
 
 def _version(distribution: str) -> str | None:

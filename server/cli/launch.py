@@ -11,6 +11,7 @@ from server.cli._output import INTERRUPTED, UNUSABLE, fail
 from server.settings.options import OPTIONS
 
 if TYPE_CHECKING:
+    from providers.spec import ModelSpec
     from server.settings.settings import Settings
 
 __all__ = ["launch"]
@@ -50,17 +51,20 @@ def launch(**options: Any) -> None:
 
 
 def _launch(options: dict[str, Any]) -> None:
+    from providers.errors import ExtraNotInstalled
+    from providers.registry import check_servable
     from providers.weights import WeightsError
     from server.run.granian import PortUnavailable, bind, serve
     from server.settings.settings import Settings, SettingsError
 
     try:
         settings = Settings.load(options)
+        check_servable(settings.models)
         listener = bind(settings.host, settings.port)
         serve(_with_local_weights(settings), listener)
     except SettingsError as error:
         fail(str(error), UNUSABLE)
-    except (PortUnavailable, WeightsError) as error:
+    except (ExtraNotInstalled, PortUnavailable, WeightsError) as error:
         fail(str(error))
 
 
@@ -76,9 +80,14 @@ def _with_local_weights(settings: Settings) -> Settings:
 
     with terminal_progress() as progress:
         models = tuple(
-            spec
-            if spec.model_type == "echo" or spec.lazy
-            else attrs.evolve(spec, path=str(resolve(spec.path, progress)))
+            attrs.evolve(spec, path=str(resolve(spec.path, progress))) if _loads_at_start(spec) else spec
             for spec in settings.models
         )
     return attrs.evolve(settings, models=models)
+
+
+def _loads_at_start(spec: ModelSpec) -> bool:
+    from providers.capabilities import MODALITIES
+
+    row = MODALITIES[spec.model_type]
+    return not spec.lazy and row.engine is not None and row.lacks is None

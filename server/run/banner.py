@@ -38,7 +38,7 @@ def announce(app: Litestar, registry: ModelRegistry, settings: Settings, url: st
     async def tell() -> None:
         await _answering(url)
         if settings.log_format == "console":
-            _say(f"Listening on {url}; loading {', '.join(spec.name for spec in settings.models if not spec.lazy)} …")
+            _say(f"Listening on {url}; loading {', '.join(_loaded_at_start(registry.providers()))} …")
         cards = await _settled(registry.providers())
         if not drain.begun:
             _tell(cards, settings, url)
@@ -55,6 +55,10 @@ def announce(app: Litestar, registry: ModelRegistry, settings: Settings, url: st
     return app
 
 
+def _loaded_at_start(providers: Sequence[Provider]) -> list[str]:
+    return [p.spec.name for p in providers if not p.spec.lazy and p.card.status != "unavailable"]
+
+
 async def _settled(providers: Sequence[Provider]) -> list[ModelCard]:
     """The models' cards once each is ready or never will be: one that failed does not hide the others."""
     for provider in providers:
@@ -64,14 +68,18 @@ async def _settled(providers: Sequence[Provider]) -> list[ModelCard]:
 
 
 def _tell(cards: Sequence[ModelCard], settings: Settings, url: str) -> None:
-    failed = [card for card in cards if card.status not in _SERVED]
-    for card in failed:
-        _logger.error("model cannot be served", model=card.id, status=card.status, detail=card.detail)
-    if len(failed) == len(cards):
+    served = [card for card in cards if card.status in _SERVED]
+    unavailable = [card for card in cards if card.status == "unavailable"]
+    for card in cards:
+        if card not in served and card not in unavailable:
+            _logger.error("model cannot be served", model=card.id, status=card.status, detail=card.detail)
+    if not served:
         _logger.error("no model can be served: the server ends")
         signal.raise_signal(signal.SIGTERM)
     elif settings.log_format == "json":
-        _logger.info("ready", url=url, models=[card.id for card in cards if card not in failed])
+        for card in unavailable:
+            _logger.warning("model is unavailable", model=card.id, detail=card.detail)
+        _logger.info("ready", url=url, models=[card.id for card in served])
     else:
         _say(banner(cards, settings, url))
 

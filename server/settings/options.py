@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 
 import attrs
 
-from providers.spec import Dtype, ModelType
+from providers.capabilities import MODALITIES, ModelType
+from providers.spec import Dtype
 from server.settings.parsers import (
     Parser,
     always,
@@ -71,8 +72,8 @@ class Option:
         return f"{self.help}{tail}{note}"
 
 
-_TYPES_SERVED = ("lm", "embeddings", "whisper", "tts", "echo")
-_TYPES_LATER = tuple(name for name in get_args(ModelType) if name not in _TYPES_SERVED)
+_TYPES_LATER = tuple(name for name in get_args(ModelType) if name not in MODALITIES)
+_WHAT_TYPES_DO = ", ".join(f"{name} {row.does}" for name, row in MODALITIES.items())
 
 
 def _model(name: str, env: str, help: str, parse: Parser, **rest: Any) -> Option:
@@ -106,12 +107,11 @@ OPTIONS: tuple[Option, ...] = (
     _model(
         "model_type",
         "MODEL_TYPE",
-        "What the model does: lm generates text, embeddings turns text into vectors, whisper transcribes audio, tts "
-        "synthesizes speech, echo repeats the last message and needs no weights.",
-        choice(_TYPES_SERVED, _TYPES_LATER),
+        f"What the model does: {_WHAT_TYPES_DO}.",
+        choice(MODALITIES, _TYPES_LATER),
         default="lm",
         default_text="lm",
-        metavar="|".join(_TYPES_SERVED),
+        metavar="|".join(MODALITIES),
     ),
     _model(
         "served_model_name",

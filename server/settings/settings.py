@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 import attrs
 
-from providers.spec import ModelSpec, ModelType
+from providers.capabilities import MODALITIES, Modality
+from providers.spec import ModelSpec
 from server.settings.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, Option
 from server.settings.parsers import closest
 
@@ -57,10 +58,6 @@ _APART = {
     ("prompt_lookup", "max_kv_size"): _ROTATES,
 }
 """Options that exclude each other, and the reason for the message."""
-
-_BATCHING_CONCURRENCY = {"lm": 8, "multimodal": 8, "embeddings": 32, "echo": 64}
-"""Default concurrency of the model types that batch requests. A text to embed is finished after one batch and holds no
-cache, so an embedding model takes more requests than a chat model."""
 
 
 class SettingsError(ValueError):
@@ -225,31 +222,29 @@ def _one_model_or_the_defaults(raws: Mapping[str, _Raw]) -> tuple[ModelSpec, ...
     chosen = _model_spec(raws)
     if any(name in raws for name in ("model_path", "model_type")):
         return (chosen,)
-    from providers.weights.manifest import DEFAULT_CHAT, DEFAULT_IDS, EMBEDDED
-
     shared = {name: raws[name] for name in _FOR_EVERY_DEFAULT if name in raws}
-    lazy = [EMBEDDED[id].model_type for id in DEFAULT_IDS if id != DEFAULT_CHAT]
+    lazy = [name for name, row in MODALITIES.items() if row.weights is not None and name != chosen.model_type]
     specs = [_model_spec({**shared, "model_type": _Raw(model_type, "the default")}) for model_type in lazy]
     return (chosen, *(attrs.evolve(spec, lazy=True) for spec in specs))
 
 
 def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
     values = _parsed(raws, "model")
-    model_type = values["model_type"]
+    row = MODALITIES[values["model_type"]]
     given = values["model_path"]
     if given is None:
-        path = "" if model_type == "echo" else _embedded(model_type)
+        path = _embedded(row)
     else:
-        locate = _echo_settings if model_type == "echo" else _located
+        locate = _echo_settings if row.engine is None else _located
         path = locate(raws["model_path"].where, given)
     _refuse_what_does_not_go_together(raws, values)
-    name = values["served_model_name"] or ("echo" if model_type == "echo" else _default_name(path))
+    name = values["served_model_name"] or (row.model_type if row.engine is None else _default_name(path))
     return ModelSpec(
         name=name,
         path=path,
-        model_type=model_type,
+        model_type=row.model_type,
         context_length=values["context_length"],
-        max_concurrency=values["max_concurrency"] or _BATCHING_CONCURRENCY.get(model_type, 1),
+        max_concurrency=values["max_concurrency"] or row.max_concurrency,
         queue_size=values["queue_size"],
         queue_timeout=values["queue_timeout"],
         warmup=values["mlx_warmup"],
@@ -307,18 +302,17 @@ def _adapters(raws: Mapping[str, _Raw], values: Mapping[str, Any]) -> tuple[str,
     return tuple(found)
 
 
-def _embedded(model_type: ModelType) -> str:
-    """The `embedded:` path of this type's embedded model.
+def _embedded(row: Modality) -> str:
+    """The `embedded:` path of this type's embedded model; empty for a type that needs no weights.
 
     Raises:
-        SettingsError: this type has none.
+        SettingsError: this type has no embedded model.
     """
-    from providers.weights.manifest import DEFAULT_IDS, EMBEDDED  # imported here: it imports file locks and terminals
-
-    for id in DEFAULT_IDS:
-        if EMBEDDED[id].model_type == model_type:
-            return f"embedded:{id}"
-    raise SettingsError(f"model type {model_type!r} has no embedded model: name one with --model-path")
+    if row.engine is None:
+        return ""
+    if row.weights is None:
+        raise SettingsError(f"model type {row.model_type!r} has no embedded model: name one with --model-path")
+    return f"embedded:{row.weights}"
 
 
 def _located(where: str, path: str) -> str:

@@ -11,8 +11,8 @@ from litestar.params import JSONBody
 
 import otel
 from contracts.completions import Completion, CompletionRequest
+from providers.chat.protocol import ChatProvider
 from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
-from providers.protocols import ChatProvider
 from server.api.chat.response import ChatHeader
 from server.api.completions.fan_out import merged
 from server.api.completions.request import to_generation_requests

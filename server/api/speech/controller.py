@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
 from litestar import Controller, Request, Response, get, post
 from litestar.di import Provide
@@ -11,7 +11,7 @@ from litestar.params import JSONBody
 
 import otel
 from contracts.speech import CreateSpeechRequest, SpeechWithTimings, Voice, VoiceList
-from providers.protocols import SpeechProvider
+from providers.speech.protocol import SPEECH, SpeechProvider
 from providers.speech.types import SpeechRequest, VoiceInfo
 from providers.speech.voices import OPENAI_VOICES
 from server.api.error_responses import errors
@@ -77,12 +77,11 @@ class SpeechController(Controller):
         responses=errors(401, 500, 503),
     )
     async def voices(self, service: ServiceDependency) -> VoiceList:
-        speaking = [p for p in service.registry.providers() if "speech" in p.card.capabilities]
         return VoiceList(
             data=[
                 _voice(voice, provider.spec.name)
-                for provider in speaking
-                for voice in await cast(SpeechProvider, provider).voices()
+                for provider in service.registry.available(SPEECH)
+                for voice in await provider.voices()
                 if voice.spoken
             ]
         )

@@ -17,7 +17,7 @@ from contracts.transcription import (
     Transcription,
     TranscriptionVerbose,
 )
-from providers.protocols import TranscriptionProvider
+from providers.transcription.protocol import TranscriptionProvider
 from providers.transcription.types import TranscriptionEvent
 from server.api.error_responses import errors
 from server.api.openapi import TranscriptionOperation

@@ -2,9 +2,12 @@
 
 import pytest
 
-from providers.errors import ModelNotFound
-from providers.registry import ModelRegistry
+from providers import extras
+from providers.chat.protocol import CHAT
+from providers.errors import ExtraNotInstalled, ModelNotFound
+from providers.registry import ModelRegistry, check_servable
 from providers.spec import ModelSpec
+from providers.speech.protocol import SPEECH
 
 
 def echo(name: str) -> ModelSpec:
@@ -13,20 +16,20 @@ def echo(name: str) -> ModelSpec:
 
 @pytest.mark.parametrize("name", ["org/echo", "gpt-4o", ""])
 def test_the_only_model_answers_to_every_name(name: str):
-    assert ModelRegistry((echo("org/echo"),)).chat(name).card.id == "org/echo"
+    assert ModelRegistry((echo("org/echo"),)).find(CHAT, name).card.id == "org/echo"
 
 
 def test_of_several_models_the_named_one_answers():
     registry = ModelRegistry((echo("a"), echo("b/c")))
-    assert registry.chat("b/c").card.id == "b/c"
+    assert registry.find(CHAT, "b/c").card.id == "b/c"
     with pytest.raises(ModelNotFound, match=r"gpt-4o.*a, b/c") as caught:
-        registry.chat("gpt-4o")
+        registry.find(CHAT, "gpt-4o")
     assert caught.value.param == "model"
 
 
 def test_without_models_nobody_answers():
     with pytest.raises(ModelNotFound):
-        ModelRegistry(()).chat("any")
+        ModelRegistry(()).find(CHAT, "any")
 
 
 def test_a_card_is_found_by_its_exact_id_alone():
@@ -54,3 +57,51 @@ async def test_starts_and_stops_every_model():
     await registry.stop()
     await registry.stop()
     assert [provider.card.status for provider in registry.providers()] == ["stopped", "stopped"]
+
+
+SPEAKS = ModelSpec(name="kokoro", path="p", model_type="tts", lazy=True)
+REFUSED = r"kokoro is unavailable: the extra `speech` is not installed .*: pip install '.*\[speech\]'"
+
+
+@pytest.fixture
+def no_speech(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "is_importable", lambda module: module != "mlx_audio")
+
+
+@pytest.mark.usefixtures("no_speech")
+async def test_a_model_whose_extra_is_missing_is_listed_with_the_command_and_refused():
+    registry = ModelRegistry((ModelSpec(name="lm", path="p", lazy=True), SPEAKS))
+    await registry.start()
+
+    assert [provider.card.status for provider in registry.providers()] == ["unloaded", "unavailable"]
+    assert "pip install 'mlx-openai-server-lab[speech]'" in (registry.card("kokoro").detail or "")
+    assert registry.available(SPEECH) == []
+    assert registry.find(CHAT, "any").card.id == "lm"
+    with pytest.raises(ExtraNotInstalled, match=REFUSED):
+        registry.find(SPEECH, "any")
+    with pytest.raises(ExtraNotInstalled, match=REFUSED):
+        await registry.wait_ready()
+    registry.begin_drain()
+    await registry.stop()
+
+
+@pytest.mark.usefixtures("no_speech")
+def test_of_several_that_speak_only_the_installed_ones_are_available():
+    registry = ModelRegistry((echo("echo"), SPEAKS))
+
+    assert [provider.card.id for provider in registry.available(SPEECH)] == ["echo"]
+    assert registry.find(SPEECH, "echo").card.id == "echo"
+    with pytest.raises(ExtraNotInstalled):
+        registry.find(SPEECH, "kokoro")
+    with pytest.raises(ModelNotFound, match="echo, kokoro"):
+        registry.find(SPEECH, "other")
+
+
+@pytest.mark.usefixtures("no_speech")
+def test_a_server_whose_every_model_lacks_its_extra_does_not_start():
+    with pytest.raises(ExtraNotInstalled, match=REFUSED):
+        ModelRegistry((SPEAKS,))
+    with pytest.raises(ExtraNotInstalled, match=REFUSED):
+        check_servable((SPEAKS,))
+    check_servable((SPEAKS, echo("echo")))
+    check_servable(())

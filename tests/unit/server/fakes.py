@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import attrs
 from msgspec import structs
@@ -23,8 +23,10 @@ from providers.chat.types import (
 )
 from providers.embeddings.types import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest, Vectors
 from providers.errors import InvalidRequest, ModelNotFound
-from providers.protocols import ChatProvider, ModelCard, ModelStatus, Provider, QueueStats
-from providers.spec import Capability, ModelSpec
+from providers.protocols import Capability, ModelCard, ModelStatus, Provider, QueueStats
+from providers.spec import ModelSpec
+
+P = TypeVar("P", bound=Provider)
 
 Script = Callable[[GenerationRequest], AsyncGenerator[GenerationEvent, None]]
 
@@ -177,14 +179,14 @@ class FakeRegistry:
     def card(self, model_id: str) -> ModelCard:
         return self._find(model_id).card
 
-    def chat(self, model_name: str) -> ChatProvider:
-        return cast(ChatProvider, self.find("chat", model_name))
-
-    def find(self, capability: Capability, model_name: str) -> Provider:
-        able = [provider for provider in self.chats if capability in provider.card.capabilities]
+    def find(self, capability: Capability[P], model_name: str) -> P:
+        able = self.available(capability)
         if len(able) == 1:
             return able[0]
-        return self._find(model_name if able else f"{model_name} for {capability}")
+        return cast(P, self._find(model_name if able else f"{model_name} for {capability.name}"))
+
+    def available(self, capability: Capability[P]) -> list[P]:
+        return [cast(P, provider) for provider in self.chats if capability.name in provider.card.capabilities]
 
     def _find(self, name: str) -> FakeChat | FakeEmbedder:
         for chat in self.chats:

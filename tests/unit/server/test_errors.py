@@ -28,6 +28,7 @@ STATUSES = [
     (errors.NotFound, 404, "not_found"),
     (errors.ModelNotFound, 404, "model_not_found"),
     (errors.PreviousResponseNotFound, 404, "previous_response_not_found"),
+    (errors.ExtraNotInstalled, 501, "extra_not_installed"),
     (errors.QueueFull, 429, "queue_full"),
     (errors.QueueTimeout, 503, "queue_timeout"),
     (errors.ModelNotReady, 503, "model_not_ready"),

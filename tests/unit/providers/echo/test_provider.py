@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
+from providers.chat.protocol import ChatProvider
 from providers.chat.types import (
     Accepted,
     ChatMessage,
@@ -30,7 +31,6 @@ from providers.errors import (
     ServiceError,
     UnsupportedParameter,
 )
-from providers.protocols import ChatProvider
 from providers.spec import ModelSpec
 
 

@@ -7,10 +7,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from providers.chat.protocol import ChatProvider
 from providers.echo.provider import EchoProvider
 from providers.errors import EngineCrashed, GenerationTimeout, InvalidRequest, ModelNotReady
-from providers.protocols import ChatProvider, SpeechProvider
 from providers.spec import ModelSpec
+from providers.speech.protocol import SpeechProvider
 from providers.speech.types import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest
 
 

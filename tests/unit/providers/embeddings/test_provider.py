@@ -10,11 +10,11 @@ import pytest
 
 from otel import names
 from otel.testing import capture_spans
+from providers.embeddings.protocol import EmbeddingProvider
 from providers.embeddings.provider import EngineEmbeddingProvider
 from providers.embeddings.types import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest, Vectors
 from providers.engine_host.frames import Events, Generate, decode_command, decode_report, encode
 from providers.errors import ContextLengthExceeded, ServiceError
-from providers.protocols import EmbeddingProvider
 from providers.spec import ModelSpec
 
 VECTOR = struct.pack("<2f", 0.6, 0.8)

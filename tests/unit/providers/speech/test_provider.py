@@ -12,8 +12,8 @@ from otel import names
 from otel.testing import capture_spans
 from providers.engine_host.host import EngineHost
 from providers.errors import EngineCrashed, GenerationTimeout, InvalidRequest, ModelNotReady
-from providers.protocols import SpeechProvider
 from providers.spec import ModelSpec
+from providers.speech.protocol import SpeechProvider
 from providers.speech.provider import EngineSpeechProvider
 from providers.speech.types import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest, VoiceInfo
 

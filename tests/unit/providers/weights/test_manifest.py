@@ -9,15 +9,19 @@ from pathlib import Path
 import attrs
 import pytest
 
-from providers.weights import DEFAULT_CHAT, DEFAULT_IDS, EMBEDDED, EmbeddedModel
+from providers.capabilities import MODALITIES
+from providers.weights import DEFAULT_IDS, EMBEDDED, EmbeddedModel
 
 ROOT = Path(__file__).parents[4]
 MODELS = pytest.mark.parametrize("model", EMBEDDED.values(), ids=lambda model: model.id)
 
 
 def test_the_defaults_are_in_the_manifest() -> None:
+    assert DEFAULT_IDS[0] == MODALITIES["lm"].weights
     assert set(DEFAULT_IDS) <= set(EMBEDDED)
-    assert EMBEDDED[DEFAULT_CHAT].model_type == "lm"
+    assert {EMBEDDED[id].model_type: id for id in DEFAULT_IDS} == {
+        row.model_type: row.weights for row in MODALITIES.values() if row.weights
+    }
 
 
 @MODELS

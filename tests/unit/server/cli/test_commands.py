@@ -12,10 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 import providers.weights
+from providers import extras
 from providers.weights import LocalModel, WeightsError
 from server.cli import _probe
 from server.cli._app import cli
+from server.cli.launch import _with_local_weights
 from server.settings.options import OPTIONS
+from server.settings.settings import Settings
 
 HEAVY = ("asyncio", "granian", "httpx", "huggingface_hub", "litestar", "mlx", "opentelemetry", "rich.progress", "yaml")
 
@@ -137,6 +140,60 @@ def test_doctor_ends_with_1_and_names_the_problem_that_prevents_serving(monkeypa
 
     assert result.exit_code == 1
     assert result.stderr == "\nNo model can be served: mlx: not installed\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="two of the extras are for Linux")
+def test_doctor_lists_every_extra_with_the_command_that_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extras, "is_importable", lambda module: module in {"mlx_embeddings", "av", "mlx_cuda_12"})
+    monkeypatch.setattr(_probe, "_mlx", lambda machine: [])
+
+    (section,) = [section for section in _probe.examine() if section.title == "Extras"]
+
+    assert {finding.name: finding.state for finding in section.findings} == {
+        "cpu": "note",
+        "cuda": "ok",
+        "embedded": "note",
+        "embeddings": "ok",
+        "transcription": "note",
+        "speech": "note",
+        "bench": "note",
+    }
+    values = {finding.name: finding.value for finding in section.findings}
+    assert values["embeddings"] == "installed: text embeddings and reranking"
+    assert values["bench"] == (
+        "not installed; `pip install 'mlx-openai-server-lab[bench]'` adds plots of what `bench` measured"
+    )
+    assert (
+        "(missing: mlx_audio, tiktoken, webrtcvad); `pip install 'mlx-openai-server-lab[transcription]'`"
+        in (values["transcription"])
+    )
+
+
+def test_launch_ends_with_one_sentence_when_its_only_model_needs_a_missing_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(extras, "is_importable", lambda module: module != "mlx_audio")
+
+    result = CliRunner().invoke(cli, ["launch", "--model-type", "tts"])
+
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "Error: kokoro-82m is unavailable: the extra `speech` is not installed (missing: mlx_audio): "
+        "pip install 'mlx-openai-server-lab[speech]'\n"
+    )
+
+
+def test_launch_fetches_no_weights_of_a_model_that_cannot_be_served(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(extras, "is_importable", lambda module: module != "mlx_audio")
+    monkeypatch.setattr(providers.weights, "resolve", lambda path, progress: Path("/weights") / path)
+    config = tmp_path / "models.yaml"
+    config.write_text("models: [{model_path: org/chat}, {model_type: tts}, {model_type: echo}]")
+
+    settings = _with_local_weights(Settings.load({"config": str(config)}, {}))
+
+    assert [model.path for model in settings.models] == ["/weights/org/chat", "embedded:kokoro-82m", ""]
 
 
 def test_doctor_survives_an_mlx_that_aborts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,6 +41,14 @@ def test_a_model_that_is_loaded_on_first_use_is_marked() -> None:
     assert "voice  (chat, context 8192; loaded on first use)" in text
 
 
+def test_a_model_whose_extra_is_missing_is_shown_with_the_command_that_adds_it() -> None:
+    unavailable = card("voice", "unavailable", "the extra `speech` is not installed: pip install 'x[speech]'")
+
+    text = banner([card("chat"), unavailable], Settings.load({"model_type": "echo"}, {}), URL)
+
+    assert "voice  unavailable: the extra `speech` is not installed: pip install 'x[speech]'" in text
+
+
 @pytest.mark.parametrize("name", ["plain", "it's", 'say "hi"', "$HOME `id`", "org/名前"])
 def test_the_curl_line_survives_a_shell(name: str) -> None:
     words = shlex.split(curl_line(URL, name, with_key=False))

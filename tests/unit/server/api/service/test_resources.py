@@ -48,6 +48,8 @@ async def test_an_unknown_model_is_not_found_even_where_only_one_is_served() -> 
         (["ready", "restarting"], "loading"),
         (["ready", "failed"], "degraded"),
         (["failed", "stopped"], "failed"),
+        (["ready", "unavailable"], "degraded"),
+        (["unavailable"], "failed"),
     ],
 )
 async def test_readiness_is_that_of_every_model(statuses: list[ModelStatus], summary: str) -> None:
@@ -67,7 +69,13 @@ async def test_readiness_is_that_of_every_model(statuses: list[ModelStatus], sum
 
 @pytest.mark.parametrize(
     ("status", "summary", "code"),
-    [("unloaded", "ok", 200), ("loading", "ok", 200), ("restarting", "ok", 200), ("failed", "degraded", 503)],
+    [
+        ("unloaded", "ok", 200),
+        ("loading", "ok", 200),
+        ("restarting", "ok", 200),
+        ("unavailable", "ok", 200),
+        ("failed", "degraded", 503),
+    ],
 )
 async def test_readiness_does_not_wait_for_what_is_loaded_on_first_use(
     status: ModelStatus, summary: str, code: int

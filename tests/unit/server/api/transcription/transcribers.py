@@ -14,8 +14,8 @@ import httpx
 from litestar import Litestar
 
 from providers.errors import ModelNotFound
-from providers.protocols import ModelCard, Provider, QueueStats
-from providers.spec import Capability, ModelSpec
+from providers.protocols import Capability, ModelCard, Provider, QueueStats
+from providers.spec import ModelSpec
 from providers.transcription.types import (
     Segment,
     TokenProbability,
@@ -127,13 +127,13 @@ class TranscriberRegistry:
     def card(self, model_id: str) -> ModelCard:
         return self.transcriber.card
 
-    def chat(self, model_name: str) -> Any:
-        raise ModelNotFound("nobody chats", param="model")
-
-    def find(self, capability: Capability, model_name: str) -> Provider:
-        if capability != "transcription":
-            raise ModelNotFound(f"nobody does {capability}", param="model")
+    def find(self, capability: Capability[Any], model_name: str) -> Any:
+        if capability.name != "transcription":
+            raise ModelNotFound(f"no model {capability.does}", param="model")
         return self.transcriber
+
+    def available(self, capability: Capability[Any]) -> list[Any]:
+        return [self.transcriber] if capability.name == "transcription" else []
 
 
 def make_app(transcriber: FakeTranscriber, **settings: Any) -> Litestar:

@@ -1,0 +1,37 @@
+"""What a model that embeds and ranks can do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Protocol, runtime_checkable
+
+from providers.embeddings.types import EmbeddingEvent, EmbeddingRequest, RerankRequest
+from providers.protocols import Capability, Provider
+
+__all__ = ["EMBEDDINGS", "EmbeddingProvider"]
+
+
+@runtime_checkable
+class EmbeddingProvider(Provider, Protocol):
+    """Turns texts into vectors, and ranks documents.
+
+    Closing or cancelling a generator takes its request out of the engine within one batch; consume it under
+    `contextlib.aclosing`. A generator that ends without its last event has raised.
+    """
+
+    def embed(self, request: EmbeddingRequest) -> AsyncGenerator[EmbeddingEvent, None]:
+        """Queue, then embed: `Vectors` in any order, together all inputs, then `Embedded`.
+
+        Raises:
+            QueueFull, QueueTimeout, ModelNotReady: before it was admitted.
+            InvalidRequest, ContextLengthExceeded, UnsupportedParameter: instead of the first event.
+            GenerationTimeout, EngineCrashed, InternalError: at any point.
+        """
+        ...
+
+    def rerank(self, request: RerankRequest) -> AsyncGenerator[EmbeddingEvent, None]:
+        """Queue, then score: one `Ranked`. Raises as `embed`."""
+        ...
+
+
+EMBEDDINGS: Capability[EmbeddingProvider] = Capability("embeddings", "embeds")

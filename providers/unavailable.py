@@ -1,0 +1,53 @@
+"""A model that cannot run here because an extra is not installed."""
+
+from __future__ import annotations
+
+import time
+
+from providers.capabilities import MODALITIES
+from providers.errors import ExtraNotInstalled
+from providers.extras import Extra
+from providers.protocols import ModelCard, QueueStats
+from providers.spec import ModelSpec
+
+__all__ = ["UnavailableProvider"]
+
+
+class UnavailableProvider:
+    """A `Provider` that is listed with the command that makes it available, and never started."""
+
+    def __init__(self, spec: ModelSpec, extra: Extra) -> None:
+        self._spec = spec
+        self._detail = extra.refusal
+        self._created = int(time.time())
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self._spec
+
+    @property
+    def card(self) -> ModelCard:
+        return ModelCard(
+            id=self._spec.name,
+            created=self._created,
+            capabilities=MODALITIES[self._spec.model_type].capabilities,
+            status="unavailable",
+            detail=self._detail,
+        )
+
+    @property
+    def queue_stats(self) -> QueueStats:
+        return QueueStats()
+
+    def refusal(self) -> ExtraNotInstalled:
+        """What a request for this model is refused with."""
+        return ExtraNotInstalled(f"{self._spec.name} is unavailable: {self._detail}", param="model")
+
+    async def start(self) -> None: ...
+
+    async def wait_ready(self) -> None:
+        raise self.refusal()
+
+    def begin_drain(self) -> None: ...
+
+    async def stop(self) -> None: ...
