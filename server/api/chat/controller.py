@@ -13,9 +13,10 @@ import otel
 from contracts.chat.request import ChatCompletionRequest
 from contracts.chat.response import ChatCompletion
 from server.api.chat.request import to_generation_request
-from server.api.chat.response import ChatChunkEncoder, ChatHeader, chat_completion
+from server.api.chat.response import ChatChunkEncoder, chat_completion
 from server.api.error_responses import errors
 from server.api.generation.collect import collect_all
+from server.api.generation.header import AnswerHeader
 from server.api.openapi import StreamedOperation
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.guards import json_body
@@ -47,7 +48,9 @@ class ChatController(Controller):
         service: ServiceDependency,
     ) -> Response[ChatCompletion]:
         request_id = otel.request_id.get() or ""
-        header = ChatHeader.new(model=chat.spec.name, version=service.version, request_id=request_id)
+        header = AnswerHeader.new(
+            model=chat.spec.name, version=service.version, request_id=request_id, prefix="chatcmpl"
+        )
         asked = to_generation_request(data, id=request_id)
         events = aclosing(chat.generate(asked))
         if data.stream:

@@ -13,12 +13,12 @@ import otel
 from contracts.completions import Completion, CompletionRequest
 from providers.chat.protocol import ChatProvider
 from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
-from server.api.chat.response import ChatHeader
 from server.api.completions.fan_out import merged
 from server.api.completions.request import to_generation_requests
 from server.api.completions.response import CompletionChunkEncoder, completion
 from server.api.error_responses import errors
 from server.api.generation.collect import collect_all
+from server.api.generation.header import AnswerHeader
 from server.api.openapi import StreamedCompletionOperation
 from server.dependencies import Chat, ServiceDependency, provide_chat
 from server.guards import json_body
@@ -50,7 +50,7 @@ class CompletionsController(Controller):
         service: ServiceDependency,
     ) -> Response[Completion]:
         request_id = otel.request_id.get() or ""
-        header = ChatHeader.new(model=chat.spec.name, version=service.version, request_id=request_id, prefix="cmpl")
+        header = AnswerHeader.new(model=chat.spec.name, version=service.version, request_id=request_id, prefix="cmpl")
         asked = to_generation_requests(data, id=request_id)
         n, top = asked[0].n, bool(data.logprobs)
         echoes = [await _text(chat, one) if data.echo else "" for one in asked]

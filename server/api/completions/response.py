@@ -6,8 +6,6 @@ import codecs
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-import msgspec
-
 from contracts.completions import Completion, CompletionChoice, CompletionLogprobs
 from contracts.usage import CompletionUsage
 from providers.chat.types import (
@@ -17,17 +15,14 @@ from providers.chat.types import (
     ReasoningDelta,
     TextDelta,
     TokenLogprob,
-    Usage,
 )
-from server.api.chat.response import ChatHeader, finite_logprob
+from server.api.generation.chunks import SLOT, ChunkWriter, encode_text, text_frame
 from server.api.generation.collect import Answer, total_usage
+from server.api.generation.header import AnswerHeader
+from server.api.generation.logprobs import finite_logprob
 from server.api.generation.usage import completion_usage
-from server.serialization import converter, encode_json
 
 __all__ = ["CompletionChunkEncoder", "TokenOffsets", "completion"]
-
-_SLOT = "\N{OBJECT REPLACEMENT CHARACTER}"
-_encode_text = msgspec.json.Encoder().encode
 
 
 class TokenOffsets:
@@ -61,7 +56,7 @@ def _top(token: TokenLogprob) -> dict[str, float]:
     return top
 
 
-def completion(header: ChatHeader, answers: Sequence[Answer], *, echoes: Sequence[str], top: bool) -> Completion:
+def completion(header: AnswerHeader, answers: Sequence[Answer], *, echoes: Sequence[str], top: bool) -> Completion:
     """Answers by prompt, as many of each. `echoes`: what comes before the answers, by prompt."""
     n = len(answers) // len(echoes)
     choices = [
@@ -82,7 +77,7 @@ def _reason(reason: FinishReason) -> Literal["stop", "length"]:
 
 
 def _completion(
-    header: ChatHeader, choices: list[CompletionChoice], usage: CompletionUsage | None = None
+    header: AnswerHeader, choices: list[CompletionChoice], usage: CompletionUsage | None = None
 ) -> Completion:
     return Completion(
         id=header.id,
@@ -95,22 +90,19 @@ def _completion(
     )
 
 
-class CompletionChunkEncoder:
-    """Writes the events of a request's answers as `data:` lines; usage as `ChatChunkEncoder` does.
+class CompletionChunkEncoder(ChunkWriter[CompletionChoice]):
+    """Writes the events of a request's answers, `n` per prompt.
 
-    `echoes`: what comes before the answers, by prompt; each has `n`. `top`: whether the likeliest tokens are told.
+    `echoes`: what comes before the answers, by prompt. `top`: whether to report the likeliest tokens.
     """
 
     def __init__(
-        self, header: ChatHeader, *, include_usage: bool | None, echoes: Sequence[str], n: int, top: bool
+        self, header: AnswerHeader, *, include_usage: bool | None, echoes: Sequence[str], n: int, top: bool
     ) -> None:
+        super().__init__(include_usage=include_usage, answers=n * len(echoes), n=n)
         self._header = header
-        self._include_usage = include_usage
-        self._n = n
-        self._answers = n * len(echoes)
         self._echoes = {index: echoes[index // n] for index in range(self._answers) if echoes[index // n]}
         self._offsets = [TokenOffsets(top=top) for _ in range(self._answers)]
-        self._usages: dict[int, Usage] = {}
         self._frames: dict[int, tuple[bytes, bytes]] = {}
 
     def encode(self, events: Sequence[GenerationEvent]) -> bytes:
@@ -145,29 +137,17 @@ class CompletionChunkEncoder:
         if not text:
             return b""
         if index not in self._frames:
-            template = self._event([CompletionChoice(index=index, text=_SLOT)])
-            before, key, after = template.partition(b'"text":' + _encode_text(_SLOT))
-            self._frames[index] = before + key.removesuffix(_encode_text(_SLOT)), after
+            self._frames[index] = text_frame(self._written([CompletionChoice(index=index, text=SLOT)]), "text")
         before, after = self._frames[index]
-        return before + _encode_text(text) + after
+        return before + encode_text(text) + after
 
     def _logprobs(self, text: str, index: int, logprobs: Sequence[TokenLogprob]) -> bytes:
         told = self._offsets[index].logprobs(logprobs)
-        return self._event([CompletionChoice(index=index, text=text, logprobs=told)])
+        return self._written([CompletionChoice(index=index, text=text, logprobs=told)])
 
     def _finish(self, event: Finished) -> bytes:
-        self._usages[event.index] = event.usage
         choice = CompletionChoice(index=event.index, text="", finish_reason=_reason(event.finish_reason))
-        if len(self._usages) < self._answers:
-            return self._event([choice])
-        usage = completion_usage(total_usage([self._usages[index] for index in range(self._answers)], self._n))
-        if self._include_usage is None:
-            return self._event([choice], usage)
-        finish = self._event([choice])
-        return finish + self._event([], usage) if self._include_usage else finish
+        return self._finished(choice, event.index, event.usage)
 
-    def _event(self, choices: list[CompletionChoice], usage: CompletionUsage | None = None) -> bytes:
-        fields = converter.unstructure(_completion(self._header, choices, usage))
-        if self._include_usage:
-            fields.setdefault("usage", None)
-        return b"data: " + encode_json(fields) + b"\n\n"
+    def _chunk(self, choices: list[CompletionChoice], usage: CompletionUsage | None) -> Completion:
+        return _completion(self._header, choices, usage)

@@ -11,17 +11,18 @@ from hypothesis import strategies as st
 
 from contracts.chat.response import ChatCompletionChunk, ChatCompletionChunkChoice, ChatCompletionChunkDelta
 from providers.chat.types import Accepted, Finished, GenerationEvent, TextDelta, Usage
-from server.api.chat.response import ChatChunkEncoder, ChatHeader
+from server.api.chat.response import ChatChunkEncoder
+from server.api.generation.header import AnswerHeader
 from server.serialization import encode_contract
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
-def header(model: str = "m") -> ChatHeader:
-    return ChatHeader(id="chatcmpl-1", created=1, model=model, system_fingerprint="fp_1", request_id='a"b')
+def header(model: str = "m") -> AnswerHeader:
+    return AnswerHeader(id="chatcmpl-1", created=1, model=model, system_fingerprint="fp_1", request_id='a"b')
 
 
-def text_chunk(head: ChatHeader, text: str) -> bytes:
+def text_chunk(head: AnswerHeader, text: str) -> bytes:
     chunk = ChatCompletionChunk(
         id=head.id,
         created=head.created,
@@ -71,7 +72,7 @@ def test_text_that_is_empty_makes_no_chunk() -> None:
 
 def test_the_fingerprint_depends_on_model_and_version() -> None:
     def fingerprint(model: str, version: str) -> str:
-        return ChatHeader.new(model=model, version=version, request_id="r").system_fingerprint
+        return AnswerHeader.new(model=model, version=version, request_id="r", prefix="chatcmpl").system_fingerprint
 
     assert fingerprint("a", "1") == fingerprint("a", "1")
     assert len({fingerprint("a", "1"), fingerprint("b", "1"), fingerprint("a", "2")}) == 3
