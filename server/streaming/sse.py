@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from litestar.types import Receive, Scope, Send
 
@@ -16,7 +16,7 @@ from server.drain import Drain
 from server.errors import DISCONNECTED, ClientDisconnected, as_service_error, note_failure, to_wire
 from server.serialization import encode_contract
 
-__all__ = ["Ending", "EventEncoder", "EventSource", "EventStream"]
+__all__ = ["Ending", "EventEncoder", "EventSource", "EventStream", "data_message", "named_message"]
 
 E = TypeVar("E", bound=Event)
 E_contra = TypeVar("E_contra", bound=Event, contravariant=True)
@@ -36,6 +36,16 @@ _HEADERS = [
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),  # nginx would hold tokens back
 ]
+
+
+def data_message(contract: Any) -> bytes:
+    """A contract as an event without a name."""
+    return b"data: " + encode_contract(contract) + b"\n\n"
+
+
+def named_message(name: str, contract: Any) -> bytes:
+    """A contract as an event of this name."""
+    return b"event: " + name.encode() + b"\n" + data_message(contract)
 
 
 class EventEncoder(Protocol[E_contra]):
@@ -65,7 +75,7 @@ class _Done:
         return DONE
 
     def failure(self, error: ServiceError) -> bytes:
-        return b"data: " + encode_contract(to_wire(error)) + b"\n\n" + DONE
+        return data_message(to_wire(error)) + DONE
 
     def close(self) -> None: ...
 

@@ -16,7 +16,7 @@ from contracts.chat.tools import ChatCompletionMessageToolCall
 from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, UnsupportedParameter
 
-__all__ = ["to_chat_messages"]
+__all__ = ["call_arguments", "to_chat_messages"]
 
 
 def to_chat_messages(messages: list[ChatCompletionRequestMessage]) -> list[ChatMessage]:
@@ -81,15 +81,15 @@ def _text(part: ContentPart, path: str) -> str:
 
 
 def _tool_call(call: ChatCompletionMessageToolCall) -> dict[str, Any]:
-    """Chat templates want the arguments as an object; what is none stays the text it was."""
     return {
         "id": call.id,
         "type": call.type,
-        "function": {"name": call.function.name, "arguments": _arguments(call.function.arguments)},
+        "function": {"name": call.function.name, "arguments": call_arguments(call.function.arguments)},
     }
 
 
-def _arguments(text: str) -> Any:
+def call_arguments(text: str) -> Any:
+    """The arguments of an earlier call as an object, which chat templates expect; text that is none stays text."""
     try:
         decoded = msgspec.json.decode(text)
         msgspec.msgpack.encode(decoded)  # what a frame cannot carry (integers over 64 bits) stays text as well

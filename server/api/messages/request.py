@@ -28,9 +28,9 @@ from providers.chat.types import (
     JsonSchemaGrammar,
     SamplingParams,
     Tool,
-    ToolChoice,
 )
 from providers.errors import InvalidRequest, UnsupportedParameter
+from server.api.generation.tools import Functions, Selection
 from server.noted import note
 
 __all__ = ["to_message_generation", "to_message_prompt"]
@@ -195,35 +195,27 @@ def _document(source: Mapping[str, Any]) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def _tools(request: CountTokensRequest) -> tuple[list[Tool], ToolChoice]:
-    functions: dict[str, Tool] = {}
+def _tools(request: CountTokensRequest) -> Selection:
+    by_name: dict[str, Tool] = {}
     for index, tool in enumerate(request.tools or []):
         if tool.input_schema is None and tool.type not in (None, "custom"):
             note(f"tools[{index}].{tool.type}")
             continue
-        if tool.name in functions:
+        if tool.name in by_name:
             path = f"tools[{index}].name"
             raise InvalidRequest(f"{path}: there is another tool of this name", param=path)
-        functions[tool.name] = Tool(
+        by_name[tool.name] = Tool(
             name=tool.name, description=tool.description, parameters=tool.input_schema, strict=bool(tool.strict)
         )
-    return [*functions.values()], _choice(request, functions)
-
-
-def _choice(request: CountTokensRequest, functions: Mapping[str, Tool]) -> ToolChoice:
     choice = request.tool_choice
+    functions = Functions(by_name, choice is None or not choice.disable_parallel_tool_use)
     if choice is None:
-        return ToolChoice()
-    parallel = not choice.disable_parallel_tool_use
-    if choice.type in ("any", "tool") and not functions:
-        raise InvalidRequest("tool_choice: a call is required, and there are no tools", param="tool_choice")
-    if choice.type == "tool":
-        if choice.name not in functions:
-            raise InvalidRequest("tool_choice.name: tools has no tool of this name", param="tool_choice.name")
-        return ToolChoice("required", choice.name, parallel)
-    if choice.type == "any":
-        return ToolChoice("required", parallel=parallel)
-    return ToolChoice(choice.type, parallel=parallel)
+        return functions.any("auto")
+    if choice.type == "tool" and by_name:
+        return functions.one(choice.name or "", "tool_choice.name")
+    if choice.type == "any" or choice.type == "tool":
+        return functions.any("required")
+    return functions.any(choice.type)
 
 
 def _refuse_type(type_: str, where: str, path: str) -> None:

@@ -24,7 +24,7 @@ from providers.chat.types import Accepted, Finished, GenerationEvent, ReasoningD
 from providers.errors import InternalError, ServiceError
 from server.api.messages.errors import error_body
 from server.api.messages.response import MessageHeader, messages_usage, stop_reason
-from server.serialization import encode_contract
+from server.streaming.sse import named_message
 
 __all__ = ["MessageStreamEncoder"]
 
@@ -42,14 +42,14 @@ class MessageStreamEncoder:
 
     def encode(self, events: Sequence[GenerationEvent]) -> bytes:
         """The events of these events."""
-        return b"".join(_event(written) for event in events for written in self._events(event))
+        return b"".join(named_message(written.type, written) for event in events for written in self._events(event))
 
     def finish(self) -> bytes:
         """`message_stop` was the last event."""
         return b""
 
     def failure(self, error: ServiceError) -> bytes:
-        return b"event: error\ndata: " + encode_contract(error_body(error, self._header.request_id)) + b"\n\n"
+        return named_message("error", error_body(error, self._header.request_id))
 
     def close(self) -> None: ...
 
@@ -106,7 +106,3 @@ def _empty_block(delta: Delta) -> OutputBlock:
     if delta.id is None or delta.name is None:
         raise InternalError(f"function call {delta.call} went on without having begun")
     return ToolUseBlock(type="tool_use", id=delta.id, name=delta.name, input={})
-
-
-def _event(event: MessageStreamEvent) -> bytes:
-    return b"event: " + event.type.encode() + b"\ndata: " + encode_contract(event) + b"\n\n"

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import attrs
-import msgspec
 
 from contracts.responses.items import (
     FunctionCallOutput,
@@ -26,6 +25,7 @@ from contracts.responses.items import (
 )
 from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, UnsupportedParameter
+from server.api.generation.messages import call_arguments
 
 __all__ = ["encrypted", "input_items", "item_id", "references", "to_turns"]
 
@@ -146,7 +146,7 @@ class _Draft:
         if isinstance(item, ReasoningItem):
             self._thoughts.append(_thought(item))
         elif isinstance(item, FunctionToolCall):
-            function = {"name": item.name, "arguments": _arguments(item.arguments)}
+            function = {"name": item.name, "arguments": call_arguments(item.arguments)}
             self._calls.append({"id": item.call_id, "type": "function", "function": function})
         elif isinstance(item, InputMessage):
             self._text = _text(item.content)
@@ -215,13 +215,3 @@ def _thought(item: ReasoningItem, path: str = "input") -> str:
             place = f"{path}.encrypted_content"
             raise InvalidRequest(f"{place}: was not written by this server", param=place) from None
     return "\n".join(part.text for part in item.summary)
-
-
-def _arguments(text: str) -> Any:
-    """Chat templates want the arguments as an object; what is none stays the text it was."""
-    try:
-        decoded = msgspec.json.decode(text)
-        msgspec.msgpack.encode(decoded)  # what a frame cannot carry (integers over 64 bits) stays text as well
-    except (ValueError, OverflowError, RecursionError):
-        return text
-    return decoded if isinstance(decoded, dict) else text

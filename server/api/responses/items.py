@@ -33,6 +33,7 @@ from contracts.responses.items import (
 )
 from providers.chat.types import FinishReason, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDelta
 from providers.errors import InternalError
+from server.api.generation.logprobs import finite_logprob
 from server.api.responses.conversation import encrypted, item_id
 
 __all__ = ["Delta", "OpenItem", "OutputFold", "delta_event", "delta_text"]
@@ -264,10 +265,10 @@ def _logprobs(tokens: list[TokenLogprob], *, with_bytes: bool) -> list[LogProb]:
     return [
         LogProb(
             token=token.token,
-            logprob=token.logprob,
+            logprob=finite_logprob(token.logprob),
             bytes=[*token.raw] if with_bytes else None,
             top_logprobs=[
-                TopLogProb(token=text, logprob=logprob, bytes=[*raw] if with_bytes else None)
+                TopLogProb(token=text, logprob=finite_logprob(logprob), bytes=[*raw] if with_bytes else None)
                 for text, raw, logprob in token.top
             ],
         )

@@ -12,7 +12,7 @@ from providers.chat.types import Accepted, Finished, GenerationEvent, ReasoningD
 from providers.errors import ServiceError
 from server.api.responses.items import Delta, OpenItem, delta_event, delta_text
 from server.api.responses.response import ResponseDraft
-from server.serialization import encode_contract
+from server.streaming.sse import named_message
 
 __all__ = ["ResponseStreamEncoder"]
 
@@ -129,4 +129,4 @@ def _template(delta: Delta, item_id: str, output_index: int) -> tuple[bytes, byt
 
 
 def _event(event: ResponseStreamEvent) -> bytes:
-    return b"event: " + event.type.encode() + b"\ndata: " + encode_contract(event) + b"\n\n"
+    return named_message(event.type, event)

@@ -21,7 +21,7 @@ from providers.speech.types import SAMPLE_RATE, PhonemeSpan, SpeechAccepted, Spe
 from server.api.speech.pieces import EncodedAudio
 from server.api.speech.request import SpeechAnswer
 from server.api.speech.visemes import speech_visemes, viseme_spans
-from server.serialization import encode_contract
+from server.streaming.sse import data_message
 
 __all__ = ["SpeechEventEncoder", "SpeechHeader", "speech_with_timings"]
 
@@ -52,7 +52,7 @@ class SpeechEventEncoder:
         self._pieces = self._spoken = 0
 
     def encode(self, events: Sequence[SpokenEvent]) -> bytes:
-        return b"".join(b"data: " + encode_contract(event) + b"\n\n" for event in map(self._event, events) if event)
+        return b"".join(data_message(event) for event in map(self._event, events) if event)
 
     def _event(self, event: SpokenEvent) -> SpeechAudioDelta | HeadTtsSpeechDelta | SpeechAudioDone | None:
         if isinstance(event, SpeechAccepted):

@@ -22,7 +22,7 @@ from providers.errors import InternalError
 from providers.transcription.types import Segment, TokenProbability, TranscriptionEvent, TranscriptionFinished
 from providers.transcription.types import TranscriptionProgress as ProgressEvent
 from server.api.transcription.request import TranscriptAnswer
-from server.serialization import encode_contract
+from server.streaming.sse import data_message
 
 __all__ = ["TranscriptEncoder", "WholeTranscript", "collect_transcript", "transcription", "transcription_verbose"]
 
@@ -92,8 +92,7 @@ class TranscriptEncoder:
         """At the end of what was heard: part of the text only where more follows."""
 
     def encode(self, events: Sequence[TranscriptionEvent]) -> bytes:
-        messages = [message for event in events for message in self._messages(event)]
-        return b"".join(b"data: " + encode_contract(message) + b"\n\n" for message in messages)
+        return b"".join(data_message(message) for event in events for message in self._messages(event))
 
     def _messages(self, event: TranscriptionEvent) -> Iterable[TranscriptionStreamEvent]:
         if isinstance(event, Segment):

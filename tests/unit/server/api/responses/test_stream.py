@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator
 
 import pytest
@@ -104,6 +105,15 @@ async def test_log_probabilities_come_with_the_text() -> None:
         next(event for event in events if event["type"].endswith(end)) for end in ("text.delta", "text.done")
     )
     assert delta["logprobs"] == done["logprobs"] == expected
+
+
+async def test_a_token_that_cannot_be_chosen_has_a_finite_log_probability() -> None:
+    token = TokenLogprob("Hi", b"Hi", -0.25, [("Ho", b"Ho", -math.inf)])
+    events = stream_events(await streamed(FakeChat(script=script(TextDelta("Hi", logprobs=[token])))))
+
+    reported = [event["logprobs"][0] for event in events if event.get("logprobs")]
+    reported.append(events[-1]["response"]["output"][0]["content"][0]["logprobs"][0])
+    assert [entry["top_logprobs"][0]["logprob"] for entry in reported] == [-9999.0] * 3
 
 
 @pytest.mark.parametrize(
