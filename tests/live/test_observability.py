@@ -115,7 +115,6 @@ def test_every_kind_of_request_is_one_tree(traced: LiveServer, collector: Collec
     headers = {
         "traceparent": f"00-{trace_id}-{caller}-01",
         "tracestate": "vendor=kept",
-        "baggage": "debate=7",
         "x-request-id": name,
     }
     with httpx.stream("POST", traced.url + case.path, json=case.body, headers=headers, timeout=LOADING) as response:
