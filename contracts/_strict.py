@@ -136,10 +136,18 @@ def _shortened(text: str) -> str:
 def _list(type_: Any, converter: BaseConverter) -> Hook:
     (item_type,) = get_args(type_)
     item_hook = converter.get_structure_hook(item_type)
+    bounds = _integer_bounds(item_type)
 
     def structure(value: Any, _: Any) -> list[Any]:
         if not isinstance(value, list):
             raise Problem(f"expected an array, got {describe(value)}")
+        if (
+            bounds is not None
+            and set(map(type, value)) == {int}
+            and bounds[0] <= min(value)
+            and max(value) <= bounds[1]
+        ):
+            return value  # token ids: ten times as fast as one by one, on the event loop
         items = []
         for index, item in enumerate(value):
             try:
@@ -150,6 +158,16 @@ def _list(type_: Any, converter: BaseConverter) -> Hook:
         return items
 
     return structure
+
+
+def _integer_bounds(type_: Any) -> tuple[int, int] | None:
+    """The least and the greatest integer of this type; None where it is another type, or has other bounds."""
+    base, *metadata = get_args(type_) if get_origin(type_) is Annotated else (type_,)
+    if base is not int or not all(isinstance(bound, (at.Ge, at.Le)) for bound in metadata):
+        return None
+    least = max((bound.ge for bound in metadata if isinstance(bound, at.Ge)), default=INT64_MIN)
+    greatest = min((bound.le for bound in metadata if isinstance(bound, at.Le)), default=INT64_MAX)
+    return least, greatest
 
 
 def _dict(type_: Any, converter: BaseConverter) -> Hook:
@@ -180,8 +198,12 @@ def _annotated(type_: Any, converter: BaseConverter) -> Hook:
     base, *metadata = get_args(type_)
     base_hook = converter.get_structure_hook(base)
     checks = [_BOUNDS[type(bound)](bound) for bound in metadata if type(bound) in _BOUNDS]
+    longest = next((bound.max_length for bound in metadata if isinstance(bound, at.MaxLen)), None)
 
     def structure(value: Any, _: Any) -> Any:
+        if longest is not None and isinstance(value, list) and len(value) > longest:
+            # Before its items are looked at: five million of them take seconds.
+            raise Problem(f"must not be longer than {longest}")
         result = base_hook(value, base)
         for holds, message in checks:
             if not holds(result):

@@ -15,6 +15,8 @@ from contracts.completions import TokenId
 __all__ = ["DetokenizeRequest", "DetokenizeResponse", "TokenizeRequest", "TokenizeResponse"]
 
 Name = Annotated[str, MinLen(1), MaxLen(1024)]
+MAX_TOKENS = 1 << 18
+"""Ids that one request may have read back."""
 
 
 @attrs.frozen(kw_only=True)
@@ -51,7 +53,7 @@ class DetokenizeRequest:
     """Token ids."""
 
     model: Name | None = None
-    tokens: list[TokenId]
+    tokens: Annotated[list[TokenId], MaxLen(MAX_TOKENS)]
 
 
 @attrs.frozen(kw_only=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import attrs
 import pytest
-from annotated_types import Ge, MaxLen, MinLen
+from annotated_types import Ge, Le, MaxLen, MinLen
 
 from contracts.chat.messages import (
     ChatCompletionRequestMessageContentPartImage,
@@ -56,7 +56,7 @@ class Home:
     note: str | list[str] | None = None
 
 
-def found(value: Any, type_: type = Home) -> list[ValidationProblem]:
+def found(value: Any, type_: Any = Home) -> list[ValidationProblem]:
     with pytest.raises(Exception) as info:  # noqa: PT011  # which problems is what is asserted
         converter.structure(value, type_)
     assert is_validation_error(info.value)
@@ -150,7 +150,27 @@ def test_every_field_s_problem_is_found() -> None:
 
 
 def test_a_list_stops_at_its_first_problem() -> None:
-    assert found({"pets": [0] * 1_000_000}) == [ValidationProblem("pets[0]", "expected an object, got an integer")]
+    assert found([0] * 1_000_000, list[Cat]) == [ValidationProblem("[0]", "expected an object, got an integer")]
+
+
+def test_a_list_that_is_too_long_is_refused_before_its_items_are_read() -> None:
+    assert found({"pets": [0] * 1_000_000}) == [ValidationProblem("pets", "must not be longer than 3")]
+
+
+@pytest.mark.parametrize(
+    ("value", "path", "message"),
+    [
+        ([1, 2.5], "[1]", "expected an integer, got a number"),
+        ([1, True], "[1]", "expected an integer, got a boolean"),
+        ([1, -1], "[1]", "must be at least 0"),
+        ([1, 10], "[1]", "must be at most 9"),
+    ],
+)
+def test_a_wrong_number_among_many_is_found(value: list[Any], path: str, message: str) -> None:
+    digits = list[Annotated[int, Ge(0), Le(9)]]
+    assert converter.structure([0, 9], digits) == [0, 9]
+    assert converter.structure([], digits) == []
+    assert found(value, digits) == [ValidationProblem(path, message)]
 
 
 def test_long_values_are_not_repeated_back() -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from litestar import Litestar
 
+from contracts.service.tokenize import MAX_TOKENS
 from providers.chat.types import ChatMessage, ChatPrompt, TextPrompt, Tool
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import Exchange, ask, make_app
@@ -97,3 +98,10 @@ async def test_of_several_models_one_must_be_named() -> None:
     app = make_app(FakeChat(name="one"), FakeChat(name="two"))
     assert (await tokenize(app, model="two", prompt="a")).status == 200
     assert (await tokenize(app, prompt="a")).error["code"] == "model_not_found"
+
+
+async def test_a_list_beyond_its_bound_is_refused_before_its_items_are_read(app: Litestar, chat: FakeChat) -> None:
+    answer = await ask(app, path="/v1/detokenize", json={"tokens": ["no id"] * (MAX_TOKENS + 1)})
+    assert answer.status == 400
+    assert answer.error["param"] == "tokens"
+    assert str(MAX_TOKENS) in answer.error["message"]
