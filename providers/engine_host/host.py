@@ -62,6 +62,11 @@ class RestartPolicy:
     stable: float = 30.0
     attempts: int = 5
 
+    def delay(self, deaths: int) -> float:
+        """Seconds to wait after this many deaths in a row."""
+        doublings = min(deaths - 1, 64)  # a float has no room for 2**1024
+        return min(self.max_delay, self.first_delay * 2.0**doublings)
+
 
 class EngineHost:
     """One model's engine process, from start to stop, restarted when it dies.
@@ -220,7 +225,7 @@ class EngineHost:
                     self._settle("failed", f"the engine died {never_ready} times before it was ready: {reason}")
                     _log.error("engine given up", model=self._spec.name, reason=reason, deaths=never_ready)
                     return
-                await self._pause(min(self._restart.max_delay, self._restart.first_delay * 2 ** (deaths - 1)), reason)
+                await self._pause(self._restart.delay(deaths), reason)
         except Exception as error:
             self._settle("failed", f"the engine's host failed: {error}")
             _log.exception("engine host failed", model=self._spec.name)

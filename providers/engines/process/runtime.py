@@ -29,6 +29,7 @@ from providers.engine_host.frames import (
     Cancel,
     Command,
     Detokenize,
+    Events,
     Failed,
     Generate,
     Load,
@@ -201,7 +202,7 @@ class Runtime:
     def _write(self) -> None:
         try:
             while (report := self._outgoing.get()) is not None:
-                self._connection.sendall(encode(report))
+                self._connection.sendall(self._framed(report))
         except OSError:
             if not self._writes_files:
                 _exit(0)
@@ -211,6 +212,19 @@ class Runtime:
         except BaseException:
             logger.exception("the writer failed")
             _exit(1)
+
+    def _framed(self, report: Report) -> bytes:
+        """The report's frame. A report that fits no frame fails the requests it is for, and no other."""
+        try:
+            return encode(report)
+        except (ValueError, OverflowError, RecursionError, TypeError):
+            logger.exception("a report cannot be framed")
+        ids = [id for id, _ in report.items] if isinstance(report, Events) else [getattr(report, "id", "")]
+        failures = []
+        for id in dict.fromkeys(filter(None, ids)):
+            self._inbox.put((Cancel(id=id), None))
+            failures.append(encode(Failed(id=id, **InternalError.unforeseen().to_fields())))
+        return b"".join(failures)
 
     # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────
 

@@ -3,6 +3,7 @@
 "refuse"    `prepare` raises InvalidRequest        "break"     `prepare` raises something unforeseen
 "poison"    `submit` raises                        "explode"   `step` raises, once
 "block"     `step` never returns                   "count"     each delta is how many answers the step works on
+"garble"    a report that no frame can hold
 anything    one delta a step, as many as `max_tokens`
 """
 
@@ -69,7 +70,7 @@ class FakeEngine:
         if isinstance(question, Detokenize):
             raise ZeroDivisionError("secret")
         assert isinstance(question.prompt, TextPrompt)
-        return Tokenized(question.id, [len(question.prompt.text)])
+        return Tokenized(question.id, [2**70 if question.prompt.text == "garble" else len(question.prompt.text)])
 
     def submit(self, job: FakeJob) -> None:
         if job.text == "poison":
@@ -90,7 +91,8 @@ class FakeEngine:
         if "explode" in texts:
             raise ZeroDivisionError("secret")
         for job in list(self._jobs.values()):
-            out.event(job.id, TextDelta(f"{len(texts)}/" if job.text.startswith("count") else job.text))
+            text = "\ud800" if job.text == "garble" else job.text
+            out.event(job.id, TextDelta(f"{len(texts)}/" if text.startswith("count") else text))
             job.left -= 1
             if job.left <= 0:
                 del self._jobs[job.id]

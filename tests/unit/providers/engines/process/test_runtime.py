@@ -11,7 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from providers.engine_host.frames import LoadFailed
+from providers.chat.types import TextPrompt
+from providers.engine_host.frames import Failed, LoadFailed, Tokenize
 from providers.engine_host.host import ENGINE_COMMAND
 from tests.unit.providers.engines.client import SECONDS, Answer, EngineClient
 
@@ -88,6 +89,19 @@ def test_a_request_that_fails_in_preparation_fails_alone(fake: EngineClient, pro
     assert failed.code == code
     assert "secret" not in failed.message
     assert fake.ask("good", "ok").text == "ok"
+
+
+def test_a_report_that_fits_no_frame_fails_its_request_and_no_other(fake: EngineClient) -> None:
+    garbled = fake.generate("a", "garble")
+    fake.wait(garbled)
+    assert garbled.failed is not None
+    assert garbled.failed.code == "internal_error"
+
+    answered = fake.question(Tokenize(id="b", prompt=TextPrompt("garble")))
+    assert isinstance(answered, Failed)
+    assert answered.code == "internal_error"
+
+    assert fake.ask("c", "y").text == "y"
 
 
 @pytest.mark.parametrize("prompt", ["poison", "explode"])
