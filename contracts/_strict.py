@@ -165,9 +165,9 @@ def _integer_bounds(type_: Any) -> tuple[int, int] | None:
     base, *metadata = get_args(type_) if get_origin(type_) is Annotated else (type_,)
     if base is not int or not all(isinstance(bound, (at.Ge, at.Le)) for bound in metadata):
         return None
-    least = max((bound.ge for bound in metadata if isinstance(bound, at.Ge)), default=INT64_MIN)
-    greatest = min((bound.le for bound in metadata if isinstance(bound, at.Le)), default=INT64_MAX)
-    return least, greatest
+    least: list[Any] = [bound.ge for bound in metadata if isinstance(bound, at.Ge)]
+    greatest: list[Any] = [bound.le for bound in metadata if isinstance(bound, at.Le)]
+    return max(least, default=INT64_MIN), min(greatest, default=INT64_MAX)
 
 
 def _dict(type_: Any, converter: BaseConverter) -> Hook:
