@@ -1,4 +1,4 @@
-"""One request's events, between the engine's socket and whoever reads the answer."""
+"""One request's events, between the engine's socket and the reader of its output."""
 
 from __future__ import annotations
 
@@ -23,12 +23,14 @@ _Delta = TextDelta | ReasoningDelta | ToolCallDelta
 class Mailbox(Generic[E]):
     """One request's events, in order, for one reader.
 
-    It is bounded by the length of the answer, so neither the engine nor another request ever waits for a slow reader.
+    It is bounded by the length of the output, so that neither the engine nor another request waits for a slow reader.
     """
 
     def __init__(self, on_close: Callable[[bool], None], answers: int = 1) -> None:
-        """`answers` many events that end one are the end. `close` calls `on_close` once, with whether the engine still
-        works."""
+        """`answers`: how many outputs the request has, each of which ends with an event that `ends`.
+
+        `close` calls `on_close` once, with whether the engine still works on the request.
+        """
         self._unfinished = answers
         self._on_close = on_close
         self._events: deque[E] = deque()
@@ -38,7 +40,7 @@ class Mailbox(Generic[E]):
         self.ended = False
 
     def put(self, event: E) -> None:
-        """Append an event; nothing, once the answers have ended."""
+        """Append an event. Does nothing once the request has ended."""
         if self.ended:
             return
         self._append(event)
@@ -48,7 +50,7 @@ class Mailbox(Generic[E]):
         self._wake()
 
     def fail(self, error: ServiceError) -> None:
-        """End the answers with an error, which is raised after the events that came before it."""
+        """End the request with an error, which the reader gets after the events that came before it."""
         if not self.ended:
             self.ended = True
             self._error = error
@@ -58,10 +60,10 @@ class Mailbox(Generic[E]):
         return self
 
     async def __anext__(self) -> E:
-        """The next event, at once where there is one.
+        """The next event, immediately if there is one.
 
         Raises:
-            ServiceError: the answers failed.
+            ServiceError: the request failed.
         """
         while True:
             event = self._take()
@@ -78,7 +80,7 @@ class Mailbox(Generic[E]):
                 self._reader = None
 
     def close(self) -> None:
-        """Say that nobody reads any more. Idempotent."""
+        """Stop reading. Idempotent."""
         if not self._closed:
             self._closed = True
             unfinished, self.ended = not self.ended, True
@@ -96,14 +98,15 @@ class Mailbox(Generic[E]):
 
 
 class TextMailbox(Mailbox[GenerationEvent]):
-    """Deltas that wait and continue each other are one event however many steps made them, so a slow reader gets fewer
-    and longer ones. Events of one answer keep their order; events of different answers of a request may change places.
+    """A mailbox that merges deltas of the same kind while they wait, so that a slow reader gets fewer, longer ones.
+
+    Events of one output keep their order. Events of different outputs of a request may change places.
     """
 
     def __init__(self, on_close: Callable[[bool], None], answers: int = 1) -> None:
         super().__init__(on_close, answers)
         self._runs: dict[int, list[_Delta]] = {}
-        """By answer: the deltas after its last event in `_events`, all continuing the first."""
+        """By output: the deltas after its last event in `_events`, all of which continue the first."""
 
     def _append(self, event: GenerationEvent) -> None:
         if isinstance(event, Accepted):
@@ -132,7 +135,7 @@ class TextMailbox(Mailbox[GenerationEvent]):
 
 def _continues(before: _Delta, after: _Delta) -> bool:
     if isinstance(before, ToolCallDelta) and isinstance(after, ToolCallDelta):
-        # The delta that opens a call stays alone: its reader expects a name and no arguments.
+        # The delta that opens a call stays separate: its reader expects a name and no arguments.
         return before.call == after.call and before.name is None and after.name is None
     return type(before) is type(after)
 

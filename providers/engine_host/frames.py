@@ -1,7 +1,7 @@
 """The engine's socket: length-prefixed MessagePack frames, and every message that crosses it.
 
-A frame is a 4-byte little-endian length and a MessagePack body. The server process sends `Command`s, the
-engine process sends `Report`s. What one decode step gave every sequence of the batch is one frame.
+A frame is a 4-byte little-endian length and a MessagePack body. The server process sends `Command`s, the engine process
+sends `Report`s. The events of one decode step, for every sequence of the batch, are one frame.
 """
 
 from __future__ import annotations
@@ -50,33 +50,33 @@ HEADER_BYTES = _HEADER.size
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
-    """First command: become the engine of this model."""
+    """Become the engine of this model. The first command."""
 
     spec: ModelSpec
 
 
 EngineRequest = GenerationRequest | SpeechRequest | EmbeddingRequest | RerankRequest | TranscriptionRequest
-"""What an engine of some family answers with events."""
+"""Requests that an engine of some family answers with events."""
 EngineEvent = GenerationEvent | SpeechEvent | EmbeddingEvent | TranscriptionEvent
 
 
 class Generate(msgspec.Struct, frozen=True, tag="generate"):
-    """Start one answer; `request.id` names it in every report. `trace` is the `traceparent` for its log lines."""
+    """Start a request. `request.id` names it in every report; `trace` is the `traceparent` for its log lines."""
 
     request: EngineRequest
     trace: str | None = None
 
 
 class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
-    """Drop a request. Unknown ids are ignored: it may just have finished."""
+    """Drop a request. Unknown ids are ignored: the request may just have finished."""
 
     id: str
 
 
 class Tokenize(msgspec.Struct, frozen=True, tag="tokenize"):
-    """Say which tokens a prompt is; answered by `Tokenized` or `Failed`, whatever the batch is doing.
+    """Tokenize a prompt. `Tokenized` or `Failed` answers it, whatever the batch is doing.
 
-    `add_special_tokens` None: as generation would. The prompt may be longer than the context.
+    `add_special_tokens` None: as for generation. The prompt may be longer than the context.
     """
 
     id: str
@@ -85,8 +85,10 @@ class Tokenize(msgspec.Struct, frozen=True, tag="tokenize"):
 
 
 class Detokenize(msgspec.Struct, frozen=True, tag="detokenize"):
-    """Say which text these tokens are; answered by `Detokenized` or `Failed`. `separately`: each token for itself, as
-    the vocabulary writes it."""
+    """Turn tokens into text. `Detokenized` or `Failed` answers it.
+
+    `separately`: each token on its own, as the vocabulary writes it.
+    """
 
     id: str
     tokens: list[int]
@@ -97,20 +99,20 @@ Command = Load | Generate | Cancel | Tokenize | Detokenize
 
 
 class EngineInfo(msgspec.Struct, frozen=True):
-    """What was loaded and how it runs, for the log, `doctor` and the models page."""
+    """The loaded model and how it runs, for the log, `doctor` and the models page."""
 
     context_length: int | None
     device: str
     """`cpu`, `metal` or `cuda`."""
     dtype: str
     blas: str
-    """The library that serves MLX's CPU matrix products, or `-` off the CPU."""
+    """The library that computes MLX's matrix products on the CPU; `-` on another device."""
     load_seconds: float
     details: dict[str, Any] = {}
 
 
 class Loading(msgspec.Struct, frozen=True, tag="loading"):
-    """Progress before `Ready`: a stage in words and, where it is known, a fraction from 0 to 1."""
+    """Progress before `Ready`: a stage in words and, if known, a fraction from 0 to 1."""
 
     stage: str
     fraction: float | None = None
@@ -123,19 +125,19 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
-    """The model cannot be loaded and a restart would not help; the engine exits after this."""
+    """The model cannot be loaded, and a restart would not help. The engine exits after this report."""
 
     message: str
 
 
 class Events(msgspec.Struct, frozen=True, tag="e"):
-    """What one decode step gave, for the whole batch: `(request id, event)` in order."""
+    """The events of one decode step, for the whole batch: `(request id, event)` in order."""
 
     items: list[tuple[str, EngineEvent]]
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
-    """A request ended in an error (fields of `ServiceError.to_fields`)."""
+    """A request ended with an error (the fields of `ServiceError.to_fields`)."""
 
     id: str
     code: str
@@ -145,9 +147,9 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 class Memory(msgspec.Struct, frozen=True, tag="memory"):
-    """The engine's memory in bytes, reported when it goes idle and at most once a second while it works.
+    """The engine's memory in bytes, reported when it becomes idle and at most once per second while it works.
 
-    `speculated`: tokens `proposed` and `accepted` since the start, where tokens are proposed.
+    `speculated`: tokens `proposed` and `accepted` since the start; empty without speculation.
     """
 
     active: int
@@ -158,14 +160,14 @@ class Memory(msgspec.Struct, frozen=True, tag="memory"):
 
 
 class Tokenized(msgspec.Struct, frozen=True, tag="tokenized"):
-    """Answers `Tokenize`."""
+    """The answer to `Tokenize`."""
 
     id: str
     tokens: list[int]
 
 
 class Detokenized(msgspec.Struct, frozen=True, tag="detokenized"):
-    """Answers `Detokenize`: one text, or as many as there were tokens."""
+    """The answer to `Detokenize`: one text, or one per token."""
 
     id: str
     texts: list[str]
@@ -179,7 +181,7 @@ _report_decoder: msgspec.msgpack.Decoder[Report] = msgspec.msgpack.Decoder(Repor
 
 
 def encode(message: Command | Report) -> bytes:
-    """One whole frame, header included.
+    """The message as a whole frame, header included.
 
     Raises:
         ValueError: the frame is over `MAX_FRAME_BYTES`.

@@ -1,4 +1,4 @@
-"""The engine's host: keeps one engine process alive, and brings every event to the answer it belongs to."""
+"""The engine's host: keeps one engine process alive and delivers every event to its request's mailbox."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from providers.spec import ModelSpec
 __all__ = ["ENGINE_COMMAND", "EngineHost", "RestartPolicy"]
 
 ENGINE_COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "providers.engines")
-"""Its socket's number is added as last argument. -P: no folder where the user happens to stand is the engine's."""
+"""The socket's number is added as last argument. -P: modules in the current folder do not replace the engine's."""
 _LOADING_RETRY_SECONDS = 2.0
 
 M = TypeVar("M", bound=Mailbox[Any])
@@ -50,11 +50,11 @@ _log = otel.get_logger(__name__)
 
 @attrs.frozen(kw_only=True)
 class RestartPolicy:
-    """What follows an engine's death. Times are seconds.
+    """When to restart an engine that died. Times are seconds.
 
-    The n-th death in a row waits `first_delay * 2**(n - 1)`, at most `max_delay`; an engine that was ready for
-    `stable` seconds starts a new row. After `attempts` deaths in a row without being ready once, the host gives up.
-    An engine that gets ready is always restarted: requests that kill it must not take the model away for good.
+    After the n-th death in a row the host waits `first_delay * 2**(n - 1)`, at most `max_delay`. An engine that was
+    ready for `stable` seconds starts a new count. After `attempts` deaths in a row without being ready once, the host
+    gives up. An engine that became ready is always restarted: requests that kill it must not remove the model for good.
     """
 
     first_delay: float = 0.25
@@ -71,9 +71,8 @@ class RestartPolicy:
 class EngineHost:
     """One model's engine process, from start to stop, restarted when it dies.
 
-    Must be used from one event loop. `status`: `unloaded` until `start`, `loading` until the first `Ready`, then
-    `ready`; `restarting` from an engine's death to the next `Ready`; `failed` when loading is hopeless; `stopped` after
-    `stop`.
+    Use it from one event loop. `status`: `unloaded` until `start`, `loading` until the first `Ready`, then `ready`;
+    `restarting` from an engine's death to the next `Ready`; `failed` when the host gives up; `stopped` after `stop`.
     """
 
     def __init__(
@@ -84,8 +83,7 @@ class EngineHost:
         restart: RestartPolicy | None = None,
         grace: float | None = None,
     ) -> None:
-        """`grace` is how many seconds an engine has to end after its socket closed, and again after SIGTERM; None: as
-        the spec says."""
+        """`grace`: seconds for an engine to end after its socket closed, and again after SIGTERM; None: the spec's."""
         self._spec = spec
         self._command = command
         self._restart = restart or RestartPolicy()
@@ -96,35 +94,35 @@ class EngineHost:
         self._supervisor: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._settled = asyncio.Event()
-        """Set while `status` is one that does not change by waiting."""
+        """Set while `status` is one that waiting does not change."""
         self._retry_at = 0.0
         self._ready_at: float | None = None
         self._submitted = 0
         self.status: ModelStatus = "unloaded"
         self.detail: str | None = None
         self.info: EngineInfo | None = None
-        """Of the engine that was ready last."""
+        """The description of the engine that was ready last."""
         self.memory: Memory | None = None
         """The running engine's latest report."""
         self.restarts = 0
-        """Deaths that another engine followed."""
+        """Deaths after which another engine was started."""
         self.last_death: str | None = None
-        """Why, of the last of them."""
+        """The reason for the last of them."""
 
     @property
     def pid(self) -> int | None:
-        """Of the engine that runs now."""
+        """Process ID of the engine that runs now."""
         return None if self._engine is None else self._engine.pid
 
     def start(self) -> None:
-        """Begin to load. Idempotent; nothing after `stop`."""
+        """Begin to load. Idempotent; does nothing after `stop`."""
         if self._supervisor is None and not self._stopping.is_set():
             self.status, self.detail = "loading", None
             self._settled.clear()
             self._supervisor = asyncio.create_task(self._supervise(), name=f"engine {self._spec.name}")
 
     async def start_again(self) -> None:
-        """Begin to load what could not be loaded; what kept it (no network, a full disk) may be over."""
+        """Load again after a failure, whose cause (no network, a full disk) may be over."""
         if self._supervisor is not None and self.status == "failed":
             await asyncio.wait({self._supervisor})
             if self.status == "failed":
@@ -135,7 +133,7 @@ class EngineHost:
         """Return when the engine, once started, is ready.
 
         Raises:
-            ModelNotReady: it never will be.
+            ModelNotReady: it will not become ready.
         """
         while self.status in ("loading", "restarting"):
             await self._settled.wait()
@@ -143,7 +141,7 @@ class EngineHost:
             raise refusal
 
     async def stop(self) -> None:
-        """End the engine, whatever it is doing; answers in it fail with `ModelNotReady`. Idempotent."""
+        """End the engine, whatever it is doing. Its requests fail with `ModelNotReady`. Idempotent."""
         self._stopping.set()
         self._settle("stopped", None)
         self._fail_all(self._not_ready())
@@ -151,21 +149,21 @@ class EngineHost:
             await asyncio.shield(self._supervisor)
 
     def refusal(self) -> ModelNotReady | None:
-        """Why no request can be taken now, or None."""
+        """Why no request can be accepted now, or None."""
         return None if self.status == "ready" else self._not_ready()
 
     def open(self, request: EngineRequest, mailbox: Callable[[Callable[[bool], None]], M]) -> M:
-        """Send a request to the engine; its events come to what `mailbox` makes. Close that when done: an unfinished
-        answer is taken out of the batch.
+        """Send a request to the engine. `mailbox` makes the mailbox that gets its events, which is returned.
 
-        Commands keep their order, so a request sent after a close never finds the closed one's row still in its way.
+        Close the mailbox when done: an unfinished request is then removed from the batch. Commands keep their order, so
+        that a request sent after a close never finds the closed one's slot still occupied.
 
         Raises:
-            ModelNotReady: the engine is not ready, or has long stopped reading.
+            ModelNotReady: the engine is not ready, or stopped reading long ago.
             InvalidRequest: the request cannot be sent (text that is not Unicode, integers over 64 bits).
         """
-        # Clients choose request ids and may choose one twice: an event on its way to a cancelled answer must not end
-        # up in the next one of that id.
+        # Clients choose request ids and may choose one twice: an event on its way to a cancelled request must not reach
+        # the next request of that id.
         self._submitted += 1
         key = f"{request.id}#{self._submitted}"
         self._send(Generate(msgspec.structs.replace(request, id=key), otel.trace_parent()))
@@ -173,12 +171,12 @@ class EngineHost:
         return opened
 
     async def ask(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
-        """Have a question answered that needs no place in the batch. Its `id` is replaced by one of the host's.
+        """Ask the engine a question that needs no slot in the batch. One of the host's ids replaces its `id`.
 
         Raises:
-            ModelNotReady: the engine is not ready, stops, or has long stopped reading.
-            EngineCrashed: it died over the question.
-            InvalidRequest: the question makes no sense to the engine, or cannot be sent.
+            ModelNotReady: the engine is not ready, stops, or stopped reading long ago.
+            EngineCrashed: it died before it answered.
+            InvalidRequest: the engine refuses the question, or it cannot be sent.
         """
         self._submitted += 1
         key = f"?{self._submitted}"
@@ -191,7 +189,7 @@ class EngineHost:
             self._questions.pop(key, None)
 
     def _send(self, command: Command) -> None:
-        """Send to an engine that is ready; raises as `open`."""
+        """Send to the engine. Raises the errors of `open`."""
         if (refusal := self.refusal()) is not None:
             raise refusal
         assert self._engine is not None
@@ -207,7 +205,7 @@ class EngineHost:
             self._engine.send(Cancel(key))
 
     async def _supervise(self) -> None:
-        """Run engines one after the other until `stop`, or until it is hopeless."""
+        """Run engines one after the other until `stop`, or until the restart policy gives up."""
         deaths = never_ready = 0
         try:
             while not self._stopping.is_set():
@@ -244,7 +242,7 @@ class EngineHost:
             return
 
     async def _run_engine(self) -> str:
-        """Run one engine to its end and return the reason, with its answers failed and its process gone."""
+        """Run one engine to its end, fail its requests and end its process. Returns the reason."""
         try:
             engine = await EngineProcess.start(self._command, self._receive)
         except OSError as error:
@@ -273,10 +271,10 @@ class EngineHost:
             stopping.cancel()
 
     def _mark_dead(self, reason: str) -> None:
-        """Tell those in flight at once; the process may take a while to end."""
+        """Fail the requests in flight immediately: the process may take a while to end."""
         self._settled.clear()
         self.status, self.detail = "restarting", f"the engine died: {reason}"
-        message = f"the engine of {self._spec.name} died under the request"
+        message = f"the engine of {self._spec.name} died during the request"
         self._fail_all(EngineCrashed(message, retry_after=self._retry_seconds()))
 
     def _receive(self, report: Report) -> None:
@@ -322,8 +320,8 @@ class EngineHost:
             self.info = info
             self._ready_at = monotonic()
             self._settle("ready", None)
-            # Of a list (voices, languages) the log is told the length alone.
-            brief = {name: len(told) if isinstance(told, list) else told for name, told in info.details.items()}
+            # Of a list (voices, languages) the log gets only the length.
+            brief = {name: len(each) if isinstance(each, list) else each for name, each in info.details.items()}
             fields = msgspec.structs.asdict(info) | {"details": brief}
             _log.info("engine ready", model=self._spec.name, pid=self.pid, **fields)
 
@@ -341,7 +339,7 @@ class EngineHost:
                 question.set_exception(error)
 
     def _retry_seconds(self) -> float:
-        """When the engine may be ready again, by what its last start took."""
+        """Seconds until the engine may be ready again, estimated from its last start."""
         load = _LOADING_RETRY_SECONDS if self.info is None else self.info.load_seconds
         return max(1.0, self._retry_at - monotonic() + load)
 

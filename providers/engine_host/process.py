@@ -24,14 +24,14 @@ from providers.engine_host.frames import (
 __all__ = ["EngineProcess"]
 
 _SOCKET_BUFFER_BYTES = 256 * 1024
-"""macOS gives a Unix socket 8 KiB, less than a prompt."""
+"""macOS gives a Unix socket 8 KiB, which is less than a prompt."""
 _MAX_UNREAD_BYTES = 2 * MAX_FRAME_BYTES
 
 _log = otel.get_logger(__name__)
 
 
 class EngineProcess:
-    """A running engine. It holds the only other end of our socket, so its death shows as the socket's end."""
+    """A running engine. It holds the only other end of our socket, so that the socket ends when the engine dies."""
 
     def __init__(self, process: asyncio.subprocess.Process, link: _Link) -> None:
         self._process = process
@@ -39,10 +39,10 @@ class EngineProcess:
 
     @classmethod
     async def start(cls, command: Sequence[str], on_report: Callable[[Report], None]) -> EngineProcess:
-        """Run `command` with the number of its socket as last argument; `on_report` gets every report, in order.
+        """Run `command` with the number of its socket as last argument. `on_report` gets every report, in order.
 
-        The process leads a session of its own, so that Ctrl-C in the terminal reaches the server alone, which then
-        ends its engines in order.
+        The process leads a session of its own, so that Ctrl-C in the terminal reaches only the server, which then ends
+        its engines in order.
 
         Raises:
             OSError: the process cannot be started.
@@ -82,30 +82,31 @@ class EngineProcess:
         return self._process.returncode
 
     def send(self, message: Command) -> bool:
-        """Send a command. False when the engine takes none: its socket ended, or it stopped reading long ago.
+        """Send a command. False when the engine accepts none: its socket ended, or it stopped reading long ago.
 
         Raises:
-            ValueError, OverflowError, TypeError: the message has no encoding (a lone surrogate, an integer over 64
-                bits), or one over `MAX_FRAME_BYTES`.
+            ValueError, OverflowError, TypeError: the message cannot be encoded (a lone surrogate, an integer over 64
+                bits), or its frame is over `MAX_FRAME_BYTES`.
         """
         return self._link.send(encode(message))
 
     async def wait_lost(self) -> str:
-        """Return when the engine is of no more use, with the reason, after the last report was delivered."""
+        """Return when the engine is lost, after the delivery of its last report. Returns the reason."""
         exited = asyncio.ensure_future(self._process.wait())
         either: set[asyncio.Future[Any]] = {exited, self._link.lost}
         try:
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-            # Its last words may still be in the socket.
+            # Its last reports may still be in the socket.
             await asyncio.wait({self._link.lost}, timeout=1.0)
         finally:
             exited.cancel()
         return self._link.lost.result() if self._link.lost.done() else "its process ended"
 
     async def end(self, grace: float, *, loading: bool = False) -> None:
-        """Close the socket, at which an engine ends by itself; after `grace` seconds terminate it, then kill it.
+        """Close the socket, whereupon an engine ends by itself. After `grace` seconds terminate it, then kill it.
 
-        One that is `loading` may be deep in native code that sees no socket, and has nothing to lose: it gets no grace.
+        An engine that is `loading` may be inside native code that sees no socket, and has nothing to lose: it is
+        terminated immediately.
         """
         self._link.abort()
         if loading and self._process.returncode is None:
@@ -122,7 +123,7 @@ class EngineProcess:
         _log.error("engine outlives SIGKILL", pid=self.pid)
 
     def kill(self) -> None:
-        """End it now, without waiting; nothing when it has ended."""
+        """End the process now, without waiting. Does nothing when it has ended."""
         self._link.abort()
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -130,7 +131,7 @@ class EngineProcess:
 
 
 class _Link(asyncio.Protocol):
-    """Cuts the socket's bytes into reports. `lost` is done, with the reason, when no more can come."""
+    """Splits the socket's bytes into reports. `lost` gets the reason as its result when no more can come."""
 
     def __init__(self, on_report: Callable[[Report], None]) -> None:
         self._on_report = on_report
@@ -139,7 +140,7 @@ class _Link(asyncio.Protocol):
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports are no subclass of asyncio's.
+        # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -161,7 +162,7 @@ class _Link(asyncio.Protocol):
             try:
                 report = decode_report(bytes(buffer[body:start]))
             except msgspec.DecodeError as error:
-                self._break_off(f"it sent a frame that is no report ({error})")
+                self._break_off(f"it sent a frame that is not a report ({error})")
                 return
             self._on_report(report)
         del buffer[:start]

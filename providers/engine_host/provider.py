@@ -1,4 +1,4 @@
-"""What every provider has whose model lives in a process of its own."""
+"""The part shared by all providers whose model lives in an engine process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ E = TypeVar("E", bound=Event)
 
 
 class EngineProvider(QueuedProvider[R, E]):
-    """A provider that answers from an engine process, started at once or by the first request."""
+    """A provider on an engine process, which the server's start or the first request starts."""
 
     def __init__(self, spec: ModelSpec, *, host: EngineHost | None = None) -> None:
         super().__init__(spec)
@@ -48,7 +48,7 @@ class EngineProvider(QueuedProvider[R, E]):
 
     @property
     def _loads_on_use(self) -> bool:
-        """Whether requests are taken though the engine is not ready: they have it loaded, and wait."""
+        """Whether requests are accepted although the engine is not ready: they load it and wait."""
         return self._spec.lazy and self.host.status in ("unloaded", "loading", "failed")
 
     async def start(self) -> None:
@@ -64,10 +64,10 @@ class EngineProvider(QueuedProvider[R, E]):
         await self.host.stop()
 
     async def ready(self) -> None:
-        """Return when the engine can answer, loaded for this if need be.
+        """Load the engine if necessary, and return when it is ready.
 
         Raises:
-            ModelNotReady: it cannot, or not within `spec.queue_timeout`.
+            ModelNotReady: it cannot be loaded, or not within `spec.queue_timeout`.
         """
         if not self._loads_on_use:
             return
@@ -100,7 +100,7 @@ class EngineProvider(QueuedProvider[R, E]):
                 await self.ready()
 
     def _mailbox(self, request: R) -> Callable[[Callable[[bool], None]], Mailbox[E]]:
-        """What collects the answer's events until they are read."""
+        """The class that collects the request's events until they are read."""
         return Mailbox
 
     async def _events(self, request: R) -> AsyncGenerator[E, None]:
@@ -110,5 +110,5 @@ class EngineProvider(QueuedProvider[R, E]):
             async for event in mailbox:
                 yield event
         finally:
-            # Frees the slot too: the next request's command follows the cancellation's on the socket.
+            # This frees the slot too: the next request's command follows the cancellation on the socket.
             mailbox.close()

@@ -1,1 +1,1 @@
-"""What every engine process shares: the Engine protocol, the runtime, and the platform."""
+"""What every engine process shares: the Engine protocol and its base, the runtime, the weights, and the platform."""

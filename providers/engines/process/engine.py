@@ -1,4 +1,4 @@
-"""What an engine is to the runtime: one Protocol for every model family, and the outbox it answers through."""
+"""What an engine is to the runtime: one Protocol for every model family, and the outbox for its events."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ class Progress(Protocol):
     """Called from the thread that loads."""
 
     def __call__(self, stage: str, fraction: float | None) -> None:
-        """`stage` is words for a person; `fraction` runs from 0 to 1, None where it is unknown."""
+        """`stage` is text for people. `fraction` runs from 0 to 1; None where it is unknown."""
 
 
 class EngineLoadError(Exception):
-    """The model cannot be loaded; the message is for the person who started the server."""
+    """The model cannot be loaded. The message is for the person who starts the server."""
 
 
 class Job(Protocol):
-    """A request that passed every check and holds everything the MLX thread needs of it."""
+    """A request that passed every check, with everything that the MLX thread needs of it."""
 
     @property
     def id(self) -> str: ...
 
 
 class Outbox:
-    """Collects what one step gave and sends it as one `Events` frame, failures after events."""
+    """Collects the events of one step and sends them as one `Events` frame, failures after events."""
 
     def __init__(self, send: Callable[[Report], None]) -> None:
         self._send = send
@@ -56,7 +56,7 @@ class Outbox:
         self._failures.append(Failed(id=request_id, **error.to_fields()))
 
     def flush(self) -> None:
-        """Hand everything to the writer. Blocks while the server does not read."""
+        """Pass everything to the writer. Blocks while the server does not read."""
         if self._events:
             events, self._events = self._events, []
             self._send(Events(items=events))
@@ -69,36 +69,38 @@ class Outbox:
 class Engine(Protocol):
     """One loaded model of one family.
 
-    `prepare` and `answer` run on the intake thread and touch no arrays; everything else runs on the MLX thread.
+    `prepare` and `answer` run on the intake thread and touch no arrays. Everything else runs on the MLX thread.
     """
 
     @property
     def gathers(self) -> float:
-        """Seconds that requests are held back for the next to come, where it is so much cheaper to start together; 0
-        where it is not, or where no more could start."""
+        """Seconds to hold requests back for the next one, where starting them together is much cheaper.
+
+        0 where it is not, or where no more requests could start.
+        """
         ...
 
     def load(self, spec: ModelSpec, progress: Progress) -> EngineInfo:
         """Load and warm the model.
 
         Raises:
-            EngineLoadError: it cannot be loaded, said so that the user can act on it.
+            EngineLoadError: it cannot be loaded; the message says what the user can do.
         """
         ...
 
     def prepare(self, command: Command) -> Job:
-        """Check a request wholly and do all its host-side work.
+        """Check a request completely and do all its host-side work.
 
         Raises:
-            ServiceError: what the client is told; nothing was queued.
+            ServiceError: the error for the client; nothing was queued.
         """
         ...
 
     def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
-        """Answer at once, whatever the batch is doing.
+        """Answer immediately, whatever the batch is doing.
 
         Raises:
-            ServiceError: what the client is told.
+            ServiceError: the error for the client.
         """
         ...
 
@@ -107,7 +109,7 @@ class Engine(Protocol):
         ...
 
     def cancel(self, request_id: str) -> None:
-        """Drop a job in whatever stage it is. Unknown ids are ignored."""
+        """Drop a job in any stage. Unknown ids are ignored."""
         ...
 
     @property
@@ -118,12 +120,12 @@ class Engine(Protocol):
     def step(self, out: Outbox) -> None:
         """Do one bounded unit of work: one decode step, one chunk of a prompt.
 
-        An error that belongs to one job is told to `out` and does not leave this method.
+        An error that belongs to one job is reported to `out` and does not leave this method.
         """
         ...
 
     def recover(self, out: Outbox) -> None:
-        """After `step` raised: fail what was in the batch and make the engine usable again."""
+        """After `step` raised: fail the jobs of the batch and make the engine usable again."""
         ...
 
     def memory(self) -> Memory: ...
@@ -131,9 +133,11 @@ class Engine(Protocol):
 
 @runtime_checkable
 class UsesIdleTime(Protocol):
-    """An engine that has work to do when nobody asks for anything. On the MLX thread."""
+    """An engine that has work to do while there are no requests. Called on the MLX thread."""
 
     def use_idle_time(self) -> bool:
-        """Do a bounded part of it; False when nothing is left. Also called as the engine ends, until there is no time
-        left."""
+        """Do a bounded part of the work. Returns False when nothing is left.
+
+        Also called as the engine ends, as long as time is left.
+        """
         ...

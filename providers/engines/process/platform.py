@@ -1,8 +1,8 @@
 """What an engine process runs on: the BLAS, its threads, the memory. Imports no mlx, so that `doctor` can use it.
 
-MLX's CPU wheel on Linux links the unoptimised reference BLAS but leaves `cblas_*` to the dynamic linker, so a
-library loaded into the global namespace first serves it instead (13 times the prefill speed). `prepare` does
-that; it must run before the first import of `mlx.core`.
+MLX's CPU wheel on Linux links the unoptimised reference BLAS, but the dynamic linker resolves its `cblas_*` calls. A
+BLAS that is loaded into the global namespace first therefore replaces it (13 times the prefill speed). `prepare` loads
+one; it must run before the first import of `mlx.core`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _DEBIAN_OPENBLAS = (
 
 @attrs.frozen(kw_only=True)
 class Blas:
-    """A library that can serve MLX's CPU matrix products."""
+    """A library that can compute MLX's matrix products on the CPU."""
 
     name: str
     path: Path
@@ -53,27 +53,27 @@ class Blas:
 
 @attrs.frozen(kw_only=True)
 class Platform:
-    """How this process runs MLX. `blas` and `threads` matter on the Linux CPU alone."""
+    """How this process runs MLX. `blas` and `threads` matter only on the Linux CPU."""
 
     device: str
-    """`cpu`, `metal` or `cuda`, as far as the installed packages tell."""
+    """`cpu`, `metal` or `cuda`, derived from the installed packages."""
     blas: str
     threads: int
     warning: str | None = None
 
 
 _CUDA = {
-    # cuDNN plans attention anew for every length of prompt and size of batch, 0.05 to 0.9 s each on an H100, and no two
-    # requests are of the same length; MLX's own kernels take as long as a planned one for prompts of 4,000 tokens.
+    # cuDNN plans attention for every length of prompt and size of batch, which takes 0.05 to 0.9 s on an H100. No two
+    # requests have the same length. MLX's own kernels take as long as a planned one for prompts of 4,000 tokens.
     "MLX_CUDA_USE_CUDNN_SDPA": "0",
-    # Shapes that come once fill MLX's caches; the check for that raises in the middle of a batch.
+    # Shapes that occur once fill MLX's caches. MLX's check for that raises in the middle of a batch.
     "MLX_ENABLE_CACHE_THRASHING_CHECK": "0",
 }
 """Set for MLX unless the environment says otherwise."""
 
 
 def expected_device() -> str:
-    """The device that MLX will choose here: `metal`, `cuda` or `cpu`."""
+    """The device that MLX will choose on this machine: `metal`, `cuda` or `cpu`."""
     if sys.platform == "darwin":
         return "metal"
     has_cuda = any(_is_installed(name) for name in ("mlx-cuda-13", "mlx-cuda-12", "mlx-cuda"))
@@ -105,14 +105,14 @@ def find_blas() -> Blas | None:
 
 
 def prepare() -> Platform:
-    """Set this process up for MLX: environment and, on the Linux CPU, the BLAS. Call before importing mlx."""
+    """Set this process up for MLX: the environment and, on the Linux CPU, the BLAS. Call it before importing mlx."""
     device = expected_device()
     if device == "cuda":
         for variable, value in _CUDA.items():
             os.environ.setdefault(variable, value)
     if device != "cpu" or not sys.platform.startswith("linux"):
         return Platform(device=device, blas="-", threads=cpu_count())
-    # Compiled kernels need a C++ compiler and seconds of start; on the CPU they gain nothing once warm.
+    # Compiled kernels need a C++ compiler and seconds of start time. On the CPU they gain nothing once warm.
     os.environ.setdefault("MLX_DISABLE_COMPILE", "1")
     threads = _choose_threads()
     blas = find_blas()
@@ -129,7 +129,7 @@ def prepare() -> Platform:
 
 
 def describe() -> dict[str, Any]:
-    """What `prepare` would choose, and the machine it chooses for; loads nothing."""
+    """What `prepare` would choose, and the machine's figures. Loads nothing."""
     blas = find_blas()
     return {
         "device": expected_device(),
@@ -144,17 +144,17 @@ def describe() -> dict[str, Any]:
 
 
 def blas_threads() -> int:
-    """Threads the BLAS gets: what the environment says, else all CPUs but one.
+    """Threads of the BLAS: the environment's value, else all CPUs but one.
 
-    OpenBLAS's threads wait for each other in a busy loop after every product, of which a token needs hundreds.
-    With all CPUs theirs, whatever else runs (the server, another engine) stalls every one of them: measured on two
+    OpenBLAS's threads wait for each other in a busy loop after every product, and a token needs hundreds of products.
+    If they occupy all CPUs, anything else that runs (the server, another engine) stalls all of them. Measured on two
     busy CPUs, two threads decode 13 times slower than one.
     """
     return _threads_from_environment() or max(1, cpu_count() - 1)
 
 
 def cpu_count() -> int:
-    """CPUs this process may use: its affinity mask, and its cgroup's quota rounded up."""
+    """CPUs that this process may use: its affinity mask, and its cgroup's quota rounded up."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -166,14 +166,14 @@ def cpu_count() -> int:
 
 
 def total_memory() -> int:
-    """Bytes of memory this process could ever have: the machine's, or its cgroup's limit."""
+    """Bytes of memory that this process can have at most: the machine's, or its cgroup's limit."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     limit = _cgroup_bytes("memory.max")
     return min(total, limit) if limit is not None else total
 
 
 def available_memory() -> int:
-    """Bytes that can be allocated now without swapping, as far as the system tells."""
+    """Bytes that can be allocated now without swapping, by the system's own figures."""
     available = total_memory()
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
@@ -195,7 +195,7 @@ def _cgroup_bytes(name: str) -> int | None:
 
 
 def _package_folder(name: str) -> Path | None:
-    """Folder of an installed package, without importing it (ngsolve_openblas loads its library on import)."""
+    """The folder of an installed package, without importing it (ngsolve_openblas loads its library on import)."""
     spec = importlib.util.find_spec(name)
     locations = list(spec.submodule_search_locations or []) if spec else []
     return Path(locations[0]) if locations else None
@@ -210,17 +210,17 @@ def _threads_from_environment() -> int | None:
 
 
 def _choose_threads() -> int:
-    """Threads for the BLAS, which reads them from the environment as it is loaded."""
+    """Threads of the BLAS, which reads them from the environment as it is loaded."""
     threads = blas_threads()
     os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
     return threads
 
 
 def _load_globally(path: Path) -> None:
-    """Load a library into the global namespace, lending it a Fortran runtime where it lacks one.
+    """Load a library into the global namespace, with a Fortran runtime if the system lacks one.
 
     Raises:
-        OSError: neither the system nor the installed packages have what it needs.
+        OSError: neither the system nor the installed packages have what the library needs.
     """
     try:
         ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
@@ -232,10 +232,10 @@ def _load_globally(path: Path) -> None:
 
 
 def _lend_fortran_runtime(folder: Path) -> None:
-    """Load libgfortran under the name that OpenBLAS asks for.
+    """Load libgfortran under the name that OpenBLAS requests.
 
-    Some builds ship it beside the library; others expect the system's, which a plain machine does not have. MLX's
-    own wheel bundles one, under a name of its own, so its copy is renamed in memory: loaders match by SONAME.
+    Some builds ship it beside the library. Others expect the system's, which a plain machine does not have. MLX's own
+    wheel bundles one under another name, so that its copy is renamed in memory: loaders match by SONAME.
     """
     for beside in sorted(folder.glob("libgfortran.so*")):
         try:

@@ -2,9 +2,9 @@
 
     main thread    reads commands, prepares requests, answers questions    (intake)
     mlx thread     loads, submits, cancels, steps; the only one that touches arrays
-    writer thread  encodes and sends; its queue is bounded, so a server that stalls stops the MLX thread
+    writer thread  encodes and sends; its queue is bounded, so that a stalled server stops the MLX thread
 
-The socket is the process's life: when it closes, in whatever state the threads are, the process ends.
+When the socket closes, the process ends, in whatever state its threads are.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ __all__ = ["Runtime", "serve"]
 logger = logging.getLogger(__name__)
 
 WRITER_FRAMES = 256
-"""Frames that may wait for the server before the MLX thread does."""
+"""Frames that may wait for the server before the MLX thread waits too."""
 GATHER_SECONDS = 0.25
-"""No request that reaches an idle engine is held back for others longer than this."""
+"""The longest time that a request which reaches an idle engine is held back for others."""
 IDLE_SECONDS = 1.0
-"""For so long nothing comes before an engine is told to use the time."""
+"""Seconds without a command after which an engine may use the idle time."""
 LAST_SECONDS = 0.5
-"""By how much an engine that has prompts to write when the socket closes is done before its host stops waiting."""
+"""An engine that has prompts to write when the socket closes ends this long before its host stops waiting."""
 MEMORY_INTERVAL = 1.0
 """Seconds between two `Memory` reports while working."""
 
@@ -78,13 +78,13 @@ def serve(connection: socket.socket, make_engine: Callable[[ModelSpec], Engine])
 
 
 def _exit(status: int) -> NoReturn:
-    # Other threads may be inside native code, for long: an orderly shutdown would wait for them.
+    # Other threads may stay inside native code for a long time: an orderly shutdown would wait for them.
     logging.shutdown()
     os._exit(status)
 
 
-def _told(request_id: str) -> str | None:
-    """The client's own request ID: the host numbers its requests, and its questions have none."""
+def _client_id(request_id: str) -> str | None:
+    """The client's own request ID, without the number that the host adds. Questions of the host have none."""
     return request_id.rpartition("#")[0] or None
 
 
@@ -97,16 +97,16 @@ class Runtime:
         self._make_engine = make_engine
         self._outgoing: queue.Queue[Report | None] = queue.Queue(maxsize=WRITER_FRAMES)
         self._inbox: queue.SimpleQueue[tuple[Job | Cancel, str | None]] = queue.SimpleQueue()
-        """What is to be done, and the `traceparent` it is done under."""
+        """What to do, and the `traceparent` to do it under."""
         self._ready = threading.Event()
         self._closing = threading.Event()
         self._finished = threading.Event()
         self._writes_files = False
         self._last_seconds = 0.0
-        self._company = False
-        """Whether requests overlapped since the engine was last idle: those who are alone wait for nobody."""
+        self._overlapped = False
+        """Whether requests overlapped since the engine was last idle. A single client's request waits for no other."""
         self._preparing = False
-        """Whether the intake has a command in hand."""
+        """Whether the intake works on a command."""
         self._writer = threading.Thread(target=self._write, name="writer", daemon=True)
 
     def run(self) -> None:
@@ -129,7 +129,7 @@ class Runtime:
                 self._take(engine, command)
 
     def finish(self) -> None:
-        """The socket has closed: let an engine write what it would have written when idle."""
+        """After the socket has closed: let the engine write what it would have written when idle."""
         if self._writes_files and self._ready.is_set():
             self._closing.set()
             self._inbox.put((Cancel(id=""), None))
@@ -138,14 +138,14 @@ class Runtime:
     # ── intake ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _read_command(self) -> Command | None:
-        """The next command; None when a frame made no sense and was answered."""
+        """The next command; None for a frame that does not decode, whose request has been failed."""
         header = self._reader.read(HEADER_BYTES)
         if len(header) < HEADER_BYTES:
             raise EOFError
         self._preparing = True
         length = frame_length(header)
         if length > MAX_FRAME_BYTES:
-            raise ValueError(f"a frame of {length} bytes is over the limit: the stream is out of step")
+            raise ValueError(f"a frame of {length} bytes is over the limit: the stream is out of sync")
         body = self._reader.read(length)
         if len(body) < length:
             raise EOFError
@@ -172,7 +172,7 @@ class Runtime:
             return
         trace = command.trace if isinstance(command, Generate) else None
         request_id = command.request.id if isinstance(command, Generate) else command.id
-        with otel.serving(_told(request_id), trace):
+        with otel.serving(_client_id(request_id), trace):
             self._admit(engine, command, request_id, trace)
 
     def _admit(
@@ -206,7 +206,7 @@ class Runtime:
         except OSError:
             if not self._writes_files:
                 _exit(0)
-            # The intake sees it too, and ends the process in order.
+            # The intake sees the error too, and ends the process in an orderly way.
             while self._outgoing.get() is not None:
                 pass
         except BaseException:
@@ -241,7 +241,7 @@ class Runtime:
             info = engine.load(spec, self._report_loading)
         except Exception as error:
             self._give_up(spec, error)
-        # What was loaded stays: collections need not walk through it (130 ms each, in the middle of an answer).
+        # The loaded objects stay: a collection need not walk through them (130 ms each, in the middle of an answer).
         gc.freeze()
         self._ready.set()
         self._send(Ready(info=info))
@@ -266,7 +266,7 @@ class Runtime:
                     self._send(memory)
                     last, reported = memory, time.monotonic()
                 self._deliver(engine, out, *self._wait(engine))
-                if engine.gathers and self._company:
+                if engine.gathers and self._overlapped:
                     self._gather(engine, out)
             self._drain(engine, out)
             if self._closing.is_set():
@@ -280,7 +280,7 @@ class Runtime:
                 self._send(last)
 
     def _wait(self, engine: Engine) -> tuple[Any, str | None]:
-        """What comes next; meanwhile the engine may use the time."""
+        """The next job or cancellation. The engine may use the time until it comes."""
         if isinstance(engine, UsesIdleTime):
             patience = IDLE_SECONDS
             while True:
@@ -303,17 +303,17 @@ class Runtime:
         try:
             return engine.use_idle_time()
         except Exception:
-            logger.exception("what an engine does with idle time failed")
+            logger.exception("the engine's idle work failed")
             return False
 
     def _gather(self, engine: Engine, out: Outbox) -> None:
-        """Take those who come together with the first: prompts computed one by one take longer than all at once."""
-        self._company = False
+        """Take the requests that come together with the first: prompts take longer one by one than in one batch."""
+        self._overlapped = False
         deadline = time.monotonic() + GATHER_SECONDS
         while (gap := engine.gathers) and (left := deadline - time.monotonic()) > 0:
             try:
                 self._deliver(engine, out, *self._inbox.get(timeout=min(gap, left)))
-                self._company = True
+                self._overlapped = True
             except queue.Empty:
                 if not self._preparing:
                     return
@@ -322,11 +322,11 @@ class Runtime:
         with contextlib.suppress(queue.Empty):
             while True:
                 self._deliver(engine, out, *self._inbox.get_nowait())
-                self._company = True
+                self._overlapped = True
 
     def _deliver(self, engine: Engine, out: Outbox, item: Any, trace: str | None) -> None:
         request_id = item.id
-        with otel.serving(_told(request_id), trace):
+        with otel.serving(_client_id(request_id), trace):
             try:
                 if isinstance(item, Cancel):
                     engine.cancel(request_id)
@@ -342,5 +342,5 @@ class Runtime:
         try:
             engine.step(out)
         except Exception:
-            logger.exception("a step failed; its requests fail with it")
+            logger.exception("a step failed, and its requests with it")
             engine.recover(out)

@@ -36,19 +36,23 @@ logger = logging.getLogger(__name__)
 
 _mlx_lm: Any = mlx_utils  # partly annotated
 WORKING_BYTES = 1 << 30
-"""Memory left for activations and caches when weights are widened."""
+"""Memory to leave for activations and caches when weights are widened."""
 _DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
 
 
 def mlx_device() -> str:
-    """What MLX computes on here: `cpu`, `metal` or `cuda`."""
+    """The device that MLX computes on: `cpu`, `metal` or `cuda`."""
     if mx.default_device() == mx.cpu:
         return "cpu"
     return "metal" if mx.metal.is_available() else "cuda"
 
 
 def find_folder(path: str, progress: Progress) -> Path:
-    """The local folder of a model: resolved from a hub id, or converted from a GGUF file, where it is not one yet."""
+    """The local folder of a model: downloaded for a hub id, converted for a GGUF file, else the folder itself.
+
+    Raises:
+        EngineLoadError: it cannot be found or converted.
+    """
     try:
         local = resolve(path, progress)
     except WeightsError as error:
@@ -73,15 +77,17 @@ def check_folder(folder: Path) -> None:
 
 
 def convert_weights(model: Any, config: dict[str, Any], spec: ModelSpec, device: str, progress: Progress) -> str:
-    """Bring the weights to the spec's precision, lazily. Returns the reason for the choice."""
+    """Convert the weights to the spec's precision, lazily. Returns the reason for the choice."""
     reason = widen_weights(model, spec, device, progress)
     quantize_weights(model, config, spec)
     return reason
 
 
 def widen_weights(model: Any, spec: ModelSpec, device: str, progress: Progress) -> str:
-    """Bring the weights to the floating-point type that is to be computed in, lazily; what is to be quantised anew
-    becomes floating-point too. Returns the reason for the choice."""
+    """Convert the weights to the floating-point type to compute in, lazily. Returns the reason for the choice.
+
+    Quantised weights become floating-point too if the spec asks for another quantisation.
+    """
     quantized = any(hasattr(module, "bits") for _, module in model.named_modules())
     target, reason = choose_dtype(model, spec, device)
     logger.info("weights: %s", reason)
@@ -98,14 +104,14 @@ def widen_weights(model: Any, spec: ModelSpec, device: str, progress: Progress) 
 
 
 def quantize_weights(model: Any, config: dict[str, Any], spec: ModelSpec) -> None:
-    """Quantise as the spec asks, lazily.
+    """Quantise the weights as the spec asks, lazily.
 
     Raises:
-        EngineLoadError: no layer can be.
+        EngineLoadError: no layer can be quantised.
     """
     if spec.quantize is None:
         return
-    # mlx-lm prints a line about it.
+    # mlx-lm prints a line about the quantisation.
     with contextlib.redirect_stdout(sys.stderr):
         plain = {key: value for key, value in config.items() if not key.startswith("quantization")}
         for group_size in (64, 32):
@@ -116,9 +122,9 @@ def quantize_weights(model: Any, config: dict[str, Any], spec: ModelSpec) -> Non
 
 
 def choose_dtype(model: Any, spec: ModelSpec, device: str) -> tuple[str | None, str]:
-    """The floating-point type to convert to (None: keep), and why."""
+    """The floating-point type to convert to (None: keep the present one), and why."""
     if spec.dtype != "auto":
-        return spec.dtype, f"{spec.dtype}, as asked"
+        return spec.dtype, f"{spec.dtype}, as requested"
     if device != "cpu" or not sys.platform.startswith("linux"):
         return None, "kept as shipped"
     if spec.quantize is not None:
@@ -138,7 +144,7 @@ def cast_weights(model: Any, dtype: mx.Dtype) -> None:
 
 
 def dtype_in_words(model: Any) -> str:
-    """The type most bytes of floating-point weights have, and the bits most layers are quantised to."""
+    """The type of most bytes of floating-point weights, and the bits to which most layers are quantised."""
     sizes: dict[str, int] = {}
     for array in _arrays(model):
         if mx.issubdtype(array.dtype, mx.floating):
@@ -150,7 +156,7 @@ def dtype_in_words(model: Any) -> str:
 
 
 def weight_bytes(model: Any) -> int:
-    """Size of a model's parameters."""
+    """Size of a model's parameters, in bytes."""
     return sum(array.nbytes for array in _arrays(model))
 
 
