@@ -1,9 +1,13 @@
 """Kept prompts as files, so that they outlive the process: safetensors as mlx-lm writes them, one a prompt.
 
     DIR/MODEL/DIGEST-CHECKSUM.safetensors     MODEL: what the numbers depend on; DIGEST: of the tokens
+    DIR/MODEL/CACHEDIR.TAG                    marks the folder as written by this module
 
 Files appear whole, by renaming. Nobody holds a lock: several servers may share DIR, of which each sees the files that
 were there when it started and its own, and deletes the oldest of all when there are too many.
+
+Only files of these names in marked folders are ever deleted: DIR may hold models and other things. Folders and files
+are readable by their owner only, since prompts are in them.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import time
 import uuid
 import zlib
@@ -35,6 +40,11 @@ BLOCK = 64
 """Tokens. A cache that can be trimmed is found by any prefix of its prompt that is a multiple of this long."""
 _SUFFIX = ".safetensors"
 _UNFINISHED = "tmp-"
+_NAME = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}\.safetensors")
+_UNFINISHED_NAME = re.compile(r"tmp-[0-9a-f]{32}\.safetensors")
+_MARK = "CACHEDIR.TAG"
+_MARK_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# Prompts that mlx-openai-server keeps; safe to delete.\n"
+"""As https://bford.info/cachedir/ specifies, so that backups leave the folder out."""
 _ABANDONED_SECONDS = 3600.0
 _HEADER_BYTES = 64 << 20
 
@@ -86,9 +96,10 @@ class PrefixFiles:
         trimmable = bool(can_trim_prompt_cache(cache))
         unfinished = self._folder / f"{_UNFINISHED}{uuid.uuid4().hex}{_SUFFIX}"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._mark()
             metadata = {"tokens": base64.b64encode(packed.tobytes()).decode(), "trimmable": str(int(trimmable))}
             save_prompt_cache(str(unfinished), cache, metadata)
+            unfinished.chmod(0o600)
             path = self._folder / f"{_digest(packed).hex()}-{_checksum(unfinished):08x}{_SUFFIX}"
             unfinished.rename(path)
         except (OSError, RuntimeError, ValueError) as error:
@@ -102,13 +113,20 @@ class PrefixFiles:
         self._add(_File(path=path, tokens=packed, trimmable=trimmable))
         self._delete_oldest()
 
+    def _mark(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mark = self._folder / _MARK
+        if not mark.exists():
+            mark.write_text(_MARK_TEXT)
+
     # ── the index ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _scan(self) -> None:
         with contextlib.suppress(OSError):
             for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
-                if path.name.startswith(_UNFINISHED):
+                if _UNFINISHED_NAME.fullmatch(path.name):
                     _delete_abandoned(path)
+                if not _NAME.fullmatch(path.name):
                     continue
                 try:
                     self._add(_read_header(path))
@@ -179,7 +197,10 @@ class PrefixFiles:
         """Keep all models' files together under the bound."""
         found = []
         with contextlib.suppress(OSError):
-            for path in self._root.glob(f"*/*{_SUFFIX}"):
+            marked = [mark.parent for mark in self._root.glob(f"*/{_MARK}") if _is_mark(mark)]
+            for path in (path for folder in marked for path in folder.glob(f"*{_SUFFIX}")):
+                if not _NAME.fullmatch(path.name):
+                    continue
                 with contextlib.suppress(OSError):
                     status = path.stat()
                     found.append((status.st_mtime_ns, status.st_size, path))
@@ -239,6 +260,12 @@ def _read_header(path: Path) -> _File:
     if not tokens:
         raise ValueError("it has no tokens")
     return _File(path=path, tokens=tokens, trimmable=metadata["0.trimmable"] == "1")
+
+
+def _is_mark(path: Path) -> bool:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return path.read_text() == _MARK_TEXT
+    return False
 
 
 def _delete_abandoned(path: Path) -> None:

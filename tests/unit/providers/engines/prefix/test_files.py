@@ -51,7 +51,7 @@ def saved(folder: Path, tokens: list[int] = TOKENS, **options: Any) -> PrefixFil
 
 
 def paths(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*/*"))
+    return sorted(folder.glob("*/*.safetensors"))
 
 
 # ── what is found ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -196,12 +196,35 @@ def test_a_folder_that_cannot_be_written_to_costs_a_warning(tmp_path: Path, capl
 
 def test_what_a_killed_process_left_is_deleted_once_it_is_old(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    old, new = (tmp_path / "model" / f"tmp-{name}.safetensors" for name in ("old", "new"))
+    old, new = (tmp_path / "model" / f"tmp-{digit * 32}.safetensors" for digit in "01")
     for path in (old, new):
         path.write_bytes(b"half a file")
     os.utime(old, (1, 1))
     files(tmp_path)
     assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_files_of_other_people_are_never_deleted(tmp_path: Path) -> None:
+    theirs = [tmp_path / folder / "model-00001-of-00002.safetensors" for folder in ("model", "llama")]
+    theirs.append(tmp_path / "llama" / f"{'0' * 32}-{'0' * 8}.safetensors")
+    for path in theirs:
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"weights that took a day to download")
+        os.utime(path, (1, 1))
+
+    made = saved(tmp_path, max_bytes=6000)
+    made.save([7, *TOKENS], [filled(KVCache(), len(TOKENS) + 1)])  # type: ignore[no-untyped-call]
+    files(tmp_path, max_bytes=1)
+
+    assert all(path.exists() for path in theirs)
+    assert paths(tmp_path) == sorted(theirs), "its own are over the bound"
+
+
+def test_prompts_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    saved(tmp_path / "prompts")
+    (path,) = paths(tmp_path / "prompts")
+    assert path.stat().st_mode & 0o077 == 0
+    assert path.parent.stat().st_mode & 0o077 == 0
 
 
 # ── beside the prompts in memory ────────────────────────────────────────────────────────────────────────────────────
