@@ -62,6 +62,7 @@ def to_message_generation(request: MessagesRequest, *, id: str) -> GenerationReq
         grammar=JsonSchemaGrammar(form.schema) if form and prompt.tool_choice.mode != "required" else None,
         grammar_param="output_format.schema",
         max_reasoning_tokens=request.thinking.budget_tokens if request.thinking else None,
+        stream=bool(request.stream),
     )
 
 

@@ -104,6 +104,7 @@ async def test_a_client_that_goes_away_is_a_cancellation_and_no_error(spans: Cap
         ("/v1/chat/completions", BODY),
         ("/v1/completions", {"model": "any", "prompt": "Hi"}),
         ("/v1/responses", {"model": "any", "input": "Hi"}),
+        ("/v1/messages", {**BODY, "max_tokens": 9}),
     ],
 )
 async def test_a_stream_is_recorded_with_the_time_to_its_first_chunk(
