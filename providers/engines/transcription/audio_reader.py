@@ -31,6 +31,12 @@ _PARAM = "file"
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 
 
+_MOST_CHANNELS = 512
+"""FFmpeg's own limit. PyAV 18 reports more as none, PyAV 19 as they are, and then fails to decode."""
+_LENIENT: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "ignore"}
+"""Tags may be in any encoding, and no caller reads them. PyAV 19 takes them as they are, and lacks the option."""
+
+
 class AudioReader:
     """Reads one file from its beginning to its end. Must be closed.
 
@@ -42,9 +48,8 @@ class AudioReader:
 
     def __init__(self, path: Path) -> None:
         try:
-            # Tags may be in any encoding; nobody reads them here.
             options = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
-            self._container = av.open(str(path), metadata_errors="ignore", options=options)
+            self._container = av.open(str(path), options=options, **_LENIENT)
         except (av.error.FFmpegError, ValueError) as error:
             raise _unreadable(error) from None
         self._left: list[Samples] = []
@@ -96,6 +101,8 @@ class AudioReader:
             raise InvalidRequest(message, param=_PARAM)
         if context.channels < 1:
             raise InvalidRequest("file: the audio in this file has no channels", param=_PARAM)
+        if context.channels > _MOST_CHANNELS:
+            raise InvalidRequest(f"file: {context.channels:,} channels are not supported", param=_PARAM)
         return stream
 
     def _decode(self, stream: Any) -> Iterator[Samples]:

@@ -47,6 +47,14 @@ def test_samples_come_out_as_they_went_in(put: Put) -> None:
     np.testing.assert_allclose(read(path), samples, atol=1e-6)
 
 
+def test_tags_in_an_unknown_encoding_are_no_error(put: Put) -> None:
+    whole = wav(tone(1.0))
+    tags = b"LIST" + struct.pack("<I", 16) + b"INFOIART" + struct.pack("<I", 4) + b"\xe9\xff\xfe\x00"
+    tagged = whole[:36] + tags + whole[36:]
+
+    assert len(read(put(tagged[:4] + struct.pack("<I", len(tagged) - 8) + tagged[8:]))) == SAMPLE_RATE
+
+
 def test_pieces_are_as_long_as_asked_but_for_the_last(put: Put) -> None:
     reader = AudioReader(put(wav(tone(1.0))))
     assert [len(reader.read(7000)) for _ in range(4)] == [7000, 7000, 2000, 0]
