@@ -30,7 +30,8 @@ def download(requirement: str, folder: Path, *, stage: str, progress: ProgressCa
     """
     version = _pip_version()
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    # -P: a file pip.py in the user's current folder must not run.
+    command = [sys.executable, "-P", "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     # Since 24.1 pip can print its progress in a form for programs.
     command += ["--disable-pip-version-check", "--progress-bar", "raw" if version >= (24, 1) else "off"]
     command += ["--dest", str(folder), requirement]

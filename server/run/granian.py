@@ -8,7 +8,8 @@
 - It binds the socket itself: a port in use is an error before weights load, and port 0 gets a number to print.
 - It notifies the worker of SIGTERM and Ctrl-C before granian waits for open streams.
 - A second signal ends running answers immediately; a third kills the worker.
-- SIGHUP ends the server; granian would start a second worker beside the first.
+- SIGHUP ends the server, unless it was ignored at the start (`nohup`); granian would start a second worker beside the
+  first.
 """
 
 from __future__ import annotations
@@ -148,6 +149,7 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
         self._grace_period = settings.grace_period
         self._word: StopWord = "now"
         self._signals = 0
+        self._nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
     def _init_shared_socket(self) -> None:
         fd = self._listener.fileno()
@@ -160,6 +162,8 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
         self._sso = self._listener
 
     def _spawn_workers(self, spawn_target: Callable[..., None], target_loader: Callable[..., Any]) -> None:
+        if self._nohup:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)  # granian has set a handler; workers inherit what is ignored
         with _interrupts_ignored():
             super()._spawn_workers(spawn_target, target_loader)
 

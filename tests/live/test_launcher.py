@@ -116,6 +116,20 @@ def test_closing_the_terminal_ends_the_server(launch: Launch) -> None:
     assert server.process.wait(10) == 0
 
 
+def test_under_nohup_the_server_outlives_its_terminal(launch: Launch) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which `nohup` sets, and the server inherits
+    try:
+        server = launch("--model-type", "echo")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+    for process in [*server.descendants(), server.process]:
+        process.send_signal(signal.SIGHUP)
+
+    with stream(server.url) as data:
+        assert [*data][-1] == "[DONE]"
+
+
 def test_killing_the_main_process_leaves_no_process(launch: Launch) -> None:
     server = launch(*SLOW_ECHO)
     family = server.descendants()

