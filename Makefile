@@ -46,7 +46,7 @@ run: setup-runtime ## Serve the embedded models; ARGS='--port 9000' passes optio
 test: lint types unit live ## Lint, types, unit and live tests
 
 # All that people wrote: no locks, no licences.
-TEXTS := contracts otel providers server tests docs requirements/*.in requirements/*.py Makefile pyproject.toml $(wildcard *.md)
+TEXTS := contracts otel providers server tests typing_tests docs requirements/*.in requirements/*.py Makefile pyproject.toml $(wildcard *.md)
 
 .PHONY: lint
 lint: setup ## ruff (rules and format), the layer rules, unused code and spelling

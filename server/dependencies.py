@@ -1,4 +1,4 @@
-"""What handlers are given."""
+"""Dependencies that Litestar injects into handlers."""
 
 from __future__ import annotations
 
@@ -8,36 +8,21 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeVar
 
 import attrs
-from litestar.di import NamedDependency
+from litestar.di import NamedDependency, Provide
 from litestar.params import JSONBody, MultipartBody, SkipValidation
 from litestar.types import Receive
 
 from contracts.service.diagnostics import RecentError
-from providers.chat.protocol import CHAT, ChatProvider
-from providers.embeddings.protocol import EMBEDDINGS, EmbeddingProvider
+from providers.chat.protocol import ChatProvider
 from providers.events import Event
 from providers.protocols import Capability, ModelCard, Provider
-from providers.speech.protocol import SPEECH, SpeechProvider
-from providers.transcription.protocol import TRANSCRIPTION, TranscriptionProvider
 from server.api.responses.store import ResponseStore
 from server.disconnect import answering
 from server.drain import Drain
 from server.streaming.response import StreamResponse
 from server.streaming.sse import Ending, EventEncoder, EventSource, EventStream
 
-__all__ = [
-    "Chat",
-    "Embedder",
-    "Registry",
-    "Service",
-    "ServiceDependency",
-    "Speech",
-    "Transcriber",
-    "provide_chat",
-    "provide_embeddings",
-    "provide_speech",
-    "provide_transcription",
-]
+__all__ = ["Chat", "Registry", "Service", "ServiceDependency", "provide", "provide_from_form"]
 
 KEPT_ERRORS = 50
 
@@ -46,14 +31,14 @@ P = TypeVar("P", bound=Provider)
 
 
 class NamesModel(Protocol):
-    """A request for one model; None will do where there is only one."""
+    """A request for one model. None stands for the only model of a capability."""
 
     @property
     def model(self) -> str | None: ...
 
 
 class Registry(Protocol):
-    """What the server asks of `providers.registry.ModelRegistry`."""
+    """The part of `providers.registry.ModelRegistry` that the server uses."""
 
     async def start(self) -> None: ...
 
@@ -72,7 +57,7 @@ class Registry(Protocol):
 
 @attrs.frozen(kw_only=True)
 class Service:
-    """What all requests share."""
+    """Everything that requests share."""
 
     registry: Registry
     drain: Drain
@@ -80,10 +65,10 @@ class Service:
     responses: ResponseStore
     version: str
     errors: deque[RecentError] = attrs.field(factory=lambda: deque(maxlen=KEPT_ERRORS))
-    """The last requests that failed here, oldest first."""
+    """The most recent failed requests, oldest first."""
 
     def answering(self, receive: Receive) -> AbstractAsyncContextManager[None]:
-        """While the client is connected and the server lives. Raises as `server.disconnect.answering`."""
+        """Context while the client is connected and the server runs. Raises as `server.disconnect.answering`."""
         return answering(receive, self.drain)
 
     def streamed(
@@ -104,34 +89,27 @@ class Service:
 
 ServiceDependency = NamedDependency[SkipValidation[Service]]
 Chat = NamedDependency[SkipValidation[ChatProvider]]
-Embedder = NamedDependency[SkipValidation[EmbeddingProvider]]
-Speech = NamedDependency[SkipValidation[SpeechProvider]]
-Transcriber = NamedDependency[SkipValidation[TranscriptionProvider]]
 
 
-def provide_chat(data: JSONBody[Any], service: ServiceDependency) -> ChatProvider:
-    """The provider that answers for `data.model`.
+def provide(capability: Capability[P]) -> Provide:
+    """The provider of this capability that `model` in the JSON body names.
 
-    Raises:
-        ModelNotFound: there is none, or several and none of that name.
-        ExtraNotInstalled: the model needs an extra that is not installed.
+    A request is refused with `ModelNotFound` or `ExtraNotInstalled` as by `ModelRegistry.find`.
     """
-    return service.registry.find(CHAT, _model_name(data))
+
+    def provider(data: JSONBody[Any], service: ServiceDependency) -> P:
+        return service.registry.find(capability, _model_name(data))
+
+    return Provide(provider, sync_to_thread=False)
 
 
-def provide_embeddings(data: JSONBody[Any], service: ServiceDependency) -> EmbeddingProvider:
-    """The provider that embeds and ranks for `data.model`. Raises as `provide_chat`."""
-    return service.registry.find(EMBEDDINGS, _model_name(data))
+def provide_from_form(capability: Capability[P]) -> Provide:
+    """As `provide`, of a form."""
 
+    def provider(data: MultipartBody[Any], service: ServiceDependency) -> P:
+        return service.registry.find(capability, _model_name(data))
 
-def provide_speech(data: JSONBody[Any], service: ServiceDependency) -> SpeechProvider:
-    """The provider that speaks for `data.model`. Raises as `provide_chat`."""
-    return service.registry.find(SPEECH, _model_name(data))
-
-
-def provide_transcription(data: MultipartBody[Any], service: ServiceDependency) -> TranscriptionProvider:
-    """The provider that transcribes for `data.model`. Raises as `provide_chat`."""
-    return service.registry.find(TRANSCRIPTION, _model_name(data))
+    return Provide(provider, sync_to_thread=False)
 
 
 def _model_name(data: NamesModel) -> str:

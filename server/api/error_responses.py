@@ -16,6 +16,7 @@ _DESCRIPTIONS = {
     415: "The body is not JSON.",
     429: "As many requests wait as may wait; `Retry-After` says when to come back.",
     500: "Something went wrong inside the server.",
+    501: "The model needs an extra that is not installed; the message has the command that installs it.",
     503: "Not ready, shutting down, waited too long, or the engine died; `Retry-After` says when to come back.",
     504: "The answer took longer than the request's own `timeout`.",
 }

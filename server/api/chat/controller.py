@@ -6,19 +6,19 @@ from contextlib import aclosing
 from typing import Any
 
 from litestar import Controller, MediaType, Request, Response, post
-from litestar.di import Provide
 from litestar.params import JSONBody
 
 import otel
 from contracts.chat.request import ChatCompletionRequest
 from contracts.chat.response import ChatCompletion
+from providers.chat.protocol import CHAT
 from server.api.chat.request import to_generation_request
 from server.api.chat.response import ChatChunkEncoder, chat_completion
 from server.api.error_responses import errors
 from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
 from server.api.openapi import StreamedOperation
-from server.dependencies import Chat, ServiceDependency, provide_chat
+from server.dependencies import Chat, ServiceDependency, provide
 from server.guards import json_body
 
 __all__ = ["ChatController"]
@@ -28,7 +28,7 @@ class ChatController(Controller):
     path = "/v1/chat/completions"
     tags = ("Chat",)
     guards = (json_body,)
-    dependencies = {"chat": Provide(provide_chat, sync_to_thread=False)}  # noqa: RUF012
+    dependencies = {"chat": provide(CHAT)}  # noqa: RUF012
 
     @post(
         status_code=200,
@@ -38,7 +38,7 @@ class ChatController(Controller):
         summary="Continue a conversation",
         description="Answers whole, or as server-sent events when `stream` is true.",
         operation_class=StreamedOperation,
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
     )
     async def create(
         self,

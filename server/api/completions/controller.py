@@ -6,12 +6,11 @@ from contextlib import aclosing
 from typing import Any
 
 from litestar import Controller, MediaType, Request, Response, post
-from litestar.di import Provide
 from litestar.params import JSONBody
 
 import otel
 from contracts.completions import Completion, CompletionRequest
-from providers.chat.protocol import ChatProvider
+from providers.chat.protocol import CHAT, ChatProvider
 from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
 from server.api.completions.fan_out import merged
 from server.api.completions.request import to_generation_requests
@@ -20,7 +19,7 @@ from server.api.error_responses import errors
 from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
 from server.api.openapi import StreamedCompletionOperation
-from server.dependencies import Chat, ServiceDependency, provide_chat
+from server.dependencies import Chat, ServiceDependency, provide
 from server.guards import json_body
 
 __all__ = ["CompletionsController"]
@@ -30,7 +29,7 @@ class CompletionsController(Controller):
     path = "/v1/completions"
     tags = ("Completions",)
     guards = (json_body,)
-    dependencies = {"chat": Provide(provide_chat, sync_to_thread=False)}  # noqa: RUF012
+    dependencies = {"chat": provide(CHAT)}  # noqa: RUF012
 
     @post(
         status_code=200,
@@ -40,7 +39,7 @@ class CompletionsController(Controller):
         summary="Continue a text",
         description="Answers whole, or as server-sent events when `stream` is true.",
         operation_class=StreamedCompletionOperation,
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
     )
     async def create(
         self,

@@ -6,28 +6,31 @@ from contextlib import aclosing
 from typing import Any
 
 from litestar import Controller, MediaType, Request, Response, post
-from litestar.di import Provide
-from litestar.params import JSONBody
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, SkipValidation
 
 import otel
 from contracts.embeddings import CreateEmbeddingResponse, EmbeddingRequest
 from contracts.rerank import RerankRequest, RerankResponse
+from providers.embeddings.protocol import EMBEDDINGS, EmbeddingProvider
 from providers.embeddings.types import Ranked
 from providers.errors import InternalError
 from server.api.embeddings.request import to_embedding_request, to_rerank_request
 from server.api.embeddings.response import embedding_response, rerank_response
 from server.api.error_responses import errors
-from server.dependencies import Embedder, ServiceDependency, provide_embeddings
+from server.dependencies import ServiceDependency, provide
 from server.guards import json_body
 
 __all__ = ["EmbeddingsController"]
+
+Embedder = NamedDependency[SkipValidation[EmbeddingProvider]]
 
 
 class EmbeddingsController(Controller):
     path = "/v1"
     tags = ("Embeddings",)
     guards = (json_body,)
-    dependencies = {"embedder": Provide(provide_embeddings, sync_to_thread=False)}  # noqa: RUF012
+    dependencies = {"embedder": provide(EMBEDDINGS)}  # noqa: RUF012
 
     @post(
         "/embeddings",
@@ -36,7 +39,7 @@ class EmbeddingsController(Controller):
         operation_id="createEmbedding",
         name="embeddings.create",
         summary="Turn texts into vectors",
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
     )
     async def embed(
         self,
@@ -64,7 +67,7 @@ class EmbeddingsController(Controller):
         operation_id="createRerank",
         name="rerank.create",
         summary="Order documents by their relevance to a query",
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
     )
     async def rerank(
         self,

@@ -6,12 +6,12 @@ from contextlib import aclosing
 from typing import Any
 
 from litestar import Controller, MediaType, Request, Response, post
-from litestar.di import Provide
 from litestar.params import JSONBody
 
 import otel
 from contracts.messages.request import CountTokensRequest, MessagesRequest
 from contracts.messages.response import Message, MessagesErrorResponse, MessageTokensCount
+from providers.chat.protocol import CHAT
 from server.api.error_responses import errors
 from server.api.generation.collect import collect_all
 from server.api.messages.errors import MESSAGES_EXCEPTION_HANDLERS
@@ -19,7 +19,7 @@ from server.api.messages.request import to_message_generation, to_message_prompt
 from server.api.messages.response import MessageHeader, message
 from server.api.messages.stream import MessageStreamEncoder
 from server.api.openapi import StreamedMessageOperation
-from server.dependencies import Chat, ServiceDependency, provide_chat
+from server.dependencies import Chat, ServiceDependency, provide
 from server.guards import json_body
 
 __all__ = ["MessagesController"]
@@ -29,7 +29,7 @@ class MessagesController(Controller):
     path = "/v1/messages"
     tags = ("Messages",)
     guards = (json_body,)
-    dependencies = {"chat": Provide(provide_chat, sync_to_thread=False)}  # noqa: RUF012
+    dependencies = {"chat": provide(CHAT)}  # noqa: RUF012
     exception_handlers = MESSAGES_EXCEPTION_HANDLERS  # type: ignore[assignment]
 
     @post(
@@ -40,7 +40,7 @@ class MessagesController(Controller):
         summary="Continue a conversation, in Anthropic's schema",
         description="Returns a whole message, or server-sent events when `stream` is true.",
         operation_class=StreamedMessageOperation,
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504, contract=MessagesErrorResponse),
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504, contract=MessagesErrorResponse),
     )
     async def create(
         self,
@@ -65,7 +65,7 @@ class MessagesController(Controller):
         operation_id="countMessageTokens",
         name="messages.count_tokens",
         summary="Count the tokens of a conversation and its tools",
-        responses=errors(400, 401, 404, 413, 415, 500, 503, contract=MessagesErrorResponse),
+        responses=errors(400, 401, 404, 413, 415, 500, 501, 503, contract=MessagesErrorResponse),
     )
     async def count_tokens(self, data: JSONBody[CountTokensRequest], chat: Chat) -> MessageTokensCount:
         return MessageTokensCount(input_tokens=len(await chat.tokenize(to_message_prompt(data))))

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Annotated, Any
 
 from litestar import Controller, MediaType, Request, Response, delete, get, post
-from litestar.di import Provide
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import JSONBody, Parameter
 
@@ -16,6 +15,7 @@ from contracts.responses.items import StoredItem
 from contracts.responses.request import CreateResponse, TokenCountRequest
 from contracts.responses.response import DeletedResponse, ResponseItemList, TokenCount
 from contracts.responses.response import Response as ResponseContract
+from providers.chat.protocol import CHAT
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
 from server.api.error_responses import errors
 from server.api.openapi import StreamedResponseOperation
@@ -30,7 +30,7 @@ from server.api.responses.request import renamed, to_prompt, to_response_generat
 from server.api.responses.response import ResponseDraft, new_response_id, whole_response
 from server.api.responses.store import ResponseStore
 from server.api.responses.stream import ResponseStreamEncoder
-from server.dependencies import Chat, ServiceDependency, provide_chat
+from server.dependencies import Chat, ServiceDependency, provide
 from server.guards import json_body
 
 __all__ = ["ResponsesController"]
@@ -39,7 +39,7 @@ ResponseId = Annotated[str, Parameter(description="The response's id.")]
 _LIMIT = {"type": OpenAPIType.INTEGER, "minimum": 1, "maximum": MAX_LIMIT, "default": 20}
 _ORDER = {"enum": ["asc", "desc"]}
 """Read as text, so that what is wrong with them is told in our envelope with their name; described as they are."""
-_CHAT = Provide(provide_chat, sync_to_thread=False)
+_CHAT = provide(CHAT)
 
 
 class ResponsesController(Controller):
@@ -56,7 +56,7 @@ class ResponsesController(Controller):
         summary="Continue a conversation, by items",
         description="Answers whole, or as server-sent events when `stream` is true.",
         operation_class=StreamedResponseOperation,
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
     )
     async def create(
         self,
@@ -87,7 +87,7 @@ class ResponsesController(Controller):
         operation_id="countInputTokens",
         name="responses.input_tokens",
         summary="Count the tokens of a response's input",
-        responses=errors(400, 401, 404, 413, 415, 500, 503),
+        responses=errors(400, 401, 404, 413, 415, 500, 501, 503),
     )
     async def input_tokens(
         self, data: JSONBody[TokenCountRequest], chat: Chat, service: ServiceDependency

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from litestar import Controller, post
-from litestar.di import Provide
 from litestar.params import JSONBody
 
 from contracts.service.tokenize import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
+from providers.chat.protocol import CHAT
 from providers.chat.types import ChatPrompt, Prompt, TextPrompt
 from providers.errors import InvalidRequest
 from server.api.error_responses import errors
 from server.api.generation.messages import to_chat_messages
 from server.api.generation.parameters import check_template_kwargs
 from server.api.generation.tools import to_tools
-from server.dependencies import Chat, provide_chat
+from server.dependencies import Chat, provide
 from server.guards import json_body
 
 __all__ = ["TokenizeController", "to_prompt"]
@@ -25,7 +25,7 @@ class TokenizeController(Controller):
     path = "/v1"
     tags = ("Tokens",)
     guards = (json_body,)
-    dependencies = {"chat": Provide(provide_chat, sync_to_thread=False)}  # noqa: RUF012
+    dependencies = {"chat": provide(CHAT)}  # noqa: RUF012
 
     @post(
         "/tokenize",
@@ -33,7 +33,7 @@ class TokenizeController(Controller):
         operation_id="tokenize",
         name="tokenize",
         summary="Tell the tokens of a text or a conversation",
-        responses=errors(400, 401, 404, 413, 415, 500, 503),
+        responses=errors(400, 401, 404, 413, 415, 500, 501, 503),
     )
     async def tokenize(self, data: JSONBody[TokenizeRequest], chat: Chat) -> TokenizeResponse:
         tokens = await chat.tokenize(to_prompt(data), add_special_tokens=data.add_special_tokens)
@@ -50,7 +50,7 @@ class TokenizeController(Controller):
         operation_id="detokenize",
         name="detokenize",
         summary="Tell the text of tokens",
-        responses=errors(400, 401, 404, 413, 415, 500, 503),
+        responses=errors(400, 401, 404, 413, 415, 500, 501, 503),
     )
     async def detokenize(self, data: JSONBody[DetokenizeRequest], chat: Chat) -> DetokenizeResponse:
         return DetokenizeResponse(prompt=await chat.detokenize(data.tokens))

@@ -6,8 +6,8 @@ from contextlib import aclosing
 from typing import Any
 
 from litestar import Controller, Request, Response, get, post
-from litestar.di import Provide
-from litestar.params import JSONBody
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, SkipValidation
 
 import otel
 from contracts.speech import CreateSpeechRequest, SpeechWithTimings, Voice, VoiceList
@@ -20,12 +20,14 @@ from server.api.speech.encoders import FORMATS
 from server.api.speech.pieces import audible, collected, encoded
 from server.api.speech.request import SpeechAnswer, speech_answer, to_speech_request
 from server.api.speech.response import SpeechEventEncoder, SpeechHeader, speech_with_timings
-from server.dependencies import Service, ServiceDependency, Speech, provide_speech
+from server.dependencies import Service, ServiceDependency, provide
 from server.guards import json_body
 from server.streaming.audio import AudioStream
 from server.streaming.response import StreamResponse
 
 __all__ = ["SpeechController"]
+
+Speech = NamedDependency[SkipValidation[SpeechProvider]]
 
 
 class SpeechController(Controller):
@@ -35,7 +37,7 @@ class SpeechController(Controller):
     @post(
         "/speech",
         guards=(json_body,),
-        dependencies={"speech": Provide(provide_speech, sync_to_thread=False)},
+        dependencies={"speech": provide(SPEECH)},
         status_code=200,
         operation_id="createSpeech",
         name="audio.speech.create",
@@ -45,7 +47,7 @@ class SpeechController(Controller):
             "with the times of words and visemes when `include_visemes` is true."
         ),
         operation_class=SpeechOperation,
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
     )
     async def create(
         self,

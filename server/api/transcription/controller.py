@@ -7,8 +7,8 @@ from contextlib import aclosing
 from typing import Any
 
 from litestar import Controller, MediaType, Request, Response, post
-from litestar.di import Provide
-from litestar.params import MultipartBody
+from litestar.di import NamedDependency
+from litestar.params import MultipartBody, SkipValidation
 
 import otel
 from contracts.transcription import (
@@ -17,7 +17,7 @@ from contracts.transcription import (
     Transcription,
     TranscriptionVerbose,
 )
-from providers.transcription.protocol import TranscriptionProvider
+from providers.transcription.protocol import TRANSCRIPTION, TranscriptionProvider
 from providers.transcription.types import TranscriptionEvent
 from server.api.error_responses import errors
 from server.api.openapi import TranscriptionOperation
@@ -31,10 +31,12 @@ from server.api.transcription.response import (
 )
 from server.api.transcription.subtitles import srt, vtt
 from server.api.transcription.uploads import on_disk
-from server.dependencies import Service, ServiceDependency, Transcriber, provide_transcription
+from server.dependencies import Service, ServiceDependency, provide_from_form
 from server.forms import FormDTO
 
 __all__ = ["TranscriptionController"]
+
+Transcriber = NamedDependency[SkipValidation[TranscriptionProvider]]
 
 # Litestar adds the charset to text, and to nothing else.
 _TEXT_TYPES = {
@@ -47,7 +49,7 @@ _TEXT_TYPES = {
 class TranscriptionController(Controller):
     path = "/v1/audio"
     tags = ("Audio",)
-    dependencies = {"transcriber": Provide(provide_transcription, sync_to_thread=False)}  # noqa: RUF012
+    dependencies = {"transcriber": provide_from_form(TRANSCRIPTION)}  # noqa: RUF012
 
     @post(
         "/transcriptions",
@@ -59,7 +61,7 @@ class TranscriptionController(Controller):
         summary="Write down what is said in a recording",
         description="Answers in the form that `response_format` names, or as server-sent events when `stream` is true.",
         operation_class=TranscriptionOperation,
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
     )
     async def transcribe(
         self,
@@ -80,7 +82,7 @@ class TranscriptionController(Controller):
         summary="Write down in English what is said in a recording",
         description="As `/v1/audio/transcriptions`; needs a model of several languages.",
         operation_class=TranscriptionOperation,
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 503, 504),
+        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
     )
     async def translate(
         self,

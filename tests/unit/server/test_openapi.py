@@ -54,7 +54,7 @@ def test_the_chat_operation_says_what_it_takes_and_gives(document: dict[str, Any
     chat = document["paths"]["/v1/chat/completions"]["post"]
     assert chat["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ChatCompletionRequest")
     assert set(chat["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
-    assert set(chat["responses"]) == {"200", "400", "401", "404", "413", "415", "429", "500", "503", "504"}
+    assert set(chat["responses"]) == {"200", "400", "401", "404", "413", "415", "429", "500", "501", "503", "504"}
 
 
 def test_the_events_of_a_stream_are_described(document: dict[str, Any]) -> None:
