@@ -15,7 +15,7 @@ from providers.engines.language.speculation import Speculation
 from providers.engines.prefix.cache import PrefixCache
 from providers.engines.process.mlx_lm_internals import Generator
 from providers.engines.sampling.batched_step import RowBatch
-from providers.engines.structured.compiler import BatchTokens
+from providers.engines.structured.processor import BatchTokens
 
 __all__ = ["Batch"]
 

@@ -8,17 +8,16 @@ from typing import Any
 
 import msgspec
 
-from providers.chat.types import ChatPrompt, GenerationRequest, Prompt, Tool
+from providers.chat.types import ChatPrompt, GenerationRequest, Prompt
 from providers.engine_host.frames import Detokenize, Detokenized, Tokenize, Tokenized
 from providers.engines.language.job import (
     LanguageJob,
-    RowGrammar,
     checked_n,
     checked_stop,
     checked_top_logprobs,
 )
-from providers.engines.language.prompts import BuiltPrompt, PromptBuilder, answer_room
-from providers.engines.language.tool_prompts import HeldCalls, ToolPlan, ToolPrompter
+from providers.engines.language.prompts import PromptBuilder, answer_room
+from providers.engines.language.tool_prompts import ToolPrompter
 from providers.engines.output.detokenizer import Vocabulary
 from providers.engines.output.markup import (
     GENERIC_TOOLS,
@@ -32,8 +31,9 @@ from providers.engines.output.parser import AnswerFormat
 from providers.engines.process.engine import EngineLoadError
 from providers.engines.sampling.settings import resolve
 from providers.engines.sampling.thinking_budget import ThoughtLimit
-from providers.engines.structured.compiler import CompiledGrammar, GrammarCompiler, Thought, ToolMarkup
-from providers.errors import InvalidRequest, UnsupportedParameter
+from providers.engines.structured.compiler import CompiledGrammar, GrammarCompiler
+from providers.engines.structured.constraint import decide
+from providers.errors import InvalidRequest
 from providers.spec import ModelSpec
 
 __all__ = ["Intake"]
@@ -88,6 +88,7 @@ class Intake:
         param = "messages" if isinstance(prompt, ChatPrompt) else "prompt"
         room = answer_room(len(built.tokens), request.max_tokens, self._limit, param=param)
         plan = built.plan
+        format = AnswerFormat() if plan is None else AnswerFormat(self._reasoning, plan.format)
         return LanguageJob(
             id=request.id,
             tokens=built.tokens,
@@ -99,11 +100,11 @@ class Intake:
             sampling=request.sampling,
             stop=stop,
             deadline=None if request.timeout is None else received + request.timeout,
-            format=AnswerFormat() if plan is None else AnswerFormat(self._reasoning, plan.format),
+            format=format,
             tools=[] if plan is None else plan.callable,
             parallel=not isinstance(prompt, ChatPrompt) or prompt.tool_choice.parallel,
             opened=built.opened,
-            grammar=self._grammar(request, built),
+            grammar=self._grammar(request, format, opened=built.opened),
             thoughts=self._thought_limit(request),
             top_logprobs=checked_top_logprobs(request.top_logprobs),
         )
@@ -126,64 +127,9 @@ class Intake:
         text = self._tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return Detokenized(question.id, [str(text)])
 
-    def _grammar(self, request: GenerationRequest, built: BuiltPrompt) -> RowGrammar | None:
-        """What the answer is held to: the calls that it must make, the request's grammar, or either."""
-        prompt, plan = request.prompt, built.plan
-        if not isinstance(prompt, ChatPrompt) or plan is None:
-            if request.grammar is None:
-                return None
-            return RowGrammar(self._grammars.compile(request.grammar, param=request.grammar_param))
-        if plan.held is not None:
-            self._refuse_channels("tool_choice" if plan.held.required else "tools")
-        thought = self._thought(built.opened)
-        if request.grammar is None or (plan.held is not None and plan.held.required):
-            return None if plan.held is None else RowGrammar(self._held_calls(prompt, plan.held, thought))
-        if thought is None and self._reasoning is not None:
-            compiled = self._grammars.compile(request.grammar, param=request.grammar_param)
-            return RowGrammar(compiled, self._answer_marker(request.grammar_param))
-        if plan.format is None:
-            compiled = self._grammars.compile(request.grammar, param=request.grammar_param, thought=thought)
-            return RowGrammar(compiled)
-        return RowGrammar(self._answer_or_calls(request, prompt, plan, thought))
-
-    def _held_calls(self, prompt: ChatPrompt, held: HeldCalls, thought: Thought | None) -> CompiledGrammar:
-        tools = prompt.tools if held.required else [_as_held(tool) for tool in prompt.tools]
-        return self._grammars.compile_tools(tools, prompt.tool_choice, _markup(held), thought=thought)
-
-    def _answer_or_calls(
-        self, request: GenerationRequest, prompt: ChatPrompt, plan: ToolPlan, thought: Thought | None
-    ) -> CompiledGrammar:
-        assert request.grammar is not None
-        assert plan.format is not None
-        held = plan.held
-        if held is None and plan.format.is_json:
-            start, end = plan.format.start, plan.format.end
-            held = HeldCalls(begin=f"{start}\n", end=f"\n{end}", separator="\n", required=False)
-        markup = ToolMarkup(begin=plan.format.start, end="") if held is None else _markup(held)
-        return self._grammars.compile_or_calls(
-            request.grammar,
-            [_as_held(tool) for tool in prompt.tools],
-            prompt.tool_choice,
-            markup,
-            held=held is not None,
-            param=request.grammar_param,
-            thought=thought,
-        )
-
-    def _refuse_channels(self, param: str) -> None:
-        if self._reasoning is not None and self._reasoning.transitions:
-            message = f"{param}: calls cannot be constrained in this model's {self._reasoning.name} format"
-            raise UnsupportedParameter(message, param=param)
-
-    def _answer_marker(self, param: str) -> tuple[int, ...]:
-        """Ids of what opens the answer proper, in a format that wraps every part of it."""
-        assert self._reasoning is not None
-        edges = self._reasoning.transitions.get(self._reasoning.initial, ())
-        for marker, state in edges:
-            if state == "normal":
-                return tuple(self._tokenizer.encode(marker, add_special_tokens=False))
-        message = f"{param}: answers cannot be constrained in this model's {self._reasoning.name} format"
-        raise UnsupportedParameter(message, param=param)
+    def _grammar(self, request: GenerationRequest, format: AnswerFormat, *, opened: bool) -> CompiledGrammar | None:
+        constraint = decide(request, format.tools, format.reasoning, opened=opened)
+        return None if constraint is None else self._grammars.compile(constraint)
 
     def _thought_limit(self, request: GenerationRequest) -> ThoughtLimit | None:
         tokens = request.max_reasoning_tokens
@@ -199,11 +145,6 @@ class Intake:
         )
         return ThoughtLimit(tokens=tokens, start=start, end=end)
 
-    def _thought(self, opened: bool) -> Thought | None:
-        if self._reasoning is None or self._reasoning.transitions:
-            return None
-        return Thought(start=self._reasoning.start, end=self._reasoning.end, is_open=opened)
-
 
 def _one_call(prompt: Prompt) -> Prompt:
     """A function that is named is called once, as with OpenAI."""
@@ -211,15 +152,6 @@ def _one_call(prompt: Prompt) -> Prompt:
         choice = msgspec.structs.replace(prompt.tool_choice, parallel=False)
         return msgspec.structs.replace(prompt, tool_choice=choice)
     return prompt
-
-
-def _markup(held: HeldCalls) -> ToolMarkup:
-    return ToolMarkup(begin=held.begin, end=held.end, separator=held.separator)
-
-
-def _as_held(tool: Tool) -> Tool:
-    """Where a call is the model's choice, only strict functions hold it to their schemas."""
-    return tool if tool.strict else Tool(tool.name, parameters={"type": "object"})
 
 
 def _formats(tokenizer: Any, spec: ModelSpec) -> tuple[ReasoningFormat | None, ToolFormat | None]:

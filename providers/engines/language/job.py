@@ -12,27 +12,15 @@ from providers.engines.output.stop import stop_matcher
 from providers.engines.sampling.logprobs import MAX_TOP_LOGPROBS
 from providers.engines.sampling.settings import Settings
 from providers.engines.sampling.thinking_budget import ThoughtLimit
-from providers.engines.structured.compiler import CompiledGrammar, GrammarProcessor
+from providers.engines.structured.compiler import CompiledGrammar
 from providers.errors import InvalidRequest
 
-__all__ = ["LanguageJob", "RowGrammar", "checked_n", "checked_stop", "checked_top_logprobs"]
+__all__ = ["LanguageJob", "checked_n", "checked_stop", "checked_top_logprobs"]
 
 MAX_ANSWERS = 128
 """OpenAI's bound."""
 MAX_STOP_STRINGS = 1024
 MAX_STOP_CHARACTERS = 65536
-
-
-@attrs.frozen
-class RowGrammar:
-    """What every answer of a request is held to."""
-
-    compiled: CompiledGrammar
-    start_after: tuple[int, ...] | None = None
-    """Ids after which it begins; None: at once."""
-
-    def processor(self) -> GrammarProcessor:
-        return self.compiled.processor(start_after=self.start_after)
 
 
 @attrs.frozen(kw_only=True)
@@ -60,7 +48,8 @@ class LanguageJob:
     parallel: bool
     opened: bool
     """The prompt ends inside a thought."""
-    grammar: RowGrammar | None
+    grammar: CompiledGrammar | None
+    """What every answer is held to; None: any text."""
     thoughts: ThoughtLimit | None
     """None: unlimited, or there are none."""
     top_logprobs: int | None

@@ -16,7 +16,7 @@ from providers.engines.sampling.logprobs import LogprobRecorder
 from providers.engines.sampling.penalties import Processor
 from providers.engines.sampling.settings import Sampler, make_sampler
 from providers.engines.sampling.thinking_budget import ThoughtBudget
-from providers.engines.structured.compiler import BatchTokens, GrammarProcessor
+from providers.engines.structured.processor import BatchTokens, GrammarProcessor
 
 __all__ = ["Request", "Row"]
 
@@ -127,7 +127,7 @@ class Row:
     def _check_grammar(self) -> None:
         grammar = self.request.job.grammar
         if grammar is not None and self.grammar is not None:
-            error = grammar.compiled.failed(self.grammar)
+            error = grammar.failed(self.grammar)
             if error is not None:
                 raise error
 

@@ -12,9 +12,10 @@ import attrs
 
 from providers.chat.types import ChatPrompt, Tool
 from providers.engines.output.markup import GENERIC_TOOLS, ToolFormat
+from providers.engines.structured.constraint import call_format
 from providers.errors import InvalidRequest, UnsupportedParameter
 
-__all__ = ["HeldCalls", "ToolPlan", "ToolPrompter", "callable_tools", "generic_instructions", "tools_for_template"]
+__all__ = ["ToolPlan", "ToolPrompter", "callable_tools", "generic_instructions", "tools_for_template"]
 
 Message = Mapping[str, Any]
 
@@ -99,17 +100,6 @@ def callable_tools(prompt: ChatPrompt) -> list[Tool]:
 
 
 @attrs.frozen(kw_only=True)
-class HeldCalls:
-    """How calls must be written where they are held to their schemas: `begin`, `{"name": …, "arguments": …}`, `end`,
-    and `separator` between several. `required`: the answer is calls and nothing else."""
-
-    begin: str
-    end: str
-    separator: str
-    required: bool
-
-
-@attrs.frozen(kw_only=True)
 class ToolPlan:
     """What one request makes of its tools."""
 
@@ -120,9 +110,7 @@ class ToolPlan:
     callable: list[Tool]
     """What the answer may call."""
     format: ToolFormat | None
-    """What reads the answer's calls."""
-    held: HeldCalls | None
-    """None: the model writes as it likes."""
+    """What reads the answer's calls; None: there are none."""
 
 
 @attrs.frozen
@@ -189,21 +177,17 @@ class ToolPrompter:
         allowed = callable_tools(prompt)
         if not allowed:
             past = self._past(messages, as_text=False)
-            return ToolPlan(messages=past, tools=None, callable=[], format=None, held=None)
+            return ToolPlan(messages=past, tools=None, callable=[], format=None)
         if self.format is None:
             raise UnsupportedParameter("this model is served without a tool call parser", param="tools")
-        required = prompt.tool_choice.mode == "required"
-        hold = required or any(tool.strict for tool in allowed)
-        format = GENERIC_TOOLS if hold and not self.format.is_json else self.format
-        held = _held(format, required=required) if hold else None
-        native = self.native and (required or format is self.format)
+        format = call_format(prompt, self.format)
+        native = self.native and (prompt.tool_choice.mode == "required" or format is self.format)
         past = self._past(messages, as_text=not native)
         return ToolPlan(
             messages=past if native else _with_system(past, generic_instructions(prompt, format)),
             tools=tools_for_template(prompt.tools) if native else None,
             callable=allowed,
             format=format,
-            held=held,
         )
 
     def _past(self, messages: Sequence[Message], *, as_text: bool) -> list[dict[str, Any]]:
@@ -211,10 +195,6 @@ class ToolPrompter:
             return _in_shape(messages, self._shape)
         format = self.format if self.format is not None and self.format.is_json else GENERIC_TOOLS
         return list(_as_text(messages, format))
-
-
-def _held(format: ToolFormat, *, required: bool) -> HeldCalls:
-    return HeldCalls(begin=f"{format.start}\n", end=f"\n{format.end}", separator="\n", required=required)
 
 
 def _effective(format: ToolFormat | None, *, native: bool) -> ToolFormat | None:

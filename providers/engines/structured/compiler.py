@@ -10,21 +10,21 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
 import msgspec
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
-from providers.chat.types import ChoiceGrammar, Grammar, JsonSchemaGrammar, LarkGrammar, RegexGrammar, Tool, ToolChoice
+from providers.chat.types import ChoiceGrammar, Grammar, JsonSchemaGrammar, LarkGrammar, RegexGrammar, Tool
 from providers.engines.structured import grammar_text as text
 from providers.engines.structured import schema as schemas
-from providers.engines.structured.grammar_text import Thought, ToolMarkup
-from providers.engines.structured.processor import BatchTokens, GrammarProcessor
+from providers.engines.structured.constraint import Calls, Constraint
+from providers.engines.structured.processor import GrammarProcessor
 from providers.errors import InvalidRequest, UnsupportedParameter
 
-__all__ = ["BatchTokens", "CompiledGrammar", "GrammarCompiler", "GrammarProcessor", "Thought", "ToolMarkup"]
+__all__ = ["CompiledGrammar", "GrammarCompiler"]
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +56,14 @@ class CompiledGrammar:
     """The request's field it came from, for errors."""
     vocabulary: int
     ends: tuple[int, ...]
+    start_after: tuple[int, ...] | None
+    """Ids after which it starts; None: immediately."""
     _start: LLMatcher
 
-    def processor(self, *, start_after: Sequence[int] | None = None) -> GrammarProcessor:
-        """The processor of one answer (`GrammarProcessor` says what `start_after` does). About 50 µs."""
+    def processor(self) -> GrammarProcessor:
+        """The processor of one answer. About 50 µs."""
         return GrammarProcessor(
-            self._start.deep_copy(), vocabulary=self.vocabulary, ends=self.ends, start_after=start_after
+            self._start.deep_copy(), vocabulary=self.vocabulary, ends=self.ends, start_after=self.start_after
         )
 
     def failed(self, processor: GrammarProcessor) -> InvalidRequest | None:
@@ -83,131 +85,67 @@ class GrammarCompiler:
         self._markers: text.Markers | None = None
         self._kept: OrderedDict[bytes, CompiledGrammar] = OrderedDict()
 
-    def compile(self, grammar: Grammar, *, param: str, thought: Thought | None = None) -> CompiledGrammar:
-        """Compile, or take from the cache. `param`: path of the request's field, e.g.
-        `response_format.json_schema.schema`. `thought`: reasoning that goes before the answer.
+    def compile(self, constraint: Constraint) -> CompiledGrammar:
+        """Compile, or take from the cache.
 
         Raises:
-            InvalidRequest: the grammar is invalid, too large, satisfied by nothing, or uses what llguidance cannot
-                hold; the message names the schema's keyword, and `param` leads to it.
-            UnsupportedParameter: this model's tokenizer cannot be constrained.
+            InvalidRequest: a grammar or schema is invalid, too large, satisfied by no text, or uses what llguidance
+                cannot hold. The message names the schema's keyword, and `param` leads to it, from `constraint.param`
+                or from the tool's own path.
+            UnsupportedParameter: this model's tokenizer does not allow constraints.
         """
-        key = _key(grammar, thought, param)
-        return self._cached(key, lambda: self._compile(grammar, param, thought))
-
-    def compile_tools(
-        self,
-        tools: Sequence[Tool],
-        choice: ToolChoice,
-        markup: ToolMarkup,
-        *,
-        param: str = "tools",
-        thought: Thought | None = None,
-    ) -> CompiledGrammar:
-        """Calls of these tools in the model's markup, `{"name": …, "arguments": …}` with the name first.
-
-        Under `required` (narrowed by `choice.name`), the answer is one call, or up to 16 with `choice.parallel`.
-        Under `auto`, any text is allowed, but once `markup.begin` was written a whole, valid call follows.
-
-        Raises:
-            InvalidRequest: as `compile`, with the tool's own path in `param`; or no tool has the chosen name.
-            UnsupportedParameter: also, under `auto`, when the model's calls begin with no marker.
-        """
-        key = _key([list(tools), choice, attrs.astuple(markup)], thought, param)
-        return self._cached(key, lambda: self._compile_tools(tools, choice, markup, param, thought))
-
-    def compile_or_calls(
-        self,
-        grammar: Grammar,
-        tools: Sequence[Tool],
-        choice: ToolChoice,
-        markup: ToolMarkup,
-        *,
-        held: bool,
-        param: str,
-        thought: Thought | None = None,
-    ) -> CompiledGrammar:
-        """An answer of this grammar, or calls instead of it, as the model chooses under `auto`.
-
-        `held`: calls are of these tools and valid, as under `required`; else anything may follow `markup.begin`.
-
-        Raises:
-            InvalidRequest: as `compile` and `compile_tools`.
-            UnsupportedParameter: also, when the model's calls begin with no marker.
-        """
-        key = _key([grammar, list(tools), choice, attrs.astuple(markup), held], thought, param)
-        return self._cached(key, lambda: self._compile_or_calls(grammar, tools, choice, markup, held, param, thought))
-
-    def _cached(self, key: bytes, make: Callable[[], CompiledGrammar]) -> CompiledGrammar:
+        key = _key(constraint)
         with self._lock:
             kept = self._kept.get(key)
             if kept is None:
-                kept = self._kept[key] = make()
+                kept = self._kept[key] = self._compile(constraint)
                 if len(self._kept) > KEPT:
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
             return kept
 
-    # ── grammars ────────────────────────────────────────────────────────────────────────────────────────────
+    # ── grammars ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _compile(self, grammar: Grammar, param: str, thought: Thought | None) -> CompiledGrammar:
+    def _compile(self, constraint: Constraint) -> CompiledGrammar:
+        sources = []
+        if constraint.answer is not None:
+            self._check_answer(constraint.answer, constraint.param)
+            source = text.source(constraint.answer)
+            # By itself first: an error in the whole grammar would mention text that the client did not write.
+            compiled = self._matcher(source, constraint)
+            if constraint.calls is None and constraint.thought is None:
+                return compiled
+            sources.append(source)
+        if constraint.calls is not None:
+            sources.append(self._calls_text(constraint.calls, free_text=constraint.answer is None))
+        source = text.answer_or_calls(*sources) if len(sources) == 2 else sources[0]
+        if constraint.thought is not None:
+            source = text.after_thought(source, constraint.thought, self._marks())
+        return self._matcher(source, constraint)
+
+    def _calls_text(self, calls: Calls, *, free_text: bool) -> str:
+        """`free_text`: other text may stand around calls that are not required."""
+        choice, markup = calls.choice, calls.markup
+        if not calls.tools:
+            return text.free_call(markup.begin, self._marks())
+        if len(calls.tools) > MAX_TOOLS:
+            raise InvalidRequest(f"there are more than {MAX_TOOLS} tools", param="tools")
+        arguments = {}
+        for index, tool in enumerate(calls.tools):
+            if choice.name in (None, tool.name):
+                place = f"tools[{index}].function.parameters"
+                arguments[tool.name] = schema = _arguments_schema(tool, place)
+                self._check_schema(schema, place)
+        if not arguments:
+            raise InvalidRequest(f"tool_choice: there is no tool named {choice.name!r}", param="tool_choice")
+        free_text = free_text and choice.mode != "required"
+        return text.tool_calls(arguments, markup, self._marks(), free_text=free_text, parallel=choice.parallel)
+
+    def _check_answer(self, grammar: Grammar, param: str) -> None:
         if isinstance(grammar, JsonSchemaGrammar):
             self._check_schema(grammar.schema, param)
         else:
             _check_text(grammar, param)
-        source = text.source(grammar)
-        if thought is None:
-            return self._matcher(source, param)
-        # By itself first: an error in the whole would speak of text that the client did not write.
-        self._matcher(source, param)
-        return self._matcher(text.after_thought(source, thought, self._marks()), param)
-
-    def _compile_or_calls(
-        self,
-        grammar: Grammar,
-        tools: Sequence[Tool],
-        choice: ToolChoice,
-        markup: ToolMarkup,
-        held: bool,
-        param: str,
-        thought: Thought | None,
-    ) -> CompiledGrammar:
-        self._compile(grammar, param, None)
-        if not markup.begin.strip():
-            raise UnsupportedParameter("this model's calls begin with no marker", param=param)
-        if held:
-            calls = self._calls_text(tools, choice, markup, "tools", free_text=False)
-        else:
-            calls = text.free_call(markup.begin, self._marks())
-        source = text.answer_or_calls(text.source(grammar), calls)
-        if thought is not None:
-            source = text.after_thought(source, thought, self._marks())
-        return self._matcher(source, param)
-
-    def _compile_tools(
-        self, tools: Sequence[Tool], choice: ToolChoice, markup: ToolMarkup, param: str, thought: Thought | None
-    ) -> CompiledGrammar:
-        source = self._calls_text(tools, choice, markup, param, free_text=choice.mode != "required")
-        if thought is not None:
-            source = text.after_thought(source, thought, self._marks())
-        return self._matcher(source, param)
-
-    def _calls_text(
-        self, tools: Sequence[Tool], choice: ToolChoice, markup: ToolMarkup, param: str, *, free_text: bool
-    ) -> str:
-        if len(tools) > MAX_TOOLS:
-            raise InvalidRequest(f"there are more than {MAX_TOOLS} tools", param=param)
-        named = {tool.name: index for index, tool in enumerate(tools) if choice.name in (None, tool.name)}
-        if not named:
-            raise InvalidRequest(f"tool_choice: there is no tool named {choice.name!r}", param="tool_choice")
-        if free_text and not markup.begin.strip():
-            raise UnsupportedParameter("strict: this model's calls begin with no marker", param=param)
-        arguments = {}
-        for name, index in named.items():
-            place = f"{param}[{index}].function.parameters"
-            arguments[name] = schema = _arguments_schema(tools[index], place)
-            self._check_schema(schema, place)
-        return text.tool_calls(arguments, markup, self._marks(), free_text=free_text, parallel=choice.parallel)
 
     def _check_schema(self, schema: dict[str, Any] | bool, param: str) -> None:
         fault = schemas.check(schema)
@@ -229,7 +167,7 @@ class GrammarCompiler:
         # Where a reference led through is no part of the error: it differs with the way there.
         return messages[0].split("\n  while processing")[0] if messages else ""
 
-    def _matcher(self, source: str, param: str) -> CompiledGrammar:
+    def _matcher(self, source: str, constraint: Constraint) -> CompiledGrammar:
         """Compile and take the first step: that is where lexers are built, unsatisfiable grammars show, and
         pathological ones hit the limits."""
         table = self._llg()
@@ -237,8 +175,15 @@ class GrammarCompiler:
         if not matcher.is_error():
             matcher.compute_bitmask()
         if matcher.is_error() or (matcher.is_stopped() and not matcher.is_accepting()):
-            raise InvalidRequest(_refusal(matcher), param=param)
-        return CompiledGrammar(param=param, vocabulary=table.vocab_size, ends=self._ends, start=matcher)
+            raise InvalidRequest(_refusal(matcher), param=constraint.param)
+        start_after = None if constraint.start_after is None else self._ids(constraint.start_after)
+        return CompiledGrammar(
+            param=constraint.param,
+            vocabulary=table.vocab_size,
+            ends=self._ends,
+            start_after=start_after,
+            start=matcher,
+        )
 
     # ── tokenizer ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -253,6 +198,9 @@ class GrammarCompiler:
             self._build()
         assert self._markers is not None
         return self._markers
+
+    def _ids(self, marker: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.backend_tokenizer.encode(marker, add_special_tokens=False).ids)
 
     def _build(self) -> None:
         backend = getattr(self._tokenizer, "backend_tokenizer", None)
@@ -273,11 +221,11 @@ class GrammarCompiler:
         self._table, self._markers = table, text.Markers(special)
 
 
-def _key(grammar: Any, thought: Thought | None, param: str) -> bytes:
+def _key(constraint: Constraint) -> bytes:
     try:
-        return msgspec.json.encode([grammar, None if thought is None else attrs.astuple(thought), param])
+        return msgspec.json.encode(constraint)
     except (UnicodeEncodeError, RecursionError, msgspec.MsgspecError) as error:
-        raise InvalidRequest(f"the grammar is not text: {error}", param=param) from error
+        raise InvalidRequest(f"the grammar is not text: {error}", param=constraint.param) from error
 
 
 def _check_text(grammar: Grammar, param: str) -> None:

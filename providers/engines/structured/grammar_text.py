@@ -11,12 +11,22 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import attrs
 from llguidance import LLMatcher
 
 from providers.chat.types import ChoiceGrammar, Grammar, JsonObjectGrammar, JsonSchemaGrammar, RegexGrammar
+from providers.engines.structured.constraint import Thought, ToolMarkup
 
-__all__ = ["JSON_OPTIONS", "Markers", "Thought", "ToolMarkup", "after_thought", "choice_text", "source", "tool_calls"]
+__all__ = [
+    "JSON_OPTIONS",
+    "Markers",
+    "after_thought",
+    "answer_or_calls",
+    "choice_text",
+    "free_call",
+    "schema_text",
+    "source",
+    "tool_calls",
+]
 
 JSON_OPTIONS = {
     # One optional space after a separator, as models write it, and no other whitespace: where any is allowed, a
@@ -31,33 +41,6 @@ JSON_OPTIONS = {
 _CONTROL = re.compile("[\x7f-\x9f\u2028\u2029]")
 _ANY = r"(.|\n)*"
 _MAX_PARALLEL_CALLS = 16
-
-
-@attrs.frozen(kw_only=True)
-class Thought:
-    """Reasoning before a constrained answer, which it leaves free.
-
-    `start` opens it where the model thinks of its own accord; `is_open` says that the prompt has opened it already.
-    The grammar starts at the character after `end`, and up to two line breaks: whoever splits the thought off drops
-    them from the answer.
-    """
-
-    start: str = "<think>"
-    end: str = "</think>"
-    is_open: bool = False
-
-
-@attrs.frozen(kw_only=True)
-class ToolMarkup:
-    """How a model writes calls: `opening (begin {"name": …, "arguments": …} end) (separator …)* closing`."""
-
-    begin: str
-    end: str
-    separator: str = "\n"
-    opening: str = ""
-    closing: str = ""
-    name_key: str = "name"
-    arguments_key: str = "arguments"
 
 
 class Markers:

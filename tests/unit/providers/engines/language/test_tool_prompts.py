@@ -12,7 +12,6 @@ from mlx_lm.tokenizer_utils import load
 
 from providers.chat.types import ChatMessage, ChatPrompt, Tool, ToolChoice
 from providers.engines.language.tool_prompts import (
-    HeldCalls,
     ToolPrompter,
     callable_tools,
     generic_instructions,
@@ -179,7 +178,7 @@ def test_a_model_without_any_template_can_call_too(prompter_of: Any) -> None:
 @pytest.mark.parametrize("template", [QWEN, CHATML])
 def test_with_tool_choice_none_the_model_is_told_of_no_tools(prompter_of: Any, template: str) -> None:
     plan = prompter_of(template).plan(USER, prompt(mode="none"))
-    assert (plan.messages, plan.tools, plan.callable, plan.held) == (USER, None, [], None)
+    assert (plan.messages, plan.tools, plan.callable, plan.format) == (USER, None, [], None)
 
 
 def test_the_generic_prompt_says_what_is_asked_for() -> None:
@@ -213,22 +212,20 @@ def test_choices_that_cannot_be_met_are_refused(request_: ChatPrompt, param: str
 
 def test_a_required_call_is_held_to_json_in_the_models_own_markers_or_the_generic_ones(prompter_of: Any) -> None:
     qwen, mistral = prompter_of(QWEN), prompter_of(MISTRAL)
-    assert qwen.plan(USER, prompt()).held is None
     one = qwen.plan(USER, prompt(mode="required", name="now"))
-    assert one.held == HeldCalls(begin="<tool_call>\n", end="\n</tool_call>", separator="\n", required=True)
     assert (one.callable, one.format, len(one.tools)) == ([CLOCK], qwen.format, 2)
     assert mistral.format.name == "mistral"
     any_ = mistral.plan(USER, prompt(mode="required"))
-    assert (any_.held, any_.callable, any_.format) == (one.held, [WEATHER, CLOCK], GENERIC_TOOLS)
+    assert (any_.callable, any_.format) == ([WEATHER, CLOCK], GENERIC_TOOLS)
     assert len(any_.tools) == 2
 
 
 def test_strict_functions_are_held_to_their_schema_once_a_call_begins(prompter_of: Any) -> None:
     tools = [CLOCK, Tool(name="strictly", strict=True)]
     qwen = prompter_of(QWEN).plan(USER, prompt(tools=tools))
-    assert (qwen.held.required, qwen.format.name, len(qwen.tools)) == (False, "json_tools", 2)
+    assert (qwen.format.name, len(qwen.tools)) == ("json_tools", 2)
     mistral = prompter_of(MISTRAL).plan(past("{}"), prompt(tools=tools))
-    assert (mistral.held.begin, mistral.format, mistral.tools) == ("<tool_call>\n", GENERIC_TOOLS, None)
+    assert (mistral.format, mistral.tools) == (GENERIC_TOOLS, None)
     assert [message["role"] for message in mistral.messages] == ["system", "user", "assistant", "user"]
 
 

@@ -28,14 +28,9 @@ from providers.chat.types import (
     Tool,
     ToolChoice,
 )
-from providers.engines.structured.compiler import (
-    BatchTokens,
-    CompiledGrammar,
-    GrammarCompiler,
-    GrammarProcessor,
-    Thought,
-    ToolMarkup,
-)
+from providers.engines.structured.compiler import CompiledGrammar, GrammarCompiler
+from providers.engines.structured.constraint import Calls, Constraint, Thought, ToolMarkup
+from providers.engines.structured.processor import BatchTokens, GrammarProcessor
 from providers.errors import InvalidRequest, UnsupportedParameter
 from tests.unit.providers.engines import tiny
 from tests.unit.providers.engines.random_schemas import assert_valid, schemas, wild_schemas
@@ -84,6 +79,14 @@ SIZE = TOKENIZER.get_vocab_size()
 COMPILER = GrammarCompiler(HuggingFace(backend_tokenizer=TOKENIZER), SIZE, [tiny.END])
 
 
+def compile_answer(grammar: Grammar, *, param: str = "x", **how: Any) -> CompiledGrammar:
+    return COMPILER.compile(Constraint(param=param, answer=grammar, **how))
+
+
+def compile_calls(tools: Sequence[Tool], choice: ToolChoice, markup: ToolMarkup) -> CompiledGrammar:
+    return COMPILER.compile(Constraint(param="tools", calls=Calls(markup=markup, tools=tuple(tools), choice=choice)))
+
+
 def preferences(wanted: dict[str, float]) -> np.ndarray:
     bias = np.zeros(SIZE + PADDING)
     for token, value in wanted.items():
@@ -119,13 +122,13 @@ def answer(
 
 
 def constrained(grammar: Grammar, seed: int, **how: Any) -> Answer:
-    return answer(COMPILER.compile(grammar, param="grammar").processor(), seed, **how)
+    return answer(compile_answer(grammar, param="grammar").processor(), seed, **how)
 
 
 def held(schema: dict[str, Any]) -> CompiledGrammar | None:
     """The schema compiled, or None when it was refused as it should be: with words, and a place inside it."""
     try:
-        return COMPILER.compile(JsonSchemaGrammar(schema), param="schema")
+        return compile_answer(JsonSchemaGrammar(schema), param="schema")
     except InvalidRequest as error:
         refused = error
     assert refused.message
@@ -135,7 +138,7 @@ def held(schema: dict[str, Any]) -> CompiledGrammar | None:
 
 def refusal(grammar: Grammar, param: str = "schema") -> InvalidRequest:
     with pytest.raises(InvalidRequest) as caught:
-        COMPILER.compile(grammar, param=param)
+        compile_answer(grammar, param=param)
     return caught.value
 
 
@@ -305,9 +308,13 @@ def test_bad_grammars_are_refused(grammar: Grammar) -> None:
 
 def test_a_tokenizer_without_a_vocabulary_of_its_own_is_refused() -> None:
     with pytest.raises(UnsupportedParameter):
-        GrammarCompiler(HuggingFace(backend_tokenizer=None), 10, [0]).compile(JsonObjectGrammar(), param="x")
+        GrammarCompiler(HuggingFace(backend_tokenizer=None), 10, [0]).compile(
+            Constraint(param="x", answer=JsonObjectGrammar())
+        )
     with pytest.raises(UnsupportedParameter):
-        GrammarCompiler(HuggingFace(backend_tokenizer=TOKENIZER), SIZE, []).compile(JsonObjectGrammar(), param="x")
+        GrammarCompiler(HuggingFace(backend_tokenizer=TOKENIZER), SIZE, []).compile(
+            Constraint(param="x", answer=JsonObjectGrammar())
+        )
 
 
 # ── other grammars ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -363,7 +370,7 @@ def test_logits_of_any_width_and_type_are_held(width: int, dtype: mx.Dtype) -> N
 
 
 def test_after_the_end_only_the_end_comes() -> None:
-    processor = COMPILER.compile(RegexGrammar("ab"), param="x").processor()
+    processor = compile_answer(RegexGrammar("ab")).processor()
     a, b = TOKENIZER.token_to_id("a"), TOKENIZER.token_to_id("b")
     fed = list(PROMPT)
     allowed = []
@@ -377,7 +384,7 @@ def test_after_the_end_only_the_end_comes() -> None:
 
 
 def test_a_token_against_the_grammar_forces_the_end_and_is_told() -> None:
-    compiled = COMPILER.compile(RegexGrammar("ab"), param="guided_regex")
+    compiled = compile_answer(RegexGrammar("ab"), param="guided_regex")
     processor = compiled.processor()
     processor(mx.array(PROMPT), mx.zeros((1, SIZE)))
     assert compiled.failed(processor) is None
@@ -390,7 +397,7 @@ def test_a_token_against_the_grammar_forces_the_end_and_is_told() -> None:
 
 
 def test_answers_of_one_grammar_do_not_disturb_each_other() -> None:
-    compiled = COMPILER.compile(JsonSchemaGrammar(PERSON), param="x")
+    compiled = compile_answer(JsonSchemaGrammar(PERSON))
     alone = answer(compiled.processor(), 5).text
     other = compiled.processor()
     answer(other, 6, tokens=4)
@@ -399,7 +406,7 @@ def test_answers_of_one_grammar_do_not_disturb_each_other() -> None:
 
 def test_a_grammar_can_start_after_a_marker() -> None:
     marker = TOKENIZER.encode("hello!", add_special_tokens=False).ids
-    processor = COMPILER.compile(RegexGrammar("[01]{4}"), param="x").processor(start_after=marker)
+    processor = compile_answer(RegexGrammar("[01]{4}"), start_after="hello!").processor()
     fed, after = list(PROMPT), []
     script = [*TOKENIZER.encode("some hello ", add_special_tokens=False).ids, *marker]
     random = np.random.default_rng(1)
@@ -417,7 +424,7 @@ def test_a_grammar_can_start_after_a_marker() -> None:
 
 
 def test_a_marker_in_the_prompt_starts_nothing() -> None:
-    processor = COMPILER.compile(RegexGrammar("[01]{4}"), param="x").processor(start_after=PROMPT[-1:])
+    processor = compile_answer(RegexGrammar("[01]{4}"), start_after=TOKENIZER.decode(PROMPT[-1:])).processor()
     raw = mx.zeros((1, SIZE))
     assert mx.array_equal(processor(mx.array(PROMPT), raw), raw)
     assert mx.array_equal(processor(mx.array([*PROMPT, TOKENIZER.token_to_id("z")]), raw), raw)
@@ -429,7 +436,7 @@ def test_a_marker_in_the_prompt_starts_nothing() -> None:
 @pytest.mark.parametrize("thought", [Thought(is_open=True), Thought(end="[/T]", is_open=True)])
 @pytest.mark.parametrize("seed", range(4))
 def test_the_answer_is_held_and_the_thought_before_it_is_free(thought: Thought, seed: int) -> None:
-    compiled = COMPILER.compile(JsonSchemaGrammar(PERSON), param="x", thought=thought)
+    compiled = compile_answer(JsonSchemaGrammar(PERSON), thought=thought)
     wanted = {"</think>": 3.0, "[": 2.0, "/": 2.0, "T": 2.0}
     processor = compiled.processor()
     random = np.random.default_rng(seed)
@@ -452,7 +459,7 @@ def test_the_answer_is_held_and_the_thought_before_it_is_free(thought: Thought, 
 
 
 def test_a_model_may_think_first_or_answer_at_once() -> None:
-    compiled = COMPILER.compile(ChoiceGrammar(["yes", "no"]), param="x", thought=Thought())
+    compiled = compile_answer(ChoiceGrammar(["yes", "no"]), thought=Thought())
     thinking = answer(compiled.processor(), 1, wanted={"<think>": 20.0, "</think>": 20.0})
     direct = answer(compiled.processor(), 1, wanted={"<think>": -20.0})
     assert re.fullmatch(r"<think>.*</think>\n{0,2}(yes|no)", thinking.text, re.DOTALL)
@@ -491,7 +498,7 @@ def assert_calls(found: Sequence[dict[str, Any]], arguments: str) -> None:
 @pytest.mark.parametrize("markup", [MARKUP, PLAIN_MARKUP])
 @pytest.mark.parametrize("seed", range(4))
 def test_required_tools_are_called_with_valid_arguments(markup: ToolMarkup, seed: int) -> None:
-    compiled = COMPILER.compile_tools(TOOLS, ToolChoice("required"), markup)
+    compiled = compile_calls(TOOLS, ToolChoice("required"), markup)
     made = answer(compiled.processor(), seed)
     assert made.ended
     assert made.text.startswith(markup.opening + markup.begin)
@@ -502,13 +509,13 @@ def test_required_tools_are_called_with_valid_arguments(markup: ToolMarkup, seed
 
 
 def test_a_named_tool_is_the_one_called_and_once_when_calls_are_not_parallel() -> None:
-    compiled = COMPILER.compile_tools(TOOLS, ToolChoice("required", "now", parallel=False), MARKUP)
+    compiled = compile_calls(TOOLS, ToolChoice("required", "now", parallel=False), MARKUP)
     assert answer(compiled.processor(), 2).text == '<tool_call>\n{"name": "now", "arguments": {}}\n</tool_call>'
 
 
 def test_under_auto_text_is_free_and_a_call_once_begun_is_valid() -> None:
     for markup, wanted in ((MARKUP, {"<tool_call>": 2.0}), (PLAIN_MARKUP, {"[": 6.0, "C": 3.0})):
-        compiled = COMPILER.compile_tools(TOOLS, ToolChoice(), markup)
+        compiled = compile_calls(TOOLS, ToolChoice(), markup)
         made = [answer(compiled.processor(), seed, wanted=wanted, tokens=300) for seed in range(6)]
         assert any(one.text and not calls(one.text, markup) for one in made) or markup is PLAIN_MARKUP
         for one in made:
@@ -517,7 +524,7 @@ def test_under_auto_text_is_free_and_a_call_once_begun_is_valid() -> None:
 
 
 def test_a_scripted_call_amid_text_is_followed() -> None:
-    compiled = COMPILER.compile_tools(TOOLS, ToolChoice(), PLAIN_MARKUP)
+    compiled = compile_calls(TOOLS, ToolChoice(), PLAIN_MARKUP)
     processor = compiled.processor()
     text = 'It is [CALL late. [CALL] {"name": "now", "parameters": {}} and'
     ids = TOKENIZER.encode(text, add_special_tokens=False).ids
@@ -541,13 +548,13 @@ def test_a_scripted_call_amid_text_is_followed() -> None:
 )
 def test_a_tool_that_cannot_be_held_is_refused_by_its_place(tools: list[Tool], choice: ToolChoice, param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
-        COMPILER.compile_tools([Tool("other"), *tools], choice, MARKUP)
+        compile_calls([Tool("other"), *tools], choice, MARKUP)
     assert caught.value.param == f"tools[1].function.parameters.{param}"
 
 
 def test_an_unknown_tool_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="no tool named 'nope'"):
-        COMPILER.compile_tools(TOOLS, ToolChoice("required", "nope"), MARKUP)
+        compile_calls(TOOLS, ToolChoice("required", "nope"), MARKUP)
 
 
 # ── in a batch ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -580,7 +587,7 @@ def test_rows_with_and_without_a_grammar_share_a_batch_that_grows_and_shrinks(fo
     def insert(pattern: str | None) -> int:
         processors = []
         if pattern is not None:
-            processors.append(COMPILER.compile(RegexGrammar(pattern), param="x").processor())
+            processors.append(compile_answer(RegexGrammar(pattern)).processor())
         (uid,) = generator.insert([PROMPT], samplers=[sample], logits_processors=[list(processors)])
         for processor in processors:
             if follow:
@@ -611,15 +618,16 @@ def test_rows_with_and_without_a_grammar_share_a_batch_that_grows_and_shrinks(fo
 
 def test_equal_grammars_are_compiled_once_and_the_cache_is_bounded() -> None:
     compiler = GrammarCompiler(HuggingFace(backend_tokenizer=TOKENIZER), SIZE, [tiny.END])
-    first = compiler.compile(RegexGrammar("a0"), param="x")
-    assert compiler.compile(RegexGrammar("a0"), param="x") is first
-    for number in range(1, 33):
-        compiler.compile(RegexGrammar(f"a{number}"), param="x")
-    assert compiler.compile(RegexGrammar("a0"), param="x") is not first
+    patterns = [Constraint(param="x", answer=RegexGrammar(f"a{number}")) for number in range(33)]
+    first = compiler.compile(patterns[0])
+    assert compiler.compile(Constraint(param="x", answer=RegexGrammar("a0"))) is first
+    for pattern in patterns[1:]:
+        compiler.compile(pattern)
+    assert compiler.compile(patterns[0]) is not first
 
 
 def test_the_order_of_properties_tells_schemas_apart() -> None:
     one = {"properties": {"a": {}, "b": {}}}
     other = {"properties": {"b": {}, "a": {}}}
-    first = COMPILER.compile(JsonSchemaGrammar(one), param="x")
-    assert COMPILER.compile(JsonSchemaGrammar(other), param="x") is not first
+    first = compile_answer(JsonSchemaGrammar(one))
+    assert compile_answer(JsonSchemaGrammar(other)) is not first

@@ -1,0 +1,148 @@
+"""What the answer of one request is held to: decided here, compiled by `GrammarCompiler`."""
+
+from __future__ import annotations
+
+import attrs
+
+from providers.chat.types import ChatPrompt, GenerationRequest, Grammar, Tool, ToolChoice
+from providers.engines.output.markup import GENERIC_TOOLS, ReasoningFormat, ToolFormat
+from providers.errors import UnsupportedParameter
+
+__all__ = ["Calls", "Constraint", "Thought", "ToolMarkup", "call_format", "decide"]
+
+
+@attrs.frozen(kw_only=True)
+class Thought:
+    """Reasoning before a constrained answer, which the constraint leaves free.
+
+    `start` opens it where the model decides to think; `is_open` means that the prompt has opened it already. The
+    constraint starts after `end` and up to two line breaks, which the output parser drops from the answer.
+    """
+
+    start: str = "<think>"
+    end: str = "</think>"
+    is_open: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class ToolMarkup:
+    """How a model writes calls: `opening (begin {"name": …, "arguments": …} end) (separator …)* closing`."""
+
+    begin: str
+    end: str
+    separator: str = "\n"
+    opening: str = ""
+    closing: str = ""
+    name_key: str = "name"
+    arguments_key: str = "arguments"
+
+
+@attrs.frozen(kw_only=True)
+class Calls:
+    """The form of the calls in an answer."""
+
+    markup: ToolMarkup
+    tools: tuple[Tool, ...]
+    """What is called, with arguments of its schema. Empty: any text may follow `markup.begin`."""
+    choice: ToolChoice
+    """Under `required`, narrowed by `name`, the answer consists of calls. Under `auto`, calling is the model's choice,
+    but a call that has begun is completed."""
+
+
+@attrs.frozen(kw_only=True)
+class Constraint:
+    """What every answer of one request is held to.
+
+    With `answer` and `calls`, the model chooses between the two. With `calls` only, any text is allowed around calls
+    that are not required.
+    """
+
+    param: str
+    """Path of the request's field behind it, for errors, e.g. `response_format.json_schema.schema`."""
+    answer: Grammar | None = None
+    calls: Calls | None = None
+    thought: Thought | None = None
+    """Reasoning that comes before it; None: the constraint covers the whole text."""
+    start_after: str | None = None
+    """Marker after which the constraint starts, for formats that wrap every part of an answer; None: it starts
+    immediately."""
+
+
+def call_format(prompt: ChatPrompt, format: ToolFormat) -> ToolFormat:
+    """The format in which a model of this format calls the tools of this prompt: where calls are constrained, JSON."""
+    return format if format.is_json or not _constrains_calls(prompt) else GENERIC_TOOLS
+
+
+def decide(
+    request: GenerationRequest, calls: ToolFormat | None, reasoning: ReasoningFormat | None, *, opened: bool
+) -> Constraint | None:
+    """The constraint of this request; None: any text.
+
+    `calls`: format of the calls that the answer may make (`call_format`); None: it may make none. `opened`: the
+    prompt ends inside a thought.
+
+    Raises:
+        UnsupportedParameter: answers or calls in the model's format cannot be constrained.
+    """
+    prompt, answer, param = request.prompt, request.grammar, request.grammar_param
+    if not isinstance(prompt, ChatPrompt):
+        return None if answer is None else Constraint(param=param, answer=answer)
+    constrained = calls is not None and _constrains_calls(prompt)
+    if required := constrained and prompt.tool_choice.mode == "required":
+        answer = None
+    if answer is None and not constrained:
+        return None
+    if reasoning is not None and reasoning.transitions:
+        if constrained:
+            raise _unconstrainable("calls", reasoning, "tool_choice" if required else "tools")
+        return Constraint(param=param, answer=answer, start_after=_answer_marker(reasoning, param))
+    return Constraint(
+        param="tools" if answer is None else param,
+        answer=answer,
+        calls=None if calls is None else _checked(_calls(prompt, calls, constrained), answer, param),
+        thought=None if reasoning is None else Thought(start=reasoning.start, end=reasoning.end, is_open=opened),
+    )
+
+
+def _constrains_calls(prompt: ChatPrompt) -> bool:
+    """Whether calls follow their schemas: one is required, or a function that may be called is strict."""
+    choice = prompt.tool_choice
+    if choice.mode == "required":
+        return True
+    return choice.mode == "auto" and any(tool.strict for tool in prompt.tools if choice.name in (None, tool.name))
+
+
+def _calls(prompt: ChatPrompt, format: ToolFormat, constrained: bool) -> Calls:
+    choice = prompt.tool_choice
+    if not (constrained or format.is_json):
+        return Calls(markup=ToolMarkup(begin=format.start, end=""), tools=(), choice=choice)
+    tools = prompt.tools if choice.mode == "required" else map(_as_chosen, prompt.tools)
+    markup = ToolMarkup(begin=f"{format.start}\n", end=f"\n{format.end}")
+    return Calls(markup=markup, tools=tuple(tools), choice=choice)
+
+
+def _as_chosen(tool: Tool) -> Tool:
+    """The tool where calling is the model's choice: then only strict functions constrain their arguments."""
+    return tool if tool.strict else Tool(tool.name, parameters={"type": "object"})
+
+
+def _checked(calls: Calls, answer: Grammar | None, param: str) -> Calls:
+    """The calls, if a marker shows where they begin, or they do not need one."""
+    if calls.choice.mode == "required" or calls.markup.begin.strip():
+        return calls
+    if answer is None:
+        raise UnsupportedParameter("strict: this model's calls begin with no marker", param="tools")
+    raise UnsupportedParameter("this model's calls begin with no marker", param=param)
+
+
+def _answer_marker(reasoning: ReasoningFormat, param: str) -> str:
+    """What opens the answer itself, in a format that wraps every part of it."""
+    for marker, state in reasoning.transitions.get(reasoning.initial, ()):
+        if state == "normal":
+            return marker
+    raise _unconstrainable("answers", reasoning, param)
+
+
+def _unconstrainable(what: str, reasoning: ReasoningFormat, param: str) -> UnsupportedParameter:
+    message = f"{param}: {what} cannot be constrained in this model's {reasoning.name} format"
+    return UnsupportedParameter(message, param=param)
