@@ -1,23 +1,23 @@
-"""Every error this service reports, as one tree.
+"""The errors that this service reports, as one tree.
 
-    ServiceError                  something the client is told about, with a stable code
+    ServiceError                  a failure that the client receives, with a stable code
     ├─ InvalidRequest             a value in the request cannot be used
     │  ├─ ContextLengthExceeded   the prompt, or prompt and answer, do not fit the model's context
     │  └─ UnsupportedParameter    the parameter is known, but this model or server cannot honour it
-    ├─ InvalidApiKey              an API key is set, and the request did not bring it
+    ├─ InvalidApiKey              an API key is set, and the request lacks it
     ├─ NotFound                   no such path or object
-    │  ├─ ModelNotFound           no model of this name, or several and none was named
-    │  └─ PreviousResponseNotFound  the response to continue was never stored, or is no more
+    │  ├─ ModelNotFound           no model has this name, or the request names none of several
+    │  └─ PreviousResponseNotFound  the response to continue was never stored, expired, or was deleted
     ├─ ExtraNotInstalled          the model needs an extra that is not installed: trying again does not help
-    ├─ QueueFull                  as many requests wait as may wait
+    ├─ QueueFull                  the number of waiting requests has reached its limit
     ├─ QueueTimeout               the request waited longer than the queue allows
     ├─ GenerationTimeout          the answer took longer than the request's own `timeout`
-    ├─ ModelNotReady              loading, restarting, or shutting down: try again
+    ├─ ModelNotReady              the model is loading, restarting or shutting down: try again
     ├─ EngineCrashed              the process that held the model died under the request
-    └─ InternalError              unforeseen; the message says nothing of the inside
+    └─ InternalError              unforeseen; the message contains no internals
 
-Nothing here knows of HTTP: statuses live in `server/errors.py`. Errors cross the engine's socket as their
-code and fields (`to_fields`, `from_fields`).
+No error has an HTTP status; `server/errors.py` holds those. Errors cross the engine's socket as their code and fields
+(`to_fields`, `from_fields`).
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _BY_CODE: dict[str, type[ServiceError]] = {}
 
 
 class ServiceError(Exception):
-    """Something the client is told about. `code` is stable, `type` is OpenAI's class of error."""
+    """A failure that the client receives. `code` is stable; `type` is OpenAI's class of error."""
 
     type: ClassVar[str] = "server_error"
     code: ClassVar[str] = "internal_error"
@@ -101,7 +101,7 @@ class UnsupportedParameter(InvalidRequest):
 
 
 class InvalidApiKey(ServiceError):
-    """An API key is set, and the request did not bring it."""
+    """An API key is set, and the request lacks it."""
 
     type = "invalid_request_error"
     code = "invalid_api_key"
@@ -115,7 +115,7 @@ class NotFound(ServiceError):
 
 
 class ModelNotFound(NotFound):
-    """No model of this name, or several and none was named."""
+    """No model has this name, or the request names none of several."""
 
     code = "model_not_found"
 
@@ -133,7 +133,7 @@ class ExtraNotInstalled(ServiceError):
 
 
 class QueueFull(ServiceError):
-    """As many requests wait as may wait."""
+    """The number of waiting requests has reached its limit."""
 
     type = "rate_limit_error"
     code = "queue_full"
@@ -158,7 +158,7 @@ class ModelNotReady(ServiceError):
 
     @classmethod
     def shutting_down(cls, *, retry_after: float = 5.0) -> Self:
-        """The refusal of a server that stops, and of what belongs to it. Another server may answer in its place."""
+        """The refusal of a server that is stopping, or of a model in it."""
         return cls("the server is shutting down", retry_after=retry_after)
 
 
@@ -169,16 +169,16 @@ class EngineCrashed(ServiceError):
 
 
 class InternalError(ServiceError):
-    """Unforeseen; the message says nothing of the inside."""
+    """An unforeseen failure; the message contains no internals."""
 
     code = "internal_error"
 
     @classmethod
     def unforeseen(cls) -> Self:
-        """What a client reads of an exception that nothing expected; its stack trace belongs in the log."""
+        """An exception that no code expected. Its stack trace belongs in the log."""
         return cls("an internal error occurred; the server's log has the details under this request's ID")
 
     @classmethod
     def truncated(cls, what: str) -> Self:
-        """The events of an answer stopped before the one that ends it. `what` names the answer: `answer`, `speech`."""
+        """An answer whose events stopped before the last one. `what` names it, such as `answer` or `speech`."""
         return cls(f"the {what} ended without a last event")

@@ -18,10 +18,10 @@ __all__ = ["create_app"]
 def create_app(
     settings: Settings | None = None, registry: Registry | None = None, *, lifecycle: Lifecycle | None = None
 ) -> Litestar:
-    """Assemble the service; nothing loads before its lifespan begins.
+    """Assemble the service. Nothing loads before its lifespan begins.
 
-    `settings` come from the environment when left out, `registry` from the settings. Only a `lifecycle` touches the
-    process (its log, telemetry, signals from its parent); the environment's settings bring one along.
+    Without `settings` the environment is read and a `lifecycle` is created. Without `registry` it comes from the
+    settings. Only a `lifecycle` touches the process: its log, its telemetry, and signals from its parent.
 
     Raises:
         SettingsError: the environment holds a bad value.
@@ -33,7 +33,7 @@ def create_app(
     registry = ModelRegistry(settings.models) if registry is None else registry
     app = Litestar(
         plugins=[ServicePlugin(settings, registry, lifecycle), ContractSchemaPlugin()],
-        request_max_body_size=settings.max_body_bytes,  # of a plugin's AppConfig, Litestar would not read it
+        request_max_body_size=settings.max_body_bytes,  # Litestar does not read this from a plugin's AppConfig
     )
     app.asgi_handler = RequestMiddleware(
         app.asgi_handler, errors=app.state.service.errors, log_bodies=settings.log_bodies

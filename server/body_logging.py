@@ -1,4 +1,4 @@
-"""What `--log-bodies` writes down: bodies as text, bounded, with secrets blacked out."""
+"""Bodies for `--log-bodies`: text of bounded length, without secrets."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import msgspec
 __all__ = ["MAX_BYTES", "Body"]
 
 MAX_BYTES = 64_000
-"""Of each body; the rest is counted."""
+"""Logged bytes of each body; further bytes are only counted."""
 _MAX_STRING = 4_000
-"""Of each string in a JSON body: images and audio are longer."""
-_BLACKED_OUT = "[redacted]"
+"""Logged characters of each string in a JSON body: images and audio are longer."""
+_REDACTED = "[redacted]"
 _SECRET_KEY = re.compile(
     r"api[-_]?key|authorization|password|passwd|secret|credential|private[-_]?key|(?:^|[-_])token$|access[-_]?token",
     re.IGNORECASE,
@@ -29,7 +29,7 @@ _SECRET_VALUE = re.compile(
 
 
 class Body:
-    """Collects one body as it passes."""
+    """Collects one body as it is received or sent."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -43,7 +43,7 @@ class Body:
             self._kept += len(self._parts[-1])
 
     def text(self, content_type: str) -> str:
-        """The body for a log line: JSON and text as they are, anything else by its size."""
+        """The body for a log line: JSON and text without secrets, anything else as its size."""
         if not self.size:
             return ""
         kind = content_type.partition(";")[0].strip().lower()
@@ -63,7 +63,7 @@ def _redacted(raw: bytes) -> str:
 
 
 def _redacted_lines(text: str) -> str:
-    """A stream's lines hold JSON of their own; what is cut off in the middle is searched as text."""
+    """Redact the JSON in each line of a stream, and search lines that are cut off as text."""
     lines = []
     for line in text.splitlines():
         head, separator, tail = line.partition("data: ")
@@ -72,7 +72,7 @@ def _redacted_lines(text: str) -> str:
         except msgspec.DecodeError:
             value = None
         if value is None:
-            lines.append(_SECRET_PAIR.sub(rf'\1"{_BLACKED_OUT}"', _SECRET_VALUE.sub(_BLACKED_OUT, line)))
+            lines.append(_SECRET_PAIR.sub(rf'\1"{_REDACTED}"', _SECRET_VALUE.sub(_REDACTED, line)))
         else:
             lines.append("data: " + msgspec.json.encode(_without_secrets(value)).decode())
     return "\n".join(lines)
@@ -86,12 +86,10 @@ def _without_secrets(value: Any, depth: int = 0) -> Any:
         return "…"
     if isinstance(value, dict):
         secret = {key for key, item in value.items() if isinstance(item, str) and _SECRET_KEY.search(key)}
-        return {
-            key: _BLACKED_OUT if key in secret else _without_secrets(item, depth + 1) for key, item in value.items()
-        }
+        return {key: _REDACTED if key in secret else _without_secrets(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [_without_secrets(item, depth + 1) for item in value]
     if isinstance(value, str):
         more = len(value) - _MAX_STRING
-        return _SECRET_VALUE.sub(_BLACKED_OUT, value[:_MAX_STRING]) + (f"[{more} more characters]" if more > 0 else "")
+        return _SECRET_VALUE.sub(_REDACTED, value[:_MAX_STRING]) + (f"[{more} more characters]" if more > 0 else "")
     return value

@@ -1,4 +1,4 @@
-"""The end of service: refuse what is new, let answers end, and end those that do not."""
+"""The end of service: refuse new requests, let running answers end, and end those that do not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ __all__ = ["Drain"]
 class Drain:
     """Begins once, and expires `grace_period` seconds later, or sooner. Belongs to one event loop.
 
-    Whoever learns of the shutdown first calls `begin()`; answers in progress ask `expired` and register to be told.
+    The first code that learns of the shutdown calls `begin`. Running answers read `expired` and
+    register callbacks with `when_expired`.
     """
 
     def __init__(self, grace_period: float, on_begin: Callable[[], None]) -> None:
@@ -23,7 +24,7 @@ class Drain:
         self.expired = False
 
     def begin(self) -> None:
-        """Stop admitting, and give answers in progress their grace period. Idempotent; call it on the loop."""
+        """Stop admitting, and start the grace period of running answers. Idempotent; call it on the loop."""
         if self.begun:
             return
         self.begun = True
@@ -31,7 +32,7 @@ class Drain:
         self._timer = asyncio.get_running_loop().call_later(self._grace_period, self.expire)
 
     def expire(self) -> None:
-        """Stop admitting, and end answers in progress now. Idempotent; call it on the loop."""
+        """Stop admitting, and end running answers now. Idempotent; call it on the loop."""
         self.begin()
         if self.expired:
             return
@@ -41,11 +42,11 @@ class Drain:
             callback()
 
     def cancel(self) -> None:
-        """Forget the grace period: nothing is left to end."""
+        """Cancel the grace period's timer, when no answer is left to end."""
         if self._timer is not None:
             self._timer.cancel()
 
     def when_expired(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Have `callback` called when the grace period is over; returns what takes the wish back."""
+        """Call `callback` when the grace period ends. Returns a function that unregisters it."""
         self._on_expired.add(callback)
         return lambda: self._on_expired.discard(callback)

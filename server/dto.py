@@ -1,7 +1,7 @@
-"""Contracts in and out of handlers, by our converter instead of Litestar's.
+"""Conversion of contracts for handlers, by our converter instead of Litestar's.
 
-msgspec takes attrs classes over before any `type_decoders` are asked, ignores cattrs hooks and cannot decode a
-union of two of them, so a serialization plugin puts a DTO in its way. The reasons are in ADR 2.
+msgspec decodes attrs classes itself before `type_decoders` apply. It ignores cattrs hooks and cannot decode a union of
+two attrs classes. A serialization plugin therefore puts a DTO in its way; ADR 2 has the reasons.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ STREAMED_AS: Mapping[Any, Any] = {
     SpeechWithTimings: SpeechStreamEvent,
     Transcription | TranscriptionVerbose: TranscriptionStreamEvent,
 }
-"""What the events of a stream are, where an answer may come as one."""
+"""The events of the stream that an answer may come as."""
 
 _log = otel.get_logger("server.dto")
 
@@ -57,7 +57,7 @@ class ContractDTO(AbstractDTO[T]):
     config = DTOConfig()
 
     def decode_bytes(self, value: bytes) -> Any:
-        """Raises: InvalidRequest, with the path of what is wrong as `param`."""
+        """Raises: InvalidRequest; `param` is the path of the wrong value."""
         try:
             decoded = msgspec.json.decode(value)
         except RecursionError:
@@ -68,7 +68,7 @@ class ContractDTO(AbstractDTO[T]):
         return self.decode_builtins(decoded)
 
     def decode_builtins(self, value: Any) -> Any:
-        """Raises: InvalidRequest, with the path of what is wrong as `param`."""
+        """Raises: InvalidRequest; `param` is the path of the wrong value."""
         try:
             contract = converter.structure(value, self.model_type)
         except Exception as error:
@@ -79,9 +79,9 @@ class ContractDTO(AbstractDTO[T]):
         return contract
 
     def _locate(self, value: bytes) -> None:
-        """Raise with a path where the body is JSON but for NaN, Infinity or half a surrogate pair.
+        """Raise with a path where only NaN, Infinity or half a surrogate pair keeps the body from being JSON.
 
-        Python's own decoder lets those through, and the converter knows where it met them.
+        Python's own decoder accepts those, and the converter reports where it found them.
         """
         try:
             decoded = json.loads(value)
@@ -112,7 +112,7 @@ class ContractDTO(AbstractDTO[T]):
     def create_for_field_definition(
         cls, field_definition: FieldDefinition, handler_id: str, backend_cls: type[DTOBackend] | None = None
     ) -> None:
-        """Nothing to build: there is no transfer model between the bytes and the contract."""
+        """Build nothing: there is no transfer model between the bytes and the contract."""
 
     @classmethod
     def create_openapi_schema(
@@ -121,13 +121,13 @@ class ContractDTO(AbstractDTO[T]):
         if field_definition.is_subclass_of(Response):
             field_definition = field_definition.inner_types[0]
         if (chunk := STREAMED_AS.get(field_definition.annotation)) is not None:
-            # No operation refers to it, for OpenAPI 3.1 has no word for the events of a stream.
+            # No operation refers to it: OpenAPI 3.1 cannot describe the events of a stream.
             schema_creator.for_field_definition(FieldDefinition.from_annotation(chunk))
         return schema_creator.for_field_definition(field_definition)
 
 
 class ContractPlugin(SerializationPlugin):
-    """Gives every handler that takes or returns a contract its `ContractDTO`."""
+    """Gives a `ContractDTO` to every handler that takes or returns a contract."""
 
     def supports_type(self, field_definition: FieldDefinition) -> bool:
         annotation = field_definition.annotation
@@ -139,7 +139,7 @@ class ContractPlugin(SerializationPlugin):
 
 
 def _nested(field: FieldDefinition) -> Iterator[FieldDefinition]:
-    """The field, and what it holds: `Response[A | B]`, the union, A, B."""
+    """The field and the types inside it: `Response[A | B]`, the union, A, B."""
     yield field
     for inner in field.inner_types:
         yield from _nested(inner)

@@ -1,7 +1,7 @@
-"""Every failure as an answer: the one place where errors meet HTTP.
+"""Failures as HTTP responses: the only module that maps errors to statuses.
 
-what                                         status
-InvalidRequest and its kin                   400
+failure                                      status
+InvalidRequest and its subclasses            400
 InvalidApiKey                                401
 NotFound, ModelNotFound                      404
 QueueFull                                    429
@@ -83,13 +83,13 @@ FAILURE = "failure"
 """Key of `scope["state"]`: the `ServiceError` that the request ended with."""
 
 CLIENT_CLOSED_REQUEST = 499
-"""What nginx logs when nobody is left to answer."""
+"""The status that nginx logs where the client has gone away."""
 
 _log = otel.get_logger("server")
 
 
 class ClientDisconnected(Exception):
-    """The client went away before its answer was complete. Nobody reads what is sent after it."""
+    """The client went away before its answer was complete. No client reads what is sent after it."""
 
 
 def status_of(error: ServiceError) -> int:
@@ -98,7 +98,7 @@ def status_of(error: ServiceError) -> int:
 
 
 def to_wire(error: ServiceError) -> ErrorResponse:
-    """The envelope. What it quotes of the request may hold half a surrogate pair, which no JSON can: it is escaped."""
+    """The error envelope. Half a surrogate pair in a quotation from the request is escaped: JSON cannot hold it."""
     param = None if error.param is None else _encodable(error.param)
     return ErrorResponse(error=Error(message=_encodable(error.message), type=error.type, param=param, code=error.code))
 
@@ -108,7 +108,7 @@ def _encodable(text: str) -> str:
 
 
 def as_service_error(error: BaseException) -> ServiceError:
-    """The error itself, or an `InternalError` in its place after its stack trace went to the log."""
+    """The error itself, or `InternalError.unforeseen` in its place. The latter's stack trace goes to the log."""
     if isinstance(error, ServiceError) and not isinstance(error, InternalError):
         return error
     _log.error("unforeseen error", exc_info=error)
@@ -118,14 +118,14 @@ def as_service_error(error: BaseException) -> ServiceError:
 
 
 def invalid_body(error: Exception) -> InvalidRequest:
-    """The first thing wrong with a body that is JSON and does not fit its contract."""
+    """The first problem of a body that is JSON and does not fit its contract."""
     first, *others = problems(error)
     more = f" (and {len(others)} more: {', '.join(other.path or 'body' for other in others[:5])})" if others else ""
     return InvalidRequest(f"{first.path or 'body'}: {first.message}{more}", param=first.path)
 
 
 def error_response(error: ServiceError) -> Response[bytes]:
-    """The envelope with its status, and `Retry-After` (whole seconds) where trying again makes sense."""
+    """The envelope with its status, and `Retry-After` in whole seconds where the same request may succeed later."""
     status = status_of(error)
     headers: dict[str, str] = {}
     if status in (429, 503):
@@ -140,7 +140,7 @@ def _response(body: ErrorResponse, status: int, headers: dict[str, str]) -> Resp
 
 
 def note_failure(scope: Scope, error: ServiceError) -> None:
-    """Tell the request's span and log line why it failed, whatever status was sent."""
+    """Report the failure to the request's span and log line, whatever status was sent."""
     scope["state"][FAILURE] = error
 
 
@@ -151,13 +151,13 @@ def _on_error(request: Request[Any, Any, Any], error: Exception) -> Response[byt
 
 
 def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """Litestar's refusals: no such path, wrong method, body too large, and what it finds wrong with a request."""
+    """Litestar's refusals: no such path, wrong method, body too large, and other bad requests."""
     status = error.status_code
     if status >= 500:
         return _on_unforeseen(request, error)
     message = {
         404: f"there is no {request.method} {request.scope['path']}",
-        405: f"{request.scope['path']} does not answer to {request.method}",
+        405: f"{request.scope['path']} does not support {request.method}",
         413: "the request body is too large",
     }.get(status, error.detail)
     code = _HTTP_CODES.get(status, "invalid_request_error")
@@ -175,7 +175,7 @@ def _on_disconnect(_: Request[Any, Any, Any], __: ClientDisconnected) -> Respons
 
 def _on_unforeseen(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     if isinstance(error, InternalServerException) and request.scope["state"].get(DISCONNECTED):
-        return Response(b"", status_code=CLIENT_CLOSED_REQUEST)  # Litestar makes a 500 of a body that never came
+        return Response(b"", status_code=CLIENT_CLOSED_REQUEST)  # Litestar turns a body that never arrived into a 500
     return _on_error(request, error)
 
 
@@ -185,4 +185,4 @@ EXCEPTION_HANDLERS: dict[type[Exception], Callable[[Any, Any], Response[bytes]]]
     ClientDisconnected: _on_disconnect,
     Exception: _on_unforeseen,
 }
-"""By class only: Litestar lets a status key win over every class key."""
+"""By class only: Litestar prefers a status key to every class key."""

@@ -1,4 +1,4 @@
-"""What a request must bring before its body is read."""
+"""Requirements that a request must meet before its body is decoded."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from providers.errors import InvalidApiKey, InvalidRequest
 __all__ = ["RequestTooLarge", "UnsupportedMediaType", "api_key_guard", "json_body"]
 
 OPEN = "open"
-"""`opt` key of handlers that answer without a key."""
+"""`opt` key of handlers that need no API key."""
 
 
 class UnsupportedMediaType(HTTPException):
-    """The body is not in a form this endpoint reads."""
+    """The body is not in a format that this endpoint reads."""
 
     status_code = 415
 
 
 class RequestTooLarge(HTTPException):
-    """The body, or a file in it, is larger than this server takes."""
+    """The body, or a file in it, is larger than this server accepts."""
 
     status_code = 413
 
 
 def api_key_guard(api_key: str) -> Guard:
-    """Ask for `Authorization: Bearer <api_key>`, except of handlers with `opt={"open": True}`."""
+    """Require `Authorization: Bearer <api_key>`, except for handlers with `opt={"open": True}`."""
     expected = api_key.encode()
 
     def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -39,21 +39,22 @@ def api_key_guard(api_key: str) -> Guard:
             return
         scheme, _, given = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given.strip():
-            raise InvalidApiKey("no API key was sent; put it in the header 'Authorization: Bearer <key>'")
-        # Headers arrive as latin-1; back to the bytes that were sent.
+            raise InvalidApiKey("the request has no API key; send the header 'Authorization: Bearer <key>'")
+        # Headers arrive decoded as latin-1; this restores the bytes that were sent.
         if not hmac.compare_digest(given.strip().encode("latin-1", "replace"), expected):
-            raise InvalidApiKey("the API key is not the right one")
+            raise InvalidApiKey("the API key is wrong")
 
     return guard
 
 
 async def json_body(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Ask for a JSON body that is there.
+    """Require a JSON body that is not empty.
 
-    Litestar never looks at the content type of a DTO's body, and hands an empty one to nobody.
+    Litestar does not check the content type of a DTO's body, and does not decode an empty one.
 
     Raises:
-        UnsupportedMediaType: another content type, charset or encoding than JSON in UTF-8. None at all passes.
+        UnsupportedMediaType: the content type, charset or encoding is not that of JSON in UTF-8. A missing content type
+            passes.
         InvalidRequest: the body is empty.
     """
     assert isinstance(connection, Request)
@@ -64,6 +65,6 @@ async def json_body(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
     if options.get("charset", "utf-8").strip("\"'").lower() not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType("JSON must be in UTF-8")
     if connection.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType("a compressed body is not supported")
+        raise UnsupportedMediaType("compressed bodies are not supported")
     if not await connection.body():
         raise InvalidRequest("the request body is empty; send a JSON object")

@@ -1,6 +1,6 @@
-"""The outermost layer: every request's ID, span, log line and two headers. Pure ASGI.
+"""The outermost layer: the ID, span, log line and special headers of every request. Pure ASGI.
 
-It lies outside routing, so that answers which never reach a handler (404, 405, a preflight) have all of these too.
+It lies outside routing, so that responses which no handler makes (404, 405, a preflight) have all of these too.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _log = otel.get_logger("server.access")
 
 
 def is_work(path: str) -> bool:
-    """Whether a request to this path is what the server is there for, rather than a look at how it is."""
+    """Whether a request to this path is work for the server, and not a look at its state."""
     return path.startswith("/v1/") and not path.startswith(("/v1/health", "/v1/queue"))
 
 
 class RequestMiddleware:
     """Wraps the whole application.
 
-    A client's `X-Request-ID` is kept when it is 1 to 128 printable ASCII characters; otherwise one is made.
-    `X-Process-Time` is in seconds: of a stream, up to its headers.
+    A client's `X-Request-ID` of 1 to 128 printable ASCII characters is kept; otherwise a new one is generated.
+    `X-Process-Time` is the time until the headers are sent, in seconds.
     """
 
     def __init__(self, app: ASGIApp, *, errors: deque[RecentError], log_bodies: bool = False) -> None:
-        """`errors` gets what the server failed at."""
+        """`errors` receives the failures of the server."""
         self._app = app
         self._errors = errors
         self._log_bodies = log_bodies
@@ -68,7 +68,7 @@ class RequestMiddleware:
 
 
 def request_id_of(scope: HTTPScope) -> str:
-    """The client's request ID where it is sane, else a new one."""
+    """The client's request ID where it is printable and short enough, else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):
             return value.decode("ascii")
@@ -80,7 +80,7 @@ def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:
 
 
 class _Exchange:
-    """One request and its answer."""
+    """One request and its response."""
 
     def __init__(
         self,
@@ -107,21 +107,21 @@ class _Exchange:
         self._bodies = (Body(), Body()) if bodies else None
         self._answer_type = ""
         self.error: RecentError | None = None
-        """What the server failed at, once `run` has returned or raised."""
+        """The failure of the server, once `run` has returned or raised."""
         client = scope.get("client")
         self._span = otel.start_server_span(
             self._method, self._path, scope["headers"], scheme=scope["scheme"], client=client[0] if client else None
         )
 
     async def run(self) -> None:
-        self._scope["state"] = {**self._scope.get("state", {})}  # never shared with another request
+        self._scope["state"] = {**self._scope.get("state", {})}  # not shared with another request
         with self._span.use():
             try:
                 await self._app(self._scope, self._receive, self._send)
             except Exception as error:
                 self._span.fail(error)
                 if self._status is not None:
-                    _log.error("request failed after its answer had begun", exc_info=error)
+                    _log.error("request failed after its response had begun", exc_info=error)
                     raise
                 await self._apologise(error)
             except BaseException as error:
@@ -131,7 +131,7 @@ class _Exchange:
                 self._finish()
 
     async def _apologise(self, error: Exception) -> None:
-        """Answer where what answers errors failed itself: granian's own 500 has no envelope and no ID."""
+        """Respond where the error handlers failed themselves: granian's own 500 has no envelope and no ID."""
         known = as_service_error(error)
         body = encode_contract(to_wire(known))
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -214,7 +214,7 @@ class _Exchange:
         self._span.end()
 
     def _note_error(self, code: object) -> None:
-        """Remember what the server failed at: its own errors, not those of its clients."""
+        """Keep a failure of the server; errors of its clients are not kept."""
         if self._status is not None and (400 <= self._status < 500 or (code is None and self._status < 500)):
             return
         if self._status is None and code is None:

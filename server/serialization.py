@@ -1,4 +1,4 @@
-"""The process's one converter, and JSON bytes for contracts."""
+"""The only converter of the process, and contracts as JSON bytes."""
 
 from __future__ import annotations
 

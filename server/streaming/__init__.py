@@ -1,1 +1,1 @@
-"""Speech to files: the formats it is sent in, encoded and streamed as it is made."""
+"""Streamed responses: server-sent events, and audio."""

@@ -1,4 +1,4 @@
-"""Audio as it is made: bytes to one client, however it behaves."""
+"""Audio, streamed to one client while it is made."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ AudioSource = AbstractAsyncContextManager[AsyncIterator[SpeechAccepted | Encoded
 class AudioStream:
     """An ASGI application that streams one file.
 
-    * Nothing is sent before the first bytes of audio, so what fails until then keeps its status.
-    * A failure on the way breaks the connection off: no format can say that it is incomplete, and a clean end would.
-    * When the client goes away, or the server stops, the source is left at once.
+    * Nothing is sent before the first bytes of audio, so a failure until then keeps its status.
+    * A later failure breaks the connection: no format can mark a file as incomplete, and a clean end would look whole.
+    * When the client goes away or the server stops, the source is closed immediately.
     """
 
     def __init__(self, source: AudioSource, media_type: str, *, drain: Drain) -> None:
@@ -50,7 +50,7 @@ class AudioStream:
         except Exception as error:
             if not self._started:
                 raise
-            # To return with the body unfinished is what makes the server close the connection in the middle of it.
+            # Returning with an unfinished body makes the HTTP server close the connection in the middle of it.
             note_failure(scope, as_service_error(error))
 
     async def _deliver(self, send: Send) -> None:

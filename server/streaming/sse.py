@@ -1,4 +1,4 @@
-"""Server-sent events: one request's events to one client, however either of them behaves."""
+"""Server-sent events: the events of one request, streamed to one client."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ E = TypeVar("E", bound=Event)
 E_contra = TypeVar("E_contra", bound=Event, contravariant=True)
 
 EventSource = AbstractAsyncContextManager[AsyncIterator[E]]
-"""An answer, as `contextlib.aclosing` makes it: leaving it closes the provider's generator."""
+"""A context such as `contextlib.aclosing` makes: leaving it closes the provider's generator."""
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
 MAX_PENDING = 256
-"""Events read ahead of a slow client; past it the provider's own bounded buffer fills."""
+"""Events read ahead of a slow client. Beyond that, the provider's own bounded buffer fills."""
 LAST_WORD_SECONDS = 0.5
-"""How long a client that reads nothing may hold up the shutdown, once the grace period is over."""
+"""Time after the grace period for which a client that does not read may delay the shutdown."""
 
 _HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),  # nginx would hold tokens back
+    (b"x-accel-buffering", b"no"),  # otherwise nginx buffers tokens
 ]
 
 
@@ -52,24 +52,24 @@ class EventEncoder(Protocol[E_contra]):
     """Writes events as a resource's chunks."""
 
     def encode(self, events: Sequence[E_contra]) -> bytes:
-        """Whole SSE messages, blank lines included; may join neighbouring pieces of text."""
+        """Complete SSE messages, blank lines included. May join neighbouring pieces of text."""
 
 
 class Ending(Protocol):
     """How a resource ends its streams."""
 
     def finish(self) -> bytes:
-        """What follows the last event."""
+        """The bytes that follow the last event."""
 
     def failure(self, error: ServiceError) -> bytes:
-        """What ends a stream that failed after its headers."""
+        """The bytes that end a stream that failed after its headers."""
 
     def close(self) -> None:
-        """The stream is over, however it ended. Called once, last."""
+        """Clean up. Called once, last, however the stream ended."""
 
 
 class _Done:
-    """An error event where there is an error, and `[DONE]`."""
+    """Ends with an error event where there is an error, and `[DONE]`."""
 
     def finish(self) -> bytes:
         return DONE
@@ -81,13 +81,13 @@ class _Done:
 
 
 class EventStream(Generic[E]):
-    """An ASGI application that streams one request's answers, until so many have ended.
+    """An ASGI application that streams a request's answers, until `answers` of them have ended.
 
     * Nothing is sent before the first event, so a refusal raises and keeps its status. When the first event takes
-      longer than `heartbeat_interval` seconds, headers go out and comments follow at that interval, then and later.
-    * A failure after the headers is an event, and the stream is ended all the same: with `[DONE]`, unless the
-      resource has an `ending` of its own.
-    * When the client goes away, or the server stops, the source is left at once.
+      longer than `heartbeat_interval` seconds, headers go out. From then on a comment follows every interval without
+      an event.
+    * A failure after the headers is an event, followed by `[DONE]` unless the resource has an `ending` of its own.
+    * When the client goes away or the server stops, the source is closed immediately.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class EventStream(Generic[E]):
             self._ending.close()
 
     async def _read(self) -> None:
-        """Read ahead, so that what piles up while a client is slow leaves as one message."""
+        """Read ahead, so that events that gather while a client is slow leave as one message."""
         async with self._source as events:
             async for event in events:
                 self._pending.append(event)
@@ -149,12 +149,12 @@ class EventStream(Generic[E]):
                     await self._room.wait()
 
     def _expire(self, interrupt: Interrupt) -> None:
-        """Have the stream end with an error, and interrupt it where the client does not read that."""
+        """End the stream with an error, and interrupt it where the client does not read that."""
         self._wake.set()
         asyncio.get_running_loop().call_later(LAST_WORD_SECONDS, interrupt, ClientDisconnected())
 
     async def _deliver(self, send: Send, reader: asyncio.Task[None]) -> ServiceError | None:
-        """Send events, heartbeats, and the end; return the failure that it was."""
+        """Send events, heartbeats and the end. Returns the failure that ended the stream, if any."""
         heartbeat = _Heartbeat(self._interval, self._wake)
         try:
             while True:
@@ -164,7 +164,7 @@ class EventStream(Generic[E]):
                 if self._pending:
                     try:
                         body, last = self._encode_pending()
-                    except Exception as error:  # what the provider sent makes no sense; the client must hear of it
+                    except Exception as error:  # the provider's events make no sense
                         return await self._fail(send, error)
                     if body:
                         await self._send(send, body, more=not last)
@@ -180,7 +180,7 @@ class EventStream(Generic[E]):
             heartbeat.stop()
 
     def _encode_pending(self) -> tuple[bytes, bool]:
-        """What has come, and whether that was the last of it."""
+        """The pending events as bytes, and whether the stream ends with them."""
         events, self._pending = self._pending, []
         self._room.set()
         last = not self._unfinished
@@ -195,7 +195,7 @@ class EventStream(Generic[E]):
         return reader.exception() or InternalError.truncated("answer")
 
     async def _fail(self, send: Send, error: BaseException) -> ServiceError:
-        """Raise the failure while its status can still be sent; say it in the stream later."""
+        """Raise the failure while its status can still be sent; later, send it as an event."""
         if not self._started:
             raise error
         known = as_service_error(error)
@@ -210,7 +210,7 @@ class EventStream(Generic[E]):
 
 
 class _Heartbeat:
-    """Wakes a sender that has sent nothing for an interval. One timer a stream: most events never touch it."""
+    """Wakes a sender that has sent nothing for an interval. One timer per stream; most events do not touch it."""
 
     def __init__(self, interval: float, wake: asyncio.Event) -> None:
         self._loop = asyncio.get_running_loop()
@@ -221,7 +221,7 @@ class _Heartbeat:
         self.due = False
 
     def beat(self) -> None:
-        """Something was sent."""
+        """Note that something was sent."""
         self._last = self._loop.time()
         self.due = False
 
