@@ -122,7 +122,7 @@ _DOMAIN = re.compile(
     r"(?<![@\w.])(?:[a-z0-9-]+\.)+(?:com|org|net|io|ai|dev|edu|gov|co|uk|de|fr|eu|app|info|me|tv)\b(?:/[\w./-]*\w)?",
     re.IGNORECASE,
 )
-_EMAIL = re.compile(r"[\w.+-]+@(?:[\w-]+\.)+[a-z]{2,}", re.IGNORECASE)
+_EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]++@(?:[\w-]+\.)+[a-z]{2,}", re.IGNORECASE)
 _ADDRESS_SIGNS = {".": " dot ", "/": " slash ", "-": " dash ", "_": " underscore ", "@": " at ", "+": " plus "}
 _ADDRESS_SIGNS |= {
     "?": " question mark ",
@@ -147,7 +147,9 @@ def normalize(text: str, *, british: bool = False) -> str:
     Empty where there is nothing to say.
     """
     text = unicodedata.normalize("NFC", text).translate(_QUOTES)
-    text = _markdown_to_text(text)
+    text = re.sub(
+        r"[^\S\n]+", " ", _markdown_to_text(text)
+    )  # the patterns below take quadratic time in a run of blanks
     text = re.sub(r"\.{3,}", "…", text)
     text = re.sub(r"\s*(?:(?<=\s)-{1,3}(?=\s)|(?<!-)--(?!-)|[–―])\s*(?!\d)", " — ", text).replace("—", " — ")
     text = _EMAIL.sub(_address, text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -111,3 +113,10 @@ def test_a_long_first_sentence_gives_its_first_clause_away() -> None:
     assert len(first.chunks) == 3
     assert first.chunks[-1].phonemes[-1] in PAUSES
     assert (first.ends_sentence, second.ends_sentence) == (False, True)
+
+
+@pytest.mark.parametrize("text", ["a" + " " * 16_000 + "b", "a." * 8_000, "1" * 16_000, "www." * 4_000, "<a " * 5_000])
+def test_a_strange_text_does_not_hold_the_intake(text: str) -> None:
+    begun = time.process_time()
+    normalize(text)
+    assert time.process_time() - begun < 2, "a fraction of a second; quadratic patterns took up to 12"
