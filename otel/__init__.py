@@ -1,4 +1,4 @@
-"""Tracing, metrics and log lines. Imports nothing of ours; never raises into a request; never records a prompt."""
+"""Tracing, metrics and log lines. Imports no other room; never raises into a request; records no prompt by default."""
 
 from otel._answer import Summary
 from otel._chat import ChatParams, ChatSpan, start_chat

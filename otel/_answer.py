@@ -1,4 +1,4 @@
-"""What is measured of one answer, whether a span records it or not; and what the request's log line says of it."""
+"""Measurements of one answer, with or without a recording span, and their summary for the request's log line."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from otel._readings import tally
 __all__ = ["CANCELLED_ERROR", "Measure", "Summary", "arrived", "summary"]
 
 CANCELLED_ERROR = "cancelled"
-"""`error.type` of answers that nobody waited for."""
+"""`error.type` of answers whose client disconnected."""
 
 arrived: ContextVar[float | None] = ContextVar("arrived", default=None)
-"""When (`time.perf_counter`) the request that was admitted last in this task came to the queue."""
+"""Time (`time.perf_counter`) at which the request admitted last in this task entered the queue."""
 
 
 @attrs.define(eq=False)
 class Summary:
-    """The engine's part in one HTTP request. Times are seconds; several answers add up."""
+    """Totals of the answers to one HTTP request. Times are in seconds."""
 
     model: str | None = None
     input_tokens: int | None = None
     cached_tokens: int | None = None
     output_tokens: int | None = None
     time_to_first: float | None = None
-    """From the queue's door, of the first answer."""
+    """Time from entering the queue to the first output chunk, of the first answer."""
     decode_seconds: float = 0.0
     audio_seconds: float | None = None
     points: list[tuple[Histogram, float, dict[str, Any]]] = attrs.field(factory=list)
-    """What metrics have to record once the answer has been sent."""
+    """Values to record in metrics after the response has been sent."""
 
     @property
     def tokens_per_second(self) -> float | None:
-        """While decoding; None where that says nothing."""
+        """Decoding speed; None with fewer than two tokens."""
         tokens = self.output_tokens or 0
         return (tokens - 1) / self.decode_seconds if tokens > 1 and self.decode_seconds > 0 else None
 
     def fields(self) -> dict[str, Any]:
-        """What there is to say, for a log line."""
+        """Fields of the log line: all that have a value."""
         speed = self.tokens_per_second
         values = {
             "model": self.model,
@@ -61,11 +61,11 @@ class Summary:
 
 
 summary: ContextVar[Summary | None] = ContextVar("summary", default=None)
-"""Of the request that this task serves."""
+"""Summary of the request that this task serves."""
 
 
 class Measure:
-    """The clock and the counts of one answer. Its first `stop` or `fail` counts; nothing here raises."""
+    """Clock and counters of one answer. The first `stop` or `fail` counts; no method raises."""
 
     __slots__ = ("_counted", "_done", "_labels", "_model", "_summary", "_tally", "first", "start")
 
@@ -88,12 +88,12 @@ class Measure:
             self._summary.model = model
 
     def begin(self, prompt_tokens: int, cached_tokens: int) -> None:
-        """The engine took the request."""
+        """Record that the engine accepted the request."""
         self._tally.prompt += prompt_tokens
         self._tally.cached += cached_tokens
 
     def count(self, tokens: int) -> None:
-        """A piece of the answer came; called for each token."""
+        """Count generated tokens. Called for each output chunk."""
         self._tally.generated += tokens
         self._counted += tokens
         if self.first is None:
@@ -113,12 +113,12 @@ class Measure:
         cached_tokens: int | None = None,
         decode_seconds: float | None = None,
     ) -> None:
-        """The answer is complete; None where tokens have no meaning."""
+        """Record a complete answer; None for counts that this kind of answer does not have."""
         if self._done:
             return
         self._done = True
         now, kit = time.perf_counter(), instruments()
-        # Tokens that gave no text (a marker, the end of the turn) came with no piece.
+        # Tokens without text (a marker, the end of the turn) were part of no chunk.
         self._tally.generated += max(0, (output_tokens or 0) - self._counted)
         self._point(kit.request_duration, now - self.start, self._labels)
         if self.first is not None:
@@ -135,7 +135,7 @@ class Measure:
 
     @guarded
     def audio(self, audio_seconds: float, work_seconds: float) -> None:
-        """So much audio was spoken or heard, by so much work of the engine."""
+        """Record seconds of audio, synthesized or transcribed, and the engine's work for them."""
         if audio_seconds <= 0:
             return
         instruments().audio.add(audio_seconds, self._labels)
@@ -146,7 +146,7 @@ class Measure:
 
     @guarded
     def fail(self, error: BaseException | None) -> None:
-        """The answer broke off, by `error` or (None) because nobody waits for it."""
+        """Record an answer that broke off: by `error`, or (None) because the client disconnected."""
         if self._done:
             return
         self._done = True
@@ -156,7 +156,7 @@ class Measure:
         self._sum_up(None, self._counted or None, None, None)
 
     def _point(self, histogram: Histogram, value: float, labels: dict[str, Any]) -> None:
-        """Record now or, in a request, when its last byte has left."""
+        """Record now or, within an HTTP request, after its last byte."""
         if self._summary is None:
             histogram.record(value, labels)
         else:

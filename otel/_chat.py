@@ -22,7 +22,7 @@ _WELL: Mapping[str, Any] = MappingProxyType({})
 
 @attrs.frozen(kw_only=True)
 class ChatParams:
-    """What the request asked for; None means it did not ask."""
+    """Parameters of the request; None for those it does not set."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -34,12 +34,12 @@ class ChatParams:
     stop: tuple[str, ...] = ()
     stream: bool | None = None
     choices: int | None = None
-    """How many answers, where that is more than one."""
+    """Number of answers, if more than one."""
 
 
 @attrs.define
 class _ToolCall:
-    """A call that the model makes; times on the span's clock."""
+    """A function call by the model; times are on the span's clock."""
 
     id: str | None
     name: str | None
@@ -48,9 +48,9 @@ class _ToolCall:
 
 
 class ChatSpan(Operation):
-    """One answer, from the engine's door to its last token.
+    """One generation, from its slot to the last token.
 
-    Its first `stop`, `fail` or `cancel` ends it; later calls do nothing.
+    The first `stop`, `fail` or `cancel` ends it; later calls do nothing.
     """
 
     __slots__ = (
@@ -76,7 +76,7 @@ class ChatSpan(Operation):
 
     @guarded
     def accepted(self, prompt_tokens: int, cached_tokens: int) -> None:
-        """The engine took the request: prefill begins."""
+        """Record that the engine accepted the request: prefill begins."""
         if not self._done:
             self._measure.begin(prompt_tokens, cached_tokens)
         if self._recording and not self._done and self._accepted_ns is None:
@@ -86,7 +86,7 @@ class ChatSpan(Operation):
                 self._event(names.EVENT_PREFIX_CACHE_HIT, {names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: cached_tokens})
 
     def generated(self, tokens: int = 1) -> None:
-        """So many tokens came. The first of them end prefill; those after it only count: this is called for each."""
+        """Count tokens of one output chunk; called for each. The first chunk ends prefill, later ones only count."""
         self._measure.count(tokens)
         if self._recording and self._first_token_ns is None and not self._done:
             self._first_token_ns = self._now()
@@ -94,7 +94,7 @@ class ChatSpan(Operation):
 
     @guarded
     def tool_call(self, answer: int, call: int, id: str | None, name: str | None) -> None:
-        """Part of a call of a function came; its first part names it."""
+        """Record a part of a function call. The first part has its name."""
         if not self._recording or self._done:
             return
         known = self._tool_calls.get((answer, call))
@@ -106,7 +106,7 @@ class ChatSpan(Operation):
 
     @guarded
     def content(self, content: Content) -> None:
-        """What was asked and answered, where `setup` was told that it may be recorded; otherwise nothing."""
+        """Record prompt and answer, if `setup` permits contents; otherwise do nothing."""
         if self._recording and not self._done and captures_content():
             self._span.set_attributes(content_attributes(content))
 
@@ -120,7 +120,7 @@ class ChatSpan(Operation):
         prefill_seconds: float,
         decode_seconds: float,
     ) -> None:
-        """The answers are complete. Seconds are the engine's own: acceptance to first token, first token to last."""
+        """Record complete answers. The engine measured the seconds: acceptance to first token, first token to last."""
         self._measure.stop(prompt_tokens, completion_tokens, cached_tokens, decode_seconds)
         if not self._finish():
             return
@@ -132,7 +132,7 @@ class ChatSpan(Operation):
 
     @guarded
     def fail(self, error: BaseException) -> None:
-        """The answer broke off. A cancellation counts as `cancel`."""
+        """Record an answer that broke off. A cancellation counts as `cancel`."""
         if self._is_cancellation(error):
             self.cancel()
             return
@@ -143,7 +143,7 @@ class ChatSpan(Operation):
 
     @guarded
     def cancel(self) -> None:
-        """The client went away."""
+        """Record that the client disconnected."""
         self._measure.fail(None)
         if self._finish():
             self._event(names.EVENT_CANCELLED)
@@ -152,9 +152,9 @@ class ChatSpan(Operation):
 
     @guarded
     def _draw(self, now: int, prefill_seconds: float, decode_seconds: float, tokens: int) -> None:
-        """Place the engine's durations on our clock: from acceptance on, within this span, one after the other."""
+        """Draw the engine's durations on this clock: from acceptance on, within this span, one after the other."""
         prefill, decode = nanoseconds(prefill_seconds), nanoseconds(decode_seconds)
-        # Word of the acceptance comes late when the loop is busy; the answer cannot have ended after the present.
+        # A busy event loop reports the acceptance late; the answer cannot have ended in the future.
         latest = now - prefill - decode
         begin = max(self._start_ns, min(self._accepted_ns or self._start_ns, latest))
         first = min(begin + prefill, now)
@@ -170,7 +170,7 @@ class ChatSpan(Operation):
         self._draw_tool_calls(now)
 
     def _draw_tool_calls(self, now: int) -> None:
-        """Each from the moment its name came to its last piece, by our clock."""
+        """Draw function calls, each from its name to its last part, by this clock."""
         for call in self._tool_calls.values():
             attributes = {
                 names.GEN_AI_TOOL_NAME: call.name,
@@ -189,7 +189,7 @@ class ChatSpan(Operation):
 
     @guarded
     def _draw_broken(self, accepted: int, now: int, error: BaseException | None) -> None:
-        """Draw as much of prefill and decode as was seen, by our own clock."""
+        """Draw prefill and decode as far as they came, by this clock."""
         how = {names.ERROR_TYPE: error_type(error)} if error else {names.CANCELLED: True}
         first = self._first_token_ns
         if first is None:
@@ -208,7 +208,7 @@ class ChatSpan(Operation):
         how: Mapping[str, Any] = _WELL,
         error: BaseException | None = None,
     ) -> None:
-        """`how` it ended, where that was not well."""
+        """Draw prefill. `how` has attributes of its end, unless it completed."""
         attributes = {
             names.GEN_AI_SERVER_TIME_TO_FIRST_TOKEN: seconds,
             names.GEN_AI_USAGE_INPUT_TOKENS: self._prompt_tokens,
@@ -234,7 +234,7 @@ class ChatSpan(Operation):
 
 
 def _requested(model: str, params: ChatParams) -> dict[str, Any]:
-    """Attributes that are known when the span starts."""
+    """Attributes known at the start."""
     return {
         names.GEN_AI_OPERATION_NAME: _OPERATION,
         names.GEN_AI_PROVIDER_NAME: names.PROVIDER,
@@ -253,5 +253,5 @@ def _requested(model: str, params: ChatParams) -> dict[str, Any]:
 
 
 def start_chat(*, model: str, request_id: str, params: ChatParams) -> ChatSpan:
-    """Begin one answer of `model`, as a child of the current span."""
+    """Start the span of one generation by `model`, as a child of the current span."""
     return ChatSpan(model=model, request_id=request_id, params=params)

@@ -1,4 +1,4 @@
-"""Prompts and answers on spans, in the conventions' own form: only where whoever runs the server asked for it."""
+"""Prompts and answers on spans, in the conventions' form: only with `--trace-content`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from otel import names
 __all__ = ["Content", "capture_content", "captures_content", "content_attributes"]
 
 _MAX_CHARACTERS = 65_536
-"""Of each attribute; a collector refuses batches that are too large."""
+"""Limit of each attribute. Collectors refuse batches that are too large."""
 
 _captured = False
 
 
 @attrs.frozen(kw_only=True)
 class Content:
-    """Messages as the conventions' JSON schemas have them (`role`, `parts`, of an answer `finish_reason`)."""
+    """Messages in the form of the conventions' JSON schemas (`role`, `parts`; answers also `finish_reason`)."""
 
     input_messages: Sequence[Mapping[str, Any]] = ()
     output_messages: Sequence[Mapping[str, Any]] = ()
@@ -28,18 +28,18 @@ class Content:
 
 
 def capture_content(wanted: bool) -> None:
-    """Say for this process whether contents are recorded; they are not until this is called."""
+    """Set whether this process records contents. The default is not to."""
     global _captured
     _captured = wanted
 
 
 def captures_content() -> bool:
-    """Whether it is of any use to collect contents."""
+    """Whether spans of this process record contents."""
     return _captured
 
 
 def content_attributes(content: Content) -> dict[str, str]:
-    """One JSON text each, cut where it is too long."""
+    """Span attributes: one JSON text each, cut at the limit."""
     values = {
         names.GEN_AI_INPUT_MESSAGES: content.input_messages,
         names.GEN_AI_OUTPUT_MESSAGES: content.output_messages,

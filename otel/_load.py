@@ -12,7 +12,7 @@ __all__ = ["LoadSpan", "start_load"]
 
 
 class LoadSpan(Operation):
-    """The wait of a request for a model that is loaded by its first use. Ends with its block."""
+    """The wait of a request for a model that is loaded on first use. Ends with its block."""
 
     __slots__ = ()
 
@@ -35,5 +35,5 @@ class LoadSpan(Operation):
 
 
 def start_load(*, model: str, request_id: str) -> LoadSpan:
-    """Begin the wait for a model to be loaded; use it as `with start_load(…):`."""
+    """Start the span of a wait for a model to be loaded; use it as `with start_load(…):`."""
     return LoadSpan(model=model, request_id=request_id)

@@ -1,4 +1,4 @@
-"""What every span of ours shares: guarded calls, clean values, one clock, one end."""
+"""The base of all spans: guarded calls, clean values, one clock, one end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
-"""Id of the request that this task serves; on every span and log line."""
+"""ID of the request that this task serves; on every span and log line."""
 
 SCOPE = "mlx-openai-server"
 _MAX_TEXT = 256
@@ -45,21 +45,21 @@ P = ParamSpec("P")
 
 
 def tracer() -> Tracer | None:
-    """The tracer in use: a no-op until `setup` (or the environment's own instrumentation) has set a provider.
+    """The tracer in use: a no-op until `setup` (or an instrumentation of the environment) has set a provider.
 
-    None where the environment turns everything off.
+    None if the environment turns everything off.
     """
     return _tracer
 
 
 def use_tracer(tracer: Tracer | None) -> None:
-    """Have every span that starts from now on made by this one; None: by nobody."""
+    """Make all further spans with this tracer; None makes none."""
     global _tracer
     _tracer = tracer
 
 
 def guarded(method: Callable[P, None]) -> Callable[P, None]:
-    """Keep a failure of telemetry out of the request: it is logged at debug level and forgotten."""
+    """Keep a failure of telemetry out of the request: log it at debug level and continue."""
 
     @functools.wraps(method)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -72,10 +72,10 @@ def guarded(method: Callable[P, None]) -> Callable[P, None]:
 
 
 def clean(value: Any) -> Any:
-    """A value the exporter can encode, or None to leave it out.
+    """A value that the exporter can encode; None stays None.
 
-    One lone surrogate or one integer over 64 bits makes protobuf refuse the whole batch of spans; both can come from
-    a client. Text is cut to 256 characters and sequences to 16 items.
+    One lone surrogate or one integer over 64 bits makes protobuf refuse the whole batch of spans, and clients can send
+    both. Text is cut to 256 characters and sequences to 16 items.
     """
     if isinstance(value, str):
         if len(value) <= _MAX_TEXT and value.isascii():
@@ -89,12 +89,12 @@ def clean(value: Any) -> Any:
 
 
 def cleaned(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Those that are not None, each clean."""
+    """The attributes that are not None, cleaned."""
     return {name: clean(value) for name, value in attributes.items() if value is not None}
 
 
 def error_type(error: BaseException) -> str:
-    """The error's own stable `code` where it has one, else the full name of its class."""
+    """The error's own stable `code` if it has one, else the full name of its class."""
     code = getattr(error, "code", None)
     if isinstance(code, str):
         return code
@@ -103,12 +103,12 @@ def error_type(error: BaseException) -> str:
 
 
 def nanoseconds(seconds: float) -> int:
-    """What is no length of time counts as none."""
+    """Seconds as nanoseconds; 0 for negative and non-finite values."""
     return int(seconds * 1e9) if math.isfinite(seconds) and seconds > 0 else 0
 
 
 class Operation:
-    """One span from start to its only end. Never raises; does nothing when the span is not recording."""
+    """One span from its start to its only end. Never raises; does nothing if the span is not recording."""
 
     __slots__ = ("_done", "_perf_ns", "_recording", "_request_id", "_span", "_start_ns")
 
@@ -138,23 +138,23 @@ class Operation:
             self._start_ns = getattr(self._span, "start_time", None) or time.time_ns()
 
     def _now(self) -> int:
-        """Nanoseconds since the epoch that never run backwards within this span, whatever the wall clock does."""
+        """Nanoseconds since the epoch, monotonic within this span even if the wall clock is set back."""
         return int(self._start_ns + time.perf_counter_ns() - self._perf_ns)
 
     @guarded
     def _set(self, attributes: Mapping[str, Any]) -> None:
-        """Set what is not None."""
+        """Set the attributes that are not None."""
         if known := cleaned(attributes):
             self._span.set_attributes(known)
 
     @guarded
     def _event(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
-        """Something happened now."""
+        """Add an event now."""
         self._span.add_event(name, attributes, timestamp=self._now())
 
     @guarded
     def _error(self, error: BaseException) -> None:
-        """Record an error by code and place, never by message: a message may quote the prompt."""
+        """Record an error by code and stack trace, never by message: a message may quote the prompt."""
         kind = error_type(error)
         self._set({names.ERROR_TYPE: kind})
         self._span.set_status(StatusCode.ERROR, kind)
@@ -167,7 +167,7 @@ class Operation:
     def _child(
         self, name: str, begin: int, end: int, attributes: Mapping[str, Any], *, error: BaseException | None = None
     ) -> None:
-        """Draw a finished child, from `begin` to `end` on this span's clock; an `error` is what ended it."""
+        """Draw a finished child, from `begin` to `end` on this span's clock; `error` is the failure that ended it."""
         if (made_by := tracer()) is None:
             return
         known = cleaned({**attributes, names.REQUEST_ID: self._request_id})
@@ -181,7 +181,7 @@ class Operation:
         self._span.end(self._now() if at is None else at)
 
     def _finish(self) -> bool:
-        """Claim the only end. False when there is nothing to do: ended before, or not recording."""
+        """Claim the only end. False if the span ended before or is not recording."""
         first = not self._done
         self._done = True
         return first and self._recording

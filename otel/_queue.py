@@ -15,7 +15,7 @@ __all__ = ["QueueSpan", "start_queue"]
 
 
 class QueueSpan(Operation):
-    """The wait for a place in the engine. Its first `admitted`, `fail` or `cancel` ends it; later ones do nothing."""
+    """The wait for a slot. The first `admitted`, `fail` or `cancel` ends it; later calls do nothing."""
 
     __slots__ = ("_came", "_labels")
 
@@ -30,7 +30,7 @@ class QueueSpan(Operation):
 
     @guarded
     def admitted(self) -> None:
-        """The request has its place."""
+        """Record that the request has its slot."""
         if self._done:
             return
         waited = time.perf_counter() - self._came
@@ -42,7 +42,7 @@ class QueueSpan(Operation):
 
     @guarded
     def fail(self, error: BaseException) -> None:
-        """The request was turned away, or waited too long. A cancellation counts as `cancel`."""
+        """Record that the request was refused or waited too long. A cancellation counts as `cancel`."""
         if self._is_cancellation(error):
             self.cancel()
         elif self._finish():
@@ -51,7 +51,7 @@ class QueueSpan(Operation):
 
     @guarded
     def cancel(self) -> None:
-        """The client went away while the request waited."""
+        """Record that the client disconnected while the request waited."""
         if self._finish():
             self._event(names.EVENT_CANCELLED)
             self._set({names.CANCELLED: True})
@@ -64,5 +64,5 @@ class QueueSpan(Operation):
 
 
 def start_queue(*, model: str, request_id: str, depth: int) -> QueueSpan:
-    """Begin the wait for a slot; `depth` requests wait already."""
+    """Start the span of a wait for a slot; `depth` requests are waiting already."""
     return QueueSpan(model=model, request_id=request_id, depth=depth)

@@ -1,4 +1,4 @@
-"""What models tell when metrics are collected, and the tokens that are counted while they come."""
+"""State of models, read when metrics are collected, and tokens, counted during generation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NOTHING: Mapping[str, int] = MappingProxyType({})
 
 @attrs.define(slots=True, eq=False)
 class Tally:
-    """Tokens of one model since start. Plain numbers: adding to them is all that is done for a token."""
+    """Tokens of one model since the start. Plain numbers, because they are updated for every token."""
 
     prompt: int = 0
     cached: int = 0
@@ -25,7 +25,7 @@ class Tally:
 
     @property
     def hit_ratio(self) -> float | None:
-        """Of the prompt tokens, those read from the prefix cache; None before the first."""
+        """Share of the prompt tokens read from the prefix cache; None before the first prompt."""
         return self.cached / self.prompt if self.prompt else None
 
     def tokens(self) -> Mapping[str, int]:
@@ -34,19 +34,19 @@ class Tally:
 
 @attrs.frozen(kw_only=True)
 class ModelReading:
-    """How one model is at this moment. Counts are since start, sizes bytes; None: it has no such thing."""
+    """State of one model at one moment. Counts are since the start, sizes in bytes; None: not applicable."""
 
     model: str
     ready: bool = True
     pending: int = 0
     active: int = 0
     rows: int = 0
-    """Answers in the engine."""
+    """Sequences in the engine: a request for several answers has several."""
     outcomes: Mapping[str, int] = _NOTHING
-    """Requests that ended, by how."""
+    """Requests that ended, by outcome."""
     restarts: int | None = None
     memory: Mapping[str, int] = _NOTHING
-    """Of the engine process, by kind."""
+    """Memory of the engine process, by kind."""
     prefix_cache: int | None = None
     speculated: Mapping[str, int] = _NOTHING
     """Tokens proposed ahead of the model since its engine started, by kind."""
@@ -61,20 +61,19 @@ _sources: dict[object, weakref.WeakMethod[Callable[[], ModelReading]]] = {}
 
 
 def tally(model: str) -> Tally:
-    """The counts of this model; one for each model that was ever served."""
+    """The counters of this model: one object for each model ever served."""
     found = _tallies.get(model)
     return _tallies.setdefault(model, Tally()) if found is None else found
 
 
 def watch(read: Callable[[], ModelReading]) -> None:
-    """Ask this bound method whenever metrics are collected, from whatever thread does it, for as long as its object
-    lives."""
+    """Call this bound method when metrics are collected, on the collecting thread, while its object exists."""
     method = weakref.WeakMethod(read)
     _sources[method] = method
 
 
 def readings() -> Iterator[ModelReading]:
-    """Every watched model's, in the order of watching; one that fails is left out."""
+    """Readings of all watched models, in the order of `watch`; a reading that fails is left out."""
     for method in tuple(_sources.values()):
         read = method()
         if read is None:

@@ -1,4 +1,4 @@
-"""A request's identity in another process: what an engine's log lines need to say whose work they tell of."""
+"""A request's identity in another process, for the log lines of engines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _propagator = TraceContextTextMapPropagator()
 
 
 def trace_parent() -> str | None:
-    """The current span as a W3C `traceparent`; None where there is none."""
+    """The current span as a W3C `traceparent`; None without a current span."""
     if not trace.get_current_span().get_span_context().is_valid:
         return None
     carrier: dict[str, str] = {}
@@ -27,7 +27,7 @@ def trace_parent() -> str | None:
 
 @contextmanager
 def serving(identifier: str | None, parent: str | None) -> Iterator[None]:
-    """Have the block's log lines carry this request, and the trace and span of `parent` (a `traceparent`)."""
+    """Add this request, and the trace and span of `parent` (a `traceparent`), to the block's log lines."""
     known = request_id.set(identifier)
     token = context_api.attach(_propagator.extract({"traceparent": parent})) if parent is not None else None
     try:

@@ -26,7 +26,7 @@ _METHODS = frozenset(method.value for method in names.HttpRequestMethodValues)
 
 
 class ServerSpan(Operation):
-    """One request, from its header to the last byte of the answer."""
+    """One request, from its header to the last byte of the response."""
 
     __slots__ = (
         "_active",
@@ -50,7 +50,7 @@ class ServerSpan(Operation):
         self._response_bytes: int | None = None
         self._began = time.perf_counter()
         self.summary = Summary()
-        """What the engines did for this request."""
+        """Totals of this request's answers."""
         known = method in _METHODS
         self._active = {
             names.HTTP_REQUEST_METHOD: method if known else names.HttpRequestMethodValues.OTHER.value,
@@ -74,34 +74,34 @@ class ServerSpan(Operation):
     def use(self) -> Iterator[ServerSpan]:
         """Make this span current for the block. Enter and leave in one task."""
         token = None if self._context is None else context_api.attach(self._context)
-        told = summary.set(self.summary)
+        summarized = summary.set(self.summary)
         try:
             yield self
         finally:
-            summary.reset(told)
+            summary.reset(summarized)
             if token is not None:
                 context_api.detach(token)
 
     def route(self, template: str) -> None:
-        """The path template that matched; names the span."""
+        """Set the path template that matched; it names the span."""
         self._route = template
 
     def status(self, code: int) -> None:
-        """The response's status, as it was sent."""
+        """Set the response's status."""
         self._status = code
 
     def size(self, request_bytes: int, response_bytes: int) -> None:
-        """Bytes of both bodies, as far as they were read and sent."""
+        """Set the bytes of both bodies, as far as they were read and sent."""
         self._request_bytes, self._response_bytes = request_bytes, response_bytes
 
     def fail(self, error: BaseException) -> None:
-        """The request failed, or (a cancellation) its client went away. The first failure counts."""
+        """Record a failure of the request, or (a cancellation) its client's disconnect. The first failure counts."""
         if self._exception is None:
             self._exception = error
 
     @guarded
     def end(self) -> None:
-        """End the span. Statuses of 500 and over, and failures not answered with a 4xx, mark it as an error."""
+        """End the span. Statuses from 500 on, and failures not answered with a 4xx, mark it as an error."""
         if not self._done:
             self._measure()
         if self._finish():
@@ -116,7 +116,7 @@ class ServerSpan(Operation):
 
     @guarded
     def _measure(self) -> None:
-        """Labels are bounded: the template of the path, never the path, and the codes that this server sends."""
+        """Record metrics. The set of labels is bounded: path templates, never paths, and codes of this server."""
         self._count(-1)
         for histogram, value, known in self.summary.points:
             histogram.record(value, known)
@@ -135,7 +135,7 @@ class ServerSpan(Operation):
             kit.response_size.record(self._response_bytes, labels)
 
     def _failure(self) -> str | None:
-        """Why the server failed the request, or that its client left; None for what went well or was refused."""
+        """Why the request failed, or that its client disconnected; None if it succeeded or was refused."""
         if self._exception is not None and self._is_cancellation(self._exception):
             return CANCELLED_ERROR
         if self._exception is not None and not (self._status is not None and 400 <= self._status < 500):
@@ -181,7 +181,7 @@ def _extract(headers: Mapping[str, str]) -> Context:
 
 
 def _mapping(headers: Headers) -> Mapping[str, str]:
-    """Repeated headers become one list (RFC 9110, 5.3), as `tracestate` may be sent."""
+    """Headers by name. Repeated ones become one list (RFC 9110, 5.3); `tracestate` may repeat."""
     if isinstance(headers, Mapping):
         return headers
     joined: dict[str, str] = {}
@@ -197,7 +197,7 @@ def _mapping(headers: Headers) -> Mapping[str, str]:
 def start_server_span(
     method: str, path: str, headers: Headers, *, scheme: str = "http", client: str | None = None
 ) -> ServerSpan:
-    """Begin the span of a request, continuing the caller's `traceparent` and `tracestate`.
+    """Start the span of a request, continuing the caller's `traceparent` and `tracestate`.
 
     `headers` are lower-case names in a mapping, or an ASGI scope's pairs of bytes. Set `otel.request_id` before.
     """

@@ -13,9 +13,9 @@ __all__ = ["TaskSpan", "start_task"]
 
 
 class TaskSpan(Operation):
-    """One answer, from the engine's door to its last piece, with the engine's own work as children.
+    """One answer, from its slot to its last output chunk, with the engine's work as children.
 
-    Its first `stop`, `fail` or `cancel` ends it; later calls do nothing.
+    The first `stop`, `fail` or `cancel` ends it; later calls do nothing.
     """
 
     __slots__ = ("_accepted_ns", "_first_ns", "_measure")
@@ -36,52 +36,54 @@ class TaskSpan(Operation):
 
     @guarded
     def accepted(self) -> None:
-        """The engine took the request: its work begins."""
+        """Record that the engine accepted the request: its work begins."""
         if self._recording and not self._done and self._accepted_ns is None:
             self._accepted_ns = self._now()
 
     @guarded
     def first(self) -> None:
-        """A piece of the answer came; the first of them counts."""
+        """Record the first output chunk; later calls do nothing."""
         self._measure.mark_first()
         if self._recording and not self._done and self._first_ns is None:
             self._first_ns = self._now()
             self._event(names.EVENT_FIRST_PIECE)
 
     def audio(self, audio_seconds: float, work_seconds: float) -> None:
-        """So many seconds of audio were spoken or heard, by so many of the engine's work. Call it before `stop`."""
+        """Record seconds of audio, synthesized or transcribed, and of work for them. Call it before `stop`."""
         self._measure.audio(audio_seconds, work_seconds)
 
     @guarded
     def child(self, name: str, begin: float, seconds: float, attributes: Mapping[str, Any] | None = None) -> None:
-        """A piece of the engine's work that is over. It began `begin` seconds after acceptance and took `seconds`, by
-        the engine's clock; drawn within this span and not past the present."""
+        """Draw a finished part of the engine's work, within this span and not past the present.
+
+        It began `begin` seconds after acceptance and took `seconds`, by the engine's clock.
+        """
         if not self._recording or self._done:
             return
         now = self._now()
         accepted = self._start_ns if self._accepted_ns is None else self._accepted_ns
-        # Word of the acceptance comes late when the loop is busy; the work cannot have ended after the present.
+        # A busy event loop reports the acceptance late; the work cannot have ended in the future.
         length = nanoseconds(seconds)
         start = max(self._start_ns, min(accepted + nanoseconds(begin), now - length))
         self._child(name, start, min(start + length, now), attributes or {})
 
     @guarded
     def stop(self, attributes: Mapping[str, Any] | None = None) -> None:
-        """The answer is complete. Metrics take `gen_ai.usage.*` out of the attributes, where they are there."""
-        told = attributes or {}
+        """Record a complete answer. Metrics use those of `gen_ai.usage.*` that are among the attributes."""
+        known = attributes or {}
         if not self._done:
-            self._measure.begin(told.get(names.GEN_AI_USAGE_INPUT_TOKENS) or 0, 0)
+            self._measure.begin(known.get(names.GEN_AI_USAGE_INPUT_TOKENS) or 0, 0)
         self._measure.stop(
-            told.get(names.GEN_AI_USAGE_INPUT_TOKENS),
-            told.get(names.GEN_AI_USAGE_OUTPUT_TOKENS),
-            told.get(names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS),
+            known.get(names.GEN_AI_USAGE_INPUT_TOKENS),
+            known.get(names.GEN_AI_USAGE_OUTPUT_TOKENS),
+            known.get(names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS),
         )
         if self._finish():
-            self._leave(told)
+            self._leave(known)
 
     @guarded
     def fail(self, error: BaseException) -> None:
-        """The answer broke off. A cancellation counts as `cancel`."""
+        """Record an answer that broke off. A cancellation counts as `cancel`."""
         if self._is_cancellation(error):
             self.cancel()
             return
@@ -92,7 +94,7 @@ class TaskSpan(Operation):
 
     @guarded
     def cancel(self) -> None:
-        """The client went away."""
+        """Record that the client disconnected."""
         self._measure.fail(None)
         if self._finish():
             self._event(names.EVENT_CANCELLED)
@@ -105,5 +107,8 @@ class TaskSpan(Operation):
 
 
 def start_task(operation: str, *, model: str, request_id: str, attributes: Mapping[str, Any] | None = None) -> TaskSpan:
-    """Begin one answer of `model`, as a child of the current span. `operation` is its `gen_ai.operation.name`."""
+    """Start the span of one answer by `model`, as a child of the current span.
+
+    `operation` is its `gen_ai.operation.name`.
+    """
     return TaskSpan(operation, model=model, request_id=request_id, attributes=attributes)

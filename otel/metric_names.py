@@ -1,7 +1,7 @@
-"""Every metric we export, so that none is spelt twice and the dashboards can be held to them.
+"""Every exported metric and its labels, defined once.
 
-Names of the semantic conventions come from `opentelemetry-semantic-conventions`; the others are ours and start with
-`mlx.`. Bounds of histograms are those the conventions advise, where they do.
+Names of the semantic conventions come from `opentelemetry-semantic-conventions`; the others are this project's and
+start with `mlx.`.
 """
 
 from __future__ import annotations
@@ -56,30 +56,30 @@ __all__ = [
 QUEUE_DEPTH: Final = "mlx.queue.depth"
 QUEUE_WAIT: Final = "mlx.queue.wait"
 REQUESTS: Final = "mlx.requests"
-"""Requests that have left a model, by `OUTCOME`."""
+"""Requests that ended, by `OUTCOME`."""
 REQUESTS_ACTIVE: Final = "mlx.requests.active"
 BATCH_OCCUPANCY: Final = "mlx.batch.occupancy"
-"""Rows in the engine: a request for several answers has several."""
+"""Sequences in the engine: a request for several answers has several."""
 MODEL_READY: Final = "mlx.model.ready"
 TOKENS: Final = "mlx.tokens"
-"""Counted while they come, by `TOKEN_KIND`; the conventions' histogram knows of them only when the answer has ended."""
+"""Counted during generation, by `TOKEN_KIND`; the conventions' histogram counts them only after the answer."""
 PREFIX_CACHE_SIZE: Final = "mlx.prefix_cache.size"
 PREFIX_CACHE_HIT_RATIO: Final = "mlx.prefix_cache.hit_ratio"
-"""Prompt tokens read from the cache, of all prompt tokens since start."""
+"""Share of all prompt tokens since the start that were read from the prefix cache."""
 SPECULATION: Final = "mlx.speculation"
-"""Tokens proposed ahead of the model, by `SPECULATION_KIND`; since the engine's start."""
+"""Tokens proposed ahead of the model since the engine's start, by `SPECULATION_KIND`."""
 ENGINE_MEMORY: Final = "mlx.engine.memory"
 """By `MEMORY_KIND`."""
 ENGINE_RESTARTS: Final = "mlx.engine.restarts"
 AUDIO_REAL_TIME_FACTOR: Final = "mlx.audio.real_time_factor"
-"""Seconds of work a second of audio, spoken or heard: below 1 is faster than it is listened to."""
+"""Seconds of work per second of audio, synthesized or transcribed: below 1 is faster than playback."""
 AUDIO_DURATION: Final = "mlx.audio.duration"
 
 OUTCOME: Final = "mlx.outcome"
 """`completed`, `failed`, `cancelled` or `rejected`."""
 MEMORY_KIND: Final = "mlx.memory.kind"
-"""`rss` (the process, as the system counts), `active`, `peak` and `cache` (MLX's own)."""
+"""`rss` (the process, as the system counts it), `active`, `peak` and `cache` (as MLX counts them)."""
 SPECULATION_KIND: Final = "mlx.speculation.kind"
 """`proposed` or `accepted` (of those)."""
 TOKEN_KIND: Final = "mlx.token.kind"
-"""`prompt`, `cached` (of the prompt, read from the prefix cache) or `generated`."""
+"""`prompt`, `cached` (tokens of the prompt read from the prefix cache) or `generated`."""

@@ -1,7 +1,7 @@
-"""Every attribute name our spans use, so that none is spelt twice.
+"""Every attribute and event name of the spans, defined once.
 
-Names of the semantic conventions come from `opentelemetry-semantic-conventions`; the few it has no word for are ours
-and start with `mlx.` (`request.id` is what clients and logs call it).
+Names of the semantic conventions come from `opentelemetry-semantic-conventions`. The others are this project's and
+start with `mlx.` (except `request.id`, the name that clients and logs use).
 """
 
 from __future__ import annotations
@@ -122,14 +122,14 @@ __all__ = [
 ]
 
 PROVIDER: Final = "mlx"
-"""Value of `gen_ai.provider.name`: what computes the answer."""
+"""Value of `gen_ai.provider.name`."""
 REQUEST_ID: Final = "request.id"
 EMBEDDING_INPUTS: Final = "mlx.embeddings.inputs"
-"""Texts to embed, or documents to rank, in one request."""
+"""Number of texts to embed, or documents to rank, in one request."""
 CANCELLED: Final = "mlx.cancelled"
-"""True where the client went away before the end."""
+"""True if the client disconnected before the end."""
 QUEUE_DEPTH: Final = "mlx.queue.depth"
-"""Requests that waited already when this one came."""
+"""Number of requests waiting when this one entered the queue."""
 QUEUE_WAIT_SECONDS: Final = "mlx.queue.wait_seconds"
 DECODE_TOKENS_PER_SECOND: Final = "mlx.decode.tokens_per_second"
 
@@ -137,22 +137,22 @@ SPEECH_CHARACTERS: Final = "mlx.speech.characters"
 SPEECH_DURATION: Final = "mlx.speech.duration"
 """Seconds of audio."""
 SPEECH_REAL_TIME_FACTOR: Final = "mlx.speech.real_time_factor"
-"""Seconds of work for a second of audio."""
+"""Seconds of work per second of audio."""
 SPEECH_SPEED: Final = "mlx.speech.speed"
 SPEECH_VOICE: Final = "mlx.speech.voice"
 AUDIO_SECONDS: Final = "mlx.audio.seconds"
-"""Length of the recording that was heard."""
+"""Length of the transcribed recording."""
 TRANSCRIPTION_LANGUAGE: Final = "mlx.transcription.language"
 TRANSCRIPTION_TASK: Final = "mlx.transcription.task"
 """`transcribe` or `translate`."""
 TRANSCRIPTION_WINDOWS: Final = "mlx.transcription.windows"
-"""How many times up to thirty seconds were listened to."""
+"""Number of windows of up to thirty seconds that were transcribed."""
 
 EVENT_ADMITTED: Final = "queue.admitted"
-"""Event of the server's span: the request has its place."""
+"""Event of the server span: the request has its slot."""
 EVENT_FIRST_TOKEN: Final = "first_token"
 EVENT_FIRST_PIECE: Final = "first_piece"
-"""Of what is no text: of speech, the first audio."""
+"""First output chunk of an answer that is not text: of speech, the first audio."""
 EVENT_PREFIX_CACHE_HIT: Final = "prefix_cache.hit"
 EVENT_CANCELLED: Final = "cancelled"
-"""The client went away."""
+"""The client disconnected."""

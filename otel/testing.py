@@ -1,4 +1,4 @@
-"""Spans and metrics in memory, for tests of whoever emits them."""
+"""Spans and metrics in memory, for tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["CapturedMetrics", "CapturedSpans", "capture_metrics", "capture_spans
 
 @attrs.frozen
 class CapturedSpans:
-    """What was recorded since `capture_spans` began, in the order of ending."""
+    """Spans recorded since `capture_spans` began, in the order of their ends."""
 
     _exporter: InMemorySpanExporter
 
@@ -47,7 +47,7 @@ class CapturedSpans:
 
 @contextmanager
 def capture_spans(sampler: Sampler = ALWAYS_ON, *, content: bool = False) -> Iterator[CapturedSpans]:
-    """Record every span of ours that starts in the block, in this process, whatever `setup` did."""
+    """Record every span that this process starts in the block, regardless of `setup`."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
@@ -63,7 +63,7 @@ def capture_spans(sampler: Sampler = ALWAYS_ON, *, content: bool = False) -> Ite
 
 @attrs.frozen
 class CapturedMetrics:
-    """What was recorded since `capture_metrics` began."""
+    """Metrics recorded since `capture_metrics` began."""
 
     _metrics: Metrics
 
@@ -71,13 +71,13 @@ class CapturedMetrics:
         return self._metrics.page().decode()
 
     def families(self) -> dict[str, Metric]:
-        """Everything on the page, as Prometheus reads it."""
+        """Everything on the page, as Prometheus parses it."""
         return {family.name: family for family in text_string_to_metric_families(self.page())}
 
     def value(self, sample: str, **labels: str) -> float:
-        """The sum over the samples of this name that have these labels; 0 where there is none.
+        """The sum over the samples of this name that have these labels; 0 without any.
 
-        Label values are whole; a label that is not named may be anything.
+        Label values must be equal; labels that are not passed may have any value.
         """
         return sum(
             found.value
@@ -89,9 +89,9 @@ class CapturedMetrics:
 
 @contextmanager
 def capture_metrics() -> Iterator[CapturedMetrics]:
-    """Record every metric of ours in the block, in this process, from zero; `metrics_page` shows them.
+    """Record every metric of this process in the block, from zero; `metrics_page` shows them.
 
-    Models that are watched already are forgotten for so long.
+    Models watched before are not read meanwhile.
     """
     metrics = Metrics(Resource.create({}))
     telemetry = _setup.Telemetry()

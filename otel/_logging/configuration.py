@@ -21,17 +21,17 @@ __all__ = ["LogFormat", "configure_logging", "get_logger"]
 LogFormat = Literal["console", "json"]
 
 _QUIET = ("_granian", "httpcore", "httpx", "numba", "opentelemetry", "urllib3")
-"""Loggers heard from warnings on: `_granian` has a line at info for every chunk sent after a disconnect, `numba`
-thousands at debug for a function that it compiles."""
+"""Loggers limited to warnings: `_granian` has a line at info for every chunk sent after a disconnect, `numba`
+thousands at debug for each function that it compiles."""
 _OPINIONATED = ("_granian", "granian.access", "huggingface_hub", "litestar", "transformers")
-"""Loggers whose libraries give them handlers of their own, some of them at import."""
+"""Loggers whose libraries add handlers of their own, some at import."""
 
 _processors: list[Processor] = []
-"""One list for ever: loggers are kept from their first use on, and must follow when logging is configured again."""
+"""One list, changed in place: loggers keep it from their first use on, and must follow a later configuration."""
 
 
 class _RoutedLogger(logging.Logger):
-    """A library's logger that ends at our handler, whatever its library sets up and whenever."""
+    """A library's logger whose lines always reach the root's handler, even if its library adds handlers later."""
 
     @property
     def propagate(self) -> bool:
@@ -41,33 +41,35 @@ class _RoutedLogger(logging.Logger):
     def propagate(self, value: bool) -> None: ...
 
     def addHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802
-        """Take none: the root has ours."""
+        """Ignore the handler: the root has one."""
 
 
 class _Formatter(structlog.stdlib.ProcessorFormatter):
-    """Renders structlog's events from a copy of the event alone: copying the whole record, as the library does for the
-    sake of formatters behind it, is a third of what a line costs."""
+    """Renders structlog's events from a copy of only the event.
+
+    The library copies the whole record, for further formatters; that is a third of the cost of a line.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         if not isinstance(record.msg, dict):
             return super().format(record)
         event: Any = record.msg.copy()
-        for processor in self.processors[1:]:  # the first only takes out what the library's own copy has more
+        for processor in self.processors[1:]:  # the first only removes what the library adds to its copy
             event = processor(None, record.levelname, event)
         return str(event)
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A structlog logger; may be made at import, before `configure_logging`."""
+    """A structlog logger; may be created at import, before `configure_logging`."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger
 
 
 def configure_logging(level: str = "info", fmt: LogFormat = "console", **fields: str) -> None:
-    """Send every log line of this process to standard error, as text or as one JSON object a line.
+    """Send every log line of this process to standard error, as text or as one JSON object per line.
 
-    Call it once in every process; calling it again replaces what it set. `fields` go on every line (an engine says
-    which model it is).
+    Call it once in every process; a later call replaces the configuration. `fields` are added to every line (an engine
+    adds its model).
 
     Raises:
         ValueError: no such level or format.
@@ -105,7 +107,7 @@ def configure_logging(level: str = "info", fmt: LogFormat = "console", **fields:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    # Nobody's format names them, and they are looked up for every record.
+    # No format uses them, and logging looks them up for every record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     _route(handler, number)
 
@@ -145,7 +147,7 @@ def _add_fields(fields: Mapping[str, str], _logger: WrappedLogger, _method: str,
 
 
 def _add_ids(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Add `request_id`, and `trace_id` and `span_id` where a trace is current."""
+    """Add `request_id`, and `trace_id` and `span_id` if a trace is current."""
     identifier = request_id.get()
     if identifier is not None:
         event.setdefault("request_id", identifier)

@@ -1,4 +1,4 @@
-"""The one line that the console shows of a request."""
+"""The console's line for a request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BY_CLASS = {2: "\x1b[32m", 3: "\x1b[36m", 4: "\x1b[33m", 5: "\x1b[31m"}
 
 
 def request_line(colors: bool, _logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Write the fields of an event named `request` as a sentence; others, and what else it has, stay as they are.
+    """Write the fields of an event named `request` as one text; other events and fields stay as they are.
 
     `POST /v1/chat/completions 200  qwen  39+12 tokens, 32 cached  first 0.210 s  24.1 tok/s  0.712 s  1.2 kB in …`
     """
@@ -37,23 +37,23 @@ def request_line(colors: bool, _logger: WrappedLogger, _method: str, event: Even
     ):
         if (value := event.pop(name, None)) is not None:
             parts.append(form.format(value))
-    taken, given = event.pop("request_bytes", None), event.pop("response_bytes", None)
-    if taken is not None and given is not None:
-        parts.append(f"{_size(taken)} in, {_size(given)} out")
+    received, sent = event.pop("request_bytes", None), event.pop("response_bytes", None)
+    if received is not None and sent is not None:
+        parts.append(f"{_size(received)} in, {_size(sent)} out")
     return {**event, "event": "  ".join(parts)}
 
 
 def _tokens(event: EventDict) -> list[str]:
-    asked, answered = event.pop("input_tokens", None), event.pop("output_tokens", None)
+    prompt, output = event.pop("input_tokens", None), event.pop("output_tokens", None)
     cached = event.pop("cached_tokens", None)
-    if asked is None and answered is None:
+    if prompt is None and output is None:
         return []
-    counts = "+".join(str(count) for count in (asked, answered) if count is not None)
+    counts = "+".join(str(count) for count in (prompt, output) if count is not None)
     return [f"{counts} tokens" + (f", {cached} cached" if cached else "")]
 
 
 def _printable(path: Any) -> str:
-    """A client's path may hold what moves a terminal's cursor."""
+    """The path, quoted if it contains characters that could control a terminal."""
     text = str(path)
     return text if text.isprintable() and " " not in text else repr(text)
 

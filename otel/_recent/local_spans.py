@@ -1,7 +1,8 @@
-"""Spans that stay in this process: what is recorded for the page at `/traces` where nothing is exported.
+"""Spans that stay in this process: those of the page at `/traces` if nothing is exported.
 
-Most servers have no collector. The SDK's spans are made for one: each has a sampler's decision, a lock for every
-change, and checked copies of attributes that are clean already. These are the API's spans as plain values.
+This stays ours: most servers have no collector, and the five spans of a chat take 79 µs of CPU time; the SDK's take
+200 µs (tests/measurements/measure_spans.py), for a sampler's decision, a lock for every change, and checked copies of
+attributes that are clean already. These are the API's spans as plain values.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _UNSET = Status()
 
 
 class _Keeper(Protocol):
-    """Who hears of spans; what it is given goes on changing until it ends."""
+    """Receiver of spans. A span that began continues to change until it ends."""
 
     def began(self, span: LocalSpan) -> None: ...
 
@@ -104,12 +105,12 @@ class LocalSpan(Span):
         timestamp: int | None = None,
         escaped: bool = False,
     ) -> None:
-        """By class alone: a message may quote the prompt."""
+        """Record only the class: a message may quote the prompt."""
         self.add_event("exception", {"exception.type": type(exception).__qualname__}, timestamp)
 
 
 class LocalTracer(NoOpTracer):
-    """Makes spans that `keeper` alone hears of. None is sampled: nobody below us records for our sake."""
+    """Makes spans that only `keeper` receives. None is sampled, so no called service records for this server."""
 
     def __init__(self, keeper: _Keeper) -> None:
         self._keeper = keeper

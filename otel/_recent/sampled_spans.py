@@ -1,4 +1,4 @@
-"""Where spans are exported, the page at `/traces` hears of them from the SDK. Imported by `setup` alone."""
+"""The page at `/traces` when spans are exported: the SDK reports them. Only `setup` imports this."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["RecentProcessor", "RecordAll"]
 
 
 class RecordAll(Sampler):
-    """Decides as another sampler, but has recorded what that drops: our page shows it, and no exporter sends it."""
+    """Decides as another sampler, but records what that drops: the page shows it, and no exporter sends it."""
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
@@ -41,7 +41,7 @@ class RecordAll(Sampler):
 
 
 class RecentProcessor(SpanProcessor):
-    """Tells `RecentRequests`."""
+    """Reports spans to `RecentRequests`."""
 
     def __init__(self, recent: RecentRequests) -> None:
         self._recent = recent

@@ -1,4 +1,4 @@
-"""The last requests and their spans, kept in memory for the page at `/traces`. Needs no exporter and no collector."""
+"""The last requests and their spans, in memory, for the page at `/traces`. Needs no exporter and no collector."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from otel import names
 __all__ = ["KeptSpan", "RecentRequests"]
 
 MAX_SPANS = 256
-"""Of one request; those after it are counted and left out."""
+"""Limit per request; further spans are counted and left out."""
 _CONTENT = frozenset({names.GEN_AI_INPUT_MESSAGES, names.GEN_AI_OUTPUT_MESSAGES, names.GEN_AI_TOOL_DEFINITIONS})
 
 
@@ -30,7 +30,7 @@ class KeptEvent(Protocol):
 
 
 class KeptSpan(Protocol):
-    """What is read of a span: the SDK's has these names, and so has `LocalSpan`."""
+    """Attributes read from spans: those of the SDK and `LocalSpan` have these names."""
 
     @property
     def name(self) -> str: ...
@@ -67,21 +67,21 @@ class _Request:
 
 
 class RecentRequests:
-    """Keeps the last `size` finished requests whose path is `wanted`, and those that are in flight.
+    """Keeps the last `size` finished requests whose path is `wanted`, and those in flight.
 
-    A request is a server span and what was started under it in this process; a caller's trace may hold several.
+    A request is a server span and the spans started under it in this process; a caller's trace may contain several.
     """
 
     def __init__(self, size: int, wanted: Callable[[str], bool]) -> None:
         self._wanted = wanted
         self._finished: deque[_Request] = deque(maxlen=size)
         self._of: dict[int, _Request] = {}
-        """By the ID of every span that is open."""
+        """Requests by the IDs of their open spans."""
         self._sequence = 0
         self._lock = threading.Lock()
 
     def began(self, span: KeptSpan) -> None:
-        """A span was started."""
+        """Record that a span started."""
         context, parent = span.context, span.parent
         if context is None:
             return
@@ -95,7 +95,7 @@ class RecentRequests:
                 request.open[context.span_id] = span
 
     def ended(self, span: KeptSpan) -> None:
-        """A span has ended; this may be another object than the one that began."""
+        """Record that a span ended; it may be another object than the one that began."""
         context = span.context
         if context is None:
             return
@@ -121,9 +121,9 @@ class RecentRequests:
         self._finished.append(request)
 
     def since(self, sequence: int) -> dict[str, Any]:
-        """Requests that finished after this one, oldest first, and those in flight, as JSON's own types.
+        """Requests that finished after `sequence`, oldest first, and those in flight, as JSON types.
 
-        `sequence` is what to ask with next time. Contents are left out, whether or not spans have them.
+        The result's `sequence` is the argument of the next call. Contents are always left out.
         """
         with self._lock:
             finished = [request for request in self._finished if request.sequence > sequence]
@@ -170,7 +170,7 @@ def _rendered(request: _Request, spans: Sequence[KeptSpan], still_open: Sequence
 
 
 def _place(span: KeptSpan) -> tuple[int, float]:
-    """By start; of those that start together, the longest contains the others."""
+    """Sort key: by start; of spans that start together, the longest contains the others."""
     return span.start_time or 0, -(span.end_time or math.inf)
 
 

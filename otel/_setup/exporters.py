@@ -1,4 +1,9 @@
-"""Which exporters the environment asks for, for any signal."""
+"""The exporters that the environment selects, for each signal.
+
+This stays ours: `opentelemetry.sdk._configuration` is private, exports only if `OTEL_*_EXPORTER` is set (an endpoint is
+not enough), defaults to gRPC although only HTTP is installed, and raises instead of warning if an exporter is missing.
+The exporters themselves come from the same entry points.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +30,13 @@ __all__ = ["Signal", "disabled", "exporters"]
 Signal = Literal["traces", "metrics", "logs"]
 
 _OTLP = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
-"""Entry points of the OTLP exporters, by protocol. Only the first is among our dependencies."""
+"""Entry points of the OTLP exporters, by protocol. Only the first is a dependency of this project."""
 _VARIABLES: dict[Signal, tuple[str, str, str]] = {
     "traces": (OTEL_TRACES_EXPORTER, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL),
     "metrics": (OTEL_METRICS_EXPORTER, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT, OTEL_EXPORTER_OTLP_METRICS_PROTOCOL),
     "logs": (OTEL_LOGS_EXPORTER, OTEL_EXPORTER_OTLP_LOGS_ENDPOINT, OTEL_EXPORTER_OTLP_LOGS_PROTOCOL),
 }
-"""Of each signal: which exporters, where to, by which protocol."""
+"""Variables of each signal: exporters, endpoint, protocol."""
 
 _logger = logging.getLogger(__name__)
 
@@ -42,7 +47,7 @@ def disabled() -> bool:
 
 
 def exporters(signal: Signal) -> list[Any]:
-    """Those that the environment asks for and that start; a warning names each that does not."""
+    """The selected exporters that start; a warning names each that does not."""
     return [exporter for name in _chosen(signal) if (exporter := _load(signal, name)) is not None]
 
 
@@ -54,7 +59,7 @@ def _chosen(signal: Signal) -> list[str]:
     which, endpoint, _ = _VARIABLES[signal]
     chosen = _variable(which)
     if not chosen:
-        # Log lines leave only where somebody says so: most collectors read them from standard error already.
+        # Log lines are exported only on request: most collectors read them from standard error already.
         collector = _variable(endpoint) or (signal != "logs" and _variable(OTEL_EXPORTER_OTLP_ENDPOINT))
         chosen = "otlp" if collector else "none"
     ours = {"", "none", "prometheus"}  # the Prometheus page is always there
@@ -62,7 +67,7 @@ def _chosen(signal: Signal) -> list[str]:
 
 
 def _load(signal: Signal, name: str) -> Any:
-    """The installed exporter of this name, or None and a warning that says what to change."""
+    """The installed exporter of this name, or None and a warning."""
     wanted = name
     if name == "otlp":
         protocol = _variable(_VARIABLES[signal][2]) or _variable(OTEL_EXPORTER_OTLP_PROTOCOL) or "http/protobuf"

@@ -1,4 +1,4 @@
-"""Log lines to a collector as well, where the environment asks for it. Imported by `setup` alone."""
+"""Export of log lines to a collector, if the environment selects it. Only `setup` imports this."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SEVERITIES = (
     (0, SeverityNumber.DEBUG),
 )
 _OWN = ("opentelemetry", "urllib3", "requests")
-"""What exporters say of themselves is not sent by them: a dead collector would have them talk to nobody, for ever."""
+"""Exporters' own log lines are not exported: with a dead collector, each failure would cause the next."""
 
 
 class _Handler(logging.Handler):
@@ -43,7 +43,7 @@ class _Handler(logging.Handler):
 
 
 def _translated(record: logging.LogRecord) -> LogRecord:
-    """A structlog event brings its fields along; another line is only its text. Tracebacks name the exception alone."""
+    """A structlog event has its fields, another line only its text. Of an exception only the class is exported."""
     fields: dict[str, Any] = dict(record.msg) if isinstance(record.msg, dict) else {"event": record.getMessage()}
     body = str(fields.pop("event", ""))
     kept = {key: clean(value) for key, value in fields.items() if isinstance(value, (str, int, float, bool))}
@@ -63,7 +63,7 @@ def _translated(record: logging.LogRecord) -> LogRecord:
 
 
 def send_logs(exporters: Sequence[LogRecordExporter], resource: Resource) -> Callable[[], object]:
-    """Have every log line of this process sent, in batches, by a thread. Returns what sends the rest and stops."""
+    """Export all log lines of this process in batches, on a thread. Returns a function that flushes and stops."""
     provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
     for exporter in exporters:
         provider.add_log_record_processor(BatchLogRecordProcessor(exporter))

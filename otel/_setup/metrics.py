@@ -1,4 +1,4 @@
-"""The SDK's side of metrics: the Prometheus page, and the push to a collector. Imported by `setup` alone."""
+"""The SDK's side of metrics: the Prometheus page, and the push to a collector. Only `setup` imports this."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Metrics:
             return generate_latest(self._registry)
 
     def shutdown(self) -> None:
-        """Push what is left. Blocks while the collector does."""
+        """Push the remaining metrics. Blocks while the collector does."""
         self.provider.shutdown()
 
 
 def start_metrics(resource: Resource) -> Metrics | None:
-    """Record from now on in this process; None where something else has set a provider."""
+    """Start recording in this process; None if another library has set a provider."""
     if not _unset(metrics.get_meter_provider()):
         return None
     started = Metrics(resource, *(PeriodicExportingMetricReader(exporter) for exporter in exporters("metrics")))

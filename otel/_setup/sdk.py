@@ -1,8 +1,8 @@
-"""The SDK, configured once a process from the standard `OTEL_*` variables.
+"""Configuration of the SDK, once per process, from the standard `OTEL_*` variables.
 
-The SDK itself reads the resource, the sampler, the limits, the batch sizes and everything about the collector; here is
-only what it leaves to the application: whether to record and to export at all, through which exporters, and for how
-long to wait at the end. The SDK is imported only when something is recorded.
+The SDK itself reads the resource, the sampler, the limits, the batch sizes and the connection to the collector. This
+module decides what it leaves to the application: whether to record and to export, the exporters, and how long to wait
+at the end. It imports the SDK only if something is recorded.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _current: Telemetry | None = None
 
 
 class Telemetry:
-    """What `setup` started in this process."""
+    """All that `setup` started in this process."""
 
     def __init__(self) -> None:
         self._metrics: Metrics | None = None
@@ -44,14 +44,14 @@ class Telemetry:
         self._stops: list[Callable[[], object]] = []
 
     def shutdown(self, timeout: float = 2.0) -> None:
-        """Send what is left, then stop. Blocks for at most `timeout` seconds, whatever the collector does.
+        """Send the remaining data, then stop. Blocks for at most `timeout` seconds, even without an answer.
 
         Idempotent; never raises. Spans that end later are dropped.
         """
         steps, self._stops = self._stops, []
         self._metrics = None
         try:
-            # The SDK would wait for 30 s. Its flush goes on in daemon threads, which do not keep the process.
+            # The SDK would wait for 30 s. Its flush continues in daemon threads, which do not keep the process alive.
             flushes = [threading.Thread(target=step, name="otel-shutdown", daemon=True) for step in steps]
             for flush in flushes:
                 flush.start()
@@ -72,15 +72,15 @@ def setup(
     wanted: Callable[[str], bool] = lambda _: True,
     content: bool = False,
 ) -> Telemetry:
-    """Export traces if the environment asks for it; never raises.
+    """Export traces if the environment selects an exporter; never raises.
 
-    It does when `OTEL_TRACES_EXPORTER` names an exporter, or (that being unset) when `OTEL_EXPORTER_OTLP_ENDPOINT` or
-    `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` names a collector. A provider that something else has set is left alone.
-    Calling it again returns the same `Telemetry`.
+    It does if `OTEL_TRACES_EXPORTER` names an exporter, or (if that is unset) `OTEL_EXPORTER_OTLP_ENDPOINT` or
+    `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` a collector. A provider set by another library stays in use. A second call
+    returns the same `Telemetry`.
 
-    `metrics` records them, for `metrics_page` and for what the environment asks for in the same way; it also sends log
-    lines where `OTEL_LOGS_EXPORTER` or `OTEL_EXPORTER_OTLP_LOGS_ENDPOINT` asks for it. `recent` keeps so many finished
-    requests, of `wanted` paths, for `recent_requests`. `content` lets spans have prompts and answers.
+    `metrics` records metrics, for `metrics_page` and for exporters selected in the same way; it also exports log lines
+    if `OTEL_LOGS_EXPORTER` or `OTEL_EXPORTER_OTLP_LOGS_ENDPOINT` is set. `recent` is how many finished requests, of
+    `wanted` paths, to keep for `recent_requests`. `content` permits prompts and answers on spans.
     """
     global _current
     with _lock:
@@ -91,22 +91,22 @@ def setup(
                 use_tracer(None)
             else:
                 for part, start in (
-                    ("traces", lambda told: _start_traces(told, service_version, recent, wanted)),
-                    ("metrics", lambda told: _start_metrics(told, service_version) if metrics else None),
-                    ("logs", lambda told: _start_logs(told, service_version) if metrics else None),
+                    ("traces", lambda started: _start_traces(started, service_version, recent, wanted)),
+                    ("metrics", lambda started: _start_metrics(started, service_version) if metrics else None),
+                    ("logs", lambda started: _start_logs(started, service_version) if metrics else None),
                 ):
                     _attempt(part, start, _current)
         return _current
 
 
 def metrics_page() -> tuple[bytes, str]:
-    """Prometheus text and its content type; an empty page where nothing is recorded."""
+    """Prometheus text and its content type; an empty page if nothing is recorded."""
     found = None if _current is None else _current._metrics
     return (b"", "text/plain; charset=utf-8") if found is None else (found.page(), found.content_type)
 
 
 def recent_requests(since: int = 0) -> dict[str, Any]:
-    """The last requests, as `RecentRequests.since` has them; none where none are kept."""
+    """The last requests, as `RecentRequests.since` returns them; none if none are kept."""
     found = None if _current is None else _current._recent
     return {"sequence": 0, "requests": []} if found is None else found.since(since)
 
@@ -170,7 +170,7 @@ def _start_logs(telemetry: Telemetry, service_version: str | None) -> None:
 
 
 def _resource(service_version: str | None) -> Resource:
-    """What the environment says of this service, completed by what it leaves out."""
+    """The environment's resource attributes, with defaults for name and version."""
     from opentelemetry.sdk.resources import Resource
 
     resource = Resource.create()
