@@ -1,4 +1,4 @@
-"""Admission: how many answers a model gives at once, and how many requests may wait for it."""
+"""Admission: how many answers a model gives together, and how many requests may wait for it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from providers.protocols import QueueStats
 __all__ = ["AdmissionQueue", "Slot"]
 
 _RECENT = 256
-"""Requests over which the mean and the maximum times are taken."""
+"""Number of recent requests in the mean and maximum times."""
 
 
 class AdmissionQueue:
     """At most `max_concurrency` places taken, at most `queue_size` requests waiting, first come first served.
 
-    A request takes all its places at once or waits, and nobody overtakes it meanwhile, even where there is room for
-    less: a request for many places is not starved by those for one. Every request is counted once: completed, failed
-    or cancelled (by how its `Slot` block, or its wait, ended), or rejected (the queue was full, the wait too long, the
-    model not ready).
+    A request takes all its places together or waits. No later request overtakes it, even if there is room for a smaller
+    one, so that requests for one place do not starve a request for many. Every request is counted once: as completed,
+    failed or cancelled (by how its `Slot` block or its wait ended), or as rejected (the queue was full, the wait too
+    long, the model not ready).
     """
 
     def __init__(self, *, max_concurrency: int, queue_size: int, queue_timeout: float) -> None:
@@ -42,12 +42,12 @@ class AdmissionQueue:
 
     @property
     def active(self) -> int:
-        """Requests that have their places."""
+        """Number of requests that hold their places."""
         return self._active
 
     @property
     def taken(self) -> int:
-        """Places that are taken: answers in the engine."""
+        """Number of places taken: answers in the engine."""
         return self._taken
 
     @property
@@ -57,7 +57,7 @@ class AdmissionQueue:
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """Requests that have left, by how."""
+        """Number of finished requests per outcome."""
         return {
             "completed": self._completed,
             "failed": self._failed,
@@ -81,12 +81,12 @@ class AdmissionQueue:
         )
 
     async def admit(self, places: int = 1) -> Slot:
-        """Wait for so many places and return them as one; use it at once, as `with slot:`.
+        """Wait for this number of places and return them as one `Slot`; enter it immediately, as `with slot:`.
 
         Raises:
-            ValueError: there never are so many.
-            QueueFull: `queue_size` requests wait already.
-            QueueTimeout: they did not come free within `queue_timeout`.
+            ValueError: the queue never has this number of places.
+            QueueFull: `queue_size` requests already wait.
+            QueueTimeout: the places did not become free within `queue_timeout`.
             ModelNotReady: the queue drains.
         """
         if not 1 <= places <= self._max_concurrency:
@@ -107,7 +107,7 @@ class AdmissionQueue:
         raise error
 
     def begin_drain(self) -> None:
-        """Admit nobody any more: who waits gets `ModelNotReady`, who was admitted goes on. Idempotent."""
+        """Admit no more requests. Waiting ones fail with `ModelNotReady`, admitted ones continue. Idempotent."""
         self._draining = True
         while self._waiting:
             waiter = self._waiting.popleft()
@@ -130,7 +130,7 @@ class AdmissionQueue:
             await waiter.admitted
         except asyncio.CancelledError:
             self._cancelled += 1
-            # The places may have been given in the very step in which the task was cancelled: pass them on.
+            # The places may have been given in the step of the loop that cancelled the task: pass them on.
             admitted = waiter.admitted
             if admitted.done() and not admitted.cancelled() and admitted.exception() is None:
                 self._release(places)
@@ -161,7 +161,7 @@ class AdmissionQueue:
         self._hand_out()
 
     def _hand_out(self) -> None:
-        """Admit who waited longest, as far as the places go."""
+        """Admit waiting requests, the longest wait first, while there are places for the first one."""
         while self._waiting:
             waiter = self._waiting[0]
             if not waiter.admitted.done():
@@ -182,7 +182,7 @@ class AdmissionQueue:
         self._release(places)
 
     def _retry_after(self) -> float:
-        """Seconds in which the queue, at its recent pace, moves on by one round; between 1 and 60."""
+        """Mean seconds of a recent answer, after which the queue has moved on; from 1 to 60."""
         return min(60.0, max(1.0, _mean(self._services)))
 
 
@@ -192,7 +192,7 @@ class _Waiter(NamedTuple):
 
 
 class Slot:
-    """A request's places, as a context manager that gives them back. How the block ends is how the request counts."""
+    """A request's places, as a context manager that returns them. How the block ends decides how the request counts."""
 
     def __init__(self, queue: AdmissionQueue, places: int) -> None:
         self._queue = queue

@@ -3,11 +3,16 @@
 The registry, the options and their defaults, the embedded models, `doctor` and the engine process read this table.
 Tests hold the contracts' literals, `pyproject.toml` and the classes named here to it. Classes are named by import
 strings, so that a process imports only what its own model needs.
+
+To add a modality: a row here; a folder with its types, Protocol and provider in `providers/`, with its engine in
+`providers/engines/`, and with its controller in `server/api/`, which `server/api/routes.py` imports; its requests and
+events in the unions of `providers/engine_host/frames.py`; its contracts; its extra in `pyproject.toml`.
 """
 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -22,8 +27,9 @@ ModelType = Literal["lm", "multimodal", "embeddings", "whisper", "tts", "image-g
 
 CapabilityName = Literal["chat", "embeddings", "transcription", "speech", "image"]
 
-_MLX = Extra(name="cpu", modules=("mlx",), adds="MLX for Linux CPUs")
-"""On macOS mlx-lm brings MLX; on Linux the extra `cpu` or `cuda` does."""
+_HAS_NVIDIA_DRIVER = os.path.exists("/proc/driver/nvidia/version")
+_MLX = Extra(name="cuda" if _HAS_NVIDIA_DRIVER else "cpu", modules=("mlx",), adds="MLX for Linux")
+"""On macOS mlx-lm installs MLX; on Linux one of these extras does."""
 
 
 @attrs.frozen(kw_only=True)

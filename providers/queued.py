@@ -1,4 +1,4 @@
-"""The one way through a provider: queue, place, events, whatever makes the events."""
+"""The path of every request through a provider: the queue, a place, then the events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ E_contra = TypeVar("E_contra", bound=Event, contravariant=True)
 
 
 class _Ended(Protocol):
-    """A span that may end badly."""
+    """A span that may end with an error or a cancellation."""
 
     def fail(self, error: BaseException) -> None: ...
 
@@ -33,17 +33,17 @@ class _Ended(Protocol):
 
 
 class Record(_Ended, Protocol[E_contra]):
-    """What telemetry is told of one answer."""
+    """Telemetry of one answer."""
 
     def note(self, event: E_contra) -> None:
-        """The next event, the last included."""
+        """Record an event, the last one included."""
 
     def stop(self) -> None:
-        """The answer is complete."""
+        """Record that the answer is complete."""
 
 
 class QueuedProvider(ABC, Generic[R, E]):
-    """A `Provider` whose subclass only makes events; admission, spans, `timeout` and counts are here."""
+    """A `Provider` with admission, spans, `timeout` and counts; a subclass makes the events."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec
@@ -73,7 +73,7 @@ class QueuedProvider(ABC, Generic[R, E]):
         return self._queue.stats
 
     def reading(self) -> otel.ModelReading:
-        """What metrics say of the model now; called from any thread."""
+        """The model's metrics now; called from any thread."""
         return otel.ModelReading(
             model=self._spec.name,
             ready=self._status == "ready",
@@ -97,17 +97,17 @@ class QueuedProvider(ABC, Generic[R, E]):
 
     @abstractmethod
     def _refusal(self) -> ServiceError | None:
-        """Why a request cannot be taken now, or None."""
+        """The error that refuses a request now, or None."""
 
     @abstractmethod
     def _events(self, request: R) -> AsyncGenerator[E, None]:
-        """Answer an admitted request; closing it frees what the answer holds."""
+        """Answer an admitted request; closing the generator frees what the answer holds."""
 
     async def _load(self, request: R) -> None:
-        """Have the model of an admitted request loaded, where it waited for its first use.
+        """Load the model of an admitted request if it waits for its first use.
 
         Raises:
-            ModelNotReady: it cannot be.
+            ModelNotReady: the model cannot be loaded.
         """
 
     @abstractmethod
@@ -123,7 +123,7 @@ class QueuedProvider(ABC, Generic[R, E]):
         self._queue.begin_drain()
 
     async def _answered(self, request: R, record: Callable[[], Record[E]], places: int = 1) -> AsyncGenerator[E, None]:
-        """Queue for so many places, then answer, until as many events have ended an answer."""
+        """Wait for this number of places, then answer, until one event per place has ended an answer."""
         queue_span = otel.start_queue(model=self._spec.name, request_id=request.id, depth=self._queue.pending)
         with _recorded(queue_span):
             if (refusal := self._refusal()) is not None:
@@ -145,12 +145,12 @@ class QueuedProvider(ABC, Generic[R, E]):
                 if unfinished:
                     raise InternalError.truncated("answer")
                 span.stop()
-        # The place is free before the consumer sees the end, so that closing the generator on the last event is
-        # no cancellation.
+        # The places are free before the consumer sees the end, so that closing the generator on the last event does not
+        # count as a cancellation.
         yield event
 
     async def _timed_events(self, request: R) -> AsyncGenerator[E, None]:
-        """`_events` under `request.timeout`; what is there already is never lost to it."""
+        """`_events` within `request.timeout`; an event that is there already is never lost to it."""
         deadline = None if request.timeout is None else asyncio.get_running_loop().time() + request.timeout
         async with aclosing(self._events(request)) as events:
             while True:
@@ -166,7 +166,7 @@ class QueuedProvider(ABC, Generic[R, E]):
 
 @contextmanager
 def _recorded(span: _Ended) -> Iterator[None]:
-    """End a span the way its block ended, unless it ended well."""
+    """End a span as its block ended, if that was an error or a cancellation."""
     try:
         yield
     except (asyncio.CancelledError, GeneratorExit):

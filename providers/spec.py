@@ -1,4 +1,4 @@
-"""What to serve: one `ModelSpec` a model, fixed at start and picklable, so that it can reach the worker."""
+"""Models to serve: one `ModelSpec` per model, fixed at start and picklable, so that it reaches the worker."""
 
 from __future__ import annotations
 
@@ -28,41 +28,41 @@ class ModelSpec:
     queue_size: int = 100
     queue_timeout: float = 300.0
     lazy: bool = False
-    """Loaded by the first request for it, which waits; the others are loaded at start."""
+    """Load the model for its first request, which waits, instead of at start."""
     warmup: bool = True
     dtype: Dtype = "auto"
     quantize: int | None = None
-    """Bits to quantise the weights to at load."""
+    """Bits per weight to quantise to at load; None: as shipped."""
     trust_remote_code: bool = False
     memory_limit: int | None = None
     prefix_cache_bytes: int | None = None
-    """Bound of the prefix cache; None picks one from the machine's memory, 0 turns it off."""
+    """Bound of the prefix cache; None derives one from the machine's memory, 0 turns the cache off."""
     prefix_cache_dir: str | None = None
-    """Folder for prompts that are to outlive eviction and the process; None: they do not."""
+    """Folder that keeps prompts beyond eviction and the process; None: prompts are not kept."""
     prefix_cache_disk_bytes: int = 10_000_000_000
-    """Bound of that folder."""
+    """Bound of `prefix_cache_dir`."""
     lora_paths: tuple[str, ...] = ()
     """Folders or Hugging Face ids of adapters, each added to the weights."""
     lora_scales: tuple[float, ...] = ()
-    """One factor an adapter, on top of its own scale; empty: 1 for each."""
+    """One factor per adapter, on top of its own scale; empty: 1 for each."""
     kv_bits: int | None = None
-    """Bits that keys and values are kept in; None: as they are computed."""
+    """Bits per cached key and value; None: as computed."""
     kv_group_size: int = 64
-    """Values that share one scale there."""
+    """Cached values that share one quantisation scale."""
     max_kv_size: int | None = None
-    """Tokens a layer's cache holds; older ones are forgotten. None: the whole context."""
+    """Tokens that a layer's cache holds; older ones are dropped. None: the whole context."""
     draft_model: str | None = None
-    """As `path`: a smaller model that proposes tokens while one request is alone."""
+    """As `path`: a smaller model that proposes tokens while there is only one request."""
     num_draft_tokens: int = 3
-    """Tokens it proposes at once."""
+    """Tokens that it proposes per step."""
     prompt_lookup: int | None = None
-    """Tokens that are proposed at once from what the conversation said before; None: none are."""
+    """Tokens proposed per step from the conversation's earlier text; None: none."""
     tool_call_parser: str = "auto"
-    """Which syntax of calls answers are read for: `auto`, `none`, or a name that the engine knows."""
+    """Syntax of tool calls in the output: `auto`, `none`, or a name that the engine knows."""
     reasoning_parser: str = "auto"
-    """Which markup of thoughts answers are read for; as above."""
+    """Markup of reasoning in the output: `auto`, `none`, or a name that the engine knows."""
 
     @property
     def ending_seconds(self) -> float:
-        """How long an engine may take to end: with a folder for its prompts, some may be left to write."""
+        """Seconds that an engine may take to end; more with `prefix_cache_dir`, to write the prompts that are left."""
         return 1.0 if self.prefix_cache_dir is None else 3.0

@@ -36,14 +36,14 @@ __all__ = ["ServicePlugin"]
 
 DISTRIBUTION = "mlx-openai-server-lab"
 KEPT_REQUESTS = 200
-"""How many the page at `/traces` goes back."""
+"""Number of recent requests on the page at `/traces`."""
 EXPOSED_HEADERS = ["X-Request-ID", "X-Process-Time", "X-Ignored-Parameters", "Retry-After"]
 
 
 class ServicePlugin(InitPlugin):
     """Turns an empty Litestar application into the service.
 
-    The drain is `app.state.drain`: whoever learns of a shutdown before the lifespan ends calls its `begin()`.
+    The drain is `app.state.drain`. Code that learns of a shutdown before the lifespan ends calls its `begin()`.
     """
 
     def __init__(self, settings: Settings, registry: Registry, lifecycle: Lifecycle | None = None) -> None:
@@ -108,7 +108,7 @@ class ServicePlugin(InitPlugin):
 
 @asynccontextmanager
 async def _process(settings: Settings, lifecycle: Lifecycle, drain: Drain) -> AsyncIterator[None]:
-    """What an application does to the process it has to itself: its log, its telemetry, and who may end it."""
+    """The log, telemetry and lifecycle of a process that serves only this application."""
     configure_logging(settings)
     telemetry = otel.setup(
         service_version=_version(),
@@ -118,18 +118,18 @@ async def _process(settings: Settings, lifecycle: Lifecycle, drain: Drain) -> As
         content=settings.trace_content,
     )
     lifecycle.start(drain)
-    # What was imported stays: collections need not walk through it while answers are streamed.
+    # Imported objects stay alive: garbage collections during streams need not visit them.
     gc.freeze()
     try:
         yield
     finally:
         lifecycle.stop()
-        await asyncio.to_thread(telemetry.shutdown)  # it blocks while the last spans leave
+        await asyncio.to_thread(telemetry.shutdown)  # it blocks while it exports the last spans
 
 
 def _openapi(*, with_key: bool) -> OpenAPIConfig:
-    """The document is served as JSON and YAML only: every page Litestar could render it with loads from a CDN."""
-    scheme = SecurityScheme(type="http", scheme="bearer", description="The server's API key, where it has one.")
+    """Serve the document as JSON and YAML only: every page that Litestar could render loads scripts from a CDN."""
+    scheme = SecurityScheme(type="http", scheme="bearer", description="The server's API key, if it has one.")
     return OpenAPIConfig(
         title=DISTRIBUTION,
         version=_version(),
@@ -142,7 +142,7 @@ def _openapi(*, with_key: bool) -> OpenAPIConfig:
 
 
 def _refuse_other_pages(response: Response[Any]) -> Response[Any]:
-    """Litestar answers what else is asked of the document's path with a page of HTML, past every error handler."""
+    """Litestar answers other paths below the document's with an HTML page that bypasses the error handlers."""
     if response.status_code == 404:
         raise NotFoundException
     return response

@@ -1,4 +1,4 @@
-"""What a model that chats can do."""
+"""The Protocol of models that chat."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ChatProvider(Provider, Protocol):
         under `contextlib.aclosing`. A generator that ends without `Finished` has raised.
 
         Raises:
-            QueueFull, QueueTimeout, ModelNotReady: before it was admitted.
+            QueueFull, QueueTimeout, ModelNotReady: before admission.
             InvalidRequest, ContextLengthExceeded, UnsupportedParameter: instead of `Accepted`.
             GenerationTimeout, EngineCrashed, InternalError: at any point.
         """
@@ -34,7 +34,7 @@ class ChatProvider(Provider, Protocol):
         `add_special_tokens` None: as `generate` would.
 
         Raises:
-            ModelNotReady, EngineCrashed: the model cannot say.
+            ModelNotReady, EngineCrashed: the model cannot answer.
             InvalidRequest: the prompt cannot be rendered or tokenised.
         """
         ...
@@ -43,7 +43,7 @@ class ChatProvider(Provider, Protocol):
         """The text of these token ids, special tokens included.
 
         Raises:
-            ModelNotReady, EngineCrashed: the model cannot say.
+            ModelNotReady, EngineCrashed: the model cannot answer.
             InvalidRequest: an id is not in the vocabulary.
         """
         ...

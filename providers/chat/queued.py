@@ -1,4 +1,4 @@
-"""A chat provider's way through the queue, and what telemetry is told of its answers."""
+"""A chat provider's requests through the queue, and the telemetry of its answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class QueuedChatProvider(QueuedProvider[GenerationRequest, GenerationEvent]):
 
 
 class _ChatRecord:
-    """The span of one chat. Its answers share the prompt, and the last of them to end tells the times."""
+    """The span of one chat. Its answers share the prompt; the last of them to end reports the times."""
 
     def __init__(self, model: str, request: GenerationRequest) -> None:
         self._span = otel.start_chat(model=model, request_id=request.id, params=_params(request))

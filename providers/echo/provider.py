@@ -1,22 +1,22 @@
-"""The provider with no weights: it answers with the last user message, word by word.
+"""The provider without weights: it answers with the last user message, word by word.
 
-It speaks too, a tone for every letter (`providers/echo/speech.py`).
+It also speaks, with one tone per letter (`providers/echo/speech.py`).
 
-It takes the same way as a real engine (queue, spans, timeout, events), so front ends, API tests and load tests can
-lean on it. A word with the white space after it is one token, in the prompt and in the answer; its id is given out
-when it is tokenised first (an id that stands for no word reads as its number). `max_tokens`, `stop`, `timeout`, `n`
-and the context length hold as they do for a real model; sampling parameters have nothing to choose from, and it never
-calls a tool of its own will. What it cannot do (log-probabilities, grammars, a call that is required) is refused.
+Its requests take the path of a real engine's (queue, spans, timeout, events), for front ends, API tests and load tests.
+A word with the white space after it is one token, in the prompt and in the answer. A word gets its id when it is first
+tokenised; an id without a word reads as its number. `max_tokens`, `stop`, `timeout`, `n` and the context length hold as
+for a real model. Sampling parameters have no effect, and it calls no tool of its own accord. It refuses
+log-probabilities, grammars and a required tool call.
 
-It answers as fast as it is read, unless told otherwise, for the model in `ModelSpec.path` or for one request in
-`chat_template_kwargs` (which wins), by these names:
+It answers as fast as the client reads. These settings slow it down or break it off, for the model in `ModelSpec.path`
+or for one request in `chat_template_kwargs`, which takes precedence:
 
     delay        seconds before each word (of a speech: sentence)
     prefill      seconds before the first event
     fail_after   words (of a speech: sentences) after which the answer breaks off with `EngineCrashed`
 
-As a path they are written as a query: `delay=0.05&prefill=0.5`. In `chat_template_kwargs` they carry the prefix
-`echo_`: `{"echo_delay": 0.05}`; other keys there are the template's, and there is no template.
+As a path they form a query string: `delay=0.05&prefill=0.5`. In `chat_template_kwargs` they carry the prefix
+`echo_`: `{"echo_delay": 0.05}`; other keys are for a chat template, which the echo does not have.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _MAX_WORDS = 65_536
 
 @attrs.frozen(kw_only=True)
 class EchoSettings:
-    """How the echo answers; times in seconds."""
+    """Pace of the echo's answers and where they break off; times in seconds."""
 
     delay: float = 0.0
     prefill: float = 0.0
@@ -82,7 +82,7 @@ class EchoSettings:
         """Read `ModelSpec.path`.
 
         Raises:
-            ValueError: not a query of the settings' names and numbers.
+            ValueError: `path` is not a query string of settings and numbers.
         """
         try:
             pairs = dict(parse_qsl(path, keep_blank_values=True, strict_parsing=bool(path)))
@@ -96,7 +96,7 @@ class EchoSettings:
         """A copy with these settings.
 
         Raises:
-            ValueError: an unknown name, or a value that is no number in range.
+            ValueError: a name is unknown, or a value is not a number in range.
         """
         changes: dict[str, Any] = {}
         for name, value in values.items():
@@ -107,7 +107,7 @@ class EchoSettings:
 
 
 class _Vocabulary:
-    """Ids for the words seen most recently; an id never comes to mean another word."""
+    """Ids of the most recent words; an id never stands for another word later."""
 
     def __init__(self) -> None:
         self._first = _FIRST_ID
@@ -138,7 +138,7 @@ class _Vocabulary:
 
 
 class EchoProvider(QueuedChatProvider):
-    """A `ChatProvider` and a `SpeechProvider` with no weights, ready as soon as it is started."""
+    """A `ChatProvider` and a `SpeechProvider` without weights, ready as soon as it is started."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
@@ -173,7 +173,7 @@ class EchoProvider(QueuedChatProvider):
         self._stopped.set()
 
     async def tokenize(self, prompt: Prompt, *, add_special_tokens: bool | None = None) -> list[int]:
-        """There are no special tokens to add, and no template."""
+        """Token ids of the words; there are no special tokens and no template."""
         await self.wait_ready()
         if isinstance(prompt, TokenPrompt):
             return prompt.tokens
@@ -187,7 +187,7 @@ class EchoProvider(QueuedChatProvider):
         return self._vocabulary.decode(tokens)
 
     def speak(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
-        answered: Any = self._answered  # typed for chats; the way through the queue is the same
+        answered: Any = self._answered  # typed for chats; speech takes the same path
         events: AsyncGenerator[SpeechEvent, None] = answered(request, lambda: SpeechRecord(self._spec.name, request))
         return events
 
@@ -214,7 +214,7 @@ class EchoProvider(QueuedChatProvider):
         return [prompt.text if isinstance(prompt, TextPrompt) else "".join(self._vocabulary.decode(prompt.tokens))]
 
     def _last_text(self, prompt: Prompt) -> str:
-        """The last user message (nothing, when no user has spoken), or the whole prompt."""
+        """The last user message, empty if there is none; of a prompt without messages, all of it."""
         if isinstance(prompt, ChatPrompt):
             said = [message.content for message in prompt.messages if message.role == "user"]
             return (said or [""])[-1] or ""
@@ -250,7 +250,7 @@ class EchoProvider(QueuedChatProvider):
             yield Finished(reason, usage, prefill_seconds=prefill, decode_seconds=decode, index=answer)
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, but not past `stop`. Without a sleep, others still get their turn."""
+        """Sleep until the time is over or `stop` is called. A sleep of 0 seconds still yields to other tasks."""
         if seconds:
             try:
                 await asyncio.wait_for(self._stopped.wait(), seconds)
@@ -296,7 +296,7 @@ def _refuse_unsupported(request: GenerationRequest) -> None:
 
 
 def _answer(text: str, request: GenerationRequest) -> tuple[list[str], FinishReason]:
-    """The words to say, and why the last of them is the last."""
+    """The words of the answer, and its finish reason."""
     if not all(request.stop):
         raise InvalidRequest("a stop string is empty", param="stop")
     end = min((place for stop in request.stop if (place := text.find(stop)) >= 0), default=len(text))

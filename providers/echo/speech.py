@@ -1,7 +1,7 @@
-"""The echo's voice: a tone for every letter, with times as exact as a real model's.
+"""The echo's voice: one tone per letter, with times as exact as a real model's.
 
-A letter is the sound it most often stands for, and lasts 75 ms at speed 1. Every sentence begins and ends in silence,
-and words are kept apart by it. Women's voices are an octave above men's, so that one can tell who spoke.
+A letter is the sound that it most often stands for, and lasts 75 ms at speed 1. Silence begins and ends every sentence
+and separates words. Women's voices are an octave above men's, so that a listener can tell the voices apart.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _SENTENCE = re.compile(r"[^.!?\n]*[^\W_][^.!?\n]*[.!?]*")
 _WORD = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
 _SOUNDS = dict(zip("abcdefghijklmnopqrstuvwxyz", "æbkdɛfɡhɪʤklmnɑpkɹstʌvwsjz", strict=True))
 _OTHER = "ə"
-"""What a letter of another script, or a digit, sounds like."""
+"""The sound of a digit, or of a letter of another script."""
 
 _LONGEST = 200
-"""Characters of a piece: nobody should wait for a text without a full stop, least of all the event loop."""
+"""Maximum characters of a piece: synthesis blocks the event loop, and a text may have no full stop."""
 
 _LETTER_SECONDS = 0.075
 _PAUSE_SECONDS = 0.05
 _GENDERS = {"f": "female", "m": "male"}
 _LANGUAGES = {"a": "en-US", "b": "en-GB"}
 _LOW, _HIGH = 110.0, 220.0
-"""Hertz of a man's and of a woman's first letter."""
+"""Pitch in hertz of a man's and of a woman's voice, before the letter raises it."""
 _LOUDNESS = 6000
 
 
@@ -47,17 +47,17 @@ def _voice(id: str) -> VoiceInfo:
 
 
 ECHO_VOICES = tuple(_voice(id) for id in sorted({*OPENAI_VOICES.values(), "bf_emma"}))
-"""Named as Kokoro's, so that what works here works there."""
+"""Named as Kokoro's voices, so that a request for the echo also works there."""
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences in which there is something to say, the long ones in parts."""
+    """The sentences that contain a word; long ones are split."""
     parts = (part for match in _SENTENCE.finditer(text) for part in textwrap.wrap(match[0].strip(), _LONGEST))
     return [part for part in parts if _WORD.search(part)]
 
 
 def spoken(request: SpeechRequest) -> Iterator[SpeechPiece]:
-    """A piece for every sentence; `request.voices` are the echo's own, their weights summing to 1."""
+    """One piece per sentence. `request.voices` are voices of the echo, with weights that sum to 1."""
     base = sum(weight * (_HIGH if voice[1] == "f" else _LOW) for voice, weight in request.voices)
     line = _Line(base=base, letter=_samples(_LETTER_SECONDS / request.speed), pause=_samples(_PAUSE_SECONDS))
     for sentence in sentences(request.text):
@@ -70,7 +70,7 @@ def _samples(seconds: float) -> int:
 
 @attrs.define
 class _Line:
-    """An utterance under way."""
+    """An utterance in progress."""
 
     base: float
     letter: int
@@ -102,6 +102,6 @@ class _Line:
         pitch = self.base * 2 ** (ord(span.phoneme) % 12 / 12)
         time = np.arange(length)
         tone = np.sin(time * (2 * np.pi * pitch / SAMPLE_RATE))
-        # Under half a sine: without it every border would click.
+        # Under half a sine: otherwise every boundary would click.
         swelling: np.ndarray[Any, Any] = _LOUDNESS * tone * np.sin(np.pi * time / length)
         return swelling

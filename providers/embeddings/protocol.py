@@ -1,4 +1,4 @@
-"""What a model that embeds and ranks can do."""
+"""The Protocol of models that embed texts and rank documents."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class EmbeddingProvider(Provider, Protocol):
     """
 
     def embed(self, request: EmbeddingRequest) -> AsyncGenerator[EmbeddingEvent, None]:
-        """Queue, then embed: `Vectors` in any order, together all inputs, then `Embedded`.
+        """Queue, then embed: `Vectors` in any order, which together cover all inputs, then `Embedded`.
 
         Raises:
-            QueueFull, QueueTimeout, ModelNotReady: before it was admitted.
+            QueueFull, QueueTimeout, ModelNotReady: before admission.
             InvalidRequest, ContextLengthExceeded, UnsupportedParameter: instead of the first event.
             GenerationTimeout, EngineCrashed, InternalError: at any point.
         """

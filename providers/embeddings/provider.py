@@ -24,7 +24,7 @@ class EngineEmbeddingProvider(EngineProvider[EmbeddingRequest | RerankRequest, E
 
 
 class _Record:
-    """The span of one answer, with the engine's work as its child."""
+    """The span of one answer, with the engine's work as its child span."""
 
     def __init__(self, operation: str, model: str, request: EmbeddingRequest | RerankRequest) -> None:
         inputs = request.inputs if isinstance(request, EmbeddingRequest) else request.documents

@@ -1,4 +1,4 @@
-"""What a model that speaks can do."""
+"""The Protocol of models that speak."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ __all__ = ["SPEECH", "SpeechProvider"]
 
 @runtime_checkable
 class SpeechProvider(Provider, Protocol):
-    """Speaks texts."""
+    """Synthesizes speech."""
 
     def speak(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
         """Queue, then speak: `SpeechAccepted`, then pieces as they are made, then `SpeechFinished`.
 
-        `request.voices` may be OpenAI's names, and none is the default voice. Closing or cancelling the generator
-        frees its place before the next piece is begun; consume it under `contextlib.aclosing`.
+        `request.voices` may be OpenAI's names; without a voice the default one speaks. Closing or cancelling the
+        generator frees its place before the next piece begins; consume it under `contextlib.aclosing`.
 
         Raises:
             QueueFull, QueueTimeout, ModelNotReady: before it was admitted.
-            InvalidRequest: instead of `SpeechAccepted`; an unknown voice is told which there are.
+            InvalidRequest: instead of `SpeechAccepted`; for an unknown voice the message lists the known ones.
             GenerationTimeout, EngineCrashed, InternalError: at any point.
         """
         ...
 
     async def voices(self) -> Sequence[VoiceInfo]:
-        """Every voice of the model, which is loaded for it if need be; takes no place in the queue.
+        """Every voice of the model, which is loaded first if necessary; takes no place in the queue.
 
         Raises:
-            ModelNotReady: the model cannot say.
+            ModelNotReady: the model cannot be loaded.
         """
         ...
 

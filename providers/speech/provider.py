@@ -21,7 +21,7 @@ class EngineSpeechProvider(EngineProvider[SpeechRequest, SpeechEvent], QueuedSpe
     """A `SpeechProvider` whose model lives in a process of its own."""
 
     async def voices(self) -> Sequence[VoiceInfo]:
-        # Whoever draws a menu of them need not wait for the weights.
+        # A client that only lists the voices need not wait for the weights.
         folder = await asyncio.to_thread(local_folder, self._spec.path) if self._loads_on_use else None
         if folder is not None and (listed := voices_in(folder)):
             return listed
@@ -31,7 +31,7 @@ class EngineSpeechProvider(EngineProvider[SpeechRequest, SpeechEvent], QueuedSpe
         return self._known_voices()
 
     async def _events(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
-        # Here, and not before the queue: which voices there are is known once the model is loaded.
+        # Not before the queue: the voices are known once the model is loaded.
         voices = resolve_voices(request.voices, self._known_voices())
         async with aclosing(super()._events(msgspec.structs.replace(request, voices=voices))) as events:
             async for event in events:

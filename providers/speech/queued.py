@@ -1,4 +1,4 @@
-"""A speech provider's way through the queue, and what telemetry is told of its answers."""
+"""A speech provider's requests through the queue, and the telemetry of its answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class QueuedSpeechProvider(QueuedProvider[SpeechRequest, SpeechEvent]):
 
 
 class SpeechRecord:
-    """The span of one utterance, with a child for every piece."""
+    """The span of one utterance, with one child span per piece."""
 
     def __init__(self, model: str, request: SpeechRequest) -> None:
         attributes = {

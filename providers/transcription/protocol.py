@@ -1,4 +1,4 @@
-"""What a model that transcribes can do."""
+"""The Protocol of models that transcribe."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ __all__ = ["TRANSCRIPTION", "TranscriptionProvider"]
 
 @runtime_checkable
 class TranscriptionProvider(Provider, Protocol):
-    """Writes down what is spoken."""
+    """Transcribes speech."""
 
     def transcribe(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
-        """Queue, then listen: `TranscriptionAccepted`, then segments and progress, then `TranscriptionFinished`.
+        """Queue, then transcribe: `TranscriptionAccepted`, then segments and progress, then `TranscriptionFinished`.
 
         Closing or cancelling the generator at any point frees its place within one window; consume it under
         `contextlib.aclosing`. The file must stay until it has ended.
 
         Raises:
-            QueueFull, QueueTimeout, ModelNotReady: before it was admitted.
+            QueueFull, QueueTimeout, ModelNotReady: before admission.
             InvalidRequest, UnsupportedParameter: instead of `TranscriptionAccepted`.
             GenerationTimeout, EngineCrashed, InternalError: at any point.
         """

@@ -26,7 +26,7 @@ class EngineTranscriptionProvider(EngineProvider[TranscriptionRequest, Transcrip
 
 
 class _TranscriptionRecord:
-    """The span of one transcription: how much audio, how much text, and what the time went into."""
+    """The span of one transcription: seconds of audio, tokens of text, and the time spent encoding and decoding."""
 
     def __init__(self, model: str, request: TranscriptionRequest) -> None:
         self._span = otel.start_task(
@@ -53,7 +53,7 @@ class _TranscriptionRecord:
     def stop(self) -> None:
         end = self._finished
         assert end is not None
-        # Windows are encoded and decoded in turn; what each took together is drawn as one.
+        # Windows are encoded and decoded in turn; each kind of work is shown as one span of its total time.
         self._span.child("encode", 0.0, end.encode_seconds, {names.TRANSCRIPTION_WINDOWS: end.windows})
         self._span.child(
             "decode", end.encode_seconds, end.decode_seconds, {names.GEN_AI_USAGE_OUTPUT_TOKENS: self._tokens}

@@ -1,4 +1,4 @@
-"""What `doctor` finds out. MLX is only touched in a process of its own: it may abort, and costs memory."""
+"""The findings of `doctor`. MLX runs in a separate process only: it may abort, and it costs memory."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ _EXTRAS = (
 
 @attrs.frozen
 class Finding:
-    """One line. A `problem` keeps models from being served; a `note` can be improved."""
+    """One line. A `problem` prevents models from being served; a `note` can be improved."""
 
     name: str
     value: str
@@ -72,7 +72,7 @@ class Section:
 
 
 def examine() -> list[Section]:
-    """Look at this machine; takes a few seconds."""
+    """Examine this machine; takes a few seconds."""
     from providers.engines.process.platform import describe
 
     machine = describe()

@@ -1,4 +1,4 @@
-"""`doctor`: what this machine offers and what is missing."""
+"""`doctor`: what this machine has, and what is missing to serve models."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
 
 @click.command()
 def doctor() -> None:
-    """Show what models would run on here, and what is missing.
+    """Show the hardware and software that models would run on, and what is missing.
 
-    Python, MLX with its device, BLAS and dtype, memory, weights, and what each extra would add. Ends with status 1
-    where no model could be served.
+    Python, MLX with its device, BLAS and dtype, memory, weights, and what each extra adds. Exits with status 1
+    if no model can be served.
     """
     from server.cli._probe import examine
 

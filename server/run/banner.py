@@ -1,4 +1,4 @@
-"""What is said once the server really answers: where, with which models, how to try it and how to stop it."""
+"""The ready message, printed once the server answers: its address, its models, how to try it and how to stop it."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _SERVED = ("ready", "unloaded")
 
 
 def announce(app: Litestar, registry: ModelRegistry, settings: Settings, url: str) -> Litestar:
-    """Have the application say that it is ready, once it is; as a banner, or as one line of a JSON log.
+    """Let the application announce that it is ready, as a banner or as one line of a JSON log.
 
-    Where no model can ever be served, it says so and ends the process instead.
+    If no model can be served, it logs an error and ends the process instead.
     """
     drain: Drain = app.state.drain
     tasks: list[asyncio.Task[None]] = []
@@ -60,7 +60,7 @@ def _loaded_at_start(providers: Sequence[Provider]) -> list[str]:
 
 
 async def _settled(providers: Sequence[Provider]) -> list[ModelCard]:
-    """The models' cards once each is ready or never will be: one that failed does not hide the others."""
+    """The models' cards, once each model is ready or never will be. A failed model does not hide the others."""
     for provider in providers:
         with contextlib.suppress(ServiceError):
             await provider.wait_ready()
@@ -85,7 +85,7 @@ def _tell(cards: Sequence[ModelCard], settings: Settings, url: str) -> None:
 
 
 async def _answering(url: str) -> None:
-    """Return when the server's own address answers HTTP: granian accepts only after the application has started."""
+    """Return when the server's own address answers HTTP: granian accepts connections after the application started."""
     split = urlsplit(url)
     while True:
         with contextlib.suppress(OSError):
@@ -100,7 +100,7 @@ async def _answering(url: str) -> None:
 
 
 def banner(cards: Sequence[ModelCard], settings: Settings, url: str) -> str:
-    """The ready message, with a curl line for the first model that can chat."""
+    """The ready message, with a curl line for the first model that chats."""
     lines = ["", f"  mlx-openai-server is ready at {url}", ""]
     for card in cards:
         context = f", context {card.context_length}" if card.context_length else ""
@@ -117,7 +117,7 @@ def banner(cards: Sequence[ModelCard], settings: Settings, url: str) -> str:
 
 
 def curl_line(url: str, model: str, *, with_key: bool) -> str:
-    """One line for a POSIX shell. The key itself is not printed: `$API_KEY` stands for it."""
+    """A command for a POSIX shell. It has `$API_KEY` in place of the key, which is not printed."""
     body = {"model": model, "messages": [{"role": "user", "content": "What is the capital of France?"}]}
     key = ' -H "Authorization: Bearer $API_KEY"' if with_key else ""
     data = shlex.quote(json.dumps(body, ensure_ascii=False))

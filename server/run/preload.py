@@ -1,7 +1,7 @@
-"""The worker's start: engines first, for they take longest to be ready; the application while they load.
+"""The worker's start: engines first, because they take longest to be ready; the application while they load.
 
-Importing the application takes about as long as an engine needs before it reads its weights, and both have a process of
-their own: one after the other, they would keep whoever waits for the server waiting twice.
+Importing the application takes about as long as an engine needs before it reads its weights. Both run in processes of
+their own, so that starting them one after the other would double the wait.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ __all__ = ["EnginesFirst", "configure_logging"]
 
 
 class EnginesFirst:
-    """An ASGI application that starts the models as soon as its lifespan begins, and then makes the real one."""
+    """An ASGI application that starts the models as soon as its lifespan begins, and then builds the real one."""
 
     def __init__(self, settings: Settings, registry: ModelRegistry, build: Callable[[], ASGIApp]) -> None:
-        """`build` makes the application; it is called in a thread, so that the loop can start processes meanwhile."""
+        """`build` makes the application. It runs in a thread, so that the loop can start processes meanwhile."""
         self._settings = settings
         self._registry = registry
         self._build = build
@@ -37,7 +37,10 @@ class EnginesFirst:
         await self._app(scope, receive, send)
 
     async def _start(self, send: Any) -> ASGIApp:
-        """Raises: whatever `build` does; no engine is left then, and whoever runs us knows."""
+        """Start the models and build the application.
+
+        An exception of `build` passes through, after every engine has stopped and the server was notified.
+        """
         configure_logging(self._settings)
         await self._registry.start()
         try:
@@ -49,6 +52,6 @@ class EnginesFirst:
 
 
 def configure_logging(settings: Settings) -> None:
-    """Log as the settings say, in this process and in the engines that it starts."""
+    """Set the level and format of the log, in this process and in the engines that it starts."""
     otel.configure_logging(settings.log_level, settings.log_format)
     os.environ.update(LOG_LEVEL=settings.log_level, LOG_FORMAT=settings.log_format)
