@@ -14,7 +14,7 @@ from providers.engines.language.sequences import Row
 from providers.engines.language.speculation import Speculation
 from providers.engines.prefix.cache import PrefixCache
 from providers.engines.process.mlx_lm_internals import Generator
-from providers.engines.sampling.batched_step import RowBatch
+from providers.engines.sampling.batched_step import DecodingBatch
 from providers.engines.structured.processor import BatchTokens
 
 __all__ = ["Batch"]
@@ -49,7 +49,7 @@ class Batch:
             prefill_batch_size=rows,
             prefill_step_size=prefill_step,
         )
-        self.generator.decode_with(RowBatch)
+        self.generator.decode_with(DecodingBatch)
         self._rows = rows
         self._prefill_step = prefill_step
         self._pace = PrefillPace()

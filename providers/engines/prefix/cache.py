@@ -1,4 +1,4 @@
-"""Prompts already computed, kept for the next turn: mlx-lm's LRUPromptCache, bounded in bytes."""
+"""Computed prompts, kept for the next turn: mlx-lm's LRUPromptCache, bounded in bytes."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ logger = logging.getLogger(__name__)
 _MODEL = "model"
 _UNBOUNDED = 1 << 30
 MIN_SAVED = 16
-"""Tokens. A cut is a chunk of its own, and a copy is as large as all that comes before it."""
+"""Tokens. A cut costs a prefill chunk, and a copy is as large as all tokens before it."""
 
 
 def worth_keeping(boundaries: Sequence[int], cached: int) -> list[int]:
-    """Those boundaries at which a copy saves more than a few tokens over the one before; `cached` has one already."""
+    """The boundaries at which a copy saves at least `MIN_SAVED` tokens over the one before. `cached` has one."""
     kept = [cached]
     for boundary in boundaries:
         if boundary - kept[-1] >= MIN_SAVED:
@@ -44,8 +44,10 @@ def worth_keeping(boundaries: Sequence[int], cached: int) -> list[int]:
 
 
 def can_always_trim(layers: Sequence[Any]) -> bool:
-    """Whether caches such as these (empty ones) can be cut back to any prefix, however long they have become: a
-    rotating one can until it has forgotten something."""
+    """Whether caches of these kinds can be cut back to any prefix, whatever their length. `layers`: empty ones.
+
+    A rotating cache can be cut back only until it drops its first tokens.
+    """
     return all(
         can_always_trim(layer.caches) if isinstance(layer, CacheList) else _can_always_trim(layer) for layer in layers
     )
@@ -56,15 +58,18 @@ def _can_always_trim(layer: Any) -> bool:
 
 
 class _Kept(list[Any]):
-    """The layers of a kept cache. LRUPromptCache hands out deep copies, which cost more than a short prefix saves (28
-    layers of 512 tokens: 5 ms on an H100); these share what they can."""
+    """The layers of a kept cache, whose deep copies share buffers where possible.
+
+    LRUPromptCache returns deep copies. Copies of the buffers cost more than a short prefix saves (28 layers of 512
+    tokens: 5 ms on an H100).
+    """
 
     def __deepcopy__(self, memo: dict[int, Any]) -> list[Any]:
         return [_shared(layer) if type(layer) is KVCache else copy.deepcopy(layer, memo) for layer in self]
 
 
 def _shared(layer: Any) -> Any:
-    """A cache of its own over the same buffers: slices are new arrays, and a write to one leaves the other as it is."""
+    """Another cache over the same buffers: slices are new arrays, and a write to one does not change the other."""
     own = copy.copy(layer)
     own.keys, own.values = layer.keys[..., : layer.offset, :], layer.values[..., : layer.offset, :]
     return own
@@ -73,7 +78,7 @@ def _shared(layer: Any) -> Any:
 def make_prefix_cache(spec: ModelSpec, folder: Path, precision: str) -> PrefixCache:
     """The cache that the spec asks for, with its files. Call it when everything else of the model is in memory.
 
-    `folder`: of the model. `precision`: of its weights, in words.
+    `folder`: that of the model. `precision`: that of its weights, in words.
     """
     files = None
     if spec.prefix_cache_dir is not None:
@@ -93,19 +98,22 @@ def _bound(spec: ModelSpec) -> int:
 
 
 class PrefixCache:
-    """Key-value caches by the tokens that filled them. For the MLX thread only."""
+    """Key-value caches by the tokens that filled them. Only for the MLX thread."""
 
     def __init__(self, max_bytes: int, *, total: int | None = None, files: PrefixFiles | None = None) -> None:
-        """`max_bytes` 0 turns it off. `total`: bytes that MLX may hold altogether; where weights and batch leave less
-        of them than `max_bytes`, less is kept. `files`: where prompts go that are evicted, or kept when the engine
-        ends; a quarter of `max_bytes` is for those that wait to be written."""
+        """`max_bytes`: bound on what is kept; 0 turns the cache off.
+
+        `total`: bytes that MLX may hold in all; if weights and batch leave less of them than `max_bytes`, less is kept.
+        `files`: the files for prompts that are evicted, or kept when the engine ends; a quarter of `max_bytes` is for
+        prompts that wait to be written.
+        """
         self.max_bytes = max_bytes
         self._total = total
         self._files = files
         self._unwritten: dict[tuple[int, ...], None] = {}
-        """Prompts of which there is no file, in the order they came."""
+        """Prompts without a file, in their order of arrival."""
         self._evicted: deque[tuple[list[int], list[Any]]] = deque()
-        """Those of them that are kept for nothing but their file."""
+        """Evicted prompts among them, which are kept only until their file is written."""
         self._cache = self._empty()
 
     def _empty(self) -> PromptCache:
@@ -122,8 +130,10 @@ class PrefixCache:
         return sum(_nbytes(cache) for _, cache in self._evicted)
 
     def fetch(self, tokens: list[int]) -> tuple[list[Any] | None, int]:
-        """A copy of the longest kept prefix, and its length: always less than the prompt's, since at least one
-        token must be fed to get the next."""
+        """A copy of the longest kept prefix, and its length.
+
+        It is always shorter than the prompt, since at least one token must be fed to get the next.
+        """
         if self.max_bytes <= 0:
             return None, 0
         try:
@@ -132,7 +142,7 @@ class PrefixCache:
                 cache, cached = self._fetch(tokens)
             return cache, cached
         except Exception:
-            # A trie left inconsistent must cost a prefill, not the request.
+            # An inconsistent trie must cost a prefill, not the request.
             logger.exception("the prefix cache failed and is emptied")
             self.clear()
             return None, 0
@@ -150,7 +160,7 @@ class PrefixCache:
         return (cache, cached) if cache is not None and cached > 0 else (None, 0)
 
     def _read(self, tokens: list[int], cached: int) -> bool:
-        """Whether a file had more of this prompt than is kept, which now is."""
+        """Load a longer prefix of this prompt from a file. Returns whether there was one."""
         assert self._files is not None
         found = self._files.fetch(tokens, longer_than=cached + MIN_SAVED)
         if found is None or _nbytes(found[1]) > self._cache.max_bytes:
@@ -159,13 +169,15 @@ class PrefixCache:
         return True
 
     def insert(self, tokens: Sequence[int], cache: list[Any], *, kind: str = "assistant") -> None:
-        """Keep a cache filled by exactly these tokens. `kind`: `system`, `user` or `assistant`; the last are the
-        first to go."""
+        """Keep a cache filled by exactly these tokens.
+
+        `kind`: `system`, `user` or `assistant`; the last kind is evicted first.
+        """
         if self.max_bytes <= 0 or not tokens or any(layer.empty() for layer in cache):
             return
         if _nbytes(cache) > self._cache.max_bytes:
             return
-        # The extracted rows are views on the batch until evaluated, and would keep all of it alive.
+        # The extracted caches are views on the batch until evaluated, and would keep all of it alive.
         mx.async_eval([layer.state for layer in cache])  # type: ignore[no-untyped-call]
         if self._files is not None:
             self._unwritten.pop(tuple(tokens), None)
@@ -173,7 +185,7 @@ class PrefixCache:
         self._cache.insert_cache(_MODEL, list(tokens), _Kept(cache), cache_type=kind)
 
     def make_room(self, batch_bytes: int) -> None:
-        """Evict what weights and batch leave no room for; the batch may double before it has to be asked again."""
+        """Evict what does not fit beside the weights and the batch, whose size may double before the next call."""
         if self._total is None or not self.nbytes:
             return
         room = self._total - (mx.get_active_memory() - self.nbytes) - batch_bytes
@@ -183,7 +195,7 @@ class PrefixCache:
                 self._evicted.popleft()
 
     def write_one(self) -> bool:
-        """Write a prompt that has no file yet, of the latest first; whether there was one."""
+        """Write one prompt that has no file yet, the latest first. Returns whether there was one."""
         if self._files is None:
             return False
         if self._evicted:
@@ -192,7 +204,7 @@ class PrefixCache:
         while self._unwritten:
             tokens = list(self._unwritten.popitem()[0])
             with contextlib.suppress(KeyError):
-                # Not there: a longer one has taken its place.
+                # KeyError: a longer prompt has replaced it.
                 self._files.save(tokens, self._cache.look(_MODEL, tokens))
                 return True
         return False

@@ -1,4 +1,4 @@
-"""How far two sequences of tokens begin alike."""
+"""The length of the common prefix of two sequences of tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["common_prefix"]
 
 
 def common_prefix(one: Sequence[int], other: Sequence[int]) -> int:
-    """Its length. By halving: slices are compared faster than tokens."""
+    """Number of tokens that both begin with. Searches by halving, because slices compare faster than single tokens."""
     same, end = 0, min(len(one), len(other))
     while same < end:
         middle = (same + end + 1) // 2

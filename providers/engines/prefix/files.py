@@ -1,13 +1,13 @@
-"""Kept prompts as files, so that they outlive the process: safetensors as mlx-lm writes them, one a prompt.
+"""Kept prompts as files that outlive the process: safetensors as mlx-lm writes them, one per prompt.
 
-    DIR/MODEL/DIGEST-CHECKSUM.safetensors     MODEL: what the numbers depend on; DIGEST: of the tokens
+    DIR/MODEL/DIGEST-CHECKSUM.safetensors     MODEL: the fingerprint of the model; DIGEST: that of the tokens
     DIR/MODEL/CACHEDIR.TAG                    marks the folder as written by this module
 
-Files appear whole, by renaming. Nobody holds a lock: several servers may share DIR, of which each sees the files that
-were there when it started and its own, and deletes the oldest of all when there are too many.
+Files appear complete, by renaming. There are no locks: several servers may share DIR. Each of them sees the files that
+were there when it started and its own, and deletes the oldest of all files when there are too many.
 
 Only files of these names in marked folders are ever deleted: DIR may hold models and other things. Folders and files
-are readable by their owner only, since prompts are in them.
+are readable only by their owner, since prompts are in them.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["PrefixFiles"]
 logger = logging.getLogger(__name__)
 
 BLOCK = 64
-"""Tokens. A cache that can be trimmed is found by any prefix of its prompt that is a multiple of this long."""
+"""Tokens. A trimmable cache is found by every prefix of its prompt whose length is a multiple of this."""
 _SUFFIX = ".safetensors"
 _UNFINISHED = "tmp-"
 _NAME = re.compile(r"[0-9a-f]{32}-[0-9a-f]{8}\.safetensors")
@@ -60,14 +60,13 @@ class PrefixFiles:
     """The files of one model. For the MLX thread only."""
 
     def __init__(self, folder: Path, model: str, max_bytes: int) -> None:
-        """`model`: a name for weights, tokenizer and precision, as `model_identity` makes it. `max_bytes` bounds all
-        of `folder`, other models' files included."""
+        """`model`: the result of `model_identity`. `max_bytes`: bound on `folder`, other models' files included."""
         self._root = folder
         self._folder = folder / model
         self._max_bytes = max_bytes
         self._files: dict[bytes, _File] = {}
         self._prefixes: dict[int, dict[bytes, _File]] = {}
-        """By length, then by the digest of so many tokens."""
+        """By length, then by the digest of that many tokens."""
         self._writable = True
         self._scan()
 
@@ -75,12 +74,14 @@ class PrefixFiles:
         return len(self._files)
 
     def holds(self, tokens: Sequence[int]) -> bool:
-        """Whether there is a file of exactly these tokens."""
+        """Whether there is a file for exactly these tokens."""
         return _digest(tokens) in self._files
 
     def fetch(self, tokens: Sequence[int], longer_than: int) -> tuple[list[int], list[Any]] | None:
-        """The cache of the longest prompt that begins as `tokens` do, and its tokens; None where it would have no more
-        than `longer_than` in common with them. A file that cannot be read is deleted, with a warning."""
+        """The tokens and the cache of the file that shares the longest prefix with `tokens`.
+
+        None if no file shares more than `longer_than` tokens. A file that cannot be read is deleted, with a warning.
+        """
         for file in self._candidates(tokens, longer_than):
             cache = self._load(file)
             if cache is not None:
@@ -88,7 +89,7 @@ class PrefixFiles:
         return None
 
     def save(self, tokens: Sequence[int], cache: list[Any]) -> None:
-        """Write a cache that these tokens filled. Where that fails, there is a warning, and nothing more is written."""
+        """Write a cache that these tokens filled. After a failure, log a warning and write nothing more."""
         size = sum(layer.nbytes for layer in cache)
         if not self._writable or size > self._max_bytes or not _is_known(cache) or self.holds(tokens):
             return
@@ -103,7 +104,7 @@ class PrefixFiles:
             path = self._folder / f"{_digest(packed).hex()}-{_checksum(unfinished):08x}{_SUFFIX}"
             unfinished.rename(path)
         except (OSError, RuntimeError, ValueError) as error:
-            logger.warning("kept prompts cannot be written to %s, and no more are: %s", self._folder, error)
+            logger.warning("kept prompts cannot be written to %s; no more will be written: %s", self._folder, error)
             self._writable = False
             with contextlib.suppress(OSError):
                 unfinished.unlink()
@@ -149,7 +150,7 @@ class PrefixFiles:
                     del self._prefixes[length]
 
     def _candidates(self, tokens: Sequence[int], longer_than: int) -> Iterator[_File]:
-        """Files that begin as `tokens` do, the longest match first."""
+        """Files that share a prefix with `tokens`, the longest match first."""
         packed = array("I", tokens)
         lengths = sorted(length for length in self._prefixes if length < len(tokens))
         digests = dict(zip(lengths, _running_digests(packed, lengths), strict=True))
@@ -165,13 +166,13 @@ class PrefixFiles:
     def _load(self, file: _File) -> list[Any] | None:
         try:
             if _checksum(file.path) != int(file.path.stem.rpartition("-")[2], 16):
-                raise ValueError("its checksum is another")
+                raise ValueError("its checksum does not match")
             cache: list[Any] = load_prompt_cache(str(file.path))  # type: ignore[no-untyped-call]
-            # Arrays of a file are read when they are needed: now, while an error can still be told.
+            # MLX reads arrays of a file lazily: read them now, while an error can still be handled.
             mx.eval([layer.state for layer in cache])
             os.utime(file.path)
         except FileNotFoundError:
-            # Another server needed the room.
+            # Another server has deleted it.
             self._forget(file)
             return None
         except Exception as error:
@@ -186,7 +187,7 @@ class PrefixFiles:
             path.unlink()
 
     def _delete_prefixes(self, tokens: array[int]) -> None:
-        """A longer prompt whose cache can be trimmed serves wherever a shorter one did."""
+        """Delete files of shorter prompts, which a longer prompt with a trimmable cache replaces."""
         for file in list(self._candidates(tokens, 0)):
             if file.trimmable and file.tokens == tokens[: len(file.tokens)]:
                 self._forget(file)
@@ -194,7 +195,7 @@ class PrefixFiles:
                     file.path.unlink()
 
     def _delete_oldest(self) -> None:
-        """Keep all models' files together under the bound."""
+        """Delete the oldest files of all models until they are within the bound."""
         found = []
         with contextlib.suppress(OSError):
             marked = [mark.parent for mark in self._root.glob(f"*/{_MARK}") if _is_mark(mark)]
@@ -217,14 +218,14 @@ class PrefixFiles:
 
 
 def _prefixes(file: _File) -> Iterator[tuple[int, bytes]]:
-    """Lengths at which the file's cache can serve, and the digests of so many tokens."""
+    """Lengths at which the file's cache can be used, each with the digest of that many tokens."""
     lengths = list(range(BLOCK, len(file.tokens), BLOCK)) if file.trimmable else []
     lengths.append(len(file.tokens))
     return zip(lengths, _running_digests(file.tokens, lengths), strict=True)
 
 
 def _running_digests(tokens: array[int], lengths: Sequence[int]) -> Iterator[bytes]:
-    """Of the first `length` tokens, for each of these lengths, which ascend."""
+    """The digest of the first `length` tokens, for each of these ascending lengths."""
     state, start = hashlib.blake2b(digest_size=16), 0
     for length in lengths:
         state.update(tokens[start:length].tobytes())
@@ -237,7 +238,7 @@ def _digest(tokens: Sequence[int]) -> bytes:
 
 
 def _is_known(cache: Sequence[Any]) -> bool:
-    """mlx-lm restores its own classes by name, and no others."""
+    """Whether mlx-lm can restore all layers: it restores its own classes by name, and no others."""
     return all(getattr(mlx_cache, type(layer).__name__, None) is type(layer) for layer in cache)
 
 
@@ -250,7 +251,7 @@ def _checksum(path: Path) -> int:
 
 
 def _read_header(path: Path) -> _File:
-    """What the file says of itself; its arrays stay where they are."""
+    """The file's metadata, without its arrays."""
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if not 0 < length <= _HEADER_BYTES:
@@ -269,7 +270,7 @@ def _is_mark(path: Path) -> bool:
 
 
 def _delete_abandoned(path: Path) -> None:
-    """What a process that was killed left behind; another's may still be growing."""
+    """Delete the unfinished file of a killed process. That of a running process is younger, and stays."""
     with contextlib.suppress(OSError):
         if time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
             path.unlink()

@@ -1,4 +1,4 @@
-"""A name for everything that a kept prompt's numbers depend on."""
+"""A name for everything on which a kept prompt's keys and values depend."""
 
 from __future__ import annotations
 
@@ -35,14 +35,16 @@ _IRRELEVANT = frozenset(
         "prompt_lookup",
     }
 )
-"""Of a spec: whatever else it says may change what is computed."""
+"""Fields of a spec that do not change what is computed. All others may."""
 _READ = (".json", ".jinja", ".txt", ".model", ".tiktoken")
-"""Files that are small: told apart by their content, the others by their size and time."""
+"""Small files: they are compared by content, the others by size and time."""
 
 
 def model_identity(folder: Path, spec: ModelSpec, precision: str) -> str:
-    """Forty hexadecimal digits that change with the weights, the adapters, the tokenizer, the chat template, the
-    precision and mlx-lm. `precision`: in words, as the model was loaded."""
+    """Forty hexadecimal digits that identify weights, adapters, tokenizer, chat template, precision and mlx-lm.
+
+    `precision`: that of the loaded weights, in words.
+    """
     state = hashlib.blake2b(digest_size=20)
     settings = {name: value for name, value in attrs.asdict(spec).items() if name not in _IRRELEVANT}
     state.update(repr((importlib.metadata.version("mlx-lm"), precision, sorted(settings.items()))).encode())

@@ -1,4 +1,4 @@
-"""mlx-lm's batch of rows that generate, with a step of its own: rows of different settings are sampled together."""
+"""mlx-lm's decoding batch with a step of its own: sequences with different settings are sampled together."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from providers.engines.process.mlx_lm_internals import PlannedBatch, StepPlan
 from providers.engines.sampling.penalties import JointPenalties
 from providers.engines.sampling.settings import JointSampler
 
-__all__ = ["RowBatch"]
+__all__ = ["DecodingBatch"]
 
 
-class RowBatch(PlannedBatch):
-    """mlx-lm's step calls samplers and processors row by row where they differ: on a GPU, 32 rows with settings of
-    their own took nearly twice as long as 32 greedy ones. It also normalises the logits of every row, which nothing
-    here needs: samplers take logits, and who is to tell log-probabilities computes its own (`LogprobRecorder`).
+class DecodingBatch(PlannedBatch):
+    """A decoding batch that applies samplers and processors of all sequences in a few calls.
+
+    mlx-lm's step calls them one by one where they differ: on a GPU, 32 sequences with settings of their own took nearly
+    twice as long as 32 greedy ones. It also normalises the logits of every sequence, which nothing here needs: samplers
+    take logits, and `LogprobRecorder` computes its own log-probabilities.
     """
 
     def make_plan(self) -> StepPlan:
@@ -25,14 +27,14 @@ class RowBatch(PlannedBatch):
 
 
 class _StepPlan:
-    """How the rows that there are now are taken a step further, as long as they stay the same."""
+    """One step for the sequences that are in the batch now. It holds as long as they stay the same."""
 
-    def __init__(self, batch: RowBatch) -> None:
+    def __init__(self, batch: DecodingBatch) -> None:
         self._batch = batch
         self._contexts = batch.contexts
         chains: list[Sequence[Any]] = [chain or () for chain in batch.logits_processors]
         joins = [len(chains) > 1 and JointPenalties.joins(chain) for chain in chains]
-        self._alone = [row for row, chain in enumerate(chains) if chain and not joins[row]]
+        self._separate = [row for row, chain in enumerate(chains) if chain and not joins[row]]
         self._together = [row for row, chain in enumerate(chains) if chain and joins[row]]
         together = [chain if joins[row] else () for row, chain in enumerate(chains)]
         self._penalties = JointPenalties(together, batch.tokens)
@@ -43,21 +45,21 @@ class _StepPlan:
 
     @property
     def state(self) -> list[mx.array]:
-        """To be evaluated with every step, lest its graph grow."""
-        contexts = [self._contexts[row].state for row in self._alone]
+        """Arrays to evaluate on every step; otherwise MLX's lazy graph keeps growing."""
+        contexts = [self._contexts[row].state for row in self._separate]
         keys = [] if self._joint_sampler is None else self._joint_sampler.state
         return [*contexts, *self._penalties.state, *keys]
 
     def __call__(self, fed: mx.array, logits: mx.array) -> mx.array:
         logits = self._penalties(fed, logits)
-        if self._alone:
-            logits = self._process_alone(fed, logits)
+        if self._separate:
+            logits = self._process_separately(fed, logits)
         return self._sample(logits)
 
-    def _process_alone(self, fed: mx.array, logits: mx.array) -> mx.array:
+    def _process_separately(self, fed: mx.array, logits: mx.array) -> mx.array:
         batch = self._batch
         processed = []
-        for row in self._alone:
+        for row in self._separate:
             context = self._contexts[row].update_and_fetch(fed[row : row + 1])
             line = logits[row : row + 1]
             for processor in batch.logits_processors[row]:
@@ -66,11 +68,11 @@ class _StepPlan:
         changed = mx.concatenate(processed, axis=0)
         if len(processed) == len(batch.uids):
             return changed
-        logits[mx.array(self._alone)] = changed
+        logits[mx.array(self._separate)] = changed
         return logits
 
     def release(self) -> None:
-        """Leave every row as if its own sampler and processors had taken it here."""
+        """Leave every sequence as if its own sampler and processors had taken it here."""
         self._penalties.release()
         if self._joint_sampler is not None:
             self._joint_sampler.release()

@@ -1,4 +1,4 @@
-"""Drawing tokens for many rows at once, each by its own settings: the arithmetic behind the samplers."""
+"""The arithmetic behind the samplers: drawing tokens for many rows of logits together, each by its own settings."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["Drawing", "Filters", "candidate_count"]
 
 _LEAST_CANDIDATES = 64
 _RULED_OUT = -1e30
-"""And below, even divided by the highest temperature."""
+"""Logits at or below this are ruled out, even divided by the highest temperature."""
 _ALL = 2.0
-"""More than all probabilities together."""
+"""More than the sum of all probabilities."""
 
 
 @attrs.frozen(kw_only=True)
 class Filters:
-    """Which tokens of a row may be drawn, and how boldly. `top_k` 0, `top_p` 1 and `min_p` 0 filter nothing."""
+    """Which tokens of a row may be drawn, and the temperature. `top_k` 0, `top_p` 1 and `min_p` 0 filter nothing."""
 
     temperature: float = 1.0
     top_p: float = 1.0
@@ -37,10 +37,11 @@ class Filters:
 
 
 def candidate_count(top_k: int) -> int:
-    """How many of the likeliest tokens a row with this `top_k` is drawn from; 0 is all of them.
+    """How many of the likeliest tokens a row with this `top_k` is drawn from; 0 means all of them.
 
-    A power of two, so that rows with nearly the same `top_k` are drawn together; of the row's own `top_k` alone, since
-    what a number draws depends on it. On a GPU, where selecting costs what sorting does, rows are drawn together.
+    It is a power of two, so that rows with nearly the same `top_k` are drawn together. It depends only on the row's own
+    `top_k`, because it decides which token a number draws. On a GPU, where selecting costs as much as sorting, it is 0,
+    so that all rows are drawn together.
     """
     if not top_k or mx.default_device() != mx.cpu:
         return 0
@@ -48,22 +49,23 @@ def candidate_count(top_k: int) -> int:
 
 
 class Drawing:
-    """Draws from rows of logits whose settings have one `candidate_count`.
+    """Draws from rows of logits whose settings have the same `candidate_count`.
 
-    Filters keep what mlx-lm's keep in mlx-lm's order (`top_p`, `min_p`, `top_k`, then the temperature), and tokens as
-    likely as the least that is kept. A token is drawn where the sum of probabilities, in the order of the vocabulary,
-    passes a number that is drawn: noise for every token of the vocabulary would take several times as long.
+    Filters keep the tokens that mlx-lm's keep, in mlx-lm's order (`top_p`, `min_p`, `top_k`, then the temperature), and
+    also tokens as likely as the least likely of them. The drawn token is the one at which the sum of probabilities, in
+    the order of the vocabulary, passes a random number: noise for every token of the vocabulary would take several
+    times as long.
     """
 
     __slots__ = ("_candidates", "_filtered", "_filters", "_floor", "_inverse", "_mass", "_top_k")
 
     def __init__(self, rows: Sequence[Filters]) -> None:
-        """`rows`: one for each row of logits, or a single one for all of them."""
+        """`rows`: the settings of each row of logits, or a single one for all rows."""
         (self._candidates,) = {candidate_count(row.top_k) for row in rows}
         self._inverse = _column(1.0 / row.temperature for row in rows)
         filtered = [place for place, row in enumerate(rows) if row.filters]
         self._filtered = mx.array(filtered) if 0 < len(filtered) < len(rows) else None
-        """The rows that are filtered, None for all or none."""
+        """The rows that are filtered; None for all or none."""
         kept = [rows[place] for place in filtered]
         some = any(row.top_p < 1.0 for row in kept)
         self._mass = _column(row.top_p if row.top_p < 1.0 else _ALL for row in kept) if some else None
@@ -73,8 +75,7 @@ class Drawing:
         self._floor = _column(floors) if max(floors, default=-math.inf) > -math.inf else None
 
     def draw(self, logits: mx.array, numbers: mx.array) -> mx.array:
-        """Logits (rows, vocabulary), normalised or not, and a number from [0, 1) for each, (rows, 1), to token ids
-        (rows)."""
+        """Logits (rows, vocabulary), normalised or not, and numbers from [0, 1), (rows, 1) → token ids (rows)."""
         logits = logits.astype(mx.float32)
         if self._candidates:
             count = min(self._candidates, logits.shape[-1])
@@ -89,8 +90,10 @@ class Drawing:
         return self._pick(logits, numbers)
 
     def _filter(self, rows: mx.array, whole: mx.array) -> mx.array:
-        """Of logits (rows, candidates) that are the likeliest of `whole`, or all of them: those ruled out far below
-        the others."""
+        """Lower the logits that are ruled out.
+
+        `rows`: (rows, candidates), the likeliest logits of `whole`, or all of them.
+        """
         most = whole.max(axis=-1, keepdims=True)
         out: list[mx.array] = []
         if self._top_k:
@@ -107,17 +110,17 @@ class Drawing:
             out.append(weights < least_kept(weights, self._mass * weights.sum(axis=-1, keepdims=True)))
         if self._floor is not None:
             out.append(rows < most + self._floor)
-        # On a CPU, `where` takes three times as long.
+        # On a CPU, `where` would take three times as long.
         return rows + functools.reduce(operator.or_, out) * _RULED_OUT
 
     def _pick(self, logits: mx.array, numbers: mx.array) -> mx.array:
-        """The column of each row that its number falls into."""
+        """The column of each row into which its number falls."""
         logits = logits * self._inverse
         weights = _exp(logits - logits.max(axis=-1, keepdims=True))
         up_to = mx.cumsum(weights, axis=-1)
         passed = (up_to <= numbers * up_to[:, -1:]).sum(axis=-1, keepdims=True)
         place = mx.minimum(passed, logits.shape[-1] - 1)
-        # Rounding may lead to a neighbour that is ruled out: the likeliest is drawn then.
+        # Rounding may lead to a neighbour that is ruled out; then draw the likeliest token.
         allowed = mx.take_along_axis(logits, place, axis=-1) > _RULED_OUT * 1e-10
         return mx.where(allowed[:, 0], place[:, 0], mx.argmax(weights, axis=-1))
 

@@ -1,4 +1,4 @@
-"""Log-probabilities of generated tokens, for the answers that asked for them."""
+"""Log-probabilities of generated tokens, for the requests that ask for them."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ __all__ = ["MAX_TOP_LOGPROBS", "LogprobRecorder"]
 
 MAX_TOP_LOGPROBS = 128
 FLOOR = -9999.0
-"""Told for what the model rules out: JSON has no infinity. OpenAI's value."""
+"""The log-probability of tokens that the model rules out, since JSON has no infinity. OpenAI's value."""
 
 
 class LogprobRecorder:
-    """The sampler of one row, which also notes what the model thought of each choice.
+    """A sampler of one sequence that also records the log-probability of each choice.
 
-    What is told is the model's own distribution: before penalties, biases, grammars and filters, and at temperature
-    1, as OpenAI does. It is computed with the step that draws the token, so reading it later waits for nothing, and
-    only the chosen tokens and the likeliest cross to the host.
+    The distribution is the model's own: before penalties, biases, grammars and filters, and at temperature 1, as
+    OpenAI's is. The step that draws the token computes it, so that reading it later waits for nothing. Only the chosen
+    tokens and the likeliest are copied to the host.
     """
 
     __slots__ = ("_logits", "_sampler", "_steps", "_top", "_vocabulary")
 
     def __init__(self, sampler: Sampler, vocabulary: Vocabulary, top: int) -> None:
-        """`top`: how many of the likeliest tokens to tell beside the chosen one."""
+        """`top`: how many of the likeliest tokens to report beside the chosen one."""
         self._sampler = sampler
         self._vocabulary = vocabulary
         self._top = top
@@ -37,7 +37,7 @@ class LogprobRecorder:
         self._steps: deque[tuple[mx.array, mx.array | None]] = deque()
 
     def note_logits(self, tokens: mx.array, logits: mx.array) -> mx.array:
-        """The row's first processor, where it has others: it sees the logits before they are changed."""
+        """The sequence's first processor, if it has others: it sees the logits before they are changed."""
         self._logits = logits
         return logits
 
@@ -56,9 +56,9 @@ class LogprobRecorder:
         return drawn
 
     def take(self, token: int) -> TokenLogprob:
-        """What is to be told of the row's next token; to be called for each of them, in order."""
-        told, likeliest = self._steps.popleft()
-        values = cast("list[list[float]]", told.tolist())[0]
+        """The log-probabilities of the sequence's next token. Call it once per token, in order."""
+        noted, likeliest = self._steps.popleft()
+        values = cast("list[list[float]]", noted.tolist())[0]
         ids = [] if likeliest is None else cast("list[list[int]]", likeliest.tolist())[0]
         chosen, *others = (max(value, FLOOR) for value in values)
         ranked = sorted(zip(others, ids, strict=True), key=lambda pair: (-pair[0], pair[1]))

@@ -12,15 +12,17 @@ from mlx_lm.sample_utils import make_repetition_penalty
 __all__ = ["Bias", "CountPenalty", "JointPenalties", "Processor", "RepetitionPenalty"]
 
 Processor = Callable[[mx.array, mx.array], mx.array]
-"""Every token fed so far (n), logits (1, vocabulary) to logits (1, vocabulary)."""
+"""All tokens fed so far (n) and logits (1, vocabulary) → logits (1, vocabulary)."""
 
 MAX_JOINT_CONTEXT = 256
-"""Tokens of a repetition penalty's context that are worth collecting on the host at every step."""
+"""The longest context of a repetition penalty, in tokens, that the host collects on every step."""
 
 
 class RepetitionPenalty:
-    """mlx-lm's: the logits of the last `size` tokens, of prompt and answer, are divided by it; negative ones
-    multiplied."""
+    """mlx-lm's repetition penalty.
+
+    It divides the logits of the last `size` tokens of prompt and output by the penalty, and multiplies negative ones.
+    """
 
     __slots__ = ("_apply", "penalty", "size")
 
@@ -34,9 +36,9 @@ class RepetitionPenalty:
 
 
 class CountPenalty:
-    """OpenAI's presence and frequency penalties: over the tokens of the answer, all of it, and not the prompt.
+    """OpenAI's presence and frequency penalties, over all tokens of the output and none of the prompt.
 
-    Called once a step with everything fed so far; the first call is the prompt alone.
+    Called once per step with everything fed so far; the first call has only the prompt.
     """
 
     __slots__ = ("counts", "frequency", "presence")
@@ -45,7 +47,7 @@ class CountPenalty:
         self.presence = presence
         self.frequency = frequency
         self.counts: mx.array | None = None
-        """How often each token was said, (1, vocabulary)."""
+        """How often each token was generated, (1, vocabulary)."""
 
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
         if self.counts is None:
@@ -57,7 +59,7 @@ class CountPenalty:
 
 
 class Bias:
-    """OpenAI's `logit_bias`: what is added to the logits of some tokens."""
+    """OpenAI's `logit_bias`: numbers to add to the logits of some tokens."""
 
     __slots__ = ("ids", "values")
 
@@ -70,10 +72,13 @@ class Bias:
 
 
 class JointPenalties:
-    """The chains of several rows in a few calls. It has their state until `release`: they are not called meanwhile."""
+    """The processors of several rows in a few calls.
+
+    It owns their state until `release`: they are not called meanwhile.
+    """
 
     def __init__(self, chains: Sequence[Sequence[Processor]], tokens: Sequence[list[int]]) -> None:
-        """`chains`: one a row, each `joins`. `tokens`: those fed so far, of each row; they grow from step to step."""
+        """`chains`: the processors of each row; every chain `joins`. `tokens`: those fed so far, per row; they grow."""
         self._tokens = tokens
         self._repetitions = _RowsWith(chains, RepetitionPenalty)
         self._counts = _RowsWith(chains, CountPenalty)
@@ -83,17 +88,17 @@ class JointPenalties:
 
     @staticmethod
     def joins(chain: Sequence[Processor]) -> bool:
-        """Whether the rows' `JointPenalties` can do all of this chain, in its order."""
+        """Whether a `JointPenalties` can apply all processors of this chain, in their order."""
         order = [(RepetitionPenalty, CountPenalty, Bias).index(type(one)) for one in chain if _known(one)]
         return len(order) == len(chain) and order == sorted(set(order))
 
     @property
     def state(self) -> list[mx.array]:
-        """To be evaluated with every step, lest its graph grow."""
+        """Arrays to evaluate on every step; otherwise MLX's lazy graph keeps growing."""
         return [] if self._counted is None else [self._counted]
 
     def __call__(self, fed: mx.array, logits: mx.array) -> mx.array:
-        """`fed` (rows): the token that this step feeds to each row. Logits (rows, vocabulary) to such."""
+        """Logits (rows, vocabulary) → the same, changed. `fed` (rows): the token that this step feeds to each row."""
         if self._repetitions:
             logits = self._repetitions.on(logits, lambda rows: self._repeat(fed, rows))
         if self._counts:
@@ -134,7 +139,7 @@ class JointPenalties:
         return logits + self._added.astype(logits.dtype)
 
     def release(self) -> None:
-        """Give the rows' own processors their state back."""
+        """Return their state to the rows' own processors."""
         if self._counted is not None:
             for place, one in enumerate(self._counts.processors):
                 one.counts = self._counted[place : place + 1]
@@ -147,7 +152,7 @@ def _known(processor: Processor) -> bool:
 
 
 class _RowsWith:
-    """The rows whose chains have a processor of one kind; true where there are any."""
+    """The rows whose chains have a processor of one kind; true if there are any."""
 
     def __init__(self, chains: Sequence[Sequence[Processor]], kind: type) -> None:
         found = [(row, one) for row, chain in enumerate(chains) for one in chain if isinstance(one, kind)]

@@ -1,8 +1,8 @@
 """How the next token is chosen: settings resolved and checked on the intake, samplers and processors on MLX.
 
-Filters keep what mlx-lm's keep in mlx-lm's order (top_p, min_p, XTC, top_k, then temperature); the samplers are ours
-because mlx-lm's draw row by row where settings differ, cannot be seeded, read `top_p=0` as off, and raise inside the
-batch on values we let through.
+Filters keep the tokens that mlx-lm's keep, in mlx-lm's order (top_p, min_p, XTC, top_k, then temperature). The samplers
+are our own because mlx-lm's draw row by row where settings differ, cannot be seeded, read `top_p=0` as off, and raise
+inside the batch on values that we accept.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 Sampler = Callable[[mx.array], mx.array]
-"""Logits (rows, vocabulary), normalised or not, to token ids (rows)."""
+"""Logits (rows, vocabulary), normalised or not → token ids (rows)."""
 
 GREEDY_BELOW = 1e-4
 """A temperature under this is greedy: 1 / temperature would leave float16's range."""
@@ -45,7 +45,7 @@ MAX_BIASES = 4096
 
 @attrs.frozen(kw_only=True)
 class Settings(Filters):
-    """What a sampler is made of; answers with equal settings and no seed share one."""
+    """The settings of a sampler. Sequences with equal settings and no seed share one sampler."""
 
     xtc_probability: float = 0.0
     xtc_threshold: float = 0.1
@@ -56,7 +56,9 @@ class Settings(Filters):
 
 
 def resolve(params: SamplingParams, defaults: Mapping[str, Any], *, vocabulary: int) -> Settings:
-    """The request's values, else the model's generation_config, else OpenAI's. `vocabulary`: count of usable ids.
+    """The request's values, else those of the model's generation_config, else OpenAI's.
+
+    `vocabulary`: count of usable ids.
 
     Raises:
         InvalidRequest: a value is out of range; `param` names it.
@@ -102,15 +104,18 @@ def _number(params: SamplingParams, name: str, default: float, *, low: float, hi
     value = getattr(params, name)
     if value is None:
         return default
-    # Written so that NaN fails it too.
+    # Written so that NaN fails too.
     if not low <= value <= high:
         raise InvalidRequest(f"{name} must be between {low} and {high}, not {value}", param=name)
     return float(value)
 
 
 def make_sampler(settings: Settings, seed: int | None) -> Sampler:
-    """A sampler of these settings. Equal settings without a seed give the same object, so that a batch whose
-    rows agree is sampled in one call; a seed gives an object with a random sequence of its own."""
+    """A sampler of these settings.
+
+    Equal settings without a seed give the same object, so that a batch whose rows agree is sampled in one call. A seed
+    gives an object with a random sequence of its own.
+    """
     if seed is None or settings.greedy:
         return _shared_sampler(settings)
     return _SeededSampler(settings, seed)
@@ -141,7 +146,7 @@ class _SharedSampler:
 
 
 class _SeededSampler:
-    """Draws from a sequence of keys of its own: the same seed gives the same draws whoever shares the batch."""
+    """Draws from its own sequence of keys: the same seed gives the same draws, whatever else is in the batch."""
 
     __slots__ = ("_drawing", "key", "settings")
 
@@ -158,14 +163,14 @@ class _SeededSampler:
 
 
 class JointSampler:
-    """The samplers of several rows in a few calls: each row draws what its own sampler would.
+    """The samplers of several rows in a few calls: each row draws the token that its own sampler would.
 
-    It has the rows' sequences of keys until `release`: their samplers are not called meanwhile.
+    It owns the rows' sequences of keys until `release`: their samplers are not called meanwhile.
     """
 
     def __init__(self, samplers: Sequence[Sampler]) -> None:
-        self._alone: list[tuple[int, Sampler]] = []
-        """Those that keep books of their own, and XTC, which is rare."""
+        self._separate: list[tuple[int, Sampler]] = []
+        """Samplers that keep records of their own, and those with XTC, which is rare."""
         groups: dict[int, list[tuple[int, _SharedSampler | _SeededSampler]]] = {}
         for row, sampler in enumerate(samplers):
             if sampler is _greedy:
@@ -173,7 +178,7 @@ class JointSampler:
             if isinstance(sampler, _SharedSampler | _SeededSampler) and not sampler.settings.xtc_probability:
                 groups.setdefault(candidate_count(sampler.settings.top_k), []).append((row, sampler))
             else:
-                self._alone.append((row, sampler))
+                self._separate.append((row, sampler))
         drawn = [pair for group in groups.values() for pair in group]
         self._seeded = [(place, one) for place, (_, one) in enumerate(drawn) if isinstance(one, _SeededSampler)]
         self._keys = mx.stack([_key_of(one) for _, one in drawn]) if drawn else None
@@ -184,11 +189,11 @@ class JointSampler:
 
     @property
     def state(self) -> list[mx.array]:
-        """To be evaluated with every step, lest its graph grow."""
+        """Arrays to evaluate on every step; otherwise MLX's lazy graph keeps growing."""
         return [] if self._keys is None else [self._keys]
 
     def __call__(self, logits: mx.array) -> mx.array:
-        """Logits (rows, vocabulary) to token ids (rows)."""
+        """Logits (rows, vocabulary) → token ids (rows)."""
         tokens = mx.argmax(logits, axis=-1)
         if self._keys is not None:
             self._keys, numbers = _advance_all(self._keys)
@@ -200,12 +205,12 @@ class JointSampler:
                     return found
                 tokens[rows] = found
                 begin += count
-        for row, sampler in self._alone:
+        for row, sampler in self._separate:
             tokens[row : row + 1] = sampler(logits[row : row + 1])
         return tokens
 
     def release(self) -> None:
-        """Let the rows' own samplers go on from here."""
+        """Let the rows' own samplers continue from here."""
         if self._keys is not None:
             for place, sampler in self._seeded:
                 sampler.key = self._keys[place]
@@ -220,17 +225,17 @@ def _key_of(sampler: _SharedSampler | _SeededSampler) -> mx.array:
 
 
 def _advance(key: mx.array) -> tuple[mx.array, mx.array]:
-    """The next key of a row, and its number from [0, 1): (1)."""
+    """The next key of a row, and its number from [0, 1), (1)."""
     key, draw, _ = mx.random.split(key, 3)
     return key, mx.random.uniform(shape=(1,), key=draw)
 
 
 _advance_all: Any = mx.vmap(_advance)
-"""Keys (rows, 2) to the next ones and a number for each, (rows, 1), which are the same whatever rows are beside it."""
+"""Keys (rows, 2) → the next keys and a number per row, (rows, 1), which do not depend on the other rows."""
 
 
 class DrawsAhead:
-    """The tokens behind several tokens of one row, drawn as a sampler draws them one by one."""
+    """The tokens after several tokens of one sequence, drawn as a sampler draws them one by one."""
 
     __slots__ = ("_keys", "_sampler")
 
@@ -239,7 +244,7 @@ class DrawsAhead:
         self._keys: list[mx.array] = []
 
     def draw(self, logits: mx.array) -> mx.array:
-        """One token of each row of `logits` (places, vocabulary), which are places of one text in order."""
+        """One token per row of `logits` (places, vocabulary), which are consecutive places of one text."""
         sampler = self._sampler
         if not isinstance(sampler, _SeededSampler):
             return sampler(logits)
@@ -250,13 +255,13 @@ class DrawsAhead:
         return mx.concatenate(drawn)
 
     def keep(self, count: int) -> None:
-        """Only the first so many of them stay: the next draw is the one after those."""
+        """Keep only the first `count` of the drawn tokens: the next draw is the one after those."""
         if isinstance(self._sampler, _SeededSampler):
             self._sampler.key = self._keys[count - 1]
 
 
 def draws_ahead(sampler: Any) -> DrawsAhead | None:
-    """None for a sampler that is not one of this module's, and may keep books of its own."""
+    """A `DrawsAhead` of the sampler; None for one of another module, which may keep records of its own."""
     known = sampler is _greedy or isinstance(sampler, _SharedSampler | _SeededSampler)
     return DrawsAhead(sampler) if known else None
 
@@ -277,9 +282,9 @@ def _draw_with_xtc(logits: mx.array, settings: Settings, key: mx.array | None, x
 
 
 def _apply_xtc(logprobs: mx.array, probability: float, threshold: float, key: mx.array | None) -> mx.array:
-    """Exclude top choices: with this probability, drop every token over the threshold but the least likely.
+    """Exclude top choices: with this probability, drop all tokens over the threshold but the least likely of them.
 
-    As mlx-lm's `apply_xtc`, with a draw for each row and from the row's own key.
+    Like mlx-lm's `apply_xtc`, but with one draw per row, from the row's own key.
     """
     probs = mx.softmax(logprobs, axis=-1)
     least_above = mx.where(probs > threshold, probs, mx.inf).min(axis=-1, keepdims=True)
@@ -288,7 +293,7 @@ def _apply_xtc(logprobs: mx.array, probability: float, threshold: float, key: mx
 
 
 def make_processors(params: SamplingParams, defaults: Mapping[str, Any]) -> list[Processor]:
-    """Logits processors of one answer, in order: penalties, then bias. They keep state: never share them."""
+    """Logits processors of one sequence, in order: penalties, then bias. They keep state and must not be shared."""
     processors: list[Processor] = []
     repetition = params.repetition_penalty or _default(defaults, "repetition_penalty", 1.0)
     if repetition > 0.0 and repetition != 1.0:

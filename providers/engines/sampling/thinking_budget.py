@@ -1,4 +1,4 @@
-"""A bound on how long an answer may think."""
+"""A limit on the tokens of an output's reasoning."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ThoughtBudget", "ThoughtLimit"]
 
 @attrs.frozen(kw_only=True)
 class ThoughtLimit:
-    """How many tokens an answer's thoughts may have, and the ids of the markers around one."""
+    """How many tokens an output's reasoning may have, and the ids of the markers around it."""
 
     tokens: int
     start: tuple[int, ...]
@@ -25,12 +25,12 @@ class ThoughtLimit:
 
 
 class ThoughtBudget:
-    """Closes a row's thoughts after so many tokens. A logits processor, for the row's list before its grammar.
+    """A logits processor that ends a sequence's reasoning after a number of tokens. It comes before the grammar.
 
-    The host learns of a token when the one after it has been drawn already. So this reads the token that a step
-    feeds in that very step, with a splitter of its own, and forces the end marker from the next token on: thoughts
-    have exactly as many tokens as they may have, their first marker included, and then the end marker. Two things
-    may delay it: a character that is not whole, and a call inside the thought, which ends it anyway.
+    The host sees a token only after the next one has been drawn. This processor therefore reads the token that a step
+    feeds within that step, with a splitter of its own, and forces the end marker from the next token on. The reasoning
+    has exactly as many tokens as the limit allows, its first marker included, and then the end marker. Two things may
+    delay the marker: an incomplete character, and a tool call inside the reasoning, which ends it anyway.
     """
 
     __slots__ = (
@@ -47,7 +47,7 @@ class ThoughtBudget:
     )
 
     def __init__(self, limit: ThoughtLimit, splitter: AnswerSplitter, decoder: Decoder, *, reopens: bool) -> None:
-        """`splitter` and `decoder`: its own, as the row has them. `reopens`: content may be followed by a thought."""
+        """`splitter` and `decoder`: its own, of the sequence's kind. `reopens`: reasoning may follow content."""
         self._limit = limit
         self._splitter = splitter
         self._decoder = decoder
@@ -60,7 +60,7 @@ class ThoughtBudget:
         self._uid = -1
 
     def follow(self, source: BatchTokens, uid: int) -> None:
-        """Read tokens from the batch, in which this row is `uid`."""
+        """Read tokens from the batch, in which this sequence is `uid`."""
         self._source, self._uid = source, uid
 
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
@@ -78,7 +78,7 @@ class ThoughtBudget:
         if self._forced:
             return mx.where(ids == self._forced.popleft(), mx.zeros_like(logits), -mx.inf)
         if self._closed and not self._over and len(self._limit.start) == 1:
-            # Closed against its will, a model may open the next thought at once.
+            # A model whose reasoning was ended may begin the next one immediately.
             return mx.where(ids == self._limit.start[0], -mx.inf, logits)
         return logits
 

@@ -14,7 +14,7 @@ from mlx_lm.sample_utils import make_logits_processors
 from mlx_lm.utils import load_model
 
 from providers.chat.types import SamplingParams
-from providers.engines.sampling.batched_step import RowBatch
+from providers.engines.sampling.batched_step import DecodingBatch
 from providers.engines.sampling.penalties import JointPenalties
 from providers.engines.sampling.settings import JointSampler, Settings, make_processors, make_sampler, resolve
 from tests.unit.providers.engines import tiny
@@ -134,4 +134,4 @@ def test_steps_are_mlx_lms(tmp_path: Path) -> None:
                 found.setdefault(response.uid, []).append(response.token)
         return found
 
-    assert generated(RowBatch) == generated(None)
+    assert generated(DecodingBatch) == generated(None)
