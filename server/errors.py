@@ -108,7 +108,7 @@ def _encodable(text: str) -> str:
 
 
 def as_service_error(error: BaseException) -> ServiceError:
-    """The error itself, or `InternalError.unforeseen` in its place. The latter's stack trace goes to the log."""
+    """The error itself, or `InternalError.unforeseen` in its place. An internal error's stack trace is logged."""
     if isinstance(error, ServiceError) and not isinstance(error, InternalError):
         return error
     _log.error("unforeseen error", exc_info=error)

@@ -9,15 +9,16 @@ from contracts.errors import ErrorResponse
 __all__ = ["errors"]
 
 _DESCRIPTIONS = {
-    400: "The request cannot be used: malformed, a bad value, over the context, or an unsupported parameter.",
-    401: "No API key, or a wrong one.",
-    404: "No such model.",
+    400: "The request is malformed, has a bad value or an unsupported parameter, or exceeds the context.",
+    401: "The API key is missing or wrong.",
+    404: "No model has this name.",
     413: "The body is too large.",
     415: "The body is not JSON.",
-    429: "As many requests wait as may wait; `Retry-After` says when to come back.",
+    429: "The queue is full; `Retry-After` is the time until a place may be free, in seconds.",
     500: "Something went wrong inside the server.",
     501: "The model needs an extra that is not installed; the message has the command that installs it.",
-    503: "Not ready, shutting down, waited too long, or the engine died; `Retry-After` says when to come back.",
+    503: "The model is not ready, the server is shutting down, the request waited too long, or the engine died; "
+    "`Retry-After` is the time until the same request may succeed, in seconds.",
     504: "The answer took longer than the request's own `timeout`.",
 }
 

@@ -1,4 +1,4 @@
-"""What Litestar's OpenAPI generator cannot say by itself."""
+"""Descriptions that Litestar's OpenAPI generator cannot make itself."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StreamedOperation(Operation):
     """An operation whose 200 is JSON, or a stream of server-sent events."""
 
     _events: ClassVar[str] = (
-        "`data: <ChatCompletionChunk>` messages, then `data: [DONE]`; a failure on the way is "
+        "`data: <ChatCompletionChunk>` messages, then `data: [DONE]`; a failure in between is "
         "`data: <ErrorResponse>`. Lines that begin with a colon are comments."
     )
 
@@ -58,13 +58,13 @@ class StreamedMessageOperation(StreamedOperation):
     """`POST /v1/messages`, whose events have names."""
 
     _events = (
-        "`event: <type>` and `data: <event>`, from `message_start` to `message_stop`; a failure on the way is "
+        "`event: <type>` and `data: <event>`, from `message_start` to `message_stop`; a failure in between is "
         "`event: error`, a MessagesErrorResponse. Lines that begin with a colon are comments."
     )
 
 
 class _ManyFormsOperation(StreamedOperation):
-    """One whose 200 is not always JSON or events."""
+    """An operation whose 200 is not always JSON or events."""
 
     _forms: ClassVar[Mapping[str, Schema]]
     """By media type."""
@@ -77,11 +77,11 @@ class _ManyFormsOperation(StreamedOperation):
 
 
 class SpeechOperation(_ManyFormsOperation):
-    """`POST /v1/audio/speech`, whose 200 is audio unless events or timings were asked for."""
+    """`POST /v1/audio/speech`, whose 200 is audio unless the request asks for events or timings."""
 
     _events = (
         "`data: <SpeechAudioDelta>` messages (HeadTtsSpeechDelta with `timing_format`), then `data: <SpeechAudioDone>` "
-        "and `data: [DONE]`; a failure on the way is `data: <ErrorResponse>`. Lines that begin with a colon are "
+        "and `data: [DONE]`; a failure in between is `data: <ErrorResponse>`. Lines that begin with a colon are "
         "comments."
     )
     _forms: ClassVar[Mapping[str, Schema]] = {
@@ -94,7 +94,7 @@ class TranscriptionOperation(_ManyFormsOperation):
 
     _events = (
         "`data: <TranscriptTextDelta>` messages (and TranscriptionProgress where `include` asks for it), then "
-        "`data: <TranscriptTextDone>` and `data: [DONE]`; a failure on the way is `data: <ErrorResponse>`. Lines that "
+        "`data: <TranscriptTextDone>` and `data: [DONE]`; a failure in between is `data: <ErrorResponse>`. Lines that "
         "begin with a colon are comments."
     )
     _forms: ClassVar[Mapping[str, Schema]] = dict.fromkeys(

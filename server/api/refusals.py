@@ -1,4 +1,4 @@
-"""Parameters that this server knows and cannot honour: how each resource lists and refuses them."""
+"""Parameters that this server knows and cannot honour, as each resource lists them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Refused", "refuse", "unsupported"]
 
 @attrs.frozen
 class Refused:
-    """A parameter, the values that ask for what happens anyway, and what to do instead."""
+    """A parameter, the values that match what happens anyway, and what to send instead."""
 
     name: str
     accepted: tuple[Any, ...] = ()

@@ -36,7 +36,7 @@ class ChatController(Controller):
         operation_id="createChatCompletion",
         name="chat.completions.create",
         summary="Continue a conversation",
-        description="Answers whole, or as server-sent events when `stream` is true.",
+        description="Responds with the whole answer, or with server-sent events when `stream` is true.",
         operation_class=StreamedOperation,
         responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
     )

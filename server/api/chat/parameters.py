@@ -1,6 +1,6 @@
 """Parameters of a chat request that are known and not honoured yet.
 
-Turning one on is deleting its line and translating it.
+To support one, delete its line and translate it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REFUSED: tuple[Refused, ...] = (
 
 
 def refuse_unsupported(request: ChatCompletionRequest) -> None:
-    """Refuse the first parameter that would have to be ignored.
+    """Refuse the first parameter that the server would have to ignore.
 
     Raises:
         UnsupportedParameter: `param` names it.

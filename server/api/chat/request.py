@@ -1,4 +1,4 @@
-"""A chat request, from the wire to the domain."""
+"""Chat requests, from the wire to the domain."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["to_generation_request"]
 
 
 def to_generation_request(request: ChatCompletionRequest, *, id: str) -> GenerationRequest:
-    """Translate a request whose values the contract has checked one by one.
+    """Translate a request. The contract has checked each of its values.
 
     Raises:
-        InvalidRequest: values that do not go together, or a `logit_bias` key that is no token id.
-        UnsupportedParameter: something this server cannot honour.
+        InvalidRequest: values contradict each other, or a `logit_bias` key is not a token id.
+        UnsupportedParameter: the server cannot honour a parameter.
     """
     refuse_unsupported(request)
     tools, choice = to_tools(request.tools, request.tool_choice, request.parallel_tool_calls)
     form = to_grammar(request, request.response_format)
     if form is None or choice.mode == "required":
-        # An answer that must call is calls alone: it has no content for a form to hold.
+        # An answer that must call consists of calls only: it has no content that a form could hold.
         grammar, grammar_param = None, "response_format"
     else:
         grammar, grammar_param = form
@@ -56,7 +56,7 @@ def _max_tokens(request: ChatCompletionRequest) -> int | None:
     old, new = request.max_tokens, request.max_completion_tokens
     if old is not None and new is not None and old != new:
         raise InvalidRequest(
-            f"max_tokens is {old} and max_completion_tokens is {new}; they mean the same, send one",
+            f"max_tokens is {old} and max_completion_tokens is {new}; they mean the same: send one of them",
             param="max_completion_tokens",
         )
     return old if new is None else new

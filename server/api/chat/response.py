@@ -1,4 +1,4 @@
-"""A chat's answers, from the domain to the wire: whole, or as chunks."""
+"""Answers of a chat, from the domain to the wire: whole, or as chunks."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ __all__ = ["ChatChunkEncoder", "chat_completion", "choice_logprobs"]
 
 
 def chat_completion(header: AnswerHeader, answers: Sequence[Answer]) -> ChatCompletion:
-    """The answers to one prompt, in their order."""
+    """The answers to one prompt, in order."""
     return ChatCompletion(
         id=header.id,
         created=header.created,

@@ -37,7 +37,7 @@ class CompletionsController(Controller):
         operation_id="createCompletion",
         name="completions.create",
         summary="Continue a text",
-        description="Answers whole, or as server-sent events when `stream` is true.",
+        description="Responds with the whole answer, or with server-sent events when `stream` is true.",
         operation_class=StreamedCompletionOperation,
         responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
     )
@@ -67,7 +67,7 @@ class CompletionsController(Controller):
 
 
 async def _text(chat: ChatProvider, request: GenerationRequest) -> str:
-    """The prompt's text, as `echo` repeats it."""
+    """The text of the prompt, which `echo` repeats."""
     prompt = request.prompt
     if isinstance(prompt, TextPrompt):
         return prompt.text

@@ -1,4 +1,4 @@
-"""Several requests answered as one."""
+"""Several generation requests, answered as one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from providers.chat.types import Accepted, GenerationEvent, GenerationRequest
 __all__ = ["merged"]
 
 _AHEAD = 64
-"""Events read ahead of the consumer, over all requests."""
+"""Events read ahead of the consumer, over all requests together."""
 
 Generate = Callable[[GenerationRequest], AsyncGenerator[GenerationEvent, None]]
 
@@ -21,10 +21,10 @@ Generate = Callable[[GenerationRequest], AsyncGenerator[GenerationEvent, None]]
 async def merged(
     generate: Generate, requests: Sequence[GenerationRequest], *, at_once: int
 ) -> AsyncGenerator[GenerationEvent, None]:
-    """The events of all requests as they come, at most `at_once` of them under way.
+    """The events of all requests as they arrive. At most `at_once` requests run at the same time.
 
-    Answers are numbered through: those of the second request follow those of the first. The first failure ends all.
-    Consume under `contextlib.aclosing`; closing closes every request.
+    Answers are numbered over all requests: those of the second follow those of the first. The first failure ends all.
+    Consume the generator under `contextlib.aclosing`; closing it closes every request.
 
     Raises:
         ServiceError: whatever `generate` raises.

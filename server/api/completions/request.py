@@ -1,4 +1,4 @@
-"""A completion's request, from the wire to the domain: one generation a prompt."""
+"""Completion requests, from the wire to the domain: one generation per prompt."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ REFUSED = (Refused("suffix", ("",), "text is continued, not filled in"),)
 
 
 def to_generation_requests(request: CompletionRequest, *, id: str) -> list[GenerationRequest]:
-    """Translate a request whose values the contract has checked one by one.
+    """Translate a request. The contract has checked each of its values.
 
     Raises:
-        InvalidRequest: values that do not go together, or prompts of several kinds.
-        UnsupportedParameter: something this server cannot honour.
+        InvalidRequest: values contradict each other, or prompts have several kinds.
+        UnsupportedParameter: the server cannot honour a parameter.
     """
     refuse(request, REFUSED)
     check_stream_options(request)
     n = request.n or 1
     if request.best_of is not None and request.best_of != n:
-        raise UnsupportedParameter("best_of is not supported by this server, unless it equals n", param="best_of")
+        raise UnsupportedParameter("best_of is not supported by this server unless it equals n", param="best_of")
     if request.echo and request.logprobs is not None:
         raise UnsupportedParameter("echo is not supported together with logprobs", param="echo")
     form = to_grammar(request, request.response_format)
@@ -61,14 +61,12 @@ def _prompts(request: CompletionRequest) -> list[TextPrompt | TokenPrompt]:
     if all(isinstance(token, int) for token in given):
         return [TokenPrompt([token for token in given if isinstance(token, int)])]
     if len(given) > MAX_PROMPTS:
-        raise InvalidRequest(
-            f"prompt: there are {len(given)} prompts; at most {MAX_PROMPTS} go together", param="prompt"
-        )
+        raise InvalidRequest(f"prompt: has {len(given)} prompts; at most {MAX_PROMPTS} are allowed", param="prompt")
     prompts: list[TextPrompt | TokenPrompt] = []
     for index, prompt in enumerate(given):
         path = f"prompt[{index}]"
         if type(prompt) is not type(given[0]):
-            raise InvalidRequest(f"{path}: prompts are all texts or all lists of token ids", param=path)
+            raise InvalidRequest(f"{path}: prompts must be all texts or all lists of token ids", param=path)
         if isinstance(prompt, str):
             prompts.append(TextPrompt(prompt))
         elif isinstance(prompt, list):

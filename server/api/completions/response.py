@@ -1,4 +1,4 @@
-"""A completion's answers, from the domain to the wire: whole, or as chunks."""
+"""Answers of a completion, from the domain to the wire: whole, or as chunks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["CompletionChunkEncoder", "TokenOffsets", "completion"]
 
 
 class TokenOffsets:
-    """Log-probabilities of one text, token after token; a token inside a character begins where the character does."""
+    """Log-probabilities of one text, token by token. A token inside a character has the offset of that character."""
 
     def __init__(self, *, top: bool) -> None:
         self._top = top
@@ -34,12 +34,12 @@ class TokenOffsets:
         self._offset = 0
 
     def logprobs(self, tokens: Iterable[TokenLogprob]) -> CompletionLogprobs:
-        told = list(tokens)
+        given = list(tokens)
         return CompletionLogprobs(
-            tokens=[token.token for token in told],
-            token_logprobs=[finite_logprob(token.logprob) for token in told],
-            top_logprobs=[_top(token) for token in told] if self._top else None,
-            text_offset=[self._begin(token.raw) for token in told],
+            tokens=[token.token for token in given],
+            token_logprobs=[finite_logprob(token.logprob) for token in given],
+            top_logprobs=[_top(token) for token in given] if self._top else None,
+            text_offset=[self._begin(token.raw) for token in given],
         )
 
     def _begin(self, raw: bytes) -> int:
@@ -49,7 +49,7 @@ class TokenOffsets:
 
 
 def _top(token: TokenLogprob) -> dict[str, float]:
-    """By text; of tokens that read the same, the likeliest. The chosen one is always there."""
+    """The likeliest tokens by text, the chosen one included. Of tokens with the same text, the likeliest."""
     top: dict[str, float] = {}
     for text, _, logprob in (*token.top, (token.token, token.raw, token.logprob)):
         top[text] = max(finite_logprob(logprob), top.get(text, finite_logprob(logprob)))
@@ -57,7 +57,7 @@ def _top(token: TokenLogprob) -> dict[str, float]:
 
 
 def completion(header: AnswerHeader, answers: Sequence[Answer], *, echoes: Sequence[str], top: bool) -> Completion:
-    """Answers by prompt, as many of each. `echoes`: what comes before the answers, by prompt."""
+    """The answers, ordered by prompt and equally many for each. `echoes`: the text before the answers, by prompt."""
     n = len(answers) // len(echoes)
     choices = [
         CompletionChoice(
@@ -93,7 +93,7 @@ def _completion(
 class CompletionChunkEncoder(ChunkWriter[CompletionChoice]):
     """Writes the events of a request's answers, `n` per prompt.
 
-    `echoes`: what comes before the answers, by prompt. `top`: whether to report the likeliest tokens.
+    `echoes`: the text before the answers, by prompt. `top`: whether to report the likeliest tokens.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class CompletionChunkEncoder(ChunkWriter[CompletionChoice]):
         self._frames: dict[int, tuple[bytes, bytes]] = {}
 
     def encode(self, events: Sequence[GenerationEvent]) -> bytes:
-        """The chunks of these events; neighbouring pieces of one answer's text become one chunk."""
+        """The chunks of these events; neighbouring pieces of the text of one answer become one chunk."""
         written: list[bytes] = []
         text: list[str] = []
         index = 0
@@ -142,8 +142,8 @@ class CompletionChunkEncoder(ChunkWriter[CompletionChoice]):
         return before + encode_text(text) + after
 
     def _logprobs(self, text: str, index: int, logprobs: Sequence[TokenLogprob]) -> bytes:
-        told = self._offsets[index].logprobs(logprobs)
-        return self._written([CompletionChoice(index=index, text=text, logprobs=told)])
+        wire = self._offsets[index].logprobs(logprobs)
+        return self._written([CompletionChoice(index=index, text=text, logprobs=wire)])
 
     def _finish(self, event: Finished) -> bytes:
         choice = CompletionChoice(index=event.index, text="", finish_reason=_reason(event.finish_reason))

@@ -1,4 +1,4 @@
-"""Events folded into whole answers, for every endpoint that does not stream."""
+"""Whole answers from events, for requests that do not stream."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class ToolCall:
 
 @attrs.frozen(kw_only=True)
 class Answer:
-    """What a model thought, said and called, why it stopped, and what it cost.
+    """The reasoning, text and calls of one answer, why it ended, and its usage.
 
-    `logprobs` is None where none were asked for.
+    `logprobs` is None where the request asks for none.
     """
 
     text: str
@@ -46,11 +46,11 @@ class Answer:
 
 
 async def collect_all(events: AsyncIterator[GenerationEvent], answers: int) -> list[Answer]:
-    """Read so many answers to their ends, and return them by their index.
+    """Read events until this number of answers has ended. Returns the answers by index.
 
     Raises:
-        InternalError: the events ended without so many `Finished`.
-        ServiceError: whatever the provider raises.
+        InternalError: the events ended with too few `Finished`.
+        ServiceError: any error of the provider.
     """
     open_answers = [_Pieces() for _ in range(answers)]
     whole: dict[int, Answer] = {}
@@ -65,7 +65,7 @@ async def collect_all(events: AsyncIterator[GenerationEvent], answers: int) -> l
 
 
 def total_usage(usages: Sequence[Usage], n: int) -> Usage:
-    """What answers cost together, `n` of each prompt in a row: the answers of one prompt share it."""
+    """The usage of all answers, in order and `n` per prompt. Answers to the same prompt share its tokens."""
     return Usage(
         prompt_tokens=sum(usage.prompt_tokens for usage in usages[::n]),
         completion_tokens=sum(usage.completion_tokens for usage in usages),
@@ -75,7 +75,7 @@ def total_usage(usages: Sequence[Usage], n: int) -> Usage:
 
 
 class _Pieces:
-    """One answer on its way."""
+    """The parts of one answer so far."""
 
     def __init__(self) -> None:
         self._text: list[str] = []

@@ -1,4 +1,4 @@
-"""Turns of a conversation, from the wire to what chat templates read."""
+"""Turns of a conversation, from the wire to the form that chat templates read."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ __all__ = ["call_arguments", "to_chat_messages"]
 
 
 def to_chat_messages(messages: list[ChatCompletionRequestMessage]) -> list[ChatMessage]:
-    """Translate turns; `developer` is `system` to a chat template.
+    """Translate turns. Chat templates read `developer` as `system`.
 
     Raises:
-        InvalidRequest: a turn lacks what its role requires.
-        UnsupportedParameter: a turn holds what this server cannot read: an image, sound, a file.
+        InvalidRequest: a turn lacks a field that its role requires.
+        UnsupportedParameter: a turn holds content that this server cannot read: an image, audio, a file.
     """
     return [_message(message, f"messages[{index}]") for index, message in enumerate(messages)]
 
@@ -45,15 +45,15 @@ def _message(message: ChatCompletionRequestMessage, path: str) -> ChatMessage:
 
 
 def _check_role(message: ChatCompletionRequestMessage, path: str) -> None:
-    """Fields that only some roles have; elsewhere a template would drop them in silence."""
+    """Check the fields that only some roles have. In other turns a template would drop them silently."""
     if message.role == "tool" and message.tool_call_id is None:
         raise _invalid(f"{path}.tool_call_id", "required in a message of role 'tool'")
     if message.role != "tool" and message.tool_call_id is not None:
-        raise _invalid(f"{path}.tool_call_id", "only a message of role 'tool' has it")
+        raise _invalid(f"{path}.tool_call_id", "only a message of role 'tool' may have it")
     if message.role != "assistant":
         for name in ("tool_calls", "refusal", "reasoning_content"):
             if getattr(message, name) is not None:
-                raise _invalid(f"{path}.{name}", "only a message of role 'assistant' has it")
+                raise _invalid(f"{path}.{name}", "only a message of role 'assistant' may have it")
 
 
 def _content(message: ChatCompletionRequestMessage, path: str) -> str | None:
@@ -92,7 +92,7 @@ def call_arguments(text: str) -> Any:
     """The arguments of an earlier call as an object, which chat templates expect; text that is none stays text."""
     try:
         decoded = msgspec.json.decode(text)
-        msgspec.msgpack.encode(decoded)  # what a frame cannot carry (integers over 64 bits) stays text as well
+        msgspec.msgpack.encode(decoded)  # a value that a frame cannot carry (integers over 64 bits) stays text as well
     except (ValueError, OverflowError, RecursionError):
         return text
     return decoded if isinstance(decoded, dict) else text

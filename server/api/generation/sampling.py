@@ -1,4 +1,4 @@
-"""How to sample and where to stop: what every endpoint that generates asks for alike."""
+"""Sampling and stop strings, from the wire of every endpoint that generates to the domain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _INT63 = 2**63 - 1
 
 
 def to_sampling(request: SamplingOptions) -> SamplingParams:
-    """Raises: InvalidRequest, where a `logit_bias` key is no token id."""
+    """Raises: InvalidRequest, if a `logit_bias` key is not a token id."""
     return SamplingParams(
         temperature=request.temperature,
         top_p=request.top_p,
@@ -26,13 +26,13 @@ def to_sampling(request: SamplingOptions) -> SamplingParams:
         presence_penalty=request.presence_penalty,
         frequency_penalty=request.frequency_penalty,
         logit_bias=_logit_bias(request.logit_bias),
-        # Random keys are unsigned. OpenAI takes any 64-bit integer, so the sign bit is dropped: -1 is 2**63 - 1.
+        # Random keys are unsigned and OpenAI accepts any 64-bit integer, so the sign bit is dropped: -1 is 2**63 - 1.
         seed=None if request.seed is None else request.seed & _INT63,
     )
 
 
 def to_stop(stop: str | list[str] | None) -> list[str]:
-    """Each stop string once."""
+    """The stop strings, each once."""
     if stop is None:
         return []
     return list(dict.fromkeys([stop] if isinstance(stop, str) else stop))
@@ -43,7 +43,7 @@ def _logit_bias(bias: dict[str, float] | None) -> dict[int, float] | None:
         return None
     tokens: dict[int, float] = {}
     for key, value in bias.items():
-        # Ten digits hold every id; the check keeps int() away from huge and non-ASCII numerals.
+        # Ten digits hold every id. The check keeps int() from huge and non-ASCII numerals.
         if not (key.isascii() and key.isdigit() and len(key) <= 10 and int(key) <= _UINT31):
             path = f"logit_bias.{key[:64]}"
             raise InvalidRequest(f"{path}: keys must be token ids, as decimal numbers", param=path)

@@ -1,4 +1,4 @@
-"""How much a model thinks before it answers, in the words of chat templates."""
+"""Reasoning effort, as arguments of chat templates."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ _OFF: frozenset[ReasoningEffort] = frozenset({"none", "minimal"})
 
 
 def thinking_kwargs(effort: ReasoningEffort | None) -> dict[str, Any]:
-    """Template arguments for this effort. Templates that grade it read `reasoning_effort` (gpt-oss), those that only
-    know on and off read `enable_thinking` (Qwen, GLM, SmolLM3), where `none` and `minimal` are off."""
+    """Template arguments for this effort.
+
+    Templates with levels read `reasoning_effort` (gpt-oss). Templates that only switch thinking on and off read
+    `enable_thinking` (Qwen, GLM, SmolLM3); `none` and `minimal` switch it off.
+    """
     if effort is None:
         return {}
     return {"reasoning_effort": effort, "enable_thinking": effort not in _OFF}

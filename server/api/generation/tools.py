@@ -66,8 +66,8 @@ def to_tools(
     """Translate the tools of a chat. `allowed_tools` leaves only those it lists.
 
     Raises:
-        InvalidRequest: two functions of one name, or a choice of what is not there.
-        UnsupportedParameter: a custom tool, or the choice of one.
+        InvalidRequest: two functions have the same name, or the choice names a function that is not there.
+        UnsupportedParameter: a tool is custom, or the choice is one.
     """
     functions = Functions(_functions(tools or []), parallel is not False)
     if isinstance(choice, ChatCompletionNamedToolChoiceCustom):
@@ -91,7 +91,7 @@ def _functions(tools: Sequence[ChatCompletionTool]) -> dict[str, Tool]:
         function = tool.function
         if function.name in functions:
             path = f"tools[{index}].function.name"
-            raise InvalidRequest(f"{path}: there is another function of this name", param=path)
+            raise InvalidRequest(f"{path}: another function has the same name", param=path)
         functions[function.name] = Tool(
             name=function.name,
             description=function.description,

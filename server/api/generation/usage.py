@@ -1,4 +1,4 @@
-"""What a request cost, on the wire."""
+"""Usage, from the domain to the wire."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class ResponsesController(Controller):
         operation_id="createResponse",
         name="responses.create",
         summary="Continue a conversation, by items",
-        description="Answers whole, or as server-sent events when `stream` is true.",
+        description="Responds with the whole answer, or with server-sent events when `stream` is true.",
         operation_class=StreamedResponseOperation,
         responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
     )

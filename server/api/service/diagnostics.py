@@ -1,4 +1,4 @@
-"""`/internal/diagnostics`: everything one asks for first when something is wrong."""
+"""`/internal/diagnostics`: what to read first when something is wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/health`: open to everyone, key or no key."""
+"""`/health` and `/v1/health/…`. They need no API key."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class HealthController(Controller):
         "/health",
         operation_id="getHealth",
         name="health",
-        summary="Tell how the server and its models are",
-        description="Always 200: whoever wants to route traffic by it asks `/v1/health/ready`.",
+        summary="Report the state of the server and its models",
+        description="Always 200. To route traffic by readiness, use `/v1/health/ready`.",
         responses=errors(500),
     )
     async def health(self, service: ServiceDependency) -> Health:
@@ -34,7 +34,7 @@ class HealthController(Controller):
         "/v1/health/live",
         operation_id="getLiveness",
         name="health.live",
-        summary="Tell that the process answers",
+        summary="Report that the process responds",
         responses=errors(500),
     )
     async def live(self) -> Liveness:
@@ -44,7 +44,7 @@ class HealthController(Controller):
         "/v1/health/ready",
         operation_id="getReadiness",
         name="health.ready",
-        summary="Tell whether every model that is loaded at start can answer",
+        summary="Report whether every model that loads at start is ready",
         responses=errors(500, 503),
     )
     async def ready(self, service: ServiceDependency) -> Health:
@@ -66,7 +66,10 @@ def _health(service: Service) -> Health:
 
 
 def _at_start(service: Service) -> dict[str, ModelStatus]:
-    """How the models are that are loaded at start; one loaded on first use is as good as ready, unless it failed."""
+    """The states of the models that load at start, and of others that failed.
+
+    A model that loads on first use counts as ready unless it failed.
+    """
     return {
         provider.spec.name: provider.card.status
         for provider in service.registry.providers()

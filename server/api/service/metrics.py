@@ -15,6 +15,6 @@ class MetricsController(Controller):
 
     @get(name="metrics", sync_to_thread=True)
     def metrics(self) -> Response[bytes]:
-        """Collected beside the event loop: it takes milliseconds that no stream should wait."""
+        """Collected in a thread: it takes milliseconds, for which no stream should wait."""
         body, content_type = otel.metrics_page()
         return Response(body, headers={"content-type": content_type})

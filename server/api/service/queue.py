@@ -25,7 +25,7 @@ class QueueController(Controller):
         "/stats",
         operation_id="getQueueStatistics",
         name="queue.stats",
-        summary="Tell who waits, who is served, and how long it took",
+        summary="Report waiting and running requests, and their times",
         responses=errors(401, 500),
     )
     async def stats(self, service: ServiceDependency) -> QueueStatisticsResponse:
@@ -40,7 +40,7 @@ def _wire(stats: QueueStats) -> QueueStatistics:
 
 
 def _total(all_stats: Sequence[QueueStats]) -> QueueStatistics:
-    """Counters add up; means weigh by the requests that ended; the largest is the largest."""
+    """Counters are added, means are weighted by the requests that ended, and the largest maximum is kept."""
     ended = [stats.completed + stats.failed + stats.cancelled for stats in all_stats]
     weights = ended if any(ended) else [1] * len(all_stats)
 

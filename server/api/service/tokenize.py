@@ -32,7 +32,7 @@ class TokenizeController(Controller):
         status_code=200,
         operation_id="tokenize",
         name="tokenize",
-        summary="Tell the tokens of a text or a conversation",
+        summary="Return the tokens of a text or a conversation",
         responses=errors(400, 401, 404, 413, 415, 500, 501, 503),
     )
     async def tokenize(self, data: JSONBody[TokenizeRequest], chat: Chat) -> TokenizeResponse:
@@ -49,7 +49,7 @@ class TokenizeController(Controller):
         status_code=200,
         operation_id="detokenize",
         name="detokenize",
-        summary="Tell the text of tokens",
+        summary="Return the text of tokens",
         responses=errors(400, 401, 404, 413, 415, 500, 501, 503),
     )
     async def detokenize(self, data: JSONBody[DetokenizeRequest], chat: Chat) -> DetokenizeResponse:
@@ -60,13 +60,13 @@ def to_prompt(request: TokenizeRequest) -> Prompt:
     """Raises: InvalidRequest, unless there is one of `prompt` and `messages`, with the fields that go with it."""
     if request.messages is None:
         if request.prompt is None:
-            raise InvalidRequest("prompt: required, unless there are messages", param="prompt")
+            raise InvalidRequest("prompt: required where there are no messages", param="prompt")
         for name in _OF_MESSAGES:
             if getattr(request, name) is not None:
                 raise InvalidRequest(f"{name} is only allowed with messages", param=name)
         return TextPrompt(request.prompt)
     if request.prompt is not None:
-        raise InvalidRequest("messages: there is a prompt already; send one of them", param="messages")
+        raise InvalidRequest("messages: send either messages or prompt, not both", param="messages")
     if request.add_special_tokens:
         name = "add_special_tokens"
         raise InvalidRequest(f"{name} is only allowed with a prompt: the chat template adds its own", param=name)

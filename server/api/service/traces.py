@@ -19,7 +19,7 @@ _POLICY = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; connect-src 'self'; img-src data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""The page loads nothing, from nowhere."""
+"""The page loads no other resource."""
 
 
 class TracesController(Controller):
@@ -28,12 +28,12 @@ class TracesController(Controller):
 
     @get(name="traces", opt={"open": True}, sync_to_thread=False)
     def page(self) -> Response[bytes]:
-        """The page is open: it holds nothing, and asks for the key itself before it asks for data."""
+        """The page needs no key: it holds no data, and asks its user for the key before it requests any."""
         return Response(_html(), media_type=MediaType.HTML, headers={"content-security-policy": _POLICY})
 
     @get("/data", name="traces.data", sync_to_thread=False)
     def data(self, service: ServiceDependency, since: FromQuery[int] = 0) -> dict[str, Any]:
-        """Requests that finished after number `since`, those in flight, and how the models are now."""
+        """Requests that finished after number `since`, those in flight, and the state of the models now."""
         return {
             "version": service.version,
             "time": time.time(),
