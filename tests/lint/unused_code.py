@@ -25,9 +25,11 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         *("hdlr", "logMultiprocessing", "logProcesses", "logThreads"),
         *("escaped", "record_exception", "set_attribute", "set_status_on_exception"),
         *("connection_made", "connection_lost", "data_received"),
-        # tokenizers, mlx-whisper, mlx-embeddings, mlx-lm, tqdm, PyAV
+        # tokenizers, mlx-audio, mlx-embeddings, mlx-lm, tqdm, PyAV
         *("__class__", "normalizer", "post_processor", "pre_tokenizer"),
         *("add_pooling_layer", "forward_with_cross_qk", "prefill_batch_size", "prefill_step_size", "qkv_attention"),
+        *("all_language_tokens", "no_speech", "non_speech_tokens", "sot_lm", "sot_prev"),
+        *("sot_sequence_including_notimestamps", "split_to_word_tokens"),
         *("display", "monitor_interval", "pos", "pts"),
         # Litestar
         *("cors_config", "include_in_schema", "logging_config", "on_app_init", "openapi_config", "tags"),

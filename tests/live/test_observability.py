@@ -1,4 +1,4 @@
-"""Telemetry of real requests: whole trees at a collector, a page Prometheus can read, and gauges that come to rest."""
+"""Telemetry of real requests: whole trees at a collector, a page for Prometheus, and gauges that return to zero."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EMBEDDER = "all-minilm-l6-v2"
 SPEAKER = "kokoro-82m"
 LISTENER = "whisper-tiny.en"
 LOADING = 120.0
-"""Seconds for an answer that waits for its model, which a quiet machine loads in a few."""
+"""Seconds for an answer that waits for its model; an idle machine loads one in a few seconds."""
 SAMPLES = files("pytest_audioeval") / "samples" / "audio" / "en"
 HTTP = {
     HTTP_REQUEST_METHOD: "POST",
@@ -61,9 +61,9 @@ class Case:
     body: dict[str, Any]
     tree: dict[str, str | None]
     answer: str
-    """The span of the answer, which has the conventions' attributes."""
+    """Name of the answer's span, which has the conventions' attributes."""
     model: str
-    told: set[str] = attrs.field(factory=set)
+    further: set[str] = attrs.field(factory=set)
     """Further attributes of the answer."""
 
 
@@ -79,7 +79,7 @@ CASES = {
         tree=tree(CHAT, f"chat {MODEL}", "prefill", "decode"),
         answer=f"chat {MODEL}",
         model=MODEL,
-        told=CHATTED,
+        further=CHATTED,
     ),
     "a chat with tools": Case(
         path=CHAT,
@@ -87,7 +87,7 @@ CASES = {
         tree=tree(CHAT, f"chat {MODEL}", "prefill", "decode", "tool_call get_weather"),
         answer=f"chat {MODEL}",
         model=MODEL,
-        told=CHATTED,
+        further=CHATTED,
     ),
     "an embedding, loaded for this": Case(
         path="/v1/embeddings",
@@ -95,7 +95,7 @@ CASES = {
         tree={**tree("/v1/embeddings", f"embeddings {EMBEDDER}", "encode"), f"load {EMBEDDER}": "POST /v1/embeddings"},
         answer=f"embeddings {EMBEDDER}",
         model=EMBEDDER,
-        told={*USED, gen_ai.GEN_AI_EMBEDDINGS_DIMENSION_COUNT},
+        further={*USED, gen_ai.GEN_AI_EMBEDDINGS_DIMENSION_COUNT},
     ),
     "speech, loaded for this": Case(
         path="/v1/audio/speech",
@@ -103,7 +103,7 @@ CASES = {
         tree={**tree("/v1/audio/speech", f"speech {SPEAKER}", "sentence"), f"load {SPEAKER}": "POST /v1/audio/speech"},
         answer=f"speech {SPEAKER}",
         model=SPEAKER,
-        told={gen_ai.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK},
+        further={gen_ai.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK},
     ),
 }
 
@@ -139,14 +139,14 @@ def test_every_kind_of_request_is_one_tree(traced: LiveServer, collector: Collec
     assert answered[gen_ai.GEN_AI_OPERATION_NAME] == case.answer.partition(" ")[0]
     assert answered[gen_ai.GEN_AI_PROVIDER_NAME] == "mlx"
     assert answered[gen_ai.GEN_AI_REQUEST_MODEL] == case.model
-    assert set(answered) >= case.told
+    assert set(answered) >= case.further
     if "decode" in spans:
         assert spans["prefill"].end <= spans["decode"].start
     assert_kept(traced, name, spans)
 
 
 def test_decode_ends_with_the_last_byte(traced: LiveServer, collector: Collector) -> None:
-    """To 20 ms, by the best of a few answers: this process may be the late one."""
+    """To 20 ms, by the best of a few answers: the delay may be in this process."""
     late = []
     for number in range(0xD0, 0xD5):
         headers = {"traceparent": f"00-{number:032x}-{number:016x}-01"}
@@ -185,7 +185,7 @@ def test_log_lines_say_model_tokens_and_times_here_and_at_the_collector(
 
 
 def test_an_engine_s_lines_say_whose_work_they_tell_of(traced: LiveServer) -> None:
-    """Of a recording that is broken in the middle, the engine has something to say."""
+    """A recording that is damaged in the middle makes the engine log a line."""
     number = 0xE1
     headers = {"traceparent": f"00-{number:032x}-{number:016x}-01", "x-request-id": "heard"}
     recording = bytearray(sound(tone(1.0), "FLAC"))
@@ -217,8 +217,8 @@ def test_speech_is_measured_against_real_time(traced: LiveServer) -> None:
     assert total(traced.url, f"{factor}_count", gen_ai_request_model=SPEAKER) >= 1
 
 
-def test_what_was_said_is_nowhere_in_what_is_told(traced: LiveServer, collector: Collector) -> None:
-    """By default: not in spans, metrics and log lines, as they were sent; not in the log, and not on our own pages."""
+def test_what_was_said_is_nowhere_in_telemetry(traced: LiveServer, collector: Collector) -> None:
+    """By default, contents are in no exported span, metric or log line, not in the log, and on no page."""
     secret = "xyzzy plugh"
     number = 0xE2
     headers = {"traceparent": f"00-{number:032x}-{number:016x}-01"}
@@ -243,14 +243,14 @@ def test_what_was_said_is_nowhere_in_what_is_told(traced: LiveServer, collector:
     collector.trace(f"{number:032x}", at_least=7 * 3)
     pages = [ask(traced.url, method="GET", path=path).text for path in ("/metrics", "/traces/data")]
 
-    for told in (collector.raw.decode("latin-1"), traced.log.text, *pages):
-        assert len(told) > 1000
-        assert "xyzzy" not in told
-        assert "brown fox" not in told
+    for text in (collector.raw.decode("latin-1"), traced.log.text, *pages):
+        assert len(text) > 1000
+        assert "xyzzy" not in text
+        assert "brown fox" not in text
 
 
 def gauges(url: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """Every gauge of ours but sizes of memory, by name and labels, as Prometheus reads the page."""
+    """Every gauge of this project except sizes of memory, by name and labels, as Prometheus parses the page."""
     page = ask(url, method="GET", path="/metrics").text
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -304,6 +304,6 @@ def test_five_hundred_mixed_requests_leave_every_gauge_at_rest(echo_server: Live
 
 
 def leave(url: str) -> None:
-    """Go away while the answer comes."""
+    """Disconnect during the answer."""
     with stream(url, chat("word " * 500, chat_template_kwargs={"echo_delay": 0.01})) as answer:
         answer.first_piece()

@@ -1,4 +1,4 @@
-"""One trace from the caller's header to the last token, as a collector receives it; and a collector that is dead."""
+"""One trace from the caller's header to the last token, as a collector receives it; and a dead collector."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.live.harness import LiveServer
 
 SERVER_KIND = 2
 QUEUE = 16
-"""Spans that may wait for a collector that is gone."""
+"""Spans that may wait for a dead collector."""
 ERROR = 2
 
 Launch = Callable[..., LiveServer]
@@ -28,7 +28,7 @@ def telemetry(endpoint: str) -> dict[str, str]:
 
 
 def caller(number: int) -> tuple[str, str, dict[str, str]]:
-    """A caller's trace ID, span ID, and the headers that say so."""
+    """A caller's trace ID and span ID, and the headers with both."""
     trace_id, span_id = f"{number:032x}", f"{number:016x}"
     headers = {"traceparent": f"00-{trace_id}-{span_id}-01", "x-request-id": f"turn-{number}"}
     return trace_id, span_id, headers
@@ -72,7 +72,7 @@ def test_a_streamed_chat_is_one_tree_under_its_caller(traced: LiveServer, collec
     assert "capital" not in repr([span.attributes for span in spans.values()])
 
 
-def test_who_left_is_in_the_trace(traced: LiveServer, collector: Collector) -> None:
+def test_a_disconnect_is_in_the_trace(traced: LiveServer, collector: Collector) -> None:
     trace_id, _, headers = caller(0x1C3)
     with stream(traced.url, chat("Count to a thousand.", max_tokens=4000), headers=headers) as answer:
         answer.first_piece()
@@ -112,11 +112,11 @@ def test_the_last_spans_and_metrics_leave_before_the_server_does(launch: Launch,
     } <= collector.metric_names
 
 
-@pytest.mark.parametrize("kind", ["nobody listens", "nobody answers"])
+@pytest.mark.parametrize("kind", ["no listener", "no answer"])
 def test_a_dead_collector_slows_neither_requests_nor_the_end(launch: Launch, kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        if kind == "nobody listens":
+        if kind == "no listener":
             silent.close()
         small = {"OTEL_BSP_MAX_QUEUE_SIZE": str(QUEUE), "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": str(QUEUE)}
         counted = {"OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": "true"}
@@ -127,7 +127,7 @@ def test_a_dead_collector_slows_neither_requests_nor_the_end(launch: Launch, kin
             for _ in range(50):
                 assert client.post("/v1/chat/completions", json=chat("one two three")).status_code == 200
             asked = time.monotonic() - begun
-            told = samples(client.get("/metrics").text)
+            metrics = samples(client.get("/metrics").text)
         begun = time.monotonic()
         code = server.stop()
         ended = time.monotonic() - begun
@@ -136,10 +136,10 @@ def test_a_dead_collector_slows_neither_requests_nor_the_end(launch: Launch, kin
     assert asked < 10, "milliseconds each, where an export's timeout is ten seconds"
     assert ended < 10
     assert "Traceback" not in server.log.text
-    assert told["otel_sdk_processor_span_queue_size"] <= QUEUE
-    if kind == "nobody answers":
-        dropped = told["otel_sdk_processor_span_processed_total", "queue_full"]
-        assert dropped > 50 * 5 - 3 * QUEUE, "what waits is bounded, whatever came"
+    assert metrics["otel_sdk_processor_span_queue_size"] <= QUEUE
+    if kind == "no answer":
+        dropped = metrics["otel_sdk_processor_span_processed_total", "queue_full"]
+        assert dropped > 50 * 5 - 3 * QUEUE, "the queue is bounded"
 
 
 def samples(page: str) -> dict[Any, float]:

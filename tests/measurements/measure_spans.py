@@ -1,4 +1,4 @@
-"""What a request's spans and metrics cost its thread: `python -m tests.measurements.measure_spans [ROUNDS]`.
+"""CPU cost of a request's spans and metrics: `python -m tests.measurements.measure_spans [ROUNDS]`.
 
 Prints CPU microseconds per request (median of the rounds) of what `otel` does for one streamed chat of `TOKENS` tokens,
 from the server span to its end, without any HTTP or model. All ways to record run in one process, in turn:
@@ -31,7 +31,7 @@ from otel._setup.metrics import Metrics
 
 TOKENS = 3
 REQUESTS = 300
-"""Of one round."""
+"""Requests per round."""
 HEADERS = (
     (b"host", b"127.0.0.1:8000"),
     (b"user-agent", b"OpenAI/Python 2.0"),
@@ -47,7 +47,7 @@ class _Discarded(SpanExporter):
 
 
 def request() -> None:
-    """All that the server asks of `otel` for one streamed chat."""
+    """All calls of `otel` for one streamed chat."""
     token = otel.request_id.set("req-1")
     span = otel.start_server_span("POST", "/v1/chat/completions", HEADERS, client="127.0.0.1")
     with span.use():
@@ -87,7 +87,7 @@ def _round() -> float:
 
 
 def measure(rounds: int) -> Mapping[str, list[float]]:
-    """Microseconds per request of every round, by way to record."""
+    """Microseconds per request in each round, by way to record."""
     nothing = _instruments.instruments()
     with ExitStack() as stack:
         metrics = Metrics(Resource.create({}))

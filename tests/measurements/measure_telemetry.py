@@ -1,9 +1,9 @@
-"""What telemetry costs a stream: `python -m tests.measurements.measure_telemetry model|echo [SECONDS]`.
+"""Cost of telemetry per stream: `python -m tests.measurements.measure_telemetry model|echo [SECONDS]`.
 
-Prints the tables of docs/observability.md. A server for each way to configure telemetry, all up at once; each round
-asks every one of them, in an order that changes; the ratios are to the server of the same round that has telemetry
-off, and their median counts. `model` streams the embedded model, as users do; `echo` has no model at all, so that
-nearly all of what it spends is the server's own: an upper bound. CPU is the worker's (the process that answers HTTP).
+Prints the tables of docs/observability.md. One server per telemetry configuration, all running together; each round
+sends requests to every one of them, in a changing order; the ratios are to the server without telemetry of the same
+round, and the tables have their median. `model` streams the embedded model, as users do; `echo` has no model, so that
+nearly all of its work is the server's own: an upper bound. CPU is the worker's (the process that answers HTTP).
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ OFF = "off"
 
 @attrs.frozen(kw_only=True)
 class Load:
-    """What a round asks of each server."""
+    """The requests of one round to one server."""
 
     arguments: tuple[str, ...]
     requests: int
     alone: int
-    """Short requests one after the other, for the latency of one."""
+    """Number of short requests, one after the other, for the latency of one."""
 
 
 LOADS = {
@@ -52,7 +52,7 @@ LOADS = {
 
 @attrs.define
 class Contender:
-    """One server, and what each round found: tokens a second, CPU seconds a request, median seconds of one alone."""
+    """One server, and each round's tokens per second, CPU seconds per request, and median seconds of one request."""
 
     server: LiveServer
     rates: list[float] = attrs.field(factory=list)
@@ -89,7 +89,7 @@ def ask(server: LiveServer, requests: int, streams: int, number: int) -> LoadRes
 
 @contextmanager
 def collector(seconds: float) -> Iterator[str]:
-    """The endpoint of one that takes whatever comes, and takes so long over it."""
+    """The endpoint of a collector that accepts everything and answers after this many seconds."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -106,7 +106,7 @@ def collector(seconds: float) -> Iterator[str]:
         block_on_close = False
 
         def handle_error(self, request: Any, client_address: Any) -> None:
-            """Whoever waited too long has left."""
+            """Ignore clients that disconnected."""
 
     with Server(("127.0.0.1", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -123,7 +123,7 @@ def contenders(load: Load) -> Iterator[dict[str, Contender]]:
             OFF: {"OTEL_SDK_DISABLED": "true"},
             "default": {},
             "OTLP": {"OTEL_EXPORTER_OTLP_ENDPOINT": stack.enter_context(collector(0))},
-            "OTLP, nobody there": {"OTEL_EXPORTER_OTLP_ENDPOINT": dead},
+            "OTLP, no listener": {"OTEL_EXPORTER_OTLP_ENDPOINT": dead},
             "OTLP, 10 s an answer": {"OTEL_EXPORTER_OTLP_ENDPOINT": stack.enter_context(collector(10))},
         }
         with ThreadPoolExecutor(2) as pool:

@@ -19,7 +19,7 @@ from otel.testing import CapturedSpans, capture_spans
 
 
 class Refused(Exception):
-    """Stands for a service's error: a stable code, and a message that quotes the prompt."""
+    """Like a service's error: a stable code, and a message that quotes the prompt."""
 
     code = "queue_full"
 

@@ -1,4 +1,4 @@
-"""What `import otel` gives."""
+"""The public names of `otel`, and what importing it loads."""
 
 from __future__ import annotations
 

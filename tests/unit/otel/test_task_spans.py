@@ -1,4 +1,4 @@
-"""The spans of speech, embeddings and their like: the tree, its times and its attributes."""
+"""The spans of speech, embeddings and other answers than chats: the tree, its times and its attributes."""
 
 from __future__ import annotations
 

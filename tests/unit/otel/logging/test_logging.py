@@ -21,7 +21,7 @@ LIBRARIES = ("_granian", "granian.access", "huggingface_hub", "litestar", "trans
 
 
 class Stderr(io.TextIOWrapper):
-    """In memory, encoding as the interpreter's own does."""
+    """A stream in memory that encodes like the interpreter's own."""
 
     def __init__(self) -> None:
         self._bytes = io.BytesIO()
@@ -33,13 +33,13 @@ class Stderr(io.TextIOWrapper):
 
 @pytest.fixture
 def stderr(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stderr]:
-    """Standard error, with the logging of this process put back afterwards."""
+    """Standard error, with this process's logging restored afterwards."""
     root = logging.getLogger()
     loggers = [logging.getLogger(name) for name in LIBRARIES]
     before = [(logger.handlers[:], logger.level, logger.__class__, logger.propagate) for logger in loggers]
     root_before = (root.handlers[:], root.level)
     stream = Stderr()
-    # Not sys.stderr itself: pytest puts its own there between a fixture and its test.
+    # Not sys.stderr itself: pytest replaces it between a fixture and its test.
     monkeypatch.setattr("otel._logging.configuration.sys", SimpleNamespace(stderr=stream))
     yield stream
     logging.captureWarnings(False)
@@ -204,7 +204,7 @@ def test_fields_of_the_process_are_on_every_line(stderr: Stderr) -> None:
 
 
 def test_warnings_become_log_lines(stderr: Stderr) -> None:
-    logging.captureWarnings(False)  # so that it is turned on inside the block, over pytest's own capture
+    logging.captureWarnings(False)  # the block turns it on again, over pytest's own capture
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         otel.configure_logging("info", "json")
@@ -224,7 +224,7 @@ def test_any_value_can_be_logged(
     otel.configure_logging("info", fmt)
     otel.get_logger("a").info("odd", value=value)
     assert "odd" in stderr.getvalue()
-    assert capfd.readouterr().err == ""  # where the standard library complains of a line it cannot write
+    assert capfd.readouterr().err == ""  # the standard library reports a line that it cannot write here
 
 
 @pytest.mark.parametrize(("level", "fmt"), [("loud", "json"), ("info", "xml")])

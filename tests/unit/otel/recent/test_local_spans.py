@@ -1,4 +1,4 @@
-"""Spans where nothing is exported: the caller's trace goes on, and nobody below is made to record."""
+"""Spans without an exporter: they continue the caller's trace, and make no called service record."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ with span.use():
     known = otel.trace_parent()
     otel.start_queue(model="m", request_id="r", depth=0).admitted()
 span.end()
-told = otel.recent_requests()["requests"]
+recorded = otel.recent_requests()["requests"]
 print(json.dumps({
-    "spans": [kept["name"] for request in told for kept in request["spans"]],
+    "spans": [kept["name"] for request in recorded for kept in request["spans"]],
     "sdk": "opentelemetry.sdk.trace" in sys.modules,
     "metrics": len(otel.metrics_page()[0]),
     "known": known,
@@ -87,9 +87,9 @@ def test_the_sdk_s_spans_are_not_loaded_for_the_page_and_nothing_is_where_all_is
     done = subprocess.run(
         [sys.executable, "-c", RECORD], env=env, capture_output=True, text=True, timeout=60, check=True
     )
-    told: dict[str, Any] = json.loads(done.stdout)
+    recorded: dict[str, Any] = json.loads(done.stdout)
 
-    assert not told["sdk"]
-    assert told["spans"] == ([] if disabled else ["POST", "queue"])
-    assert (told["known"] is None) == disabled
-    assert (told["metrics"] == 0) == disabled
+    assert not recorded["sdk"]
+    assert recorded["spans"] == ([] if disabled else ["POST", "queue"])
+    assert (recorded["known"] is None) == disabled
+    assert (recorded["metrics"] == 0) == disabled

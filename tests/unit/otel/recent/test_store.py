@@ -48,18 +48,18 @@ def test_a_request_has_its_spans_though_nothing_is_sampled(recent: RecentRequest
     assert by_name["sentence"]["parent"] == by_name["speech qwen"]["id"]
 
 
-def test_only_the_last_are_kept_and_only_new_ones_told(recent: RecentRequests) -> None:
+def test_only_the_last_are_kept_and_only_new_ones_returned(recent: RecentRequests) -> None:
     for name in "abcde":
         handle(request_id=name)
     handle("/health")
-    told = recent.since(0)
-    assert [kept["request_id"] for kept in told["requests"]] == ["c", "d", "e"]
-    assert recent.since(told["sequence"])["requests"] == []
+    page = recent.since(0)
+    assert [kept["request_id"] for kept in page["requests"]] == ["c", "d", "e"]
+    assert recent.since(page["sequence"])["requests"] == []
     handle(request_id="f")
-    assert [kept["request_id"] for kept in recent.since(told["sequence"])["requests"]] == ["f"]
+    assert [kept["request_id"] for kept in recent.since(page["sequence"])["requests"]] == ["f"]
 
 
-def test_what_is_in_flight_is_told_each_time(recent: RecentRequests) -> None:
+def test_what_is_in_flight_is_returned_each_time(recent: RecentRequests) -> None:
     span = otel.start_server_span("POST", "/v1/embeddings", {})
     with span.use():
         queue = otel.start_queue(model="qwen", request_id="a", depth=0)

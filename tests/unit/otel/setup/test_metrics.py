@@ -1,4 +1,4 @@
-"""Metrics as Prometheus reads them: names, labels, values, and what a token may cost."""
+"""Metrics as Prometheus parses them: names, labels and values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[4]
 
 
 class Source:
-    """A model that is watched."""
+    """A watched model."""
 
     def reading(self) -> otel.ModelReading:
         return otel.ModelReading(
@@ -50,7 +50,7 @@ def answer(*, tokens: int = 3, decode: float = 0.5) -> None:
 
 
 def everything(source: Source) -> None:
-    """Have every metric recorded once."""
+    """Record every metric once."""
     otel.watch(source.reading)
     span = otel.start_server_span("POST", "/v1/chat/completions", {})
     with span.use():

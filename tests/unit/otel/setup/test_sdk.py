@@ -1,4 +1,4 @@
-"""The SDK from the environment: what reaches a collector, and what a bad one costs. Each case is its own process."""
+"""The SDK, configured by the environment: exported spans, and the cost of a broken collector. One process per case."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ print(json.dumps({"same": same, "seconds": seconds, "sdk": sdk}))
 
 
 class Collector:
-    """An OTLP/HTTP collector in memory; a `silent` one takes requests and never answers."""
+    """An OTLP/HTTP collector in memory; a `silent` one accepts requests and never answers."""
 
     def __init__(self, *, silent: bool = False) -> None:
         self.paths: list[str] = []
