@@ -8,22 +8,21 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import otel
 from providers.capabilities import MODALITIES, load
 from providers.engines.process import platform
+from providers.engines.process.engine import Engine, EngineLoadError
 from providers.engines.process.runtime import serve
 from providers.spec import ModelSpec
 
-if TYPE_CHECKING:
-    from providers.engines.process.engine import Engine
-
 
 def make_engine(spec: ModelSpec) -> Engine:
-    """The engine of the spec's model type. Prepares the process for MLX before it imports the engine."""
-    from providers.engines.process.unsupported import UnsupportedEngine
+    """The engine of the spec's model type. Prepares the process for MLX before it imports the engine.
 
+    Raises:
+        EngineLoadError: there is none, or its extra is incomplete.
+    """
     _configure_logging(engine=spec.name)
     # transformers advises to install torch on every import.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -33,14 +32,19 @@ def make_engine(spec: ModelSpec) -> Engine:
         logging.getLogger(__name__).warning("%s", prepared.warning)
     row = MODALITIES.get(spec.model_type)
     if row is None or row.engine is None:
-        return UnsupportedEngine()
+        raise _unserved(spec, "it has no engine in this version")
     try:
         make: Callable[[platform.Platform], Engine] = load(row.engine)
     except ModuleNotFoundError as error:
         if row.extra is None:
             raise
-        return UnsupportedEngine(f"the extra `{row.extra.name}` is incomplete ({error}): {row.extra.command}")
+        reason = f"the extra `{row.extra.name}` is incomplete ({error}): {row.extra.command}"
+        raise _unserved(spec, reason) from error
     return make(prepared)
+
+
+def _unserved(spec: ModelSpec, reason: str) -> EngineLoadError:
+    return EngineLoadError(f"model type {spec.model_type!r} cannot be served: {reason}")
 
 
 def _configure_logging(**fields: str) -> None:
