@@ -1,54 +1,93 @@
-"""The README's examples do what it says."""
+"""The examples in the README and the documentation work against one running server."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 import shlex
+from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from server.settings.settings import Settings
+from tests.live.client import PATIENCE
 from tests.live.harness import LiveServer
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+RECORDING = files("pytest_audioeval") / "samples" / "audio" / "en" / "hello_world.wav"
 
 
-def blocks(language: str, containing: str) -> list[str]:
-    found = re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-    return [block for block in found if containing in block]
+def examples(languages: str, containing: str) -> list[Any]:
+    """The fenced blocks of all pages, each with its page and line as id."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in re.finditer(rf"^```(?:{languages})\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            if containing in block[1]:
+                line = text.count("\n", 0, block.start()) + 1
+                found.append(pytest.param(block[1], id=f"{page.relative_to(ROOT)}:{line}"))
+    return found
+
+
+CURL = examples("bash|sh", "curl http")
+PYTHON = examples("python", "OpenAI(")
+YAML = examples("yaml", "models:")
 
 
 def post_as_curl_would(line: str) -> httpx.Response:
-    """The request of a `curl URL -H NAME:VALUE -d BODY` line, for machines that have no curl."""
+    """Send the request of a `curl URL -H NAME:VALUE -d BODY -F FIELD=VALUE` line, for machines without curl."""
     command, url, *options = shlex.split(line.replace("\\\n", " "))
     assert command == "curl"
-    pairs = list(zip(options[::2], options[1::2], strict=True))
-    assert {flag for flag, _ in pairs} <= {"-H", "-d"}
-    headers = dict(value.split(": ", 1) for flag, value in pairs if flag == "-H")
-    (body,) = (value for flag, value in pairs if flag == "-d")
-    return httpx.post(url, headers=headers, content=body, timeout=60)
+    given: dict[str, list[str]] = {"-H": [], "-d": [], "-F": []}
+    for flag, value in zip(options[::2], options[1::2], strict=True):
+        given[flag].append(value)
+    headers = dict(value.split(": ", 1) for value in given["-H"])
+    if not given["-F"]:
+        (body,) = given["-d"]
+        return httpx.post(url, headers=headers, content=body, timeout=PATIENCE)
+    fields = dict(value.split("=", 1) for value in given["-F"])
+    assert fields.pop("file").startswith("@")
+    upload = ("speech.wav", RECORDING.read_bytes())
+    return httpx.post(url, headers=headers, data=fields, files={"file": upload}, timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("block", blocks("bash", "curl"))
-def test_the_curl_line_is_answered(server: LiveServer, block: str) -> None:
+@pytest.mark.parametrize("block", CURL)
+def test_a_curl_line_is_answered(server: LiveServer, block: str) -> None:
     answer = post_as_curl_would(block.replace("http://127.0.0.1:8000", server.url))
 
-    assert answer.status_code == 200
-    assert "Paris" in answer.json()["choices"][0]["message"]["content"]
+    assert answer.status_code == 200, answer.text
+    if "What is the capital of France?" in block:
+        assert "Paris" in answer.json()["choices"][0]["message"]["content"]
 
 
-@pytest.mark.parametrize("block", blocks("python", "OpenAI("))
-def test_the_sdk_example_prints_the_answer(server: LiveServer, block: str) -> None:
-    printed = io.StringIO()
+@pytest.mark.parametrize("block", PYTHON)
+def test_an_sdk_example_runs(
+    server: LiveServer,
+    block: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
 
-    with contextlib.redirect_stdout(printed):
-        exec(compile(block.replace("http://127.0.0.1:8000", server.url), "README.md", "exec"), {})
+    exec(compile(block.replace("http://127.0.0.1:8000", server.url), "example", "exec"), {})
 
-    assert "Paris" in printed.getvalue()
+    if "What is the capital of France?" in block:
+        assert "Paris" in capsys.readouterr().out
+    for written in re.findall(r'stream_to_file\("(.+)"\)', block):
+        assert (tmp_path / written).read_bytes().startswith(b"RIFF")
+
+
+@pytest.mark.parametrize("block", YAML)
+def test_a_configuration_file_is_valid(block: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(block, encoding="utf-8")
+
+    settings = Settings.load({"config": str(tmp_path / "config.yaml")}, {})
+
+    assert len(settings.models) == block.count("- model_")
 
 
 def test_the_banner_s_curl_line_is_answered(server: LiveServer) -> None:
@@ -57,11 +96,8 @@ def test_the_banner_s_curl_line_is_answered(server: LiveServer) -> None:
     assert "Paris" in post_as_curl_would(line).json()["choices"][0]["message"]["content"]
 
 
-def test_there_are_examples() -> None:
-    assert blocks("bash", "curl")
-    assert blocks("python", "OpenAI(")
-
-
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!http)([^)#]+)", README))))
-def test_every_link_leads_somewhere(target: str) -> None:
-    assert (ROOT / target).exists()
+def test_the_readme_has_examples() -> None:
+    assert {str(example.id).partition(":")[0] for example in (*CURL, *PYTHON)} >= {"README.md"}
+    assert CURL
+    assert PYTHON
+    assert YAML
