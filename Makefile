@@ -1,24 +1,24 @@
-# Needs make, git and Python 3.11 to 3.14. PYTHON=/path/to/python3 chooses which.
+# Needs make, git and Python 3.11 to 3.14; PYTHON=/path/to/python3 chooses the interpreter.
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
 BIN := .venv/bin
 PYTHON ?=
 ARGS ?=
-# Processes that tests are spread over.
+# Number of processes that run tests.
 WORKERS ?= 2
 
-# The first Python that the locks hold packages for: the one that the machine calls python3, then by how much it is tested.
+# Finds a Python for which the locks contain packages: python3 first, then the best tested versions.
 define FIND_PYTHON
 for python in $(or $(PYTHON),python3 python3.13 python3.12 python3.11 python3.14); do \
   if "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' >/dev/null 2>&1; then break; fi; \
   python=; \
 done; \
 if [ -z "$$python" ]; then \
-  echo "No Python 3.11 to 3.14 found; install one, or name it: make PYTHON=/path/to/python3" >&2; exit 1; \
+  echo "No Python 3.11 to 3.14 found; install one, or name one with make PYTHON=/path/to/python3" >&2; exit 1; \
 fi
 endef
 
-# $(call part,NAME,COMMAND): a heading, the command, and how long it took.
+# $(call part,NAME,COMMAND): print a heading, run the command, print its duration.
 define part
 @printf '\n== %s\n' '$(1)'; started=$$(date +%s); $(2); code=$$?; \
   printf '== %s: %s in %s s\n' '$(1)' "$$([ $$code -eq 0 ] && echo ok || echo FAILED)" "$$(($$(date +%s) - started))"; \
@@ -26,11 +26,11 @@ define part
 endef
 
 .PHONY: help
-help: ## This list
+help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: setup
-setup: ## Everything for development into .venv, from the hashed lock
+setup: ## Install everything for development into .venv, from the hashed lock
 	@$(FIND_PYTHON); "$$python" requirements/install.py dev
 
 .PHONY: setup-runtime
@@ -43,13 +43,13 @@ run: setup-runtime ## Serve the embedded models; ARGS='--port 9000' passes optio
 	@exec $(BIN)/mlx-openai-server launch $(ARGS)
 
 .PHONY: test
-test: lint types unit live ## Lint, types, unit and live tests
+test: lint types unit live ## Run lint, types, unit and live tests
 
-# All that people wrote: no locks, no licences.
+# Files for the spelling check: everything written by hand, without locks and licences.
 TEXTS := contracts otel providers server tests typing_tests docs requirements/*.in requirements/*.py Makefile pyproject.toml $(wildcard *.md)
 
 .PHONY: lint
-lint: setup ## ruff (rules and format), the layer rules, unused code and spelling
+lint: setup ## Check ruff's rules and format, import rules, unused code and spelling
 	$(call part,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && \
 	  $(BIN)/python -m tests.lint.unused_code && $(BIN)/codespell $(TEXTS))
 
@@ -57,36 +57,36 @@ lint: setup ## ruff (rules and format), the layer rules, unused code and spellin
 types_on = $(BIN)/mypy --platform $(1) --cache-dir .mypy_cache/$(1)
 
 .PHONY: types
-types: setup ## mypy, strict, as on Linux and as on macOS
+types: setup ## Run mypy in strict mode, for Linux and for macOS
 	$(call part,types,$(call types_on,linux) && $(call types_on,darwin))
 
 .PHONY: unit
-unit: setup ## Tests that need no weights
+unit: setup ## Run the tests that need no weights
 	$(call part,unit tests,$(BIN)/pytest -q -n $(WORKERS) tests/unit $(ARGS))
 
-# Servers of several workers share the cores: each takes a thread, so that none waits for another's. A file's tests share
-# its servers, and so stay together.
+# The servers of several workers share the cores: each uses one thread, so that none waits for another. The tests of one
+# file share servers, so they stay on one worker.
 LIVE_ENV := $(if $(filter 1,$(WORKERS)),,OPENBLAS_NUM_THREADS=1)
 
 .PHONY: live
-live: setup ## Tests against a real server with the embedded models, and of its page in a browser
+live: setup ## Run the tests of a real server with the embedded models, and of its pages in a browser
 	$(call part,embedded models,$(BIN)/mlx-openai-server models pull embedded)
 	$(call part,live tests,$(LIVE_ENV) $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/live tests/browser $(ARGS))
 
 .PHONY: bench
-bench: setup ## Measure this machine as docs/performance.md does (several minutes, and it should be quiet)
+bench: setup ## Measure this machine as in docs/performance.md (several minutes, on a quiet machine)
 	@$(BIN)/mlx-openai-server bench suite $(ARGS)
 
-# The custom command line keeps index hosts and machine paths out of the locks.
+# These options keep index hosts and machine paths out of the locks.
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-header --no-annotate --override requirements/overrides.txt --extra cpu --extra all
 
 .PHONY: lock
-lock: setup ## Resolve the locks again; ARGS=--upgrade moves every version
+lock: setup ## Resolve the locks again; ARGS=--upgrade allows newer versions
 	$(LOCK) $(ARGS) pyproject.toml requirements/build.in --output-file requirements/runtime.txt
 	$(LOCK) $(ARGS) --extra dev --extra bench --constraint requirements/runtime.txt pyproject.toml requirements/build.in --output-file requirements/dev.txt
 
 .PHONY: clean
-clean: ## Remove .venv and every cache of this folder; downloaded weights stay
+clean: ## Remove .venv and all caches in this folder; downloaded weights stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
