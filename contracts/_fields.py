@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
+from contracts.bounds import Characters
+
 __all__ = [
     "EXPLICIT_NULL",
     "INT32_MAX",
@@ -15,10 +17,16 @@ __all__ = [
     "Fraction",
     "Half",
     "JsonObject",
+    "Metadata",
+    "ModelName",
     "NonEmpty",
     "Penalty",
+    "SchemaName",
     "Seconds",
     "Temperature",
+    "Text",
+    "TopK",
+    "TopLogprobs",
 ]
 
 EXPLICIT_NULL: Mapping[str, Any] = {"explicit_null": True}
@@ -35,4 +43,10 @@ Penalty = Annotated[float, Ge(-2), Le(2)]
 Bias = Annotated[float, Ge(-100), Le(100)]
 Seconds = Annotated[float, Gt(0), Le(86_400)]
 Count = Annotated[int, Ge(1), Le(INT32_MAX)]
+TopK = Annotated[int, Ge(-1), Le(INT32_MAX)]
+TopLogprobs = Annotated[int, Ge(0), Le(20)]
+Text = Annotated[str, MinLen(1)]
 NonEmpty = Annotated[str, MinLen(1), MaxLen(1024)]
+ModelName = NonEmpty
+SchemaName = Annotated[str, MinLen(1), MaxLen(64), Characters("A-Za-z0-9_-", "letters, digits, underscores and dashes")]
+Metadata = Annotated[dict[str, Annotated[str, MaxLen(512)]], MaxLen(16)]

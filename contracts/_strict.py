@@ -10,6 +10,7 @@ import annotated_types as at
 from cattrs import BaseConverter, Converter
 from cattrs.errors import IterableValidationError, IterableValidationNote
 
+from contracts.bounds import checks
 from contracts.uploads import Upload
 
 __all__ = ["Problem", "describe", "register_strict_hooks"]
@@ -41,7 +42,7 @@ def describe(value: object) -> str:
 
 
 def register_strict_hooks(converter: Converter) -> None:
-    """Scalars, literals, lists, objects, free-form JSON, and `annotated_types` bounds."""
+    """Scalars, literals, lists, objects, free-form JSON, and bounds."""
     for type_, hook in ((bool, _bool), (int, _int), (float, _float), (str, _str)):
         converter.register_structure_hook(type_, hook)
     converter.register_structure_hook_func(lambda type_: type_ is Upload, _file)
@@ -197,7 +198,7 @@ def _located(error: Exception, index: int | str, type_: Any, item_type: Any) -> 
 def _annotated(type_: Any, converter: BaseConverter) -> Hook:
     base, *metadata = get_args(type_)
     base_hook = converter.get_structure_hook(base)
-    checks = [_BOUNDS[type(bound)](bound) for bound in metadata if type(bound) in _BOUNDS]
+    found = checks(metadata)
     longest = next((bound.max_length for bound in metadata if isinstance(bound, at.MaxLen)), None)
 
     def structure(value: Any, _: Any) -> Any:
@@ -205,26 +206,9 @@ def _annotated(type_: Any, converter: BaseConverter) -> Hook:
             # Before its items are looked at: five million of them take seconds.
             raise Problem(f"must not be longer than {longest}")
         result = base_hook(value, base)
-        for holds, message in checks:
-            if not holds(result):
+        for check in found:
+            if (message := check(result)) is not None:
                 raise Problem(message)
         return result
 
     return structure
-
-
-Check = tuple[Callable[[Any], bool], str]
-
-_BOUNDS: dict[type, Callable[[Any], Check]] = {
-    at.Ge: lambda bound: (lambda value: bool(value >= bound.ge), f"must be at least {bound.ge}"),
-    at.Gt: lambda bound: (lambda value: bool(value > bound.gt), f"must be greater than {bound.gt}"),
-    at.Le: lambda bound: (lambda value: bool(value <= bound.le), f"must be at most {bound.le}"),
-    at.MinLen: lambda bound: (
-        lambda value: len(value) >= bound.min_length,
-        "must not be empty" if bound.min_length == 1 else f"must have at least {bound.min_length} entries",
-    ),
-    at.MaxLen: lambda bound: (
-        lambda value: len(value) <= bound.max_length,
-        f"must not be longer than {bound.max_length}",
-    ),
-}

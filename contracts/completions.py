@@ -9,12 +9,27 @@ from annotated_types import Ge, Le, MinLen
 
 from contracts._fields import EXPLICIT_NULL, INT32_MAX, Count
 from contracts.chat.response_format import ResponseFormat
+from contracts.parameters import honoured, refused
 from contracts.sampling import GenerationOptions
 from contracts.usage import CompletionUsage
 
-__all__ = ["Completion", "CompletionChoice", "CompletionLogprobs", "CompletionRequest", "TokenId"]
+__all__ = [
+    "DEFAULT_MAX_TOKENS",
+    "MAX_PROMPTS",
+    "MAX_TOKEN_ID",
+    "Completion",
+    "CompletionChoice",
+    "CompletionLogprobs",
+    "CompletionRequest",
+    "TokenId",
+]
 
-TokenId = Annotated[int, Ge(0), Le(INT32_MAX)]
+MAX_TOKEN_ID = INT32_MAX
+TokenId = Annotated[int, Ge(0), Le(MAX_TOKEN_ID)]
+
+MAX_PROMPTS = 1024
+DEFAULT_MAX_TOKENS = 16
+"""OpenAI's."""
 
 
 @attrs.frozen(kw_only=True)
@@ -22,20 +37,45 @@ class CompletionRequest(GenerationOptions):
     """One prompt or several, as text or as token ids, without a chat template.
 
     `null` means the same as leaving a field out. A parameter that this server knows and cannot honour is refused
-    with `unsupported_parameter`; unknown fields are ignored.
+    with `unsupported_parameter`; unknown fields have no effect.
     """
 
-    prompt: str | Annotated[list[str | TokenId | list[TokenId]], MinLen(1)]
-    """A text, a list of texts, a list of token ids, or a list of such lists. Choices are numbered by prompt, then by
-    answer."""
-    echo: bool | None = None
-    """Whether the prompt's text comes before the answer's."""
-    logprobs: Annotated[int, Ge(0), Le(5)] | None = None
-    response_format: ResponseFormat | None = None
+    prompt: str | Annotated[list[str | TokenId | Annotated[list[TokenId], MinLen(1)]], MinLen(1)] = attrs.field(
+        metadata=honoured(
+            f"Taken as it is, without a chat template. Up to {MAX_PROMPTS} prompts. Choices are numbered by prompt, "
+            "then by `n`.",
+            values="a text, a list of texts, a list of token ids, or a list of such lists",
+        )
+    )
+    max_tokens: Count | None = attrs.field(
+        default=None, metadata=honoured("Tokens to generate at most.", default=DEFAULT_MAX_TOKENS)
+    )
+    echo: bool | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "The prompt's text comes before the output. Refused together with `logprobs`.", default=False
+        ),
+    )
+    logprobs: Annotated[int, Ge(0), Le(5)] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "In the older shape: `tokens`, `token_logprobs`, `top_logprobs` (null for 0), `text_offset`.",
+            otherwise="none",
+        ),
+    )
+    response_format: ResponseFormat | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "As in chat completions.", values="`text`, `json_object`, `json_schema`", default={"type": "text"}
+        ),
+    )
 
     # Known, and refused unless they ask for what happens anyway.
-    best_of: Count | None = None
-    suffix: str | None = None
+    best_of: Count | None = attrs.field(default=None, metadata=refused(unless="equal to `n`"))
+    suffix: str | None = attrs.field(
+        default=None,
+        metadata=refused("", instead="text is continued, not filled in", note="Text is continued, not filled in."),
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -5,37 +5,65 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import attrs
-from annotated_types import Ge, Le, MinLen
+from annotated_types import MinLen
 
-from contracts._fields import INT32_MAX, Seconds
+from contracts._fields import Count, ModelName, Seconds
 from contracts.completions import TokenId
+from contracts.parameters import honoured, noted
 
-__all__ = ["CreateEmbeddingResponse", "Embedding", "EmbeddingRequest", "EmbeddingUsage", "Truncation"]
+__all__ = ["MAX_INPUTS", "CreateEmbeddingResponse", "Embedding", "EmbeddingRequest", "EmbeddingUsage", "Truncation"]
 
-Name = Annotated[str, MinLen(1)]
 Truncation = Literal["none", "end"]
+
+MAX_INPUTS = 2048
+"""OpenAI's."""
 
 
 @attrs.frozen(kw_only=True)
 class EmbeddingRequest:
     """One input or several, as text or as token ids of the model's own.
 
-    `null` means the same as leaving a field out; unknown fields are ignored.
+    `null` means the same as leaving a field out; unknown fields have no effect.
     """
 
-    model: Name
-    input: str | Annotated[list[str | TokenId | list[TokenId]], MinLen(1)]
-    """A text, a list of texts, a list of token ids, or a list of such lists."""
-    encoding_format: Literal["float", "base64"] | None = None
-    """Numbers, or base64 of little-endian float32."""
-    dimensions: Annotated[int, Ge(1), Le(INT32_MAX)] | None = None
-    """Length of the vectors, of models that were trained to be cut."""
-    user: str | None = None
+    model: ModelName = attrs.field(
+        metadata=honoured("With one embedding model, any name works and the response names the real one.")
+    )
+    input: str | Annotated[list[str | TokenId | list[TokenId]], MinLen(1)] = attrs.field(
+        metadata=honoured(
+            "None may be empty. Token ids are the model's own and are used as they are: no special tokens are added.",
+            values=f"a text, up to {MAX_INPUTS} texts, a list of token ids, or up to {MAX_INPUTS} such lists",
+        )
+    )
+    encoding_format: Literal["float", "base64"] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "base64 is of little-endian float32 and a fifth of the bytes. Both hold the same numbers.", default="float"
+        ),
+    )
+    dimensions: Count | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Up to the model's own. Fewer only where `config.json` has `matryoshka_dimensions` or `is_matryoshka`: "
+            "vectors are cut and normalized to length one again. Elsewhere `400` `unsupported_parameter`.",
+            otherwise="the model's own",
+        ),
+    )
+    user: str | None = attrs.field(default=None, metadata=noted("A label."))
 
     # Extensions.
-    truncate: Truncation | None = None
-    """What happens to an input over the model's context: it is refused, or loses its end."""
-    timeout: Seconds | None = None
+    truncate: Truncation | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. An input over the model's context is `400` `context_length_exceeded`, with the counts "
+            "(`none`), or loses its end (`end`).",
+            default="none",
+        ),
+    )
+    timeout: Seconds | None = attrs.field(
+        default=None,
+        metadata=honoured("Extension. Seconds from entering the engine; then `504`.", otherwise="no limit"),
+    )
 
 
 @attrs.frozen(kw_only=True)

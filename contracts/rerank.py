@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import attrs
-from annotated_types import MinLen
+from annotated_types import MaxLen, MinLen
 
-from contracts._fields import Count, Seconds
+from contracts._fields import Count, ModelName, Seconds, Text
+from contracts.embeddings import Truncation
+from contracts.parameters import honoured, noted
 
-__all__ = ["RerankDocument", "RerankRequest", "RerankResponse", "RerankResult", "RerankUsage"]
+__all__ = ["MAX_DOCUMENTS", "RerankDocument", "RerankRequest", "RerankResponse", "RerankResult", "RerankUsage"]
+
+MAX_DOCUMENTS = 2048
 
 
 @attrs.frozen(kw_only=True)
@@ -17,27 +21,39 @@ class RerankDocument:
     """A document as an object."""
 
     type: Literal["text"] = "text"
-    text: Annotated[str, MinLen(1)]
+    text: Text
 
 
 @attrs.frozen(kw_only=True)
 class RerankRequest:
     """A query and documents, each a text or `{"text": …}`.
 
-    `null` means the same as leaving a field out; unknown fields are ignored.
+    `null` means the same as leaving a field out; unknown fields have no effect.
     """
 
-    model: Annotated[str, MinLen(1)]
-    query: Annotated[str, MinLen(1)]
-    documents: Annotated[list[str | RerankDocument], MinLen(1)]
-    top_n: Count | None = None
-    """How many results; all of them, where there are fewer or it is left out."""
-    return_documents: bool | None = None
-    """Whether each result repeats its document; left out: no."""
-    user: str | None = None
-    truncate: Literal["none", "end"] | None = None
-    """What happens to a document over the model's context: it is refused, or loses its end."""
-    timeout: Seconds | None = None
+    model: ModelName = attrs.field(
+        metadata=honoured("With one embedding model, any name works and the response names the real one.")
+    )
+    query: Text = attrs.field(metadata=honoured(values="text, not empty"))
+    documents: Annotated[list[Text | RerankDocument], MinLen(1), MaxLen(MAX_DOCUMENTS)] = attrs.field(
+        metadata=honoured("None may be empty.", values=f'up to {MAX_DOCUMENTS} texts or `{{"text": …}}`')
+    )
+    top_n: Count | None = attrs.field(default=None, metadata=honoured("Results to return.", otherwise="all"))
+    return_documents: bool | None = attrs.field(
+        default=None, metadata=honoured("Whether each result has `document`.", default=False)
+    )
+    user: str | None = attrs.field(default=None, metadata=noted("A label."))
+    truncate: Truncation | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "A document over the model's context is `400` `context_length_exceeded`, with the counts (`none`), or "
+            "loses its end (`end`). An overlong query is always refused.",
+            default="none",
+        ),
+    )
+    timeout: Seconds | None = attrs.field(
+        default=None, metadata=honoured("Seconds from entering the engine; then `504`.", otherwise="no limit")
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -1,4 +1,4 @@
-"""What chat completions, completions and responses ask for in the same words."""
+"""The fields that chat completions, completions and responses share."""
 
 from __future__ import annotations
 
@@ -8,83 +8,174 @@ import attrs
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
 from contracts._fields import (
-    INT32_MAX,
     Bias,
     Count,
     Fraction,
     Half,
     JsonObject,
+    ModelName,
     NonEmpty,
     Penalty,
     Seconds,
     Temperature,
+    Text,
+    TopK,
 )
+from contracts.parameters import honoured, noted, refused
 
 __all__ = ["MAX_STOP", "GenerationOptions", "GuidedOptions", "SamplingOptions", "StreamOptions"]
 
 MAX_STOP = 64
-"""Stop strings a request may carry. OpenAI allows 4; each one costs a search in every decode step."""
+"""Stop strings in a request. OpenAI allows 4; each costs a search in every decode step."""
 
 
 @attrs.frozen(kw_only=True)
 class StreamOptions:
-    """How a stream reports usage.
+    """When a stream reports usage.
 
-    `include_usage` true adds a last chunk with `usage` and no choices; false reports none; left out, `usage`
-    is on the (last) chunk that carries `finish_reason`.
+    `include_usage` true: a last chunk has `usage` and no choices. False: no chunk has it. Left out: `usage` is on the
+    last chunk that has a `finish_reason`.
     """
 
     include_usage: bool | None = None
-    include_obfuscation: bool | None = None
+    include_obfuscation: bool | None = attrs.field(default=None, metadata=refused(False))
 
 
 @attrs.frozen(kw_only=True)
 class SamplingOptions:
-    """How tokens are chosen, and where an answer ends."""
+    """How tokens are chosen, and where the output ends."""
 
     # The end.
-    stop: NonEmpty | Annotated[list[NonEmpty], MaxLen(MAX_STOP)] | None = None
-    timeout: Seconds | None = None
+    stop: NonEmpty | Annotated[list[NonEmpty], MaxLen(MAX_STOP)] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Texts that end the output. They are matched in its text and are not part of it.", default=[]
+        ),
+    )
+    timeout: Seconds | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. Seconds from entering the engine; then `504`, or in a stream the event of a failure.",
+            otherwise="no limit",
+        ),
+    )
 
     # Sampling.
-    temperature: Temperature | None = None
-    top_p: Fraction | None = None
-    top_k: Annotated[int, Ge(-1), Le(INT32_MAX)] | None = None
-    min_p: Fraction | None = None
-    xtc_probability: Fraction | None = None
-    xtc_threshold: Half | None = None
-    presence_penalty: Penalty | None = None
-    frequency_penalty: Penalty | None = None
-    repetition_penalty: Annotated[float, Gt(0), Le(100)] | None = None
-    repetition_context_size: Count | None = None
-    logit_bias: dict[str, Bias] | None = None
-    seed: int | None = None
-    """Any 64-bit integer."""
+    temperature: Temperature | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "0 always takes the likeliest token.",
+            otherwise="the model's `generation_config.json` (0 where its `do_sample` is false), else 1",
+        ),
+    )
+    top_p: Fraction | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Keeps the likeliest tokens whose probabilities sum to this.",
+            otherwise="the model's `generation_config.json`, else 1",
+        ),
+    )
+    top_k: TopK | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. Keeps this number of the likeliest tokens. 0 and -1 turn it off.",
+            otherwise="the model's `generation_config.json`, else 0",
+        ),
+    )
+    min_p: Fraction | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. Keeps tokens whose probability is at least this fraction of the likeliest token's.",
+            otherwise="the model's `generation_config.json`, else 0",
+        ),
+    )
+    xtc_probability: Fraction | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. How often the likeliest tokens are excluded: all over `xtc_threshold` but the last of them.",
+            default=0,
+        ),
+    )
+    xtc_threshold: Half | None = attrs.field(default=None, metadata=honoured("Extension.", default=0.1))
+    presence_penalty: Penalty | None = attrs.field(default=None, metadata=honoured(default=0))
+    frequency_penalty: Penalty | None = attrs.field(default=None, metadata=honoured(default=0))
+    repetition_penalty: Annotated[float, Gt(0), Le(100)] | None = attrs.field(
+        default=None,
+        metadata=honoured("Extension. 1 turns it off.", otherwise="the model's `generation_config.json`, else 1"),
+    )
+    repetition_context_size: Count | None = attrs.field(
+        default=None, metadata=honoured("Extension. Tokens that `repetition_penalty` looks back.", default=20)
+    )
+    logit_bias: dict[str, Bias] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "An id outside the vocabulary is refused.", values="token ids as text, each with -100 to 100", default={}
+        ),
+    )
+    seed: int | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Fixes the random draws. `system_fingerprint` changes with the model and the server's version. The sign "
+            "bit is dropped: -1 is 9223372036854775807.",
+            otherwise="random",
+        ),
+    )
 
 
 @attrs.frozen(kw_only=True)
 class GuidedOptions(SamplingOptions):
-    """Sampling, and the form that an answer must have: one of these at most."""
+    """Sampling, and the form of the output: at most one of these fields."""
 
-    guided_json: JsonObject | str | None = None
-    """A JSON schema, or its text."""
-    guided_regex: Annotated[str, MinLen(1)] | None = None
-    guided_choice: Annotated[list[str], MinLen(1)] | None = None
-    guided_grammar: Annotated[str, MinLen(1)] | None = None
-    """In llguidance's variant of Lark."""
+    guided_json: JsonObject | str | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. The output is JSON that the schema accepts. Of the `guided_…` fields and the endpoint's own "
+            "field for a form, at most one may be sent.",
+            values="a JSON schema, or its text",
+            otherwise="any text",
+        ),
+    )
+    guided_regex: Text | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. The whole output matches. Rust's syntax.", values="a regular expression", otherwise="any text"
+        ),
+    )
+    guided_choice: Annotated[list[str], MinLen(1)] | None = attrs.field(
+        default=None, metadata=honoured("Extension. The output is one of these texts.", otherwise="any text")
+    )
+    guided_grammar: Text | None = attrs.field(
+        default=None,
+        metadata=honoured("Extension. llguidance's variant of Lark.", values="a grammar", otherwise="any text"),
+    )
 
 
 @attrs.frozen(kw_only=True)
 class GenerationOptions(GuidedOptions):
-    """Which model, how it samples, and where its answers end."""
+    """The model, its sampling, and where its choices end."""
 
-    model: Annotated[str, MinLen(1), MaxLen(1024)]
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    n: Annotated[int, Ge(1), Le(128)] | None = None
-    """Answers to the same prompt."""
-
-    max_tokens: Count | None = None
-
-    user: str | None = None
-    """A label; it changes nothing in the answer."""
+    model: ModelName = attrs.field(
+        metadata=honoured(
+            "With one chat model, any name works and the response names the real one. With several, it must be the "
+            "id or an alias of one."
+        )
+    )
+    stream: bool | None = attrs.field(
+        default=None, metadata=honoured("Server-sent events, ended by `data: [DONE]`.", default=False)
+    )
+    stream_options: StreamOptions | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Only with `stream`. `include_usage` true: a last chunk has `usage` and no choices; false: no chunk has "
+            "it. `include_obfuscation` true is refused.",
+            values="`include_usage`",
+            otherwise="`usage` is on the last chunk that has a `finish_reason`",
+        ),
+    )
+    n: Annotated[int, Ge(1), Le(128)] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Choices per prompt, which is computed once. More than the model's `--max-concurrency` is `400`.", default=1
+        ),
+    )
+    user: str | None = attrs.field(default=None, metadata=noted("A label."))

@@ -11,9 +11,11 @@ from typing import Annotated, Literal
 import attrs
 from annotated_types import Ge, Le, MaxLen, MinLen
 
-from contracts._fields import EXPLICIT_NULL, Seconds
+from contracts._fields import EXPLICIT_NULL, ModelName, Seconds
+from contracts.parameters import honoured, refused
 
 __all__ = [
+    "MAX_CHARACTERS",
     "AudioFormat",
     "CreateSpeechRequest",
     "HeadTtsSpeech",
@@ -34,6 +36,9 @@ __all__ = [
 AudioFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 VisemeSet = Literal["oculus", "azure", "arkit", "rhubarb"]
 
+MAX_CHARACTERS = 16_384
+"""Longest input: four times OpenAI's, about twenty minutes of speech."""
+
 VoiceName = Annotated[str, MinLen(1), MaxLen(512)]
 """A voice's id, an OpenAI name, or a mix of them."""
 
@@ -50,29 +55,75 @@ class CreateSpeechRequest:
     """A text to speak.
 
     `null` means the same as leaving a field out. A parameter that this server knows and cannot honour is refused
-    with `unsupported_parameter`; unknown fields are ignored.
+    with `unsupported_parameter`; unknown fields have no effect.
     """
 
-    model: Annotated[str, MinLen(1), MaxLen(1024)] | None = None
-    input: str
-    voice: VoiceName | VoiceId | None = None
-    """A voice, or a mix: `af_heart:0.6,am_michael:0.4`. OpenAI's names stand for voices of the model."""
-    response_format: AudioFormat | None = None
-    """Left out: mp3, as with OpenAI."""
-    speed: Annotated[float, Ge(0.25), Le(4)] | None = None
-    stream_format: Literal["audio", "sse"] | None = None
-    """Left out: audio, which is streamed too."""
-    timeout: Seconds | None = None
+    input: Annotated[str, MinLen(1), MaxLen(MAX_CHARACTERS)] = attrs.field(
+        metadata=honoured("The text to speak. See [Text](#text). White space only, or a control character: `400`.")
+    )
+    model: ModelName | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "With one model that speaks, any name works and the response names the real one. With several, it must be "
+            "the id or an alias of one.",
+            otherwise="the only model that speaks",
+        ),
+    )
+    voice: VoiceName | VoiceId | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "See [Voices](#voices).",
+            values='a voice, a mix, or `{"id": "…"}`',
+            otherwise="`af_heart`, or the model's first voice",
+        ),
+    )
+    response_format: AudioFormat | None = attrs.field(
+        default=None, metadata=honoured("See [Formats](#formats).", default="mp3")
+    )
+    speed: Annotated[float, Ge(0.25), Le(4)] | None = attrs.field(
+        default=None,
+        metadata=honoured("2 takes half the time. The pitch stays, and all times are those of the audio.", default=1),
+    )
+    stream_format: Literal["audio", "sse"] | None = attrs.field(
+        default=None, metadata=honoured("Both are streamed.", default="audio")
+    )
+    timeout: Seconds | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. Seconds from entering the engine; then `504`, an error event, or a connection that breaks off.",
+            otherwise="no limit",
+        ),
+    )
 
-    # What the mouth does.
-    include_visemes: bool | None = None
-    """Answer with JSON that holds the audio and its timings; with `sse`, put timings on every delta."""
-    viseme_set: VisemeSet | None = None
-    timing_format: Literal["headtts"] | None = None
-    """Timings as the arrays that TalkingHead takes; brings `include_visemes` along."""
+    # Timings.
+    include_visemes: bool | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. True: one JSON object with audio and times; with `stream_format` `sse`, times on every event.",
+            default=False,
+        ),
+    )
+    viseme_set: VisemeSet | None = attrs.field(
+        default=None, metadata=honoured("Extension. Only with `include_visemes`.", default="oculus")
+    )
+    timing_format: Literal["headtts"] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. Times as the arrays that TalkingHead takes. `include_visemes` may be left out. Only with "
+            "`oculus`.",
+            otherwise="objects",
+        ),
+    )
 
     # Known, and refused unless empty.
-    instructions: str | None = None
+    instructions: str | None = attrs.field(
+        default=None,
+        metadata=refused(
+            "",
+            instead="its voices cannot be told how to speak; leave it out",
+            note="The voices cannot be instructed how to speak.",
+        ),
+    )
 
 
 @attrs.frozen(kw_only=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import attrs
-from annotated_types import MaxLen, MinLen
+from annotated_types import MaxLen
 
-from contracts._fields import EXPLICIT_NULL, Fraction, Seconds
+from contracts._fields import EXPLICIT_NULL, Fraction, ModelName, Seconds
+from contracts.parameters import honoured, refused
 from contracts.uploads import Upload
 
 __all__ = [
@@ -36,42 +37,94 @@ class RecordingForm:
     """What both endpoints ask for. Sent as `multipart/form-data`; a list is a field sent several times, with or without
     `[]` after its name, and an empty field is the same as none."""
 
-    file: Upload
-    model: Annotated[str, MinLen(1), MaxLen(1024)]
-    language: Annotated[str, MaxLen(64)] | None = None
-    """What is spoken: an ISO-639-1 code or an English name. Left out, a model of several languages finds out."""
-    prompt: str | None = None
-    """Text that the recording might continue; its last 223 tokens count."""
-    temperature: Fraction | None = None
-    timestamp_granularities: list[Granularity] | None = None
-    stream: bool | None = None
-    include: list[Literal["logprobs", "progress"]] | None = None
-    timeout: Seconds | None = None
+    file: Upload = attrs.field(metadata=honoured("See [Files](#files).", values="a file"))
+    model: ModelName = attrs.field(metadata=honoured("With one transcription model, any name works."))
+    language: Annotated[str, MaxLen(64)] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "The spoken language. An English-only model refuses every other.",
+            values="ISO-639-1 code or English name",
+            otherwise="detected, by a model of several languages",
+        ),
+    )
+    prompt: str | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Text that the recording might continue: names and spelling. Its last 223 tokens count.", otherwise="none"
+        ),
+    )
+    temperature: Fraction | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "0 starts at 0 and is raised by 0.2 where the text repeats itself or is improbable, as Whisper's own "
+            "program does. Any other value stays as it is.",
+            default=0,
+        ),
+    )
+    timestamp_granularities: list[Granularity] | None = attrs.field(
+        default=None,
+        metadata=honoured("`word` needs `verbose_json`, and is refused for translations.", default=["segment"]),
+    )
+    stream: bool | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "With `json` and `text`: a `transcript.text.delta` for each segment as it is transcribed, then "
+            "`transcript.text.done`, then `[DONE]`.",
+            default=False,
+        ),
+    )
+    include: list[Literal["logprobs", "progress"]] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "`logprobs` needs `json`. `progress` (an extension) adds `transcript.progress` events with `position` and "
+            "`duration` in seconds to a stream.",
+            default=[],
+        ),
+    )
+    timeout: Seconds | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. Seconds from entering the engine; then `504`, or an error event in a stream.",
+            otherwise="no limit",
+        ),
+    )
 
 
 @attrs.frozen(kw_only=True)
 class CreateTranscriptionRequest(RecordingForm):
-    """A recording to be written down.
+    """A recording to transcribe.
 
-    A parameter that this server knows and cannot honour is refused with `unsupported_parameter`; unknown fields are
-    ignored.
+    A parameter that this server knows and cannot honour is refused with `unsupported_parameter`; unknown fields have
+    no effect.
     """
 
-    response_format: Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"] | None = None
+    response_format: Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "`diarized_json` is refused: speakers are not told apart.",
+            values="`json`, `text`, `srt`, `verbose_json`, `vtt`",
+            default="json",
+        ),
+    )
 
     # Known, and refused.
-    chunking_strategy: Any = None
-    keywords: Any = None
-    known_speaker_names: Any = None
-    known_speaker_references: Any = None
-    languages: Any = None
+    chunking_strategy: Any = attrs.field(
+        default=None,
+        metadata=refused(note="Windows follow Whisper's own timestamps, and begin where speech begins."),
+    )
+    keywords: Any = attrs.field(
+        default=None, metadata=refused(instead="put them into prompt", note="Put them into `prompt`.")
+    )
+    known_speaker_names: Any = attrs.field(default=None, metadata=refused())
+    known_speaker_references: Any = attrs.field(default=None, metadata=refused())
+    languages: Any = attrs.field(default=None, metadata=refused(instead="use language", note="Use `language`."))
 
 
 @attrs.frozen(kw_only=True)
 class CreateTranslationRequest(RecordingForm):
-    """A recording to be written down in English, whatever is spoken. `language` is what is spoken."""
+    """A recording to transcribe in English. `language` is the spoken language."""
 
-    response_format: ResponseFormat | None = None
+    response_format: ResponseFormat | None = attrs.field(default=None, metadata=honoured(default="json"))
 
 
 @attrs.frozen(kw_only=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import attrs
-from annotated_types import Ge, Le, MaxLen, MinLen
+from annotated_types import MaxLen, MinLen
 
-from contracts._fields import Count, JsonObject
+from contracts._fields import Count, JsonObject, Metadata, TopLogprobs
 from contracts.chat.messages import ChatCompletionRequestMessage
 from contracts.chat.response_format import ResponseFormat
 from contracts.chat.tools import (
@@ -15,17 +15,15 @@ from contracts.chat.tools import (
     ChatCompletionTool,
     ChatCompletionToolChoiceOption,
 )
+from contracts.parameters import honoured, noted, refused
 from contracts.sampling import GenerationOptions
 
 __all__ = [
     "ChatCompletionRequest",
-    "Metadata",
     "ReasoningEffort",
 ]
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-
-Metadata = Annotated[dict[str, Annotated[str, MaxLen(512)]], MaxLen(16)]
 
 
 @attrs.frozen(kw_only=True)
@@ -33,42 +31,124 @@ class ChatCompletionRequest(GenerationOptions):
     """A conversation to continue.
 
     `null` means the same as leaving a field out. A parameter that this server knows and cannot honour is refused
-    with `unsupported_parameter`; unknown fields are ignored.
+    with `unsupported_parameter`; unknown fields have no effect.
     """
 
-    messages: Annotated[list[ChatCompletionRequestMessage], MinLen(1)]
-    max_completion_tokens: Count | None = None
+    messages: Annotated[list[ChatCompletionRequestMessage], MinLen(1)] = attrs.field(
+        metadata=honoured(
+            "Roles `system`, `developer` (read as `system`), `user`, `assistant`, `tool`. `content` is text or a list "
+            "of text parts, which are joined by line breaks. An assistant's turn may have `tool_calls` and "
+            "`reasoning_content`; a tool's turn has `tool_call_id`. Images, sound, files and `function_call` are "
+            "refused.",
+            values="at least one turn",
+        )
+    )
+    max_completion_tokens: Count | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Tokens to generate at most, reasoning included.", otherwise="as many as the context has room for"
+        ),
+    )
+    max_tokens: Count | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Older name of `max_completion_tokens`. Both may be sent if they agree.",
+            otherwise="as `max_completion_tokens`",
+        ),
+    )
 
-    # Tools, and the answer's form.
-    tools: Annotated[list[ChatCompletionTool], MaxLen(MAX_TOOLS)] | None = None
-    tool_choice: ChatCompletionToolChoiceOption | None = None
-    parallel_tool_calls: bool | None = None
-    response_format: ResponseFormat | None = None
+    # Tools, and the form of the output.
+    tools: Annotated[list[ChatCompletionTool], MaxLen(MAX_TOOLS)] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Names are 1 to 256 characters long and differ. `strict` holds the arguments to `parameters`. `custom` "
+            "tools are refused.",
+            values=f"up to {MAX_TOOLS} functions",
+            default=[],
+        ),
+    )
+    tool_choice: ChatCompletionToolChoiceOption | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "A required call is valid by construction.",
+            values="`none`, `auto`, `required`, a function, `allowed_tools`",
+            default="auto",
+        ),
+    )
+    parallel_tool_calls: bool | None = attrs.field(
+        default=None, metadata=honoured("False: at most one call.", default=True)
+    )
+    response_format: ResponseFormat | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "The output keeps to every schema, `strict` or not, at any temperature. A schema that cannot be kept to is "
+            "`400` with the path of the keyword. `json_schema.name` and `description` change nothing.",
+            values="`text`, `json_object`, `json_schema`",
+            default={"type": "text"},
+        ),
+    )
 
-    # Thinking, and the prompt's form.
-    reasoning_effort: ReasoningEffort | None = None
-    max_reasoning_tokens: Count | None = None
-    chat_template_kwargs: JsonObject | None = None
+    # Reasoning, and the form of the prompt.
+    reasoning_effort: ReasoningEffort | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "The chat template gets it as `reasoning_effort`, and as `enable_thinking`, which is false for `none` and "
+            "`minimal`. `chat_template_kwargs` has the last word. What a template does not read changes nothing.",
+            otherwise="the chat template's own",
+        ),
+    )
+    max_reasoning_tokens: Count | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. Ends the reasoning after this number of tokens, so that an answer follows.",
+            otherwise="no limit of its own",
+        ),
+    )
+    chat_template_kwargs: JsonObject | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. Arguments of the model's chat template. Those that the server sets (`messages`, `tools`, "
+            "`tokenize`, `chat_template`, …) are refused.",
+            default={},
+        ),
+    )
 
-    # What is told of the answer.
-    logprobs: bool | None = None
-    top_logprobs: Annotated[int, Ge(0), Le(20)] | None = None
+    # Log-probabilities.
+    logprobs: bool | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Of the content's tokens, by the model's own distribution: before penalties, biases, forms and temperature."
+            " Reasoning and calls have none. A token that can never be chosen has -9999.",
+            default=False,
+        ),
+    )
+    top_logprobs: TopLogprobs | None = attrs.field(default=None, metadata=honoured("Only with `logprobs`.", default=0))
 
-    # Labels; they change nothing in the answer.
-    store: bool | None = None
-    metadata: Metadata | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
+    # Labels; they change nothing in the output.
+    store: bool | None = attrs.field(
+        default=None,
+        metadata=noted("Chat completions are not kept; `POST /v1/responses` keeps its responses."),
+    )
+    metadata: Metadata | None = attrs.field(default=None, metadata=noted("A label."))
+    safety_identifier: str | None = attrs.field(default=None, metadata=noted("A label."))
+    prompt_cache_key: str | None = attrs.field(
+        default=None, metadata=noted("A hint: every prompt may reuse every cached prefix.")
+    )
 
     # Known, and refused unless they ask for what happens anyway.
-    functions: list[JsonObject] | None = None
-    function_call: str | JsonObject | None = None
-    modalities: list[str] | None = None
-    audio: JsonObject | None = None
-    prediction: JsonObject | None = None
-    web_search_options: JsonObject | None = None
-    moderation: JsonObject | None = None
-    verbosity: str | None = None
-    service_tier: str | None = None
-    prompt_cache_options: JsonObject | None = None
-    prompt_cache_retention: str | None = None
+    functions: list[JsonObject] | None = attrs.field(
+        default=None, metadata=refused([], instead="use tools", note="Deprecated by OpenAI: use `tools`.")
+    )
+    function_call: str | JsonObject | None = attrs.field(
+        default=None,
+        metadata=refused("none", instead="use tool_choice", note="Deprecated by OpenAI: use `tool_choice`."),
+    )
+    modalities: list[str] | None = attrs.field(default=None, metadata=refused(["text"]))
+    audio: JsonObject | None = attrs.field(default=None, metadata=refused())
+    prediction: JsonObject | None = attrs.field(default=None, metadata=refused())
+    web_search_options: JsonObject | None = attrs.field(default=None, metadata=refused())
+    moderation: JsonObject | None = attrs.field(default=None, metadata=refused())
+    verbosity: str | None = attrs.field(default=None, metadata=refused("medium"))
+    service_tier: str | None = attrs.field(default=None, metadata=refused("auto", "default"))
+    prompt_cache_options: JsonObject | None = attrs.field(default=None, metadata=refused())
+    prompt_cache_retention: str | None = attrs.field(default=None, metadata=refused("in_memory", "in-memory"))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 import attrs
-from annotated_types import MaxLen, MinLen
 
-from contracts._fields import JsonObject
+from contracts._fields import JsonObject, SchemaName
 
 __all__ = [
     "JSONSchema",
@@ -36,7 +35,7 @@ class ResponseFormatJSONObject:
 class JSONSchema:
     """A schema that the answer is held to, `strict` or not. The name has letters, digits, `_` and `-` alone."""
 
-    name: Annotated[str, MinLen(1), MaxLen(64)]
+    name: SchemaName
     schema: JsonObject
     description: str | None = None
     strict: bool | None = None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import attrs
-from annotated_types import Ge, Le, MaxLen, MinLen
+from annotated_types import MaxLen, MinLen
 
-from contracts._fields import INT32_MAX, Count, Fraction, JsonObject, Temperature
+from contracts._fields import Count, Fraction, JsonObject, Temperature, TopK
+from contracts.chat.tools import FunctionName
 from contracts.messages.blocks import InputBlock, TextBlock
+from contracts.parameters import noted
 from contracts.sampling import MAX_STOP
 
 __all__ = [
@@ -35,7 +37,7 @@ class MessageParam:
 class MessageTool:
     """A client's tool. A tool of a type that Anthropic's servers run is left out."""
 
-    name: Annotated[str, MinLen(1), MaxLen(256)]
+    name: FunctionName
     type: str | None = None
     description: str | None = None
     input_schema: JsonObject | None = None
@@ -89,8 +91,8 @@ class CountTokensRequest:
     thinking: ThinkingConfig | None = None
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = None
-    mcp_servers: list[JsonObject] | None = None
-    context_management: JsonObject | None = None
+    mcp_servers: list[JsonObject] | None = attrs.field(default=None, metadata=noted())
+    context_management: JsonObject | None = attrs.field(default=None, metadata=noted())
     cache_control: JsonObject | None = None
 
 
@@ -104,8 +106,8 @@ class MessagesRequest(CountTokensRequest):
     stop_sequences: Annotated[list[str], MaxLen(MAX_STOP)] | None = None
     temperature: Temperature | None = None
     top_p: Fraction | None = None
-    top_k: Annotated[int, Ge(-1), Le(INT32_MAX)] | None = None
-    metadata: JsonObject | None = None
-    service_tier: str | None = None
-    inference_geo: str | None = None
-    container: JsonObject | str | None = None
+    top_k: TopK | None = None
+    metadata: JsonObject | None = attrs.field(default=None, metadata=noted())
+    service_tier: str | None = attrs.field(default=None, metadata=noted())
+    inference_geo: str | None = attrs.field(default=None, metadata=noted())
+    container: JsonObject | str | None = attrs.field(default=None, metadata=noted())

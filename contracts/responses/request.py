@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import attrs
-from annotated_types import Ge, Le, MaxLen, MinLen
+from annotated_types import MaxLen, MinLen
 
-from contracts._fields import (
-    EXPLICIT_NULL,
-    Count,
-    JsonObject,
-)
+from contracts._fields import EXPLICIT_NULL, Count, JsonObject, Metadata, ModelName, TopLogprobs
+from contracts.bounds import MaxKeyLen
+from contracts.chat.request import ReasoningEffort
+from contracts.chat.tools import MAX_TOOLS
+from contracts.parameters import honoured, noted, refused
 from contracts.responses.items import InputItem
 from contracts.responses.tools import ResponseTextParam, Tool, ToolChoice
 from contracts.sampling import GuidedOptions
 
 __all__ = [
+    "ENCRYPTED_REASONING",
+    "INCLUDED",
+    "LOGPROBS",
     "CreateResponse",
     "Includable",
     "Reasoning",
@@ -35,45 +38,114 @@ Includable = Literal[
     "web_search_call.results",
 ]
 
-Metadata = Annotated[dict[str, Annotated[str, MaxLen(512)]], MaxLen(16)]
+LOGPROBS: Includable = "message.output_text.logprobs"
+ENCRYPTED_REASONING: Includable = "reasoning.encrypted_content"
+INCLUDED = (LOGPROBS, ENCRYPTED_REASONING)
+"""What `include` may name here. The other values belong to tools that this server does not have."""
+
 Input = str | Annotated[list[InputItem], MinLen(1)]
-Name = Annotated[str, MinLen(1), MaxLen(1024)]
+Tools = Annotated[list[Tool], MaxLen(MAX_TOOLS)]
+StoredMetadata = Annotated[Metadata, MaxKeyLen(64)]
+
+_TOOLS = honoured(
+    "`strict` holds the arguments to the schema; left out, it does not. Every other type of tool is refused, and so "
+    "are `defer_loading`, `output_schema` and `allowed_callers` other than `direct`.",
+    values=f"up to {MAX_TOOLS} functions",
+    default=[],
+)
+_TOOL_CHOICE = honoured(
+    "`allowed_tools` hides the other functions from the model.",
+    values="`none`, `auto`, `required`, a function, `allowed_tools`",
+    default="auto",
+)
+_PARALLEL_TOOL_CALLS = honoured("False: at most one call.", default=True)
+_TEXT = honoured(
+    "`format` is `text`, `json_object` or `json_schema`; the text keeps to the schema, `strict` or not. `verbosity` "
+    "other than `medium` is refused.",
+    values="`format`, `verbosity`",
+    default={"format": {"type": "text"}},
+)
+_REASONING = honoured(
+    "The chat template gets `effort` as `reasoning_effort`, and as `enable_thinking`, which is false for `none` and "
+    "`minimal`. `summary` other than `auto` is refused: reasoning is returned word for word, and no model summarizes "
+    "it. `context` other than `auto` and `mode` other than `standard` are refused.",
+    values="`effort`, `summary`",
+    otherwise="the chat template's own",
+)
+_CHAT_TEMPLATE_KWARGS = honoured(
+    "Extension. Arguments of the model's chat template. Those that the server sets are refused.", default={}
+)
+_INSTRUCTIONS = honoured("The first system turn. Responses that continue this one do not inherit it.", otherwise="none")
+_PREVIOUS_RESPONSE_ID = honoured(
+    "The response to continue; it must be stored. Unknown, expired or deleted: `404` `previous_response_not_found`.",
+    values="an id",
+    otherwise="a new conversation",
+)
+_INPUT = honoured("See [Input](#input).", values="text, or items")
+_MODEL = honoured(
+    "With one chat model, any name works and the response names the real one. With several, it must be the id or an "
+    "alias of one."
+)
+_TRUNCATION = refused(
+    "disabled",
+    instead="shorten the input: what is over the context is a 400 with its counts",
+    note="An input over the context is a `400` with its counts.",
+)
+_CONVERSATION = refused(instead="send previous_response_id", note="`previous_response_id` continues a response.")
 
 
 @attrs.frozen(kw_only=True)
 class ResponseStreamOptions:
     """How a response is streamed."""
 
-    include_obfuscation: bool | None = None
+    include_obfuscation: bool | None = attrs.field(default=None, metadata=refused(False))
 
 
 @attrs.frozen(kw_only=True)
 class Reasoning:
-    """How the model thinks before it answers."""
+    """How the model reasons before it answers."""
 
-    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = attrs.field(
-        default=None, metadata=EXPLICIT_NULL
+    effort: ReasoningEffort | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    summary: Literal["auto", "concise", "detailed"] | None = attrs.field(
+        default=None, metadata={**EXPLICIT_NULL, **refused("auto")}
     )
-    summary: Literal["auto", "concise", "detailed"] | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    generate_summary: Literal["auto", "concise", "detailed"] | None = None
-    context: Literal["auto", "current_turn", "all_turns"] | None = None
-    mode: str | None = None
+    generate_summary: Literal["auto", "concise", "detailed"] | None = attrs.field(
+        default=None, metadata=refused("auto")
+    )
+    context: Literal["auto", "current_turn", "all_turns"] | None = attrs.field(default=None, metadata=refused("auto"))
+    mode: str | None = attrs.field(default=None, metadata=refused("standard"))
+
+
+def _of_chat(here: str, *accepted: Any, note: str = "") -> dict[str, Any]:
+    """A field of chat completions. To ignore it would be to answer another request."""
+    words, _, name = here.rpartition(" ")
+    return refused(*accepted, instead=here, note=note or f"Of chat completions: {words} `{name}`.")
 
 
 @attrs.frozen(kw_only=True)
 class ChatOnly(GuidedOptions):
-    """Sampling, and fields that chat completions have and that are called otherwise here, or are not there."""
+    """Sampling, and the fields that only chat completions have, by name."""
 
-    messages: Any = None
-    max_tokens: Any = None
-    max_completion_tokens: Any = None
-    response_format: Any = None
-    reasoning_effort: Any = None
-    verbosity: Any = None
-    logprobs: Any = None
-    n: Any = None
-    functions: Any = None
-    function_call: Any = None
+    messages: Any = attrs.field(default=None, metadata=_of_chat("here it is input"))
+    max_tokens: Any = attrs.field(default=None, metadata=_of_chat("here it is max_output_tokens"))
+    max_completion_tokens: Any = attrs.field(default=None, metadata=_of_chat("here it is max_output_tokens"))
+    response_format: Any = attrs.field(default=None, metadata=_of_chat("here it is text.format"))
+    reasoning_effort: Any = attrs.field(default=None, metadata=_of_chat("here it is reasoning.effort"))
+    verbosity: Any = attrs.field(default=None, metadata=_of_chat("here it is text.verbosity"))
+    logprobs: Any = attrs.field(
+        default=None,
+        metadata=_of_chat(
+            "here they are asked for by top_logprobs, or by include",
+            False,
+            note="Of chat completions: here `top_logprobs` or `include` requests them.",
+        ),
+    )
+    n: Any = attrs.field(
+        default=None,
+        metadata=_of_chat("ask n times instead", 1, note="Of chat completions: one request makes one response."),
+    )
+    functions: Any = attrs.field(default=None, metadata=_of_chat("here they are tools"))
+    function_call: Any = attrs.field(default=None, metadata=_of_chat("here it is tool_choice"))
 
 
 @attrs.frozen(kw_only=True)
@@ -81,66 +153,112 @@ class CreateResponse(ChatOnly):
     """A conversation to continue, by items.
 
     `null` means the same as leaving a field out. A parameter that this server knows and cannot honour is refused
-    with `unsupported_parameter`; unknown fields are ignored.
+    with `unsupported_parameter`; unknown fields have no effect.
     """
 
-    model: Name
-    input: Input
-    instructions: str | None = None
-    previous_response_id: str | None = None
-    store: bool | None = None
-    stream: bool | None = None
-    stream_options: ResponseStreamOptions | None = None
-    include: list[Includable] | None = None
+    model: ModelName = attrs.field(metadata=_MODEL)
+    input: Input = attrs.field(metadata=_INPUT)
+    instructions: str | None = attrs.field(default=None, metadata=_INSTRUCTIONS)
+    previous_response_id: str | None = attrs.field(default=None, metadata=_PREVIOUS_RESPONSE_ID)
+    store: bool | None = attrs.field(default=None, metadata=honoured("See [The store](#the-store).", default=True))
+    stream: bool | None = attrs.field(default=None, metadata=honoured("See [Streams](#streams).", default=False))
+    stream_options: ResponseStreamOptions | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Only with `stream`. `include_obfuscation` true is refused.",
+            values="`include_obfuscation` false",
+            otherwise="no obfuscation",
+        ),
+    )
+    include: list[Includable] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "The other values of OpenAI belong to tools that this server does not have, and are refused.",
+            values=" and ".join(f"`{name}`" for name in INCLUDED),
+            default=[],
+        ),
+    )
 
-    # Tools, thinking, and the form of the text.
-    tools: Annotated[list[Tool], MaxLen(128)] | None = None
-    tool_choice: ToolChoice | None = None
-    parallel_tool_calls: bool | None = None
-    text: ResponseTextParam | None = None
-    reasoning: Reasoning | None = None
-    max_reasoning_tokens: Count | None = None
-    chat_template_kwargs: JsonObject | None = None
+    # Tools, reasoning, and the form of the text.
+    tools: Tools | None = attrs.field(default=None, metadata=_TOOLS)
+    tool_choice: ToolChoice | None = attrs.field(default=None, metadata=_TOOL_CHOICE)
+    parallel_tool_calls: bool | None = attrs.field(default=None, metadata=_PARALLEL_TOOL_CALLS)
+    text: ResponseTextParam | None = attrs.field(default=None, metadata=_TEXT)
+    reasoning: Reasoning | None = attrs.field(default=None, metadata=_REASONING)
+    max_reasoning_tokens: Count | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. Ends the reasoning after this number of tokens, so that an answer follows.",
+            otherwise="no limit of its own",
+        ),
+    )
+    chat_template_kwargs: JsonObject | None = attrs.field(default=None, metadata=_CHAT_TEMPLATE_KWARGS)
 
-    max_output_tokens: Count | None = None
-    top_logprobs: Annotated[int, Ge(0), Le(20)] | None = None
+    max_output_tokens: Count | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Tokens to generate at most, reasoning included. A response that reaches it is `incomplete`.",
+            otherwise="as many as the context has room for",
+        ),
+    )
+    top_logprobs: TopLogprobs | None = attrs.field(
+        default=None,
+        metadata=honoured("More than 0 returns log-probabilities, whatever `include` requests.", default=0),
+    )
+    metadata: StoredMetadata | None = attrs.field(
+        default=None, metadata=honoured("Stored with the response, and returned in it.", default={})
+    )
 
-    # Labels; they change nothing in the answer.
-    metadata: Metadata | None = None
-    user: str | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
+    # Labels, which are repeated in the response and change nothing else in it.
+    user: str | None = attrs.field(default=None, metadata=noted("A label, which the response repeats."))
+    safety_identifier: str | None = attrs.field(default=None, metadata=noted("A label, which the response repeats."))
+    prompt_cache_key: str | None = attrs.field(
+        default=None,
+        metadata=noted("A hint, which the response repeats: every prompt may reuse every cached prefix."),
+    )
 
     # Known, and refused unless they ask for what happens anyway.
-    truncation: Literal["auto", "disabled"] | None = None
-    background: bool | None = None
-    service_tier: str | None = None
-    prompt_cache_retention: str | None = None
-    prompt_cache_options: JsonObject | None = None
-    max_tool_calls: Count | None = None
-    conversation: str | JsonObject | None = None
-    prompt: JsonObject | None = None
-    context_management: list[JsonObject] | None = None
-    moderation: JsonObject | None = None
-    background_options: JsonObject | None = None
-    access_programs: JsonObject | None = None
-    image: JsonObject | None = None
+    truncation: Literal["auto", "disabled"] | None = attrs.field(default=None, metadata=_TRUNCATION)
+    background: bool | None = attrs.field(
+        default=None, metadata=refused(False, instead="stream the response, or wait for it")
+    )
+    service_tier: str | None = attrs.field(default=None, metadata=refused("auto", "default"))
+    prompt_cache_retention: str | None = attrs.field(default=None, metadata=refused("in_memory"))
+    prompt_cache_options: JsonObject | None = attrs.field(default=None, metadata=refused({}, {"mode": "implicit"}))
+    max_tool_calls: Count | None = attrs.field(
+        default=None,
+        metadata=refused(
+            instead="it counts the calls of OpenAI's own tools, and there are none",
+            note="It counts calls of OpenAI's own tools.",
+        ),
+    )
+    conversation: str | JsonObject | None = attrs.field(default=None, metadata=_CONVERSATION)
+    prompt: JsonObject | None = attrs.field(
+        default=None, metadata=refused(instead="send the prompt's text as instructions")
+    )
+    context_management: list[JsonObject] | None = attrs.field(default=None, metadata=refused([]))
+    moderation: JsonObject | None = attrs.field(default=None, metadata=refused())
+    background_options: JsonObject | None = attrs.field(default=None, metadata=refused())
+    access_programs: JsonObject | None = attrs.field(default=None, metadata=refused())
+    image: JsonObject | None = attrs.field(default=None, metadata=refused())
 
 
 @attrs.frozen(kw_only=True)
 class TokenCountRequest:
-    """What to count the tokens of: the part of `CreateResponse` that makes the prompt."""
+    """The part of `CreateResponse` that makes the prompt, whose tokens to count."""
 
-    model: Name
-    input: Input | None = None
-    instructions: str | None = None
-    previous_response_id: str | None = None
-    tools: Annotated[list[Tool], MaxLen(128)] | None = None
-    tool_choice: ToolChoice | None = None
-    parallel_tool_calls: bool | None = None
-    text: ResponseTextParam | None = None
-    reasoning: Reasoning | None = None
-    chat_template_kwargs: JsonObject | None = None
-    truncation: Literal["auto", "disabled"] | None = None
-    conversation: str | JsonObject | None = None
-    personality: str | None = None
+    model: ModelName = attrs.field(metadata=_MODEL)
+    input: Input | None = attrs.field(
+        default=None, metadata=honoured("See [Input](#input).", values="text, or items", otherwise="no items")
+    )
+    instructions: str | None = attrs.field(default=None, metadata=_INSTRUCTIONS)
+    previous_response_id: str | None = attrs.field(default=None, metadata=_PREVIOUS_RESPONSE_ID)
+    tools: Tools | None = attrs.field(default=None, metadata=_TOOLS)
+    tool_choice: ToolChoice | None = attrs.field(default=None, metadata=_TOOL_CHOICE)
+    parallel_tool_calls: bool | None = attrs.field(default=None, metadata=_PARALLEL_TOOL_CALLS)
+    text: ResponseTextParam | None = attrs.field(default=None, metadata=_TEXT)
+    reasoning: Reasoning | None = attrs.field(default=None, metadata=_REASONING)
+    chat_template_kwargs: JsonObject | None = attrs.field(default=None, metadata=_CHAT_TEMPLATE_KWARGS)
+    truncation: Literal["auto", "disabled"] | None = attrs.field(default=None, metadata=_TRUNCATION)
+    conversation: str | JsonObject | None = attrs.field(default=None, metadata=_CONVERSATION)
+    personality: str | None = attrs.field(default=None, metadata=refused())

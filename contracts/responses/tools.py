@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import attrs
-from annotated_types import MaxLen, MinLen
+from annotated_types import MinLen
 
-from contracts._fields import EXPLICIT_NULL, JsonObject
+from contracts._fields import EXPLICIT_NULL, JsonObject, SchemaName
+from contracts.chat.tools import FunctionName
+from contracts.parameters import refused
 
 __all__ = [
     "AllowedTool",
@@ -26,8 +28,6 @@ __all__ = [
     "ToolChoiceOther",
 ]
 
-FunctionName = Annotated[str, MinLen(1), MaxLen(256)]
-
 
 @attrs.frozen(kw_only=True)
 class FunctionTool:
@@ -41,9 +41,11 @@ class FunctionTool:
     description: str | None = None
     parameters: JsonObject | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     strict: bool | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    allowed_callers: list[str] | None = None
-    defer_loading: bool | None = None
-    output_schema: JsonObject | None = None
+    allowed_callers: list[str] | None = attrs.field(
+        default=None, metadata=refused([], ["direct"], instead="only the model itself calls; leave it out")
+    )
+    defer_loading: bool | None = attrs.field(default=None, metadata=refused(False))
+    output_schema: JsonObject | None = attrs.field(default=None, metadata=refused())
 
 
 @attrs.frozen(kw_only=True)
@@ -145,7 +147,7 @@ class TextResponseFormatJsonSchema:
     """JSON that this schema accepts, `strict` or not: here every schema is kept to."""
 
     type: Literal["json_schema"]
-    name: Annotated[str, MinLen(1), MaxLen(64)]
+    name: SchemaName
     schema: JsonObject
     description: str | None = None
     strict: bool | None = None
@@ -159,4 +161,4 @@ class ResponseTextParam:
     """The form of the text."""
 
     format: TextFormat | None = None
-    verbosity: Literal["low", "medium", "high"] | None = None
+    verbosity: Literal["low", "medium", "high"] | None = attrs.field(default=None, metadata=refused("medium"))

@@ -7,14 +7,13 @@ from typing import Annotated
 import attrs
 from annotated_types import MaxLen, MinLen
 
-from contracts._fields import EXPLICIT_NULL, JsonObject
+from contracts._fields import EXPLICIT_NULL, JsonObject, ModelName
 from contracts.chat.messages import ChatCompletionRequestMessage
 from contracts.chat.tools import MAX_TOOLS, ChatCompletionTool
 from contracts.completions import TokenId
 
 __all__ = ["DetokenizeRequest", "DetokenizeResponse", "TokenizeRequest", "TokenizeResponse"]
 
-Name = Annotated[str, MinLen(1), MaxLen(1024)]
 MAX_TOKENS = 1 << 18
 """Ids that one request may have read back."""
 
@@ -27,7 +26,7 @@ class TokenizeRequest:
     after it are for `messages`.
     """
 
-    model: Name | None = None
+    model: ModelName | None = None
     prompt: str | None = None
     messages: Annotated[list[ChatCompletionRequestMessage], MinLen(1)] | None = None
     return_token_strs: bool | None = None
@@ -52,7 +51,7 @@ class TokenizeResponse:
 class DetokenizeRequest:
     """Token ids."""
 
-    model: Name | None = None
+    model: ModelName | None = None
     tokens: Annotated[list[TokenId], MaxLen(MAX_TOKENS)]
 
 

@@ -1,39 +1,35 @@
-"""Parameters that this server knows and cannot honour, as each resource lists them."""
+"""Fields that this server cannot honour: how a request that carries one is refused, or the field noted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import functools
 
 import attrs
 import msgspec
 
+from contracts.parameters import Parameter, parameters
 from providers.errors import UnsupportedParameter
+from server.noted import note
 
-__all__ = ["Refused", "refuse", "unsupported"]
-
-
-@attrs.frozen
-class Refused:
-    """A parameter, the values that match what happens anyway, and what to send instead."""
-
-    name: str
-    accepted: tuple[Any, ...] = ()
-    hint: str = ""
+__all__ = ["check_parameters", "unsupported"]
 
 
-def refuse(contract: Any, parameters: Iterable[Refused], *, path: str = "") -> None:
-    """Refuse the first of these parameters that has another value than the accepted ones.
+def check_parameters(contract: attrs.AttrsInstance, *, path: str = "") -> None:
+    """Refuse the first field that the server cannot honour, and note those that have no effect.
 
-    `contract` is the request, or an object inside it whose fields begin with `path`, as in `reasoning.`.
+    `contract` is the request, or an object inside it whose fields begin with `path`, as in `reasoning.`. The objects
+    inside it are not checked.
 
     Raises:
-        UnsupportedParameter: `param` names it.
+        UnsupportedParameter: `param` names the field.
     """
-    for refused in parameters:
-        value = getattr(contract, refused.name)
-        if value is not None and value not in refused.accepted:
-            raise unsupported(path + refused.name, refused.hint or _other_values(refused))
+    for name, parameter in _without_effect(type(contract)):
+        value = getattr(contract, name)
+        if value is None or value in parameter.accepted or parameter.unless:
+            continue
+        if parameter.status == "refused":
+            raise unsupported(path + name, parameter.instead or _other_values(parameter))
+        note(path + name)
 
 
 def unsupported(path: str, hint: str) -> UnsupportedParameter:
@@ -41,6 +37,11 @@ def unsupported(path: str, hint: str) -> UnsupportedParameter:
     return UnsupportedParameter(f"{path} is not supported by this server; {hint}", param=path)
 
 
-def _other_values(refused: Refused) -> str:
-    values = " or ".join(msgspec.json.encode(value).decode() for value in refused.accepted)
+@functools.cache
+def _without_effect(contract: type[attrs.AttrsInstance]) -> tuple[tuple[str, Parameter], ...]:
+    return tuple((name, found) for name, found in parameters(contract).items() if found.status != "honoured")
+
+
+def _other_values(parameter: Parameter) -> str:
+    values = " or ".join(msgspec.json.encode(value).decode() for value in parameter.accepted)
     return f"leave it out or set it to {values}" if values else "leave it out"

@@ -1,4 +1,4 @@
-"""Every honoured chat parameter changes what the real model answers, as docs/parameters.md says."""
+"""Every honoured chat parameter changes the output of the real model, as docs/parameters.md states."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from contracts.chat.request import ChatCompletionRequest
+from contracts.parameters import parameters
 from providers.weights import resolve
 from tests.live.client import ask, chat
 from tests.live.harness import LiveServer, start
@@ -22,9 +23,7 @@ Case = tuple[dict[str, Any], Any, Check]
 Cases = dict[str, Case]
 Answers = dict[str, httpx.Response]
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "parameters.md"
-(TABLE,) = re.findall(r"^## Chat completions\n(.*?)(?=^## )", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
-HONOURED = set(re.findall(r"^\| `(\w+)` \| honoured", TABLE, re.MULTILINE))
+HONOURED = {name for name, found in parameters(ChatCompletionRequest).items() if found.status == "honoured"}
 
 ELSEWHERE = {"model", "messages", "stream", "stream_options", "timeout"}
 """Honoured, and held by the tests of errors and of chats."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from contracts.chat.request import ChatCompletionRequest
 from providers.chat.types import ChatPrompt, GenerationRequest
 from providers.errors import InvalidRequest
-from server.api.chat.parameters import refuse_unsupported
 from server.api.generation.grammar import to_grammar
 from server.api.generation.messages import to_chat_messages
+from server.api.generation.parameters import check_stream_options, check_template_kwargs
 from server.api.generation.sampling import to_sampling, to_stop
 from server.api.generation.thinking import thinking_kwargs
 from server.api.generation.tools import to_tools
+from server.api.refusals import check_parameters
 
 __all__ = ["to_generation_request"]
 
@@ -22,7 +23,9 @@ def to_generation_request(request: ChatCompletionRequest, *, id: str) -> Generat
         InvalidRequest: values contradict each other, or a `logit_bias` key is not a token id.
         UnsupportedParameter: the server cannot honour a parameter.
     """
-    refuse_unsupported(request)
+    check_parameters(request)
+    check_template_kwargs(request.chat_template_kwargs)
+    check_stream_options(request)
     tools, choice = to_tools(request.tools, request.tool_choice, request.parallel_tool_calls)
     form = to_grammar(request, request.response_format)
     if form is None or choice.mode == "required":

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from contracts.completions import CompletionRequest
+from contracts.completions import DEFAULT_MAX_TOKENS, MAX_PROMPTS, CompletionRequest
 from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
 from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.grammar import to_grammar
 from server.api.generation.parameters import check_stream_options
 from server.api.generation.sampling import to_sampling, to_stop
-from server.api.refusals import Refused, refuse
+from server.api.refusals import check_parameters
 
-__all__ = ["MAX_PROMPTS", "REFUSED", "to_generation_requests"]
-
-MAX_PROMPTS = 1024
-_DEFAULT_MAX_TOKENS = 16
-"""OpenAI's."""
-
-REFUSED = (Refused("suffix", ("",), "text is continued, not filled in"),)
+__all__ = ["to_generation_requests"]
 
 
 def to_generation_requests(request: CompletionRequest, *, id: str) -> list[GenerationRequest]:
@@ -26,7 +20,7 @@ def to_generation_requests(request: CompletionRequest, *, id: str) -> list[Gener
         InvalidRequest: values contradict each other, or prompts have several kinds.
         UnsupportedParameter: the server cannot honour a parameter.
     """
-    refuse(request, REFUSED)
+    check_parameters(request)
     check_stream_options(request)
     n = request.n or 1
     if request.best_of is not None and request.best_of != n:
@@ -41,7 +35,7 @@ def to_generation_requests(request: CompletionRequest, *, id: str) -> list[Gener
             id=id,
             prompt=prompt,
             sampling=sampling,
-            max_tokens=_DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens,
+            max_tokens=DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens,
             stop=stop,
             timeout=request.timeout,
             n=n,
@@ -70,7 +64,5 @@ def _prompts(request: CompletionRequest) -> list[TextPrompt | TokenPrompt]:
         if isinstance(prompt, str):
             prompts.append(TextPrompt(prompt))
         elif isinstance(prompt, list):
-            if not prompt:
-                raise InvalidRequest(f"{path}: must not be empty", param=path)
             prompts.append(TokenPrompt(prompt))
     return prompts

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from contracts.embeddings import MAX_INPUTS
 from contracts.embeddings import EmbeddingRequest as EmbeddingContract
 from contracts.rerank import RerankDocument
 from contracts.rerank import RerankRequest as RerankContract
 from providers.embeddings.types import EmbeddingRequest, RerankRequest
 from providers.errors import InvalidRequest
+from server.api.refusals import check_parameters
 
-__all__ = ["MAX_DOCUMENTS", "MAX_INPUTS", "document_text", "to_embedding_request", "to_rerank_request"]
-
-MAX_INPUTS = 2048
-"""OpenAI's."""
-MAX_DOCUMENTS = 2048
+__all__ = ["document_text", "to_embedding_request", "to_rerank_request"]
 
 
 def to_embedding_request(request: EmbeddingContract, *, id: str) -> EmbeddingRequest:
@@ -21,6 +19,7 @@ def to_embedding_request(request: EmbeddingContract, *, id: str) -> EmbeddingReq
     Raises:
         InvalidRequest: inputs that are empty, too many or of several kinds.
     """
+    check_parameters(request)
     return EmbeddingRequest(
         id=id,
         inputs=_inputs(request.input),
@@ -49,22 +48,12 @@ def _inputs(given: str | list[str | int | list[int]]) -> list[str | list[int]]:
 
 
 def to_rerank_request(request: RerankContract, *, id: str) -> RerankRequest:
-    """Translate a request whose values the contract has checked one by one.
-
-    Raises:
-        InvalidRequest: a document is empty, or there are too many.
-    """
-    if len(request.documents) > MAX_DOCUMENTS:
-        message = f"documents: there are {len(request.documents)}; at most {MAX_DOCUMENTS} go together"
-        raise InvalidRequest(message, param="documents")
-    documents = [document_text(document) for document in request.documents]
-    for index, document in enumerate(documents):
-        if not document:
-            raise InvalidRequest(f"documents[{index}]: must not be empty", param=f"documents[{index}]")
+    """Translate a request whose values the contract has checked."""
+    check_parameters(request)
     return RerankRequest(
         id=id,
         query=request.query,
-        documents=documents,
+        documents=[document_text(document) for document in request.documents],
         truncate=request.truncate == "end",
         timeout=request.timeout,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import msgspec
@@ -21,14 +20,12 @@ from providers.errors import InvalidRequest
 
 __all__ = ["one_form", "to_grammar"]
 
-_NAME = re.compile(r"[A-Za-z0-9_-]+")
-
 
 def to_grammar(request: GuidedOptions, response_format: ResponseFormat | None = None) -> tuple[Grammar, str] | None:
     """What the answer is held to and the path of the field that says so, or None for any text.
 
     Raises:
-        InvalidRequest: several forms at once, `guided_json` that is no schema, or a bad name of a schema.
+        InvalidRequest: several forms at once, or `guided_json` that is no schema.
     """
     return one_form(request, _of_format(response_format))
 
@@ -51,9 +48,6 @@ def _of_format(format: ResponseFormat | None) -> tuple[Grammar, str] | None:
     if isinstance(format, ResponseFormatJSONObject):
         return JsonObjectGrammar(), "response_format"
     if isinstance(format, ResponseFormatJSONSchema):
-        if not _NAME.fullmatch(format.json_schema.name):
-            path = "response_format.json_schema.name"
-            raise InvalidRequest(f"{path}: letters, digits, underscores and dashes only", param=path)
         return JsonSchemaGrammar(format.json_schema.schema), "response_format.json_schema.schema"
     return None
 

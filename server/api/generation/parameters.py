@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+import attrs
+
 from providers.chat.types import RESERVED_TEMPLATE_KWARGS
 from providers.errors import InvalidRequest, UnsupportedParameter
-from server.api.refusals import unsupported
+from server.api.refusals import check_parameters
 
 __all__ = ["check_stream_options", "check_template_kwargs"]
-
-
-class _StreamOptions(Protocol):
-    @property
-    def include_obfuscation(self) -> bool | None: ...
 
 
 class _Streamed(Protocol):
@@ -22,7 +19,7 @@ class _Streamed(Protocol):
     def stream(self) -> bool | None: ...
 
     @property
-    def stream_options(self) -> _StreamOptions | None: ...
+    def stream_options(self) -> attrs.AttrsInstance | None: ...
 
 
 def check_template_kwargs(template_kwargs: Mapping[str, Any] | None) -> None:
@@ -38,5 +35,4 @@ def check_stream_options(request: _Streamed) -> None:
         return
     if not request.stream:
         raise InvalidRequest("stream_options is only allowed when stream is true", param="stream_options")
-    if request.stream_options.include_obfuscation:
-        raise unsupported("stream_options.include_obfuscation", "leave it out or set it to false")
+    check_parameters(request.stream_options, path="stream_options.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from contracts.completions import MAX_TOKEN_ID
 from contracts.sampling import SamplingOptions
 from providers.chat.types import SamplingParams
 from providers.errors import InvalidRequest
 
 __all__ = ["to_sampling", "to_stop"]
 
-_UINT31 = 2**31 - 1
 _INT63 = 2**63 - 1
 
 
@@ -44,7 +44,7 @@ def _logit_bias(bias: dict[str, float] | None) -> dict[int, float] | None:
     tokens: dict[int, float] = {}
     for key, value in bias.items():
         # Ten digits hold every id. The check keeps int() from huge and non-ASCII numerals.
-        if not (key.isascii() and key.isdigit() and len(key) <= 10 and int(key) <= _UINT31):
+        if not (key.isascii() and key.isdigit() and len(key) <= 10 and int(key) <= MAX_TOKEN_ID):
             path = f"logit_bias.{key[:64]}"
             raise InvalidRequest(f"{path}: keys must be token ids, as decimal numbers", param=path)
         tokens[int(key)] = value

@@ -31,12 +31,10 @@ from providers.chat.types import (
 )
 from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.tools import Functions, Selection
+from server.api.refusals import check_parameters
 from server.noted import note
 
 __all__ = ["to_message_generation", "to_message_prompt"]
-
-_NOTED = ("metadata", "service_tier", "inference_geo", "container", "mcp_servers", "context_management")
-"""Bookkeeping, and what only Anthropic's servers do."""
 
 
 def to_message_generation(request: MessagesRequest, *, id: str) -> GenerationRequest:
@@ -46,7 +44,7 @@ def to_message_generation(request: MessagesRequest, *, id: str) -> GenerationReq
         InvalidRequest: values that do not go together.
         UnsupportedParameter: a turn holds what the model cannot read.
     """
-    _note(request)
+    check_parameters(request)
     prompt = to_message_prompt(request)
     form = _format(request)
     return GenerationRequest(
@@ -75,12 +73,6 @@ def to_message_prompt(request: CountTokensRequest) -> ChatPrompt:
         tools=tools,
         tool_choice=choice,
     )
-
-
-def _note(request: MessagesRequest) -> None:
-    for name in _NOTED:
-        if getattr(request, name, None) is not None:
-            note(name)
 
 
 def _format(request: CountTokensRequest) -> OutputFormat | None:

@@ -6,14 +6,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from contracts.responses.items import StoredItem
-from contracts.responses.request import CreateResponse, TokenCountRequest
+from contracts.responses.request import LOGPROBS, CreateResponse, TokenCountRequest
 from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import InvalidRequest
 from server.api.generation.grammar import one_form
 from server.api.generation.sampling import to_sampling, to_stop
 from server.api.generation.thinking import thinking_kwargs
 from server.api.responses.conversation import to_turns
-from server.api.responses.parameters import LOGPROBS
 from server.api.responses.tools import to_grammar, to_tools
 
 __all__ = ["renamed", "to_prompt", "to_response_generation"]

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import attrs
 
-from contracts.responses.request import CreateResponse, Reasoning
+from contracts.responses.request import ENCRYPTED_REASONING, CreateResponse, Reasoning
 from contracts.responses.response import (
     IncompleteDetails,
     InputTokensDetails,
@@ -22,7 +22,6 @@ from contracts.responses.tools import ResponseTextParam, TextResponseFormatText
 from providers.chat.types import Accepted, Finished, GenerationEvent, Usage
 from providers.errors import InternalError, InvalidRequest, QueueFull, ServiceError
 from server.api.responses.items import OutputFold
-from server.api.responses.parameters import ENCRYPTED_REASONING
 
 __all__ = ["ResponseDraft", "new_response_id", "whole_response"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from contracts.responses.tools import (
     FunctionTool,
     TextFormat,
@@ -20,8 +18,6 @@ from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.tools import Functions, Selection
 
 __all__ = ["to_grammar", "to_tools"]
-
-_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def to_tools(tools: list[WireTool] | None, choice: WireToolChoice | None, parallel: bool | None) -> Selection:
@@ -48,17 +44,10 @@ def to_tools(tools: list[WireTool] | None, choice: WireToolChoice | None, parall
 
 
 def to_grammar(format: TextFormat | None) -> tuple[Grammar, str] | None:
-    """What the text is held to and the path of the field that says so, or None for any text.
-
-    Raises:
-        InvalidRequest: a schema's name that OpenAI would not take.
-    """
+    """What the text is held to and the path of the field that says so, or None for any text."""
     if isinstance(format, TextResponseFormatJsonObject):
         return JsonObjectGrammar(), "text.format"
     if isinstance(format, TextResponseFormatJsonSchema):
-        if not _NAME.fullmatch(format.name):
-            path = "text.format.name"
-            raise InvalidRequest(f"{path}: letters, digits, underscores and dashes only", param=path)
         return JsonSchemaGrammar(format.schema), "text.format.schema"
     return None
 

@@ -8,13 +8,11 @@ import unicodedata
 import attrs
 
 from contracts.speech import AudioFormat, CreateSpeechRequest, VisemeSet
-from providers.errors import InvalidRequest, UnsupportedParameter
+from providers.errors import InvalidRequest
 from providers.speech.types import SpeechRequest
+from server.api.refusals import check_parameters
 
-__all__ = ["MAX_CHARACTERS", "MAX_MIXED_VOICES", "SpeechAnswer", "speech_answer", "to_speech_request"]
-
-MAX_CHARACTERS = 16_384
-"""Longest input: four times OpenAI's, about twenty minutes of speech."""
+__all__ = ["MAX_MIXED_VOICES", "SpeechAnswer", "speech_answer", "to_speech_request"]
 
 MAX_MIXED_VOICES = 8
 
@@ -41,11 +39,7 @@ def to_speech_request(data: CreateSpeechRequest, *, id: str) -> SpeechRequest:
         InvalidRequest: the text cannot be spoken, or the mix of voices makes no sense.
         UnsupportedParameter: `instructions`.
     """
-    if data.instructions:
-        raise UnsupportedParameter(
-            "instructions is not supported by this server: its voices cannot be told how to speak; leave it out",
-            param="instructions",
-        )
+    check_parameters(data)
     _check_text(data.input)
     named = data.voice.id if data.voice is not None and not isinstance(data.voice, str) else data.voice
     return SpeechRequest(
@@ -84,11 +78,6 @@ def speech_answer(data: CreateSpeechRequest) -> SpeechAnswer:
 def _check_text(text: str) -> None:
     if not text.strip():
         raise InvalidRequest("input: is empty; send the text to speak", param="input")
-    if len(text) > MAX_CHARACTERS:
-        raise InvalidRequest(
-            f"input: has {len(text)} characters; the longest that this server speaks has {MAX_CHARACTERS}",
-            param="input",
-        )
     for place, character in enumerate(text):
         if unicodedata.category(character) == "Cc" and character not in _SPACES:
             raise InvalidRequest(

@@ -9,17 +9,10 @@ import attrs
 from contracts.transcription import CreateTranscriptionRequest, CreateTranslationRequest
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.transcription.types import Task, TranscriptionRequest
-from server.api.refusals import Refused, refuse
+from server.api.refusals import check_parameters
 
-__all__ = ["REFUSED", "TranscriptAnswer", "to_transcription_request", "transcript_answer"]
+__all__ = ["TranscriptAnswer", "to_transcription_request", "transcript_answer"]
 
-REFUSED: tuple[Refused, ...] = (
-    Refused("chunking_strategy"),
-    Refused("keywords", hint="put them into prompt"),
-    Refused("known_speaker_names"),
-    Refused("known_speaker_references"),
-    Refused("languages", hint="use language"),
-)
 _STREAMED = ("json", "text")
 
 
@@ -43,11 +36,10 @@ def transcript_answer(request: CreateTranscriptionRequest | CreateTranslationReq
         UnsupportedParameter: something this server cannot honour.
         InvalidRequest: values that do not go together.
     """
-    if isinstance(request, CreateTranscriptionRequest):
-        refuse(request, REFUSED)
-        if request.response_format == "diarized_json":
-            message = "response_format: speakers cannot be told apart here; use json, text, srt, verbose_json or vtt"
-            raise UnsupportedParameter(message, param="response_format")
+    check_parameters(request)
+    if request.response_format == "diarized_json":
+        message = "response_format: speakers cannot be told apart here; use json, text, srt, verbose_json or vtt"
+        raise UnsupportedParameter(message, param="response_format")
     form = request.response_format or "json"
     wanted, included = request.timestamp_granularities or [], request.include or []
     if form != "verbose_json" and "word" in wanted:

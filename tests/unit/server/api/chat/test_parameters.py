@@ -1,9 +1,7 @@
-"""Every chat parameter is honoured or refused, and docs/parameters.md says which."""
+"""Every chat parameter is honoured, noted or refused, as its contract states."""
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -14,6 +12,7 @@ from structlog.testing import capture_logs
 
 from contracts.chat.messages import ChatCompletionRequestMessage
 from contracts.chat.request import ChatCompletionRequest
+from contracts.parameters import parameters
 from providers.chat.types import (
     RESERVED_TEMPLATE_KWARGS,
     ChatMessage,
@@ -27,23 +26,11 @@ from providers.chat.types import (
     Tool,
     ToolChoice,
 )
-from server.api.chat.parameters import REFUSED
 from server.api.chat.request import to_generation_request
 from server.serialization import converter
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app
-
-DOCUMENT = Path(__file__).parents[5] / "docs" / "parameters.md"
-SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL))
-
-
-def rows(section: str) -> dict[str, str]:
-    """What the document says of each field: honoured, accepted or refused."""
-    return dict(re.findall(r"^\| `(\w+)` \| (honoured|accepted|refused) \|", SECTIONS[section], re.MULTILINE))
-
-
-ROWS = rows("Chat completions")
-FIELDS = [field.name for field in attrs.fields(ChatCompletionRequest)]
+from tests.unit.server.parameters import with_status
 
 FUNCTION = {"type": "function", "function": {"name": "f"}}
 SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}}
@@ -119,7 +106,7 @@ REFUSED_VALUES: dict[str, Any] = {
 
 
 LABELS: dict[str, Any] = {"metadata": {"a": "b"}, "store": True}
-"""Values of the accepted fields that are no text."""
+"""Values of the noted fields that are not text."""
 
 
 @pytest.fixture(scope="module")
@@ -138,14 +125,9 @@ def translate(**fields: Any) -> GenerationRequest:
     return to_generation_request(request, id="id")
 
 
-def test_the_document_has_one_row_for_every_field() -> None:
-    assert sorted(ROWS) == sorted(FIELDS)
-
-
-def test_every_field_is_tested_for_what_the_document_says() -> None:
-    assert HONOURED.keys() | ELSEWHERE == {name for name, status in ROWS.items() if status == "honoured"}
-    assert REFUSED_VALUES.keys() == {name for name, status in ROWS.items() if status == "refused"}
-    assert {refused.name for refused in REFUSED} == REFUSED_VALUES.keys()
+def test_every_field_is_tested_for_what_its_contract_states() -> None:
+    assert HONOURED.keys() | ELSEWHERE == with_status(ChatCompletionRequest, "honoured")
+    assert REFUSED_VALUES.keys() == with_status(ChatCompletionRequest, "refused")
 
 
 @pytest.mark.parametrize(("fields", "expected"), HONOURED.values(), ids=HONOURED)
@@ -171,15 +153,19 @@ async def test_a_refused_parameter_is_named(app: Litestar, chat: FakeChat, name:
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [(refused.name, value) for refused in REFUSED for value in refused.accepted]
+    ("name", "value"),
+    [(name, value) for name, found in parameters(ChatCompletionRequest).items() for value in found.accepted],
 )
 def test_a_refused_parameter_may_ask_for_what_happens_anyway(name: str, value: Any) -> None:
     assert translate(**{name: value}) == translate()
 
 
-@pytest.mark.parametrize("name", [name for name, status in ROWS.items() if status == "accepted"])
-def test_a_label_changes_nothing(name: str) -> None:
-    assert translate(**{name: LABELS.get(name, "label")}) == translate()
+@pytest.mark.parametrize("name", sorted(with_status(ChatCompletionRequest, "noted")))
+async def test_a_label_changes_nothing_and_is_noted(name: str) -> None:
+    value = LABELS.get(name, "label")
+    assert translate(**{name: value}) == translate()
+    answer = await ask(make_app(), json={**BODY, name: value})
+    assert (answer.status, answer.headers["x-ignored-parameters"]) == (200, name)
 
 
 @pytest.mark.parametrize("key", sorted(RESERVED_TEMPLATE_KWARGS))

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
-import attrs
 import pytest
 
 from contracts.completions import CompletionRequest
@@ -23,15 +22,15 @@ from providers.chat.types import (
     Usage,
 )
 from providers.errors import EngineCrashed, QueueFull
-from server.api.completions.request import REFUSED, to_generation_requests
+from server.api.completions.request import to_generation_requests
 from server.serialization import converter
-from tests.unit.server.api.chat.test_parameters import HONOURED, rows
+from tests.unit.server.api.chat.test_parameters import HONOURED
 from tests.unit.server.fakes import FakeChat, prompt_text
 from tests.unit.server.harness import WAIT, Exchange, ask, make_app, start
+from tests.unit.server.parameters import with_status
 
 PATH = "/v1/completions"
 BODY: dict[str, Any] = {"model": "any", "prompt": "Once"}
-ROWS = rows("Completions")
 
 
 async def shout(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
@@ -148,15 +147,11 @@ async def test_what_cannot_be_completed_is_named(fields: dict[str, Any], code: s
     assert (refused.error["code"], refused.error["param"]) == (code, param)
 
 
-def test_the_document_has_one_row_for_every_field() -> None:
-    assert sorted(ROWS) == sorted(field.name for field in attrs.fields(CompletionRequest))
-    assert {name for name, status in ROWS.items() if status == "refused"} == {
-        "best_of",
-        *(refused.name for refused in REFUSED),
-    }
+def test_what_is_refused_is_stated() -> None:
+    assert with_status(CompletionRequest, "refused") == {"best_of", "suffix"}
 
 
-SHARED = sorted({name for name, status in ROWS.items() if status == "honoured"} & HONOURED.keys() - {"logprobs"})
+SHARED = sorted(with_status(CompletionRequest, "honoured") & HONOURED.keys() - {"logprobs"})
 
 
 @pytest.mark.parametrize("name", SHARED)

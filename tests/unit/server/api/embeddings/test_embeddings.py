@@ -1,15 +1,12 @@
-"""Embeddings and reranking over HTTP, answered by a fake; and docs/embeddings.md, which has every parameter."""
+"""Embeddings and reranking over HTTP, answered by a fake."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
-import re
 import struct
-from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from litestar import Litestar
 
@@ -18,14 +15,7 @@ from contracts.rerank import RerankRequest as RerankContract
 from providers.embeddings.types import EmbeddingRequest, RerankRequest
 from tests.unit.server.fakes import FakeChat, FakeEmbedder
 from tests.unit.server.harness import WAIT, Exchange, ask, make_app, start
-
-DOCUMENT = Path(__file__).parents[5] / "docs" / "embeddings.md"
-SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL))
-
-
-def rows(section: str) -> dict[str, str]:
-    """What the document says of each field: honoured or accepted."""
-    return dict(re.findall(r"^\| `(\w+)` \| (honoured|accepted) \|", SECTIONS[section], re.MULTILINE))
+from tests.unit.server.parameters import with_status
 
 
 @pytest.fixture
@@ -145,13 +135,15 @@ def attrs_of(request: Any) -> dict[str, Any]:
     return {name: getattr(request, name) for name in request.__struct_fields__}
 
 
-def test_the_document_has_one_row_for_every_field() -> None:
-    assert sorted(rows("Embeddings")) == sorted(field.name for field in attrs.fields(EmbeddingContract))
-    assert sorted(rows("Rerank")) == sorted(field.name for field in attrs.fields(RerankContract))
-    accepted = {name for name, status in rows("Embeddings").items() if status == "accepted"}
-    assert accepted == {"user"}
+def test_every_field_is_tested_for_what_its_contract_states() -> None:
     tested_elsewhere = {"model", "input", "encoding_format"}
-    assert rows("Embeddings").keys() - accepted == HONOURED.keys() | tested_elsewhere
+    assert with_status(EmbeddingContract, "honoured") == HONOURED.keys() | tested_elsewhere
+    assert with_status(EmbeddingContract, "noted") == with_status(RerankContract, "noted") == {"user"}
+
+
+async def test_a_label_is_noted(app: Litestar) -> None:
+    for answer in (await embed(app, "a", user="ann"), await rerank(app, ["a"], user="ann")):
+        assert (answer.status, answer.headers["x-ignored-parameters"]) == (200, "user")
 
 
 async def test_a_client_that_leaves_ends_the_work(embedder: FakeEmbedder) -> None:

@@ -1,4 +1,4 @@
-"""Every parameter of a response is honoured or refused, and docs/responses.md says which."""
+"""Every parameter of a response is honoured, noted or refused, as its contract states."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import pytest
 from litestar import Litestar
 from openai.types.responses import response_create_params
 
+from contracts.parameters import parameters
 from contracts.responses.items import OtherItem
-from contracts.responses.request import CreateResponse, Includable, TokenCountRequest
+from contracts.responses.request import INCLUDED, CreateResponse, Includable, TokenCountRequest
 from contracts.responses.tools import OtherTool, ToolChoiceOther
 from providers.chat.types import (
     RESERVED_TEMPLATE_KWARGS,
@@ -28,15 +29,14 @@ from providers.chat.types import (
     ToolChoice,
 )
 from server.api.responses.conversation import input_items
-from server.api.responses.parameters import INCLUDED, REFUSED
 from server.api.responses.request import to_response_generation
 from server.serialization import converter
 from tests.unit.server.api.responses.scripts import BODY, PATH, WEATHER
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import ask, make_app
+from tests.unit.server.parameters import with_status
 
 DOCUMENT = Path(__file__).parents[5] / "docs" / "responses.md"
-ROWS = dict(re.findall(r"^\| `(\w+)` \| (honoured|accepted|refused) \|", DOCUMENT.read_text(), re.MULTILINE))
 FIELDS = [field.name for field in attrs.fields(CreateResponse)]
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -162,21 +162,16 @@ async def refusal(app: Litestar, chat: FakeChat, fields: dict[str, Any], path: s
     return answer.error["code"], answer.error["param"]
 
 
-def test_the_document_has_one_row_for_every_field() -> None:
-    assert sorted(ROWS) == sorted(FIELDS)
-
-
 def test_every_parameter_of_the_sdk_is_known() -> None:
     params = {*response_create_params.ResponseCreateParamsNonStreaming.__annotations__}
     params |= {*response_create_params.ResponseCreateParamsBase.__annotations__}
     assert params - {*FIELDS} == set()
 
 
-def test_every_field_is_tested_for_what_the_document_says() -> None:
-    honoured = {name for name, status in ROWS.items() if status == "honoured"}
-    assert SAMPLING.keys() | REQUEST.keys() | PROMPT.keys() | ELSEWHERE == honoured
-    assert REFUSED_VALUES.keys() == {name for name, status in ROWS.items() if status == "refused"}
-    assert {refused.name for refused in REFUSED} == REFUSED_VALUES.keys()
+def test_every_field_is_tested_for_what_its_contract_states() -> None:
+    honoured = with_status(CreateResponse, "honoured")
+    assert SAMPLING.keys() | REQUEST.keys() | PROMPT.keys() | ELSEWHERE | {"metadata"} == honoured
+    assert REFUSED_VALUES.keys() == with_status(CreateResponse, "refused")
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), [(name, *case) for name, case in SAMPLING.items()])
@@ -229,18 +224,24 @@ async def test_an_item_of_such_a_tool_is_refused(app: Litestar, chat: FakeChat, 
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [(refused.name, value) for refused in REFUSED for value in refused.accepted]
+    ("name", "value"), [(name, value) for name, found in parameters(CreateResponse).items() for value in found.accepted]
 )
 async def test_a_refused_parameter_may_ask_for_what_happens_anyway(name: str, value: Any) -> None:
     assert translate(**{name: value}) == translate()
     assert (await ask(make_app(), path=PATH, json={**BODY, name: value})).status == 200
 
 
-@pytest.mark.parametrize("name", [name for name, status in ROWS.items() if status == "accepted"])
-async def test_a_label_changes_nothing_but_is_repeated(name: str) -> None:
-    value: Any = {"a": "b"} if name == "metadata" else "label"
-    assert translate(**{name: value}) == translate()
-    assert (await ask(make_app(), path=PATH, json={**BODY, name: value})).json[name] == value
+@pytest.mark.parametrize("name", sorted(with_status(CreateResponse, "noted")))
+async def test_a_label_changes_nothing_but_is_repeated_and_noted(name: str) -> None:
+    assert translate(**{name: "label"}) == translate()
+    answer = await ask(make_app(), path=PATH, json={**BODY, name: "label"})
+    assert (answer.json[name], answer.headers["x-ignored-parameters"]) == ("label", name)
+
+
+async def test_metadata_changes_nothing_but_is_repeated() -> None:
+    assert translate(metadata={"a": "b"}) == translate()
+    answer = await ask(make_app(), path=PATH, json={**BODY, "metadata": {"a": "b"}})
+    assert (answer.json["metadata"], "x-ignored-parameters" in answer.headers) == ({"a": "b"}, False)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +318,6 @@ async def test_a_count_refuses_what_it_cannot_count(app: Litestar, chat: FakeCha
 
 
 def test_a_count_takes_the_fields_that_make_the_prompt() -> None:
-    refused = {"conversation", "personality", "truncation"}
     named = re.search(r"the fields that make the prompt: (.*)\.\n", DOCUMENT.read_text())
     assert named is not None
-    assert {*re.findall(r"`(\w+)`", named[1])} == {field.name for field in attrs.fields(TokenCountRequest)} - refused
+    assert {*re.findall(r"`(\w+)`", named[1])} == with_status(TokenCountRequest, "honoured")

@@ -1,0 +1,66 @@
+"""What the server does with each field of a request, stated beside the field as attrs metadata.
+
+The refusals and notes of `server/api`, the tables in `docs/` and the descriptions in the OpenAPI document read it.
+Texts are Markdown.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import attrs
+
+__all__ = ["Parameter", "Status", "honoured", "noted", "parameters", "refused"]
+
+Status = Literal["honoured", "noted", "refused"]
+"""`honoured`: the field has its effect. `noted`: it is accepted without effect, and the response's
+`X-Ignored-Parameters` header names it. `refused`: it is a 400, except for values that ask for what happens anyway."""
+
+_KEY = "parameter"
+
+
+@attrs.frozen(kw_only=True)
+class Parameter:
+    """The server's answer to a field."""
+
+    status: Status
+    note: str = ""
+    """What a reader needs beyond the type, the range and the default."""
+    values: str = ""
+    """The values in words, where the type says too little."""
+    default: Any = None
+    """The value that means the same as leaving the field out. None: `otherwise` describes what happens then."""
+    otherwise: str = ""
+    accepted: tuple[Any, ...] = ()
+    """The values of a refused field that ask for what happens anyway."""
+    instead: str = ""
+    """What to send instead of a refused field, as the end of a sentence."""
+    unless: str = ""
+    """When a refused field is accepted, where that depends on other fields. Its endpoint checks it."""
+
+
+def honoured(note: str = "", *, values: str = "", default: Any = None, otherwise: str = "") -> dict[str, Any]:
+    """Metadata of a field that has an effect."""
+    return _metadata(Parameter(status="honoured", note=note, values=values, default=default, otherwise=otherwise))
+
+
+def noted(note: str = "") -> dict[str, Any]:
+    """Metadata of a field that is accepted without effect."""
+    return _metadata(Parameter(status="noted", note=note))
+
+
+def refused(*accepted: Any, note: str = "", instead: str = "", unless: str = "") -> dict[str, Any]:
+    """Metadata of a field that the server cannot honour, unless it has one of the `accepted` values."""
+    return _metadata(Parameter(status="refused", note=note, accepted=accepted, instead=instead, unless=unless))
+
+
+def _metadata(parameter: Parameter) -> dict[str, Any]:
+    return {_KEY: parameter}
+
+
+@functools.cache
+def parameters(contract: type[attrs.AttrsInstance]) -> Mapping[str, Parameter]:
+    """The parameters of a class by the names of their fields. Fields without metadata are left out."""
+    return {field.name: field.metadata[_KEY] for field in attrs.fields(contract) if _KEY in field.metadata}

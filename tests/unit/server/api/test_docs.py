@@ -1,0 +1,139 @@
+"""The tables of parameters in docs/ are the contracts', and what they state is so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from contracts.chat.request import ChatCompletionRequest
+from contracts.completions import CompletionRequest
+from contracts.embeddings import EmbeddingRequest
+from contracts.parameters import Parameter, parameters
+from contracts.rerank import RerankRequest
+from contracts.responses.request import CreateResponse, TokenCountRequest
+from contracts.sampling import SamplingOptions
+from contracts.speech import CreateSpeechRequest
+from contracts.transcription import CreateTranslationRequest
+from providers.chat.types import SamplingParams
+from providers.engines.sampling.settings import REPETITION_CONTEXT, resolve
+from server.api.chat.request import to_generation_request
+from server.api.completions.request import to_generation_requests
+from server.api.docs import PAGES, page, table
+from server.api.embeddings.request import to_embedding_request, to_rerank_request
+from server.api.responses.conversation import input_items
+from server.api.responses.request import to_response_generation
+from server.api.speech.request import speech_answer, to_speech_request
+from server.serialization import converter
+
+DOCS = Path(__file__).parents[4] / "docs"
+CONTRACTS = {contract for contracts in PAGES.values() for contract in contracts}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_tables_of_a_page_are_the_contracts(name: str) -> None:
+    text = (DOCS / name).read_text(encoding="utf-8")
+    assert text == page(text, PAGES[name]), "run python -m server.api.docs"
+
+
+@pytest.mark.parametrize(
+    "contract", [*CONTRACTS, TokenCountRequest, CreateTranslationRequest], ids=lambda contract: contract.__name__
+)
+def test_every_field_states_what_happens_to_it(contract: type[attrs.AttrsInstance]) -> None:
+    stated = parameters(contract)
+    assert list(stated) == [field.name for field in attrs.fields(contract)]
+    for field in attrs.fields(contract):
+        parameter = stated[field.name]
+        has_default = parameter.default is not None or bool(parameter.otherwise)
+        optional = field.default is not attrs.NOTHING
+        assert has_default == (optional and parameter.status == "honoured"), field.name
+
+
+def test_a_table_has_required_fields_first_and_refused_ones_last() -> None:
+    rows = table(CompletionRequest).splitlines()[2:]
+    assert [row.split("|")[1].strip(" `") for row in rows[:2]] == ["prompt", "model"]
+    assert [row.split("|")[2].strip() for row in rows[-3:]] == ["noted", "refused", "refused"]
+
+
+def test_a_page_without_the_markers_of_a_table_is_an_error() -> None:
+    with pytest.raises(ValueError, match="parameters of CompletionRequest"):
+        page("# Parameters\n", [CompletionRequest])
+
+
+def test_values_ranges_and_defaults_come_from_the_fields() -> None:
+    @attrs.frozen(kw_only=True)
+    class Nothing: ...
+
+    assert table(Nothing).count("\n") == 1
+    rows = {row.split("|")[1].strip(" `"): row for row in table(CreateResponse).splitlines()}
+    assert "| -2 to 2 | `0` |" in rows["presence_penalty"]
+    assert "| over 0, up to 86400 | no limit |" in rows["timeout"]
+    assert "| up to 16 texts of up to 512 characters, keys of up to 64 | `{}` |" in rows["metadata"]
+    assert '| unless `{}` or `{"mode": "implicit"}` |' in rows["prompt_cache_options"]
+
+
+CHAT = {"model": "any", "messages": [{"role": "user", "content": "Hi"}]}
+BODIES: dict[type[attrs.AttrsInstance], dict[str, Any]] = {
+    ChatCompletionRequest: CHAT,
+    CompletionRequest: {"model": "any", "prompt": "Hi"},
+    CreateResponse: {"model": "any", "input": "Hi"},
+    CreateSpeechRequest: {"input": "Hi"},
+    EmbeddingRequest: {"model": "any", "input": "Hi"},
+    RerankRequest: {"model": "any", "query": "q", "documents": ["d"]},
+}
+SAMPLING = {field.name for field in attrs.fields(SamplingOptions)}
+
+
+def translated(request: Any) -> Any:
+    match request:
+        case ChatCompletionRequest():
+            return to_generation_request(request, id="id")
+        case CompletionRequest():
+            return to_generation_requests(request, id="id")
+        case CreateResponse():
+            items = input_items(request.input, {}, response_id="resp_1")
+            return to_response_generation(request, items, id="id")
+        case CreateSpeechRequest():
+            return to_speech_request(request, id="id"), speech_answer(request)
+        case EmbeddingRequest():
+            return to_embedding_request(request, id="id")
+        case _:
+            return to_rerank_request(request, id="id")
+
+
+def defaults(contract: type[attrs.AttrsInstance]) -> list[tuple[str, Any]]:
+    """The defaults that are values, but for those of sampling, which the engine has."""
+    found: dict[str, Parameter] = {**parameters(contract)}
+    elsewhere = SAMPLING - {"stop", "logit_bias"} | {"stream_options"}
+    return [(name, one.default) for name, one in found.items() if one.default is not None and name not in elsewhere]
+
+
+@pytest.mark.parametrize(
+    ("contract", "name", "value"),
+    [
+        pytest.param(contract, name, value, id=f"{contract.__name__}.{name}")
+        for contract in BODIES
+        for name, value in defaults(contract)
+        if name != "viseme_set"  # is refused where no visemes are requested
+    ],
+)
+def test_a_default_means_the_same_as_leaving_the_field_out(
+    contract: type[attrs.AttrsInstance], name: str, value: Any
+) -> None:
+    body = BODIES[contract] | ({"logprobs": True} if name == "top_logprobs" and contract is not CreateResponse else {})
+    sent = converter.structure({**body, name: value}, contract)
+    assert translated(sent) == translated(converter.structure(body, contract))
+
+
+def test_the_defaults_of_sampling_are_the_engine_s() -> None:
+    engine = resolve(SamplingParams(), {}, vocabulary=100)
+    stated = parameters(SamplingOptions)
+    for name in ("temperature", "top_p", "top_k", "min_p"):
+        assert stated[name].otherwise.endswith(f", else {getattr(engine, name):g}")
+    assert stated["xtc_probability"].default == engine.xtc_probability
+    assert stated["xtc_threshold"].default == engine.xtc_threshold
+    assert stated["repetition_context_size"].default == REPETITION_CONTEXT
+    greedy = resolve(SamplingParams(), {"do_sample": False}, vocabulary=100)
+    assert greedy.temperature == 0
