@@ -73,6 +73,7 @@ class Option:
 
 
 _TYPES_LATER = tuple(name for name in get_args(ModelType) if name not in MODALITIES)
+_CONCURRENCY = ", ".join(f"{row.max_concurrency} for {name}" for name, row in MODALITIES.items())
 _WHAT_TYPES_DO = ", ".join(f"{name} {row.does}" for name, row in MODALITIES.items())
 
 
@@ -416,7 +417,7 @@ OPTIONS: tuple[Option, ...] = (
         "MAX_CONCURRENCY",
         "Maximum number of requests that a model processes at the same time.",
         integer(1, 4096),
-        default_text="8 for lm, 32 for embeddings, 64 for echo, 1 for whisper and tts",
+        default_text=_CONCURRENCY,
         metavar="COUNT",
         group="Queue",
         example="8",

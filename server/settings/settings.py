@@ -237,7 +237,7 @@ def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
     else:
         locate = _echo_settings if row.engine is None else _located
         path = locate(raws["model_path"].where, given)
-    _refuse_what_does_not_go_together(raws, values)
+    _check_combinations(raws, values)
     name = values["served_model_name"] or (row.model_type if row.engine is None else _default_name(path))
     return ModelSpec(
         name=name,
@@ -268,7 +268,7 @@ def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
     )
 
 
-def _refuse_what_does_not_go_together(raws: Mapping[str, _Raw], values: Mapping[str, Any]) -> None:
+def _check_combinations(raws: Mapping[str, _Raw], values: Mapping[str, Any]) -> None:
     """Check combinations of options.
 
     Raises:
