@@ -13,7 +13,7 @@ from cattrs.errors import IterableValidationError, IterableValidationNote
 from contracts.bounds import checks
 from contracts.uploads import Upload
 
-__all__ = ["Problem", "describe", "register_strict_hooks"]
+__all__ = ["Hook", "Problem", "describe", "has_origin", "register_strict_hooks", "strict_list"]
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 MAX_DEPTH = 32
@@ -47,8 +47,8 @@ def register_strict_hooks(converter: Converter) -> None:
         converter.register_structure_hook(type_, hook)
     converter.register_structure_hook_func(lambda type_: type_ is Upload, _file)
     converter.register_structure_hook_func(lambda type_: type_ is Any, lambda value, _: _json(value, MAX_DEPTH))
-    for origin, factory in ((Literal, _literal), (list, _list), (dict, _dict), (Annotated, _annotated)):
-        converter.register_structure_hook_factory(_has_origin(origin), factory)
+    for origin, factory in ((Literal, _literal), (list, strict_list), (dict, _dict), (Annotated, _annotated)):
+        converter.register_structure_hook_factory(has_origin(origin), factory)
 
 
 def _file(value: Any, _: Any) -> Upload:
@@ -57,7 +57,7 @@ def _file(value: Any, _: Any) -> Upload:
     return value
 
 
-def _has_origin(origin: Any) -> Callable[[Any], bool]:
+def has_origin(origin: Any) -> Callable[[Any], bool]:
     return lambda type_: get_origin(type_) is origin
 
 
@@ -134,7 +134,7 @@ def _shortened(text: str) -> str:
     return repr(text) if len(text) <= 64 else repr(text[:64]) + "…"
 
 
-def _list(type_: Any, converter: BaseConverter) -> Hook:
+def strict_list(type_: Any, converter: BaseConverter) -> Hook:
     (item_type,) = get_args(type_)
     item_hook = converter.get_structure_hook(item_type)
     bounds = _integer_bounds(item_type)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from cattrs import Converter
 
 from contracts._classes import register_class_hooks
+from contracts._forms import register_form_hooks
 from contracts._strict import register_strict_hooks
 from contracts._unions import register_union_hooks
 
-__all__ = ["configure_converter", "make_converter"]
+__all__ = ["configure_converter", "make_converter", "make_form_converter"]
 
 
 def configure_converter(converter: Converter) -> None:
@@ -27,4 +28,11 @@ def make_converter() -> Converter:
     """A converter for every class of this package."""
     converter = Converter(use_alias=True, detailed_validation=True)
     configure_converter(converter)
+    return converter
+
+
+def make_form_converter() -> Converter:
+    """A converter for the fields of forms, which have text where JSON has booleans and numbers."""
+    converter = make_converter()
+    register_form_hooks(converter)
     return converter

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import attrs
 import msgspec
+from cattrs import Converter
 from litestar import Response
 from litestar.dto import AbstractDTO, DTOConfig
 from litestar.plugins import SerializationPlugin
@@ -55,6 +56,7 @@ class ContractDTO(AbstractDTO[T]):
     """Decodes and encodes one contract."""
 
     config = DTOConfig()
+    converter: ClassVar[Converter] = converter
 
     def decode_bytes(self, value: bytes) -> Any:
         """Raises: InvalidRequest; `param` is the path of the wrong value."""
@@ -70,7 +72,7 @@ class ContractDTO(AbstractDTO[T]):
     def decode_builtins(self, value: Any) -> Any:
         """Raises: InvalidRequest; `param` is the path of the wrong value."""
         try:
-            contract = converter.structure(value, self.model_type)
+            contract = self.converter.structure(value, self.model_type)
         except Exception as error:
             if not is_validation_error(error):
                 raise

@@ -1,4 +1,4 @@
-"""The only converter of the process, and contracts as JSON bytes."""
+"""The converters of the process, and contracts as JSON bytes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from typing import Any
 
 import msgspec
 
-from contracts.converter import make_converter
+from contracts.converter import make_converter, make_form_converter
 
-__all__ = ["converter", "encode_contract", "encode_json"]
+__all__ = ["converter", "encode_contract", "encode_json", "form_converter"]
 
 converter = make_converter()
+
+form_converter = make_form_converter()
+"""For the fields of forms."""
 
 encode_json = msgspec.json.Encoder().encode
 """Builtins to JSON bytes."""

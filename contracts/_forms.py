@@ -1,0 +1,49 @@
+"""Structure hooks for forms, whose values are text: a boolean, a number or a list is read from it.
+
+What cannot be read stays as it is, and the strict hook refuses it with its own message.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from cattrs import BaseConverter, Converter
+
+from contracts._strict import Hook, has_origin, strict_list
+
+__all__ = ["register_form_hooks"]
+
+
+def register_form_hooks(converter: Converter) -> None:
+    """Register after the strict hooks."""
+    strict_bool, strict_float = converter.get_structure_hook(bool), converter.get_structure_hook(float)
+    converter.register_structure_hook(bool, lambda value, type_: strict_bool(_bool(value), type_))
+    converter.register_structure_hook(float, lambda value, type_: strict_float(_float(value), type_))
+    converter.register_structure_hook_factory(has_origin(list), _list)
+
+
+def _bool(value: Any) -> Any:
+    """`true`, `false`, `1` and `0`, in any case."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return msgspec.convert(value.strip(), bool, strict=False)
+    except msgspec.ValidationError:
+        return value
+
+
+def _float(value: Any) -> Any:
+    """What Python reads as a number: msgspec refuses `.5` and `5.`."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def _list(type_: Any, converter: BaseConverter) -> Hook:
+    """A field that was sent once is a list of one value."""
+    hook = strict_list(type_, converter)
+    return lambda value, _: hook(value if isinstance(value, list) else [value], type_)
