@@ -1,9 +1,9 @@
-"""llama.cpp's server on the embedded model's weights, for the comparison in performance.md.
+"""llama.cpp's server with the embedded model's weights, for the comparison in performance.md.
 
-Runs in an environment of its own: `pip install xllamacpp==2026.10.11549 gguf`.
+It needs its own environment: `pip install xllamacpp==2026.10.11549 gguf`.
 
-    python llama_cpp.py convert SOURCE.gguf TARGET.gguf F32|Q8_0   the same numbers, wider; or rounded to 8 bits
-    python llama_cpp.py serve MODEL.gguf PORT STREAMS [THREADS]    until it is told to end
+    python llama_cpp.py convert SOURCE.gguf TARGET.gguf F32|Q8_0   the same numbers in float32, or rounded to 8 bits
+    python llama_cpp.py serve MODEL.gguf PORT STREAMS [THREADS]    serve until a signal ends the process
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`bench` against real servers, and on the real engine. No speed is asserted: what is, is that it was measured."""
+"""`bench` against real servers and with the real engine. The tests assert measurements, but no speed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SMALL = ("--max-tokens", "4", "--prompt-words", "3", "--json")
 
 
 def bench(*arguments: str) -> Any:
-    """What the command prints, which must end well."""
+    """The JSON that the command prints; it must succeed."""
     ended = subprocess.run(
         [str(COMMAND), "bench", *arguments], capture_output=True, text=True, check=False, env=clean_environment()
     )
