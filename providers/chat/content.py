@@ -1,4 +1,4 @@
-"""A chat's prompt and answers in the form that the GenAI conventions give them on a span."""
+"""The prompt and answers of a chat in the form that the GenAI conventions define for spans."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Answer:
 
 
 class ChatContent:
-    """Collects what was said, for whoever let traces have it."""
+    """Collects a request's prompt and answers for its span, where traces may contain them."""
 
     def __init__(self, request: GenerationRequest) -> None:
         self._request = request
@@ -58,17 +58,17 @@ class ChatContent:
             case Finished():
                 answer.finish_reason = event.finish_reason
 
-    def told(self) -> otel.Content:
+    def collected(self) -> otel.Content:
         prompt = self._request.prompt
         if isinstance(prompt, ChatPrompt):
-            asked = [_message(message) for message in prompt.messages]
+            messages = [_input_message(message) for message in prompt.messages]
         elif isinstance(prompt, TextPrompt):
-            asked = [{"role": "user", "parts": [_text(prompt.text)]}]
+            messages = [{"role": "user", "parts": [_text(prompt.text)]}]
         else:
-            asked = [{"role": "user", "parts": [{"type": "tokens", "content": prompt.tokens}]}]
+            messages = [{"role": "user", "parts": [{"type": "tokens", "content": prompt.tokens}]}]
         return otel.Content(
-            input_messages=asked,
-            output_messages=[_said(answer) for _, answer in sorted(self._answers.items())],
+            input_messages=messages,
+            output_messages=[_output_message(answer) for _, answer in sorted(self._answers.items())],
             tool_definitions=_tools(prompt) if isinstance(prompt, ChatPrompt) else (),
         )
 
@@ -77,7 +77,7 @@ def _text(content: str) -> dict[str, Any]:
     return {"type": "text", "content": content}
 
 
-def _message(message: ChatMessage) -> dict[str, Any]:
+def _input_message(message: ChatMessage) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
     if message.reasoning_content:
         parts.append({"type": "reasoning", "content": message.reasoning_content})
@@ -98,7 +98,7 @@ def _message(message: ChatMessage) -> dict[str, Any]:
     return {"role": message.role, "parts": parts}
 
 
-def _said(answer: _Answer) -> dict[str, Any]:
+def _output_message(answer: _Answer) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
     if answer.reasoning:
         parts.append({"type": "reasoning", "content": "".join(answer.reasoning)})
@@ -111,7 +111,7 @@ def _said(answer: _Answer) -> dict[str, Any]:
 def _decoded(arguments: str) -> Any:
     try:
         return json.loads(arguments)
-    except ValueError:  # it broke off
+    except ValueError:  # the arguments are not complete
         return arguments
 
 

@@ -55,7 +55,7 @@ class _ChatRecord:
 
     def _tell_content(self) -> None:
         if self._content is not None:
-            self._span.content(self._content.told())
+            self._span.content(self._content.collected())
 
     def stop(self) -> None:
         self._tell_content()

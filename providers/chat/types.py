@@ -1,4 +1,4 @@
-"""Text generation as the providers see it: one request type, and the events that answer it."""
+"""Text generation: the type of a request, and of the events that answer it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ a template from a client would be code."""
 
 
 class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One turn, in the names that Hugging Face chat templates use."""
+    """One turn, with the names that Hugging Face chat templates use."""
 
     role: str
     content: str | None = None
@@ -91,7 +91,7 @@ class ToolChoice(msgspec.Struct, frozen=True):
 
 
 class ChatPrompt(msgspec.Struct, frozen=True, tag="chat"):
-    """Turns that the engine renders with the model's chat template."""
+    """Messages that the engine renders with the model's chat template."""
 
     messages: list[ChatMessage]
     template_kwargs: dict[str, Any] = {}
@@ -100,13 +100,13 @@ class ChatPrompt(msgspec.Struct, frozen=True, tag="chat"):
 
 
 class TextPrompt(msgspec.Struct, frozen=True, tag="text"):
-    """Raw text, tokenised as it is."""
+    """Raw text, tokenised without a template."""
 
     text: str
 
 
 class TokenPrompt(msgspec.Struct, frozen=True, tag="tokens"):
-    """Token ids, used as they are."""
+    """Token ids, used unchanged."""
 
     tokens: list[int]
 
@@ -115,7 +115,7 @@ Prompt = ChatPrompt | TextPrompt | TokenPrompt
 
 
 class SamplingParams(msgspec.Struct, frozen=True):
-    """How the next token is chosen. `None` means: what the model's generation_config says, else OpenAI's default."""
+    """How the next token is chosen. None: the value in the model's generation_config, or else OpenAI's default."""
 
     temperature: float | None = None
     top_p: float | None = None
@@ -142,7 +142,7 @@ class JsonSchemaGrammar(msgspec.Struct, frozen=True, tag="json_schema"):
 
 
 class RegexGrammar(msgspec.Struct, frozen=True, tag="regex"):
-    """Text that this regular expression matches whole (Rust syntax)."""
+    """Text that this regular expression (Rust syntax) matches as a whole."""
 
     pattern: str
 
@@ -165,13 +165,13 @@ Grammar = JsonObjectGrammar | JsonSchemaGrammar | RegexGrammar | ChoiceGrammar |
 class GenerationRequest(msgspec.Struct, frozen=True, tag="generation"):
     """One prompt and the answers to generate.
 
-    `max_tokens` counts generated tokens (None: up to the context); `stop` strings end the answer and are not
-    part of it; `timeout` is in seconds from admission into the engine. `n` answers share one prefill.
-    `top_logprobs` None computes no log-probabilities; 0 those of the chosen tokens alone. `grammar` constrains
-    the answer (not the reasoning before it); where tools may be called and no call is required, it constrains the
-    answers that do not call. `grammar_param` is the path of the request's field that the grammar came from, for errors.
-    `max_reasoning_tokens` closes the reasoning after so many tokens. `stream`: the client reads the answer while it is
-    generated; only telemetry distinguishes it.
+    `max_tokens` counts generated tokens (None: up to the context). `stop` strings end the answer and are not part of
+    it. `timeout` is in seconds from admission into the engine. `n` answers share one prefill. `top_logprobs` None
+    computes no log-probabilities, 0 only those of the chosen tokens. `grammar` constrains the answer, not the
+    reasoning before it; if tools may be called and no call is required, it constrains the answers that do not call.
+    `grammar_param` is the path of the field that the grammar came from, for errors. `max_reasoning_tokens` is the
+    number of tokens after which the reasoning is closed. `stream`: the client reads the answer while it is generated;
+    only telemetry uses this.
     """
 
     id: str
@@ -189,7 +189,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, tag="generation"):
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):
-    """Token counts. `cached_tokens` of the prompt were read from the prefix cache."""
+    """Token counts. `cached_tokens` are those of the prompt that were read from the prefix cache."""
 
     prompt_tokens: int
     completion_tokens: int
@@ -198,14 +198,14 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Accepted(Event, frozen=True, array_like=True, tag="a"):
-    """The request passed every check and entered the batch. Always the first event, and sent once."""
+    """The request has passed every check and entered the batch. Always the first event, and sent once."""
 
     prompt_tokens: int
     cached_tokens: int
 
 
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
-    """A generated token, its UTF-8 bytes, its natural log-probability, and the likeliest tokens in its place."""
+    """A generated token, its UTF-8 bytes, its natural log-probability, and the most likely tokens in its place."""
 
     token: str
     raw: bytes
@@ -214,9 +214,9 @@ class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
 
 
 class TextDelta(Event, frozen=True, array_like=True, tag="t"):
-    """Text to append: whole characters, never part of a stop string. `tokens` is how many decode steps made it.
+    """Text to append: whole characters, never part of a stop string. `tokens` counts the decode steps behind it.
 
-    `index` says which of the `n` answers, here and in every event below.
+    `index` is the number of the answer, from 0 to `n` - 1, here and in every event below.
     """
 
     text: str
@@ -235,7 +235,7 @@ class ReasoningDelta(Event, frozen=True, array_like=True, tag="r"):
 
 class ToolCallDelta(Event, frozen=True, array_like=True, tag="c"):
     """Part of a function call. The first delta of call number `call` has `id` and `name` (and no arguments);
-    the `arguments` of all of them concatenate to one JSON object."""
+    the `arguments` of all its deltas concatenate to one JSON object."""
 
     call: int
     arguments: str = ""
@@ -248,7 +248,7 @@ class ToolCallDelta(Event, frozen=True, array_like=True, tag="c"):
 class Finished(Event, frozen=True, array_like=True, tag="f"):
     """An answer is complete. The last event of each of the `n` answers.
 
-    Times are the engine's own, in seconds: `prefill_seconds` from acceptance to the first token,
+    Times are measured in the engine, in seconds: `prefill_seconds` from acceptance to the first token,
     `decode_seconds` from the first token to the last.
     """
 

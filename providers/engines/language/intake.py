@@ -1,4 +1,4 @@
-"""From a request to a job, on the intake thread: every check, and all work that needs no arrays."""
+"""From a request to a job, on the intake thread: all checks, and all work that needs no arrays."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ __all__ = ["Intake"]
 
 
 class Intake:
-    """Everything about one model that can be known without running it."""
+    """Prepares requests for one model, as far as that is possible without running it."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Intake:
         prompt and answer together. `vocabulary`: count of usable ids.
 
         Raises:
-            EngineLoadError: the spec names a parser that there is not.
+            EngineLoadError: the spec names an unknown parser.
         """
         self._tokenizer = tokenizer
         self._defaults = defaults
@@ -72,10 +72,10 @@ class Intake:
         self._grammars = GrammarCompiler(tokenizer, vocabulary, sorted(tokenizer.eos_token_ids))
 
     def job(self, request: GenerationRequest) -> LanguageJob:
-        """Check a request wholly.
+        """Check a request completely, and make its job.
 
         Raises:
-            ServiceError: what the client is told.
+            ServiceError: the request cannot be fulfilled; with a message for the client.
         """
         received = time.monotonic()
         request = msgspec.structs.replace(request, prompt=_one_call(request.prompt))
@@ -110,10 +110,10 @@ class Intake:
         )
 
     def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
-        """Tokens of a prompt, or text of tokens.
+        """The tokens of a prompt, or the text of tokens.
 
         Raises:
-            ServiceError: what the client is told.
+            ServiceError: the prompt or the tokens cannot be used; with a message for the client.
         """
         if isinstance(question, Tokenize):
             prompt = _one_call(question.prompt)
@@ -147,7 +147,7 @@ class Intake:
 
 
 def _one_call(prompt: Prompt) -> Prompt:
-    """A function that is named is called once, as with OpenAI."""
+    """The prompt with one call at most if `tool_choice` names a function, as in OpenAI's API."""
     if isinstance(prompt, ChatPrompt) and prompt.tool_choice.name is not None:
         choice = msgspec.structs.replace(prompt.tool_choice, parallel=False)
         return msgspec.structs.replace(prompt, tool_choice=choice)

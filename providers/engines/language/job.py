@@ -1,4 +1,4 @@
-"""A generation request as the MLX thread gets it, and the checks it passed on the way."""
+"""A generation request in the form that the MLX thread takes, and checks of its fields."""
 
 from __future__ import annotations
 
@@ -32,30 +32,30 @@ class LanguageJob:
     boundaries: list[int]
     """Positions inside `tokens` at which the cache may be kept, ascending."""
     system_end: int
-    """That of them which ends the system messages; 0 where none does."""
+    """The boundary that ends the system messages; 0 if none does."""
     n: int
-    """Answers to generate."""
+    """Count of answers to generate."""
     max_tokens: int
-    """Of each answer."""
+    """Per answer."""
     settings: Settings
     sampling: SamplingParams
     stop: tuple[str, ...]
     deadline: float | None
     format: AnswerFormat
-    """How answers are marked up; plain for raw text, whose markers are nobody's business."""
+    """The markup of the answers; plain for raw text, in which markers have no meaning."""
     tools: list[Tool]
-    """What answers may call."""
+    """The functions that answers may call."""
     parallel: bool
     opened: bool
     """The prompt ends inside a thought."""
     grammar: CompiledGrammar | None
-    """What every answer is held to; None: any text."""
+    """The constraint on every answer; None: any text."""
     thoughts: ThoughtLimit | None
-    """None: unlimited, or there are none."""
+    """None: thoughts are unlimited, or the model has none."""
     top_logprobs: int | None
     """As in `GenerationRequest`."""
     whose: Context = attrs.field(factory=copy_context, eq=False, repr=False)
-    """For log lines: whose work it is."""
+    """Context of the request, for log lines."""
 
     def splitter(self, index: int) -> AnswerSplitter:
         return AnswerSplitter(
@@ -69,10 +69,10 @@ class LanguageJob:
 
 
 def checked_n(n: int) -> int:
-    """The number of answers, if so many may be asked for.
+    """The number of answers, if it is in range.
 
     Raises:
-        InvalidRequest: they may not.
+        InvalidRequest: it is not.
     """
     if not 1 <= n <= MAX_ANSWERS:
         raise InvalidRequest(f"n must be between 1 and {MAX_ANSWERS}, not {n}", param="n")
@@ -80,10 +80,10 @@ def checked_n(n: int) -> int:
 
 
 def checked_top_logprobs(count: int | None) -> int | None:
-    """The count, if so many can be told.
+    """The number of alternatives, if it is in range.
 
     Raises:
-        InvalidRequest: they cannot.
+        InvalidRequest: it is not.
     """
     if count is not None and not 0 <= count <= MAX_TOP_LOGPROBS:
         message = f"top_logprobs must be between 0 and {MAX_TOP_LOGPROBS}, not {count}"
@@ -92,10 +92,10 @@ def checked_top_logprobs(count: int | None) -> int | None:
 
 
 def checked_stop(stop: list[str]) -> tuple[str, ...]:
-    """The stop strings, hashable.
+    """The stop strings, in a hashable form.
 
     Raises:
-        InvalidRequest: one is empty, or they are more than an automaton should be built of.
+        InvalidRequest: one is empty, or they are too many or too long for an automaton.
     """
     if len(stop) > MAX_STOP_STRINGS or sum(map(len, stop)) > MAX_STOP_CHARACTERS:
         raise InvalidRequest(f"stop has more than {MAX_STOP_STRINGS} strings, or they are too long", param="stop")

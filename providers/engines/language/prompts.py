@@ -1,4 +1,4 @@
-"""From a request to token ids, on the intake thread: chat template, tokenising, context check. Touches no arrays."""
+"""From a request to token ids, on the intake thread: chat template, tokenising and context check, without arrays."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from providers.errors import ContextLengthExceeded, InvalidRequest
 __all__ = ["BuiltPrompt", "PromptBuilder", "answer_room"]
 
 _REFUSED_TEMPLATE_KWARGS = RESERVED_TEMPLATE_KWARGS - {"add_generation_prompt"}
-"""The server itself sets `add_generation_prompt`, for the endpoint that counts and lists tokens."""
+"""The server itself sets `add_generation_prompt`, for the endpoint that tokenizes."""
 MAX_COUNTED_CHARACTERS = 1_000_000
-"""Of a text whose tokens are asked for: the intake takes about a second for so many, and everybody waits."""
+"""Of a text that is only tokenised: the intake takes about 1 s for this many, and all other requests wait."""
 _NEXT_TURN = ({"role": "assistant", "content": "x"}, {"role": "user", "content": "x"})
-"""What follows a prompt whose answer has become part of the conversation."""
+"""The turns that follow a prompt once its answer is part of the conversation."""
 _PROBED_CHARACTERS = 16
-"""Characters for each token of the context that are tokenised before all of a long text is. Prose has four."""
+"""Of a long text, this many characters per token of the context are tokenised first. Prose has four per token."""
 _PROBE_SLACK = 64
-"""Tokens by which the last word of the probe, cut anywhere, may have grown."""
+"""Tokens that the probe may have in excess, since it cuts the last word anywhere."""
 
 
 @attrs.frozen(kw_only=True)
 class BuiltPrompt:
-    """A prompt as the model reads it, and what it makes of the answer."""
+    """A prompt in token ids, and what it determines about the answer."""
 
     tokens: list[int]
     """At least one."""
     boundaries: list[int]
     """Positions inside `tokens` where another prompt may branch off, ascending: the end of the system messages, the
-    beginning of the last message's text (it may be edited), and the end of what the next turn will have in common.
-    Empty when the cache can be trimmed, since then any common prefix is found without them."""
+    beginning of the last message's text (a client may edit it), and the end of the part that the next turn shares.
+    Empty if the cache can be trimmed, since then any common prefix is found without them."""
     system_end: int
-    """That boundary which is the end of the system messages (and tools); 0 where none is."""
+    """The boundary that ends the system messages (and tools); 0 if there is none."""
     plan: ToolPlan | None
-    """None: the answer is not that of a chat."""
+    """None: the prompt is not a chat."""
     opened: bool
     """The prompt ends inside a thought."""
 
@@ -61,8 +61,8 @@ class PromptBuilder:
         limit: int,
         trimmable: bool,
     ) -> None:
-        """`vocabulary`: count of usable ids. `limit`: tokens of the context. `trimmable`: whether a cached prompt
-        can be cut anywhere."""
+        """`vocabulary`: count of usable ids. `limit`: tokens of the context. `trimmable`: a cached prompt can be cut
+        anywhere."""
         self._tokenizer = tokenizer
         self._prompter = prompter
         self._reasoning = reasoning
@@ -73,12 +73,12 @@ class PromptBuilder:
         self._system_tokens = functools.lru_cache(maxsize=64)(self._tokens_of_system)
 
     def build(self, prompt: Prompt, *, to_count: bool = False) -> BuiltPrompt:
-        """Token ids of the prompt, and where it leads. `to_count`: the prompt may be longer than the context.
+        """Render and tokenise a prompt. `to_count`: it may be longer than the context.
 
         Raises:
             InvalidRequest: the template refuses the messages, or the text or ids cannot be used.
             UnsupportedParameter: this model cannot call tools.
-            ContextLengthExceeded: the text is so long that it cannot fit, found without tokenising all of it.
+            ContextLengthExceeded: the text is too long for the context, found without tokenising all of it.
         """
         if not isinstance(prompt, ChatPrompt):
             if isinstance(prompt, TextPrompt):
@@ -100,7 +100,7 @@ class PromptBuilder:
 
     def tokens(self, prompt: Prompt, *, special: bool | None = None) -> list[int]:
         """Token ids of the prompt, perhaps none. `special`: whether the tokenizer adds its own tokens around text;
-        None: around raw text alone, since chat templates have them already. Raises as `build`, but takes texts that
+        None: only around raw text, since chat templates contain them. Raises as `build` does, but accepts texts that
         are longer than the context."""
         if isinstance(prompt, ChatPrompt):
             plan = self._plan(prompt)
@@ -117,10 +117,11 @@ class PromptBuilder:
         return self.checked_ids(prompt.tokens, "prompt")
 
     def _check_length(self, text: str, param: str, to_count: bool) -> None:
-        """Refuse what cannot fit before all of it is tokenised: ten megabytes would hold up everybody for seconds."""
+        """Refuse a text that cannot fit before all of it is tokenised: ten megabytes would delay all other requests
+        for seconds."""
         if to_count:
             if len(text) > MAX_COUNTED_CHARACTERS:
-                message = f"tokens are counted of at most {MAX_COUNTED_CHARACTERS} characters, not of {len(text)}"
+                message = f"at most {MAX_COUNTED_CHARACTERS} characters can be tokenised, not {len(text)}"
                 raise InvalidRequest(message, param=param)
             return
         if len(text) > self._limit * self._longest_token:
@@ -135,7 +136,7 @@ class PromptBuilder:
         refused = _REFUSED_TEMPLATE_KWARGS.intersection(prompt.template_kwargs)
         if refused:
             name = min(refused)
-            message = f"chat_template_kwargs.{name} is not the template's to set"
+            message = f"chat_template_kwargs.{name} is set by the server"
             raise InvalidRequest(message, param=f"chat_template_kwargs.{name}")
         if not prompt.messages:
             raise InvalidRequest("messages must not be empty", param="messages")
@@ -144,7 +145,7 @@ class PromptBuilder:
     def _boundaries(
         self, plan: ToolPlan, template_kwargs: Mapping[str, Any], tokens: Sequence[int]
     ) -> tuple[int, list[int]]:
-        """The end of the system messages, and all boundaries."""
+        """(end of the system messages, all boundaries), as in `BuiltPrompt`."""
         if self._trimmable or not self._tokenizer.has_chat_template:
             return 0, []
         messages = plan.messages
@@ -166,17 +167,17 @@ class PromptBuilder:
     def _branch(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, template_kwargs: Mapping[str, Any]
     ) -> list[int]:
-        """Tokens of another prompt; none where the template refuses it."""
+        """Token ids of another prompt; none if the template refuses it."""
         try:
             return self._encode(self._render(messages, tools, template_kwargs), "messages", special=False)
         except InvalidRequest:
             return []
 
     def checked_ids(self, tokens: Sequence[int], param: str) -> list[int]:
-        """The ids, if the model has all of them.
+        """The ids, if all are in the model's vocabulary.
 
         Raises:
-            InvalidRequest: it has not.
+            InvalidRequest: one is not.
         """
         for token in tokens:
             if not 0 <= token < self._vocabulary:
@@ -192,7 +193,7 @@ class PromptBuilder:
         return ids
 
     def _start(self) -> int:
-        """The token that an empty prompt starts from: the beginning of a sequence, else its end."""
+        """The token of an empty prompt: the tokenizer's beginning of a sequence, or else its end."""
         for id in (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id):
             if id is not None:
                 return int(id)
@@ -235,7 +236,7 @@ def _template_refusal(error: Exception) -> InvalidRequest:
 
 
 def _as_dict(message: ChatMessage) -> dict[str, Any]:
-    """The message as templates expect it: content is a string (they concatenate it)."""
+    """The message in the form that templates expect: content is a string, since they concatenate it."""
     turn: dict[str, Any] = {"role": message.role, "content": message.content or ""}
     for name in ("name", "tool_calls", "tool_call_id", "reasoning_content"):
         value = getattr(message, name)
@@ -245,14 +246,14 @@ def _as_dict(message: ChatMessage) -> dict[str, Any]:
 
 
 def render_plainly(messages: Sequence[Mapping[str, Any]]) -> str:
-    """For a model without a chat template: one `role: content` paragraph a turn, then `assistant:`."""
+    """The prompt of a model without a chat template: one `role: content` paragraph per turn, then `assistant:`."""
     turns = [f"{message['role']}: {message['content']}" for message in messages]
     return "\n\n".join([*turns, "assistant:"])
 
 
 def merge_turns(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """For templates that insist on alternating roles: neighbours of one role become one turn, and the system
-    message, where the template has none, opens the first user turn."""
+    """The messages for templates that require alternating roles: adjacent turns of one role become one, and system
+    messages become part of the first user turn."""
     merged: list[dict[str, Any]] = []
     for message in messages:
         role = "user" if message["role"] in ("system", "developer") and len(messages) > 1 else message["role"]
@@ -265,11 +266,11 @@ def merge_turns(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def answer_room(prompt_tokens: int, max_tokens: int | None, limit: int, *, param: str) -> int:
-    """How many tokens the answer may have, at least one.
+    """The number of tokens that the answer may have, at least 1.
 
     Raises:
         InvalidRequest: `max_tokens` is less than 1.
-        ContextLengthExceeded: prompt, or prompt and answer, do not fit; worded as OpenAI does, with counts.
+        ContextLengthExceeded: the prompt, or prompt and answer, do not fit; in OpenAI's words, with counts.
     """
     if max_tokens is not None and max_tokens < 1:
         raise InvalidRequest(f"max_tokens must be at least 1, not {max_tokens}", param="max_tokens")

@@ -1,5 +1,4 @@
-"""Tools on the way to the model: how a template takes them, how the past calls of a conversation are shown, what a
-model without any of that is told, and what a constrained decoder may write."""
+"""Tools and past calls in the prompt: in the form that the chat template takes, or as text if it takes none."""
 
 from __future__ import annotations
 
@@ -61,8 +60,8 @@ To call a function, write its name and its arguments as JSON between {start} and
 
 
 def tools_for_template(tools: Iterable[Tool]) -> list[dict[str, Any]]:
-    """Tools as OpenAI describes them, which is what chat templates take. Every function has a description and
-    parameters: templates concatenate the one and walk through the other."""
+    """Tools in OpenAI's form, which chat templates take. Every function has a description and parameters, since
+    templates concatenate the former and iterate over the latter."""
     return [
         {
             "type": "function",
@@ -80,18 +79,18 @@ def callable_tools(prompt: ChatPrompt) -> list[Tool]:
     """The tools that the answer may call: all, the named one, or none.
 
     Raises:
-        InvalidRequest: a call is required where there are no tools, or of one that is not among them; two tools
-            have the same name.
+        InvalidRequest: a call is required but there are no tools, or not the named one; or two tools have the same
+            name.
     """
     choice = prompt.tool_choice
     names = [tool.name for tool in prompt.tools]
     for number, name in enumerate(names):
         if name in names[:number]:
-            raise InvalidRequest(f"two tools are called {name!r}", param=f"tools[{number}].function.name")
+            raise InvalidRequest(f"two tools are named {name!r}", param=f"tools[{number}].function.name")
     if choice.mode == "none":
         return []
     if choice.mode == "required" and not names:
-        raise InvalidRequest("tool_choice asks for a call, but there are no tools", param="tool_choice")
+        raise InvalidRequest("tool_choice requires a call, but there are no tools", param="tool_choice")
     if choice.name is None:
         return list(prompt.tools)
     if choice.name not in names:
@@ -101,32 +100,32 @@ def callable_tools(prompt: ChatPrompt) -> list[Tool]:
 
 @attrs.frozen(kw_only=True)
 class ToolPlan:
-    """What one request makes of its tools."""
+    """The messages and tools of one request, in the form that the model takes, and the form of the calls."""
 
     messages: list[dict[str, Any]]
     """For the chat template."""
     tools: list[dict[str, Any]] | None
-    """For the chat template; None: it is told of none."""
+    """For the chat template; None: it gets none."""
     callable: list[Tool]
-    """What the answer may call."""
+    """The functions that the answer may call."""
     format: ToolFormat | None
-    """What reads the answer's calls; None: there are none."""
+    """The format of the answer's calls; None: there are none."""
 
 
 @attrs.frozen
 class _Shape:
-    """What one template expects of past calls."""
+    """The form of past calls that one template expects."""
 
     arguments: Literal["object", "text"]
     ids: Literal["as they are", "nine", "numbered"]
-    """`nine`: letters and digits (Mistral's templates refuse others); `numbered`: `functions.NAME:0` (Kimi's)."""
+    """`nine`: nine letters and digits (Mistral's templates refuse others); `numbered`: `functions.NAME:0` (Kimi's)."""
 
 
 class ToolPrompter:
-    """Puts tools and past calls into the shape that one model's template takes.
+    """Puts tools and past calls into the form that one model's template takes.
 
-    Which that is, is found out by rendering: whether the description of a tool, the arguments of a past call and its
-    result turn up in the prompt. What the template does not take is written into the messages instead.
+    The form is found by rendering: the description of a tool, the arguments of a past call and its result must appear
+    in the prompt. What the template does not render is written into the messages.
     """
 
     def __init__(self, tokenizer: Any, format: ToolFormat | None) -> None:
@@ -134,9 +133,9 @@ class ToolPrompter:
         self._tokenizer = tokenizer
         uses = bool(tokenizer.has_chat_template) and _PROBE.name in self._rendered([_QUESTION], [_PROBE])
         self.native = uses and format is not None and format.native
-        """Whether the template describes the tools, in words that the model was trained on."""
+        """Whether the template describes the tools, in the words with which the model was trained."""
         self.format = _effective(format, native=self.native)
-        """What the answers of this model are to be read with; None: it cannot call."""
+        """The format of this model's calls; None: it cannot call."""
         numbered = format is not None and format.name == "kimi_k2"
         self._shape = self._find_shape([_PROBE] if self.native else [], numbered=numbered)
 
@@ -160,15 +159,14 @@ class ToolPrompter:
                 )
             )
         except Exception:
-            # Templates refuse in ways of their own; all that matters here is that this one does.
+            # Templates raise any exception; that this one refuses is all that matters here.
             return ""
 
     def plan(self, messages: Sequence[Message], prompt: ChatPrompt) -> ToolPlan:
-        """`messages`: those of the prompt, as dicts with string content.
+        """The form of this prompt's messages and tools. `messages`: those of the prompt, as dicts with string content.
 
-        Calls are held to their schemas where one is required, or where a function is `strict`. Only JSON can be: a
-        model whose own format is not JSON then writes the generic one, and under `auto` is asked to in words. With
-        `tool_choice` none the model is told of no tools.
+        Calls that follow a schema are JSON (`call_format`): a model whose own format is another writes the generic one,
+        which under `auto` the messages describe. With `tool_choice` none the prompt mentions no tools.
 
         Raises:
             InvalidRequest: as `callable_tools`.
@@ -198,12 +196,13 @@ class ToolPrompter:
 
 
 def _effective(format: ToolFormat | None, *, native: bool) -> ToolFormat | None:
-    """The generic prompt asks for JSON, in the model's own markers where those are for JSON."""
+    """The format that the prompt asks for: the generic prompt asks for JSON, in the model's own markers if those are
+    for JSON."""
     return format if format is None or native or format.is_json else GENERIC_TOOLS
 
 
 def generic_instructions(prompt: ChatPrompt, format: ToolFormat = GENERIC_TOOLS) -> str:
-    """What a model is told whose template knows nothing of tools."""
+    """System-prompt text describing the tools, for models whose template does not support them."""
     choice = prompt.tool_choice
     if choice.name is not None:
         ending = f"Now call the function {choice.name}."
@@ -224,7 +223,7 @@ def _described(tool: Tool) -> dict[str, Any]:
 
 
 def _with_system(messages: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
-    """The text at the end of the system message, which is added where there is none."""
+    """The messages with this text at the end of the system message, which is added if there is none."""
     if messages and messages[0]["role"] in ("system", "developer"):
         first = messages[0]
         content = "\n\n".join(filter(None, (first["content"], text)))
@@ -236,7 +235,7 @@ def _with_system(messages: list[dict[str, Any]], text: str) -> list[dict[str, An
 
 
 def _in_shape(messages: Sequence[Message], shape: _Shape) -> list[dict[str, Any]]:
-    """The messages with every past call, and what answers it, as the template expects."""
+    """The messages with every past call and its result in the form that the template expects."""
     ids: dict[str, str] = {}
     shaped = []
     for message in messages:
@@ -262,8 +261,8 @@ def _shaped_call(call: Mapping[str, Any], shape: _Shape, ids: dict[str, str]) ->
 
 
 def _called(call: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """(name, arguments) of a past call. Arguments that are no JSON object become the one argument `raw`: a model
-    that once wrote nonsense must be able to go on, and to see what it wrote."""
+    """(name, arguments) of a past call. Arguments that are not a JSON object become one argument `raw`: after invalid
+    arguments the conversation must be able to go on, and the model must see what it wrote."""
     function = call.get("function")
     function = function if isinstance(function, Mapping) else {}
     arguments = function.get("arguments")
@@ -279,7 +278,7 @@ def _called(call: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _as_text(messages: Sequence[Message], format: ToolFormat) -> Iterator[dict[str, Any]]:
-    """The messages with past calls written out as the model would have, and their results in turns of the user."""
+    """The messages with past calls written out in this format, and their results in user turns."""
     results: list[str] = []
     for message in messages:
         if message["role"] in ("tool", "function"):

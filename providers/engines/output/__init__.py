@@ -1,1 +1,1 @@
-"""Generated text: detokenizing, stops, and splitting reasoning and tool calls from content."""
+"""Generated text: detokenizing, and separating content, reasoning and tool calls."""

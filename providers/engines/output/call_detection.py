@@ -1,5 +1,5 @@
-"""The stage of the output parser that reads tool calls: from the marker that may open one until it is a call, or cannot
-be."""
+"""The stage of the output parser that reads tool calls, from the marker that may open one until it is or is not a
+call."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from providers.engines.output.markup import ToolFormat
 __all__ = ["CallArguments", "CallPart", "CallReader", "CallStart", "Candidate", "Step", "make_candidate"]
 
 MAX_CALL_CHARACTERS = 1 << 20
-"""Markup that goes on for longer without having become a call is text."""
+"""Markup that is longer and has not become a call is text."""
 _OPENING_WINDOW = 512
 
 ParserTools = Mapping[str, Mapping[str, Any]]
@@ -109,25 +109,27 @@ def _for_parser(tool: Tool) -> dict[str, Any]:
 
 
 class Candidate(Protocol):
+    """Text after a marker that may have opened a call."""
+
     def feed(self, text: str) -> Step:
-        """More text. Any verdict but `more` is the last."""
+        """Read more text. Any verdict but `more` is the last."""
         ...
 
     def finish(self, *, cut: bool) -> Step:
-        """The answer has ended; `cut` if by its length. Never `more`."""
+        """The answer has ended; `cut` if by its length. The verdict is never `more`."""
         ...
 
 
 def make_candidate(format: ToolFormat, tools: ParserTools) -> Candidate:
-    """`tools`: what may be called, by name, as OpenAI describes it."""
+    """`tools`: the functions that may be called, by name, in OpenAI's form."""
     return _JsonCandidate(format, tools) if format.is_json else _MarkupCandidate(format, tools)
 
 
 class _JsonCandidate:
-    """`{"name": …, "arguments": {…}}`: certain as soon as a known name and an object of arguments have begun.
+    """`{"name": …, "arguments": {…}}`: certain once it has a known name, and its object of arguments has begun.
 
-    Ends with its last bracket; the end marker after it is left to the caller. Once the name has left nothing can be
-    taken back: what turns out not to be JSON is `broken`, and text from there on.
+    It ends with its last bracket; the end marker after that is left to the caller. Once the name has left, nothing
+    can be taken back: if the rest is not JSON the verdict is `broken`, and text follows from there.
     """
 
     def __init__(self, format: ToolFormat, tools: ParserTools) -> None:
@@ -138,7 +140,7 @@ class _JsonCandidate:
         self._seen: list[str] = []
         self._length = 0
         self._held = ""
-        """What may become the end marker, after what is not JSON."""
+        """Text that may become the end marker, after text that is not JSON."""
 
     def feed(self, text: str) -> Step:
         text, self._held = self._held + text, ""
@@ -197,9 +199,9 @@ def _arguments(text: str) -> tuple[CallArguments, ...]:
 
 
 class _MarkupCandidate:
-    """Any other markup: mlx-lm's parser reads it once its end marker is there.
+    """Any other markup: mlx-lm's parser reads it once its end marker has come.
 
-    Given up early where it does not begin like a call of a known tool, and where another one begins inside it.
+    It is given up early if it does not begin like a call of a known tool, or if another call begins inside it.
     """
 
     def __init__(self, format: ToolFormat, tools: ParserTools) -> None:
@@ -235,7 +237,7 @@ class _MarkupCandidate:
         return Step("call", parts=_all(calls)) if calls else Step("text", body)
 
     def _close(self, at: int) -> Step:
-        """A marker stands at this position of all that came: the end, or the beginning of another call."""
+        """Act on a marker at this position of the text so far: the end marker, or the start of another call."""
         text = "".join(self._parts)
         body, rest = text[:at], text[at:]
         end = self._format.end
@@ -249,7 +251,7 @@ class _MarkupCandidate:
         return Step("call", rest, _all(calls)) if calls else Step("text", text)
 
     def _unclosed(self, body: str, *, cut: bool) -> list[tuple[str, str]] | None:
-        """The calls in markup without an end marker, if that is all it lacks."""
+        """The calls in markup that lacks its end marker, and nothing else."""
         if not (self._opened or self._begins_well(body)) or (cut and not self._format.proves):
             return None
         whole = not self._format.last or body.rstrip().endswith(self._format.last)

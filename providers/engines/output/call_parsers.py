@@ -1,4 +1,4 @@
-"""Reading one finished piece of call markup with mlx-lm's parsers, and refusing what they only half understood."""
+"""Reads one complete piece of call markup with mlx-lm's parsers, and refuses what they understood only in part."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import attrs
 __all__ = ["Parser", "careful", "harmony", "read_calls"]
 
 Parser = Callable[[str, Sequence[Mapping[str, Any]]], Any]
-"""(what stood between the markers, tools as OpenAI describes them) to a call, or a list of calls, each a dict with
-`name` and `arguments`. Raises whatever it likes at what is none."""
+"""From (text between the markers, tools in OpenAI's form) to a call, or a list of calls, each a dict with `name` and
+`arguments`. Raises any exception if the text is not a call."""
 
 _CALL_ID = re.compile(r"\[CALL_ID\][^\[]*(?=\[ARGS\])")
 _BETWEEN_FUNCTIONS = re.compile(r"(?<=</function>)\s*(?=<function=)")
@@ -22,23 +22,23 @@ _HARMONY = re.compile(r"([\w-]+)[^{]*?(?:<\|message\|>|$)(.*)", re.DOTALL)
 
 @attrs.frozen
 class _Careful:
-    """One of mlx-lm's parsers, with what it would get wrong in silence refused or mended."""
+    """One of mlx-lm's parsers, with its silent errors refused or repaired."""
 
     name: str
     parser: Parser
 
     def __call__(self, body: str, tools: Sequence[Mapping[str, Any]]) -> Any:
         if self.name == "qwen3_coder":
-            # Several functions between one pair of markers would become one, with the parameters of all.
+            # The parser merges several functions between one pair of markers into one, with the parameters of all.
             return [self.parser(part.strip(), tools) for part in _BETWEEN_FUNCTIONS.split(body)]
         if self.name == "mistral":
-            # Its id would be taken for the function's name.
+            # The parser takes the id for the function's name.
             body = _CALL_ID.sub("", body)
         calls = _as_list(self.parser(body, tools))
         if self.name == "pythonic":
             _refuse(any(not call["arguments"] for call in calls) and re.search(r"\(\s*[^)\s]", body) is not None)
         if self.name in _ITEM:
-            # Its parser passes over those that it cannot read.
+            # The parser skips calls that it cannot read.
             _refuse(body.count(_ITEM[self.name]) != len(calls))
         return calls
 
@@ -47,13 +47,13 @@ _ITEM = {"kimi_k3": "<|open|>call ", "minimax_m2": "<invoke "}
 
 
 def careful(name: str, parser: Parser) -> Parser:
-    """mlx-lm's parser of this name, as `read_calls` wants it."""
+    """mlx-lm's parser of this name, in the form that `read_calls` takes."""
     return _Careful(name, parser)
 
 
 def _refuse(wrong: bool) -> None:
     if wrong:
-        raise ValueError("not understood in full")
+        raise ValueError("understood only in part")
 
 
 def _as_list(parsed: Any) -> list[Any]:
@@ -61,7 +61,7 @@ def _as_list(parsed: Any) -> list[Any]:
 
 
 def harmony(body: str, tools: Sequence[Mapping[str, Any]]) -> Any:
-    """`NAME<|channel|>commentary <|constrain|>json<|message|>{…}`, in whichever order the header is."""
+    """Parser of `NAME<|channel|>commentary <|constrain|>json<|message|>{…}`, whatever the order of the header."""
     match = _HARMONY.fullmatch(body.strip())
     _refuse(match is None)
     assert match is not None
@@ -69,9 +69,9 @@ def harmony(body: str, tools: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def read_calls(body: str, parse: Parser, tools: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]] | None:
-    """Every call in the markup as (name, arguments as a JSON object), or None if it is not calls of these tools alone.
+    """Every call in the markup as (name, arguments as a JSON object); None if it is anything but calls of these tools.
 
-    `tools`: by name, as OpenAI describes them.
+    `tools`: by name, in OpenAI's form.
     """
     if body.strip() in tools:
         return [(body.strip(), "{}")]
@@ -79,7 +79,7 @@ def read_calls(body: str, parse: Parser, tools: Mapping[str, Mapping[str, Any]])
         calls = _as_list(parse(body, list(tools.values())))
         read = [(call["name"], _arguments(call.get("arguments"))) for call in calls]
     except Exception:
-        # They raise what the text makes them stumble over: IndexError, AttributeError, RecursionError, …
+        # On unexpected text the parsers raise any exception: IndexError, AttributeError, RecursionError, …
         return None
     if not read or any(name not in tools for name, _ in read):
         return None
@@ -87,10 +87,10 @@ def read_calls(body: str, parse: Parser, tools: Mapping[str, Mapping[str, Any]])
 
 
 def _arguments(value: Any) -> str:
-    """A JSON object of these arguments.
+    """The arguments as a JSON object.
 
     Raises:
-        ValueError, TypeError: they are none, or hold what JSON does not.
+        ValueError, TypeError: they are not an object, or hold values that JSON does not have.
     """
     if value is None:
         return "{}"
@@ -106,6 +106,6 @@ def _arguments(value: Any) -> str:
 
 
 def _is_leftover(arguments: Mapping[str, Any], tool: Mapping[str, Any]) -> bool:
-    """Whether the parser put text that it did not understand into an argument `raw` of its own."""
+    """Whether the parser put text that it did not understand into an argument `raw` that the tool does not have."""
     properties = tool["function"].get("parameters", {}).get("properties", {})
     return set(arguments) == {"raw"} and "raw" not in properties

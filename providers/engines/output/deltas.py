@@ -1,4 +1,4 @@
-"""Deltas of one answer, from what the stages of the output parser found."""
+"""The deltas of one answer, made of what the stages of the output parser found."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def new_call_id() -> str:
 
 
 class DeltaWriter:
-    """Collects parts, and turns them into deltas with the tokens and log-probabilities behind them.
+    """Collects parts, and turns them into deltas with their tokens and log-probabilities.
 
-    The first delta has all tokens since the last one, and all log-probabilities if it is content; other deltas drop
-    them.
+    The first delta after a `drain` reports all tokens that no delta has reported. It also takes all log-probabilities
+    that wait: content reports them, reasoning and calls drop them.
     """
 
     __slots__ = ("_calls", "_index", "_new_id", "_parts", "logprobs", "tokens")
@@ -39,7 +39,7 @@ class DeltaWriter:
         """Log-probabilities that wait for content."""
 
     def add(self, part: Part) -> None:
-        """Add a part; it continues the last one if that is of its kind."""
+        """Add a part, which extends the last one if both are of the same kind."""
         if self._parts:
             last = self._parts[-1]
             if type(last) is type(part) and not isinstance(part, CallStart):
@@ -54,7 +54,7 @@ class DeltaWriter:
             self.logprobs.clear()
 
     def text(self, text: str) -> TextDelta:
-        """The delta of content when there are no other parts."""
+        """The delta of content."""
         tokens, self.tokens = self.tokens, 0
         logprobs = self.logprobs
         if not logprobs:

@@ -1,4 +1,4 @@
-"""From token ids to text that can leave: whole characters, and no special tokens."""
+"""From token ids to text: whole characters, and no special tokens."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ _SPM_SPACE = "\u2581"
 
 
 class Decoder(Protocol):
-    """One answer's incremental detokeniser."""
+    """The incremental detokeniser of one answer."""
 
     def add(self, token: int) -> str:
-        """Text that this token completes; may be empty."""
+        """The text that this token completes; may be empty."""
         ...
 
     def flush(self) -> str:
-        """What is left at the end: U+FFFD for bytes that never became a character."""
+        """The text left at the end: U+FFFD for bytes that never became a character."""
         ...
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing is left: no character has begun that has not ended. True where that is unknown."""
+        """Whether every character that began has ended, so that nothing is left. True if that is unknown."""
         ...
 
 
 class Vocabulary:
-    """The bytes of every token, from which each answer gets a decoder.
+    """The bytes of every token, with which each answer's decoder works.
 
     Byte-level BPE and SentencePiece vocabularies are read as bytes and decoded by Python's incremental UTF-8
-    decoder: a character leaves the moment its last byte arrives, and U+FFFD stands only for bytes that are
-    truly broken. (mlx-lm's detokenisers drop a first space, turn byte 0 into a letter and hold back real
-    U+FFFD characters.) Any other vocabulary goes through mlx-lm's own naive detokeniser.
+    decoder: a character leaves when its last byte arrives, and U+FFFD stands only for invalid bytes. (mlx-lm's
+    detokenisers drop a first space, turn byte 0 into a letter and hold back real U+FFFD characters.) Any other
+    vocabulary is decoded by mlx-lm's naive detokeniser.
     """
 
     def __init__(self, tokenizer: Any, *, markup: frozenset[int] = frozenset()) -> None:
-        """`tokenizer`: mlx-lm's `TokenizerWrapper`. `markup`: special tokens whose text answers are split by."""
+        """`tokenizer`: mlx-lm's `TokenizerWrapper`. `markup`: special tokens whose text the output parser reads."""
         self._tokenizer = tokenizer
         self.special = frozenset(_special_ids(tokenizer))
         self._silent = self.special - markup
@@ -48,7 +48,7 @@ class Vocabulary:
         self._marked = self._bytes and _with_markup(self._bytes, tokenizer, markup)
 
     def piece(self, token: int) -> tuple[str, bytes]:
-        """(text, bytes) of one token by itself, special ones included; U+FFFD for bytes that are no characters."""
+        """(text, bytes) of one token by itself, special or not; U+FFFD for bytes that are not characters."""
         raw = b""
         if self._bytes is not None:
             raw = self._bytes[token] if token < len(self._bytes) else b""
@@ -59,7 +59,7 @@ class Vocabulary:
         return raw.decode(errors="replace"), raw
 
     def decoder(self, *, markup: bool = False) -> Decoder:
-        """`markup`: give the text of the markup's tokens too; no other special token ever has any."""
+        """`markup`: include the text of the markup's tokens; other special tokens never have any."""
         if self._bytes is None or self._marked is None:
             return _NaiveDecoder(self._tokenizer, self._silent if markup else self.special)
         return _BytesDecoder(self._marked if markup else self._bytes, strip_first_space=self._strip_first_space)
@@ -74,7 +74,7 @@ class _BytesDecoder:
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def add(self, token: int) -> str:
-        # Logits can be wider than the vocabulary: a padding id has no text.
+        # Logits can be wider than the vocabulary, and a padding id has no text.
         text = self._utf8.decode(self._bytes[token]) if token < len(self._bytes) else ""
         return self._first(text) if self._strip and text else text
 
@@ -121,7 +121,7 @@ def _special_ids(tokenizer: Any) -> set[int]:
 
 
 def _decoder_kind(tokenizer: Any) -> tuple[str | None, bool]:
-    """(`bytes`, `spm` or None, whether the first space of an answer is the decoder's to drop)."""
+    """(`bytes`, `spm` or None; whether the decoder drops the first space of an answer)."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return None, False
@@ -136,7 +136,7 @@ def _decoder_kind(tokenizer: Any) -> tuple[str | None, bool]:
 
 
 def _token_bytes(tokenizer: Any, kind: str, special: frozenset[int]) -> list[bytes]:
-    """Bytes of every id: none for special tokens and holes, literal text for added ones."""
+    """The bytes of every id: none for special tokens and unused ids, their literal text for added tokens."""
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     table = [b""] * (max(vocabulary.values(), default=-1) + 1)
     added = tokenizer.added_tokens_decoder
@@ -173,7 +173,7 @@ def _spm_bytes(token: str) -> bytes:
 
 @functools.cache
 def _byte_level_alphabet() -> dict[str, int]:
-    """GPT-2's printable stand-ins: the bytes that print stand for themselves, the others follow from U+0100."""
+    """GPT-2's printable characters for bytes: printable bytes stand for themselves, the others start at U+0100."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     alphabet = {chr(byte): byte for byte in printable}
     others = [byte for byte in range(256) if byte not in set(printable)]

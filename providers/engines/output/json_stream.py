@@ -1,7 +1,11 @@
-"""Reading `{"name": …, "arguments": {…}}` while it is being written.
+"""Reads `{"name": …, "arguments": {…}}` while it is being generated.
 
-`JsonScanner` reads one JSON value in pieces and writes it out again, repaired where the meaning is beyond doubt;
-`JsonCall` reads the object of a call with it, so that the arguments leave as they come.
+`JsonScanner` reads one JSON value in pieces and writes it out again, repaired where the meaning is clear. `JsonCall`
+uses it to read the object of a call, so that the arguments leave while they come.
+
+jiter's partial mode is no replacement: it repairs nothing (it reads 10 of the 13 calls in the tests), does not report
+where the call ends, and returns values, of which deltas must be made; with a new parse per token that takes 6.5 µs per
+token for arguments of 2 kB and 22 µs for 8 kB, where this takes 1 µs.
 """
 
 from __future__ import annotations
@@ -26,9 +30,9 @@ _Expect = Literal["value", "first value", "key", "first key", "colon", "next", "
 
 
 class JsonScanner:
-    """One JSON value. What `take` returned so far is always the beginning of valid JSON.
+    """One JSON value. The text that `take` has returned is always the beginning of valid JSON.
 
-    Repaired: raw control characters and impossible escapes in strings, Python's `True`, `False` and `None`, a comma
+    Repaired: raw control characters and invalid escapes in strings, Python's `True`, `False` and `None`, a comma
     before a closing bracket. Anything else that is not JSON sets `failed`.
     """
 
@@ -41,24 +45,24 @@ class JsonScanner:
         self._literal = ""
         self._hex = 0
         self._pending = ""
-        """A comma, and the space after it, that the next value will confirm."""
+        """A comma and the space after it, which are written with the next value."""
         self._written: list[str] = []
         self.done = False
         self.failed = False
 
     def take(self) -> str:
-        """What has been written since the last call."""
+        """The text written since the last call."""
         written = "".join(self._written)
         self._written.clear()
         return written
 
     @property
     def literal(self) -> str:
-        """A number or word that has begun, or failed, and was not written."""
+        """A number or word that is not complete, or failed, and was not written."""
         return self._literal if self._expect == "literal" else ""
 
     def feed(self, text: str, at: int) -> int:
-        """Read from `text[at:]`; the position of the first character that is not this value's."""
+        """Read from `text[at:]`. Returns the position of the first character after this value."""
         while at < len(text) and not (self.done or self.failed):
             match self._expect:
                 case "string":
@@ -74,9 +78,9 @@ class JsonScanner:
         return at
 
     def ending(self) -> str | None:
-        """What would complete the value if nothing but closing brackets is missing; None if more is.
+        """The text that completes the value, if only closing brackets are missing; None if more is.
 
-        Also after a failure: then, what would complete it instead of the character that failed.
+        After a failure: the text that completes it in place of the character that failed.
         """
         if self.done:
             return ""
@@ -169,7 +173,7 @@ class JsonScanner:
         elif char == "'":
             self._write(char)
         else:
-            # A regular expression or a Windows path, written as if in a raw string.
+            # Such as a regular expression or a Windows path, written like a raw string.
             self._write("\\\\")
             return at
         return at + 1
@@ -200,12 +204,12 @@ class JsonScanner:
 
 
 def _literal(text: str) -> str | None:
-    """The literal as JSON writes it, or None."""
+    """The literal in JSON's form, or None."""
     return text if _NUMBER.fullmatch(text) else _WORDS.get(text)
 
 
 class JsonCall:
-    """The object of one call. `name` and `has_arguments` tell when it is certain what is called."""
+    """The object of one call. It is certain that it is a call once `name` and `has_arguments` are set."""
 
     __slots__ = (
         "_arguments_ended",
@@ -226,16 +230,16 @@ class JsonCall:
         self._text: list[str] = []
         self._key = ""
         self._held: list[str] = []
-        """Arguments that `take` has not given yet."""
+        """Arguments that `take` has not returned."""
         self._arguments_ended = False
         self.name: str | None = None
         self.has_arguments = False
-        """The arguments are an object, which has begun (or ended)."""
+        """The arguments are an object that has begun."""
         self.done = False
         self.failed = False
 
     def take(self) -> str:
-        """The arguments that have come since the last call."""
+        """The arguments read since the last call."""
         held = "".join(self._held)
         self._held.clear()
         return held
@@ -246,7 +250,7 @@ class JsonCall:
         return self._value.literal if self._state == "value" and self._streams() else ""
 
     def feed(self, text: str) -> int:
-        """Read on; how many characters were this call's."""
+        """Read more text. Returns how many characters belong to this call."""
         at = 0
         while at < len(text) and not (self.done or self.failed):
             if self._state in ("key text", "value"):
@@ -258,8 +262,8 @@ class JsonCall:
         return at
 
     def end(self, *, cut: bool) -> bool:
-        """Nothing follows. True if the call is whole. Where the model itself ended it (not `cut`), closing brackets
-        may be missing: `take` then gives those of the arguments."""
+        """No more text follows. Returns whether the call is whole. If the model itself ended it (not `cut`), closing
+        brackets may be missing; `take` then returns those of the arguments."""
         if self.name is None:
             return False
         if self.done or self._arguments_ended:
@@ -339,7 +343,7 @@ class JsonCall:
             self._other_arguments(json.loads("".join(self._text)))
 
     def _other_arguments(self, value: object) -> None:
-        """Arguments that are no object: none at all, or an object in a string, as OpenAI's own history has it."""
+        """Read arguments that are not an object: null, or an object in a string, as in OpenAI's message history."""
         if value is None:
             return
         if isinstance(value, str):

@@ -1,4 +1,4 @@
-"""How models mark up their reasoning and their tool calls: mlx-lm's formats, what it lacks, and overrides by name."""
+"""The markup of reasoning and tool calls: mlx-lm's formats, formats that it lacks, and overrides by name."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ __all__ = [
 AUTO, NONE, GENERIC = "auto", "none", "generic"
 
 Transitions = Mapping[str, Sequence[tuple[str, str]]]
-"""State to (marker, next state), with mlx-lm's names of states: `normal`, `reasoning`, `tool`, `header`."""
+"""From a state to (marker, next state), with mlx-lm's names of states: `normal`, `reasoning`, `tool`, `header`."""
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class ReasoningFormat:
-    """What surrounds a thought.
+    """The markers around a thought.
 
-    `start` and `end` are what opens and closes one. Where a model wraps every part of its answer, `transitions` has
-    all of it, and `initial` is the state in which an answer begins; text in the state `header` is the markup's own.
+    `start` opens one and `end` closes it. If a model wraps every part of its answer, `transitions` has all markers,
+    and `initial` is the state in which an answer begins; text in the state `header` is part of the markup.
     """
 
     name: str
@@ -45,35 +45,35 @@ class ReasoningFormat:
     transitions: Transitions = attrs.field(factory=dict)
     initial: str = "normal"
     structural: tuple[str, ...] = ()
-    """Markers around the answer itself, to be dropped."""
+    """Markers around the answer itself, which are dropped."""
     anywhere: bool = False
-    """The markers are tokens that prose cannot contain: they count wherever they stand."""
+    """The markers are tokens that prose cannot contain, so they count anywhere in the text."""
 
     def opened_by(self, prompt: str) -> bool:
-        """Whether the rendered prompt ends inside a thought, which the answer therefore continues.
+        """Whether the rendered prompt ends inside a thought, which the answer then continues.
 
-        Only the very end counts: the conversation may well speak of these markers.
+        Only the end of the prompt counts, since the conversation may mention these markers.
         """
         return prompt.rstrip().endswith(self.start.rstrip())
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class ToolFormat:
-    """What surrounds a call, and what reads it."""
+    """The markers around a call, and the parser of what is between them."""
 
     name: str
     start: str
     end: str
     """Empty: a call ends where the next begins, or with the answer."""
     parse: Parser | None
-    """Reads what stood between the markers; None for `{"name": …, "arguments": …}`, which is read as it comes."""
+    """Parser of the text between the markers; None for `{"name": …, "arguments": …}`, which is read as it comes."""
     openings: tuple[str, ...] = ()
-    """How what follows `start` may begin, less all white space, NAME standing for a tool's name. Empty: in
-    any way."""
+    """Possible beginnings of the text after `start`, without white space; NAME stands for a tool's name. Empty: any
+    text."""
     last: tuple[str, ...] = ()
-    """What a call that lacks its end marker must end with to count as whole."""
+    """Possible ends of a call that lacks its end marker and still counts as whole."""
     proves: bool = False
-    """`last` shows that nothing is missing, even where the answer was cut."""
+    """`last` proves that nothing is missing, even if the answer was cut."""
     inner: tuple[str, ...] = ()
     """Markers between `start` and `end` that may be special tokens."""
     native: bool = True
@@ -85,7 +85,7 @@ class ToolFormat:
 
 
 GENERIC_TOOLS = ToolFormat(name=GENERIC, start="<tool_call>", end="</tool_call>", parse=None, native=False)
-"""The format that the generic prompt asks for, and constrained calls of models whose own is not JSON use."""
+"""The format that the generic prompt asks for, and that constrained calls use if the model's own is not JSON."""
 
 _HARMONY_TOOLS = ToolFormat(
     name="harmony",
@@ -98,7 +98,7 @@ _HARMONY_TOOLS = ToolFormat(
     inner=("<|message|>", "<|channel|>", "<|constrain|>"),
 )
 
-# Of mlx-lm's parsers: what its modules do not say.
+# Properties of mlx-lm's parsers that its modules do not have.
 _KNOWN: dict[str, dict[str, Any]] = {
     "function_gemma": {"openings": ("call:NAME{",), "last": ("}",), "inner": ("<escape>",)},
     "gemma4": {"openings": ("call:NAME{",), "last": ("}",), "proves": True, "inner": ('<|"|>',)},
@@ -181,12 +181,12 @@ _REASONING = {
 
 
 def tool_format_names() -> list[str]:
-    """What `--tool-call-parser` takes: mlx-lm's parsers, and ours."""
+    """Values of `--tool-call-parser`: mlx-lm's parsers, and ours."""
     return sorted({AUTO, NONE, GENERIC, "harmony", *_parser_modules()})
 
 
 def reasoning_format_names() -> list[str]:
-    """What `--reasoning-parser` takes."""
+    """Values of `--reasoning-parser`."""
     return sorted({AUTO, NONE, *_REASONING})
 
 
@@ -196,8 +196,8 @@ def _parser_modules() -> frozenset[str]:
 
 
 def make_tool_format(name: str, tokenizer: Any) -> ToolFormat | None:
-    """The format of this name; for `auto`, the one mlx-lm found in the tokenizer (its `TokenizerWrapper`), or the
-    generic one where it found none. None for `none`.
+    """The format of this name; None for `none`. For `auto`, the format that mlx-lm found in the tokenizer (its
+    `TokenizerWrapper`), or the generic one if it found none.
 
     Raises:
         ValueError: no format has this name.
@@ -211,7 +211,7 @@ def make_tool_format(name: str, tokenizer: Any) -> ToolFormat | None:
     if name in _parser_modules():
         return _from_module(name)
     if name != AUTO:
-        raise ValueError(f"no tool call parser is called {name!r}; there are: {', '.join(tool_format_names())}")
+        raise ValueError(f"no tool call parser is named {name!r}; the names are: {', '.join(tool_format_names())}")
     if not tokenizer.has_tool_calling:
         return GENERIC_TOOLS
     module = tokenizer.tool_parser.__module__.rpartition(".")[2]
@@ -231,7 +231,7 @@ def _unknown(tokenizer: Any) -> ToolFormat:
 
 
 def make_reasoning_format(name: str, tokenizer: Any) -> ReasoningFormat | None:
-    """The format of this name; for `auto`, what the tokenizer (mlx-lm's `TokenizerWrapper`) shows. None: none.
+    """The format of this name; for `auto`, that of the tokenizer (mlx-lm's `TokenizerWrapper`). None: there is none.
 
     Raises:
         ValueError: no format has this name.
@@ -241,7 +241,7 @@ def make_reasoning_format(name: str, tokenizer: Any) -> ReasoningFormat | None:
     if name in _REASONING:
         return _REASONING[name]
     if name != AUTO:
-        raise ValueError(f"no reasoning parser is called {name!r}; there are: {', '.join(reasoning_format_names())}")
+        raise ValueError(f"no reasoning parser is named {name!r}; the names are: {', '.join(reasoning_format_names())}")
     if tokenizer.response_transitions:
         return _from_transitions(tokenizer)
     if tokenizer.has_thinking:
@@ -256,12 +256,12 @@ def make_reasoning_format(name: str, tokenizer: Any) -> ReasoningFormat | None:
     if _is_harmony(tokenizer):
         return _HARMONY
     template = tokenizer.chat_template
-    # Without tokens of their own, but written out in the template: distilled models do that.
+    # Distilled models have no tokens for these markers, but their templates contain the text.
     return _THINK if isinstance(template, str) and "<think>" in template and "</think>" in template else None
 
 
 def _from_transitions(tokenizer: Any) -> ReasoningFormat:
-    """A format that mlx-lm describes as states, such as Muse Spark's."""
+    """A format that mlx-lm describes by states, such as Muse Spark's."""
     transitions: Transitions = tokenizer.response_transitions
     starts = [marker for edges in transitions.values() for marker, state in edges if state == "reasoning"]
     ends = [marker for marker, _ in transitions.get("reasoning", ())]
@@ -281,7 +281,7 @@ def _is_harmony(tokenizer: Any) -> bool:
 
 
 def visible_tokens(tokenizer: Any, reasoning: ReasoningFormat | None, tools: ToolFormat | None) -> frozenset[int]:
-    """Special tokens that carry this markup: the detokeniser must give their text, which it otherwise drops."""
+    """Special tokens of this markup, whose text the detokeniser must not drop."""
     markers = "\n".join(_markers(reasoning, tools))
     added = tokenizer.added_tokens_decoder.items()
     ends = tokenizer.eos_token_ids

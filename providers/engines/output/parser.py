@@ -1,7 +1,7 @@
 """The output parser: from the text of one answer, however it is cut into pieces, to content, reasoning and tool calls.
 
-Text goes through three stages: `SectionSplitter` separates thoughts from content, `CallReader` reads tool calls, and
-`StopSplitter` ends content at a stop string. `DeltaWriter` turns what they found into deltas.
+Text passes three stages: `SectionSplitter` separates thoughts from content, `CallReader` reads tool calls, and
+`StopSplitter` ends content at a stop string. `DeltaWriter` turns the parts that they find into deltas.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class AnswerSplitter:
     """Splits one answer. The same text gives the same result however it is cut into pieces.
 
     Stop strings count only in content, neither in reasoning nor inside a call. `stopped` is set once one is complete,
-    and after the first call where only one is allowed; then nothing more leaves.
+    and after the first call if only one is allowed; then nothing more leaves.
     """
 
     __slots__ = (
@@ -62,8 +62,8 @@ class AnswerSplitter:
         index: int = 0,
         new_id: Callable[[], str] = new_call_id,
     ) -> None:
-        """`tools`: what may be called; without any, call markup is text. `opened`: the prompt ends inside a thought
-        (`ReasoningFormat.opened_by`). `parallel`: whether there may be several calls."""
+        """`tools`: the functions that may be called; without any, call markup is text. `opened`: the prompt ends
+        inside a thought (`ReasoningFormat.opened_by`). `parallel`: whether there may be several calls."""
         called = format.tools if tools else None
         self._sections = SectionSplitter(format.reasoning, called, opened=opened)
         self._calls = CallReader(called, tools, parallel=parallel)
@@ -87,7 +87,7 @@ class AnswerSplitter:
         return self._calls.is_open
 
     def push(self, text: str, logprob: TokenLogprob | None = None, *, tokens: int = 1) -> list[Delta]:
-        """What may leave after this piece: whole characters, which `tokens` decode steps made.
+        """The deltas that may leave after this piece of text: whole characters, from `tokens` decode steps.
 
         Log-probabilities wait for the next content; those of reasoning and calls are dropped.
         """
@@ -107,8 +107,8 @@ class AnswerSplitter:
         return writer.drain()
 
     def finish(self, reason: Literal["stop", "length"]) -> list[Delta]:
-        """The answer has ended, by the model's own end (or a stop string), or by its length. Sets `finish_reason`:
-        `tool_calls` only where the model ended by itself and every call that was announced is whole."""
+        """The answer has ended: the model (or a stop string) ended it, or its length. Sets `finish_reason`, which is
+        `tool_calls` only if the answer was not cut and every call that began is whole."""
         if not self.stopped:
             while self._calls.is_open:
                 self._read(self._take_call(self._calls.finish(cut=reason == "length")))
@@ -129,7 +129,7 @@ class AnswerSplitter:
                 text = self._take_sections(self._sections.feed(text))
 
     def _take_sections(self, sections: Sequence[Section]) -> str:
-        """Pass sections on; the text that is still to be read."""
+        """Pass sections on. Returns the text that has not been read."""
         for section in sections:
             if isinstance(section, Content):
                 self._take_content(section)
@@ -147,7 +147,7 @@ class AnswerSplitter:
         return ""
 
     def _take_call(self, step: Step) -> str:
-        """Pass the parts of calls on; the text that is still to be read."""
+        """Pass the parts of calls on. Returns the text that has not been read."""
         for part in step.parts:
             if isinstance(part, CallStart):
                 self._end_content()
@@ -167,7 +167,7 @@ class AnswerSplitter:
             self._writer.add(content)
 
     def _end_content(self) -> None:
-        """Content ends here, or is interrupted: no stop string continues."""
+        """Content ends or is interrupted here: no stop string continues."""
         if self._stop is not None:
             held = self._stop.flush()
             if held:

@@ -1,7 +1,7 @@
-"""Constrained decoding: grammars compiled with llguidance, and the processors that hold answers to them.
+"""Constraints compiled with llguidance.
 
 `GrammarCompiler` works on the intake thread and touches no arrays; the `GrammarProcessor` of each answer works on
-the MLX thread. A grammar is compiled once and kept; every answer starts from a copy.
+the MLX thread. A compiled grammar is cached; every answer starts from a copy.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ MAX_CHOICES = 4096
 MAX_CHOICE_CHARACTERS = 256 * 1024
 MAX_TOOLS = 128
 KEPT = 32
-"""Compiled grammars in the cache: up to some ten MB each at the limits above, a few hundred kB as a rule."""
+"""Compiled grammars in the cache: a few hundred kB each as a rule, about ten MB at the limits above."""
 
 
 def _limits() -> LLParserLimits:
     return LLParserLimits(
-        # Building a lexer may take about a tenth of a second of pathological regular expressions, not seconds.
+        # With pathological regular expressions, building a lexer takes about a tenth of a second, not seconds.
         initial_lexer_fuel=200_000,
-        # Objects of MAX_OPTIONAL optional properties have four items each in one row.
+        # An object has four items in one row per optional property.
         max_items_in_row=4 * schemas.MAX_OPTIONAL + 100,
-        # Its messages would quote the parser's state and the client's text into logs.
+        # Verbose messages quote the parser's state and the client's text, which would reach the logs.
         verbose_errors=False,
     )
 
 
 @attrs.frozen(kw_only=True, eq=False)
 class CompiledGrammar:
-    """A grammar ready to hold answers; safe to share between threads."""
+    """A compiled constraint, from which processors are made; threads may share it."""
 
     param: str
-    """The request's field it came from, for errors."""
+    """Path of the request's field behind it, for errors."""
     vocabulary: int
     ends: tuple[int, ...]
     start_after: tuple[int, ...] | None
@@ -61,22 +61,22 @@ class CompiledGrammar:
     _start: LLMatcher
 
     def processor(self) -> GrammarProcessor:
-        """The processor of one answer. About 50 µs."""
+        """The processor of one answer; takes about 50 µs to make."""
         return GrammarProcessor(
             self._start.deep_copy(), vocabulary=self.vocabulary, ends=self.ends, start_after=self.start_after
         )
 
     def failed(self, processor: GrammarProcessor) -> InvalidRequest | None:
-        """The error to report when the processor had to force the end."""
+        """The error to report if the processor forced the end."""
         return None if processor.failure is None else InvalidRequest(processor.failure, param=self.param)
 
 
 class GrammarCompiler:
-    """Compiles grammars for one model's tokenizer, whose table is built at the first use (about half a second)."""
+    """Compiles constraints for one model's tokenizer. The first use builds the tokenizer's table (about 0.5 s)."""
 
     def __init__(self, tokenizer: Any, n_vocab: int, eos_token_ids: Sequence[int]) -> None:
-        """`tokenizer`: mlx-lm's `TokenizerWrapper` or a fast Hugging Face tokenizer. `n_vocab`: usable ids, those
-        that both the tokenizer and the logits have."""
+        """`tokenizer`: mlx-lm's `TokenizerWrapper` or a fast Hugging Face tokenizer. `n_vocab`: count of usable ids,
+        those that both the tokenizer and the logits have."""
         self._tokenizer = tokenizer
         self._n_vocab = n_vocab
         self._ends = tuple(sorted({end for end in eos_token_ids if 0 <= end < n_vocab}))
@@ -90,8 +90,8 @@ class GrammarCompiler:
 
         Raises:
             InvalidRequest: a grammar or schema is invalid, too large, satisfied by no text, or uses what llguidance
-                cannot hold. The message names the schema's keyword, and `param` leads to it, from `constraint.param`
-                or from the tool's own path.
+                does not support. The message names the schema's keyword, and `param` leads to it, starting with
+                `constraint.param` or with the tool's own path.
             UnsupportedParameter: this model's tokenizer does not allow constraints.
         """
         key = _key(constraint)
@@ -164,12 +164,12 @@ class GrammarCompiler:
         except ValueError as error:
             return str(error)
         _, messages = LLMatcher.validate_grammar_with_warnings(source, self._llg(), limits=_limits())
-        # Where a reference led through is no part of the error: it differs with the way there.
+        # The same error must give the same text whichever references lead to it.
         return messages[0].split("\n  while processing")[0] if messages else ""
 
     def _matcher(self, source: str, constraint: Constraint) -> CompiledGrammar:
-        """Compile and take the first step: that is where lexers are built, unsatisfiable grammars show, and
-        pathological ones hit the limits."""
+        """Compile and take the first step, which builds the lexers, finds that a grammar cannot be satisfied, and
+        applies the limits to pathological ones."""
         table = self._llg()
         matcher = LLMatcher(table, source, log_level=0, limits=_limits())
         if not matcher.is_error():
@@ -207,7 +207,7 @@ class GrammarCompiler:
         if backend is None or not self._ends:
             raise UnsupportedParameter("this model's tokenizer does not allow constrained output")
         described = json.loads(backend.to_str())
-        # What a request was padded or cut to is no part of the vocabulary.
+        # Padding and truncation are settings of the last request, not part of the vocabulary.
         described["padding"] = described["truncation"] = None
         size = max(self._n_vocab, backend.get_vocab_size(with_added_tokens=True))
         size = max(size, max(backend.get_vocab(with_added_tokens=True).values(), default=0) + 1)
@@ -244,12 +244,12 @@ def _check_text(grammar: Grammar, param: str) -> None:
 
 
 def _arguments_schema(tool: Tool, param: str) -> dict[str, Any]:
-    """Arguments are an object; a function without `parameters` takes none."""
+    """The schema of a function's arguments, which are an object; without `parameters` there are none."""
     if tool.parameters is None:
         return {"type": "object", "properties": {}, "additionalProperties": False}
     kind = tool.parameters.get("type", "object")
     if kind != "object":
-        raise InvalidRequest(f"arguments are an object, not {kind!r}", param=f"{param}.type")
+        raise InvalidRequest(f"arguments must be an object, not {kind!r}", param=f"{param}.type")
     return {"type": "object", **tool.parameters}
 
 

@@ -1,4 +1,4 @@
-"""What the answer of one request is held to: decided here, compiled by `GrammarCompiler`."""
+"""Constraints on the answers of one request: decided here, compiled by `GrammarCompiler`."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Calls:
 
     markup: ToolMarkup
     tools: tuple[Tool, ...]
-    """What is called, with arguments of its schema. Empty: any text may follow `markup.begin`."""
+    """The functions that may be called, with arguments of their schemas. Empty: any text may follow
+    `markup.begin`."""
     choice: ToolChoice
     """Under `required`, narrowed by `name`, the answer consists of calls. Under `auto`, calling is the model's choice,
     but a call that has begun is completed."""
@@ -51,7 +52,7 @@ class Calls:
 
 @attrs.frozen(kw_only=True)
 class Constraint:
-    """What every answer of one request is held to.
+    """The form that every answer of one request must have.
 
     With `answer` and `calls`, the model chooses between the two. With `calls` only, any text is allowed around calls
     that are not required.
@@ -131,8 +132,8 @@ def _checked(calls: Calls, answer: Grammar | None, param: str) -> Calls:
     if calls.choice.mode == "required" or calls.markup.begin.strip():
         return calls
     if answer is None:
-        raise UnsupportedParameter("strict: this model's calls begin with no marker", param="tools")
-    raise UnsupportedParameter("this model's calls begin with no marker", param=param)
+        raise UnsupportedParameter("strict: no marker begins this model's calls", param="tools")
+    raise UnsupportedParameter("no marker begins this model's calls", param=param)
 
 
 def _answer_marker(reasoning: ReasoningFormat, param: str) -> str:

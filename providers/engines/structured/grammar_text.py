@@ -29,12 +29,12 @@ __all__ = [
 ]
 
 JSON_OPTIONS = {
-    # One optional space after a separator, as models write it, and no other whitespace: where any is allowed, a
-    # small model at a high temperature writes line breaks until its tokens run out.
+    # One optional space after a separator, as models write it, and no other white space: if any were allowed, a
+    # small model at a high temperature would write line breaks until its tokens run out.
     "whitespace_flexible": False,
     "item_separator": ", ?",
     "key_separator": ": ?",
-    # A schema is held or refused, never half held.
+    # A schema is followed completely or refused.
     "coerce_one_of": False,
     "lenient": False,
 }
@@ -44,10 +44,10 @@ _MAX_PARALLEL_CALLS = 16
 
 
 class Markers:
-    """Writes markers as Lark. Added tokens have no text that a lexeme could match, so they go by their id."""
+    """Writes markers as Lark. Added tokens have no text that a lexeme could match, so their ids are used."""
 
     def __init__(self, added: Mapping[str, int]) -> None:
-        """`added`: text of the tokens that are not spelled with ordinary ones, to their ids."""
+        """`added`: ids of the added tokens, by their text."""
         self._added = added
         longest_first = sorted(filter(None, added), key=len, reverse=True)
         self._split = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
@@ -57,11 +57,11 @@ class Markers:
         return self._join(self._pieces(text))
 
     def until(self, text: str, *, name: str) -> tuple[str, list[str]]:
-        """An expression of any text that ends with the first `text`, and the rules it needs, `NAME` among them:
-        any text without it.
+        """(expression, rules): any text up to and including the first `text`, and the rules that this needs. The
+        rule `NAME` is any text without it.
 
-        A marker that is a token can then not be spelled with others, so text and ids agree on where it is; of any
-        other, tokens may run past the end where what follows may continue like that.
+        A marker that is a token cannot be spelled with other tokens, so text and ids agree on its position. The last
+        token of any other marker may extend past its end, where the text that follows allows it.
         """
         first, *rest = self._pieces(text)
         spelled = _pattern(text if isinstance(first, int) else first)
@@ -87,7 +87,7 @@ class Markers:
 
 
 def source(grammar: Grammar) -> str:
-    """llguidance's form of one grammar. Schemas were checked before: no lone surrogate, no NaN.
+    """llguidance's form of one grammar. Schemas have been checked: they hold no unpaired surrogate and no NaN.
 
     Raises:
         ValueError: the schema is not JSON that llguidance reads.
@@ -114,7 +114,7 @@ def choice_text(choices: Sequence[str]) -> str:
 
 
 def after_thought(answer: str, thought: Thought, markers: Markers) -> str:
-    """The grammar `answer`, once the thought is over."""
+    """The grammar `answer` after a thought."""
     thinking, rules = markers.until(thought.end, name="thought")
     thinking += " BREAKS?"
     if not thought.is_open:
@@ -134,16 +134,16 @@ def answer_or_calls(answer: str, calls: str) -> str:
 
 
 def free_call(begin: str, markers: Markers) -> str:
-    """Whatever a model writes once it has begun a call."""
+    """Any text after the beginning of a call."""
     return _list([_lark("calls", f"start: {markers.literal(begin)} <[*]>*")])
 
 
 def tool_calls(
     schemas: Mapping[str, dict[str, Any]], markup: ToolMarkup, markers: Markers, *, free_text: bool, parallel: bool
 ) -> str:
-    """Calls of these functions, and nothing else; with `free_text`, any text around and instead of them.
+    """Calls of these functions, and nothing else; with `free_text`, any text around them or instead of them.
 
-    `schemas`: function names to the schemas of their arguments.
+    `schemas`: schemas of the arguments, by function name.
     """
     rules = []
     for number, name in enumerate(schemas):
@@ -152,7 +152,7 @@ def tool_calls(
         rules.append(f'body_{number}: {quoted(head)} @arguments_{number} "}}"')
     body = " | ".join(f"body_{number}" for number in range(len(schemas)))
     if free_text:
-        # White space around the body is the model's affair here: it was not told to call, let alone how.
+        # The prompt did not ask for a call in this form, so white space around the body is up to the model.
         begin, needed = markers.until(markup.begin.strip(), name="free")
         end = markers.literal(markup.end.strip())
         rules += [*needed, r"GAP: /[ \n]{1,2}/", f"call: {begin} GAP? ({body}) {'GAP?' if end else ''} {end}"]
@@ -169,12 +169,12 @@ def tool_calls(
 
 
 def quoted(text: str) -> str:
-    """A Lark string literal: its escapes are JSON's, but its lexer takes no control characters, U+007F included."""
+    """A Lark string literal. Its escapes are JSON's, but Lark's lexer refuses control characters, U+007F included."""
     return _CONTROL.sub(lambda match: f"\\u{ord(match.group()):04x}", json.dumps(text, ensure_ascii=False))
 
 
 def _pattern(text: str) -> str:
-    """A regular expression, inside Lark's slashes, that matches exactly this text."""
+    """A regular expression that matches exactly this text, to be put between Lark's slashes."""
     return "".join(f"\\x{{{ord(char):x}}}" if not char.isalnum() or not char.isascii() else char for char in text)
 
 

@@ -1,4 +1,4 @@
-"""The logits processor that holds one answer to a grammar, on the MLX thread."""
+"""The logits processor that constrains one answer to a grammar, on the MLX thread."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ logger = logging.getLogger(__name__)
 
 
 class BatchTokens:
-    """The tokens that the step under way feeds, read once for all rows of a BatchGenerator.
+    """The tokens that the current step feeds, read once for all sequences of a BatchGenerator.
 
-    A processor's own `tokens` argument is built after the step's forward pass was launched for the row before, and
-    a read of it waits for that pass: with several rows, all masks but the first would be computed while the device
-    idles. The batch's array of fed tokens was computed a step ago.
+    A processor's own `tokens` argument is built after the step's forward pass was launched for the sequence before,
+    and reading it waits for that pass: with several sequences, all masks but the first would be computed while the
+    device is idle. The batch's array of fed tokens was computed in the step before.
     """
 
     def __init__(self, generator: Any) -> None:
@@ -32,15 +32,15 @@ class BatchTokens:
         self._tokens: dict[int, int] = {}
 
     def launch(self, logits: mx.array) -> None:
-        """Start computing the logits; what is read afterwards is read while the device works."""
+        """Start computing the logits, so that later reads overlap with the device's work."""
         fed = self._current()
         if fed is not None and fed is not self._fed:
-            # A batch that lost a row has an array not yet computed: ahead of the forward pass, not behind it.
+            # After a sequence has left the batch, this array is not computed yet: it goes before the forward pass.
             mx.async_eval(fed)  # type: ignore[no-untyped-call]
         mx.async_eval(logits)  # type: ignore[no-untyped-call]
 
     def read(self, uid: int) -> int | None:
-        """The token that is fed to row `uid`; None when the step under way is not this batch's."""
+        """The token that is fed to sequence `uid`; None if the current step is not this batch's."""
         fed = self._current()
         if fed is None:
             return None
@@ -59,8 +59,8 @@ class BatchTokens:
 def fed_token(
     source: BatchTokens | None, uid: int, tokens: mx.array, logits: mx.array, *, wanted: bool = True
 ) -> int | None:
-    """Launch the step and return the token that it feeds to the row, None where that is not `wanted`: before the
-    first generated token. `tokens` and `logits` are what mlx-lm calls a processor with."""
+    """Launch the step and return the token that it feeds to the sequence. None if not `wanted`, which is the case
+    before the first generated token. `tokens` and `logits`: the arguments with which mlx-lm calls a processor."""
     if source is not None:
         source.launch(logits)
         known = source.read(uid) if wanted else None
@@ -74,20 +74,20 @@ def fed_token(
 
 
 class GrammarProcessor:
-    """Masks every token that the grammar does not allow next. One for each answer; last in its row's list.
+    """Masks every token that the grammar does not allow next. Each answer has its own, last in its sequence's list.
 
-    mlx-lm calls it once a step with the tokens fed so far, the last of which is being fed, and the logits of the
-    token after it; the first call has the prompt alone. It takes every fed token into the grammar once and does so
-    in that very step, although the host learns of a token only after the next one was launched: it launches the
-    step's forward pass, reads the fed token, which was computed before, and fills the mask while the device works.
+    mlx-lm calls it once per step with the tokens fed so far, the last of which is being fed, and the logits of the
+    token after it; the first call has only the prompt. It passes each fed token to the grammar in the step that feeds
+    it, although the host learns of a token only after the next step was launched: it launches the step's forward
+    pass, reads the fed token, which was computed before, and fills the mask while the device works.
 
-    Once the grammar is complete, only end tokens are allowed. It never raises: when the matcher fails (the grammar
-    became too complex) or no allowed token has logits, it forces the end and says why in `failure`; the engine must
-    look there before it reports `stop`.
+    Once the grammar is complete, only end tokens are allowed. It never raises: if the matcher fails (the grammar
+    became too complex) or no allowed token has logits, it forces the end and sets `failure`, which the engine must
+    check before it reports `stop`.
 
-    A grammar that is to hold from a later place on is better written as one grammar (`Thought`, `free_text`): then
-    the place is exact to the character. Where that will not do, `start_after` has the ids after which the grammar
-    begins. They are watched here, token by token, because nobody else sees them in time.
+    A constraint that starts later in the answer is better written as one grammar (`Thought`, `free_text`): then the
+    place is exact to the character. Otherwise the grammar starts after the ids of `start_after`. They are found here,
+    token by token, because every other reader sees a token one step too late.
     """
 
     __slots__ = (
@@ -109,7 +109,8 @@ class GrammarProcessor:
     def __init__(
         self, matcher: LLMatcher, *, vocabulary: int, ends: Sequence[int], start_after: Sequence[int] | None = None
     ) -> None:
-        """`matcher`: its own, at the start. `vocabulary`: width of its mask. `start_after`: None begins at once."""
+        """`matcher`: not shared, and at its start. `vocabulary`: width of its mask. `start_after`: None starts the
+        grammar immediately."""
         self._matcher = matcher
         self._ends = frozenset(ends)
         self._ids = vocabulary
@@ -124,10 +125,10 @@ class GrammarProcessor:
         self.done = False
         """Whether the answer is complete: an end token was taken."""
         self.failure: str | None = None
-        """Why the end was forced, in words for the client."""
+        """Why the end was forced, as a message for the client."""
 
     def follow(self, source: BatchTokens, uid: int) -> None:
-        """Read tokens from the batch, in which this row is `uid`: optional, and faster for several rows."""
+        """Read tokens from the batch, in which this sequence is `uid`. Optional; faster with several sequences."""
         self._source, self._uid = source, uid
 
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
@@ -135,7 +136,7 @@ class GrammarProcessor:
             return self._constrain(tokens, logits)
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # a panic in llguidance is no Exception
+        except BaseException as error:  # a panic in llguidance is not an Exception
             logger.exception("a grammar failed in its processor")
             self._fail(f"the grammar cannot be followed: {type(error).__name__}")
             return mx.where(self._end_mask(logits), logits, -mx.inf)
@@ -154,7 +155,7 @@ class GrammarProcessor:
         return mx.where(self._end_mask(logits), logits, -mx.inf)
 
     def _watch(self, fed: int | None, logits: mx.array, *, prompt: bool) -> mx.array:
-        """Look for the marker among the generated tokens; the grammar begins right behind it."""
+        """Look for the marker among the generated tokens; the grammar starts directly after it."""
         if prompt or fed is None:
             return logits
         self._recent.append(fed)
@@ -173,7 +174,7 @@ class GrammarProcessor:
             self._fail(_reason(self._matcher))
 
     def _allowed(self, width: int) -> Any:
-        """Which ids may come next (1, width), or None after a failure."""
+        """Whether each id may come next, of shape (1, width); None after a failure."""
         words = self._words
         self._matcher.unsafe_compute_mask_ptr(words.ctypes.data, words.nbytes)
         if self._matcher.is_error():

@@ -1,5 +1,5 @@
-"""JSON schemas before and after llguidance: what would be too slow is refused first, and what llguidance refuses is
-told by keyword and place."""
+"""JSON schemas before and after llguidance: schemas that would compile too slowly are refused first, and llguidance's
+errors are traced to a keyword and a place."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ __all__ = ["Fault", "check", "explain", "place"]
 
 Path = tuple[str | int, ...]
 Compile = Callable[[dict[str, Any]], str]
-"""A schema to llguidance's error; empty when it can be held."""
+"""From a schema to llguidance's error, which is empty if the schema is supported."""
 
 MAX_TEXT = 256 * 1024
 """Characters of a schema as JSON."""
 MAX_OPTIONAL = 1000
-"""Optional properties of one object: their order makes compiling quadratic (0.4 s for 1,000 on two cores)."""
+"""Optional properties of one object. Compile time is quadratic in them (0.4 s for 1,000 on two cores)."""
 MAX_PATTERN_PROPERTIES = 100
-"""Patterns are compared pair by pair (1.4 s for 200)."""
+"""Of one object. Patterns are compared in pairs (1.4 s for 200)."""
 MAX_MULTIPLE = 20_000
-"""`multipleOf` becomes an automaton of that many states, in units of its last decimal (0.3 s for 20,000)."""
+"""`multipleOf` in units of its last decimal, which is how many states its automaton has (0.3 s for 20,000)."""
 MAX_COMBINED_MULTIPLE = 100_000
-"""The same where schemas may be intersected: their least common multiple."""
+"""The same where schemas may be intersected, for the least common multiple of their values."""
 _MAX_COMPILES = 400
 
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
@@ -39,7 +39,7 @@ _COMBINING = frozenset({"allOf", "anyOf", "oneOf", "$ref"})
 
 @attrs.frozen(kw_only=True)
 class Fault:
-    """What is wrong with a schema and where: `path` leads to the subschema, `keyword` is in it."""
+    """An error in a schema. `path` leads to the subschema that has `keyword`."""
 
     message: str
     path: Path = ()
@@ -47,12 +47,12 @@ class Fault:
 
 
 def check(schema: dict[str, Any] | bool) -> Fault | None:
-    """Refuse what cannot be sent to llguidance, and what it would compile for seconds or more."""
+    """Find what cannot be passed to llguidance, and what it would compile for seconds or longer."""
     try:
         text = json.dumps(schema, ensure_ascii=False, allow_nan=False)
         text.encode()
     except UnicodeEncodeError:
-        return Fault(message="the schema holds half of a surrogate pair, which is no text")
+        return Fault(message="the schema holds half of a surrogate pair, which is not text")
     except (RecursionError, TypeError, ValueError) as error:
         return Fault(message=f"the schema is not JSON: {error}")
     if len(text) > MAX_TEXT:
@@ -83,7 +83,7 @@ def _too_large(path: Path, part: dict[str, Any]) -> Fault | None:
         return Fault(message=message, path=path, keyword="patternProperties")
     multiple = _multiple(part)
     if multiple is not None and multiple <= 0:
-        # llguidance takes the absolute value.
+        # llguidance would use the absolute value.
         return Fault(message="multipleOf must be greater than 0", path=path, keyword="multipleOf")
     if multiple and multiple.numerator > MAX_MULTIPLE:
         message = f"multipleOf has too many digits: {part['multipleOf']}"
@@ -92,14 +92,14 @@ def _too_large(path: Path, part: dict[str, Any]) -> Fault | None:
 
 
 def _uncountable(path: Path, part: dict[str, Any]) -> Fault | None:
-    """llguidance counts members, not their names: of two properties that the schema does not name, the second may be
-    the first again, and readers keep one of them."""
+    """A `minProperties` that cannot be guaranteed: llguidance counts members, not their names. Of two properties that
+    the schema does not name, the second may repeat the first, and JSON readers keep one of the two."""
     least, required = part.get("minProperties"), part.get("required")
     free = part.get("additionalProperties") is not False or bool(part.get("patternProperties"))
     named = len(set(map(str, required))) if isinstance(required, list) else 0
     if not free or isinstance(least, bool) or not isinstance(least, int | float) or least <= named + 1:
         return None
-    message = "minProperties can ask for one property more than are required, unless additionalProperties is false"
+    message = "minProperties may exceed the required properties by 1 at most, unless additionalProperties is false"
     return Fault(message=message, path=path, keyword="minProperties")
 
 
@@ -114,10 +114,10 @@ def _combined(multiples: set[Fraction]) -> int:
 
 
 def explain(schema: dict[str, Any] | bool, message: str, error_of: Compile) -> Fault:
-    """Find the smallest part of the schema that gives this error of llguidance, and the keyword that brings it.
+    """Find the smallest part of the schema that causes this error of llguidance, and the keyword that causes it.
 
-    `error_of` compiles a schema. Parts are tried with the definitions of the whole, so that their references hold;
-    where they do not, the place found is a larger one.
+    `error_of` compiles a schema. Each part is compiled with the definitions of the whole schema, so that its
+    references can be followed; where they cannot, a larger part is found.
     """
     if isinstance(schema, bool):
         return Fault(message="no value satisfies the schema `false`")
@@ -138,7 +138,7 @@ def _narrow(
         for place, child in itertools.chain(inside, _referred(schema, part)):
             if next(budget, None) is None:
                 return path, part
-            if place not in seen and error_of(_alone(schema, child)) == message:
+            if place not in seen and error_of(_with_defs(schema, child)) == message:
                 path, part = place, child
                 seen.add(place)
                 break
@@ -147,7 +147,7 @@ def _narrow(
 
 
 def _referred(schema: dict[str, Any], part: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """The definition that the part refers to, by a pointer from the root."""
+    """The definition that the part references by a pointer from the root."""
     reference = part.get("$ref")
     if not isinstance(reference, str) or not reference.startswith("#/"):
         return
@@ -162,13 +162,13 @@ def _referred(schema: dict[str, Any], part: dict[str, Any]) -> Iterator[tuple[Pa
         yield path, target
 
 
-def _alone(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+def _with_defs(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
     shared: dict[str, Any] = {key: schema[key] for key in ("$schema", "$id", "$defs", "definitions") if key in schema}
     return {**shared, **part}
 
 
 def _named(message: str, part: dict[str, Any]) -> str | None:
-    """The first keyword of this part that the message names itself."""
+    """The first keyword of this part that the message names."""
     words = re.findall(r"[$\w]+", message.replace("min/max", "minProperties max"))
     return next((word for word in words if word in part), None)
 
@@ -176,30 +176,30 @@ def _named(message: str, part: dict[str, Any]) -> str | None:
 def _blamed(
     schema: dict[str, Any], part: dict[str, Any], message: str, error_of: Compile, budget: Iterator[int]
 ) -> str | None:
-    """The keyword without which the error is gone, or another one."""
+    """The keyword without which the error disappears or changes."""
     for keyword in part:
         if keyword in ("$defs", "definitions", "type") and len(part) > 1:
             continue
         if next(budget, None) is None:
             return None
-        if error_of(_alone(schema, {key: value for key, value in part.items() if key != keyword})) != message:
+        if error_of(_with_defs(schema, {key: value for key, value in part.items() if key != keyword})) != message:
             return keyword
     return None
 
 
 def readable(message: str) -> str:
-    """llguidance's message in a line: without the picture of the source, and saying what a keyword is."""
+    """llguidance's message in one line, without the excerpt of the source and with the keyword in words."""
     unknown = re.match(r"Unimplemented keys: \[(.*)\]", message)
     if unknown:
         return f"unsupported: {unknown.group(1).replace(chr(34), '')}"
     if "coerce_one_of" in message:
-        return "oneOf can be held only where no value can match two of its schemas"
+        return "oneOf is supported only if no value can match two of its schemas"
     causes = re.findall(r"^error: (.+)$", message, re.MULTILINE)
     if causes:
         return f"invalid regular expression: {causes[-1]}"
     first = message.strip().splitlines()[0] if message.strip() else "unknown error"
     if "present in a registry" in first:
-        return "only references inside the schema can be followed"
+        return "only references inside the schema are supported"
     return re.sub(r"^at \d+\(\d+\): ", "", first)[:500]
 
 

@@ -1,4 +1,4 @@
-"""The form that an answer must have, from the wire to the domain."""
+"""The form that an answer must have: from the wire's fields to a grammar."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ __all__ = ["one_form", "to_grammar"]
 
 
 def to_grammar(request: GuidedOptions, response_format: ResponseFormat | None = None) -> tuple[Grammar, str] | None:
-    """What the answer is held to and the path of the field that says so, or None for any text.
+    """The grammar of the answer, and the path of the field that it comes from; None for any text.
 
     Raises:
-        InvalidRequest: several forms at once, or `guided_json` that is no schema.
+        InvalidRequest: there are several forms, or `guided_json` is not a schema.
     """
     return one_form(request, _of_format(response_format))
 
 
 def one_form(request: GuidedOptions, format: tuple[Grammar, str] | None) -> tuple[Grammar, str] | None:
-    """The only form asked for: the endpoint's own, or one of the `guided_…`.
+    """The only requested form: the endpoint's own, or one of the `guided_…` fields.
 
     Raises:
-        InvalidRequest: several forms at once, or `guided_json` that is no schema.
+        InvalidRequest: there are several forms, or `guided_json` is not a schema.
     """
     found = [form for form in (format, *_guided(request)) if form is not None]
     if len(found) > 1:
         (_, first), (_, second), *_ = found
         path = second.partition(".")[0]
-        raise InvalidRequest(f"{path}: {first.partition('.')[0]} gives the answer's form already", param=path)
+        raise InvalidRequest(f"{path}: {first.partition('.')[0]} already sets the form of the answer", param=path)
     return found[0] if found else None
 
 
@@ -70,9 +70,9 @@ def _schema(given: dict[str, Any] | str) -> dict[str, Any] | bool:
         return given
     try:
         schema = msgspec.json.decode(given)
-        msgspec.msgpack.encode(schema)  # what a frame cannot carry is no schema either
+        msgspec.msgpack.encode(schema)  # the frame to the engine must be able to carry it
     except (ValueError, OverflowError, RecursionError) as error:
         raise InvalidRequest(f"guided_json: not valid JSON: {error}", param="guided_json") from None
     if not isinstance(schema, (dict, bool)):
-        raise InvalidRequest("guided_json: a schema is a JSON object", param="guided_json")
+        raise InvalidRequest("guided_json: a schema must be a JSON object", param="guided_json")
     return schema
