@@ -38,7 +38,7 @@ class EmbeddingsController(Controller):
         media_type=MediaType.JSON,
         operation_id="createEmbedding",
         name="embeddings.create",
-        summary="Turn texts into vectors",
+        summary="Compute the embeddings of texts",
         responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
     )
     async def embed(
@@ -58,7 +58,7 @@ class EmbeddingsController(Controller):
                 request_id=request_id,
                 as_base64=data.encoding_format == "base64",
             )
-        content: Any = body  # JSON already: the contract describes it
+        content: Any = body  # already JSON; the contract describes it
         return Response(content, media_type=MediaType.JSON)
 
     @post(

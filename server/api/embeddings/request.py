@@ -14,10 +14,10 @@ __all__ = ["document_text", "to_embedding_request", "to_rerank_request"]
 
 
 def to_embedding_request(request: EmbeddingContract, *, id: str) -> EmbeddingRequest:
-    """Translate a request whose values the contract has checked one by one.
+    """Translate a request. The contract has checked each of its values.
 
     Raises:
-        InvalidRequest: inputs that are empty, too many or of several kinds.
+        InvalidRequest: an input is empty, or there are too many inputs, or inputs of several kinds.
     """
     check_parameters(request)
     return EmbeddingRequest(
@@ -35,12 +35,12 @@ def _inputs(given: str | list[str | int | list[int]]) -> list[str | list[int]]:
     elif all(isinstance(token, int) for token in given):
         return [[token for token in given if isinstance(token, int)]]
     if len(given) > MAX_INPUTS:
-        raise InvalidRequest(f"input: there are {len(given)} inputs; at most {MAX_INPUTS} go together", param="input")
+        raise InvalidRequest(f"input: has {len(given)} inputs; at most {MAX_INPUTS} are allowed", param="input")
     inputs: list[str | list[int]] = []
     for index, item in enumerate(given):
         path = f"input[{index}]" if len(given) > 1 else "input"
         if type(item) is not type(given[0]) or isinstance(item, int):
-            raise InvalidRequest(f"{path}: inputs are all texts or all lists of token ids", param=path)
+            raise InvalidRequest(f"{path}: inputs must be all texts or all lists of token ids", param=path)
         if not item:
             raise InvalidRequest(f"{path}: must not be empty", param=path)
         inputs.append(item)
@@ -48,7 +48,7 @@ def _inputs(given: str | list[str | int | list[int]]) -> list[str | list[int]]:
 
 
 def to_rerank_request(request: RerankContract, *, id: str) -> RerankRequest:
-    """Translate a request whose values the contract has checked."""
+    """Translate a request. The contract has checked each of its values."""
     check_parameters(request)
     return RerankRequest(
         id=id,

@@ -1,4 +1,4 @@
-"""Embeddings and rankings, from the domain to the wire. Vectors stay bytes up to the JSON they become."""
+"""Embeddings and rankings, from the domain to the wire. Vectors stay bytes until they become JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from server.serialization import encode_json
 __all__ = ["embedding_response", "rerank_response"]
 
 _SLICE = 64
-"""Vectors encoded between two turns of the event loop: a millisecond or two of work."""
+"""Vectors encoded in one turn of the event loop: one or two milliseconds of work."""
 
 
 @attrs.define
@@ -31,10 +31,10 @@ class _Collected:
 async def embedding_response(
     events: AsyncIterator[EmbeddingEvent], request: EmbeddingRequest, *, model: str, request_id: str, as_base64: bool
 ) -> bytes:
-    """Read the answer to its end; returns `CreateEmbeddingResponse` as JSON.
+    """Read the answer to its end, and return `CreateEmbeddingResponse` as JSON.
 
-    A list of vectors is megabytes: it is made slice by slice, other requests in between, and never as a list of numbers
-    whole.
+    A list of vectors takes megabytes. It is encoded slice by slice, so that other requests run in between, and is never
+    one list of numbers.
     """
     collected = _Collected()
     async for event in events:
@@ -73,7 +73,7 @@ def _embedding(index: int, vector: np.ndarray[tuple[int], np.dtype[np.float32]],
 
 
 def rerank_response(ranked: Ranked, request: RerankRequest, *, model: str, request_id: str) -> RerankResponse:
-    """The best documents first."""
+    """The documents by descending relevance."""
     scores = np.frombuffer(ranked.scores, "<f4")
     order = np.argsort(-scores, kind="stable")[: request.top_n]
     return RerankResponse(

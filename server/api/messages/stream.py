@@ -104,5 +104,5 @@ def _empty_block(delta: Delta) -> OutputBlock:
     if isinstance(delta, ReasoningDelta):
         return ThinkingBlock(type="thinking", thinking="")
     if delta.id is None or delta.name is None:
-        raise InternalError(f"function call {delta.call} went on without having begun")
+        raise InternalError(f"function call {delta.call} continued without a beginning")
     return ToolUseBlock(type="tool_use", id=delta.id, name=delta.name, input={})

@@ -38,7 +38,8 @@ __all__ = ["ResponsesController"]
 ResponseId = Annotated[str, Parameter(description="The response's id.")]
 _LIMIT = {"type": OpenAPIType.INTEGER, "minimum": 1, "maximum": MAX_LIMIT, "default": 20}
 _ORDER = {"enum": ["asc", "desc"]}
-"""Read as text, so that what is wrong with them is told in our envelope with their name; described as they are."""
+"""`limit` and `order` are read as text, so that errors in them have our envelope and their name. The document describes
+their real types."""
 _CHAT = provide(CHAT)
 
 
@@ -53,7 +54,7 @@ class ResponsesController(Controller):
         media_type=MediaType.JSON,
         operation_id="createResponse",
         name="responses.create",
-        summary="Continue a conversation, by items",
+        summary="Continue a conversation of items",
         description="Responds with the whole answer, or with server-sent events when `stream` is true.",
         operation_class=StreamedResponseOperation,
         responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
@@ -115,8 +116,8 @@ class ResponsesController(Controller):
         status_code=200,
         operation_id="deleteResponse",
         name="responses.delete",
-        summary="Forget a stored response",
-        description="Responses that continue it can be fetched still, and not be continued.",
+        summary="Delete a stored response",
+        description="Responses that continue it can still be fetched, but not continued.",
         responses=errors(400, 401, 404, 500, 503),
     )
     async def delete(self, response_id: ResponseId, service: ServiceDependency) -> DeletedResponse:
@@ -129,14 +130,14 @@ class ResponsesController(Controller):
         status_code=200,
         operation_id="cancelResponse",
         name="responses.cancel",
-        summary="Refuse to cancel: only a response in the background can be, and there are none",
-        description="To cancel a response that is being made, close the connection that asked for it.",
+        summary="Refuse to cancel: only background responses can be cancelled, and there are none",
+        description="To cancel a running response, close the connection that requested it.",
         responses=errors(400, 401, 404, 500, 503),
     )
     async def cancel(self, response_id: ResponseId, service: ServiceDependency) -> ResponseContract:
         await _stored(service.responses, response_id)
         raise InvalidRequest(
-            "Cannot cancel a synchronous response; to cancel one that is being made, close its connection",
+            "Cannot cancel a synchronous response; to cancel a running one, close its connection",
             param="response_id",
         )
 
@@ -144,8 +145,8 @@ class ResponsesController(Controller):
         "/{response_id:str}/input_items",
         operation_id="listInputItems",
         name="responses.input_items",
-        summary="List what a stored response was made from",
-        description="All of it: the conversation that the response continued comes before its own input.",
+        summary="List the input items of a stored response",
+        description="Includes the conversation that the response continued; it comes before the response's own input.",
         responses=errors(400, 401, 404, 500, 503),
     )
     async def input_items(
@@ -153,7 +154,7 @@ class ResponsesController(Controller):
         response_id: ResponseId,
         request: Request[Any, Any, Any],
         service: ServiceDependency,
-        limit: Annotated[str, Parameter(description="How many items.", schema_extra=_LIMIT)] = "20",
+        limit: Annotated[str, Parameter(description="The number of items.", schema_extra=_LIMIT)] = "20",
         order: Annotated[str, Parameter(description="`desc`: the newest first.", schema_extra=_ORDER)] = "desc",
         after: Annotated[str | None, Parameter(description="The id of the item before the page.")] = None,
     ) -> ResponseItemList:
@@ -167,10 +168,10 @@ class ResponsesController(Controller):
 async def _conversation(
     data: CreateResponse | TokenCountRequest, store: ResponseStore, response_id: str
 ) -> tuple[list[StoredItem], list[StoredItem]]:
-    """What came before, and the request's own input.
+    """The earlier conversation, and the request's own input.
 
     Raises:
-        PreviousResponseNotFound, NotFound: what the input refers to is not stored.
+        PreviousResponseNotFound, NotFound: the store lacks an item that the input refers to.
     """
     previous = data.previous_response_id
     earlier = [] if previous is None else await store.conversation(previous)

@@ -1,4 +1,4 @@
-"""Items of a conversation: given ids for the store, and made into the turns that chat templates read."""
+"""Items of a conversation: with ids for the store, and as the turns that chat templates read."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _PREFIXES = {
 
 
 def item_id(type_: str, response_id: str, index: int) -> str:
-    """The id of an item that has none, unique where the response's id is and the same whenever it is asked for."""
+    """The id of an item without one. It is unique wherever the response's id is, and stable."""
     return f"{_PREFIXES[type_]}_{response_id.removeprefix('resp_')}{index:04x}"
 
 
 def encrypted(thought: str) -> str:
-    """A thought for `encrypted_content`. It is in clear elsewhere in the answer: this only hides it from readers."""
+    """Reasoning as `encrypted_content`. The text is only encoded: the answer contains it in clear as well."""
     return base64.b64encode(thought.encode()).decode()
 
 
@@ -55,13 +55,14 @@ def references(items: str | Sequence[InputItem] | None) -> list[str]:
 def input_items(
     given: str | Sequence[InputItem] | None, referred: dict[str, StoredItem], *, response_id: str
 ) -> list[StoredItem]:
-    """The input as it is stored: every item with an id, texts as parts, references replaced by what they refer to.
+    """The input as it is stored: every item has an id, texts are parts, and references are replaced by their items.
 
-    Output items are numbered from 0, so those of the input count from 2**15.
+    Output items are numbered from 0, and input items from 2**15.
 
     Raises:
-        InvalidRequest: an item lacks what it requires.
-        UnsupportedParameter: an item holds what this server cannot read: an image, sound, a file, another tool's call.
+        InvalidRequest: an item lacks a required field.
+        UnsupportedParameter: an item holds content that this server cannot read: an image, audio, a file, a call of
+            another tool.
     """
     if isinstance(given, str):
         given = [InputMessage(role="user", content=given)]
@@ -79,17 +80,17 @@ def input_items(
         id = item.id or item_id(item.type, response_id, 2**15 + index)
         if isinstance(item, InputMessage):
             item = attrs.evolve(item, content=_parts(item))
-        items.append(attrs.evolve(item, id=id, status="completed"))  # as far as it will ever be
+        items.append(attrs.evolve(item, id=id, status="completed"))  # input items have no other status
     return items
 
 
 def to_turns(items: Sequence[StoredItem], *, instructions: str | None) -> list[ChatMessage]:
-    """A conversation as chat templates read it; `developer` is `system` to them.
+    """A conversation as chat templates read it. They read `developer` as `system`.
 
-    A thought, the text after it and the calls after that are one turn of the assistant, as the model made them.
+    Reasoning, the text after it and the calls after that form one turn of the assistant, as the model generated them.
 
     Raises:
-        InvalidRequest: a call without its output, or an output without its call.
+        InvalidRequest: a call has no output, or an output has no call.
     """
     turns: list[ChatMessage] = []
     draft = _Draft()
@@ -122,7 +123,7 @@ def to_turns(items: Sequence[StoredItem], *, instructions: str | None) -> list[C
 
 
 class _Draft:
-    """A turn of the assistant in the making."""
+    """A turn of the assistant that is being assembled."""
 
     def __init__(self) -> None:
         self._thoughts: list[str] = []
@@ -133,7 +134,7 @@ class _Draft:
         return bool(self._thoughts or self._calls) or self._text is not None
 
     def closed_by(self, item: StoredItem) -> bool:
-        """Whether the item belongs to another turn: a turn is thoughts, then a text, then calls."""
+        """Whether the item belongs to the next turn. A turn has reasoning, then a text, then calls."""
         if not self:
             return False
         if isinstance(item, ReasoningItem):
@@ -181,7 +182,7 @@ def _check_parts(content: str | list[InputContent], path: str, *, spoken: bool) 
         place = f"{path}[{index}].type"
         if isinstance(part, OutputTextContent | RefusalContent):
             if not spoken:
-                raise InvalidRequest(f"{place}: only the assistant's content is {part.type!r}", param=place)
+                raise InvalidRequest(f"{place}: only content of the assistant may have type {part.type!r}", param=place)
         elif not isinstance(part, InputTextContent):
             raise UnsupportedParameter(
                 f"{place}: content of type {part.type!r} is not supported by this model; send text", param=place
@@ -205,7 +206,7 @@ def _text(content: str | Sequence[InputContent]) -> str:
 
 
 def _thought(item: ReasoningItem, path: str = "input") -> str:
-    """The thought itself where it is there, else what stands for it."""
+    """The reasoning text, or its encoded form or summary where the text is missing."""
     if item.content:
         return "\n".join(part.text for part in item.content)
     if item.encrypted_content:
@@ -213,5 +214,5 @@ def _thought(item: ReasoningItem, path: str = "input") -> str:
             return base64.b64decode(item.encrypted_content, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError, ValueError):
             place = f"{path}.encrypted_content"
-            raise InvalidRequest(f"{place}: was not written by this server", param=place) from None
+            raise InvalidRequest(f"{place}: this server did not write it", param=place) from None
     return "\n".join(part.text for part in item.summary)

@@ -1,4 +1,4 @@
-"""Responses and their items in SQLite. Belongs to one thread; knows JSON as bytes and nothing of contracts."""
+"""Responses and their items in SQLite, as JSON bytes. Belongs to one thread."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ CREATE TRIGGER IF NOT EXISTS discounted AFTER DELETE ON responses
 """
 _VERSION = 1
 ROW_BYTES = 128
-"""What a row costs beside its text, in the indices and pages."""
+"""Bytes of a row beside its text, in the indices and pages."""
 
 
 @attrs.frozen
@@ -55,7 +55,7 @@ class ItemRow:
 
 @attrs.frozen(kw_only=True)
 class ResponseRow:
-    """A response as JSON, without its output, which is among the items."""
+    """A response as JSON without its output; the output is among the items."""
 
     id: str
     previous: str | None
@@ -65,16 +65,16 @@ class ResponseRow:
 
     @property
     def size(self) -> int:
-        """Roughly its bytes in the database."""
+        """Its approximate bytes in the database."""
         items = [*self.input, *self.output]
         return len(self.body) + ROW_BYTES + sum(len(item.body) + len(item.id) + ROW_BYTES for item in items)
 
 
 class ResponseDatabase:
-    """Rows that nobody used for `time_to_live` seconds are gone; the longest unused go first when `max_bytes` is full.
+    """Rows unused for `time_to_live` seconds expire. Over `max_bytes`, the rows unused for longest are deleted.
 
-    A response is used when it is written, read, or continued, and then all that it continues is used with it: a
-    conversation ages as one.
+    A response is used when it is written, read, or continued. Every use counts for all that the response continues, so
+    a conversation ages as a whole.
 
     Raises (all methods):
         sqlite3.Error, OSError: the file cannot be read or written.
@@ -84,8 +84,8 @@ class ResponseDatabase:
         self._time_to_live = time_to_live
         self._max_bytes = max_bytes
         if path != IN_MEMORY:
-            Path(path).touch(mode=0o600)  # what people said is for the owner's eyes
-        # Every call is made by the one thread that owns this object; sqlite3 would ask who opened it.
+            Path(path).touch(mode=0o600)  # conversations are private to the owner
+        # Only the thread that owns this object calls it; sqlite3 would require the thread that opened it.
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5.0)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
@@ -97,14 +97,14 @@ class ResponseDatabase:
         self._connection.execute(f"PRAGMA user_version = {_VERSION}")
 
     def purge(self, now: float) -> None:
-        """Forget what nobody used in time; every `put` does."""
+        """Delete expired rows. Every `put` does this too."""
         self._connection.execute("DELETE FROM responses WHERE used <= ?", (now - self._time_to_live,))
 
     def close(self) -> None:
         self._connection.close()
 
     def put(self, row: ResponseRow, now: float) -> bool:
-        """Write a response; False where it alone is over the bound."""
+        """Write a response. Returns False, without writing, where the response itself exceeds the bound."""
         if row.size > self._max_bytes:
             return False
         with self._connection:
@@ -139,9 +139,9 @@ class ResponseDatabase:
         )
 
     def conversation(self, id: str, now: float, *, answered: bool) -> list[bytes] | None:
-        """The items of a response and of all that it continues, in order; None where one of these is not there.
+        """The items of a response and of all that it continues, in order. None where one of these is missing.
 
-        `answered` says whether the response's own output is among them.
+        `answered` includes the response's own output.
         """
         ids: list[str] = []
         next_id: str | None = id
@@ -174,14 +174,14 @@ class ResponseDatabase:
         return bytes(found[0])
 
     def delete(self, id: str, now: float) -> bool:
-        """Whether there was such a response."""
+        """Delete a response. Returns whether it existed."""
         found = self._connection.execute(
             "DELETE FROM responses WHERE id = ? AND used > ?", (id, now - self._time_to_live)
         )
         return found.rowcount > 0
 
     def usage(self) -> tuple[int, int]:
-        """Responses, and their bytes."""
+        """The number of responses, and their bytes."""
         count, size = self._connection.execute("SELECT responses, bytes FROM totals").fetchone()
         return count, size
 

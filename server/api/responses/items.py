@@ -1,4 +1,4 @@
-"""What a model does, as the output items of a response, and each step of it as an event."""
+"""Generated output, as the items of a response, and each step of it as an event."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _ITEM_TYPES: Mapping[type, ItemType] = {
 
 @attrs.define(kw_only=True)
 class OpenItem:
-    """The item being written."""
+    """The item to which deltas are appended."""
 
     type: ItemType
     id: str
@@ -62,9 +62,9 @@ class OpenItem:
 
 
 class OutputFold:
-    """Folds deltas into items. One item is open at a time; what belongs to another one closes it.
+    """Collects deltas in items. One item is open at a time; a delta of another item closes it.
 
-    Events are numbered as they are made, so whoever sends one sends all of them.
+    Events are numbered as they are created, so a caller that sends one event must send all of them.
     """
 
     def __init__(self, response_id: str, *, encrypt: bool = False) -> None:
@@ -76,7 +76,7 @@ class OutputFold:
 
     @property
     def items(self) -> list[OutputItem]:
-        """The items so far; one that is still open is incomplete."""
+        """The items so far. An open item is incomplete."""
         return [*self._done, *([self._item(self._open, "incomplete")] if self._open else [])]
 
     def number(self) -> int:
@@ -85,10 +85,10 @@ class OutputFold:
         return self._sequence - 1
 
     def add(self, delta: Delta) -> list[ResponseStreamEvent]:
-        """Take a delta; the events that it makes.
+        """Add a delta. Returns the events that it causes.
 
         Raises:
-            InternalError: a piece of a function call that is over, or never began.
+            InternalError: the delta is part of a function call that has ended or never began.
         """
         if _is_empty(delta):
             return []
@@ -99,16 +99,16 @@ class OutputFold:
         return events
 
     def place(self, delta: Delta) -> list[ResponseStreamEvent]:
-        """Make the delta's item the open one; the events of closing another and opening this one."""
+        """Open the delta's item. Returns the events of closing another item and opening this one."""
         if self.fits(delta):
             return []
         call = delta if isinstance(delta, ToolCallDelta) else None
         if call is not None and (call.name is None or call.id is None):
-            raise InternalError(f"function call {call.call} went on without having begun")
+            raise InternalError(f"function call {call.call} continued without a beginning")
         return [*self._close("completed"), *self._begin(_ITEM_TYPES[type(delta)], call)]
 
     def append(self, delta: Delta) -> OpenItem:
-        """Put the delta's content into the open item, where `place` has made it fit."""
+        """Append the delta's content to the open item, which `place` has chosen."""
         assert self._open is not None
         self._open.pieces.append(delta_text(delta))
         if isinstance(delta, TextDelta) and delta.logprobs:
@@ -116,7 +116,7 @@ class OutputFold:
         return self._open
 
     def finish(self, reason: FinishReason) -> list[ResponseStreamEvent]:
-        """End the output; the events that it makes. A model that did nothing at all said the empty text."""
+        """End the output. Returns the events that this causes. Output without any delta becomes an empty text."""
         begun = [] if self._open or self._done else self._begin("message", None)
         return [*begun, *self._close("incomplete" if reason == "length" else "completed")]
 
@@ -199,7 +199,7 @@ class OutputFold:
         )
 
     def _item(self, opened: OpenItem, status: ItemStatus) -> OutputItem:
-        """The open item as it is now; one that has just begun has no content yet."""
+        """The open item in its current state. A new item has no content yet."""
         begun = status == "in_progress"
         text = "".join(opened.pieces)
         if opened.call is not None:
@@ -224,12 +224,12 @@ class OutputFold:
 
 
 def delta_text(delta: Delta) -> str:
-    """What a delta adds."""
+    """The text that a delta adds."""
     return delta.arguments if isinstance(delta, ToolCallDelta) else delta.text
 
 
 def _is_empty(delta: Delta) -> bool:
-    """Whether a delta adds and begins nothing: it must not end what is open either."""
+    """Whether a delta neither adds content nor begins an item. Such a delta must not close the open item."""
     if delta_text(delta):
         return False
     return not delta.logprobs if isinstance(delta, TextDelta) else not isinstance(delta, ToolCallDelta) or not delta.id

@@ -1,4 +1,4 @@
-"""Pages of a list, as OpenAI cuts them."""
+"""Pages of a list of items, in OpenAI's order."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ MAX_LIMIT = 100
 
 
 def page(items: Sequence[StoredItem], *, limit: str, order: str, after: str | None) -> ResponseItemList:
-    """The page of `limit` items that follows `after`; `items` are in ascending order.
+    """The page of `limit` items that follows `after`. `items` are in ascending order.
 
     Raises:
-        InvalidRequest: a value that cannot be used, or no item `after`.
+        InvalidRequest: a value cannot be used, or the list has no item `after`.
     """
     if not (limit.isascii() and limit.isdigit() and len(limit) <= 3 and 1 <= int(limit) <= MAX_LIMIT):
         raise InvalidRequest(f"limit: must be a whole number from 1 to {MAX_LIMIT}", param="limit")
@@ -27,7 +27,7 @@ def page(items: Sequence[StoredItem], *, limit: str, order: str, after: str | No
     if after is not None:
         places = [place for place, item in enumerate(ordered) if item.id == after]
         if not places:
-            raise InvalidRequest("after: no such item in this list", param="after")
+            raise InvalidRequest("after: this list has no such item", param="after")
         ordered = ordered[places[0] + 1 :]
     data = ordered[: int(limit)]
     return ResponseItemList(

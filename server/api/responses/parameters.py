@@ -17,22 +17,22 @@ __all__ = [
 
 
 def refuse_unsupported_response(request: CreateResponse) -> None:
-    """Refuse the first parameter that would have to be ignored.
+    """Refuse the first parameter that the server would have to ignore.
 
     Raises:
         UnsupportedParameter: `param` names it.
-        InvalidRequest: `stream_options` without `stream`.
+        InvalidRequest: `stream_options` come without `stream`.
     """
     check_parameters(request)
     check_stream_options(request)
     for index, name in enumerate(request.include or []):
         if name not in INCLUDED:
-            raise unsupported(f"include[{index}]", f"{name!r} is of a tool this server does not have; leave it out")
+            raise unsupported(f"include[{index}]", f"{name!r} belongs to a tool that is not here; leave it out")
     _refuse_shared(request)
 
 
 def refuse_unsupported_count(request: TokenCountRequest) -> None:
-    """The same for a count of tokens.
+    """Refuse the first such parameter of a token count.
 
     Raises:
         UnsupportedParameter: `param` names it.
@@ -42,7 +42,9 @@ def refuse_unsupported_count(request: TokenCountRequest) -> None:
 
 
 def refuse_unsupported_retrieval(query: Iterable[tuple[str, str]]) -> None:
-    """The same for the query of a stored response or its items; `include` may ask for what is there anyway.
+    """Refuse the first such parameter in the query of a stored response or of its items.
+
+    `include` may name fields that are stored anyway.
 
     Raises:
         UnsupportedParameter: `param` names it.
@@ -53,7 +55,7 @@ def refuse_unsupported_retrieval(query: Iterable[tuple[str, str]]) -> None:
         if name == "starting_after":
             raise unsupported(name, "a stored response is not streamed again; leave it out")
         if name in ("include", "include[]") and value not in INCLUDED:
-            raise unsupported("include", f"{value[:64]!r} is of a tool this server does not have; leave it out")
+            raise unsupported("include", f"{value[:64]!r} belongs to a tool that is not here; leave it out")
 
 
 def _refuse_shared(request: CreateResponse | TokenCountRequest) -> None:

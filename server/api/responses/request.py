@@ -1,4 +1,4 @@
-"""A response's request, from the wire to the domain."""
+"""Requests for a response, from the wire to the domain."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _NAMES_HERE = {
     "prompt": "input",
     "response_format": "text.format",
 }
-"""What the engine calls a parameter, and what it is called here."""
+"""The engine's names of parameters, and the names of this endpoint."""
 
 
 def to_response_generation(request: CreateResponse, items: Sequence[StoredItem], *, id: str) -> GenerationRequest:
-    """Translate a request whose values the contract has checked one by one. `items` is the whole conversation.
+    """Translate a request. The contract has checked each of its values. `items` is the whole conversation.
 
     Raises:
-        InvalidRequest: values that do not go together, or a `logit_bias` key that is no token id.
+        InvalidRequest: values contradict each other, or a `logit_bias` key is not a token id.
     """
     prompt = to_prompt(request, items)
     form = one_form(request, to_grammar(request.text.format if request.text else None))
     if prompt.tool_choice.mode == "required":
-        form = None  # a response that must call is calls alone: it has no text for a form to hold
+        form = None  # a response that must call consists of calls only: it has no text that a form could hold
     grammar, grammar_param = form or (None, "text.format")
     return GenerationRequest(
         id=id,
@@ -55,10 +55,10 @@ def to_response_generation(request: CreateResponse, items: Sequence[StoredItem],
 
 
 def to_prompt(request: CreateResponse | TokenCountRequest, items: Sequence[StoredItem]) -> ChatPrompt:
-    """What the model reads.
+    """The prompt of the model.
 
     Raises:
-        InvalidRequest: calls and their outputs, or tools and the choice among them, do not go together.
+        InvalidRequest: calls do not match their outputs, or the choice of a tool does not match the tools.
     """
     tools, choice = to_tools(request.tools, request.tool_choice, request.parallel_tool_calls)
     effort = request.reasoning.effort if request.reasoning else None
@@ -71,7 +71,7 @@ def to_prompt(request: CreateResponse | TokenCountRequest, items: Sequence[Store
 
 
 async def renamed(events: AsyncGenerator[GenerationEvent, None]) -> AsyncGenerator[GenerationEvent, None]:
-    """The same events; a refusal names the parameter as this endpoint does."""
+    """The same events. A refusal has the parameter's name of this endpoint."""
     try:
         async with aclosing(events):
             async for event in events:
@@ -84,12 +84,12 @@ async def renamed(events: AsyncGenerator[GenerationEvent, None]) -> AsyncGenerat
 
 def _name_here(param: str) -> str:
     if param.startswith("tools["):
-        return param.replace(".function.", ".", 1)  # chat puts a function's fields one level deeper
+        return param.replace(".function.", ".", 1)  # chat nests the fields of a function one level deeper
     return _NAMES_HERE.get(param, param)
 
 
 def _top_logprobs(request: CreateResponse) -> int | None:
-    """Asked for by number, or by name alone: then those of the chosen tokens."""
+    """The number of likeliest tokens to report. `include` without a number requests only the chosen tokens."""
     if request.top_logprobs:
         return request.top_logprobs
     return 0 if LOGPROBS in (request.include or []) else None

@@ -1,4 +1,4 @@
-"""A response object, from its beginning to each of its ends, and a whole response at once."""
+"""The response object in each of its states, and the whole response of a request that does not stream."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def new_response_id() -> str:
 
 
 class ResponseDraft:
-    """A response in the making: what was asked, and the output so far."""
+    """A response that is being generated: the request's values, and the output so far."""
 
     def __init__(self, request: CreateResponse, *, id: str, model: str, request_id: str) -> None:
         self.output = OutputFold(id, encrypt=ENCRYPTED_REASONING in (request.include or []))
         self.created = _created(request, id=id, model=model, request_id=request_id)
-        """With no output yet, and in progress."""
+        """The response in progress, without output."""
 
     @property
     def stored(self) -> bool:
-        """Whether the client wants it kept."""
+        """Whether the client wants the response stored."""
         return self.created.store
 
     def finished(self, event: Finished) -> Response:
-        """The response after its last event; call it when the output was told to finish."""
+        """The response after its last event. Call `output.finish` first."""
         cut = event.finish_reason == "length"
         return attrs.evolve(
             self.created,
@@ -56,7 +56,7 @@ class ResponseDraft:
         )
 
     def failed(self, error: ServiceError) -> Response:
-        """The response as far as it came before this happened."""
+        """The response with its output up to this error."""
         return attrs.evolve(
             self.created,
             status="failed",
@@ -65,7 +65,7 @@ class ResponseDraft:
         )
 
     def cancelled(self) -> Response:
-        """The response as far as it came before its client went away."""
+        """The response with its output up to the client's disconnect."""
         return attrs.evolve(self.created, status="cancelled", output=self.output.items)
 
 
@@ -74,7 +74,7 @@ async def whole_response(draft: ResponseDraft, events: AsyncIterator[GenerationE
 
     Raises:
         InternalError: the events ended without `Finished`.
-        ServiceError: whatever the provider raises.
+        ServiceError: any error of the provider.
     """
     async for event in events:
         if isinstance(event, Finished):
@@ -126,7 +126,7 @@ def _usage(usage: Usage) -> ResponseUsage:
 
 
 def _code(error: ServiceError) -> Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]:
-    """The one of OpenAI's codes that comes closest."""
+    """The closest of OpenAI's codes."""
     if isinstance(error, QueueFull):
         return "rate_limit_exceeded"
     return "invalid_prompt" if isinstance(error, InvalidRequest) else "server_error"

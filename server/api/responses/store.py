@@ -1,4 +1,4 @@
-"""Responses kept for whoever asks again: one SQLite file, or memory, behind one thread of its own."""
+"""Stored responses: one SQLite file, or memory, behind a thread of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from server.serialization import converter, encode_contract
 __all__ = ["IN_MEMORY", "ResponseStore"]
 
 MAX_WAITING = 1000
-"""Responses that may wait for the disk, in memory."""
+"""Responses that may wait in memory for the disk."""
 
 T = TypeVar("T")
 
@@ -31,10 +31,10 @@ _log = otel.get_logger("server.store")
 
 
 class ResponseStore:
-    """Keeps responses for `time_to_live` seconds after they were last used, and never more than `max_bytes` of them.
+    """Keeps responses for `time_to_live` seconds after their last use, and at most `max_bytes` of them.
 
-    `put` returns at once, and whatever is asked afterwards finds what was put: one thread does everything, in order.
-    The database is opened by the first use, or by `open`.
+    `put` returns immediately, and later reads find the response: one thread does all work in order. The first use opens
+    the database, or `open` does.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class ResponseStore:
             raise OSError(f"the response store {self._path} cannot be opened: {error}") from None
 
     async def close(self) -> None:
-        """Finish what was put and close the database. Idempotent."""
+        """Finish pending writes and close the database. Idempotent."""
         if not self._closed:
             self._closed = True
             self._thread.submit(self._close)
@@ -75,8 +75,8 @@ class ResponseStore:
     def put(self, response: Response, input: Sequence[StoredItem]) -> None:
         """Keep a response and the items of its own input.
 
-        What cannot be kept (the disk fails, or is so slow that `MAX_WAITING` wait already) is logged, for the client
-        has its answer.
+        A response that cannot be kept is logged, because the client already has its answer: the disk fails, or
+        `MAX_WAITING` responses wait for it already.
         """
         if self._closed:
             return
@@ -102,10 +102,10 @@ class ResponseStore:
         return await self._ask(get)
 
     async def conversation(self, id: str, *, answered: bool = True) -> list[StoredItem] | None:
-        """The items of a response and of all that it continues, in order; None where one of these is not there.
+        """The items of a response and of all that it continues, in order. None where one of these is missing.
 
-        A call that was cut off is no call: it is left out. `answered` says whether the response's own
-        output is among them. The model's turns are `InputMessage`s.
+        Calls that were cut off are left out. `answered` includes the response's own output. The model's turns are
+        `InputMessage`s.
         """
         now = self._clock()
 
@@ -119,7 +119,7 @@ class ResponseStore:
         return await self._ask(conversation)
 
     async def items(self, ids: Sequence[str]) -> dict[str, StoredItem]:
-        """Those of these items that are there."""
+        """The stored ones of these items, by id."""
         now = self._clock()
 
         def items(database: ResponseDatabase) -> dict[str, StoredItem]:
@@ -129,16 +129,16 @@ class ResponseStore:
         return await self._ask(items)
 
     async def delete(self, id: str) -> bool:
-        """Whether there was such a response."""
+        """Delete a response. Returns whether it existed."""
         now = self._clock()
         return await self._ask(lambda database: database.delete(id, now))
 
     async def usage(self) -> tuple[int, int]:
-        """How many responses there are, and their bytes."""
+        """The number of responses, and their bytes."""
         return await self._ask(lambda database: database.usage())
 
     async def _ask(self, work: Callable[[ResponseDatabase], T]) -> T:
-        """Raises: ModelNotReady, when the server is shutting down."""
+        """Run this in the store's thread. Raises: ModelNotReady, when the server is shutting down."""
         if self._closed:
             raise ModelNotReady.shutting_down()
         return await asyncio.wrap_future(self._submit(work))

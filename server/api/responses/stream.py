@@ -21,10 +21,11 @@ _EMPTY = b'"delta":""'
 
 
 class ResponseStreamEncoder:
-    """Writes the events of one response, and hands its end over.
+    """Writes the events of one response, and passes the ended response on.
 
-    `on_end` gets the response once, when it is complete, incomplete, failed or cancelled, before the client is told:
-    what is stored then is there when the client asks for it. It is not called for what was never accepted.
+    `on_end` receives the response once, when it is complete, incomplete, failed or cancelled. This happens before the
+    client learns of the end, so a stored response is there when the client fetches it. `on_end` is not called for a
+    response that was never accepted.
     """
 
     def __init__(self, draft: ResponseDraft, on_end: Callable[[Response], None]) -> None:
@@ -35,7 +36,7 @@ class ResponseStreamEncoder:
         self._template: tuple[OpenItem, bytes, bytes] | None = None
 
     def encode(self, events: Sequence[GenerationEvent]) -> bytes:
-        """The events of these events; neighbouring pieces of one text become one."""
+        """The events on the wire; neighbouring pieces of one text become one."""
         written: list[bytes] = []
         for event in events if len(events) == 1 else _joined(events):
             if isinstance(event, Accepted):
@@ -51,11 +52,11 @@ class ResponseStreamEncoder:
         return b"".join(written)
 
     def finish(self) -> bytes:
-        """The last event said that it is the last."""
+        """Nothing: the last event is `response.completed` or `response.incomplete`."""
         return b""
 
     def failure(self, error: ServiceError) -> bytes:
-        """What ends a stream that cannot go on: `response.failed`, or `error` where nothing had begun."""
+        """The end of a failed stream: `response.failed`, or `error` where the response was never created."""
         if not self._accepted:
             return _event(
                 ResponseErrorEvent(
@@ -70,7 +71,7 @@ class ResponseStreamEncoder:
         return self._lifecycle("response.failed", response)
 
     def close(self) -> None:
-        """Nobody listens any more."""
+        """Pass the response on as cancelled, if it has not ended."""
         if self._accepted and not self._ended:
             self._end(self._draft.cancelled())
 
@@ -89,7 +90,7 @@ class ResponseStreamEncoder:
         return _event(ResponseLifecycleEvent(type=type_, response=response, sequence_number=number))  # type: ignore[arg-type]
 
     def _delta(self, delta: Delta) -> bytes:
-        """A delta's events. Most are one more piece of what is open: the hottest path, and all but constant."""
+        """The events of a delta. Most deltas add to the open item: the hottest path, with almost constant bytes."""
         output = self._draft.output
         text = delta_text(delta)
         if not text or (isinstance(delta, TextDelta) and delta.logprobs is not None):
@@ -103,7 +104,7 @@ class ResponseStreamEncoder:
 
 
 def _joined(events: Sequence[GenerationEvent]) -> list[GenerationEvent]:
-    """The same, with neighbouring pieces of text, thinking or one call's arguments in one."""
+    """The same events; neighbouring pieces of text, of reasoning, or of the arguments of one call are joined."""
     joined: list[GenerationEvent] = []
     for event in events:
         last = joined[-1] if joined else None
@@ -120,9 +121,9 @@ def _joined(events: Sequence[GenerationEvent]) -> list[GenerationEvent]:
 
 
 def _template(delta: Delta, item_id: str, output_index: int) -> tuple[bytes, bytes]:
-    """What is constant in the events of an item's deltas: before the text, and between it and the number."""
+    """The constant bytes in the events of an item's deltas: before the text, and between the text and the number."""
     empty = (
-        ToolCallDelta(0) if isinstance(delta, ToolCallDelta) else type(delta)("")  # everything but what it adds
+        ToolCallDelta(0) if isinstance(delta, ToolCallDelta) else type(delta)("")  # a delta without content
     )
     before, _, after = _event(delta_event(empty, item_id, output_index, 0)).partition(_EMPTY)
     return before + _EMPTY.removesuffix(b'""'), after.removesuffix(b"0}\n\n")

@@ -1,4 +1,4 @@
-"""Functions, the choice among them, and the form of the text: from a response's wire to the domain."""
+"""Functions, the choice among them, and the form of the text, from the wire of a response to the domain."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def to_tools(tools: list[WireTool] | None, choice: WireToolChoice | None, parall
     """Translate the tools of a response. `allowed_tools` leaves only those it lists.
 
     Raises:
-        InvalidRequest: two functions of one name, or a choice of what is not there.
-        UnsupportedParameter: a choice of a tool that is no function.
+        InvalidRequest: two functions have the same name, or the choice names a function that is not there.
+        UnsupportedParameter: the choice is a tool that is not a function.
     """
     by_name = {tool.name: _tool(tool) for tool in tools or [] if isinstance(tool, FunctionTool)}
     if len(by_name) != len(tools or []):
@@ -44,7 +44,7 @@ def to_tools(tools: list[WireTool] | None, choice: WireToolChoice | None, parall
 
 
 def to_grammar(format: TextFormat | None) -> tuple[Grammar, str] | None:
-    """What the text is held to and the path of the field that says so, or None for any text."""
+    """The form of the text and the path of the field that sets it, or None for any text."""
     if isinstance(format, TextResponseFormatJsonObject):
         return JsonObjectGrammar(), "text.format"
     if isinstance(format, TextResponseFormatJsonSchema):

@@ -1,4 +1,4 @@
-"""The formats that PyAV encodes. The containers that are a header or two are written here; Ogg's muxer is PyAV's."""
+"""Encoders of the formats that need PyAV. Containers of a header or two are written here; Ogg's muxer is PyAV's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from providers.speech.types import SAMPLE_RATE
 if TYPE_CHECKING:
     from av.packet import Packet as AnyPacket
 
-    Packet = AnyPacket[AudioStream]  # generic for the type checker alone
+    Packet = AnyPacket[AudioStream]  # generic only for the type checker
 
 __all__ = ["AacEncoder", "FlacEncoder", "Mp3Encoder", "OpusEncoder"]
 
@@ -26,7 +26,7 @@ _TIME_BASE = Fraction(1, SAMPLE_RATE)
 
 
 class _Framer:
-    """Cuts samples into a codec's frames, from whatever portions they come in."""
+    """Cuts samples, which arrive in portions of any length, into a codec's frames."""
 
     def __init__(self, context: AudioCodecContext, sample_format: SampleFormat, lead: int = 0) -> None:
         """`lead` zeros go before the first sample."""
@@ -80,7 +80,7 @@ def _configure(context: AudioCodecContext, sample_format: SampleFormat, bit_rate
 
 
 class _FrameStream:
-    """A file that is frames one after the other, of which the first hold only the encoder's delay."""
+    """A file of consecutive frames. The first frames hold only the encoder's delay."""
 
     def __init__(self, framer: _Framer, *, frame_size: int, skipped: int) -> None:
         self._framer = framer
@@ -94,7 +94,7 @@ class _FrameStream:
         return b"".join(map(self._frame, self._kept(self._framer.add(pcm))))
 
     def finish(self) -> bytes:
-        """What is left, and no frame that would hold padding alone."""
+        """The remaining frames, without frames that hold only padding."""
         packets = self._kept(self._framer.end())
         wanted = -(-self._samples // self._frame_size) - self._written
         return b"".join(map(self._frame, packets[:wanted]))
@@ -110,9 +110,9 @@ class _FrameStream:
 
 
 class Mp3Encoder(_FrameStream):
-    """MPEG-2 layer III, 96 kbit/s, without a bit reservoir, so that every frame can be decoded by itself.
+    """MPEG-2 layer III, 96 kbit/s, without a bit reservoir, so that every frame decodes independently.
 
-    LAME and a decoder together delay by 1105 samples; 47 zeros before the first sample make that two frames.
+    LAME and a decoder together delay by 1105 samples; 47 zeros before the first sample extend that to two frames.
     """
 
     _FRAME = 576
@@ -145,7 +145,7 @@ class AacEncoder(_FrameStream):
 
 
 class FlacEncoder:
-    """Native FLAC. STREAMINFO tells the length where it is known; otherwise it says so, as the format allows."""
+    """Native FLAC. STREAMINFO contains the length where it is known, and otherwise marks it as unknown."""
 
     _LENGTH_BITS = 36
 
@@ -153,7 +153,7 @@ class FlacEncoder:
         context = _opened("flac", "s16")
         self._framer = _Framer(context, "s16")
         info = int.from_bytes(context.extradata or b"", "big")
-        # 16 bytes of MD5 follow the length; zeros mean that it was not computed.
+        # 16 bytes of MD5 follow the length; zeros mean that the MD5 was not computed.
         info |= ((samples or 0) & (1 << self._LENGTH_BITS) - 1) << 128
         self._head = b"fLaC" + b"\x80\x00\x00\x22" + info.to_bytes(34, "big")
 
@@ -166,12 +166,12 @@ class FlacEncoder:
 
 
 class OpusEncoder:
-    """Opus, 48 kbit/s, in Ogg, whose header and last page tell decoders what to cut off."""
+    """Opus, 48 kbit/s, in Ogg. Its header and last page contain the samples that decoders cut off."""
 
     def __init__(self, samples: int | None) -> None:
         self._file = _Tape()
-        # bitexact: a fixed serial number, so that equal speech is equal bytes. Pages of 0.1 s: a whole second, the
-        # muxer's own choice, would keep a sentence's last words back until the next.
+        # bitexact: a fixed serial number, so that equal speech gives equal bytes. Pages of 0.1 s: with the muxer's
+        # default of one second, the last words of a sentence would wait for the next sentence.
         options = {"fflags": "+bitexact", "flush_packets": "1", "page_duration": "100000"}
         self._container = av.open(self._file, "w", format="ogg", options=options)
         stream = self._container.add_stream("libopus", rate=SAMPLE_RATE, layout="mono")
@@ -198,7 +198,7 @@ class OpusEncoder:
 
 
 class _Tape:
-    """A file that can only be written, and is taken away as it is."""
+    """A file that PyAV writes. `take` returns what was written since the last call."""
 
     def __init__(self) -> None:
         self._written = bytearray()

@@ -41,10 +41,10 @@ class SpeechController(Controller):
         status_code=200,
         operation_id="createSpeech",
         name="audio.speech.create",
-        summary="Speak a text",
+        summary="Synthesize speech",
         description=(
-            "Answers with audio as it is made; as server-sent events when `stream_format` is `sse`; as one JSON object "
-            "with the times of words and visemes when `include_visemes` is true."
+            "Streams audio while it is made. Responds with server-sent events when `stream_format` is `sse`, and with "
+            "one JSON object, with the times of words and visemes, when `include_visemes` is true."
         ),
         operation_class=SpeechOperation,
         responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
@@ -64,7 +64,7 @@ class SpeechController(Controller):
             source = aclosing(encoded(audible(speech.speak(asked)), answer.audio_format))
             encoder = SpeechEventEncoder(header, answer, characters=len(asked.text))
             return service.streamed(source, encoder)
-        # Who says `audio` wants it as it is made, whatever a decoder makes of it.
+        # A client that sends `audio` wants a stream, even where common decoders cannot read one.
         if answer.timings or (info.wants_length and data.stream_format is None):
             return await _whole(request, speech, service, asked, answer, header)
         source = aclosing(encoded(audible(speech.speak(asked)), answer.audio_format))
@@ -74,8 +74,8 @@ class SpeechController(Controller):
         "/voices",
         operation_id="listVoices",
         name="audio.voices.list",
-        summary="List the voices of every model that speaks",
-        description="Loads a model that waits for its first use only where its files are not here yet.",
+        summary="List the voices of every speech model",
+        description="Loads a model that is loaded on first use only where its files are not there yet.",
         responses=errors(401, 500, 503),
     )
     async def voices(self, service: ServiceDependency) -> VoiceList:
@@ -97,7 +97,7 @@ async def _whole(
     answer: SpeechAnswer,
     header: SpeechHeader,
 ) -> Response[Any]:
-    """The utterance in one piece: JSON with its timings, or a file that knows its length."""
+    """The whole utterance: JSON with its timings, or a file whose header contains its length."""
     async with service.answering(request.receive):
         audio, pieces, finished = await collected(audible(speech.speak(asked)), answer.audio_format)
     if answer.timings:

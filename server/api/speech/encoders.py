@@ -1,8 +1,8 @@
-"""Encoders of mono 16-bit PCM at `SAMPLE_RATE`, each of which writes a file from front to back.
+"""Encoders of mono 16-bit PCM at `SAMPLE_RATE`. Each writes a file from front to back.
 
-No file knows its length when its first bytes leave, so nothing may be patched later, and no tag can tell a decoder how
-much to cut off: mp3 and aac therefore leave out the frames that hold nothing but their encoder's delay. What decodes
-starts with the first sample and ends within a frame after the last.
+The length is unknown when the first bytes are sent, so nothing is patched later, and no tag can contain the samples
+that a decoder should cut off. The mp3 and aac encoders therefore leave out the frames that hold only the encoder's
+delay. Decoded audio starts with the first sample and ends within one frame after the last.
 """
 
 from __future__ import annotations
@@ -22,37 +22,37 @@ __all__ = ["FORMATS", "AudioEncoder", "AudioFormatInfo", "encode_whole", "new_en
 
 SAMPLE_BYTES = 2
 _UNKNOWN = 0xFFFFFFFF
-"""What OpenAI writes for the sizes of a wav file whose end is not there yet; decoders read to the end of the file."""
+"""The sizes that OpenAI writes into a wav file of unknown length. Decoders then read to the end of the file."""
 
 
 class AudioEncoder(Protocol):
-    """Makes one file. Belongs to one utterance, and is used by one thread at a time."""
+    """Makes one file. Belongs to one utterance; one thread uses it at a time."""
 
     def encode(self, pcm: bytes) -> bytes:
-        """The next bytes of the file; may be none yet."""
+        """The next bytes of the file; may be empty."""
 
     def finish(self) -> bytes:
         """The last bytes."""
 
 
 EncoderFactory = Callable[[int | None], AudioEncoder]
-"""Given the number of samples to come, where it is known."""
+"""Takes the number of samples, or None where it is unknown."""
 
 
 @attrs.frozen
 class AudioFormatInfo:
-    """How a format is announced and written."""
+    """The media type and the encoder of a format."""
 
     media_type: str
     factory: EncoderFactory
     needs_codec: bool = True
-    """Whether it is PyAV that encodes."""
+    """Whether the encoder is PyAV's."""
     wants_length: bool = False
-    """Whether common decoders (libsndfile) cannot read it without its length in the header, though it need not be."""
+    """Whether common decoders (libsndfile) need the length in the header, although the format does not."""
 
 
 class _Pcm:
-    """The samples as they are."""
+    """The samples, unchanged."""
 
     def __init__(self, samples: int | None) -> None:
         pass
@@ -85,7 +85,7 @@ class _Wav:
 
 
 def _codec_encoder(name: str, samples: int | None) -> AudioEncoder:
-    # Here and not above: PyAV is an extra, and takes a while to import.
+    # Imported here: PyAV is an extra, and its import takes a while.
     from server.api.speech import codecs
 
     encoder: AudioEncoder = getattr(codecs, name)(samples)
@@ -103,10 +103,10 @@ FORMATS: Mapping[AudioFormat, AudioFormatInfo] = {
 
 
 def new_encoder(audio_format: AudioFormat, samples: int | None = None) -> AudioEncoder:
-    """An encoder for one utterance, of so many samples where that is known. Call it off the event loop.
+    """An encoder for one utterance. `samples` is its length where that is known. Call it outside the event loop.
 
     Raises:
-        UnsupportedParameter: PyAV is not installed, and this format needs it.
+        UnsupportedParameter: this format needs PyAV, which is not installed.
     """
     try:
         return FORMATS[audio_format].factory(samples)
@@ -120,6 +120,6 @@ def new_encoder(audio_format: AudioFormat, samples: int | None = None) -> AudioE
 
 
 def encode_whole(audio_format: AudioFormat, pcm: bytes) -> bytes:
-    """A file whose header tells its length, where the format has a place for it. Raises as `new_encoder`."""
+    """A file whose header contains its length, where the format has a field for it. Raises as `new_encoder`."""
     encoder = new_encoder(audio_format, len(pcm) // SAMPLE_BYTES)
     return encoder.encode(pcm) + encoder.finish()

@@ -1,4 +1,4 @@
-"""Spoken pieces on their way to bytes."""
+"""Spoken pieces, encoded as bytes of a file."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from server.api.speech.encoders import FORMATS, encode_whole, new_encoder
 __all__ = ["QUIET_SECONDS", "EncodedAudio", "audible", "collected", "encoded"]
 
 QUIET_SECONDS = 0.25
-"""Length of an utterance in which there is nothing to say: one emoji, three dots."""
+"""Length of an utterance without words, such as one emoji or three dots."""
 
 
 class EncodedAudio(Event, frozen=True):
-    """The next bytes of a file, and the piece that they were made of; None for what was left in the encoder."""
+    """The next bytes of a file, and their piece; None for the bytes that were left in the encoder."""
 
     audio: bytes
     piece: SpeechPiece | None
 
 
 async def audible(events: AsyncGenerator[SpeechEvent, None]) -> AsyncGenerator[SpeechEvent, None]:
-    """The events, with a piece of silence where nothing was said: an empty file plays nowhere."""
+    """The events, with a piece of silence where there is no speech: no player accepts an empty file."""
     async with aclosing(events):
         async for event in events:
             if isinstance(event, SpeechFinished) and event.samples == 0:
@@ -41,10 +41,10 @@ async def audible(events: AsyncGenerator[SpeechEvent, None]) -> AsyncGenerator[S
 async def encoded(
     events: AsyncGenerator[SpeechEvent, None], audio_format: AudioFormat
 ) -> AsyncGenerator[SpeechAccepted | EncodedAudio | SpeechFinished, None]:
-    """The events, each piece as the next bytes of one file of this format. Encodes in a thread.
+    """The events, with each piece as the next bytes of one file of this format. Encodes in a thread.
 
     Raises:
-        UnsupportedParameter: the format cannot be written here; before the first event is asked for.
+        UnsupportedParameter: this server cannot write the format. Raised before the first event is requested.
     """
     encoder = await asyncio.to_thread(new_encoder, audio_format)
     threaded = FORMATS[audio_format].needs_codec
@@ -65,12 +65,12 @@ async def encoded(
 async def collected(
     events: AsyncGenerator[SpeechEvent, None], audio_format: AudioFormat
 ) -> tuple[bytes, list[SpeechPiece], SpeechFinished]:
-    """The whole utterance: a file whose header tells its length, its pieces, and its end. Encodes in a thread.
+    """The whole utterance: a file with its length in its header, the pieces, and the last event. Encodes in a thread.
 
     Raises:
-        ServiceError: as the events do, and as `encoded`.
+        ServiceError: any error of the events, and those of `encoded`.
     """
-    await asyncio.to_thread(new_encoder, audio_format)  # a format that cannot be written is refused before the work
+    await asyncio.to_thread(new_encoder, audio_format)  # refuses a format that cannot be written before the work starts
     pieces: list[SpeechPiece] = []
     async with aclosing(events):
         async for event in events:

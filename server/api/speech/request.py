@@ -1,4 +1,4 @@
-"""Speech requests as the providers understand them."""
+"""Speech requests, from the wire to the domain."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ __all__ = ["MAX_MIXED_VOICES", "SpeechAnswer", "speech_answer", "to_speech_reque
 MAX_MIXED_VOICES = 8
 
 _SPACES = "\t\n\r\v\f\x85"
-"""Control characters that are white space."""
+"""The control characters that count as white space."""
 
 
 @attrs.frozen(kw_only=True)
 class SpeechAnswer:
-    """What the answer is to look like."""
+    """The format of the answer."""
 
     audio_format: AudioFormat
     viseme_set: VisemeSet
     timings: bool
     headtts: bool
     events: bool
-    """Whether it is server-sent events."""
+    """Whether the answer consists of server-sent events."""
 
 
 def to_speech_request(data: CreateSpeechRequest, *, id: str) -> SpeechRequest:
-    """The request, once everything in it can be honoured.
+    """Translate a request.
 
     Raises:
         InvalidRequest: the text cannot be spoken, or the mix of voices makes no sense.
-        UnsupportedParameter: `instructions`.
+        UnsupportedParameter: the request has `instructions`.
     """
     check_parameters(data)
     _check_text(data.input)
@@ -52,20 +52,20 @@ def to_speech_request(data: CreateSpeechRequest, *, id: str) -> SpeechRequest:
 
 
 def speech_answer(data: CreateSpeechRequest) -> SpeechAnswer:
-    """What the answer is to look like.
+    """The format of the answer.
 
     Raises:
-        InvalidRequest: parameters that contradict each other.
+        InvalidRequest: parameters contradict each other.
     """
     headtts = data.timing_format == "headtts"
     if headtts and data.include_visemes is False:
-        raise InvalidRequest("timing_format: only where include_visemes is not false", param="timing_format")
+        raise InvalidRequest("timing_format: not allowed when include_visemes is false", param="timing_format")
     timings = bool(data.include_visemes) or headtts
     viseme_set = data.viseme_set or "oculus"
     if data.viseme_set is not None and not timings:
-        raise InvalidRequest("viseme_set: only where include_visemes is true", param="viseme_set")
+        raise InvalidRequest("viseme_set: only allowed when include_visemes is true", param="viseme_set")
     if headtts and viseme_set != "oculus":
-        raise InvalidRequest("viseme_set: with timing_format headtts it is oculus", param="viseme_set")
+        raise InvalidRequest("viseme_set: must be oculus with timing_format headtts", param="viseme_set")
     return SpeechAnswer(
         audio_format=data.response_format or "mp3",
         viseme_set=viseme_set,
@@ -77,7 +77,7 @@ def speech_answer(data: CreateSpeechRequest) -> SpeechAnswer:
 
 def _check_text(text: str) -> None:
     if not text.strip():
-        raise InvalidRequest("input: is empty; send the text to speak", param="input")
+        raise InvalidRequest("input: must not be empty; send the text to speak", param="input")
     for place, character in enumerate(text):
         if unicodedata.category(character) == "Cc" and character not in _SPACES:
             raise InvalidRequest(
@@ -86,12 +86,10 @@ def _check_text(text: str) -> None:
 
 
 def _voices(text: str) -> list[tuple[str, float]]:
-    """`af_heart`, or `af_heart:0.6,am_michael:0.4`; a part without a weight weighs 1."""
+    """The voices of `af_heart` or `af_heart:0.6,am_michael:0.4`. Without a weight, a voice has weight 1."""
     parts = text.split(",")
     if len(parts) > MAX_MIXED_VOICES:
-        raise InvalidRequest(
-            f"voice: mixes {len(parts)} voices; {MAX_MIXED_VOICES} at most can be mixed", param="voice"
-        )
+        raise InvalidRequest(f"voice: mixes {len(parts)} voices; at most {MAX_MIXED_VOICES} are allowed", param="voice")
     return [_weighted(part) for part in parts]
 
 
@@ -105,6 +103,7 @@ def _weighted(part: str) -> tuple[str, float]:
             weight = math.nan
     if not name.strip() or not (math.isfinite(weight) and 0 < weight <= 1000):
         raise InvalidRequest(
-            "voice: expected a voice, or voices with weights over 0 like 'af_heart:0.6,am_michael:0.4'", param="voice"
+            "voice: expected a voice, or voices with weights over 0 like 'af_heart:0.6,am_michael:0.4'",
+            param="voice",
         )
     return name.strip(), weight

@@ -1,4 +1,4 @@
-"""Spoken pieces as OpenAI's and HeadTTS's objects and events."""
+"""Spoken pieces, as the objects and events of OpenAI and of HeadTTS."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from server.streaming.sse import data_message
 __all__ = ["SpeechEventEncoder", "SpeechHeader", "speech_with_timings"]
 
 FRAMES_PER_SECOND = 40
-"""The model's own unit of time, which `usage` counts."""
+"""Frames of the model per second. `usage` counts frames."""
 
 SpokenEvent = SpeechAccepted | EncodedAudio | SpeechFinished
-"""What is left of the events once the pieces are encoded."""
+"""The events after the pieces are encoded."""
 
 _NOTHING = SpeechPiece("", b"", [], [], 0.0)
 
 
 @attrs.frozen(kw_only=True)
 class SpeechHeader:
-    """What every answer tells of itself."""
+    """Fields of every answer."""
 
     model: str
     request_id: str
@@ -94,19 +94,19 @@ class SpeechEventEncoder:
 def speech_with_timings(
     header: SpeechHeader, answer: SpeechAnswer, pieces: Sequence[SpeechPiece], finished: SpeechFinished, audio: bytes
 ) -> SpeechWithTimings | HeadTtsSpeech:
-    """The whole utterance. `audio` is a file of the format that was asked for."""
+    """The whole utterance. `audio` is a file of the requested format."""
     phonemes = [span for piece in pieces for span in piece.phonemes]
     words = [span for piece in pieces for span in piece.words]
-    told: dict[str, Any] = {"audio": _base64(audio), "model": header.model, "request_id": header.request_id}
+    header_fields: dict[str, Any] = {"audio": _base64(audio), "model": header.model, "request_id": header.request_id}
     if answer.headtts:
-        return HeadTtsSpeech(audioEncoding=answer.audio_format, **_headtts(phonemes, words), **told)
+        return HeadTtsSpeech(audioEncoding=answer.audio_format, **_headtts(phonemes, words), **header_fields)
     return SpeechWithTimings(
         format=answer.audio_format,
         sample_rate=SAMPLE_RATE,
         duration=finished.samples / SAMPLE_RATE,
         words=_words(words),
         visemes=speech_visemes(phonemes, answer.viseme_set),
-        **told,
+        **header_fields,
     )
 
 
@@ -118,8 +118,8 @@ def _words(spans: Sequence[WordSpan]) -> list[SpeechWord]:
 
 
 def _headtts(phonemes: Sequence[PhonemeSpan], words: Sequence[WordSpan]) -> dict[str, Any]:
-    """HeadTTS's arrays. Silence is left out, as HeadTTS does: its `viseme_sil` would hold the mouth shut against the
-    shapes beside it."""
+    """HeadTTS's arrays. Silence is left out, as in HeadTTS: `viseme_sil` would hold the mouth shut against the shapes
+    beside it."""
     visemes = [span for span in viseme_spans(phonemes) if span.viseme != "sil"]
     return {
         "words": [span.word for span in words],

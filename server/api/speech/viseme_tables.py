@@ -1,19 +1,19 @@
-"""Which shapes the mouth takes for every sound that Kokoro's alphabet can write. Pure data.
+"""The shapes of the mouth for every sound in Kokoro's alphabet. Pure data.
 
-A cell names one shape, or two, of which the first is held for `FIRST_SHARE` of the sound: diphthongs, and the
-affricates where a set tells their halves apart. The alphabet is misaki's (hexgrad/misaki, EN_PHONES.md): capital
-letters are its diphthongs, `T` is the flap of "butter", `ᵊ` and `ᵻ` are reduced vowels. Sounds that English lacks take
-the shape of the nearest one that their set describes.
+A cell names one shape or two. The first of two is held for `FIRST_SHARE` of the sound: these are diphthongs, and
+affricates where a set distinguishes their halves. The alphabet is misaki's (hexgrad/misaki, EN_PHONES.md): capital
+letters are its diphthongs, `T` is the flap of "butter", `ᵊ` and `ᵻ` are reduced vowels. Sounds that English lacks have
+the shape of the nearest sound that the set describes.
 
 Sources
     oculus   Meta, "Viseme Reference" of Oculus Lipsync: 15 shapes with their phonemes (t, d are DD; tS, dZ, S are CH;
-             n, l are nn), in the order of the plugin's enumeration. `h`, for which it has none, is the open back of
+             n, l are nn), in the order of the plugin's enumeration. It has none for `h`, which gets the open back of
              the mouth, `kk`; schwa is `E`.
     azure    Microsoft, "Get facial position with viseme" (IDs 0 to 21) and "SSML phonetic alphabets" for en-US and
              en-GB, which give eɪ as 4 and 6, oʊ as 8 and 4, əʊ as 1 and 4, tʃ as 19 and 16.
     rhubarb  Daniel Wolf, README ("Mouth shapes") and animation rules of Rhubarb Lip Sync: the six shapes of
-             Hanna-Barbera, A to F, and its extended G, H and X. Of the shapes that a rule allows, the first; of those
-             that depend on the length, the one for the long sound.
+             Hanna-Barbera, A to F, and its extended G, H and X. Where a rule allows several shapes, the first is taken;
+             where the shape depends on the length, that of the long sound.
     arkit    Apple, "ARFaceAnchor.BlendShapeLocation". No table of Apple's maps sounds to weights: these are ours, one
              mix for each shape of the `oculus` set, made from what each location moves.
 """
@@ -44,11 +44,11 @@ Row = tuple[str, str, str]
 SILENCE: Row = ("sil", "0", "X")
 
 MARKS = frozenset("ˈˌːʰʲᵝ\u0303↓→↗↘")
-"""Stress, length, aspiration, palatalisation, compression, nasalisation and tones: they change no shape."""
+"""Stress, length, aspiration, palatalisation, compression, nasalisation and tones: they do not change a shape."""
 
 
 def _rows(table: Mapping[str, Row]) -> Mapping[str, Row]:
-    """Every phoneme of every key with its row."""
+    """Each phoneme of each key, with its row."""
     return {phoneme: row for phonemes, row in table.items() for phoneme in phonemes}
 
 
@@ -96,7 +96,7 @@ PHONEMES: Mapping[str, Row] = _rows(
 
 
 def _both(**weights: float) -> dict[str, float]:
-    """Weights of the left and the right side alike."""
+    """The same weights for the left and the right side."""
     return {f"{name}{side}": weight for name, weight in weights.items() for side in ("Left", "Right")}
 
 

@@ -1,4 +1,4 @@
-"""Sounds to shapes of the mouth, in the four sets that clients ask for."""
+"""Shapes of the mouth for sounds, in the four sets that clients can request."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLUMNS: dict[VisemeSet, int] = {"oculus": 0, "arkit": 0, "azure": 1, "rhubarb"
 
 @attrs.frozen
 class VisemeSpan:
-    """A shape and when it is held, in samples from the start of the utterance."""
+    """A shape and its time span, in samples from the start of the utterance."""
 
     viseme: str
     phoneme: str
@@ -35,7 +35,7 @@ class VisemeSpan:
 
 
 def viseme_spans(phonemes: Iterable[PhonemeSpan], viseme_set: VisemeSet = "oculus") -> Iterator[VisemeSpan]:
-    """The shapes of these sounds, contiguous wherever the sounds are."""
+    """The shapes of these sounds. They are contiguous where the sounds are."""
     column = _COLUMNS[viseme_set]
     for span in phonemes:
         shapes = _row(span.phoneme)[column].split()
@@ -62,7 +62,7 @@ def speech_visemes(phonemes: Iterable[PhonemeSpan], viseme_set: VisemeSet) -> li
 
 @cache
 def _row(phoneme: str) -> tuple[str, str, str]:
-    """The shapes of a sound, whatever marks it carries. A sound nobody has written yet moves the mouth like a schwa."""
+    """The shapes of a sound, without regard to its marks. An unknown sound has the shape of a schwa."""
     if not phoneme:
         return SILENCE
     letters = (letter for letter in phoneme if letter not in MARKS)

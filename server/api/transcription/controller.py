@@ -38,7 +38,7 @@ __all__ = ["TranscriptionController"]
 
 Transcriber = NamedDependency[SkipValidation[TranscriptionProvider]]
 
-# Litestar adds the charset to text, and to nothing else.
+# Litestar adds the charset only to text/plain.
 _TEXT_TYPES = {
     "text": "text/plain",
     "srt": "application/x-subrip; charset=utf-8",
@@ -58,8 +58,8 @@ class TranscriptionController(Controller):
         media_type=MediaType.JSON,
         operation_id="createTranscription",
         name="audio.transcriptions.create",
-        summary="Write down what is said in a recording",
-        description="Answers in the form that `response_format` names, or as server-sent events when `stream` is true.",
+        summary="Transcribe a recording",
+        description="Responds in the format of `response_format`, or with server-sent events when `stream` is true.",
         operation_class=TranscriptionOperation,
         responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
     )
@@ -79,8 +79,8 @@ class TranscriptionController(Controller):
         media_type=MediaType.JSON,
         operation_id="createTranslation",
         name="audio.translations.create",
-        summary="Write down in English what is said in a recording",
-        description="As `/v1/audio/transcriptions`; needs a model of several languages.",
+        summary="Translate a recording into English text",
+        description="Works as `/v1/audio/transcriptions`. Needs a multilingual model.",
         operation_class=TranscriptionOperation,
         responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
     )
@@ -114,7 +114,7 @@ async def _events(
     answer: TranscriptAnswer,
     transcriber: TranscriptionProvider,
 ) -> AsyncGenerator[TranscriptionEvent, None]:
-    """The answer, with the recording on disk from before its first event until after its last."""
+    """The events of the answer. The recording is on disk from before the first event until after the last."""
     async with on_disk(data.file) as path:
         asked = to_transcription_request(data, answer, id=otel.request_id.get() or "", path=path)
         async with aclosing(transcriber.transcribe(asked)) as events:

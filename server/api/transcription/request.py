@@ -1,4 +1,4 @@
-"""A recording and what is wanted of it, from the wire to the domain."""
+"""Transcription requests, from the wire to the domain."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _STREAMED = ("json", "text")
 
 @attrs.frozen(kw_only=True)
 class TranscriptAnswer:
-    """In which form a transcription is answered."""
+    """The format and the content of the answer."""
 
     task: Task
     format: str
@@ -30,20 +30,20 @@ class TranscriptAnswer:
 
 
 def transcript_answer(request: CreateTranscriptionRequest | CreateTranslationRequest) -> TranscriptAnswer:
-    """What the request wants to be told, and how.
+    """The format and the content that the request asks for.
 
     Raises:
-        UnsupportedParameter: something this server cannot honour.
-        InvalidRequest: values that do not go together.
+        UnsupportedParameter: the server cannot honour a parameter.
+        InvalidRequest: values contradict each other.
     """
     check_parameters(request)
     if request.response_format == "diarized_json":
-        message = "response_format: speakers cannot be told apart here; use json, text, srt, verbose_json or vtt"
+        message = "response_format: speakers cannot be distinguished; use json, text, srt, verbose_json or vtt"
         raise UnsupportedParameter(message, param="response_format")
     form = request.response_format or "json"
     wanted, included = request.timestamp_granularities or [], request.include or []
     if form != "verbose_json" and "word" in wanted:
-        message = "timestamp_granularities: words have times only where response_format is verbose_json"
+        message = "timestamp_granularities: word times need response_format verbose_json"
         raise InvalidRequest(message, param="timestamp_granularities")
     if request.stream and form not in _STREAMED:
         raise InvalidRequest(
@@ -52,7 +52,7 @@ def transcript_answer(request: CreateTranscriptionRequest | CreateTranslationReq
     if "logprobs" in included and form != "json":
         raise InvalidRequest("include: logprobs need response_format json", param="include")
     if "progress" in included and not request.stream:
-        raise InvalidRequest("include: progress is told only where stream is true", param="include")
+        raise InvalidRequest("include: progress is only allowed when stream is true", param="include")
     return TranscriptAnswer(
         task="transcribe" if isinstance(request, CreateTranscriptionRequest) else "translate",
         format=form,
@@ -67,7 +67,7 @@ def transcript_answer(request: CreateTranscriptionRequest | CreateTranslationReq
 def to_transcription_request(
     request: CreateTranscriptionRequest | CreateTranslationRequest, answer: TranscriptAnswer, *, id: str, path: Path
 ) -> TranscriptionRequest:
-    """Translate a request whose values the contract has checked one by one; its file is at `path`."""
+    """Translate a request. The contract has checked each of its values. Its file is at `path`."""
     return TranscriptionRequest(
         id=id,
         path=str(path),

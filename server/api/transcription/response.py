@@ -1,4 +1,4 @@
-"""A transcription, from the domain to each of its forms on the wire."""
+"""Transcriptions, from the domain to each of their formats on the wire."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from server.streaming.sse import data_message
 __all__ = ["TranscriptEncoder", "WholeTranscript", "collect_transcript", "transcription", "transcription_verbose"]
 
 ENGLISH = "english"
-"""What OpenAI calls the language of a recording in which nobody speaks, and of every translation."""
+"""OpenAI's name of the language of a recording without speech, and of every translation."""
 _SEEK_UNITS = 100
 
 
 @attrs.frozen(kw_only=True)
 class WholeTranscript:
-    """Everything that was said of one recording."""
+    """The segments and the last event of one recording."""
 
     segments: Sequence[Segment]
     finished: TranscriptionFinished
@@ -47,7 +47,7 @@ async def collect_transcript(events: AsyncIterator[TranscriptionEvent]) -> Whole
     """Read a transcription to its end.
 
     Raises:
-        ServiceError: whatever the provider raises.
+        ServiceError: any error of the provider.
     """
     segments: list[Segment] = []
     async for event in events:
@@ -59,7 +59,7 @@ async def collect_transcript(events: AsyncIterator[TranscriptionEvent]) -> Whole
 
 
 def transcription(whole: WholeTranscript, answer: TranscriptAnswer) -> Transcription:
-    """As `json`."""
+    """The transcription as `json`."""
     return Transcription(
         text=whole.text,
         logprobs=_logprobs(whole.segments) if answer.logprobs else None,
@@ -68,7 +68,7 @@ def transcription(whole: WholeTranscript, answer: TranscriptAnswer) -> Transcrip
 
 
 def transcription_verbose(whole: WholeTranscript, answer: TranscriptAnswer) -> TranscriptionVerbose:
-    """As `verbose_json`."""
+    """The transcription as `verbose_json`."""
     spoken = whole.finished.language or ENGLISH
     return TranscriptionVerbose(
         task=answer.task,
@@ -82,14 +82,14 @@ def transcription_verbose(whole: WholeTranscript, answer: TranscriptAnswer) -> T
 
 
 class TranscriptEncoder:
-    """Writes events as the messages of a stream. The deltas join to the text that the last message has."""
+    """Writes events as the messages of a stream. The joined deltas are the text of the last message."""
 
     def __init__(self, answer: TranscriptAnswer) -> None:
         self._answer = answer
         self._segments: list[Segment] = []
         self._text = ""
         self._space = ""
-        """At the end of what was heard: part of the text only where more follows."""
+        """White space at the end of the text so far. It becomes part of the text only when more text follows."""
 
     def encode(self, events: Sequence[TranscriptionEvent]) -> bytes:
         return b"".join(data_message(message) for event in events for message in self._messages(event))

@@ -10,7 +10,7 @@ __all__ = ["srt", "vtt"]
 
 
 def srt(segments: Sequence[Segment]) -> str:
-    """Numbered cues; nothing at all where nothing was said."""
+    """Numbered cues. Empty where there is no speech."""
     cues = (
         f"{number}\n{_time(segment.start, ',')} --> {_time(segment.end, ',')}\n{_line(segment)}\n"
         for number, segment in enumerate(segments, start=1)
@@ -19,7 +19,7 @@ def srt(segments: Sequence[Segment]) -> str:
 
 
 def vtt(segments: Sequence[Segment]) -> str:
-    """A header and cues, with the three characters escaped that WebVTT reads as markup."""
+    """A header and cues. The three characters that WebVTT reads as markup are escaped."""
     cues = (
         f"{_time(segment.start, '.')} --> {_time(segment.end, '.')}\n{_escaped(_line(segment))}\n"
         for segment in segments
@@ -28,7 +28,7 @@ def vtt(segments: Sequence[Segment]) -> str:
 
 
 def _line(segment: Segment) -> str:
-    """The cue's text. An arrow of times inside it would end it."""
+    """The text of the cue. An arrow such as that between times would end the cue."""
     return " ".join(segment.text.split()).replace("-->", "->")
 
 

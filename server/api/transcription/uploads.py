@@ -1,4 +1,4 @@
-"""Files that clients send, on their way to an engine."""
+"""Files that clients send, on disk for an engine."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ PREFIX = "mlx-openai-server-"
 
 @asynccontextmanager
 async def on_disk(upload: Upload) -> AsyncIterator[Path]:
-    """The upload as a file with a name, as long as the block runs. Readable by this user alone.
+    """The upload as a file with a name, while the block runs. Only this user can read it.
 
-    The name is what another process opens; it is gone when the block ends, however it does.
+    Another process opens the file by its name. The file is deleted when the block ends, also by an error.
     """
     with tempfile.NamedTemporaryFile(prefix=PREFIX) as file:
         await asyncio.to_thread(_copy, upload, file)

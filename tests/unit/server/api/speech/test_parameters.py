@@ -98,7 +98,7 @@ async def test_instructions_are_refused_by_name_unless_empty(app: Litestar) -> N
         ({"voice": "af_heart:nan"}, "voice", "weights over 0"),
         ({"voice": "af_heart:1e9"}, "voice", "weights over 0"),
         ({"voice": "af_heart:0.5,"}, "voice", "weights over 0"),
-        ({"voice": "af_heart," * 8 + "af_heart"}, "voice", "9 voices; 8"),
+        ({"voice": "af_heart," * 8 + "af_heart"}, "voice", "9 voices; at most 8"),
         ({"voice": "af_heart:0.6,zork:0.4"}, "voice", "'zork'"),
         ({"response_format": "ogg"}, "response_format", "'mp3', 'opus', 'aac', 'flac', 'wav', 'pcm'"),
         ({"stream_format": "chunks"}, "stream_format", "'audio', 'sse'"),
