@@ -166,8 +166,8 @@ _MODELS = (
         ),
         size=100_000_000,
         converter="providers.engines.convert.gguf",
-        # Greedy unless a request says otherwise, as transformers runs it: this model gives "The capital of France is
-        # Paris." its first token with a probability of 0.15, and wanders off into another language when it is missed.
+        # Greedy by default, as in transformers: the first token of "The capital of France is Paris." has a probability
+        # of only 0.15, and with another token this model continues in another language.
         converter_options=("--generation", '{"do_sample": false}'),
     ),
     EmbeddedModel(
