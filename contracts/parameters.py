@@ -7,6 +7,7 @@ Texts are Markdown.
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -39,6 +40,21 @@ class Parameter:
     """What to send instead of a refused field, as the end of a sentence."""
     unless: str = ""
     """When a refused field is accepted, where that depends on other fields. Its endpoint checks it."""
+
+    @property
+    def default_text(self) -> str:
+        """What happens to a request without the field."""
+        return self.otherwise if self.default is None else f"`{_json(self.default)}`"
+
+    @property
+    def accepted_text(self) -> str:
+        """The accepted values of a refused field; empty where it has none."""
+        return self.unless or " or ".join(f"`{_json(value)}`" for value in self.accepted)
+
+
+def _json(value: Any) -> str:
+    """A value as a reader writes it: JSON, without quotes around a word."""
+    return value if isinstance(value, str) and value else json.dumps(value)
 
 
 def honoured(note: str = "", *, values: str = "", default: Any = None, otherwise: str = "") -> dict[str, Any]:

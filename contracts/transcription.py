@@ -98,7 +98,7 @@ class CreateTranscriptionRequest(RecordingForm):
     no effect.
     """
 
-    response_format: Literal["json", "text", "srt", "verbose_json", "vtt", "diarized_json"] | None = attrs.field(
+    response_format: Literal[ResponseFormat, "diarized_json"] | None = attrs.field(
         default=None,
         metadata=honoured(
             "`diarized_json` is refused: speakers are not told apart.",

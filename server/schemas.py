@@ -1,12 +1,16 @@
-"""Contracts in the OpenAPI document."""
+"""The contracts in the OpenAPI document."""
 
 from __future__ import annotations
 
+import inspect
+import re
 from typing import TYPE_CHECKING, Any
 
+import attrs
 from litestar.plugins.attrs import AttrsSchemaPlugin
 from litestar.typing import FieldDefinition
 
+from contracts.parameters import Parameter, parameters
 from contracts.uploads import Upload
 
 if TYPE_CHECKING:
@@ -15,9 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ContractSchemaPlugin"]
 
+_LINK = re.compile(r"\s*See \[[^]]*\]\([^)]*\)\.")
+"""A note's reference to a section of its page in `docs/`."""
+
 
 class ContractSchemaPlugin(AttrsSchemaPlugin):
-    """Litestar's schema of an attrs class, and of the files in a form."""
+    """Litestar's schema of an attrs class, with the descriptions of the class and of its parameters; and of files."""
 
     @staticmethod
     def is_plugin_supported_type(value: Any) -> bool:
@@ -26,4 +33,27 @@ class ContractSchemaPlugin(AttrsSchemaPlugin):
     def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:
         if field_definition.annotation is Upload:
             return schema_creator.for_upload_file(field_definition)
-        return super().to_openapi_schema(field_definition, schema_creator)
+        schema = super().to_openapi_schema(field_definition, schema_creator)
+        contract = field_definition.type_
+        schema.description = _paragraphs(contract)
+        for name, parameter in parameters(contract).items():
+            if schema.properties and (description := _description(parameter)):
+                schema.properties[name].description = description
+        return schema
+
+
+def _paragraphs(contract: type[attrs.AttrsInstance]) -> str | None:
+    """The class's own docstring, with its lines joined."""
+    text = inspect.cleandoc(contract.__doc__ or "")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n")) or None
+
+
+def _description(parameter: Parameter) -> str:
+    parts = [_LINK.sub("", parameter.note).strip()]
+    if parameter.status == "noted":
+        parts.append("Accepted without effect.")
+    if parameter.status == "refused":
+        parts.append(f"Refused unless {parameter.accepted_text}." if parameter.accepted_text else "Refused.")
+    if parameter.default is not None or parameter.otherwise:
+        parts.append(f"Left out: {parameter.default_text}.")
+    return " ".join(filter(None, parts))

@@ -6,6 +6,8 @@ from typing import Literal
 
 import attrs
 
+from contracts.service.models import ModelStatus
+
 __all__ = ["Health", "Liveness"]
 
 
@@ -26,4 +28,4 @@ class Health:
 
     status: Literal["ok", "loading", "degraded", "failed", "draining"]
     version: str
-    models: dict[str, Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped", "unavailable"]]
+    models: dict[str, ModelStatus]

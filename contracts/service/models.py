@@ -6,7 +6,9 @@ from typing import Literal
 
 import attrs
 
-__all__ = ["Model", "ModelList"]
+__all__ = ["Model", "ModelList", "ModelStatus"]
+
+ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped", "unavailable"]
 
 
 @attrs.frozen(kw_only=True)
@@ -20,7 +22,7 @@ class Model:
     owned_by: str
     context_length: int | None = None
     capabilities: list[Literal["chat", "embeddings", "transcription", "speech", "image"]]
-    status: Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped", "unavailable"]
+    status: ModelStatus
     detail: str | None = None
     """Why a model failed; the command that installs what an unavailable one needs; what a loading one is doing."""
 

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -86,22 +85,14 @@ def _place(field: attrs.Attribute[Any], parameter: Parameter, contract: type) ->
 
 def _values(parameter: Parameter, hint: Any) -> str:
     if parameter.status == "refused":
-        accepted = " or ".join(f"`{_json(value)}`" for value in parameter.accepted)
-        unless = parameter.unless or accepted
-        return f"unless {unless}" if unless else ""
+        return f"unless {parameter.accepted_text}" if parameter.accepted_text else ""
     return parameter.values or _one(hint)
 
 
 def _default(parameter: Parameter, field: attrs.Attribute[Any]) -> str:
     if field.default is attrs.NOTHING:
         return "required"
-    if parameter.default is not None:
-        return f"`{_json(parameter.default)}`"
-    return parameter.otherwise
-
-
-def _json(value: Any) -> str:
-    return value if isinstance(value, str) and value else json.dumps(value)
+    return parameter.default_text
 
 
 def _sentence(words: str) -> str:
