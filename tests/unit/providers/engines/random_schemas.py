@@ -1,4 +1,4 @@
-"""Random JSON schemas: some that mean something, some that throw keywords together; and what they accept."""
+"""Random JSON schemas, sensible ones and random combinations of keywords, and a check of what they accept."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _unsupported(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[
 
 
 def wild_schemas(depth: int = 2) -> st.SearchStrategy[dict[str, Any]]:
-    """Any keywords together, whether or not they make sense: often unsatisfiable, sometimes invalid."""
+    """Random combinations of keywords: often unsatisfiable, sometimes invalid."""
     inner = wild_schemas(depth - 1) | st.booleans() if depth else st.booleans()
     several = st.lists(inner, max_size=2)
     kinds = st.sampled_from(["array", "boolean", "integer", "null", "number", "object", "string"])
@@ -158,15 +158,15 @@ def wild_schemas(depth: int = 2) -> st.SearchStrategy[dict[str, Any]]:
 
 
 def assert_valid(text: str, schema: Any) -> None:
-    """As JSON's own numbers: in floating point, 0.3 is no multiple of 0.1."""
+    """Compare as decimal numbers: in floating point, 0.3 is not a multiple of 0.1."""
     exact = functools.partial(json.loads, parse_float=_number)
     with localcontext(prec=2000):
         jsonschema.Draft202012Validator(exact(json.dumps(schema))).validate(exact(text))
 
 
 def _number(text: str) -> Decimal | float:
-    """Exact, but for an exponent of some twenty digits: such a number is JSON, and what readers make of it is infinity
-    or zero."""
+    """The exact number, except for an exponent of about twenty digits: that is JSON too, and readers make infinity or
+    zero of it."""
     try:
         return Decimal(text)
     except InvalidOperation:

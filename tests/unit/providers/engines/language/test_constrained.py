@@ -1,4 +1,4 @@
-"""Grammars through the language-model engine: every answer is held to its own, whoever shares the batch."""
+"""Grammars through the language-model engine: every answer follows its own, whatever else is in the batch."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ TOOL = Tool(
 
 
 @pytest.mark.parametrize("prompt", [TextPrompt("a point:"), chat(("user", "a point, please"))], ids=["text", "chat"])
-def test_answers_at_a_high_temperature_are_what_the_schema_says(roomy: EngineClient, prompt: Prompt) -> None:
+def test_answers_at_a_high_temperature_follow_the_schema(roomy: EngineClient, prompt: Prompt) -> None:
     answers = [roomy.generate(f"p{number}", prompt, sampling=WILD, grammar=POINT, max_tokens=80) for number in range(8)]
     roomy.wait(*answers)
     for answer in answers:
@@ -64,7 +64,7 @@ def test_answers_at_a_high_temperature_are_what_the_schema_says(roomy: EngineCli
         (LarkGrammar('start: "<" ("yes" | "no") ">"'), "<(yes|no)>"),
     ],
 )
-def test_other_grammars_hold_too(roomy: EngineClient, grammar: Grammar, pattern: str) -> None:
+def test_answers_follow_other_grammars_too(roomy: EngineClient, grammar: Grammar, pattern: str) -> None:
     answer = roomy.ask("other", TextPrompt("x"), sampling=WILD, grammar=grammar, max_tokens=30)
     assert re.fullmatch(pattern, answer.text)
 
@@ -78,7 +78,7 @@ def test_neighbours_in_the_batch_are_not_constrained(roomy: EngineClient) -> Non
     assert all(json.loads(answer.text) for answer in held)
 
 
-def test_an_answer_cut_in_the_middle_says_length(roomy: EngineClient) -> None:
+def test_an_answer_cut_in_the_middle_reports_length(roomy: EngineClient) -> None:
     answer = roomy.ask("cut", TextPrompt("x"), sampling=WILD, grammar=POINT, max_tokens=5)
     assert answer.finished is not None
     assert answer.finished.finish_reason == "length"
@@ -93,15 +93,13 @@ def test_an_answer_cut_in_the_middle_says_length(roomy: EngineClient) -> None:
         (LarkGrammar("nonsense"), "here"),
     ],
 )
-def test_a_grammar_that_cannot_be_held_is_refused_with_its_path(
-    roomy: EngineClient, grammar: Grammar, param: str
-) -> None:
+def test_an_unsupported_grammar_is_refused_with_its_path(roomy: EngineClient, grammar: Grammar, param: str) -> None:
     failed = roomy.ask("refused", TextPrompt("x"), grammar=grammar, grammar_param="here", max_tokens=5).failed
     assert failed is not None
     assert (failed.code, failed.param) == ("invalid_request_error", param)
 
 
-def test_a_grammar_that_breaks_off_fails_the_answer_and_not_as_a_stop(roomy_folder: Path) -> None:
+def test_a_grammar_that_fails_makes_the_answer_fail_instead_of_stop(roomy_folder: Path) -> None:
     engine = SteppedEngine(roomy_folder)
     answer = engine.submit("broken", "x", sampling=WILD, grammar=JsonObjectGrammar(), max_tokens=200)
     while not answer.deltas:
@@ -118,7 +116,7 @@ def test_a_grammar_that_breaks_off_fails_the_answer_and_not_as_a_stop(roomy_fold
 
 @pytest.mark.parametrize(("bias", "calls"), [(-100.0, False), (100.0, True)])
 @pytest.mark.parametrize("strict", [False, True])
-def test_where_calls_are_the_models_choice_the_grammar_holds_the_answers_that_do_not_call(
+def test_if_calls_are_the_models_choice_the_grammar_constrains_the_answers_that_do_not_call(
     roomy: EngineClient, bias: float, calls: bool, strict: bool
 ) -> None:
     tool = Tool(TOOL.name, parameters=TOOL.parameters, strict=strict)

@@ -1,4 +1,4 @@
-"""Long texts on their way to tokens: the intake thread serves everybody, so none may keep it for long."""
+"""Long texts on their way to tokens: all requests share the intake thread, so none may occupy it for long."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMIT = 1000
 
 
 class Tokenizer:
-    """Four characters a token, but some tokens are a hundred; remembers how much it had to read."""
+    """A tokenizer of four characters per token, with tokens of up to a hundred. It counts the characters it reads."""
 
     def __init__(self) -> None:
         self.read: list[int] = []
@@ -33,21 +33,21 @@ def build(tokenizer: Tokenizer, text: str) -> list[int]:
     return builder.build(TextPrompt(text)).tokens
 
 
-def test_what_no_tokenizer_could_fit_is_not_read_at_all() -> None:
+def test_a_text_too_long_for_any_tokenizer_is_not_tokenised() -> None:
     tokenizer = Tokenizer()
     with pytest.raises(ContextLengthExceeded, match="at least 20000 tokens"):
         build(tokenizer, "word" * 500_000)
     assert tokenizer.read == []
 
 
-def test_a_part_is_enough_to_refuse_a_long_text() -> None:
+def test_a_long_text_is_refused_after_tokenising_a_part() -> None:
     tokenizer = Tokenizer()
     with pytest.raises(ContextLengthExceeded, match="at least 3936 tokens"):
         build(tokenizer, "word" * 20_000)
     assert tokenizer.read == [16 * LIMIT]
 
 
-def test_a_text_that_may_fit_is_read_once() -> None:
+def test_a_text_that_may_fit_is_tokenised_once() -> None:
     tokenizer = Tokenizer()
     assert len(build(tokenizer, "word" * 900)) == 900
     assert tokenizer.read == [3600]

@@ -1,4 +1,4 @@
-"""Tools and thoughts through the language-model engine: what the prompt is told, and what becomes of the answer."""
+"""Tools and thoughts through the language-model engine: the prompt, and the events of the answer."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def check_weather(arguments: str) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_a_named_function_is_called_once_with_arguments_of_its_schema(roomy: EngineClient, seed: int) -> None:
     prompt = ask_with_tools(ToolChoice("required", name="get_weather"))
-    # The model would rather go on: what ends the answer is that there is nothing more to say.
+    # The model would not end by itself: the answer ends because the grammar allows nothing more.
     sampling = SamplingParams(temperature=1.5, seed=seed, logit_bias={tiny.END: -100.0})
     answer = roomy.ask("named", prompt, sampling=sampling, max_tokens=400)
     assert answer.finished is not None
@@ -86,20 +86,20 @@ def test_required_calls_may_be_several(roomy: EngineClient) -> None:
 def test_a_required_call_may_follow_a_thought_that_is_over(thinker: EngineClient) -> None:
     prompt = ask_with_tools(REQUIRED, WEATHER, suffix="<think>")
     answer = thinker.ask("thought", prompt, sampling=WILD, max_tokens=60)
-    # The thought is free: a random model never ends it.
+    # The thought is not constrained, and a random model never ends it.
     assert answer.finished is not None
     assert answer.finished.finish_reason == "length"
     assert answer.reasoning
     assert (answer.text, answer.calls) == ("", [])
 
 
-def test_a_call_that_is_cut_off_says_length(roomy: EngineClient) -> None:
+def test_a_call_that_is_cut_off_reports_length(roomy: EngineClient) -> None:
     answer = roomy.ask("short", ask_with_tools(REQUIRED, WEATHER), sampling=WILD, max_tokens=45)
     assert answer.finished is not None
     assert answer.finished.finish_reason == "length"
 
 
-def test_with_tool_choice_none_the_prompt_knows_no_tools(roomy: EngineClient) -> None:
+def test_with_tool_choice_none_the_prompt_mentions_no_tools(roomy: EngineClient) -> None:
     without = roomy.ask("without", chat(("user", "How is the weather?")), sampling=NO_END, max_tokens=4)
     none = roomy.ask("none", ask_with_tools(ToolChoice("none")), sampling=NO_END, max_tokens=4)
     auto = roomy.ask("auto", ask_with_tools(ToolChoice()), sampling=NO_END, max_tokens=4)
@@ -157,9 +157,7 @@ def test_an_unknown_parser_is_refused_at_the_start_by_its_option(
         ),
     ],
 )
-def test_tools_that_cannot_be_held_are_refused_with_their_path(
-    roomy: EngineClient, prompt: ChatPrompt, param: str
-) -> None:
+def test_unsupported_tools_are_refused_with_their_path(roomy: EngineClient, prompt: ChatPrompt, param: str) -> None:
     failed = roomy.ask("refused", prompt, sampling=GREEDY, max_tokens=5).failed
     assert failed is not None
     assert (failed.code, failed.param) == ("invalid_request_error", param)
@@ -173,7 +171,7 @@ def test_tools_that_cannot_be_held_are_refused_with_their_path(
     ],
     ids=["required", "strict"],
 )
-def test_calls_of_a_model_that_writes_in_channels_are_not_pretended_to_be_held(
+def test_constrained_calls_are_refused_for_a_model_that_writes_in_channels(
     roomy_folder: Path, prompt: ChatPrompt, param: str
 ) -> None:
     engine = SteppedEngine(roomy_folder, reasoning_parser="harmony", tool_call_parser="harmony", warmup=False)
@@ -193,7 +191,7 @@ def test_a_grammar_waits_for_the_channel_of_the_answer(roomy_folder: Path) -> No
     assert job.grammar.start_after is not None
     marker = engine.engine._tokenizer.decode(list(job.grammar.start_after))
     assert marker == "<|channel|>final<|message|>"
-    # The tiny model never opens that channel, and so is constrained by nothing.
+    # The tiny model never opens that channel, so nothing constrains it.
     free = engine.ask("free", chat(("user", "?")), sampling=NO_END, max_tokens=12, grammar=ChoiceGrammar(["yes"]))
     assert free.finished is not None
     assert free.finished.finish_reason == "length"

@@ -97,7 +97,7 @@ def past(arguments: str, *, id: str = "call_1") -> list[dict[str, Any]]:
 USER = [{"role": "user", "content": "Weather?"}]
 
 
-def test_a_template_that_takes_tools_gets_them_as_openai_describes_them(prompter_of: Any) -> None:
+def test_a_template_that_takes_tools_gets_them_in_openais_form(prompter_of: Any) -> None:
     prompter = prompter_of(QWEN)
     assert (prompter.native, prompter.format.name) == (True, "json_tools")
     plan = prompter.plan(USER, prompt())
@@ -118,7 +118,7 @@ def test_a_template_that_takes_tools_gets_them_as_openai_describes_them(prompter
         ("[" * 100_000, {"raw": "[" * 100_000}),
     ],
 )
-def test_past_arguments_reach_the_template_as_an_object_whatever_they_were(
+def test_past_arguments_of_any_form_reach_the_template_as_an_object(
     prompter_of: Any, arguments: str, expected: dict[str, Any]
 ) -> None:
     messages = prompter_of(QWEN).plan(past(arguments), prompt()).messages
@@ -176,12 +176,12 @@ def test_a_model_without_any_template_can_call_too(prompter_of: Any) -> None:
 
 
 @pytest.mark.parametrize("template", [QWEN, CHATML])
-def test_with_tool_choice_none_the_model_is_told_of_no_tools(prompter_of: Any, template: str) -> None:
+def test_with_tool_choice_none_the_model_gets_no_tools(prompter_of: Any, template: str) -> None:
     plan = prompter_of(template).plan(USER, prompt(mode="none"))
     assert (plan.messages, plan.tools, plan.callable, plan.format) == (USER, None, [], None)
 
 
-def test_the_generic_prompt_says_what_is_asked_for() -> None:
+def test_the_generic_prompt_contains_the_tool_choice() -> None:
     assert generic_instructions(prompt()).endswith("answer in plain words.")
     assert generic_instructions(prompt(mode="required")).endswith("Now call a function.")
     assert generic_instructions(prompt(mode="required", name="now")).endswith("Now call the function now.")
@@ -210,7 +210,7 @@ def test_choices_that_cannot_be_met_are_refused(request_: ChatPrompt, param: str
     assert refusal.value.param == param
 
 
-def test_a_required_call_is_held_to_json_in_the_models_own_markers_or_the_generic_ones(prompter_of: Any) -> None:
+def test_a_required_call_is_json_in_the_models_own_markers_or_the_generic_ones(prompter_of: Any) -> None:
     qwen, mistral = prompter_of(QWEN), prompter_of(MISTRAL)
     one = qwen.plan(USER, prompt(mode="required", name="now"))
     assert (one.callable, one.format, len(one.tools)) == ([CLOCK], qwen.format, 2)
@@ -220,7 +220,7 @@ def test_a_required_call_is_held_to_json_in_the_models_own_markers_or_the_generi
     assert len(any_.tools) == 2
 
 
-def test_strict_functions_are_held_to_their_schema_once_a_call_begins(prompter_of: Any) -> None:
+def test_calls_of_strict_functions_are_json(prompter_of: Any) -> None:
     tools = [CLOCK, Tool(name="strictly", strict=True)]
     qwen = prompter_of(QWEN).plan(USER, prompt(tools=tools))
     assert (qwen.format.name, len(qwen.tools)) == ("json_tools", 2)
@@ -256,7 +256,7 @@ def test_only_the_end_of_the_prompt_opens_a_thought() -> None:
     assert not think.opened_by("<think>\n\n</think>\n\n")
 
 
-def test_special_tokens_that_carry_markup_are_to_be_shown() -> None:
+def test_special_tokens_of_the_markup_are_visible() -> None:
     class Token:
         def __init__(self, content: str, special: bool = True) -> None:
             self.content, self.special = content, special

@@ -33,7 +33,7 @@ def test_other_markup_is_read_when_it_is_whole() -> None:
     assert calls.feed("all> and") == Step("call", " and", [CallStart("now"), CallArguments("{}")])
 
 
-def test_what_is_no_call_is_text_from_the_marker_on() -> None:
+def test_text_that_is_not_a_call_is_returned_from_the_marker_on() -> None:
     calls = reader()
     assert calls.feed('{"name": ') == Step("more")
     assert calls.feed('"then"} and') == Step("text", '{"name": "then"} and')

@@ -57,7 +57,7 @@ def test_special_and_padding_tokens_have_no_text(wrapper: object) -> None:
     assert [decoder.add(id) for id in (tiny.END, tiny.START, len(tiny.vocabulary()) + 3, 10**6)] == [""] * 4
 
 
-def test_tokens_of_the_markup_have_text_for_whoever_splits_by_it(wrapper: object) -> None:
+def test_tokens_of_the_markup_have_text_for_the_parser(wrapper: object) -> None:
     vocabulary = Vocabulary(wrapper, markup=frozenset({tiny.START}))
     marked, plain = vocabulary.decoder(markup=True), vocabulary.decoder()
     tokens = [tiny.START, *ids_of("a"), tiny.END]

@@ -17,7 +17,7 @@ def run(pieces: list[str], stops: tuple[str, ...]) -> tuple[str, bool]:
 
 
 def earliest(text: str, stops: tuple[str, ...]) -> tuple[str, bool]:
-    """What `run` must give, the slow way: the stop that ends first, the longest of those."""
+    """The expected result of `run`, found slowly: the stop string that ends first, and the longest of those."""
     ends = [(text.find(stop) + len(stop), -len(stop)) for stop in stops if stop in text]
     if not ends:
         return text, False

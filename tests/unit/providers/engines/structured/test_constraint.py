@@ -1,4 +1,4 @@
-"""What an answer is held to, decided from the request and the model's formats."""
+"""The constraint on an answer, decided from the request and the model's formats."""
 
 from __future__ import annotations
 
@@ -66,25 +66,25 @@ def test_most_answers_are_any_text(prompt: Prompt, calls: ToolFormat | None) -> 
     assert decided(prompt, calls, THINK) is None
 
 
-def test_raw_text_is_held_to_its_grammar_from_its_beginning() -> None:
+def test_raw_text_is_constrained_from_its_beginning() -> None:
     assert decided(TextPrompt("x"), None, THINK, grammar=YES) == Constraint(param="field", answer=YES)
 
 
 @pytest.mark.parametrize("opened", [True, False])
-def test_the_answer_of_a_chat_is_held_after_its_thought(opened: bool) -> None:
+def test_the_answer_of_a_chat_is_constrained_after_its_thought(opened: bool) -> None:
     assert decided(chat(), None, THINK, grammar=YES, opened=opened) == Constraint(
         param="field", answer=YES, thought=Thought(is_open=opened)
     )
     assert decided(chat(), grammar=YES) == Constraint(param="field", answer=YES)
 
 
-def test_a_required_call_is_all_that_the_answer_is() -> None:
+def test_the_answer_is_only_the_required_call() -> None:
     required = json_calls(LOOSE, choice=REQUIRED)
     expected = Constraint(param="tools", calls=required, thought=Thought())
     assert decided(chat(LOOSE, choice=REQUIRED), GENERIC_TOOLS, THINK, grammar=YES) == expected
 
 
-def test_strict_functions_hold_calls_that_the_model_chooses_to_make() -> None:
+def test_strict_functions_constrain_calls_that_the_model_chooses_to_make() -> None:
     other = Tool("other", parameters={"type": "object", "required": ["x"]})
     expected = Constraint(param="tools", calls=json_calls(STRICT, Tool("other", parameters={"type": "object"})))
     assert decided(chat(STRICT, other), GENERIC_TOOLS) == expected
@@ -101,14 +101,14 @@ def test_answers_and_calls_are_the_models_choice() -> None:
     assert decided(chat(LOOSE), QWEN, grammar=YES) == Constraint(param="field", answer=YES, calls=free)
 
 
-def test_in_a_format_of_channels_the_answer_is_held_after_its_marker() -> None:
+def test_in_a_format_of_channels_the_answer_is_constrained_after_its_marker() -> None:
     expected = Constraint(param="field", answer=YES, start_after="<|channel|>final<|message|>")
     assert decided(chat(), None, HARMONY, grammar=YES) == expected
     assert decided(chat(LOOSE), make_tool_format("harmony", None), HARMONY, grammar=YES) == expected
 
 
 @pytest.mark.parametrize(("prompt", "param"), [(chat(LOOSE, choice=REQUIRED), "tool_choice"), (chat(STRICT), "tools")])
-def test_in_a_format_of_channels_calls_cannot_be_held(prompt: ChatPrompt, param: str) -> None:
+def test_in_a_format_of_channels_calls_cannot_be_constrained(prompt: ChatPrompt, param: str) -> None:
     with pytest.raises(UnsupportedParameter) as caught:
         decided(prompt, GENERIC_TOOLS, HARMONY)
     assert caught.value.param == param
@@ -117,7 +117,7 @@ def test_in_a_format_of_channels_calls_cannot_be_held(prompt: ChatPrompt, param:
 @pytest.mark.parametrize(
     ("tool", "grammar", "param"), [(STRICT, None, "tools"), (STRICT, YES, "field"), (LOOSE, YES, "field")]
 )
-def test_calls_without_a_marker_cannot_be_told_from_text(tool: Tool, grammar: Any, param: str) -> None:
+def test_calls_without_a_marker_cannot_be_constrained(tool: Tool, grammar: Any, param: str) -> None:
     bare = ToolFormat(name="bare", start=" ", end="", parse=None)
     with pytest.raises(UnsupportedParameter, match="no marker") as caught:
         decided(chat(tool), bare, grammar=grammar)

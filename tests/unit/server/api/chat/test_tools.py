@@ -1,4 +1,4 @@
-"""Tools and the answer's form: what reaches the engine, and what is refused by name."""
+"""Tools and the form of the answer: what reaches the engine, and what is refused by name."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_functions_reach_the_engine_whole() -> None:
         (function("hear"), ToolChoice("required", "hear")),
     ],
 )
-def test_every_choice_among_tools_is_told(choice: Any, expected: ToolChoice) -> None:
+def test_every_choice_among_tools_reaches_the_engine(choice: Any, expected: ToolChoice) -> None:
     assert prompt(translate(tools=TOOLS, tool_choice=choice)).tool_choice == expected
 
 
@@ -61,7 +61,7 @@ def test_allowed_tools_leave_the_others_out() -> None:
     assert asked.tool_choice == ToolChoice("required")
 
 
-def test_parallel_calls_are_allowed_unless_said_otherwise() -> None:
+def test_parallel_calls_are_allowed_by_default() -> None:
     assert prompt(translate(tools=TOOLS)).tool_choice.parallel
     assert not prompt(translate(tools=TOOLS, parallel_tool_calls=False, tool_choice="required")).tool_choice.parallel
 
@@ -74,7 +74,7 @@ def test_a_schema_is_a_form_strict_or_not(strict: bool | None) -> None:
     assert request.grammar_param == "response_format.json_schema.schema"
 
 
-def test_text_is_no_form() -> None:
+def test_text_sets_no_form() -> None:
     assert translate(response_format={"type": "text"}) == translate()
 
 
@@ -101,7 +101,7 @@ def test_a_form_holds_only_answers_that_may_be_text(choice: Any, held: bool) -> 
         ("high", {"reasoning_effort": "high", "enable_thinking": True}),
     ],
 )
-def test_effort_is_told_in_the_words_of_templates(effort: str, kwargs: dict[str, Any]) -> None:
+def test_effort_is_passed_in_the_words_of_templates(effort: str, kwargs: dict[str, Any]) -> None:
     assert prompt(translate(reasoning_effort=effort)).template_kwargs == kwargs
 
 
@@ -178,7 +178,7 @@ UNSUPPORTED = "unsupported_parameter"
         ),
     ],
 )
-async def test_what_makes_no_sense_is_refused_by_its_path(
+async def test_invalid_values_are_refused_by_their_path(
     app: Litestar, fields: dict[str, Any], code: str, param: str
 ) -> None:
     refused = await ask(app, json={**BODY, **fields})
