@@ -103,7 +103,7 @@ class MessagesRequest(CountTokensRequest):
     max_tokens: Count | None = None
     """Tokens to generate at most. Left out: as many as the context has room for."""
     stream: bool | None = None
-    stop_sequences: Annotated[list[str], MaxLen(MAX_STOP)] | None = None
+    stop_sequences: Annotated[list[Annotated[str, MaxLen(1024)]], MaxLen(MAX_STOP)] | None = None
     temperature: Temperature | None = None
     top_p: Fraction | None = None
     top_k: TopK | None = None

@@ -17,8 +17,6 @@ class QueuedChatProvider(QueuedProvider[GenerationRequest, GenerationEvent]):
     """A `ChatProvider` whose subclass makes the events and knows the tokens."""
 
     def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-        if request.n < 1:
-            raise InvalidRequest("n must be at least 1", param="n")
         if request.n > self._spec.max_concurrency:
             most = self._spec.max_concurrency
             raise InvalidRequest(f"n is {request.n}; {self._spec.name} gives {most} answers at once", param="n")

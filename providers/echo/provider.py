@@ -297,8 +297,6 @@ def _refuse_unsupported(request: GenerationRequest) -> None:
 
 def _answer(text: str, request: GenerationRequest) -> tuple[list[str], FinishReason]:
     """The words of the answer, and its finish reason."""
-    if not all(request.stop):
-        raise InvalidRequest("a stop string is empty", param="stop")
     end = min((place for stop in request.stop if (place := text.find(stop)) >= 0), default=len(text))
     words = _WORD.findall(text[:end])
     if request.max_tokens is not None and len(words) > request.max_tokens:

@@ -10,12 +10,7 @@ import msgspec
 
 from providers.chat.types import ChatPrompt, GenerationRequest, Prompt
 from providers.engine_host.frames import Detokenize, Detokenized, Tokenize, Tokenized
-from providers.engines.language.job import (
-    LanguageJob,
-    checked_n,
-    checked_stop,
-    checked_top_logprobs,
-)
+from providers.engines.language.job import LanguageJob
 from providers.engines.language.prompts import PromptBuilder, answer_room
 from providers.engines.language.tool_prompts import ToolPrompter
 from providers.engines.output.detokenizer import Vocabulary
@@ -81,7 +76,6 @@ class Intake:
         request = msgspec.structs.replace(request, prompt=_one_call(request.prompt))
         prompt = request.prompt
         settings = resolve(request.sampling, self._defaults, vocabulary=self._vocabulary)
-        stop = checked_stop(request.stop)
         if request.timeout is not None and not request.timeout > 0:
             raise InvalidRequest(f"timeout must be greater than 0, not {request.timeout}", param="timeout")
         built = self._prompts.build(prompt)
@@ -94,11 +88,11 @@ class Intake:
             tokens=built.tokens,
             boundaries=built.boundaries,
             system_end=built.system_end,
-            n=checked_n(request.n),
+            n=request.n,
             max_tokens=room,
             settings=settings,
             sampling=request.sampling,
-            stop=stop,
+            stop=tuple(request.stop),
             deadline=None if request.timeout is None else received + request.timeout,
             format=format,
             tools=[] if plan is None else plan.callable,
@@ -106,7 +100,7 @@ class Intake:
             opened=built.opened,
             grammar=self._grammar(request, format, opened=built.opened),
             thoughts=self._thought_limit(request),
-            top_logprobs=checked_top_logprobs(request.top_logprobs),
+            top_logprobs=request.top_logprobs,
         )
 
     def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:

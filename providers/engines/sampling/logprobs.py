@@ -11,9 +11,8 @@ from providers.chat.types import TokenLogprob
 from providers.engines.output.detokenizer import Vocabulary
 from providers.engines.sampling.settings import Sampler
 
-__all__ = ["MAX_TOP_LOGPROBS", "LogprobRecorder"]
+__all__ = ["LogprobRecorder"]
 
-MAX_TOP_LOGPROBS = 128
 FLOOR = -9999.0
 """The log-probability of tokens that the model rules out, since JSON has no infinity. OpenAI's value."""
 

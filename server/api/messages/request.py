@@ -30,6 +30,7 @@ from providers.chat.types import (
     Tool,
 )
 from providers.errors import InvalidRequest, UnsupportedParameter
+from server.api.generation.sampling import to_stop
 from server.api.generation.tools import Functions, Selection
 from server.api.refusals import check_parameters
 from server.noted import note
@@ -38,11 +39,11 @@ __all__ = ["to_message_generation", "to_message_prompt"]
 
 
 def to_message_generation(request: MessagesRequest, *, id: str) -> GenerationRequest:
-    """Translate a request whose values the contract has checked one by one.
+    """Translate a request. The contract has checked each of its values.
 
     Raises:
-        InvalidRequest: values that do not go together.
-        UnsupportedParameter: a turn holds what the model cannot read.
+        InvalidRequest: values contradict each other.
+        UnsupportedParameter: a turn holds content that the model cannot read.
     """
     check_parameters(request)
     prompt = to_message_prompt(request)
@@ -56,7 +57,7 @@ def to_message_generation(request: MessagesRequest, *, id: str) -> GenerationReq
             top_k=0 if request.top_k == -1 else request.top_k,
         ),
         max_tokens=request.max_tokens,
-        stop=list(dict.fromkeys(filter(None, request.stop_sequences or []))),
+        stop=to_stop([text for text in request.stop_sequences or [] if text]),
         grammar=JsonSchemaGrammar(form.schema) if form and prompt.tool_choice.mode != "required" else None,
         grammar_param="output_format.schema",
         max_reasoning_tokens=request.thinking.budget_tokens if request.thinking else None,
@@ -65,7 +66,7 @@ def to_message_generation(request: MessagesRequest, *, id: str) -> GenerationReq
 
 
 def to_message_prompt(request: CountTokensRequest) -> ChatPrompt:
-    """What the model reads. Raises as `to_message_generation`."""
+    """The prompt of the model. Raises as `to_message_generation`."""
     tools, choice = _tools(request)
     return ChatPrompt(
         messages=[*_system(request.system), *_turns(request.messages)],

@@ -207,6 +207,10 @@ BAD_VALUES: list[tuple[str, Any, str]] = [
     ("chat_template_kwargs", "x", "chat_template_kwargs"),
     ("user", 5, "user"),
     ("n", 0, "n"),
+    ("n", 129, "n"),
+    ("stop", ["x" * 1025], "stop[0]"),
+    ("top_logprobs", -1, "top_logprobs"),
+    ("top_logprobs", 21, "top_logprobs"),
     ("model", "", "model"),
 ]
 

@@ -167,11 +167,6 @@ async def test_refuses_by_name_what_it_cannot_do(request_: GenerationRequest, pa
     assert caught.value.param == param
 
 
-async def test_no_answers_at_all_are_a_bad_request():
-    with pytest.raises(InvalidRequest, match="n must be"):
-        await answer(await echo(), chat("a", n=0))
-
-
 async def test_breaks_off_where_it_is_told_to():
     provider = await echo()
     stream = provider.generate(chat("a b c", template={"echo_fail_after": 2}))

@@ -147,6 +147,7 @@ def error(exchange: Exchange) -> dict[str, Any]:
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "robot", "content": "Hi"}]}, "messages[0].role"),
         ({"temperature": 7}, "temperature"),
+        ({"stop_sequences": ["ok", "x" * 1025]}, "stop_sequences[1]"),
         ({"tool_choice": {"type": "any"}}, "tool_choice"),
         ({"tools": [READ], "tool_choice": {"type": "tool", "name": "Write"}}, "tool_choice.name"),
         ({"tools": [READ, READ]}, "tools[1].name"),
