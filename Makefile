@@ -86,6 +86,10 @@ lock: setup ## Resolve the locks again; ARGS=--upgrade allows newer versions
 	$(LOCK) $(ARGS) pyproject.toml requirements/build.in --output-file requirements/runtime.txt
 	$(LOCK) $(ARGS) --extra dev --extra bench --constraint requirements/runtime.txt pyproject.toml requirements/build.in --output-file requirements/dev.txt
 
+.PHONY: resolve
+resolve: setup ## Check that every platform and Python can install the project (network, several minutes)
+	@$(BIN)/python requirements/resolve.py
+
 .PHONY: clean
 clean: ## Remove .venv and all caches in this folder; downloaded weights stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
