@@ -1,1 +1,4 @@
-"""The wire: classes that mirror the OpenAI API, one module a resource, and one converter. Imports nothing of ours."""
+"""The wire format: attrs classes that mirror the OpenAI API, one module per resource, and one converter.
+
+The package imports nothing of ours and no web framework.
+"""

@@ -1,4 +1,4 @@
-"""Hooks of attrs classes: only objects come in, and what is None stays out unless it is marked."""
+"""Hooks of attrs classes: they accept only objects, and write no field that is None unless it is marked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Field types and markers that several contracts share."""
+"""Field types and markers that contracts share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 EXPLICIT_NULL: Mapping[str, Any] = {"explicit_null": True}
-"""Attribute metadata: write `null` where other fields whose value is None are left out."""
+"""Attribute metadata: write `null`. Other fields whose value is None are left out."""
 
 INT32_MAX = 2**31 - 1
 

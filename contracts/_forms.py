@@ -1,6 +1,6 @@
-"""Structure hooks for forms, whose values are text: a boolean, a number or a list is read from it.
+"""Structure hooks for forms, whose values are text: they read booleans, numbers and lists from it.
 
-What cannot be read stays as it is, and the strict hook refuses it with its own message.
+Text that cannot be read stays text, which the strict hook refuses with its own message.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def _bool(value: Any) -> Any:
 
 
 def _float(value: Any) -> Any:
-    """What Python reads as a number: msgspec refuses `.5` and `5.`."""
+    """Any number that Python reads. msgspec refuses `.5` and `5.`."""
     if not isinstance(value, str):
         return value
     try:
@@ -44,6 +44,6 @@ def _float(value: Any) -> Any:
 
 
 def _list(type_: Any, converter: BaseConverter) -> Hook:
-    """A field that was sent once is a list of one value."""
+    """A hook that takes one value as a list of one."""
     hook = strict_list(type_, converter)
     return lambda value, _: hook(value if isinstance(value, list) else [value], type_)

@@ -1,7 +1,7 @@
-"""Unions told apart by their JSON type, and objects among them by the literal in their `type` field.
+"""Structure hooks of unions: the JSON type selects the arm, and among objects the literal in their `type` field.
 
-A class whose `type` has a default is what an object without `type` is; a union holds one such class at most. A class
-without `type` is the only one of its union.
+An object without `type` is of the class whose `type` has a default; a union has at most one such class. A class
+without a `type` field is the only class of its union.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def register_union_hooks(converter: Converter) -> None:
 
 
 def _is_union(type_: Any) -> bool:
-    """A union of more than a type and None (which cattrs knows)."""
+    """Whether this is a union of more than one type and None. cattrs itself handles the others."""
     return get_origin(type_) in (Union, UnionType) and len(set(get_args(type_)) - {NoneType}) > 1
 
 
@@ -82,7 +82,7 @@ def _by_tag(type_: Any, tagged: dict[str, tuple[Any, Hook]], untagged: tuple[Any
 def _tags(class_: type) -> tuple[str, ...]:
     tag = get_type_hints(class_)["type"]
     if get_origin(tag) is not Literal:
-        raise TypeError(f"{class_.__name__}.type must be a Literal to be told apart in a union")
+        raise TypeError(f"{class_.__name__}.type must be a Literal in a union")
     return get_args(tag)
 
 

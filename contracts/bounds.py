@@ -1,4 +1,4 @@
-"""The bounds of a field's values: those of `annotated_types`, and ours. Each is a check and a message."""
+"""Bounds of values: those of `annotated_types`, and our own. Each becomes a check with a message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ __all__ = ["Characters", "Check", "MaxKeyLen", "checks"]
 
 @attrs.frozen
 class Characters:
-    """Text of these characters only. `ranges` are those of a regular expression's set; `names` names them."""
+    """Text that has only these characters. `ranges` is the inside of a regular expression's `[…]`.
+
+    `names` names them in messages.
+    """
 
     ranges: str
     names: str
@@ -22,17 +25,17 @@ class Characters:
 
 @attrs.frozen
 class MaxKeyLen:
-    """An object whose keys have up to this number of characters."""
+    """An object whose keys have up to `max_length` characters."""
 
     max_length: int
 
 
 Check = Callable[[Any], str | None]
-"""The problem of a value, as the end of the sentence that its path begins; None for a value within the bound."""
+"""The problem of a value, or None if it is within the bound. The message follows the path of the value."""
 
 
 def checks(metadata: list[Any]) -> list[Check]:
-    """The checks of an annotation. What is no bound is left out."""
+    """The checks of an annotation. Metadata that is not a bound is skipped."""
     return [_CHECKS[type(bound)](bound) for bound in metadata if type(bound) in _CHECKS]
 
 

@@ -1,4 +1,4 @@
-"""`POST /v1/completions`: text to go on with, and how it goes on."""
+"""`POST /v1/completions`: text to continue, and its continuations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TokenId = Annotated[int, Ge(0), Le(MAX_TOKEN_ID)]
 
 MAX_PROMPTS = 1024
 DEFAULT_MAX_TOKENS = 16
-"""OpenAI's."""
+"""OpenAI's default."""
 
 
 @attrs.frozen(kw_only=True)
@@ -53,7 +53,7 @@ class CompletionRequest(GenerationOptions):
     echo: bool | None = attrs.field(
         default=None,
         metadata=honoured(
-            "The prompt's text comes before the output. Refused together with `logprobs`.", default=False
+            "The prompt's text comes before the answer. Refused together with `logprobs`.", default=False
         ),
     )
     logprobs: Annotated[int, Ge(0), Le(5)] | None = attrs.field(
@@ -80,8 +80,8 @@ class CompletionRequest(GenerationOptions):
 
 @attrs.frozen(kw_only=True)
 class CompletionLogprobs:
-    """Of every token of the text: itself, its natural log-probability, the likeliest in its place (null where none
-    were asked for), and the character of the text at which it begins."""
+    """For each token of the text: the token, its natural log-probability, the likeliest tokens in its place (null if
+    none were requested), and the character offset in the text at which it begins."""
 
     tokens: list[str]
     token_logprobs: list[float]
@@ -91,18 +91,18 @@ class CompletionLogprobs:
 
 @attrs.frozen(kw_only=True)
 class CompletionChoice:
-    """One answer, or a piece of it."""
+    """A choice, or a part of it in a stream."""
 
     index: int
     text: str
     logprobs: CompletionLogprobs | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     finish_reason: Literal["stop", "length"] | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    """Null where more pieces follow."""
+    """Null if more parts follow."""
 
 
 @attrs.frozen(kw_only=True)
 class Completion:
-    """Whole answers, or a chunk of a stream."""
+    """A complete response, or a chunk of a stream."""
 
     id: str
     object: Literal["text_completion"] = "text_completion"

@@ -1,8 +1,8 @@
-"""The one converter between JSON and contracts.
+"""The converter between JSON and contracts.
 
-Strict (nothing is coerced), complete (every problem has a path), and quiet (None is left out of what is written,
-except in fields marked `EXPLICIT_NULL`). A plain cattrs converter: its msgspec preset hands simple classes to
-msgspec, which knows nothing of these hooks.
+It is strict (no value is coerced), complete (every problem has a path) and quiet (fields that are None are not written,
+except those marked `EXPLICIT_NULL`). It is a plain cattrs converter, because cattrs's msgspec preset passes simple
+classes to msgspec, which ignores these hooks.
 """
 
 from __future__ import annotations

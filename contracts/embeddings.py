@@ -1,4 +1,4 @@
-"""`POST /v1/embeddings`: texts in, vectors out."""
+"""`POST /v1/embeddings`: vectors of texts."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["MAX_INPUTS", "CreateEmbeddingResponse", "Embedding", "EmbeddingReque
 Truncation = Literal["none", "end"]
 
 MAX_INPUTS = 2048
-"""OpenAI's."""
+"""OpenAI's limit."""
 
 
 @attrs.frozen(kw_only=True)
 class EmbeddingRequest:
-    """One input or several, as text or as token ids of the model's own.
+    """One input or several, as text or as token ids of the model.
 
     `null` means the same as leaving a field out; unknown fields have no effect.
     """
@@ -77,7 +77,7 @@ class Embedding:
 
 @attrs.frozen(kw_only=True)
 class EmbeddingUsage:
-    """What a request cost, in tokens."""
+    """The token counts of a request."""
 
     prompt_tokens: int
     total_tokens: int

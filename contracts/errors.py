@@ -1,4 +1,4 @@
-"""The one shape of every error, in answers and in streams."""
+"""The format of every error, in responses and in streams."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ class Error:
 
 @attrs.frozen(kw_only=True)
 class ErrorResponse:
-    """An error, as it is sent."""
+    """An error as the body of a response, or as an event."""
 
     error: Error

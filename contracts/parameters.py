@@ -1,7 +1,7 @@
-"""What the server does with each field of a request, stated beside the field as attrs metadata.
+"""What the server does with each field of a request, as attrs metadata of the field.
 
 The refusals and notes of `server/api`, the tables in `docs/` and the descriptions in the OpenAPI document read it.
-Texts are Markdown.
+Texts are Markdown, and links lead to sections of the page in `docs/`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["Parameter", "Status", "honoured", "noted", "parameters", "refused"]
 
 Status = Literal["honoured", "noted", "refused"]
 """`honoured`: the field has its effect. `noted`: it is accepted without effect, and the response's
-`X-Ignored-Parameters` header names it. `refused`: it is a 400, except for values that ask for what happens anyway."""
+`X-Ignored-Parameters` header names it. `refused`: it is a 400, except for values that match what happens anyway."""
 
 _KEY = "parameter"
 
@@ -28,18 +28,18 @@ class Parameter:
 
     status: Status
     note: str = ""
-    """What a reader needs beyond the type, the range and the default."""
+    """Information beyond the type, the range and the default."""
     values: str = ""
-    """The values in words, where the type says too little."""
+    """The values in words, if the type is not enough."""
     default: Any = None
     """The value that means the same as leaving the field out. None: `otherwise` describes what happens then."""
     otherwise: str = ""
     accepted: tuple[Any, ...] = ()
-    """The values of a refused field that ask for what happens anyway."""
+    """The values of a refused field that match what happens anyway."""
     instead: str = ""
     """What to send instead of a refused field, as the end of a sentence."""
     unless: str = ""
-    """When a refused field is accepted, where that depends on other fields. Its endpoint checks it."""
+    """When a refused field is accepted, if that depends on other fields. The endpoint checks it."""
 
     @property
     def default_text(self) -> str:
@@ -48,12 +48,12 @@ class Parameter:
 
     @property
     def accepted_text(self) -> str:
-        """The accepted values of a refused field; empty where it has none."""
+        """The accepted values of a refused field; empty if there are none."""
         return self.unless or " or ".join(f"`{_json(value)}`" for value in self.accepted)
 
 
 def _json(value: Any) -> str:
-    """A value as a reader writes it: JSON, without quotes around a word."""
+    """A value as JSON, but a non-empty string without quotes."""
     return value if isinstance(value, str) and value else json.dumps(value)
 
 

@@ -1,4 +1,4 @@
-"""`POST /v1/rerank`, in the shape that Jina and Cohere share: documents by their relevance to a query."""
+"""`POST /v1/rerank`, in the shape that Jina and Cohere share: documents ordered by relevance to a query."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_DOCUMENTS = 2048
 
 @attrs.frozen(kw_only=True)
 class RerankDocument:
-    """A document as an object."""
+    """A document in the form of an object."""
 
     type: Literal["text"] = "text"
     text: Text
@@ -58,14 +58,14 @@ class RerankRequest:
 
 @attrs.frozen(kw_only=True)
 class RerankedText:
-    """A document that a result repeats."""
+    """A document, repeated in a result."""
 
     text: str
 
 
 @attrs.frozen(kw_only=True)
 class RerankResult:
-    """One document's place. `index` is its position in the request."""
+    """The score of a document. `index` is its position in the request."""
 
     index: int
     relevance_score: float
@@ -74,7 +74,7 @@ class RerankResult:
 
 @attrs.frozen(kw_only=True)
 class RerankUsage:
-    """What a request cost, in tokens."""
+    """The token counts of a request."""
 
     prompt_tokens: int
     total_tokens: int
@@ -82,10 +82,10 @@ class RerankUsage:
 
 @attrs.frozen(kw_only=True)
 class RerankResponse:
-    """The most relevant first; equal ones in the order of the request.
+    """The results, the most relevant first. Equal scores keep the order of the request.
 
-    `method` says what a score is: `cross-encoder`, the probability that the model gave query and document together; or
-    `bi-encoder`, the cosine of their vectors by an embedding model, from -1 to 1.
+    `method` defines the scores. `cross-encoder`: the probability that the model assigns to query and document together.
+    `bi-encoder`: the cosine of the vectors that an embedding model computes for them, from -1 to 1.
     """
 
     id: str

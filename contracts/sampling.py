@@ -43,13 +43,13 @@ class StreamOptions:
 
 @attrs.frozen(kw_only=True)
 class SamplingOptions:
-    """How tokens are chosen, and where the output ends."""
+    """How tokens are sampled, and where the answer ends."""
 
     # The end.
     stop: NonEmpty | Annotated[list[NonEmpty], MaxLen(MAX_STOP)] | None = attrs.field(
         default=None,
         metadata=honoured(
-            "Texts that end the output. They are matched in its text and are not part of it.", default=[]
+            "Texts that end the answer. They are matched in its text and are not part of it.", default=[]
         ),
     )
     timeout: Seconds | None = attrs.field(
@@ -124,12 +124,12 @@ class SamplingOptions:
 
 @attrs.frozen(kw_only=True)
 class GuidedOptions(SamplingOptions):
-    """Sampling, and the form of the output: at most one of these fields."""
+    """Sampling, and the form of the answer: at most one of these fields."""
 
     guided_json: JsonObject | str | None = attrs.field(
         default=None,
         metadata=honoured(
-            "Extension. The output is JSON that the schema accepts. Of the `guided_…` fields and the endpoint's own "
+            "Extension. The answer is JSON that the schema accepts. Of the `guided_…` fields and the endpoint's own "
             "field for a form, at most one may be sent.",
             values="a JSON schema, or its text",
             otherwise="any text",
@@ -138,11 +138,11 @@ class GuidedOptions(SamplingOptions):
     guided_regex: Text | None = attrs.field(
         default=None,
         metadata=honoured(
-            "Extension. The whole output matches. Rust's syntax.", values="a regular expression", otherwise="any text"
+            "Extension. The whole answer matches. Rust's syntax.", values="a regular expression", otherwise="any text"
         ),
     )
     guided_choice: Annotated[list[str], MinLen(1)] | None = attrs.field(
-        default=None, metadata=honoured("Extension. The output is one of these texts.", otherwise="any text")
+        default=None, metadata=honoured("Extension. The answer is one of these texts.", otherwise="any text")
     )
     guided_grammar: Text | None = attrs.field(
         default=None,

@@ -1,6 +1,6 @@
-"""`POST /v1/audio/speech` and `GET /v1/audio/voices`: text to speech, and what the mouth does meanwhile.
+"""`POST /v1/audio/speech` and `GET /v1/audio/voices`: speech with the times of its words and visemes.
 
-Times are seconds from the start of the utterance (in HeadTTS's arrays: milliseconds), cumulative over the pieces of a
+Times are seconds from the start of the utterance (milliseconds in HeadTTS's arrays), and continue over the pieces of a
 stream.
 """
 
@@ -45,7 +45,7 @@ VoiceName = Annotated[str, MinLen(1), MaxLen(512)]
 
 @attrs.frozen(kw_only=True)
 class VoiceId:
-    """OpenAI's other way to name a voice."""
+    """A voice in OpenAI's object form."""
 
     id: VoiceName
 
@@ -120,15 +120,15 @@ class CreateSpeechRequest:
         default=None,
         metadata=refused(
             "",
-            instead="its voices cannot be told how to speak; leave it out",
-            note="The voices cannot be instructed how to speak.",
+            instead="its voices take no instructions; leave it out",
+            note="The voices take no instructions.",
         ),
     )
 
 
 @attrs.frozen(kw_only=True)
 class SpeechWord:
-    """A word as it is spoken: of the normalised text, without punctuation."""
+    """A word of the normalised text, without punctuation."""
 
     word: str
     start_time: float
@@ -137,16 +137,16 @@ class SpeechWord:
 
 @attrs.frozen(kw_only=True)
 class SpeechViseme:
-    """A shape of the mouth. Each starts where the one before ended.
+    """A mouth shape. Each starts at the end of the previous one.
 
-    `viseme` is the shape's name in its set, and `viseme_id` its number there. `blendshapes` (of the `arkit` set) are
-    weights from 0 to 1 by ARKit's names; those left out are 0.
+    `viseme` is the name of the shape in its set, and `viseme_id` its number in the set. `blendshapes` (of the
+    `arkit` set) are weights from 0 to 1 by ARKit's names; weights that are left out are 0.
     """
 
     viseme: str
     viseme_id: int
     phoneme: str
-    """The sound in misaki's alphabet; empty for silence."""
+    """The phoneme in misaki's alphabet; empty for silence."""
     start_time: float
     end_time: float
     blendshapes: dict[str, float] | None = None
@@ -154,10 +154,10 @@ class SpeechViseme:
 
 @attrs.frozen(kw_only=True)
 class SpeechWithTimings:
-    """A whole utterance. `duration` is the number of samples over the sample rate, and the end of the last viseme."""
+    """A complete utterance. `duration` is the sample count over the sample rate, and the end of the last viseme."""
 
     audio: str
-    """Base64 of a file of this format (of the bare samples, for `pcm`)."""
+    """Base64 of a file of this format (for `pcm`, of the samples only)."""
     format: AudioFormat
     sample_rate: int
     duration: float
@@ -183,7 +183,7 @@ class _HeadTtsTimings:
 
 @attrs.frozen(kw_only=True)
 class HeadTtsSpeech(_HeadTtsTimings):
-    """A whole utterance as HeadTTS answers, for `speakAudio` of TalkingHead."""
+    """A complete utterance in HeadTTS's format, for `speakAudio` of TalkingHead."""
 
     audio: str
     """Base64."""
@@ -194,17 +194,17 @@ class HeadTtsSpeech(_HeadTtsTimings):
 
 @attrs.frozen(kw_only=True)
 class SpeechAudioDelta:
-    """The next bytes of the audio. The fields after it are there when timings were asked for."""
+    """The next bytes of the audio. The fields after `audio` are present if timings were requested."""
 
     type: Literal["speech.audio.delta"] = "speech.audio.delta"
     audio: str
-    """Base64. The decoded deltas, one after the other, are a file of the format that was asked for."""
+    """Base64. The decoded deltas, concatenated, are a file of the requested format."""
     piece: int | None = None
     """Number of the sentence or clause, from 1."""
     pieces: int | None = None
-    """How many there are."""
+    """Number of pieces."""
     text: str | None = None
-    """What it says, normalised. Empty for the last bytes of the audio, which say nothing new."""
+    """The normalised text of the piece. Empty for the last bytes of the audio, which add no words."""
     words: list[SpeechWord] | None = None
     visemes: list[SpeechViseme] | None = None
 
@@ -243,24 +243,24 @@ SpeechStreamEvent = SpeechAudioDelta | HeadTtsSpeechDelta | SpeechAudioDone
 
 @attrs.frozen(kw_only=True)
 class Voice:
-    """A voice that may be asked for."""
+    """A voice that a request can name."""
 
     id: str
     object: Literal["voice"] = "voice"
     name: str
-    """For a person."""
+    """Name for display."""
     language: str
     """BCP 47, e.g. `en-GB`."""
     gender: Literal["female", "male"] | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     model: str
-    """The model that has it."""
+    """Id of the model that has the voice."""
     aliases: list[str]
-    """OpenAI's names for it."""
+    """OpenAI's names for the voice."""
 
 
 @attrs.frozen(kw_only=True)
 class VoiceList:
-    """Every voice of every model that speaks."""
+    """The voices of all speech models."""
 
     object: Literal["list"] = "list"
     data: list[Voice]

@@ -1,4 +1,4 @@
-"""`POST /v1/audio/transcriptions` and `/v1/audio/translations`: a recording, and what was said in it."""
+"""`POST /v1/audio/transcriptions` and `/v1/audio/translations`: transcripts of recordings."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ Granularity = Literal["word", "segment"]
 
 @attrs.frozen(kw_only=True)
 class RecordingForm:
-    """What both endpoints ask for. Sent as `multipart/form-data`; a list is a field sent several times, with or without
-    `[]` after its name, and an empty field is the same as none."""
+    """The fields of both endpoints, as `multipart/form-data`. A list is a field that is sent several times, with or
+    without `[]` after its name. An empty field means the same as leaving it out."""
 
     file: Upload = attrs.field(metadata=honoured("See [Files](#files).", values="a file"))
     model: ModelName = attrs.field(metadata=honoured("With one transcription model, any name works."))
@@ -101,7 +101,7 @@ class CreateTranscriptionRequest(RecordingForm):
     response_format: Literal[ResponseFormat, "diarized_json"] | None = attrs.field(
         default=None,
         metadata=honoured(
-            "`diarized_json` is refused: speakers are not told apart.",
+            "`diarized_json` is refused: the model does not distinguish speakers.",
             values="`json`, `text`, `srt`, `verbose_json`, `vtt`",
             default="json",
         ),
@@ -129,7 +129,7 @@ class CreateTranslationRequest(RecordingForm):
 
 @attrs.frozen(kw_only=True)
 class DurationUsage:
-    """What a request cost: seconds of audio."""
+    """The usage of a request: seconds of audio."""
 
     type: Literal["duration"] = "duration"
     seconds: float
@@ -146,7 +146,7 @@ class TranscriptionLogprob:
 
 @attrs.frozen(kw_only=True)
 class Transcription:
-    """What was said."""
+    """The transcript."""
 
     text: str
     logprobs: list[TranscriptionLogprob] | None = None
@@ -155,7 +155,7 @@ class Transcription:
 
 @attrs.frozen(kw_only=True)
 class TranscriptionWord:
-    """A word, and when it was spoken, in seconds."""
+    """A word and its times in seconds."""
 
     word: str
     start: float
@@ -164,8 +164,8 @@ class TranscriptionWord:
 
 @attrs.frozen(kw_only=True)
 class TranscriptionSegment:
-    """A piece of the text. Times are seconds; `seek` counts hundredths of them, as Whisper does, to the beginning of
-    the window in which it was heard. The last four figures are of that window."""
+    """A part of the transcript. Times are seconds. `seek` is the start of the window that contains the segment, in
+    hundredths of a second, as in Whisper. The last four values are those of the window."""
 
     id: int
     seek: int
@@ -181,11 +181,11 @@ class TranscriptionSegment:
 
 @attrs.frozen(kw_only=True)
 class TranscriptionVerbose:
-    """What was said, when, and how sure the model is of it."""
+    """The transcript with times and the model's own estimates."""
 
     task: Literal["transcribe", "translate"]
     language: str
-    """English name of the text's language."""
+    """English name of the transcript's language."""
     duration: float
     """Of the recording, in seconds."""
     text: str
@@ -196,7 +196,7 @@ class TranscriptionVerbose:
 
 @attrs.frozen(kw_only=True)
 class TranscriptTextDelta:
-    """More of the text."""
+    """Text to append."""
 
     type: Literal["transcript.text.delta"] = "transcript.text.delta"
     delta: str
@@ -205,8 +205,8 @@ class TranscriptTextDelta:
 
 @attrs.frozen(kw_only=True)
 class TranscriptionProgress:
-    """How much of the recording is done, in seconds; sent where `include` asks for it. `duration` is what the file says
-    of itself."""
+    """How many seconds of the recording are transcribed. Sent if `include` requests it. `duration` is the duration that
+    the file declares."""
 
     type: Literal["transcript.progress"] = "transcript.progress"
     position: float
@@ -215,7 +215,7 @@ class TranscriptionProgress:
 
 @attrs.frozen(kw_only=True)
 class TranscriptTextDone:
-    """The whole text; the last event."""
+    """The complete transcript, in the last event."""
 
     type: Literal["transcript.text.done"] = "transcript.text.done"
     text: str

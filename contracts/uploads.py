@@ -1,4 +1,4 @@
-"""Files that a form carries."""
+"""Files in forms."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["Upload"]
 
 @runtime_checkable
 class Upload(Protocol):
-    """A file that a client sent, open for reading at its first byte. `multipart/form-data` only; JSON has no files."""
+    """A file that a client sent in `multipart/form-data`, open for reading from its first byte."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 

@@ -1,4 +1,4 @@
-"""Token counts, shared by everything that generates text."""
+"""Token counts of the endpoints that generate text."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ __all__ = ["CompletionTokensDetails", "CompletionUsage", "PromptTokensDetails"]
 
 @attrs.frozen(kw_only=True)
 class PromptTokensDetails:
-    """Of the prompt's tokens, those read from the prefix cache instead of computed."""
+    """The prompt tokens that were read from the prefix cache instead of computed."""
 
     cached_tokens: int = 0
 
 
 @attrs.frozen(kw_only=True)
 class CompletionTokensDetails:
-    """Of the answers' tokens, those spent on thinking."""
+    """The completion tokens that were reasoning."""
 
     reasoning_tokens: int = 0
 
 
 @attrs.frozen(kw_only=True)
 class CompletionUsage:
-    """What a request cost, in tokens."""
+    """The token counts of a request."""
 
     prompt_tokens: int
     completion_tokens: int

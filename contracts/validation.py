@@ -1,4 +1,4 @@
-"""What was wrong with a request, and where: cattrs' tree of exceptions as one path and one sentence."""
+"""Problems of a request: cattrs' tree of exceptions as paths and sentences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ValidationProblem", "is_validation_error", "problems"]
 
 @attrs.frozen
 class ValidationProblem:
-    """One thing wrong. `path` is like `messages[0].role`, and None for the body itself."""
+    """A problem of one value. `path` is like `messages[0].role`, and None for the body itself."""
 
     path: str | None
     message: str
@@ -52,5 +52,5 @@ def _sentence(error: BaseException) -> str:
 
 
 def is_validation_error(error: BaseException) -> bool:
-    """Whether `Converter.structure` raised it for a bad value (and not for a bug)."""
+    """Whether `Converter.structure` raised the error for a bad value and not for a bug."""
     return isinstance(error, (BaseValidationError, Problem))

@@ -1,4 +1,4 @@
-"""The turns of a conversation, as a request carries them."""
+"""The turns of a conversation in a request."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionRequestMessageContentPartText:
-    """Text; consecutive parts are joined by a line break."""
+    """Text. Consecutive parts are joined by a line break."""
 
     type: Literal["text"]
     text: str
@@ -35,7 +35,7 @@ class ChatCompletionRequestMessageContentPartText:
 
 @attrs.frozen(kw_only=True)
 class ImageURL:
-    """Where an image is: a data URL or an address."""
+    """The data URL or address of an image."""
 
     url: str
     detail: Literal["auto", "low", "high"] | None = None
@@ -43,7 +43,7 @@ class ImageURL:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionRequestMessageContentPartImage:
-    """An image to look at."""
+    """An image."""
 
     type: Literal["image_url"]
     image_url: ImageURL
@@ -51,7 +51,7 @@ class ChatCompletionRequestMessageContentPartImage:
 
 @attrs.frozen(kw_only=True)
 class InputAudio:
-    """Sound, in base64."""
+    """Audio in base64."""
 
     data: str
     format: str
@@ -59,7 +59,7 @@ class InputAudio:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionRequestMessageContentPartAudio:
-    """Sound to listen to."""
+    """Audio."""
 
     type: Literal["input_audio"]
     input_audio: InputAudio
@@ -67,7 +67,7 @@ class ChatCompletionRequestMessageContentPartAudio:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionRequestMessageContentPartFile:
-    """A file to read."""
+    """A file."""
 
     type: Literal["file"]
     file: JsonObject
@@ -75,7 +75,7 @@ class ChatCompletionRequestMessageContentPartFile:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionRequestMessageContentPartRefusal:
-    """What an assistant said instead of an answer."""
+    """The text of an assistant's refusal."""
 
     type: Literal["refusal"]
     refusal: str
@@ -94,7 +94,7 @@ ContentPart = (
 class ChatCompletionRequestMessage:
     """One turn.
 
-    `content` is required, except in an assistant's turn that has `tool_calls` or `refusal`; `tool_call_id` is
+    `content` is required, except in an assistant's turn that has `tool_calls` or `refusal`. `tool_call_id` is
     required in a tool's turn.
     """
 

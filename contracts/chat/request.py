@@ -57,7 +57,7 @@ class ChatCompletionRequest(GenerationOptions):
         ),
     )
 
-    # Tools, and the form of the output.
+    # Tools, and the form of the answer.
     tools: Annotated[list[ChatCompletionTool], MaxLen(MAX_TOOLS)] | None = attrs.field(
         default=None,
         metadata=honoured(
@@ -81,7 +81,7 @@ class ChatCompletionRequest(GenerationOptions):
     response_format: ResponseFormat | None = attrs.field(
         default=None,
         metadata=honoured(
-            "The output keeps to every schema, `strict` or not, at any temperature. A schema that cannot be kept to is "
+            "The answer keeps to every schema, `strict` or not, at any temperature. A schema that cannot be kept to is "
             "`400` with the path of the keyword. `json_schema.name` and `description` change nothing.",
             values="`text`, `json_object`, `json_schema`",
             default={"type": "text"},
@@ -124,7 +124,7 @@ class ChatCompletionRequest(GenerationOptions):
     )
     top_logprobs: TopLogprobs | None = attrs.field(default=None, metadata=honoured("Only with `logprobs`.", default=0))
 
-    # Labels; they change nothing in the output.
+    # Labels; they change nothing in the answer.
     store: bool | None = attrs.field(
         default=None,
         metadata=noted("Chat completions are not kept; `POST /v1/responses` keeps its responses."),

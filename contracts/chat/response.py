@@ -1,4 +1,4 @@
-"""The response of `POST /v1/chat/completions`: whole, and as the chunks of a stream."""
+"""The response of `POST /v1/chat/completions`, as one object or as the chunks of a stream."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FinishReason = Literal["stop", "length", "tool_calls"]
 
 @attrs.frozen(kw_only=True)
 class TopLogprob:
-    """A token that could have been chosen, its UTF-8 bytes, and its natural log-probability."""
+    """A candidate token, its UTF-8 bytes and its natural log-probability."""
 
     token: str
     bytes: list[int]
@@ -37,7 +37,7 @@ class TopLogprob:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionTokenLogprob:
-    """The token that was chosen, and the likeliest in its place."""
+    """A generated token, and the likeliest candidates in its place."""
 
     token: str
     bytes: list[int]
@@ -47,7 +47,7 @@ class ChatCompletionTokenLogprob:
 
 @attrs.frozen(kw_only=True)
 class ChoiceLogprobs:
-    """Of every token of the content."""
+    """The log-probabilities of all tokens of the content."""
 
     content: list[ChatCompletionTokenLogprob]
     refusal: None = attrs.field(default=None, metadata=EXPLICIT_NULL)
@@ -55,7 +55,7 @@ class ChoiceLogprobs:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionMessage:
-    """The model's turn. `content` is null where it called functions and said nothing."""
+    """The model's turn. `content` is null if the model only called functions."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
@@ -66,7 +66,7 @@ class ChatCompletionMessage:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionChoice:
-    """One answer."""
+    """A choice."""
 
     index: int = 0
     message: ChatCompletionMessage
@@ -76,7 +76,7 @@ class ChatCompletionChoice:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletion:
-    """A whole answer."""
+    """A complete response."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -91,7 +91,7 @@ class ChatCompletion:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionChunkDelta:
-    """What a chunk adds to the message."""
+    """The part of the message that a chunk adds."""
 
     role: Literal["assistant"] | None = None
     content: str | None = None
@@ -101,7 +101,7 @@ class ChatCompletionChunkDelta:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionChunkChoice:
-    """A piece of one answer."""
+    """A part of a choice."""
 
     index: int = 0
     delta: ChatCompletionChunkDelta
@@ -111,7 +111,7 @@ class ChatCompletionChunkChoice:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionChunk:
-    """A piece of a streamed answer."""
+    """A chunk of a streamed response."""
 
     id: str
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"

@@ -1,4 +1,4 @@
-"""The form that a chat's answer must have."""
+"""The form of a chat's answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ResponseFormatJSONObject:
 
 @attrs.frozen(kw_only=True)
 class JSONSchema:
-    """A schema that the answer is held to, `strict` or not. The name has letters, digits, `_` and `-` alone."""
+    """A schema that the answer keeps to, `strict` or not. The name has only letters, digits, `_` and `-`."""
 
     name: SchemaName
     schema: JsonObject
@@ -43,7 +43,7 @@ class JSONSchema:
 
 @attrs.frozen(kw_only=True)
 class ResponseFormatJSONSchema:
-    """JSON that a schema accepts."""
+    """JSON that the schema accepts."""
 
     type: Literal["json_schema"]
     json_schema: JSONSchema

@@ -1,4 +1,4 @@
-"""Functions that a chat's model may call, the choice among them, and the calls it made."""
+"""Functions that the model may call, the choice among them, and calls that it made."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ __all__ = [
 MAX_TOOLS = 128
 
 FunctionName = Annotated[str, MinLen(1), MaxLen(256)]
-"""OpenAI allows 64 letters, digits, underscores and dashes; any text will do here."""
+"""OpenAI allows 64 letters, digits, underscores and dashes; this server accepts any text."""
 
 
 @attrs.frozen(kw_only=True)
 class FunctionDefinition:
-    """A function. `parameters` is a JSON schema of its arguments; `strict` holds them to it."""
+    """A function. `parameters` is a JSON schema of its arguments, and `strict` makes calls keep to it."""
 
     name: FunctionName
     description: str | None = None
@@ -73,7 +73,7 @@ class FunctionChoice:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionNamedToolChoice:
-    """This function must be called."""
+    """The model must call this function."""
 
     type: Literal["function"]
     function: FunctionChoice
@@ -81,7 +81,7 @@ class ChatCompletionNamedToolChoice:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionNamedToolChoiceCustom:
-    """This custom tool must be called."""
+    """The model must call this custom tool."""
 
     type: Literal["custom"]
     custom: JsonObject | None = None
@@ -97,7 +97,7 @@ class ChatCompletionAllowedTool:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionAllowedTools:
-    """Only these functions may be called (`auto`), or one of them must be (`required`)."""
+    """The model may call only these functions (`auto`), or must call one of them (`required`)."""
 
     mode: Literal["auto", "required"]
     tools: Annotated[list[ChatCompletionAllowedTool], MinLen(1), MaxLen(MAX_TOOLS)]
@@ -105,7 +105,7 @@ class ChatCompletionAllowedTools:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionAllowedToolsChoice:
-    """The choice is narrowed to some of the tools."""
+    """A choice that allows only some of the tools."""
 
     type: Literal["allowed_tools"]
     allowed_tools: ChatCompletionAllowedTools
@@ -121,7 +121,7 @@ ChatCompletionToolChoiceOption = (
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionMessageToolCallFunction:
-    """A function that the model called; `arguments` is JSON text."""
+    """The function of a call. `arguments` is JSON text."""
 
     name: str
     arguments: str
@@ -129,7 +129,7 @@ class ChatCompletionMessageToolCallFunction:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionMessageToolCall:
-    """One call that an assistant's turn made."""
+    """A call in an assistant's turn."""
 
     id: str
     type: Literal["function"]
@@ -138,7 +138,10 @@ class ChatCompletionMessageToolCall:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionMessageToolCallChunkFunction:
-    """The name comes with a call's first piece; the `arguments` of all its pieces concatenate to JSON text."""
+    """The function of a part of a call.
+
+    The first part has the name. The `arguments` of all parts, concatenated, are JSON text.
+    """
 
     name: str | None = None
     arguments: str
@@ -146,7 +149,7 @@ class ChatCompletionMessageToolCallChunkFunction:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionMessageToolCallChunk:
-    """A piece of call number `index`; its first piece has `id`, `type` and the function's name."""
+    """A part of call number `index`. The first part has `id`, `type` and the name of the function."""
 
     index: int
     id: str | None = None

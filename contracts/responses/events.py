@@ -1,10 +1,10 @@
-"""The events of a streamed response, in the order in which they come.
+"""The events of a streamed response, in their order.
 
     response.created
     response.in_progress
     for each item:
         response.output_item.added
-        thinking:        response.content_part.added, response.reasoning_text.delta …, response.reasoning_text.done,
+        reasoning:       response.content_part.added, response.reasoning_text.delta …, response.reasoning_text.done,
                          response.content_part.done
         text:            response.content_part.added, response.output_text.delta …, response.output_text.done,
                          response.content_part.done
@@ -12,7 +12,7 @@
         response.output_item.done
     response.completed | response.incomplete | response.failed
 
-`error` stands alone: it ends a stream that failed before its response was created. `sequence_number` counts from 0.
+`error` ends a stream that failed before `response.created`. `sequence_number` counts from 0.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ __all__ = [
 
 
 def _in_wire_order(_: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
-    """The order of OpenAI's events: `type`, where the event belongs, what it carries, and its number."""
+    """OpenAI's order of keys: `type`, the place of the event, its content, and its number."""
     places = {"type": 0, "item_id": 1, "output_index": 2, "content_index": 3, "sequence_number": 5}
     return sorted(fields, key=lambda field: places.get(field.name, 4))
 
 
 @attrs.frozen(kw_only=True)
 class _Event:
-    """Every event. Numbers count from 0 in each stream."""
+    """The base of all events. Numbers count from 0 in each stream."""
 
     sequence_number: int
 

@@ -1,4 +1,4 @@
-"""The items of a response's conversation: what goes in, what comes out, and what both may be."""
+"""The items of a response's conversation: input, output, and those that can be both."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ItemStatus = Literal["in_progress", "completed", "incomplete"]
 
 @attrs.frozen(kw_only=True)
 class InputTextContent:
-    """Text; consecutive parts are joined by a line break."""
+    """Text. Consecutive parts are joined by a line break."""
 
     type: Literal["input_text"]
     text: str
@@ -45,7 +45,7 @@ class InputTextContent:
 
 @attrs.frozen(kw_only=True)
 class InputImageContent:
-    """An image to look at."""
+    """An image."""
 
     type: Literal["input_image"]
     image_url: str | None = None
@@ -55,14 +55,14 @@ class InputImageContent:
 
 @attrs.frozen(kw_only=True)
 class InputFileContent:
-    """A file to read, or sound to listen to."""
+    """A file, or audio."""
 
     type: Literal["input_file", "input_audio"]
 
 
 @attrs.frozen(kw_only=True)
 class TopLogProb:
-    """A token that could have been in another's place. `bytes` are of its UTF-8."""
+    """A candidate token. `bytes` is its UTF-8."""
 
     token: str
     logprob: float
@@ -71,7 +71,7 @@ class TopLogProb:
 
 @attrs.frozen(kw_only=True)
 class LogProb:
-    """A generated token and its natural log-probability. `bytes` are of its UTF-8; events leave them out."""
+    """A generated token and its natural log-probability. `bytes` is its UTF-8, which events leave out."""
 
     token: str
     logprob: float
@@ -81,7 +81,7 @@ class LogProb:
 
 @attrs.frozen(kw_only=True)
 class OutputTextContent:
-    """Text that the model wrote. There are never annotations."""
+    """Output text. `annotations` is always empty."""
 
     type: Literal["output_text"]
     text: str
@@ -91,7 +91,7 @@ class OutputTextContent:
 
 @attrs.frozen(kw_only=True)
 class RefusalContent:
-    """What an assistant said instead of an answer."""
+    """The text of an assistant's refusal."""
 
     type: Literal["refusal"]
     refusal: str
@@ -102,7 +102,7 @@ InputContent = InputTextContent | InputImageContent | InputFileContent | OutputT
 
 @attrs.frozen(kw_only=True)
 class InputMessage:
-    """One turn. The text of an assistant's is `output_text` or `refusal`, of the others' `input_text`."""
+    """One turn. Parts of an assistant's turn are `output_text` or `refusal`, parts of other turns `input_text`."""
 
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
@@ -125,7 +125,7 @@ class OutputMessage:
 
 @attrs.frozen(kw_only=True)
 class FunctionToolCall:
-    """A function that the model called; `arguments` is JSON text."""
+    """A call of a function. `arguments` is JSON text."""
 
     type: Literal["function_call"]
     id: str | None = None
@@ -138,7 +138,7 @@ class FunctionToolCall:
 
 @attrs.frozen(kw_only=True)
 class FunctionCallOutput:
-    """What a called function gave back."""
+    """The output of a called function."""
 
     type: Literal["function_call_output"]
     id: str | None = None
@@ -149,7 +149,7 @@ class FunctionCallOutput:
 
 @attrs.frozen(kw_only=True)
 class ReasoningTextContent:
-    """Thinking, word for word."""
+    """Reasoning text, word for word."""
 
     type: Literal["reasoning_text"]
     text: str
@@ -157,7 +157,7 @@ class ReasoningTextContent:
 
 @attrs.frozen(kw_only=True)
 class ReasoningSummary:
-    """Thinking in short. This server writes none, and reads those of others."""
+    """A summary of reasoning. This server writes none, but reads those of other servers."""
 
     type: Literal["summary_text"]
     text: str
@@ -165,9 +165,9 @@ class ReasoningSummary:
 
 @attrs.frozen(kw_only=True)
 class ReasoningItem:
-    """What the model thought before it went on.
+    """The model's reasoning.
 
-    `encrypted_content` is `content` in a form that clients hand back unread; it hides nothing.
+    `encrypted_content` is `content` in a form that clients send back unread. It hides nothing.
     """
 
     type: Literal["reasoning"]
@@ -188,7 +188,7 @@ class ItemReference:
 
 @attrs.frozen(kw_only=True)
 class OtherItem:
-    """An item that belongs to a tool this server does not have."""
+    """An item of a tool that this server does not have."""
 
     type: Literal[
         "additional_tools",
@@ -223,4 +223,4 @@ class OtherItem:
 InputItem = InputMessage | FunctionToolCall | FunctionCallOutput | ReasoningItem | ItemReference | OtherItem
 OutputItem = OutputMessage | FunctionToolCall | ReasoningItem
 StoredItem = InputMessage | FunctionToolCall | FunctionCallOutput | ReasoningItem
-"""What a conversation is made of once references are resolved; the model's turns among them are `InputMessage`s."""
+"""An item of a conversation whose references are resolved. The model's turns are `InputMessage`s."""

@@ -41,7 +41,7 @@ Includable = Literal[
 LOGPROBS: Includable = "message.output_text.logprobs"
 ENCRYPTED_REASONING: Includable = "reasoning.encrypted_content"
 INCLUDED = (LOGPROBS, ENCRYPTED_REASONING)
-"""What `include` may name here. The other values belong to tools that this server does not have."""
+"""The values of `include` that this server honours. The others belong to tools that it does not have."""
 
 Input = str | Annotated[list[InputItem], MinLen(1)]
 Tools = Annotated[list[Tool], MaxLen(MAX_TOOLS)]
@@ -117,14 +117,14 @@ class Reasoning:
 
 
 def _of_chat(here: str, *accepted: Any, note: str = "") -> dict[str, Any]:
-    """A field of chat completions. To ignore it would be to answer another request."""
+    """A field of chat completions. A response that ignored it would answer another request."""
     words, _, name = here.rpartition(" ")
     return refused(*accepted, instead=here, note=note or f"Of chat completions: {words} `{name}`.")
 
 
 @attrs.frozen(kw_only=True)
 class ChatOnly(GuidedOptions):
-    """Sampling, and the fields that only chat completions have, by name."""
+    """Sampling, and the fields that chat completions have and responses do not."""
 
     messages: Any = attrs.field(default=None, metadata=_of_chat("here it is input"))
     max_tokens: Any = attrs.field(default=None, metadata=_of_chat("here it is max_output_tokens"))
@@ -245,7 +245,7 @@ class CreateResponse(ChatOnly):
 
 @attrs.frozen(kw_only=True)
 class TokenCountRequest:
-    """The part of `CreateResponse` that makes the prompt, whose tokens to count."""
+    """The fields of `CreateResponse` that make the prompt, whose tokens are counted."""
 
     model: ModelName = attrs.field(metadata=_MODEL)
     input: Input | None = attrs.field(

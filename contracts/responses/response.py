@@ -29,7 +29,7 @@ ResponseStatus = Literal["in_progress", "completed", "incomplete", "failed", "ca
 
 @attrs.frozen(kw_only=True)
 class TokenCount:
-    """How many tokens the input is, as the model reads it."""
+    """The number of tokens of an input, as the model reads it."""
 
     object: Literal["response.input_tokens"] = "response.input_tokens"
     input_tokens: int
@@ -37,7 +37,7 @@ class TokenCount:
 
 @attrs.frozen(kw_only=True)
 class InputTokensDetails:
-    """Of the input's tokens, those read from the prefix cache instead of computed."""
+    """The input tokens that were read from the prefix cache instead of computed."""
 
     cached_tokens: int = 0
     cache_write_tokens: int = 0
@@ -46,14 +46,14 @@ class InputTokensDetails:
 
 @attrs.frozen(kw_only=True)
 class OutputTokensDetails:
-    """Of the output's tokens, those spent on thinking."""
+    """The output tokens that were reasoning."""
 
     reasoning_tokens: int = 0
 
 
 @attrs.frozen(kw_only=True)
 class ResponseUsage:
-    """What a response cost, in tokens."""
+    """The token counts of a response."""
 
     input_tokens: int
     input_tokens_details: InputTokensDetails
@@ -64,7 +64,7 @@ class ResponseUsage:
 
 @attrs.frozen(kw_only=True)
 class ResponseError:
-    """Why a response failed. `code` is OpenAI's, `type` this server's own and finer, such as `engine_crashed`."""
+    """Why a response failed. `code` is OpenAI's. `type` is this server's own, such as `engine_crashed`."""
 
     code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]
     message: str
@@ -80,7 +80,7 @@ class IncompleteDetails:
 
 @attrs.frozen(kw_only=True)
 class Response:
-    """A response, as far as it has come. What was asked for is repeated in it."""
+    """A response up to the current event. It repeats the parameters of its request."""
 
     id: str
     object: Literal["response"] = "response"
@@ -106,7 +106,7 @@ class Response:
     safety_identifier: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     service_tier: Literal["default"] = "default"
     temperature: float | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    """None, like `top_p`: the model's own."""
+    """None, as for `top_p`: the model's own default."""
     text: ResponseTextParam
     tool_choice: ToolChoice
     tools: list[Tool]
@@ -119,7 +119,7 @@ class Response:
 
 @attrs.frozen(kw_only=True)
 class ResponseItemList:
-    """A page of a response's input. The ids are null where the page is empty."""
+    """A page of a response's input. The ids are null if the page is empty."""
 
     object: Literal["list"] = "list"
     data: list[StoredItem]
@@ -130,7 +130,7 @@ class ResponseItemList:
 
 @attrs.frozen(kw_only=True)
 class DeletedResponse:
-    """A stored response is no more."""
+    """The deletion of a stored response."""
 
     id: str
     object: Literal["response"] = "response"

@@ -1,4 +1,4 @@
-"""What a response's model may call, and the form its text must have."""
+"""Functions that the model may call, and the form of the text."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 class FunctionTool:
     """A function that the model may call.
 
-    `parameters` is a JSON schema. `strict` holds the arguments to it; left out, it does not.
+    `parameters` is a JSON schema. `strict` makes calls keep to it; left out, it does not.
     """
 
     type: Literal["function"]
@@ -50,7 +50,7 @@ class FunctionTool:
 
 @attrs.frozen(kw_only=True)
 class OtherTool:
-    """A tool that OpenAI runs itself, or that is no function."""
+    """A tool that OpenAI runs itself, or that is not a function."""
 
     type: Literal[
         "apply_patch",
@@ -81,7 +81,7 @@ ToolChoiceOptions = Literal["none", "auto", "required"]
 
 @attrs.frozen(kw_only=True)
 class ToolChoiceFunction:
-    """This function must be called."""
+    """The model must call this function."""
 
     type: Literal["function"]
     name: FunctionName
@@ -97,7 +97,7 @@ class AllowedTool:
 
 @attrs.frozen(kw_only=True)
 class ToolChoiceAllowed:
-    """Only these functions may be called (`auto`), or one of them must be (`required`)."""
+    """The model may call only these functions (`auto`), or must call one of them (`required`)."""
 
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
@@ -106,7 +106,7 @@ class ToolChoiceAllowed:
 
 @attrs.frozen(kw_only=True)
 class ToolChoiceOther:
-    """A tool of OpenAI's own must be called."""
+    """The model must call a tool of OpenAI."""
 
     type: Literal[
         "apply_patch",
@@ -144,7 +144,7 @@ class TextResponseFormatJsonObject:
 
 @attrs.frozen(kw_only=True)
 class TextResponseFormatJsonSchema:
-    """JSON that this schema accepts, `strict` or not: here every schema is kept to."""
+    """JSON that the schema accepts, `strict` or not."""
 
     type: Literal["json_schema"]
     name: SchemaName

@@ -1,4 +1,4 @@
-"""`/internal/diagnostics`: what one needs to know of a server to help with it. No prompts, no keys."""
+"""`/internal/diagnostics`: the state of a server, for bug reports. It has no prompts and no keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Diagnostics", "EngineDiagnostics", "ModelDiagnostics", "ProcessDiagn
 
 @attrs.frozen(kw_only=True)
 class RecentError:
-    """A request that the server failed. `time` is Unix seconds; `path` the route's template."""
+    """A request that failed because of the server. `time` is in Unix seconds; `path` is the template of the route."""
 
     time: float
     request_id: str
@@ -33,7 +33,7 @@ class EngineDiagnostics:
     """`rss`, and MLX's own `active`, `peak` and `cache`."""
     prefix_cache: int | None
     info: dict[str, Any] | None
-    """Device, dtype, BLAS, seconds to load and what else its engine tells; None before it was ready."""
+    """Device, dtype, BLAS, seconds to load, and what else the engine reports. None before it is ready."""
 
 
 @attrs.frozen(kw_only=True)
@@ -49,9 +49,9 @@ class ModelDiagnostics:
     queue: dict[str, float]
     tokens: dict[str, int]
     hit_ratio: float | None
-    """Of the prompt tokens, those read from the prefix cache."""
+    """The share of prompt tokens that were read from the prefix cache."""
     engine: EngineDiagnostics | None
-    """None: it needs no process."""
+    """None for a model without a process."""
 
 
 @attrs.frozen(kw_only=True)
@@ -73,4 +73,4 @@ class Diagnostics:
     server: ProcessDiagnostics
     models: list[ModelDiagnostics]
     errors: list[RecentError]
-    """The last ones, newest first."""
+    """The last errors, the newest first."""

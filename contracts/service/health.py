@@ -1,4 +1,4 @@
-"""`GET /health` and its kin."""
+"""`GET /health`, `/v1/health/live` and `/v1/health/ready`."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["Health", "Liveness"]
 
 @attrs.frozen(kw_only=True)
 class Liveness:
-    """The process answers."""
+    """The process responds."""
 
     status: Literal["ok"] = "ok"
 
 
 @attrs.frozen(kw_only=True)
 class Health:
-    """How the server and each of its models are.
+    """The state of the server and of each model.
 
-    `ok`: every model can answer. `loading`: one is on its way. `degraded`: one failed, others answer.
-    `failed`: none will answer. `draining`: the server is shutting down.
+    `ok`: every model can answer. `loading`: one is loading. `degraded`: one failed, others answer.
+    `failed`: none can answer. `draining`: the server is shutting down.
     """
 
     status: Literal["ok", "loading", "degraded", "failed", "draining"]

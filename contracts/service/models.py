@@ -13,12 +13,12 @@ ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "s
 
 @attrs.frozen(kw_only=True)
 class Model:
-    """A served model. `context_length` is in tokens, and left out until the model has reported it."""
+    """A served model. `context_length` is in tokens, and left out until the engine has reported it."""
 
     id: str
     object: Literal["model"] = "model"
     created: int
-    """Unix seconds at which this server began to serve it."""
+    """Unix seconds of the time when this server began to serve the model."""
     owned_by: str
     context_length: int | None = None
     capabilities: list[Literal["chat", "embeddings", "transcription", "speech", "image"]]

@@ -1,4 +1,4 @@
-"""`GET /v1/queue/stats`: who waits, who is served, and how long it took."""
+"""`GET /v1/queue/stats`: counts of requests, and their times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["QueueStatistics", "QueueStatisticsResponse"]
 
 @attrs.frozen(kw_only=True)
 class QueueStatistics:
-    """Counters since the server started; times in seconds over the most recent requests."""
+    """Counts since the server started. Times are seconds, over the most recent requests."""
 
     active: int
     pending: int
@@ -25,7 +25,7 @@ class QueueStatistics:
 
 @attrs.frozen(kw_only=True)
 class QueueStatisticsResponse:
-    """Every model's queue, and their sum (of times: the mean over requests, and the largest)."""
+    """The queues of all models, and their total. Its times are the mean over all requests and the maximum."""
 
     total: QueueStatistics
     models: dict[str, QueueStatistics]

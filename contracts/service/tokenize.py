@@ -15,14 +15,14 @@ from contracts.completions import TokenId
 __all__ = ["DetokenizeRequest", "DetokenizeResponse", "TokenizeRequest", "TokenizeResponse"]
 
 MAX_TOKENS = 1 << 18
-"""Ids that one request may have read back."""
+"""Token ids per request to detokenize."""
 
 
 @attrs.frozen(kw_only=True)
 class TokenizeRequest:
-    """Text, or a conversation as the model would read it: `prompt` or `messages`, and not both.
+    """Text, or a conversation as the model reads it: either `prompt` or `messages`.
 
-    `add_special_tokens` (true unless said otherwise) is for `prompt`: the chat template adds its own. The fields
+    `add_special_tokens` (default: true) is for `prompt`; the chat template adds its own. The fields
     after it are for `messages`.
     """
 
@@ -38,18 +38,18 @@ class TokenizeRequest:
 
 @attrs.frozen(kw_only=True)
 class TokenizeResponse:
-    """Token ids, how many there are, and how many the model takes."""
+    """Token ids, their count, and the context length of the model."""
 
     count: int
     max_model_len: int | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     tokens: list[int]
     token_strs: list[str] | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    """Each token as the vocabulary writes it, where `return_token_strs` was true."""
+    """The tokens as the vocabulary writes them, if `return_token_strs` was true."""
 
 
 @attrs.frozen(kw_only=True)
 class DetokenizeRequest:
-    """Token ids."""
+    """Token ids whose text is wanted."""
 
     model: ModelName | None = None
     tokens: Annotated[list[TokenId], MaxLen(MAX_TOKENS)]
@@ -57,6 +57,6 @@ class DetokenizeRequest:
 
 @attrs.frozen(kw_only=True)
 class DetokenizeResponse:
-    """Their text, special tokens included."""
+    """The text of the token ids, special tokens included."""
 
     prompt: str

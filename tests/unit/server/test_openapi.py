@@ -88,6 +88,15 @@ def test_bounds_and_required_fields_are_in_the_schema(document: dict[str, Any]) 
     assert {"type": "null"} in request["properties"]["stream"]["oneOf"]
 
 
+def test_every_schema_and_every_parameter_is_described(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    assert [name for name, schema in schemas.items() if not schema.get("description")] == []
+    fields = schemas["CreateSpeechRequest"]["properties"]
+    assert fields["response_format"]["description"] == "Left out: `mp3`."
+    assert fields["instructions"]["description"].endswith('Refused unless `""`.')
+    assert schemas["ChatCompletionRequest"]["properties"]["user"]["description"] == "A label. Accepted without effect."
+
+
 def test_a_key_is_documented_where_one_is_set() -> None:
     document = make_app(api_key="secret").openapi_schema.to_schema()
     validate(document)
