@@ -49,9 +49,9 @@ test: lint types unit live ## Run lint, types, unit and live tests
 TEXTS := contracts otel providers server tests typing_tests docs requirements/*.in requirements/*.py Makefile pyproject.toml $(wildcard *.md)
 
 .PHONY: lint
-lint: setup ## Check ruff's rules and format, import rules, unused code and spelling
+lint: setup ## Check ruff's rules and format, import rules, unused code, spelling and wording
 	$(call part,lint,$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && \
-	  $(BIN)/python -m tests.lint.unused_code && $(BIN)/codespell $(TEXTS))
+	  $(BIN)/python -m tests.lint.unused_code && $(BIN)/codespell $(TEXTS) && $(BIN)/python -m tests.lint.prose)
 
 # A cache per platform: a cache made for another one would be discarded on every run.
 types_on = $(BIN)/mypy --platform $(1) --cache-dir .mypy_cache/$(1)

@@ -96,7 +96,7 @@ class Instruments:
         gauge, counter = self._meter.create_observable_gauge, self._meter.create_observable_counter
         gauge(m.QUEUE_DEPTH, [_each(lambda r: r.pending)], "{request}", "Requests waiting for a slot.")
         gauge(m.REQUESTS_ACTIVE, [_each(lambda r: r.active)], "{request}", "Requests that have a slot.")
-        gauge(m.BATCH_OCCUPANCY, [_each(lambda r: r.rows)], "{sequence}", "Sequences in the engine.")
+        gauge(m.BATCH_OCCUPANCY, [_each(lambda r: r.sequences)], "{sequence}", "Sequences in the engine.")
         gauge(m.MODEL_READY, [_each(lambda r: int(r.ready))], "", "1 if the model can answer now, else 0.")
         gauge(m.PREFIX_CACHE_SIZE, [_each(lambda r: r.prefix_cache)], "By", "Size of the prefix cache.")
         gauge(m.PREFIX_CACHE_HIT_RATIO, [_each(lambda r: r.tally.hit_ratio)], "1", "Share of prompt tokens cached.")

@@ -40,7 +40,7 @@ class ModelReading:
     ready: bool = True
     pending: int = 0
     active: int = 0
-    rows: int = 0
+    sequences: int = 0
     """Sequences in the engine: a request for several answers has several."""
     outcomes: Mapping[str, int] = _NOTHING
     """Requests that ended, by outcome."""

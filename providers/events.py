@@ -20,8 +20,11 @@ class Request(Protocol):
 
 
 class Event(msgspec.Struct, frozen=True, array_like=True):
-    """Part of an answer. They are structs, arrays on the wire: they cross the engine's socket once a step, and msgspec
-    cannot tell two attrs classes of a union apart."""
+    """Part of an answer.
+
+    Events are structs, arrays on the wire: they cross the engine's socket once per step, and msgspec cannot tell two
+    attrs classes of a union apart.
+    """
 
     ends: ClassVar[bool] = False
     """Whether the answer ends with it."""

@@ -79,7 +79,7 @@ class QueuedProvider(ABC, Generic[R, E]):
             ready=self._status == "ready",
             pending=self._queue.pending,
             active=self._queue.active,
-            rows=self._queue.taken,
+            sequences=self._queue.taken,
             outcomes=self._queue.outcomes,
         )
 

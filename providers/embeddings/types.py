@@ -17,8 +17,8 @@ __all__ = ["Embedded", "EmbeddingEvent", "EmbeddingRequest", "Ranked", "RerankRe
 class EmbeddingRequest(msgspec.Struct, frozen=True, tag="embedding"):
     """Texts, or token ids used as they are, to turn into unit vectors.
 
-    `truncate` cuts what is over the model's context at its end, instead of refusing it. `dimensions` keeps so many
-    of each vector's numbers. `timeout` is in seconds from admission.
+    `truncate` cuts what is over the model's context at its end, instead of refusing it. `dimensions` is how many
+    numbers of each vector to keep. `timeout` is in seconds from admission.
     """
 
     id: str

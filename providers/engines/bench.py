@@ -1,7 +1,7 @@
 """The bare engine, the ceiling that a server is measured against: `python -m providers.engines.bench MODEL`.
 
 Loads the model as an engine process does and drives mlx-lm's BatchGenerator with nothing around it: every prompt
-inserted at once, greedy, no prefix cache, no stop strings, no text. Reads one JSON object a line from stdin and
+inserted together, greedy, no prefix cache, no stop strings, no text. Reads one JSON object per line from stdin and
 answers each with one on stdout:
 
     {"do": "generate", "chats": [[{"role": …, "content": …}], …], "max_tokens": 64}

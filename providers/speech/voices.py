@@ -35,7 +35,7 @@ READ_LANGUAGES = ("en-US", "en-GB")
 _GENDERS: Mapping[str, Gender] = {"f": "female", "m": "male"}
 
 DEFAULT_VOICE = "af_heart"
-"""Who speaks when nobody is named; the model's first voice where it has none of this name."""
+"""The voice of requests that name none; the model's first voice if it has none of this name."""
 
 OPENAI_VOICES: Mapping[str, str] = {
     "alloy": "af_alloy",
@@ -62,7 +62,7 @@ def voice_files(folder: Path) -> dict[str, Path]:
 
 
 def voices_in(folder: Path, *, spoken: Container[str] = READ_LANGUAGES) -> list[VoiceInfo]:
-    """What clients are told of a model folder's voices. `spoken`: languages that can be read."""
+    """The voices of a model folder, for clients. `spoken`: languages that can be read."""
     return [
         VoiceInfo(
             id=voice,

@@ -112,8 +112,8 @@ class TranscriptionProgress(Event, frozen=True, array_like=True, tag="wp"):
 class TranscriptionFinished(Event, frozen=True, array_like=True, tag="wf"):
     """The transcription is complete. The last event.
 
-    `duration` is what was in the file, in seconds; `language` an English name (`english`), as spoken, and None where
-    nobody said and nothing was heard. The times are the engine's own, in seconds, and add up over all windows.
+    `duration` is what was in the file, in seconds; `language` an English name (`english`), as spoken, and None if
+    neither request nor recording gives one. The times are the engine's own, in seconds, and add up over all windows.
     """
 
     ends: ClassVar[bool] = True

@@ -20,7 +20,7 @@ SECRET = "the-secret-of-the-house"
 
 
 class BrokenProvider(EchoProvider):
-    """Fails as nobody foresaw: at once, or after the first word when `max_tokens` is given."""
+    """Fails with an unforeseen error: immediately, or after the first word when `max_tokens` is given."""
 
     async def _events(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         if request.max_tokens is None:

@@ -107,7 +107,7 @@ class Collector:
         pytest.fail(f"no line {body!r} of trace {trace_id}, only {[line.body for line in self._lines]}")
 
     def trace(self, trace_id: str, *, of: int = 0, at_least: int = 0, timeout: float = 30.0) -> dict[str, Span]:
-        """The spans of one trace by name, once there are so many: exactly `of`, where that is given."""
+        """The spans of one trace by name, once there are at least `at_least`, or exactly `of`, where that is given."""
 
         def found() -> list[Span]:
             return [span for span in self._spans if span.trace_id == trace_id]

@@ -70,7 +70,7 @@ GOOD: dict[str, Any] = {
 
 
 def _drawn(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
-    """So many examples, the same in every run."""
+    """`count` examples, the same in every run."""
     found: list[Any] = []
 
     @seed(SEED)

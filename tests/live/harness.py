@@ -111,7 +111,7 @@ class LiveServer:
         return code
 
     def kill(self, family: list[psutil.Process]) -> None:
-        """End it and these processes at once; never fails."""
+        """Kill it and these processes; never fails."""
         for process in [*family, self.process]:
             try:
                 process.kill()

@@ -38,7 +38,7 @@ def single() -> Generator[LiveServer]:
 
 @contextmanager
 def sent(url: str, body: dict[str, Any]) -> Iterator[socket.socket]:
-    """A request whose answer nobody has read yet; leaving the block closes its connection."""
+    """A request whose answer is still unread; leaving the block closes its connection."""
     content = json.dumps(body).encode()
     host, _, port = url.removeprefix("http://").rpartition(":")
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"

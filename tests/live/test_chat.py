@@ -139,7 +139,7 @@ def test_the_second_turn_reads_the_first_from_the_cache(client: OpenAI) -> None:
     assert first.usage.total_tokens - 1 <= details.cached_tokens < second.usage.prompt_tokens
 
 
-# ── many at once ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── many together ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_seed_holds_inside_a_batch(client: OpenAI) -> None:

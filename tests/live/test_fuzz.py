@@ -22,7 +22,7 @@ CONCURRENCY = 16
 HANG = 30.0
 """Seconds after which a request hangs; each takes milliseconds."""
 REFUSALS = {400: None, 413: "request_too_large", 504: "timeout"}
-"""What a body alone can bring about, and its code where there is one; a `timeout` of nothing is over at once."""
+"""What a body alone can bring about, and its code where there is one; a `timeout` of 0 ends immediately."""
 
 
 @attrs.frozen

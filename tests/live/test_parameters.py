@@ -180,7 +180,7 @@ def thoughts(thinker: LiveServer) -> Answers:
 
 
 def asked(server: LiveServer, cases: Cases) -> Answers:
-    """All answers at once: eight streams take little longer than one."""
+    """All answers together: eight streams take little longer than one."""
     bodies = {key(body): body for name, case in cases.items() for body in pair(name, case)}
 
     def answer(body: dict[str, Any]) -> httpx.Response:

@@ -266,7 +266,7 @@ def test_an_upload_over_the_bound_is_too_large(ears: LiveServer) -> None:
 
 @pytest.fixture(scope="module")
 def endless() -> bytes:
-    """Ten windows, five minutes: nobody waits for its end here."""
+    """Ten windows, five minutes: no test waits for its end."""
     return wav(np.concatenate([recording("quick_brown_fox"), silence(28.0)] * 10))
 
 
@@ -307,7 +307,7 @@ def _assert_let_go(ears: LiveServer, uploads: Path, cancelled: int) -> None:
     eventually(lambda: queue_stats(ears.url)["active"] == 0)
     assert queue_stats(ears.url)["cancelled"] == cancelled
     eventually(lambda: list(uploads.iterdir()) == [])
-    # The engine is free too: it does not go on with what nobody waits for.
+    # The engine is free too: it does not go on with work that no client waits for.
     assert post(ears.url, wav(silence(1.0))).json()["text"] == ""
 
 

@@ -15,7 +15,7 @@ __all__ = ["some", "spoken_words", "texts"]
 
 
 def some(count: int) -> Callable[[Any], Any]:
-    """The same `count` texts every time; where SPEECH_TEXTS is set, so many instead."""
+    """The same `count` texts every time; SPEECH_TEXTS overrides `count`."""
     count = int(os.environ.get("SPEECH_TEXTS", count))
     ignored = list(HealthCheck)
     return settings(max_examples=count, deadline=None, derandomize=True, database=None, suppress_health_check=ignored)

@@ -1,8 +1,8 @@
 """Whether memory stays flat: `python -m tests.measurements.measure_memory [REQUESTS [MODEL]]`.
 
 Sends short requests of every kind to the embedded chat model (or MODEL, a path or id; `tiny` is one of random weights
-that answers at once), eight at a time, reads the engine's memory every few of them, and writes `docs/memory.svg` and
-`docs/memory.json`. 1,000 take a quarter of an hour on two quiet cores.
+that answers immediately), eight at a time, reads the engine's memory every few of them, and writes `docs/memory.svg`
+and `docs/memory.json`. 1,000 take a quarter of an hour on two quiet cores.
 """
 
 from __future__ import annotations

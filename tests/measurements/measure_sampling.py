@@ -1,7 +1,7 @@
 """What mixed sampling costs a batch: `python -m tests.measurements.measure_sampling [ROWS …]`, on a quiet machine.
 
-Drives the engine in this process with the embedded model (or another: `--model`), all rows at once: greedy, then every
-row with settings of its own. Prints milliseconds a step, of the clock and of the processors, and the ratio of
+Drives the engine in this process with the embedded model (or another: `--model`), all rows together: greedy, then every
+row with settings of its own. Prints milliseconds per step, of the clock and of the processors, and the ratio of
 throughputs; greedy and mixed runs alternate, and the best of as many of each counts.
 """
 

@@ -78,7 +78,7 @@ class Encoder:
             scores: mx.array = output.pooler_output
             return scores
         states = output.last_hidden_state
-        # Where a model has pooled already (ModernBERT), it was told how when it was loaded.
+        # Where a model has pooled already (ModernBERT), loading has configured how.
         if self.pool is not None and states is not None and states.ndim == 3:
             return unit(self.pool(states, mask))
         return unit(output.text_embeds)

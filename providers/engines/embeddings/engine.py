@@ -167,7 +167,7 @@ def _end(work: _Work) -> Embedded | Ranked:
 
 
 def _cut(vectors: Floats, dimensions: int) -> Floats:
-    """The first so many numbers of each vector, at length one again."""
+    """The first `dimensions` numbers of each vector, normalised to length one again."""
     if vectors.shape[1] == dimensions:
         return vectors
     cut = vectors[:, :dimensions]

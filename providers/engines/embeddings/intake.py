@@ -67,7 +67,7 @@ class EmbeddingIntake:
         """Check a request wholly.
 
         Raises:
-            ServiceError: what the client is told.
+            ServiceError: the error for the client.
         """
         if self._cross_encoder:
             raise InvalidRequest(f"{self._name} ranks documents for a query; it gives no embeddings", param="model")
@@ -89,7 +89,7 @@ class EmbeddingIntake:
         """Check a request wholly.
 
         Raises:
-            ServiceError: what the client is told.
+            ServiceError: the error for the client.
         """
         paths = [f"documents[{index}]" for index in range(len(request.documents))]
         if self._cross_encoder:

@@ -13,7 +13,7 @@ __all__ = ["RowPool", "Rows"]
 SLACK = 16
 """Tokens a row may be padded by whatever its length: on its own it would cost more than its padding does."""
 SLACK_SHARE = 4
-"""And a row may be padded by one in so many tokens."""
+"""And padding may be one in this many tokens of a row."""
 
 
 @attrs.define(eq=False)

@@ -1,4 +1,4 @@
-"""From a vector a token to one a text, as the model's folder says (sentence-transformers' `1_Pooling/config.json`)."""
+"""From vectors per token to one per text, by the model's folder (sentence-transformers' `1_Pooling/config.json`)."""
 
 from __future__ import annotations
 

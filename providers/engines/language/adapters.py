@@ -24,7 +24,7 @@ _PEFT_UNSUPPORTED = ("use_dora", "fan_in_fan_out", "modules_to_save", "rank_patt
 
 
 def apply_adapters(model: Any, paths: Sequence[str], scales: Sequence[float]) -> None:
-    """Add each adapter's `scale × its own scale × B·A` to the weights. `scales`: one a path, or none for 1.
+    """Add each adapter's `scale × its own scale × B·A` to the weights. `scales`: one per path, or none for 1.
 
     Floating-point weights take the product in, so that decoding costs what it did. Quantised weights would lose most
     of so small a change: there the two thin matrices stay beside them and are multiplied in every step.

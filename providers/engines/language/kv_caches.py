@@ -34,7 +34,7 @@ class QuantizedCache(CacheList):
 
     @property
     def offset(self) -> Any:
-        """Tokens held: a number, or in a batch an array of one a row."""
+        """Tokens held: a number, or in a batch an array of one per row."""
         return self.caches[0].offset
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[tuple[mx.array, ...], tuple[mx.array, ...]]:

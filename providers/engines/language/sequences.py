@@ -119,7 +119,7 @@ class Row:
             text, logprob = self.decoder.flush(), None
         else:
             text = self.decoder.add(token)
-            # Half a character is nobody's fault here: it is left out, not shown as broken.
+            # Half a character is no error here: it is left out, not shown as broken.
             if self.decoder.is_whole:
                 text += self.decoder.flush()
         return [*self.splitter.push(text, logprob), *self._end(finish, now)]

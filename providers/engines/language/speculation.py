@@ -65,7 +65,7 @@ class Speculation:
     """Takes a batch of one row several tokens further, where something is proposed. For the MLX thread only."""
 
     def __init__(self, model: Any, proposer: Proposer, *, count: int, ends: Sequence[int]) -> None:
-        """`count`: the most tokens to propose at once. `ends`: ids that end an answer."""
+        """`count`: the most tokens to propose in one step. `ends`: ids that end an answer."""
         self._model = model
         self._proposer = proposer
         self._count = count
@@ -186,7 +186,7 @@ class DraftModel:
 
     def __init__(self, model: Any, *, vocabulary: int, limit: int, prefill_step: int) -> None:
         """`vocabulary`: count of ids that the large model knows. `limit`: tokens that this one can read.
-        `prefill_step`: tokens that it reads at once.
+        `prefill_step`: tokens that it reads in one step.
 
         Raises:
             EngineLoadError: its cache cannot be cut.

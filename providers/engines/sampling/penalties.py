@@ -1,4 +1,4 @@
-"""Penalties and biases on logits: mlx-lm's logits processors of one row, and the same for many rows at once."""
+"""Penalties and biases on logits: mlx-lm's logits processors of one row, and the same for many rows together."""
 
 from __future__ import annotations
 

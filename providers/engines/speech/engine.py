@@ -150,7 +150,7 @@ class SpeechEngine(BaseEngine[SpeechJob]):
             del self._speaking[job.id]
 
     def _spoken(self, piece: Piece, voices: list[tuple[str, float]], speed: float, number: int) -> Timed:
-        """The same samples whenever it is asked for the same: the noise is seeded by the piece's number."""
+        """The same samples for the same arguments: the piece's number seeds the noise."""
         symbols, owners = piece.symbols
         tokens = [self._vocabulary[symbol] for symbol in symbols]
         style = self._voices.style(voices, len(tokens))

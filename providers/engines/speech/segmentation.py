@@ -1,4 +1,4 @@
-"""Cutting a text into what is synthesised at once: sentences, or clauses of long ones. No word is lost, or twice."""
+"""Cutting a text into what is synthesised in one go: sentences, or clauses of long ones. No word is lost, or twice."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Piece", "cut"]
 SHORTEST = 12
 """Phonemes: a shorter sentence is said together with the next, for the model says short ones badly."""
 CLAUSE = 15
-"""A clause that is cut off has at least so many phonemes."""
+"""A clause that is cut off has at least this many phonemes."""
 FIRST = 60
 """Where the first sentence is longer, its first clause is said for itself, so that the voice begins early."""
 LONG = 180
 """A sentence that is longer is cut between clauses: about 12 seconds."""
 LONGEST = 400
-"""A piece that is longer is cut between words. The model takes 510, and rushes over the end of so many."""
+"""A piece that is longer is cut between words. The model takes 510, and rushes over the end of such a long piece."""
 
 
 @attrs.frozen

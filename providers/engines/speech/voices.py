@@ -34,7 +34,7 @@ class Voices:
         return LANGUAGES[voice[0]]
 
     def style(self, mix: Sequence[tuple[str, float]], length: int) -> mx.array:
-        """The style, (1, 256), of a mix of voices for a text of so many phonemes. For the MLX thread."""
+        """The style, (1, 256), of a mix of voices for a text of `length` phonemes. For the MLX thread."""
         styles = [self._loaded(voice)[min(length, len(self._loaded(voice))) - 1] * weight for voice, weight in mix]
         return mx.array(sum(styles))
 

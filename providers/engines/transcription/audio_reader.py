@@ -1,6 +1,6 @@
 """A recording as a model hears it: mono float32 at 16 kHz, decoded piece by piece with FFmpeg's libraries (PyAV).
 
-Nothing is decoded before it is asked for, so a file of any length takes the memory of one piece. Files come from
+Decoding is lazy, so a file of any length takes the memory of one piece. Files come from
 strangers: only containers of audio are opened, never playlists or anything else that names further files or addresses.
 """
 

@@ -43,7 +43,7 @@ class WhisperEngine(BaseEngine[Transcript]):
     def _load(self, spec: ModelSpec, device: str, progress: Progress) -> Loaded:
         loaded = load_whisper(spec, device, progress)
         self._model, self._half = loaded.model, loaded.half
-        # Read off the model once: what it computes from its shapes is asked for on the intake thread too.
+        # Read off the model once: the intake thread reads what it computes from its shapes too.
         self._multilingual = bool(self._model.is_multilingual)
         self._languages = list(LANGUAGES)[: self._model.num_languages] if self._multilingual else ["en"]
         self._prompt_tokens = self._model.dims.n_text_ctx // 2 - 1

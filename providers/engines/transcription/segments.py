@@ -19,14 +19,14 @@ _FRAMES_PER_TOKEN = N_FRAMES // 1500
 """Frames of the spectrogram for each step of the timestamps: 2, in every Whisper."""
 _SECONDS_PER_FRAME = HOP_LENGTH / SAMPLE_RATE
 _DIGITS = 3
-"""Times are told to the millisecond."""
+"""Times are rounded to the millisecond."""
 
 
 @attrs.frozen
 class Cut:
     """The pieces of a window, as `add_word_timestamps` takes them, and how far it was heard.
 
-    `heard` is in frames. `to_the_end`: the model said that nobody speaks after the last piece.
+    `heard` is in frames. `to_the_end`: by the model, there is no speech after the last piece.
     """
 
     pieces: list[dict[str, Any]]
@@ -74,7 +74,7 @@ def to_segments(
 ) -> Iterator[Segment]:
     """The pieces that say something and take time.
 
-    `logprobs`: of every token of the window, where they are wanted. Words are told where the pieces have some.
+    `logprobs`: of every token of the window, where they are wanted. Words are reported where the pieces have some.
     """
     for piece in pieces:
         tokens: list[int] = piece["tokens"]

@@ -45,7 +45,7 @@ from providers.transcription.types import (
 __all__ = ["Transcript", "warm_up"]
 
 LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""Temperatures tried one after the other where none was asked for."""
+"""Temperatures tried one after the other where the request sets none."""
 COMPRESSION_RATIO_LIMIT = 2.4
 """Text that packs better than this repeats itself."""
 LOGPROB_LIMIT = -1.0
@@ -261,7 +261,7 @@ def _is_poor(result: DecodingResult) -> bool:
 
 
 def _is_silent(result: DecodingResult) -> bool:
-    """Whether the model thinks that nobody spoke, and is not sure of what it heard nevertheless."""
+    """Whether the model finds no speech, and is unsure of its text nevertheless."""
     return bool(result.no_speech_prob > NO_SPEECH_LIMIT and result.avg_logprob <= LOGPROB_LIMIT)
 
 

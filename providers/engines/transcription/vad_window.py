@@ -15,7 +15,7 @@ _MODE = 1
 """Of 0 to 3. The higher ones take quiet beginnings for silence, and lose them; music and loud noise pass all four."""
 _RUN = 10
 _SPOKEN = 7
-"""Somebody speaks where so many of `_RUN` frames are speech. The detector goes on for three after the last that was:
+"""There is speech where this many of `_RUN` frames are speech. The detector goes on for three after the last that was:
 a click makes five, a short word ten."""
 
 

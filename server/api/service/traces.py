@@ -48,7 +48,7 @@ def _live(reading: otel.ModelReading) -> dict[str, Any]:
         "ready": reading.ready,
         "pending": reading.pending,
         "active": reading.active,
-        "rows": reading.rows,
+        "rows": reading.sequences,
         "tokens": dict(reading.tally.tokens()),
         "memory": dict(reading.memory),
     }

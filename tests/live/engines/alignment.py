@@ -1,4 +1,4 @@
-"""Where words are heard to begin against where they are told to; `python -m tests.live.engines.alignment` measures all.
+"""Audible beginnings of words against the reported ones; `python -m tests.live.engines.alignment` measures all.
 
 `LEAD` of `speech_timing` was set from `CALIBRATION` as said by `CALIBRATION_VOICES`: without it words are heard 40, 50
 and 45 ms before their first frame, the median of each voice, and two frames of 25 ms are the nearest to that.

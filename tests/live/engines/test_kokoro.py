@@ -28,7 +28,7 @@ TEXT = "It costs $12.50 at Kubernetes Inc., or so I read. Nothing is certain!"
 
 
 class Speech:
-    """Everything that was told of one request."""
+    """Everything that was reported for one request."""
 
     def __init__(self) -> None:
         self.events: list[SpeechEvent] = []

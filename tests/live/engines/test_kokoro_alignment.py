@@ -1,4 +1,4 @@
-"""Words are told to begin where they are heard: energy against the times of words that set nothing."""
+"""Words are reported to begin where they are heard: energy against the times of words that set nothing."""
 
 from __future__ import annotations
 

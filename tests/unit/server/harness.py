@@ -114,7 +114,7 @@ def start(
     content: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Exchange:
-    """Send a request and return at once; `path` may have a query."""
+    """Send a request without waiting for the answer; `path` may have a query."""
     body = content if content is not None else b"" if json is None else msgspec.json.encode(json)
     given = {"host": "test", "content-type": "application/json", **(headers or {})}
     path, _, query = path.partition("?")

@@ -53,7 +53,7 @@ def finish(reason: FinishReason, index: int = 0) -> Finished:
 
 
 async def agent(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-    """Answers in JSON where that is asked for, calls where it may, and otherwise says what it read last."""
+    """Answers in JSON where that is requested, calls where it may, and otherwise says what it read last."""
     prompt = request.prompt
     yield Accepted(4, 0)
     if isinstance(request.grammar, JsonSchemaGrammar):

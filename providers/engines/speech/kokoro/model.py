@@ -20,7 +20,7 @@ from providers.engines.speech.kokoro.vocoder import Decoder
 __all__ = ["Kokoro", "Spoken", "load_kokoro"]
 
 _MAX_FRAMES = 100
-"""A phoneme lasts at most so many frames."""
+"""The most frames of a phoneme."""
 
 
 @attrs.frozen(kw_only=True)

@@ -25,7 +25,7 @@ class Source:
             model="qwen",
             pending=2,
             active=3,
-            rows=4,
+            sequences=4,
             outcomes={"completed": 5, "rejected": 1},
             restarts=6,
             memory={"rss": 7, "active": 8},

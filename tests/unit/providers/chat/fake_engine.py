@@ -1,4 +1,4 @@
-"""An engine with no model: speaks the frames, and misbehaves as it is told.
+"""An engine with no model: speaks the frames, and misbehaves on request.
 
 How it loads is in the spec's path (JSON: `mode`, and `starts`, a file that gets one line a start; an engine that ends
 in order leaves `STARTS.ended`); how it answers is the text of the prompt. Run as `fake_engine.py FD`.

@@ -21,7 +21,7 @@ VECTOR = struct.pack("<2f", 0.6, 0.8)
 
 
 class Scripted(EngineEmbeddingProvider):
-    """Ready at once; answers by its list, the last of which may be an error."""
+    """Ready immediately; answers by its list, the last of which may be an error."""
 
     def __init__(self, *script: EmbeddingEvent | ServiceError) -> None:
         super().__init__(ModelSpec(name="m", path="", model_type="embeddings"))

@@ -50,7 +50,7 @@ GREEDY = SamplingParams(temperature=0.0)
 
 
 class Answer:
-    """Everything that was told of one request, whose answers may be several."""
+    """Everything that was reported for one request, which may have several answers."""
 
     def __init__(self, n: int = 1) -> None:
         self._n = max(1, n)

@@ -15,7 +15,7 @@ from tests.unit.providers.engines.client import GREEDY, Answer
 
 
 class SteppedEngine:
-    """Loads at once; `run` steps until every request has ended."""
+    """Loads immediately; `run` steps until every request has ended."""
 
     def __init__(self, folder: Path, **spec: Any) -> None:
         self.engine = LanguageEngine(Platform(device="cpu", blas="-", threads=1))
@@ -50,7 +50,7 @@ class SteppedEngine:
         return answer
 
     def file(self, report: Report) -> None:
-        """Give what was told to the answers."""
+        """Add a report to its answers."""
         if isinstance(report, Failed):
             self.answers[report.id].failed = report
         elif isinstance(report, Events):

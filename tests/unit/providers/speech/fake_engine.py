@@ -1,4 +1,4 @@
-"""An engine with no voice: answers the words of a text with pieces, and misbehaves as it is told.
+"""An engine with no voice: answers the words of a text with pieces, and misbehaves on request.
 
 Run as `fake_engine.py FD`. The spec's path is a file that gets a line for every request and cancellation.
 """

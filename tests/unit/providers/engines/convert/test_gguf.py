@@ -25,7 +25,7 @@ PROMPT = [5, 17, 99, 140, 7, 30, 200, 77, 5, 17, 42, 43, 44, 45, 46, 47, 48, 49,
 
 
 def quiet(stage: str, fraction: float | None) -> None:
-    """Nobody listens."""
+    """Ignore progress."""
 
 
 def logits(model: Any) -> np.ndarray[Any, Any]:

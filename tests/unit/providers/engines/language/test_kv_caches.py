@@ -33,7 +33,7 @@ def wide_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def texts(engine: SteppedEngine, prompts: list[list[int]], name: str) -> list[str]:
-    """What the engine answers to all of them at once."""
+    """The engine's answers to all of them together."""
     answers = [
         engine.submit(f"{name}{i}", TokenPrompt(prompt), sampling=NO_END, max_tokens=TOKENS)
         for i, prompt in enumerate(prompts)

@@ -1,4 +1,4 @@
-"""Proposed tokens: answers are those without, in fewer steps, whoever comes and whatever ends them."""
+"""Proposed tokens: answers equal those without, in fewer steps, for any requests and ends."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROMPT = TokenPrompt([5, 80, 17, 42, 9, 200, 33, 5, 80, 17])
 
 
 def write_model(folder: Path, *, memory: bool, **changes: Any) -> Path:
-    """A tiny model that ends when it is told to. Without memory its next token depends on the last alone, so that,
+    """A tiny model that ends on request. Without memory its next token depends on the last alone, so that,
     greedy, it soon goes round in circles; with it, on everything before."""
     tiny.write_folder(folder, tie_word_embeddings=False, **{"eos_token_id": [NEVER], **changes})
     file = str(folder / "model.safetensors")

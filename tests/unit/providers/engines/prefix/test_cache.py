@@ -1,4 +1,4 @@
-"""Kept prompts are shared, not copied, and nobody's writing shows in anybody else's."""
+"""Kept prompts are shared, not copied, and writing to one answer's cache changes no other."""
 
 from __future__ import annotations
 

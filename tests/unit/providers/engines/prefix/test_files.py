@@ -1,4 +1,4 @@
-"""Kept prompts on disk: they outlive eviction and the engine, and harm nobody when they are damaged or in the way."""
+"""Kept prompts on disk: they outlive eviction and the engine, and damaged files or files in the way do no harm."""
 
 from __future__ import annotations
 

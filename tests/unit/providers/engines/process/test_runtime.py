@@ -39,7 +39,7 @@ def test_the_process_ends_when_the_socket_closes_in_the_middle_of_a_step(fake: E
 
 
 def test_the_process_ends_when_the_socket_closes_while_the_writer_is_stuck(fake: EngineClient) -> None:
-    # Far more than a socket buffer holds, and nobody reads.
+    # Far more than a socket buffer holds, and no client reads.
     fake.generate("a", "x" * 65536, max_tokens=10_000)
     fake.close()
     assert fake.process.returncode == 0
@@ -75,7 +75,7 @@ def test_one_step_of_many_requests_is_one_frame(fake: EngineClient) -> None:
 
 
 def test_requests_that_come_together_start_in_one_step(fake: EngineClient) -> None:
-    # Two that overlap (nobody reads the first before both are sent), so that the engine knows that there is company.
+    # Two that overlap (the first is read after both are sent), so that the engine waits for further requests.
     fake.wait(*[fake.generate(name, name * 65536, max_tokens=600) for name in "ab"])
     burst = [fake.generate(str(number), f"count {number}") for number in range(4)]
     fake.wait(*burst)

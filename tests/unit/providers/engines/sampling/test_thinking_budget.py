@@ -1,4 +1,4 @@
-"""`max_reasoning_tokens`: a thought is closed after exactly so many tokens, and the answer follows."""
+"""`max_reasoning_tokens`: a thought is closed after exactly that many tokens, and the answer follows."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_two_timestamps_in_a_row_end_a_segment_and_begin_the_next(tokenizer: Tok
         (" two", pytest.approx(2.5), pytest.approx(3.0)),
     ]
     assert [each.seek for each in made] == [1.0, 1.0]
-    assert heard == 3000  # one timestamp at the end: nobody speaks after it
+    assert heard == 3000  # one timestamp at the end: no speech after it
 
 
 def test_a_segment_without_an_end_is_heard_again(tokenizer: Tokenizer) -> None:

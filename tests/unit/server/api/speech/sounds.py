@@ -1,4 +1,4 @@
-"""A sound whose every moment can be told from every other, and decoders that are not ours."""
+"""A sound whose every moment differs from every other, and independent decoders."""
 
 from __future__ import annotations
 

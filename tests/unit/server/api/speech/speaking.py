@@ -122,5 +122,5 @@ async def speak(app: Litestar, **fields: Any) -> Exchange:
 
 
 def begin(app: Litestar, **fields: Any) -> Exchange:
-    """Ask for speech and return at once."""
+    """Ask for speech without waiting for it."""
     return start(app, path=PATH, json={**BODY, **fields})

@@ -144,7 +144,7 @@ def make_app(transcriber: FakeTranscriber, **settings: Any) -> Litestar:
 def begin(
     app: Litestar, data: dict[str, Any] | None = None, *, path: str = "transcriptions", file: Any = b"audio"
 ) -> Exchange:
-    """Send a form and return at once. `file` None: the form has none."""
+    """Send a form without waiting for the answer. `file` None: the form has none."""
     files = {} if file is None else {"file": ("speech.wav", file)}
     given = httpx.Request(
         "POST", "http://test/", data={"model": "any", **(data or {})}, files=files or [("x", ("x", b""))]
