@@ -5,6 +5,7 @@
     │  ├─ ContextLengthExceeded   the prompt, or prompt and answer, do not fit the model's context
     │  └─ UnsupportedParameter    the parameter is known, but this model or server cannot honour it
     ├─ InvalidApiKey              an API key is set, and the request lacks it
+    ├─ HostNotAllowed             the request is for another host than this machine: DNS rebinding
     ├─ NotFound                   no such path or object
     │  ├─ ModelNotFound           no model has this name, or the request names none of several
     │  └─ PreviousResponseNotFound  the response to continue was never stored, expired, or was deleted
@@ -29,6 +30,7 @@ __all__ = [
     "EngineCrashed",
     "ExtraNotInstalled",
     "GenerationTimeout",
+    "HostNotAllowed",
     "InternalError",
     "InvalidApiKey",
     "InvalidRequest",
@@ -105,6 +107,13 @@ class InvalidApiKey(ServiceError):
 
     type = "invalid_request_error"
     code = "invalid_api_key"
+
+
+class HostNotAllowed(ServiceError):
+    """Raised when a server that listens on loopback is asked for by another name."""
+
+    type = "invalid_request_error"
+    code = "host_not_allowed"
 
 
 class NotFound(ServiceError):

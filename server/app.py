@@ -5,7 +5,9 @@ from __future__ import annotations
 from litestar import Litestar
 
 from providers.registry import ModelRegistry
+from server.addressing import AddressMiddleware, is_loopback
 from server.core import ServicePlugin
+from server.cors import CorsMiddleware
 from server.dependencies import Registry
 from server.middleware import RequestMiddleware
 from server.run.parent_watch import Lifecycle
@@ -27,15 +29,21 @@ def create_app(
         SettingsError: the environment holds a bad value.
         ValueError: the models cannot be served together.
     """
+    hosts: tuple[str, ...] | None = None
     if settings is None:
         settings = Settings.from_env()
         lifecycle = lifecycle or Lifecycle()
+    elif is_loopback(settings.host):
+        hosts = settings.allowed_hosts
     registry = ModelRegistry(settings.models) if registry is None else registry
     app = Litestar(
         plugins=[ServicePlugin(settings, registry, lifecycle), ContractSchemaPlugin()],
         request_max_body_size=settings.max_body_bytes,  # Litestar does not read this from a plugin's AppConfig
     )
+    handler = (
+        CorsMiddleware(app.asgi_handler, origins=settings.cors_origins) if settings.cors_origins else app.asgi_handler
+    )
     app.asgi_handler = RequestMiddleware(
-        app.asgi_handler, errors=app.state.service.errors, log_bodies=settings.log_bodies
+        AddressMiddleware(handler, hosts=hosts), errors=app.state.service.errors, log_bodies=settings.log_bodies
     )
     return app

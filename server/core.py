@@ -11,7 +11,6 @@ from typing import Any
 
 from litestar import Litestar, Response, Router
 from litestar.config.app import AppConfig
-from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
@@ -37,7 +36,6 @@ __all__ = ["ServicePlugin"]
 DISTRIBUTION = "mlx-openai-server-lab"
 KEPT_REQUESTS = 200
 """Number of recent requests on the page at `/traces`."""
-EXPOSED_HEADERS = ["X-Request-ID", "X-Process-Time", "X-Ignored-Parameters", "Retry-After"]
 
 
 class ServicePlugin(InitPlugin):
@@ -79,10 +77,6 @@ class ServicePlugin(InitPlugin):
         app_config.openapi_config = _openapi(with_key=settings.api_key is not None)
         if settings.api_key is not None:
             app_config.guards.append(api_key_guard(settings.api_key))
-        if settings.cors_origins:
-            app_config.cors_config = CORSConfig(
-                allow_origins=[*settings.cors_origins], expose_headers=EXPOSED_HEADERS, max_age=600
-            )
         return app_config
 
     def _lifespan(

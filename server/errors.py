@@ -3,6 +3,7 @@
 failure                                      status
 InvalidRequest and its subclasses            400
 InvalidApiKey                                401
+HostNotAllowed                               403
 NotFound, ModelNotFound                      404
 QueueFull                                    429
 ModelNotReady, QueueTimeout, EngineCrashed   503
@@ -30,6 +31,7 @@ from providers.errors import (
     EngineCrashed,
     ExtraNotInstalled,
     GenerationTimeout,
+    HostNotAllowed,
     InternalError,
     InvalidApiKey,
     InvalidRequest,
@@ -58,6 +60,7 @@ __all__ = [
 _STATUSES: Mapping[type[ServiceError], HTTPStatus] = {
     InvalidRequest: HTTPStatus.BAD_REQUEST,
     InvalidApiKey: HTTPStatus.UNAUTHORIZED,
+    HostNotAllowed: HTTPStatus.FORBIDDEN,
     NotFound: HTTPStatus.NOT_FOUND,
     ExtraNotInstalled: HTTPStatus.NOT_IMPLEMENTED,
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,

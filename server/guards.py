@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from collections.abc import Mapping
 from typing import Any
 
 from litestar.connection import ASGIConnection, Request
@@ -14,6 +15,7 @@ from providers.errors import InvalidApiKey, InvalidRequest
 
 __all__ = ["RequestTooLarge", "UnsupportedMediaType", "api_key_guard", "json_body"]
 
+_KEY_HEADERS = ("x-api-key", "api-key")
 OPEN = "open"
 """`opt` key of handlers that need no API key."""
 
@@ -31,20 +33,29 @@ class RequestTooLarge(HTTPException):
 
 
 def api_key_guard(api_key: str) -> Guard:
-    """Require `Authorization: Bearer <api_key>`, except for handlers with `opt={"open": True}`."""
+    """Require the key, except for handlers with `opt={"open": True}`.
+
+    It is read from `Authorization: Bearer <key>`, from `x-api-key` (Anthropic's clients) or from `api-key` (Azure's).
+    """
     expected = api_key.encode()
 
     def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         if handler.opt.get(OPEN):
             return
-        scheme, _, given = connection.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not given.strip():
+        given = _given_keys(connection.headers)
+        if not given:
             raise InvalidApiKey("the request has no API key; send the header 'Authorization: Bearer <key>'")
         # Headers arrive decoded as latin-1; this restores the bytes that were sent.
-        if not hmac.compare_digest(given.strip().encode("latin-1", "replace"), expected):
+        if not any(hmac.compare_digest(key.encode("latin-1", "replace"), expected) for key in given):
             raise InvalidApiKey("the API key is wrong")
 
     return guard
+
+
+def _given_keys(headers: Mapping[str, str]) -> list[str]:
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    candidates = [bearer if scheme.lower() == "bearer" else "", *(headers.get(name, "") for name in _KEY_HEADERS)]
+    return [key.strip() for key in candidates if key.strip()]
 
 
 async def json_body(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -53,15 +64,15 @@ async def json_body(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
     Litestar does not check the content type of a DTO's body, and does not decode an empty one.
 
     Raises:
-        UnsupportedMediaType: the content type, charset or encoding is not that of JSON in UTF-8. A missing content type
-            passes.
+        UnsupportedMediaType: the content type, charset or encoding is not that of JSON in UTF-8.
         InvalidRequest: the body is empty.
     """
     assert isinstance(connection, Request)
     given, options = connection.content_type
     media_type = given.strip().lower()
-    if media_type and media_type != "application/json" and not media_type.endswith("+json"):
-        raise UnsupportedMediaType(f"content type {media_type[:64]!r} is not supported; send application/json")
+    if media_type != "application/json" and not media_type.endswith("+json"):
+        what = f"content type {media_type[:64]!r} is not supported" if media_type else "the request has no content type"
+        raise UnsupportedMediaType(f"{what}; send the header 'Content-Type: application/json'")
     if options.get("charset", "utf-8").strip("\"'").lower() not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType("JSON must be in UTF-8")
     if connection.headers.get("content-encoding", "identity").lower() != "identity":

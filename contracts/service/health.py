@@ -22,10 +22,13 @@ class Liveness:
 class Health:
     """The state of the server and of each model.
 
-    `ok`: every model can answer. `loading`: one is loading. `degraded`: one failed, others answer.
-    `failed`: none can answer. `draining`: the server is shutting down.
+    `ok`: every model that loads at start can answer. `loading`: at least one of them is loading. `degraded`: one failed
+    and others answer. `failed`: none can answer. `draining`: the server is shutting down.
     """
 
     status: Literal["ok", "loading", "degraded", "failed", "draining"]
     version: str
+    model_id: str | None = None
+    """The default model: the first that loads at start."""
+    model_status: ModelStatus | None = None
     models: dict[str, ModelStatus]

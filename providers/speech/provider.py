@@ -21,10 +21,10 @@ class EngineSpeechProvider(EngineProvider[SpeechRequest, SpeechEvent], QueuedSpe
     """A `SpeechProvider` whose model lives in a process of its own."""
 
     async def voices(self) -> Sequence[VoiceInfo]:
-        # A client that only lists the voices need not wait for the weights.
-        folder = await asyncio.to_thread(local_folder, self._spec.path) if self._loads_on_use else None
-        if folder is not None and (listed := voices_in(folder)):
-            return listed
+        if self._loads_on_use and self.host.info is None:
+            # A client that only lists the voices neither waits for the weights nor makes the server fetch them.
+            folder = await asyncio.to_thread(local_folder, self._spec.path)
+            return [] if folder is None else voices_in(folder)
         await self.ready()
         if (refusal := self.host.refusal()) is not None:
             raise refusal

@@ -14,6 +14,7 @@ from server.api.messages.controller import MessagesController
 from server.api.responses.controller import ResponsesController
 from server.api.service.diagnostics import DiagnosticsController
 from server.api.service.health import HealthController
+from server.api.service.index import IndexController
 from server.api.service.metrics import MetricsController
 from server.api.service.models import ModelsController
 from server.api.service.queue import QueueController
@@ -40,6 +41,7 @@ def routes(*, max_upload_bytes: int) -> Sequence[ControllerRouterHandler]:
         DiagnosticsController,
         EmbeddingsController,
         HealthController,
+        IndexController,
         MessagesController,
         MetricsController,
         ModelsController,

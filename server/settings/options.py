@@ -19,6 +19,7 @@ from server.settings.parsers import (
     choice,
     database,
     factors,
+    hosts,
     integer,
     one_of,
     origins,
@@ -346,6 +347,17 @@ OPTIONS: tuple[Option, ...] = (
         default=("*",),
         default_text="*",
         metavar="ORIGINS",
+    ),
+    _server(
+        "allowed_hosts",
+        "ALLOWED_HOSTS",
+        "Host names that requests may be for while the server listens on this machine only, separated by commas: those "
+        "of a proxy in front of it. Loopback names and IP addresses are always allowed.",
+        hosts,
+        default=(),
+        default_text="none",
+        metavar="HOSTS",
+        example="debate.example.org",
     ),
     _server(
         "max_body_size",

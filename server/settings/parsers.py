@@ -22,6 +22,7 @@ __all__ = [
     "closest",
     "database",
     "factors",
+    "hosts",
     "integer",
     "one_of",
     "origins",
@@ -199,6 +200,17 @@ def origins(value: object) -> tuple[str, ...]:
         if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin, re.IGNORECASE):
             raise ValueError(f"must be origins such as https://example.org, or *, not {origin!r}")
     return origins
+
+
+def hosts(value: object) -> tuple[str, ...]:
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError(f"must be host names separated by commas, not {value!r}")
+    names = tuple(item.strip().lower() for item in items if item.strip())
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9._-]+", name):
+            raise ValueError(f"must be host names such as debate.example.org, not {name!r}")
+    return names
 
 
 def listed(words: Iterable[str]) -> str:

@@ -75,6 +75,7 @@ class Settings:
     """0 chooses a free port."""
     api_key: str | None = attrs.field(default=None, repr=False)
     cors_origins: tuple[str, ...] = ("*",)
+    allowed_hosts: tuple[str, ...] = ()
     max_body_bytes: int = 32_000_000
     max_upload_bytes: int = 26_214_400
     """Maximum size of one file in a form; forms have no other bound."""

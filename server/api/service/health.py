@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Literal
 
-from litestar import Controller, get
+from litestar import Controller, Response, get
+from litestar.openapi import ResponseSpec
 
 from contracts.service.health import Health, Liveness
-from providers.errors import ModelNotReady
 from providers.protocols import ModelStatus
 from server.api.error_responses import errors
 from server.dependencies import Service, ServiceDependency
 
 __all__ = ["HealthController"]
+
+_NOT_READY = "A model that loads at start cannot answer now; `Retry-After` says when to ask again."
+_RESPONSES = {503: ResponseSpec(Health, generate_examples=False, description=_NOT_READY), **errors(500)}
 
 
 class HealthController(Controller):
@@ -24,11 +27,11 @@ class HealthController(Controller):
         operation_id="getHealth",
         name="health",
         summary="Report the state of the server and its models",
-        description="Always 200. To route traffic by readiness, use `/v1/health/ready`.",
-        responses=errors(500),
+        description="503 until every model that loads at start can answer, and while one of them cannot.",
+        responses=_RESPONSES,
     )
-    async def health(self, service: ServiceDependency) -> Health:
-        return _health(service)
+    async def health(self, service: ServiceDependency) -> Response[Health]:
+        return _answer(service)
 
     @get(
         "/v1/health/live",
@@ -44,23 +47,28 @@ class HealthController(Controller):
         "/v1/health/ready",
         operation_id="getReadiness",
         name="health.ready",
-        summary="Report whether every model that loads at start is ready",
-        responses=errors(500, 503),
+        summary="Report whether every model that loads at start can answer",
+        description="The same as `/health`.",
+        responses=_RESPONSES,
     )
-    async def ready(self, service: ServiceDependency) -> Health:
-        health = _health(service)
-        if health.status == "ok":
-            return health
-        waiting = ", ".join(f"{name} is {status}" for name, status in _at_start(service).items() if status != "ready")
-        if not waiting:
-            raise ModelNotReady.shutting_down(retry_after=1.0)
-        raise ModelNotReady(waiting, retry_after=1.0)
+    async def ready(self, service: ServiceDependency) -> Response[Health]:
+        return _answer(service)
+
+
+def _answer(service: Service) -> Response[Health]:
+    health = _health(service)
+    if health.status == "ok":
+        return Response(health)
+    return Response(health, status_code=503, headers={"retry-after": "1"})
 
 
 def _health(service: Service) -> Health:
+    default = next((one for one in service.registry.providers() if not one.spec.lazy), None)
     return Health(
         status="draining" if service.drain.begun else _summary([*_at_start(service).values()]),
         version=service.version,
+        model_id=default.spec.name if default else None,
+        model_status=default.card.status if default else None,
         models={provider.spec.name: provider.card.status for provider in service.registry.providers()},
     )
 

@@ -74,8 +74,8 @@ class SpeechController(Controller):
         "/voices",
         operation_id="listVoices",
         name="audio.voices.list",
-        summary="List the voices of every speech model",
-        description="Loads a model that is loaded on first use only where its files are not there yet.",
+        summary="List the voices of every model that speaks",
+        description="A model whose files are not on this machine yet has none: listing fetches nothing.",
         responses=errors(401, 500, 503),
     )
     async def voices(self, service: ServiceDependency) -> VoiceList:

@@ -116,7 +116,7 @@ def start(
 ) -> Exchange:
     """Send a request without waiting for the answer; `path` may have a query."""
     body = content if content is not None else b"" if json is None else msgspec.json.encode(json)
-    given = {"host": "test", "content-type": "application/json", **(headers or {})}
+    given = {"host": "localhost", "content-type": "application/json", **(headers or {})}
     path, _, query = path.partition("?")
     scope = {
         "type": "http",

@@ -67,7 +67,7 @@ async def test_a_preflight_is_answered_and_named_headers_may_be_read() -> None:
     assert preflight.headers["access-control-allow-origin"] == "*"
     assert "POST" in preflight.headers["access-control-allow-methods"]
     allowed = preflight.headers["access-control-allow-headers"].lower()
-    assert {"authorization", "content-type", "x-request-id", "x-stainless-os"} <= set(allowed.split(", "))
+    assert {"authorization", "content-type", "x-request-id", "x-stainless-os"} <= set(allowed.split(","))
 
     refused = await ask(app, json=BODY, headers={"origin": "https://debate.example"})
     assert refused.status == 401
@@ -102,11 +102,35 @@ async def test_without_the_key_nothing_is_told(authorization: str | None) -> Non
     assert chat.requests == []
 
 
-@pytest.mark.parametrize("authorization", ["Bearer sécret", "bearer  sécret "])
-async def test_with_the_key_all_is_open(authorization: str) -> None:
-    headers = {"authorization": authorization.encode().decode("latin-1")}
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("authorization", "Bearer sécret"),
+        ("authorization", "bearer  sécret "),
+        ("x-api-key", "sécret"),
+        ("api-key", "sécret"),
+    ],
+)
+async def test_with_the_key_all_is_open(name: str, value: str) -> None:
+    headers = {name: value.encode().decode("latin-1")}
     answer = await ask(make_app(api_key="sécret"), json=BODY, headers=headers)
     assert answer.status == 200
+
+
+async def test_a_wrong_key_beside_the_right_one_does_not_matter() -> None:
+    headers = {"authorization": "Bearer null", "x-api-key": "secret"}
+    assert (await ask(make_app(api_key="secret"), json=BODY, headers=headers)).status == 200
+
+
+@pytest.mark.parametrize("authorization", ["Bearer ", "Bearer null", "nonsense"])
+async def test_without_a_key_set_any_key_will_do(authorization: str) -> None:
+    assert (await ask(make_app(), json=BODY, headers={"authorization": authorization})).status == 200
+
+
+async def test_a_body_without_its_type_is_refused_with_the_header_to_send() -> None:
+    answer = await ask(make_app(), json=BODY, headers={"content-type": ""})
+    assert answer.status == 415
+    assert "Content-Type: application/json" in answer.error["message"]
 
 
 @pytest.mark.parametrize("path", ["/health", "/v1/health/live", "/v1/health/ready"])

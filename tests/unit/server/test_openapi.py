@@ -14,6 +14,8 @@ from tests.unit.server.harness import ask, make_app
 ERRORS = {"$ref": "#/components/schemas/ErrorResponse"}
 ANTHROPIC_ERRORS = {"$ref": "#/components/schemas/MessagesErrorResponse"}
 ANTHROPIC = ("createMessage", "countMessageTokens")
+HEALTH = ("getHealth", "getReadiness")
+"""Their 503 is their 200 with another status."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ async def test_the_document_is_served_and_valid(app: Litestar) -> None:
 
 def test_every_operation_has_an_id_and_a_summary(document: dict[str, Any]) -> None:
     ids = [operation["operationId"] for operation in operations(document)]
-    assert len(set(ids)) == len(ids) == 24
+    assert len(set(ids)) == len(ids) == 25
     assert all(operation["summary"] for operation in operations(document))
 
 
@@ -46,6 +48,8 @@ def test_every_error_is_documented_in_our_envelope(document: dict[str, Any]) -> 
     for operation in operations(document):
         for status, response in operation["responses"].items():
             if status != "200":
+                if operation["operationId"] in HEALTH and status == "503":
+                    continue
                 envelope = ANTHROPIC_ERRORS if operation["operationId"] in ANTHROPIC else ERRORS
                 assert response["content"]["application/json"]["schema"] == envelope, (operation["operationId"], status)
 

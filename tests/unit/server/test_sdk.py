@@ -78,7 +78,7 @@ async def agent(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, N
 async def client() -> AsyncIterator[AsyncOpenAI]:
     transport = httpx2.ASGITransport(make_app(FakeChat(script=agent)))  # type: ignore[arg-type]
     async with AsyncOpenAI(
-        base_url="http://test/v1", api_key="-", max_retries=0, http_client=httpx2.AsyncClient(transport=transport)
+        base_url="http://localhost/v1", api_key="-", max_retries=0, http_client=httpx2.AsyncClient(transport=transport)
     ) as client:
         yield client
 

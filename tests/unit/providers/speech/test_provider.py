@@ -105,12 +105,16 @@ async def test_the_voices_are_those_that_the_engine_told(serve):
     assert [voice.id for voice in await (await serve()).voices()] == ["am_first", "af_heart", "jf_alpha"]
 
 
-async def test_whoever_asks_for_voices_or_speech_first_has_a_lazy_model_loaded(serve):
-    listed, spoken = await serve(lazy=True), await serve(lazy=True)
-    assert listed.card.status == spoken.card.status == "unloaded"
+async def test_listing_the_voices_of_a_lazy_model_that_is_not_here_fetches_and_loads_nothing(serve):
+    provider = await serve(lazy=True)
+    assert await asyncio.wait_for(provider.voices(), PATIENCE) == []
+    assert provider.card.status == "unloaded"
 
-    assert len(await asyncio.wait_for(listed.voices(), PATIENCE)) == 3
-    assert len(await speak(spoken, request(voice="marin"))) == 4
+
+async def test_speech_loads_a_lazy_model_and_its_voices_are_listed_then(serve):
+    provider = await serve(lazy=True)
+    assert len(await speak(provider, request(voice="marin"))) == 4
+    assert len(await asyncio.wait_for(provider.voices(), PATIENCE)) == 3
 
 
 async def test_the_voices_of_a_lazy_model_that_is_here_are_listed_without_loading_it(serve, tmp_path):

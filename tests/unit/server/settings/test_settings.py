@@ -39,6 +39,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "port": ("1", "2", "3"),
     "api_key": ("one", "two", "three"),
     "cors_origins": ("http://a", "http://b", "http://c"),
+    "allowed_hosts": ("a.example", "b.example", "c.example"),
     "max_body_size": ("1MB", "2MB", "3MB"),
     "max_upload": ("1MB", "2MB", "3MB"),
     "heartbeat_interval": ("1", "2", "3"),

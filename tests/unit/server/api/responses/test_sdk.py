@@ -49,7 +49,7 @@ async def agent(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, N
 async def client() -> AsyncIterator[AsyncOpenAI]:
     transport = httpx2.ASGITransport(make_app(FakeChat(script=agent)))  # type: ignore[arg-type]
     async with AsyncOpenAI(
-        base_url="http://test/v1", api_key="k", max_retries=0, http_client=httpx2.AsyncClient(transport=transport)
+        base_url="http://localhost/v1", api_key="k", max_retries=0, http_client=httpx2.AsyncClient(transport=transport)
     ) as client:
         yield client
 
@@ -174,7 +174,7 @@ async def test_a_stream_that_fails_has_no_final_response() -> None:
 
     transport = httpx2.ASGITransport(make_app(FakeChat(script=fail)))  # type: ignore[arg-type]
     http = httpx2.AsyncClient(transport=transport)
-    async with AsyncOpenAI(base_url="http://test/v1", api_key="k", http_client=http) as client:
+    async with AsyncOpenAI(base_url="http://localhost/v1", api_key="k", http_client=http) as client:
         raw = await client.responses.create(model="m", input="x", stream=True)
         *_, last = [event async for event in raw]
         assert last.type == "response.failed"
@@ -186,7 +186,7 @@ async def test_a_stream_that_fails_has_no_final_response() -> None:
 async def test_an_incomplete_response_says_so() -> None:
     app = make_app(FakeChat(script=script(TextDelta("One"), reason="length")))
     http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))  # type: ignore[arg-type]
-    async with AsyncOpenAI(base_url="http://test/v1", api_key="k", http_client=http) as client:
+    async with AsyncOpenAI(base_url="http://localhost/v1", api_key="k", http_client=http) as client:
         raw = await client.responses.create(model="m", input="x", stream=True)
         *_, last = [event async for event in raw]
     assert last.type == "response.incomplete"

@@ -95,5 +95,5 @@ async def test_a_server_is_not_ready_while_a_model_that_it_should_load_at_start_
         health = await ask(app, "GET", "/health")
         ready = await ask(app, "GET", "/v1/health/ready")
 
-    assert (health.status, health.json["status"]) == (200, "degraded")
-    assert (ready.status, ready.error["message"]) == (503, "kokoro is unavailable")
+    assert (health.status, health.json["status"]) == (503, "degraded")
+    assert (ready.status, ready.json["models"]["kokoro"]) == (503, "unavailable")
