@@ -56,11 +56,11 @@ def seconds_a_step(engine: LanguageEngine, settings: Iterable[SamplingParams], m
         prompt = TokenPrompt([100 + (row * 37 + place * 11) % 5000 for place in range(PROMPT)])
         request = GenerationRequest(id=f"{row}", prompt=prompt, sampling=sampling, max_tokens=most + 8)
         engine.submit(engine.prepare(Generate(request=request)))
-    while not engine._rows or any(not row.generated for row in engine._rows.values()):
+    while not engine._sequences or any(not row.generated for row in engine._sequences.values()):
         engine.step(out)
     begun, worked, steps = time.perf_counter(), time.process_time(), 0
-    rows = len(engine._rows)
-    while len(engine._rows) == rows and steps < most:
+    rows = len(engine._sequences)
+    while len(engine._sequences) == rows and steps < most:
         engine.step(out)
         steps += 1
     taken = ((time.perf_counter() - begun) / steps, (time.process_time() - worked) / steps)

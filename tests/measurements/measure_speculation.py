@@ -38,9 +38,9 @@ def tokens_a_second(engine: LanguageEngine, text: str) -> float:
     request = GenerationRequest(id="one", prompt=prompt, sampling=sampling, max_tokens=TOKENS)
     engine.submit(engine.prepare(Generate(request=request)))
     out = Outbox(lambda report: None)
-    while not engine._rows or not next(iter(engine._rows.values())).generated:
+    while not engine._sequences or not next(iter(engine._sequences.values())).generated:
         engine.step(out)
-    (row,) = engine._rows.values()
+    (row,) = engine._sequences.values()
     begun, first = time.perf_counter(), row.generated
     while engine.busy:
         engine.step(out)

@@ -20,14 +20,14 @@ __all__ = ["apply_adapters"]
 _CONFIG, _WEIGHTS, _PEFT_WEIGHTS = "adapter_config.json", "adapters.safetensors", "adapter_model.safetensors"
 _PEFT_PREFIX = "base_model.model."
 _PEFT_UNSUPPORTED = ("use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "alpha_pattern", "use_qalora")
-"""Settings of a PEFT adapter that change what its tensors mean; refused where they are set."""
+"""Settings of a PEFT adapter that change what its tensors mean. An adapter that sets one is refused."""
 
 
 def apply_adapters(model: Any, paths: Sequence[str], scales: Sequence[float]) -> None:
     """Add each adapter's `scale × its own scale × B·A` to the weights. `scales`: one per path, or none for 1.
 
-    Floating-point weights take the product in, so that decoding costs what it did. Quantised weights would lose most
-    of so small a change: there the two thin matrices stay beside them and are multiplied in every step.
+    The product is added to floating-point weights, so that decoding costs no more. Quantised weights would lose most of
+    such a small change: the two thin matrices stay beside them and are multiplied in every step.
 
     Raises:
         EngineLoadError: an adapter cannot be read or is not for this model; the message names `--lora-paths`.
@@ -35,8 +35,8 @@ def apply_adapters(model: Any, paths: Sequence[str], scales: Sequence[float]) ->
     for path, scale in zip(paths, scales or [1.0] * len(paths), strict=True):
         if any(hasattr(module, "lora_a") for _, module in model.named_modules()):
             raise EngineLoadError(
-                "--lora-paths takes one adapter where weights stay quantised: several are added up in floating-point "
-                "weights (--dtype float16, or float32 on a CPU)"
+                "--lora-paths takes one adapter if weights stay quantised; several need floating-point weights "
+                "(--dtype float16, or float32 on a CPU)"
             )
         try:
             _apply(model, Path(path), scale)
@@ -56,10 +56,10 @@ def _apply(model: Any, folder: Path, scale: float) -> None:
         with tempfile.TemporaryDirectory() as converted:
             _convert_peft(folder, config, Path(converted))
             _load(model, Path(converted), scale, whole=False)
-            # Read before the folder goes.
+            # Read the arrays before the folder is deleted.
             mx.eval(model.parameters())
     else:
-        raise ValueError(f"neither {_WEIGHTS} (mlx-lm) nor {_PEFT_WEIGHTS} (PEFT) is there")
+        raise ValueError(f"it has neither {_WEIGHTS} (mlx-lm) nor {_PEFT_WEIGHTS} (PEFT)")
 
 
 def _check(file: Path) -> None:
@@ -86,7 +86,7 @@ def _is_quantized(module: Any) -> bool:
 
 
 def _convert_peft(folder: Path, config: dict[str, Any], into: Path) -> None:
-    """Write a PEFT adapter as mlx-lm has it: transposed, and with one scale instead of rank and alpha."""
+    """Write a PEFT adapter in mlx-lm's form: transposed, and with one scale instead of rank and alpha."""
     unsupported = [name for name in _PEFT_UNSUPPORTED if config.get(name)]
     if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or unsupported:
         what = ", ".join(unsupported) or f"peft_type {config.get('peft_type')}, bias {config.get('bias')}"
@@ -98,11 +98,11 @@ def _convert_peft(folder: Path, config: dict[str, Any], into: Path) -> None:
     for name, tensor in mx.load(str(folder / _PEFT_WEIGHTS)).items():  # type: ignore[union-attr]
         module, _, kind = name.removeprefix(_PEFT_PREFIX).rpartition(".lora_")
         if not module or kind not in {"A.weight", "B.weight"}:
-            raise ValueError(f"{name} is neither lora_A nor lora_B of a linear layer")
+            raise ValueError(f"{name} is not lora_A or lora_B of a linear layer")
         tensors[f"{module}.lora_{kind[0].lower()}"] = mx.contiguous(tensor.T)
     described = {
         "fine_tune_type": "lora",
-        # Layers are named whole, from the model's root.
+        # 0: keys are full names of layers, from the model's root.
         "num_layers": 0,
         "lora_parameters": {
             "rank": rank,
@@ -121,5 +121,5 @@ def _in_words(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"{_CONFIG} is not valid JSON ({error})"
     if isinstance(error, KeyError | AttributeError):
-        return f"{_CONFIG} is not that of a LoRA adapter: {' '.join(str(error).split())}"
+        return f"{_CONFIG} does not describe a LoRA adapter: {' '.join(str(error).split())}"
     return " ".join(str(error).split())

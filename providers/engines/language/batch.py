@@ -1,4 +1,4 @@
-"""mlx-lm's BatchGenerator and the prefix cache beside it, as the language engine uses them. For the MLX thread only."""
+"""The batch of the language engine: mlx-lm's BatchGenerator beside the prefix cache. Only for the MLX thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import mlx.core as mx
 
 from providers.engines.language.prefill_budget import MIN_TOKENS, PrefillPace
-from providers.engines.language.sequences import Row
+from providers.engines.language.sequences import ActiveSequence
 from providers.engines.language.speculation import Speculation
 from providers.engines.prefix.cache import PrefixCache
 from providers.engines.process.mlx_lm_internals import Generator
@@ -23,12 +23,12 @@ logger = logging.getLogger(__name__)
 
 WARMUP_TOKENS = 2
 PREFILL_CHUNKS = 8
-"""How many prompts of a full chunk are computed in one step at most while answers wait for their next token; of shorter
-ones as many as take no longer. Where no answer waits, four times that."""
+"""The most prompts with a full chunk that one step computes while sequences wait for their next token; of shorter
+prompts, as many as take no longer. If no sequence waits, four times that."""
 
 
 class Batch:
-    """The rows that are generated together, and the prompts kept for those to come."""
+    """The sequences that are generated together, and the prompts kept for later ones."""
 
     def __init__(
         self,
@@ -36,21 +36,27 @@ class Batch:
         prefixes: PrefixCache,
         *,
         ends: Sequence[int],
-        rows: int,
+        slots: int,
         prefill_step: int,
         speculation: Speculation | None = None,
     ) -> None:
-        """`ends`: ids that end an answer. `prefill_step`: tokens of a prompt that a step computes at most.
-        `speculation`: foresees tokens of a single row."""
+        """Make an empty batch.
+
+        Args:
+            ends: ids that end an output.
+            slots: the most sequences at the same time.
+            prefill_step: the most tokens of a prompt that a step computes.
+            speculation: proposes tokens while there is a single sequence.
+        """
         self.generator: Any = Generator(
             model,
             stop_tokens=[[token] for token in sorted(ends)],
-            completion_batch_size=rows,
-            prefill_batch_size=rows,
+            completion_batch_size=slots,
+            prefill_batch_size=slots,
             prefill_step_size=prefill_step,
         )
         self.generator.decode_with(DecodingBatch)
-        self._rows = rows
+        self._slots = slots
         self._prefill_step = prefill_step
         self._pace = PrefillPace()
         self._speculation = speculation
@@ -58,39 +64,42 @@ class Batch:
         self._fed = BatchTokens(self.generator)
 
     def warm_up(self, limit: int) -> None:
-        """Generate a few tokens, joined by a second row midway: every kernel of a batch runs once."""
+        """Generate a few tokens, and add a second sequence midway: every kernel of a batch runs once."""
         prompt = [0] * min(32, limit - 1)
         self.generator.insert([prompt], max_tokens=[WARMUP_TOKENS * 2])
         for _ in range(WARMUP_TOKENS):
             self.generator.next()
-        if self._rows > 1:
+        if self._slots > 1:
             self.generator.insert([prompt[:5]], max_tokens=[WARMUP_TOKENS])
         while any(self.generator.next()):
             pass
-        if self._rows > 1 and mx.default_device() == mx.gpu:
+        if self._slots > 1 and mx.default_device() == mx.gpu:
             # Prompts of several lengths in one batch have kernels of their own, which take CUDA 6 s to build.
-            rows = min(8, self._rows)
-            self.generator.insert([prompt[number:] for number in range(rows)], max_tokens=[WARMUP_TOKENS] * rows)
+            count = min(8, self._slots)
+            self.generator.insert([prompt[number:] for number in range(count)], max_tokens=[WARMUP_TOKENS] * count)
             while any(self.generator.next()):
                 pass
 
-    def insert(self, row: Row, segments: list[list[int]], cache: list[Any] | None) -> None:
-        """Put an answer into the batch. `segments`: what is left of its prompt, cut where the cache is to be kept;
-        `cache`: what the rest has filled. Sets the row's `uid`."""
-        tokens = row.request.job.tokens
+    def insert(self, sequence: ActiveSequence, segments: list[list[int]], cache: list[Any] | None) -> None:
+        """Put a sequence into the batch. Sets its `uid`.
+
+        `segments`: the part of its prompt to compute, cut where the cache is to be kept. `cache`: that of the other
+        part.
+        """
+        tokens = sequence.request.job.tokens
         computed = len(tokens) - sum(map(len, segments))
-        (row.uid,) = self.generator.insert_segments(
+        (sequence.uid,) = self.generator.insert_segments(
             [segments],
-            max_tokens=[row.request.job.max_tokens],
+            max_tokens=[sequence.request.job.max_tokens],
             caches=[cache],
             all_tokens=[tokens[:computed]],
-            samplers=[row.sampler],
-            logits_processors=[row.processors],
+            samplers=[sequence.sampler],
+            logits_processors=[sequence.processors],
         )
-        row.follow(self._fed)
+        sequence.follow(self._fed)
 
     def next(self) -> tuple[list[Any], list[Any]]:
-        """One step: what became of prompts, and the tokens generated, of a row several where they were foreseen."""
+        """Do one step. Returns mlx-lm's responses for prompts and for tokens: several of a sequence if proposed."""
         if self._speculation is not None:
             with mx.stream(self.generator.stream):
                 foreseen = self._speculation.step(self.generator)
@@ -103,57 +112,56 @@ class Batch:
         prompted, generated = generator.next()
         seconds = time.perf_counter() - started
         chunks = [r.progress[0] - before.get(r.uid, 0) for r in prompted if not r.end_of_prompt]
-        # In a batch, all are as long as the longest.
-        self._pace.learn(seconds, rows=len(generated), tokens=len(chunks) * max(chunks, default=0))
+        # In a batch, all chunks are padded to the longest.
+        self._pace.learn(seconds, sequences=len(generated), tokens=len(chunks) * max(chunks, default=0))
         return prompted, generated
 
     def _prefill(self) -> tuple[int, int]:
-        """How many prompts may be computed in this step, and how many tokens of each: each costs as much as the
-        longest chunk beside it."""
+        """How many prompts this step may compute, and how many tokens of each. All cost as much as the longest."""
         generator = self.generator
         under_way = generator.prefilling
         if not self._is_awaited():
             budget, chunk = 4 * PREFILL_CHUNKS * self._prefill_step, self._prefill_step
             return self._fitting(under_way, budget, chunk), chunk
         budget = int(min(PREFILL_CHUNKS * self._prefill_step, self._pace.budget()))
-        # One that comes shares the step with one that is long, instead of waiting for its end.
+        # A new prompt shares the step with a long one, instead of waiting for its end.
         sharing = min(under_way + generator.queued, PREFILL_CHUNKS, budget // MIN_TOKENS)
         chunk = min(self._prefill_step, max(MIN_TOKENS, budget // max(1, under_way, sharing)))
         return self._fitting(under_way, budget, chunk), chunk
 
     def _fitting(self, under_way: int, budget: int, chunk: int) -> int:
-        rows, longest = under_way, 1
+        prompts, longest = under_way, 1
         for segments in self.generator.prompts_queued():
             longest = max(longest, min(chunk, len(segments[0])))
-            if rows and longest * (rows + 1) > budget:
+            if prompts and longest * (prompts + 1) > budget:
                 break
-            rows += 1
-        return max(1, rows)
+            prompts += 1
+        return max(1, prompts)
 
     def _is_awaited(self) -> bool:
-        """Whether an answer waits for its next token, or for its first with its prompt computed."""
+        """Whether a sequence waits for its next token, or for its first after its prompt has been computed."""
         generator = self.generator
         return len(generator.decoding) > 0 or any(sum(map(len, left)) == 1 for left in generator.prompts_left())
 
     def remove(self, uids: list[int]) -> None:
-        """Take rows out before they finished, keeping what they had computed. Unknown ones are ignored."""
+        """Remove sequences before they finished, and keep what they have computed. Unknown ids are ignored."""
         with mx.stream(self.generator.stream):
             for cache, tokens in self.generator.remove(uids, return_prompt_caches=True).values():
                 self.keep(tokens, cache)
 
     @property
     def nbytes(self) -> int:
-        """Of the keys, values and states that the rows hold."""
+        """Bytes of the keys, values and states of all sequences."""
         return int(self.generator.prompt_cache_nbytes)
 
     def computed(self, uids: list[int]) -> dict[int, tuple[list[Any], list[int]]]:
-        """By uid: a copy of the cache, and the tokens that filled it."""
+        """By uid: a copy of a sequence's cache, and the tokens that filled it."""
         with mx.stream(self.generator.stream):
             extracted: dict[int, tuple[list[Any], list[int]]] = self.generator.extract_cache(uids)
             return extracted
 
     def keep(self, tokens: list[int], cache: list[Any], kind: str = "assistant") -> None:
-        """Offer a cache to the prefix cache; `kind` as there."""
+        """Offer a cache to the prefix cache. `kind`: as in `PrefixCache.insert`."""
         try:
             with mx.stream(self.generator.stream):
                 self._prefixes.insert(tokens, cache, kind=kind)

@@ -22,7 +22,7 @@ from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.kv_caches import shape_caches
 from providers.engines.language.loading import LoadedModel, load_language_model, model_context, usable_vocabulary
-from providers.engines.language.sequences import Request, Row
+from providers.engines.language.sequences import ActiveSequence, Request
 from providers.engines.language.speculation import make_speculation
 from providers.engines.prefix.cache import MIN_SAVED, can_always_trim, make_prefix_cache, worth_keeping
 from providers.engines.prefix.common_prefix import common_prefix
@@ -36,9 +36,9 @@ from providers.spec import ModelSpec
 __all__ = ["LanguageEngine"]
 
 PREFILL_STEP = {"cpu": 256, "metal": 2048, "cuda": 2048}
-"""Prompt tokens a step: everybody else waits for one chunk, so a slow device gets small ones."""
+"""Prompt tokens per step. All other requests wait for one chunk, so that a slow device gets small ones."""
 GATHER_GAP = {"cpu": 0.02, "metal": 0.005, "cuda": 0.005}
-"""Seconds between requests that come together: where the device leaves the server its cores, they come faster."""
+"""Seconds between requests that come together. They come faster where the device leaves the CPU to the server."""
 
 
 class LanguageEngine(BaseEngine[LanguageJob]):
@@ -52,10 +52,10 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     def __init__(self, prepared: Platform) -> None:
         super().__init__(prepared)
         self._requests: dict[str, Request] = {}
-        self._rows: dict[int, Row] = {}
+        self._sequences: dict[int, ActiveSequence] = {}
         self._waiting: deque[LanguageJob] = deque()
         self._unkept: deque[Callable[[], None]] = deque()
-        """What the prefix cache is to get of rows that ended: one each step, and all before a request is looked up."""
+        """Calls that keep the caches of ended sequences: one runs per step, and all before a request is looked up."""
 
     # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -63,7 +63,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         loaded = load_language_model(spec, device, progress)
         self._model, self._tokenizer = loaded.model, loaded.tokenizer
         self._defaults: Mapping[str, Any] = loaded.generation_defaults
-        self._max_rows = spec.max_concurrency
+        self._slots = spec.max_concurrency
         self._prefill_step, self._gather_gap = PREFILL_STEP[device], GATHER_GAP[device]
         self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
         layers = self._make_caches(loaded, spec)
@@ -95,7 +95,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         )
 
     def _make_caches(self, loaded: LoadedModel, spec: ModelSpec) -> list[Any]:
-        """Shape the model's caches as the spec asks. Returns one of each layer.
+        """Shape the model's caches as the spec asks. Returns an empty cache of each layer.
 
         Raises:
             EngineLoadError: this architecture's cache cannot be batched or be as the spec asks.
@@ -115,7 +115,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             self._model,
             self._prefixes,
             ends=self._tokenizer.eos_token_ids,
-            rows=self._max_rows,
+            slots=self._slots,
             prefill_step=self._prefill_step,
             speculation=self._speculation,
         )
@@ -132,7 +132,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
 
     @property
     def gathers(self) -> float:
-        return self._gather_gap if len(self._waiting) < self._max_rows else 0.0
+        return self._gather_gap if len(self._waiting) < self._slots else 0.0
 
     @property
     def busy(self) -> bool:
@@ -151,7 +151,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     def step(self, out: Outbox) -> None:
         self._expire(out)
         self._admit(out)
-        if not self._rows:
+        if not self._sequences:
             self._keep_next()
             return
         prompted, generated = self._batch.next()
@@ -167,14 +167,14 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         self._keep_next()
 
     def recover(self, out: Outbox) -> None:
-        # With no request to blame, what waits is to blame: left there, it would break every step to come.
+        # Without a request in the batch, a waiting one is to blame: left there, it would break every later step.
         doomed = [request.job for request in self._requests.values()] or list(self._waiting)
         if not self._requests:
             self._waiting.clear()
         for job in doomed:
             out.fail(job.id, InternalError.unforeseen())
         self._requests.clear()
-        self._rows.clear()
+        self._sequences.clear()
         self._unkept.clear()
         if self._speculation is not None:
             self._speculation.reset()
@@ -182,7 +182,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         mx.clear_cache()
 
     def use_idle_time(self) -> bool:
-        """Write a kept prompt to its file, if any is to be; whether there may be more to do."""
+        """Write a kept prompt to its file, if one waits for it. Returns whether there may be more to do."""
         with mx.stream(self._batch.generator.stream):
             if self._prefixes.write_one():
                 return True
@@ -209,10 +209,10 @@ class LanguageEngine(BaseEngine[LanguageJob]):
 
     @property
     def _has_room(self) -> bool:
-        return len(self._rows) < self._max_rows
+        return len(self._sequences) < self._slots
 
     def _admit(self, out: Outbox) -> None:
-        """Fill the batch: first with further answers of those who are in it, then with those who came first."""
+        """Fill the batch: first with further outputs of the requests in it, then with the oldest waiting requests."""
         for request in [request for request in self._requests.values() if request.waiting]:
             self._guard(request.job, out, functools.partial(self._branch, request))
         while self._waiting and self._has_room:
@@ -244,12 +244,14 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         self._branch(request)
 
     def _fetch(self, tokens: list[int]) -> tuple[list[Any] | None, int]:
-        """As `PrefixCache.fetch`, and what a row of the batch has computed is kept first where that has more of it."""
+        """`PrefixCache.fetch`, after keeping the prompt of a sequence in the batch that shares a longer prefix."""
         cache, cached = self._prefixes.fetch(tokens)
         if not (self._cut_anywhere and self._prefixes.max_bytes > 0):
             return cache, cached
         shared = {
-            uid: common_prefix(row.request.job.tokens, tokens) for uid, row in self._rows.items() if row.prefilled
+            uid: common_prefix(sequence.request.job.tokens, tokens)
+            for uid, sequence in self._sequences.items()
+            if sequence.prefilled
         }
         nearest = max(shared, key=shared.__getitem__, default=None)
         if nearest is None or shared[nearest] < cached + MIN_SAVED:
@@ -258,7 +260,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         return self._prefixes.fetch(tokens)
 
     def _branch(self, request: Request) -> None:
-        """Start further answers behind the prompt that the first has computed."""
+        """Start further outputs of a request, from the prompt that its first sequence has computed."""
         while request.waiting and request.prompt_ready and self._has_room:
             index = request.waiting.pop(0)
             cache = copy.deepcopy(request.prefix) if request.waiting else request.prefix
@@ -267,60 +269,62 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             request.prefix = None
 
     def _insert(self, request: Request, index: int, segments: list[list[int]], cache: list[Any] | None) -> None:
-        row = Row.of(request, index, self._text, make_processors(request.job.sampling, self._defaults))
-        self._batch.insert(row, segments, cache)
-        self._rows[row.uid] = request.rows[row.uid] = row
+        sequence = ActiveSequence.of(request, index, self._text, make_processors(request.job.sampling, self._defaults))
+        self._batch.insert(sequence, segments, cache)
+        self._sequences[sequence.uid] = request.sequences[sequence.uid] = sequence
 
     # ── through the batch ───────────────────────────────────────────────────────────────────────────────────
 
     def _advance(self, response: Any, now: float, out: Outbox) -> list[int]:
-        """Tell what a row's next token comes to; uids that are to leave the batch."""
+        """Send the events of a sequence's next token. Returns the uids to remove from the batch."""
         if response.finish_reason is not None:
             self._unkept.append(functools.partial(self._batch.keep, response.all_tokens, response.prompt_cache))
-        row = self._rows.get(response.uid)
-        if row is None:
+        sequence = self._sequences.get(response.uid)
+        if sequence is None:
             return []
-        request = row.request
+        request = sequence.request
         try:
-            for event in row.take(response.token, response.finish_reason, now):
+            for event in sequence.take(response.token, response.finish_reason, now):
                 out.event(request.job.id, event)
         except Exception as error:
             out.fail(request.job.id, request.job.whose.run(as_service_error, error, request.job.id))
             return self._forget(request)
-        if not row.ended:
+        if not sequence.ended:
             return []
-        self._leave(row)
-        return [row.uid] if response.finish_reason is None else []
+        self._leave(sequence)
+        return [sequence.uid] if response.finish_reason is None else []
 
-    def _leave(self, row: Row) -> None:
-        """An answer is complete, and with the last of them its request."""
-        del self._rows[row.uid], row.request.rows[row.uid]
-        if row.request.ended:
-            del self._requests[row.request.job.id]
+    def _leave(self, sequence: ActiveSequence) -> None:
+        """Forget a sequence whose output is complete, and with the last one its request."""
+        del self._sequences[sequence.uid], sequence.request.sequences[sequence.uid]
+        if sequence.request.ended:
+            del self._requests[sequence.request.job.id]
 
     def _forget(self, request: Request) -> list[int]:
-        """Know nothing more of a request; the uids are to be removed from the batch."""
+        """Forget a request. Returns the uids to remove from the batch."""
         self._requests.pop(request.job.id, None)
-        for uid in request.rows:
-            self._rows.pop(uid, None)
+        for uid in request.sequences:
+            self._sequences.pop(uid, None)
         request.waiting.clear()
         request.prefix = None
-        return list(request.rows)
+        return list(request.sequences)
 
     def _keep_prompts(self, uids: list[int]) -> None:
-        """Keep prompts, or parts of them up to a boundary, as soon as they are computed: the next turn of the
-        same conversation may come before this one ends, and further answers start from them."""
+        """Keep prompts, or parts of them up to a boundary, as soon as they are computed.
+
+        The next turn of the conversation may come before this one ends, and further outputs start from the prompt.
+        """
         for uid in uids:
-            row = self._rows.get(uid)
-            if row is None:
+            sequence = self._sequences.get(uid)
+            if sequence is None:
                 continue
-            if row.request.waiting or not self._cut_anywhere:
+            if sequence.request.waiting or not self._cut_anywhere:
                 self._keep_prompt(uid)
-            row.prefilled = True
+            sequence.prefilled = True
 
     def _keep_prompt(self, uid: int) -> None:
-        """Keep what a row has computed."""
-        request = self._rows[uid].request
+        """Keep the tokens that a sequence has computed."""
+        request = self._sequences[uid].request
         ((cache, tokens),) = self._batch.computed([uid]).values()
         inside = len(tokens) < len(request.job.tokens) - 1
         if request.waiting and not inside:

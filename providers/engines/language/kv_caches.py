@@ -1,4 +1,4 @@
-"""Key-value caches that take less memory: quantised, or of bounded length. Both batch as mlx-lm's own do."""
+"""Key-value caches that take less memory: quantised, or of bounded length. Both can be batched like mlx-lm's own."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["QuantizedCache", "shape_caches"]
 
 _mlx_cache: Any = mlx_cache  # its classes are not annotated
 _PARTS = 3
-"""Packed values, scales, biases."""
+"""Arrays of `mx.quantize`: packed values, scales, biases."""
 
 
 class QuantizedCache(CacheList):
     """Keys and values as `mx.quantize` packs them: one mlx-lm cache for each of its three arrays.
 
-    mlx-lm's `QuantizedKVCache` cannot be batched (it has no `merge`). Here everything that a batch does to a cache is
-    done by the parts, which are `KVCache`s, or `BatchKVCache`s once merged. mlx-lm's attention takes quantised keys
-    and values wherever a cache has `bits` and `group_size`.
+    mlx-lm's `QuantizedKVCache` cannot be batched (it has no `merge`). Here the parts do all that a batch does to a
+    cache: they are `KVCache`s, or `BatchKVCache`s once merged. mlx-lm's attention accepts quantised keys and values
+    from every cache that has `bits` and `group_size`.
     """
 
     def __init__(self, group_size: int, bits: int, *parts: Any) -> None:
@@ -34,11 +34,14 @@ class QuantizedCache(CacheList):
 
     @property
     def offset(self) -> Any:
-        """Tokens held: a number, or in a batch an array of one per row."""
+        """Tokens held: a number, or in a batch an array with one number per sequence."""
         return self.caches[0].offset
 
     def update_and_fetch(self, keys: mx.array, values: mx.array) -> tuple[tuple[mx.array, ...], tuple[mx.array, ...]]:
-        """Append keys and values (rows, heads, tokens, width); all of both, each as packed values, scales, biases."""
+        """Append keys and values (sequences, heads, tokens, width).
+
+        Returns all keys and all values, each as packed values, scales and biases.
+        """
         packed = (mx.quantize(each, group_size=self.group_size, bits=self.bits) for each in (keys, values))
         fetched = [part.update_and_fetch(*pair) for part, *pair in zip(self.caches, *packed, strict=True)]
         all_keys, all_values = zip(*fetched, strict=True)
@@ -57,7 +60,7 @@ class QuantizedCache(CacheList):
 
 
 def shape_caches(model: Any, spec: ModelSpec) -> None:
-    """Have the model make the caches that the spec asks for; mlx-lm asks the model wherever it needs new ones.
+    """Make the model create the caches that the spec asks for. mlx-lm asks the model for every new one.
 
     Layers with a state instead of keys and values, and windows shorter than the bound, stay as they are.
 

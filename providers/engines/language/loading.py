@@ -34,7 +34,7 @@ QUANTIZE_BITS = (2, 3, 4, 5, 6, 8)
 
 @attrs.frozen(kw_only=True)
 class LoadedModel:
-    """A model ready to run, and what its folder says of itself."""
+    """A model ready to run, and the facts from its folder."""
 
     folder: Path
     model: Any
@@ -43,16 +43,16 @@ class LoadedModel:
     config: dict[str, Any]
     generation_defaults: Mapping[str, Any]
     dtype: str
-    """In words: the floating-point type, and the quantisation where there is one."""
+    """In words: the floating-point type, and the quantisation if there is one."""
     dtype_reason: str
     weight_bytes: int
 
 
 def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> LoadedModel:
-    """Load `spec.path`, an MLX model folder, in the precision the spec and the device ask for.
+    """Load `spec.path`, an MLX model folder, in the precision for the spec and the device.
 
     Raises:
-        EngineLoadError: the folder or what is in it cannot be used; the message says what and why.
+        EngineLoadError: the folder or its content cannot be used; the message says what and why.
     """
     if spec.quantize is not None and spec.quantize not in QUANTIZE_BITS:
         allowed = ", ".join(str(bits) for bits in QUANTIZE_BITS)
@@ -85,7 +85,7 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
 
 
 def model_context(config: Mapping[str, Any]) -> int | None:
-    """The model's own limit in tokens, under the names that configs use; None where they tell none."""
+    """The model's own limit in tokens, under the names that configs use; None if the config has none."""
     text = config.get("text_config")
     for part in (config, text if isinstance(text, Mapping) else {}):
         for name in ("max_position_embeddings", "max_seq_len", "n_positions", "seq_length"):
@@ -96,7 +96,7 @@ def model_context(config: Mapping[str, Any]) -> int | None:
 
 
 def usable_vocabulary(loaded: LoadedModel) -> int:
-    """Ids that both the tokenizer knows and the logits have: either may be the wider."""
+    """Count of ids that both the tokenizer and the logits have: either may have more."""
     tokens: int = max(loaded.tokenizer.get_vocab().values(), default=0) + 1
     text = loaded.config.get("text_config")
     for part in (loaded.config, text if isinstance(text, Mapping) else {}):

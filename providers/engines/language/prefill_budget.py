@@ -1,49 +1,49 @@
-"""How many prompt tokens a step may compute while answers wait for their next one."""
+"""How many prompt tokens a step may compute while sequences wait for their next token."""
 
 from __future__ import annotations
 
 __all__ = ["PrefillPace"]
 
 STEPS = 1.4
-"""Of decoding that a chunk may take: with the step itself, and as times scatter, 19 of 20 gaps are then less than three
-times the usual one."""
+"""Decode steps whose time a chunk may take. With the step itself, and as times scatter, 19 of 20 gaps are then shorter
+than three times the usual one."""
 UNNOTICED = 0.1
-"""Seconds that a chunk may take in any case: ten tokens a second are read and spoken without a pause."""
+"""Seconds that a chunk may always take: ten tokens per second are read and spoken without a pause."""
 MIN_TOKENS = 4
 _WEIGHT = 0.5
-"""Of the latest measurement."""
+"""Weight of the latest measurement."""
 
 
 class PrefillPace:
-    """Learns what steps cost, and tells how much prompt fits into the next. Times are seconds."""
+    """Measures the time of steps and computes how much of a prompt fits into the next one. Times are seconds."""
 
     def __init__(self) -> None:
         self._step: float | None = None
         self._token: float | None = None
 
     def budget(self) -> float:
-        """Tokens of prompts, padding included, for a step in which answers wait; infinite until a prompt was seen."""
+        """Prompt tokens, padding included, of a step for which sequences wait. Infinite before the first prompt."""
         if self._token is None:
             return float("inf")
         return max(MIN_TOKENS, self.allowance / self._token)
 
     @property
     def allowance(self) -> float:
-        """What the prompts of a step may take beside its answers."""
+        """Seconds that the prompts of a step may take beside its sequences."""
         return max(STEPS * (self._step or 0.0), UNNOTICED)
 
-    def learn(self, seconds: float, *, rows: int, tokens: int) -> None:
-        """What a step took that advanced `rows` answers and computed `tokens` of prompts, padding included.
+    def learn(self, seconds: float, *, sequences: int, tokens: int) -> None:
+        """Learn from a step that advanced `sequences` and computed `tokens` of prompts, padding included.
 
-        The device computes the answers' next tokens beside the prompts, so that the two cannot be told apart: a step
-        without prompts tells what the answers take.
+        The device computes the sequences' next tokens beside the prompts, so that a single step does not separate the
+        two. A step without prompts measures the sequences only.
         """
         if not tokens:
-            if rows:
+            if sequences:
                 self._step = _blend(self._step, seconds)
             return
-        taken = seconds - (self._step or 0.0) if rows else seconds
-        # A neighbour on the machine, or a step that became faster: never free, nor less than nothing.
+        taken = seconds - (self._step or 0.0) if sequences else seconds
+        # Other load on the machine, or a faster step, may leave nothing or less: a token is never free.
         self._token = _blend(self._token, max(taken, seconds / 10) / tokens)
 
 

@@ -1,4 +1,4 @@
-"""Requests in flight and the rows of the batch that answer them, on the MLX thread."""
+"""Requests in the batch and the sequences that generate their outputs, on the MLX thread."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from providers.engines.sampling.settings import Sampler, make_sampler
 from providers.engines.sampling.thinking_budget import ThoughtBudget
 from providers.engines.structured.processor import BatchTokens, GrammarProcessor
 
-__all__ = ["Request", "Row"]
+__all__ = ["ActiveSequence", "Request"]
 
 
 @attrs.define(kw_only=True, eq=False)
 class Request:
-    """A request in the batch. Its first answer computes the prompt; the others start from a copy of that."""
+    """A request in the batch. Its first sequence computes the prompt; the others start from a copy of the cache."""
 
     job: LanguageJob
     cached_tokens: int
     accepted_at: float = attrs.field(factory=time.monotonic)
-    rows: dict[int, Row] = attrs.field(factory=dict)
-    """By uid: the answers that are being generated."""
+    sequences: dict[int, ActiveSequence] = attrs.field(factory=dict)
+    """By uid: the sequences in the batch."""
     waiting: list[int] = attrs.field(factory=list)
-    """Numbers of the answers that have not begun."""
+    """Numbers of the outputs that have not begun."""
     prompt_ready: bool = False
-    """Whether they may: `prefix` is what all of the prompt but its last token filled, None where that is nothing."""
+    """Whether they may begin: `prefix` is the cache of all of the prompt but its last token; None if that is empty."""
     prefix: list[Any] | None = None
 
     @property
     def ended(self) -> bool:
-        return not self.rows and not self.waiting
+        return not self.sequences and not self.waiting
 
 
 @attrs.define(kw_only=True, eq=False)
-class Row:
-    """One answer in the batch."""
+class ActiveSequence:
+    """One output of a request while it is in the batch."""
 
     request: Request
     index: int
@@ -62,10 +62,12 @@ class Row:
     ended: bool = False
 
     @classmethod
-    def of(cls, request: Request, index: int, vocabulary: Vocabulary, processors: Sequence[Processor]) -> Row:
-        """Answer number `index` of a request, not in the batch yet. `processors`: its penalties and biases.
+    def of(
+        cls, request: Request, index: int, vocabulary: Vocabulary, processors: Sequence[Processor]
+    ) -> ActiveSequence:
+        """The sequence of output number `index` of a request, not in the batch yet.
 
-        The request's seed is that of its first answer; the next has the next.
+        `processors`: its penalties and biases. The first output has the request's seed, the next one the next number.
         """
         job = request.job
         seed = job.sampling.seed
@@ -95,17 +97,18 @@ class Row:
         )
 
     def follow(self, batch: BatchTokens) -> None:
-        """To be called once the row has its `uid`."""
+        """Let its processors read tokens from the batch. Call it once the sequence has its `uid`."""
         for processor in (self.thoughts, self.grammar):
             if processor is not None:
                 processor.follow(batch, self.uid)
 
     def take(self, token: int, finish: FinishReason | None, now: float) -> Sequence[GenerationEvent]:
-        """The events of one more token; sets `ended`. `finish` is the generator's: `stop` for an end token, which
-        has no text.
+        """The events of one more token. Sets `ended`.
+
+        `finish`: the generator's reason; `stop` for an end token, which has no text.
 
         Raises:
-            InvalidRequest: the grammar could not be followed to its end.
+            InvalidRequest: the output could not follow its grammar to the end.
         """
         if not self.generated:
             self.first_token_at = now
@@ -119,7 +122,7 @@ class Row:
             text, logprob = self.decoder.flush(), None
         else:
             text = self.decoder.add(token)
-            # Half a character is no error here: it is left out, not shown as broken.
+            # The length limit may cut a character in two: leave it out instead of showing it as broken.
             if self.decoder.is_whole:
                 text += self.decoder.flush()
         return [*self.splitter.push(text, logprob), *self._end(finish, now)]

@@ -1,14 +1,15 @@
-"""Several tokens from one forward pass while a single answer is generated: proposed cheaply, verified by the model.
+"""Several tokens per forward pass while there is a single sequence: proposed cheaply, verified by the model.
 
 A proposal is a guess at the next tokens, from the text so far (`PromptLookup`) or from a smaller model (`DraftModel`).
-The model computes the logits behind every one of them in one pass, the row's own sampler draws a token from each, and
-proposals count as long as they are what was drawn. So every token of the answer is drawn by the row's sampler from the
-model's own logits, and the answer has the distribution that it has without: at temperature 0 it is the same text, with
-a seed too, since a seeded sampler's draws are numbered by the tokens that stay. (Rejection sampling, as in Leviathan
-et al. 2023, accepts more of a draft model's guesses at high temperatures, but not with a draw of the row's own.)
+The model computes the logits after each of them in one pass, and the sequence's own sampler draws a token from each.
+Proposals are accepted as long as they equal the drawn tokens. So the sequence's sampler draws every token of the output
+from the model's own logits, and the output has the same distribution as without speculation. At temperature 0 it is the
+same text; with a seed too, since a seeded sampler numbers its draws by the tokens that stay. (Rejection sampling, as in
+Leviathan et al. 2023, accepts more of a draft model's guesses at high temperatures, but does not use the sequence's own
+draws.)
 
-The row stays in mlx-lm's batch all the while; its cache is cut where a proposal was wrong. When company arrives, the
-batch goes on as if nothing had been.
+The sequence stays in mlx-lm's batch throughout. Its cache is cut where a proposal was wrong. When another sequence
+arrives, the batch continues without speculation.
 """
 
 from __future__ import annotations
@@ -31,23 +32,23 @@ __all__ = ["DraftModel", "PromptLookup", "Proposer", "Speculation", "Tally", "ma
 
 FAR = 1 << 30
 LONGEST, SHORTEST = 3, 2
-"""Tokens in a row that must have been said before for what followed them to be proposed."""
+"""Lengths of the run of tokens that must occur earlier for the tokens after it to be proposed."""
 
 
 class Proposer(Protocol):
-    """Guesses how a text goes on. One text at a time; it is told apart from the last by its tokens."""
+    """Guesses how a text continues. It works on one text at a time, and recognises a new text by its tokens."""
 
     def promises(self, tokens: list[int]) -> bool:
-        """Whether a guess is likely worth waiting for the token that follows these and is being computed."""
+        """Whether a guess is probably worth waiting for the next token, which is being computed."""
 
     def propose(self, tokens: list[int], count: int) -> mx.array | None:
-        """Up to `count` ids that may follow; None for no guess. Not evaluated, perhaps."""
+        """Up to `count` ids that may follow, perhaps not evaluated; None for no guess."""
 
     def settle(self, proposed: list[int], accepted: int) -> None:
-        """How many of the last proposal turned out right."""
+        """Learn how many tokens of the last proposal were accepted."""
 
     def reset(self) -> None:
-        """Forget everything: a step broke off."""
+        """Forget everything, after a step that failed."""
 
 
 @attrs.define
@@ -62,33 +63,35 @@ class Tally:
 
 
 class Speculation:
-    """Takes a batch of one row several tokens further, where something is proposed. For the MLX thread only."""
+    """Advances a batch of one sequence by several tokens, if there is a proposal. Only for the MLX thread."""
 
     def __init__(self, model: Any, proposer: Proposer, *, count: int, ends: Sequence[int]) -> None:
-        """`count`: the most tokens to propose in one step. `ends`: ids that end an answer."""
+        """`count`: the most tokens per proposal. `ends`: ids that end an output."""
         self._model = model
         self._proposer = proposer
         self._count = count
         self._ends = frozenset(ends)
         self._pending: mx.array | None = None
-        """The next token of the batch where it is known to be computed."""
+        """The next token of the batch if it is known to be computed."""
         self.tally = Tally()
 
     def reset(self) -> None:
-        """Forget the row and its text: a step broke off, or the batch is a new one."""
+        """Forget the sequence and its text, after a step that failed or for a new batch."""
         self._pending = None
         self._proposer.reset()
 
     def step(self, generator: Any) -> list[Any] | None:
-        """One step in place of the generator's own: what became of the row, as that tells it. None: it is not alone,
-        has processors or a sampler that notes every step, is about to end, or nothing is proposed; then nothing has
-        changed. `generator`: mlx-lm's BatchGenerator, whose stream is the current one."""
+        """Do one step in place of the generator's own. Returns the sequence's responses in the generator's form.
+
+        None, with nothing changed, if there are other sequences, if this one has processors or a sampler that records
+        every step, if it is about to end, or if there is no proposal. `generator`: its stream must be the current one.
+        """
         batch = generator.decoding
         if len(batch) != 1 or generator.prefilling or generator.queued:
             return None
         if batch.logits_processors[0] or draws_ahead(batch.samplers[0]) is None:
             return None
-        # The last token is left to the generator, which knows how answers end.
+        # The last token is left to the generator, which ends outputs.
         count = min(self._count, batch.tokens_left(0) - 2)
         known: list[int] = batch.tokens[0]
         if count < 1 or not (self._pending is batch.next_tokens or self._proposer.promises(known)):
@@ -121,7 +124,7 @@ class Speculation:
         return responses
 
     def _accepted(self, proposed: list[int], drawn: list[int]) -> int:
-        """How many of the proposals were drawn. An end token is none: the generator must see it come."""
+        """How many of the proposals were drawn. An end token does not count: the generator must process it."""
         for place, (guess, token) in enumerate(zip(proposed, drawn, strict=False)):
             if guess != token or token in self._ends:
                 return place
@@ -129,16 +132,16 @@ class Speculation:
 
 
 class PromptLookup:
-    """Proposes what followed the last time the text said the same: prompt look-up, or n-gram speculation.
+    """Proposes the tokens that followed the last occurrence of the present ones: prompt look-up, n-gram speculation.
 
-    Where the text repeats itself right now, the repetition is continued as far as is asked. After a guess that went
-    wrong, less is guessed the next time.
+    If the text is repeating itself, the proposal continues the repetition up to the requested length. After a wrong
+    guess, the next one is shorter.
     """
 
     def __init__(self) -> None:
         self._seen: list[int] = []
         self._followed: dict[tuple[int, ...], int] = {}
-        """By tokens in a row: the place behind the last time they were said and followed by another token."""
+        """By run of tokens: the place after its last occurrence that another token followed."""
         self._reach = FAR
 
     def reset(self) -> None:
@@ -182,14 +185,18 @@ class PromptLookup:
 
 
 class DraftModel:
-    """Proposes what a smaller model would say."""
+    """Proposes the tokens that a smaller model predicts."""
 
     def __init__(self, model: Any, *, vocabulary: int, limit: int, prefill_step: int) -> None:
-        """`vocabulary`: count of ids that the large model knows. `limit`: tokens that this one can read.
-        `prefill_step`: tokens that it reads in one step.
+        """Make a proposer of a model.
+
+        Args:
+            vocabulary: count of ids of the large model.
+            limit: context of this model, in tokens.
+            prefill_step: the most tokens that it reads in one pass.
 
         Raises:
-            EngineLoadError: its cache cannot be cut.
+            EngineLoadError: its cache cannot be cut back.
         """
         self._model = model
         self._cache = make_prompt_cache(model)
@@ -198,7 +205,7 @@ class DraftModel:
         self._limit = limit
         self._prefill_step = prefill_step
         self._read: list[int] = []
-        """What its cache holds."""
+        """The tokens that its cache holds."""
 
     def reset(self) -> None:
         self._cache = make_prompt_cache(self._model)
@@ -213,7 +220,7 @@ class DraftModel:
         self._cut(common_prefix(self._read, tokens[:-1]))
         new = tokens[len(self._read) :]
         if len(new) > self._prefill_step:
-            # A chunk a step, so that the answer goes on meanwhile.
+            # One chunk per step, so that the large model generates meanwhile.
             self._feed(new[: self._prefill_step])
             mx.async_eval([layer.state for layer in self._cache])  # type: ignore[no-untyped-call]
             return None
@@ -231,7 +238,7 @@ class DraftModel:
         return self._model_call(mx.array(tokens, dtype=mx.uint32))
 
     def _model_call(self, tokens: mx.array) -> mx.array:
-        """The likeliest token behind these, (1)."""
+        """The likeliest token after these, (1)."""
         logits = self._model(tokens[None], cache=self._cache)[:, -1, : self._vocabulary]
         return mx.argmax(logits, axis=-1)
 
@@ -243,11 +250,14 @@ class DraftModel:
 def make_speculation(
     loaded: LoadedModel, spec: ModelSpec, layers: list[Any], device: str, *, vocabulary: int, prefill_step: int
 ) -> Speculation | None:
-    """What the spec asks for; None where it asks for none. `layers`: a cache of the model. `vocabulary`: count of ids
-    that it knows. Loads the draft model.
+    """The speculation that the spec asks for, with the draft model loaded; None if it asks for none.
+
+    Args:
+        layers: a cache of the model.
+        vocabulary: count of ids of the model.
 
     Raises:
-        EngineLoadError: the model's cache cannot be cut, or the draft model cannot be used; the message names the
+        EngineLoadError: the model's cache cannot be cut back, or the draft model cannot be used; the message names the
             option.
     """
     if spec.prompt_lookup is None and spec.draft_model is None:
@@ -269,12 +279,13 @@ def make_speculation(
 
 
 def _check_caches(layers: list[Any], option: str) -> None:
-    """
+    """Check that these caches can be cut back.
+
     Raises:
-        EngineLoadError: what these caches hold cannot be taken back; the message names the option.
+        EngineLoadError: they cannot; the message names the option.
     """
     fixed = sorted({type(layer).__name__ for layer in layers if type(layer) not in {KVCache, QuantizedCache}})
     if fixed:
         raise EngineLoadError(
-            f"{option}: this model's cache ({', '.join(fixed)}) cannot be cut back behind a proposal that was wrong"
+            f"{option}: this model's cache ({', '.join(fixed)}) cannot be cut back after a wrong proposal"
         )

@@ -91,7 +91,7 @@ def test_weights_that_stay_quantised_are_left_as_they_are_and_the_product_is_add
     _, a, b = products(3, 0.002)[-1]
     assert np.allclose(np.array(layer(x)), np.array(base(x) + 2.0 * (x @ a.T @ b.T)), atol=1e-4)
     assert np.abs(after - before).max() > 0
-    with pytest.raises(EngineLoadError, match="--lora-paths takes one adapter where weights stay quantised"):
+    with pytest.raises(EngineLoadError, match="--lora-paths takes one adapter if weights stay quantised"):
         apply_adapters(model, [str(adapter)], [1.0])
 
 

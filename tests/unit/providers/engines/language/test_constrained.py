@@ -104,7 +104,7 @@ def test_a_grammar_that_fails_makes_the_answer_fail_instead_of_stop(roomy_folder
     answer = engine.submit("broken", "x", sampling=WILD, grammar=JsonObjectGrammar(), max_tokens=200)
     while not answer.deltas:
         engine.step()
-    (row,) = engine.engine._rows.values()
+    (row,) = engine.engine._sequences.values()
     assert row.grammar is not None
     row.grammar.failure = "the grammar became too complex"
     engine.run()

@@ -21,8 +21,8 @@ NO_END = SamplingParams(temperature=0.0, logit_bias={tiny.END: -100.0})
 def learned(step: float, token: float) -> PrefillPace:
     """A pace that knows what a step of answers and what a token of a prompt takes."""
     pace = PrefillPace()
-    pace.learn(step, rows=1, tokens=0)
-    pace.learn(step + 100 * token, rows=1, tokens=100)
+    pace.learn(step, sequences=1, tokens=0)
+    pace.learn(step + 100 * token, sequences=1, tokens=100)
     return pace
 
 
@@ -43,7 +43,7 @@ def test_a_chunk_that_costs_more_than_its_tokens_settles() -> None:
     pace = learned(step=0.2, token=0.01)
     for _ in range(20):
         chunk = pace.budget()
-        pace.learn(0.2 + 0.1 + 0.002 * chunk, rows=1, tokens=round(chunk))
+        pace.learn(0.2 + 0.1 + 0.002 * chunk, sequences=1, tokens=round(chunk))
     assert 0.1 + 0.002 * pace.budget() == pytest.approx(0.2 * STEPS, rel=0.05)
 
 
@@ -53,7 +53,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteppedEngine:
     engine = SteppedEngine(tiny.write_folder(tmp_path / "tiny", max_position_embeddings=4096), prefix_cache_bytes=0)
     # A device on which a token of a prompt takes as long as one of an answer.
     engine.engine._batch._pace = learned(step=1.0, token=1 / 20)
-    monkeypatch.setattr(PrefillPace, "learn", lambda self, seconds, rows, tokens: None)
+    monkeypatch.setattr(PrefillPace, "learn", lambda self, seconds, sequences, tokens: None)
     return engine
 
 

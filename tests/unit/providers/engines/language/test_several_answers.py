@@ -105,7 +105,7 @@ def test_one_broken_answer_fails_the_request_and_nobody_else(tiny_folder: Path) 
     while len(bad.deltas) < 3:
         engine.step()
 
-    row = next(row for row in engine.engine._rows.values() if row.index == 1)
+    row = next(row for row in engine.engine._sequences.values() if row.index == 1)
     row.decoder = _Broken()
     engine.run()
     assert bad.failed is not None
