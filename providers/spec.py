@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import attrs
 
 from providers.capabilities import ModelType
+from providers.chat.types import SamplingParams
 
 __all__ = ["Dtype", "ModelSpec"]
 
@@ -30,6 +32,16 @@ class ModelSpec:
     lazy: bool = False
     """Load the model for its first request, which waits, instead of at start."""
     warmup: bool = True
+    max_tokens: int | None = None
+    """Tokens of an answer whose request sets no limit; None: the rest of the context."""
+    sampling: SamplingParams = attrs.field(factory=SamplingParams)
+    """Values for requests that set none; None in a field: the model's generation_config applies."""
+    chat_template: str | None = None
+    """Jinja template instead of the model's own."""
+    chat_template_args: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
+    """Variables for the template; those of a request override them."""
+    prefill_step_size: int | None = None
+    """Tokens of a prompt per step at most; None: as the device's speed suggests."""
     dtype: Dtype = "auto"
     quantize: int | None = None
     """Bits per weight to quantise to at load; None: as shipped."""

@@ -7,6 +7,8 @@ import os
 import sys
 from collections.abc import Mapping
 from functools import partial
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
 from typing import Any, Literal
 
 import structlog
@@ -65,14 +67,15 @@ def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     return logger
 
 
-def configure_logging(level: str = "info", fmt: LogFormat = "console", **fields: str) -> None:
+def configure_logging(level: str = "info", fmt: LogFormat = "console", file: str | None = None, **fields: str) -> None:
     """Send every log line of this process to standard error, as text or as one JSON object per line.
 
-    Call it once in every process; a later call replaces the configuration. `fields` are added to every line (an engine
-    adds its model).
+    Call it once in every process; a later call replaces the configuration. `file` gets the same lines without colours,
+    at its end, so that several processes can share it. `fields` are added to every line (an engine adds its model).
 
     Raises:
         ValueError: no such level or format.
+        OSError: the file cannot be written.
     """
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
@@ -88,13 +91,19 @@ def configure_logging(level: str = "info", fmt: LogFormat = "console", **fields:
         _add_ids,
         partial(_add_fields, fields),
     ]
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        _Formatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(fmt)],
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    if file is not None:
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        # It opens the file again once logrotate has moved it. A handler that rotates is for one process only.
+        handlers.append(WatchedFileHandler(file, encoding="utf-8"))
+    for place, handler in enumerate(handlers):
+        colors = place == 0 and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+        handler.setFormatter(
+            _Formatter(
+                foreign_pre_chain=shared,
+                processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(fmt, colors)],
+            )
         )
-    )
     _processors[:] = [
         structlog.stdlib.filter_by_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
@@ -109,10 +118,10 @@ def configure_logging(level: str = "info", fmt: LogFormat = "console", **fields:
     )
     # No format uses them, and logging looks them up for every record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    _route(handler, number)
+    _route(handlers, number)
 
 
-def _renderers(fmt: LogFormat) -> list[Processor]:
+def _renderers(fmt: LogFormat, colors: bool) -> list[Processor]:
     # Both renderers' richer tracebacks print local variables, and those hold prompts.
     if fmt == "json":
         return [
@@ -120,7 +129,6 @@ def _renderers(fmt: LogFormat) -> list[Processor]:
             structlog.processors.EventRenamer("message"),
             structlog.processors.JSONRenderer(),
         ]
-    colors = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
     return [
         partial(request_line, colors),
         structlog.dev.ConsoleRenderer(
@@ -129,9 +137,12 @@ def _renderers(fmt: LogFormat) -> list[Processor]:
     ]
 
 
-def _route(handler: logging.Handler, level: int) -> None:
+def _route(handlers: list[logging.Handler], level: int) -> None:
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    for handler in root.handlers:
+        if isinstance(handler, WatchedFileHandler):
+            handler.close()
+    root.handlers[:] = handlers
     root.setLevel(level)
     for name in _OPINIONATED:
         logger = logging.getLogger(name)

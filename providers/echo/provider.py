@@ -232,6 +232,8 @@ class EchoProvider(QueuedChatProvider):
         _refuse_unsupported(request)
         settings = self._settings_of(request)
         prompt_tokens = self._checked_prompt_tokens(request)
+        if request.max_tokens is None:
+            request = structs.replace(request, max_tokens=self._spec.max_tokens)
         words, reason = _answer(self._last_text(request.prompt), request)
         started = monotonic()
         await self._pause(settings.prefill)

@@ -48,9 +48,9 @@ def _unserved(spec: ModelSpec, reason: str) -> EngineLoadError:
 
 
 def _configure_logging(**fields: str) -> None:
-    """Log as the server does: it passes its level and format in the environment."""
-    level = os.environ.get("LOG_LEVEL", "info")
-    otel.configure_logging(level, "json" if os.environ.get("LOG_FORMAT") == "json" else "console", **fields)
+    """Log as the server does: it passes its level, format and file in the environment."""
+    level, file = os.environ.get("LOG_LEVEL", "info"), os.environ.get("LOG_FILE") or None
+    otel.configure_logging(level, "json" if os.environ.get("LOG_FORMAT") == "json" else "console", file, **fields)
 
 
 def main() -> None:

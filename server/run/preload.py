@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 __all__ = ["EnginesFirst", "configure_logging"]
 
 
+_logger = otel.get_logger(__name__)
+
+
 class EnginesFirst:
     """An ASGI application that starts the models as soon as its lifespan begins, and then builds the real one."""
 
@@ -42,6 +45,8 @@ class EnginesFirst:
         An exception of `build` passes through, after every engine has stopped and the server was notified.
         """
         configure_logging(self._settings)
+        if self._settings.notes:
+            _logger.warning("options without effect", options=list(self._settings.notes))
         await self._registry.start()
         try:
             return await asyncio.to_thread(self._build)
@@ -52,6 +57,6 @@ class EnginesFirst:
 
 
 def configure_logging(settings: Settings) -> None:
-    """Set the level and format of the log, in this process and in the engines that it starts."""
-    otel.configure_logging(settings.log_level, settings.log_format)
-    os.environ.update(LOG_LEVEL=settings.log_level, LOG_FORMAT=settings.log_format)
+    """Set the level, format and file of the log, in this process and in the engines that it starts."""
+    otel.configure_logging(settings.log_level, settings.log_format, settings.log_file)
+    os.environ.update(LOG_LEVEL=settings.log_level, LOG_FORMAT=settings.log_format, LOG_FILE=settings.log_file or "")

@@ -7,12 +7,15 @@ or raises `ValueError` with a phrase that follows the option's name: "must be â€
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from providers.chat.types import RESERVED_TEMPLATE_KWARGS
 
 __all__ = [
     "Parser",
@@ -24,11 +27,16 @@ __all__ = [
     "factors",
     "hosts",
     "integer",
+    "log_file",
+    "number",
     "one_of",
     "origins",
+    "parser_name",
     "paths",
     "seconds",
     "size",
+    "template",
+    "template_args",
     "text",
     "writable_folder",
 ]
@@ -74,6 +82,56 @@ def writable_folder(value: object) -> str:
     return str(folder)
 
 
+def log_file(value: object) -> str | None:
+    """An absolute path of a file that exists or can be created with its folders; None for `none`."""
+    path = text(value)
+    if path.lower() == "none":
+        return None
+    file = Path(path).expanduser().absolute()
+    if file.is_dir():
+        raise ValueError(f"must be a file, and {path} is a folder")
+    there = file if file.exists() else next(place for place in file.parents if place.exists())
+    if not os.access(there, os.W_OK) or (there != file and not there.is_dir()):
+        raise ValueError(f"must be a file that can be written to, and {there} cannot")
+    return str(file)
+
+
+def template(value: object) -> str:
+    """A Jinja template, or the text of the file that has one."""
+    given = text(value)
+    if "{{" in given or "{%" in given:
+        return given
+    try:
+        return Path(given).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ValueError(f"must be a Jinja file, and {given} cannot be read: {reason}") from None
+
+
+def template_args(value: object) -> dict[str, Any]:
+    """A JSON object or a YAML mapping, without what the server itself passes to templates."""
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise ValueError(f"must be a JSON object, not {value!r}")
+    reserved = RESERVED_TEMPLATE_KWARGS.intersection(found)
+    if reserved:
+        raise ValueError(f"must not have {min(reserved)!r}: the server sets it")
+    return found
+
+
+def parser_name(synonyms: Mapping[str, str]) -> Parser:
+    """A name that the engine checks. `synonyms` are those of other servers."""
+
+    def parse(value: object) -> str:
+        name = text(value)
+        return synonyms.get(name.lower().replace("-", "_"), name)
+
+    return parse
+
+
 def boolean(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -96,12 +154,31 @@ def integer(least: int, most: int | None = None) -> Parser:
 
     def parse(value: object) -> int:
         plain = isinstance(value, int) and not isinstance(value, bool)
-        if not plain and not (isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,18}\s*", value)):
+        if not plain and not (isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,19}\s*", value)):
             raise ValueError(f"must be a whole number {span}, not {value!r}")
         number = int(value)  # type: ignore[call-overload]
         if number < least or (most is not None and number > most):
             raise ValueError(f"must be a whole number {span}, not {number}")
         return int(number)
+
+    return parse
+
+
+def number(least: float, most: float, *, above: bool = False) -> Parser:
+    """`above`: `least` itself is excluded."""
+    span = f"above {least:g} and up to {most:g}" if above else f"from {least:g} to {most:g}"
+
+    def parse(value: object) -> float:
+        try:
+            if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+                raise ValueError
+            number = float(value)
+        except (ValueError, OverflowError):
+            raise ValueError(f"must be a number {span}, not {value!r}") from None
+        # Written so that NaN fails too.
+        if not least <= number <= most or (above and number == least):
+            raise ValueError(f"must be a number {span}, not {value!r}")
+        return number
 
     return parse
 
@@ -141,11 +218,12 @@ def size(least: int) -> Parser:
     return parse
 
 
-def choice(choices: Iterable[str], refused: Iterable[str] = ()) -> Parser:
-    known, later = tuple(choices), tuple(refused)
+def choice(choices: Iterable[str], refused: Iterable[str] = (), *, synonyms: Mapping[str, str] | None = None) -> Parser:
+    known, later, same = tuple(choices), tuple(refused), synonyms or {}
 
     def parse(value: object) -> str:
         word = str(value).strip().lower()
+        word = same.get(word, word)
         if word in later:
             raise ValueError(f"may be {listed(known)}; {word!r} is not supported by this version")
         if word not in known:

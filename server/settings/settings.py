@@ -15,14 +15,12 @@ from typing import Any, Literal
 import attrs
 
 from providers.capabilities import MODALITIES, Modality
+from providers.chat.types import SamplingParams
 from providers.spec import ModelSpec
-from server.settings.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, Option
-from server.settings.parsers import closest
+from server.settings.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, SAMPLING_OPTIONS, Option
+from server.settings.sources import ONE_MODEL_ONLY, Raw, SettingsError, from_command_line, from_environ, read_file
 
 __all__ = ["Settings", "SettingsError"]
-
-_ONE_MODEL_ONLY = ("model_path", "model_type", "served_model_name")
-"""Options that identify one model; they cannot apply to every entry of a `models` list."""
 
 _FOR_EVERY_DEFAULT = ("queue_size", "queue_timeout", "mlx_warmup")
 """Options that also apply to the embedded models served beside the chat model."""
@@ -32,6 +30,9 @@ _LANGUAGE_ONLY = (
     "prefix_cache_disk_size",
     "lora_paths",
     "lora_scales",
+    "chat_template_file",
+    "chat_template_args",
+    "prefill_step_size",
     "kv_bits",
     "kv_group_size",
     "max_kv_size",
@@ -40,6 +41,8 @@ _LANGUAGE_ONLY = (
     "prompt_lookup",
 )
 """Options that apply only to language models."""
+
+_SAMPLING = tuple(option.name for option in SAMPLING_OPTIONS if option.name != "max_tokens")
 
 _NEEDS = {
     "prefix_cache_disk_size": "prefix_cache_dir",
@@ -58,10 +61,6 @@ _APART = {
     ("prompt_lookup", "max_kv_size"): _ROTATES,
 }
 """Options that exclude each other, and the reason for the message."""
-
-
-class SettingsError(ValueError):
-    """Raised when a setting cannot be used. The message names the option and where it was set."""
 
 
 @attrs.frozen(kw_only=True)
@@ -89,10 +88,14 @@ class Settings:
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error`."""
     log_format: Literal["console", "json"] = "console"
+    log_file: str | None = None
+    """File to which the log is also written."""
     log_bodies: bool = False
     """True: log the bodies of requests and responses."""
     trace_content: bool = False
     """True: record prompts and answers in traces."""
+    notes: tuple[str, ...] = ()
+    """Given options without effect, one sentence each; they are logged at start."""
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -110,15 +113,16 @@ class Settings:
         Raises:
             SettingsError: a value cannot be used, or a key of the file is unknown.
         """
-        cli_layer = {name: _Raw(value, OPTIONS_BY_NAME[name].flag) for name, value in (cli or {}).items()}
-        env_layer = _from_environ(os.environ if environ is None else environ)
-        over = {name: raw for layer in (env_layer, cli_layer) for name, raw in layer.items() if raw.value is not None}
-        top, entries = _read_file(over.pop(CONFIG.name, None))
+        notes: list[str] = []
+        cli_layer = from_command_line(cli or {}, notes)
+        env_layer = from_environ(os.environ if environ is None else environ)
+        over = {**env_layer, **cli_layer}
+        top, entries = read_file(over.pop(CONFIG.name, None), notes)
         server = _parsed({**top, **over}, "server")
         if entries is None:
             models = _one_model_or_the_defaults({**top, **over})
         else:
-            for name in _ONE_MODEL_ONLY:
+            for name in ONE_MODEL_ONLY:
                 if name in over:
                     raise SettingsError(f"{over[name].where} cannot be combined with a `models` list; set it there")
             models = tuple(_model_spec({**top, **entry, **over}) for entry in entries)
@@ -127,71 +131,12 @@ class Settings:
             models=models,
             max_body_bytes=server.pop("max_body_size"),
             max_upload_bytes=server.pop("max_upload"),
+            notes=tuple(notes),
             **server,
         )
 
 
-@attrs.frozen
-class _Raw:
-    """An unparsed value and the name of the option in its source, such as `MAX_CONCURRENCY in the environment`."""
-
-    value: Any
-    where: str
-
-
-def _from_environ(environ: Mapping[str, str]) -> dict[str, _Raw]:
-    """Values from the environment. An empty variable counts as unset, as in compose files and CI."""
-    return {
-        option.name: _Raw(environ[option.env], f"{option.env} in the environment")
-        for option in OPTIONS
-        if environ.get(option.env, "").strip()
-    }
-
-
-def _read_file(source: _Raw | None) -> tuple[dict[str, _Raw], list[dict[str, _Raw]] | None]:
-    """The file's top level and its `models` list, None if it has none."""
-    if source is None:
-        return {}, None
-    import yaml  # imported here so that commands without a file start faster
-
-    path = Path(str(source.value)).expanduser()
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{source.where}: cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from None
-    if loaded is None:
-        loaded = {}
-    if not isinstance(loaded, dict):
-        raise SettingsError(f"{path} must hold options as `key: value` lines")
-    listed = loaded.pop("models", None)
-    top = _file_layer(loaded, path.name, entry=False)
-    if listed is None:
-        return top, None
-    if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) for entry in listed):
-        raise SettingsError(f"models in {path.name} must be a list with the options of one model in each entry")
-    for name in _ONE_MODEL_ONLY:
-        if name in top and name != "model_type":
-            raise SettingsError(f"{top[name].where} cannot be combined with a `models` list; set it in an entry")
-    return top, [_file_layer(entry, f"{path.name}, models[{i}]", entry=True) for i, entry in enumerate(listed)]
-
-
-def _file_layer(mapping: dict[Any, Any], where: str, *, entry: bool) -> dict[str, _Raw]:
-    known = [option.name for option in OPTIONS if option is not CONFIG and (option.scope == "model" or not entry)]
-    for key in mapping:
-        if key in known:
-            continue
-        if key == CONFIG.name:
-            raise SettingsError(f"config in {where} has no effect: a file cannot name another file")
-        if key in OPTIONS_BY_NAME:
-            raise SettingsError(f"{key} in {where} is an option of the whole server; move it to the top of the file")
-        others = known if entry else [*known, "models"]
-        raise SettingsError(f"unknown key {key!r} in {where}{closest(str(key).replace('-', '_'), others)}")
-    return {key: _Raw(value, f"{key} in {where}") for key, value in mapping.items() if value is not None}
-
-
-def _parse(option: Option, raw: _Raw) -> Any:
+def _parse(option: Option, raw: Raw) -> Any:
     try:
         value = option.parse(raw.value)
     except ValueError as error:
@@ -201,7 +146,7 @@ def _parse(option: Option, raw: _Raw) -> Any:
     return value
 
 
-def _parsed(raws: Mapping[str, _Raw], scope: str) -> dict[str, Any]:
+def _parsed(raws: Mapping[str, Raw], scope: str) -> dict[str, Any]:
     """The value, parsed or default, of every supported option of the scope. Unsupported options are refused if set."""
     values: dict[str, Any] = {}
     for option in OPTIONS:
@@ -214,7 +159,7 @@ def _parsed(raws: Mapping[str, _Raw], scope: str) -> dict[str, Any]:
     return values
 
 
-def _one_model_or_the_defaults(raws: Mapping[str, _Raw]) -> tuple[ModelSpec, ...]:
+def _one_model_or_the_defaults(raws: Mapping[str, Raw]) -> tuple[ModelSpec, ...]:
     """The chosen model, or the embedded ones if no option chooses a model.
 
     The embedded chat model comes first and takes every model option. The other embedded models load on first use and
@@ -225,11 +170,11 @@ def _one_model_or_the_defaults(raws: Mapping[str, _Raw]) -> tuple[ModelSpec, ...
         return (chosen,)
     shared = {name: raws[name] for name in _FOR_EVERY_DEFAULT if name in raws}
     lazy = [name for name, row in MODALITIES.items() if row.weights is not None and name != chosen.model_type]
-    specs = [_model_spec({**shared, "model_type": _Raw(model_type, "the default")}) for model_type in lazy]
+    specs = [_model_spec({**shared, "model_type": Raw(model_type, "the default")}) for model_type in lazy]
     return (chosen, *(attrs.evolve(spec, lazy=True) for spec in specs))
 
 
-def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
+def _model_spec(raws: Mapping[str, Raw]) -> ModelSpec:
     values = _parsed(raws, "model")
     row = MODALITIES[values["model_type"]]
     given = values["model_path"]
@@ -258,6 +203,12 @@ def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
         prefix_cache_disk_bytes=values["prefix_cache_disk_size"],
         lora_paths=_adapters(raws, values),
         lora_scales=values["lora_scales"] or (),
+        lazy=values["on_demand"],
+        max_tokens=values["max_tokens"],
+        sampling=SamplingParams(**{name: values[name] for name in _SAMPLING}),
+        chat_template=values["chat_template_file"],
+        chat_template_args=values["chat_template_args"] or {},
+        prefill_step_size=values["prefill_step_size"],
         kv_bits=values["kv_bits"],
         kv_group_size=values["kv_group_size"],
         max_kv_size=values["max_kv_size"],
@@ -269,7 +220,7 @@ def _model_spec(raws: Mapping[str, _Raw]) -> ModelSpec:
     )
 
 
-def _check_combinations(raws: Mapping[str, _Raw], values: Mapping[str, Any]) -> None:
+def _check_combinations(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> None:
     """Check combinations of options.
 
     Raises:
@@ -292,7 +243,7 @@ def _check_combinations(raws: Mapping[str, _Raw], values: Mapping[str, Any]) -> 
         raise SettingsError(f"{where} must be as many numbers as there are adapters, not {counts}")
 
 
-def _adapters(raws: Mapping[str, _Raw], values: Mapping[str, Any]) -> tuple[str, ...]:
+def _adapters(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> tuple[str, ...]:
     """Absolute paths of the adapters' folders."""
     found = []
     for path in values["lora_paths"] or ():

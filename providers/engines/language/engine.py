@@ -64,7 +64,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         self._model, self._tokenizer = loaded.model, loaded.tokenizer
         self._defaults: Mapping[str, Any] = loaded.generation_defaults
         self._slots = spec.max_concurrency
-        self._prefill_step, self._gather_gap = PREFILL_STEP[device], GATHER_GAP[device]
+        self._prefill_step, self._gather_gap = spec.prefill_step_size or PREFILL_STEP[device], GATHER_GAP[device]
         self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
         layers = self._make_caches(loaded, spec)
         vocabulary = usable_vocabulary(loaded)

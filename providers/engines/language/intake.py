@@ -24,7 +24,7 @@ from providers.engines.output.markup import (
 )
 from providers.engines.output.parser import AnswerFormat
 from providers.engines.process.engine import EngineLoadError
-from providers.engines.sampling.settings import resolve
+from providers.engines.sampling.settings import resolve, with_defaults
 from providers.engines.sampling.thinking_budget import ThoughtLimit
 from providers.engines.structured.compiler import CompiledGrammar, GrammarCompiler
 from providers.engines.structured.constraint import decide
@@ -54,6 +54,7 @@ class Intake:
             EngineLoadError: the spec names an unknown parser.
         """
         self._tokenizer = tokenizer
+        self._spec = spec
         self._defaults = defaults
         self._limit = limit
         self._vocabulary = vocabulary
@@ -73,14 +74,18 @@ class Intake:
             ServiceError: the request cannot be fulfilled; with a message for the client.
         """
         received = time.monotonic()
-        request = msgspec.structs.replace(request, prompt=_one_call(request.prompt))
-        prompt = request.prompt
+        prompt = self._completed(request.prompt)
+        request = msgspec.structs.replace(
+            request, prompt=prompt, sampling=with_defaults(request.sampling, self._spec.sampling)
+        )
         settings = resolve(request.sampling, self._defaults, vocabulary=self._vocabulary)
         if request.timeout is not None and not request.timeout > 0:
             raise InvalidRequest(f"timeout must be greater than 0, not {request.timeout}", param="timeout")
         built = self._prompts.build(prompt)
         param = "messages" if isinstance(prompt, ChatPrompt) else "prompt"
         room = answer_room(len(built.tokens), request.max_tokens, self._limit, param=param)
+        if request.max_tokens is None and self._spec.max_tokens is not None:
+            room = min(room, self._spec.max_tokens)
         plan = built.plan
         format = AnswerFormat() if plan is None else AnswerFormat(self._reasoning, plan.format)
         return LanguageJob(
@@ -110,7 +115,7 @@ class Intake:
             ServiceError: the prompt or the tokens cannot be used; with a message for the client.
         """
         if isinstance(question, Tokenize):
-            prompt = _one_call(question.prompt)
+            prompt = self._completed(question.prompt)
             if question.add_special_tokens is None:
                 return Tokenized(question.id, self._prompts.build(prompt, to_count=True).tokens)
             return Tokenized(question.id, self._prompts.tokens(prompt, special=question.add_special_tokens))
@@ -120,6 +125,13 @@ class Intake:
             return Detokenized(question.id, ["" if token is None else str(token) for token in written])
         text = self._tokenizer.decode(tokens, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return Detokenized(question.id, [str(text)])
+
+    def _completed(self, prompt: Prompt) -> Prompt:
+        """The prompt with the server's variables for the chat template."""
+        if isinstance(prompt, ChatPrompt) and self._spec.chat_template_args:
+            variables = {**self._spec.chat_template_args, **prompt.template_kwargs}
+            prompt = msgspec.structs.replace(prompt, template_kwargs=variables)
+        return _one_call(prompt)
 
     def _grammar(self, request: GenerationRequest, format: AnswerFormat, *, opened: bool) -> CompiledGrammar | None:
         constraint = decide(request, format.tools, format.reasoning, opened=opened)

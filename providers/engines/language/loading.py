@@ -118,7 +118,9 @@ def _load_weights(folder: Path, spec: ModelSpec) -> tuple[Any, dict[str, Any]]:
 
 
 def _load_tokenizer(folder: Path, config: Mapping[str, Any], spec: ModelSpec) -> Any:
-    options = {"trust_remote_code": True} if spec.trust_remote_code else None
+    options: dict[str, Any] = {"trust_remote_code": True} if spec.trust_remote_code else {}
+    if spec.chat_template is not None:
+        options["chat_template"] = spec.chat_template
     try:
         return _mlx_lm.load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
     except Exception as error:

@@ -15,6 +15,7 @@ from typing import Any
 
 import attrs
 import mlx.core as mx
+import msgspec
 from mlx_lm.sample_utils import apply_min_p, apply_top_k
 
 from providers.chat.types import SamplingParams
@@ -32,6 +33,7 @@ __all__ = [
     "make_processors",
     "make_sampler",
     "resolve",
+    "with_defaults",
 ]
 
 Sampler = Callable[[mx.array], mx.array]
@@ -75,6 +77,16 @@ def resolve(params: SamplingParams, defaults: Mapping[str, Any], *, vocabulary: 
         xtc_probability=_number(params, "xtc_probability", 0.0, low=0.0, high=1.0),
         xtc_threshold=_number(params, "xtc_threshold", 0.1, low=0.0, high=0.5),
     )
+
+
+def with_defaults(params: SamplingParams, defaults: SamplingParams) -> SamplingParams:
+    """The request's values; where it has none, those of the server's options."""
+    missing = {
+        name: value
+        for name in params.__struct_fields__
+        if getattr(params, name) is None and (value := getattr(defaults, name)) is not None
+    }
+    return msgspec.structs.replace(params, **missing) if missing else params
 
 
 def _check_penalties(params: SamplingParams, vocabulary: int) -> None:

@@ -9,7 +9,7 @@ from litestar import Controller, MediaType, Request, Response, post
 from litestar.params import JSONBody
 
 import otel
-from contracts.completions import Completion, CompletionRequest
+from contracts.completions import DEFAULT_MAX_TOKENS, Completion, CompletionRequest
 from providers.chat.protocol import CHAT, ChatProvider
 from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
 from server.api.completions.fan_out import merged
@@ -50,7 +50,8 @@ class CompletionsController(Controller):
     ) -> Response[Completion]:
         request_id = otel.request_id.get() or ""
         header = AnswerHeader.new(model=chat.spec.name, version=service.version, request_id=request_id, prefix="cmpl")
-        asked = to_generation_requests(data, id=request_id)
+        default_tokens = DEFAULT_MAX_TOKENS if chat.spec.max_tokens is None else None
+        asked = to_generation_requests(data, id=request_id, default_tokens=default_tokens)
         n, top = asked[0].n, bool(data.logprobs)
         echoes = [await _text(chat, one) if data.echo else "" for one in asked]
         if len(asked) == 1:

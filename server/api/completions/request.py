@@ -13,8 +13,12 @@ from server.api.refusals import check_parameters
 __all__ = ["to_generation_requests"]
 
 
-def to_generation_requests(request: CompletionRequest, *, id: str) -> list[GenerationRequest]:
+def to_generation_requests(
+    request: CompletionRequest, *, id: str, default_tokens: int | None = DEFAULT_MAX_TOKENS
+) -> list[GenerationRequest]:
     """Translate a request. The contract has checked each of its values.
+
+    `default_tokens`: the limit of an answer without `max_tokens`; None: the model's own default.
 
     Raises:
         InvalidRequest: values contradict each other, or prompts have several kinds.
@@ -35,7 +39,7 @@ def to_generation_requests(request: CompletionRequest, *, id: str) -> list[Gener
             id=id,
             prompt=prompt,
             sampling=sampling,
-            max_tokens=DEFAULT_MAX_TOKENS if request.max_tokens is None else request.max_tokens,
+            max_tokens=default_tokens if request.max_tokens is None else request.max_tokens,
             stop=stop,
             timeout=request.timeout,
             n=n,

@@ -8,6 +8,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -231,3 +232,34 @@ def test_any_value_can_be_logged(
 def test_an_unknown_level_or_format_is_refused_by_name(stderr: Stderr, level: str, fmt: str) -> None:
     with pytest.raises(ValueError, match=r"'(loud|xml)'"):
         otel.configure_logging(level, fmt)  # type: ignore[arg-type]
+
+
+def test_a_file_gets_the_same_lines_without_colours_and_follows_a_rotation(
+    stderr: Stderr, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(stderr, "isatty", lambda: True)
+    file = tmp_path / "logs" / "server.log"
+
+    otel.configure_logging("info", "console", str(file))
+    otel.get_logger("server.app").info("model is ready", model="qwen")
+    file.rename(tmp_path / "older.log")
+    otel.get_logger("server.app").info("request", method="GET", path="/health", status=200)
+
+    assert "\x1b[" in stderr.getvalue()
+    assert "model is ready" in (tmp_path / "older.log").read_text()
+    assert "GET /health 200" in file.read_text()
+    assert "\x1b" not in (tmp_path / "older.log").read_text() + file.read_text()
+
+
+def test_a_file_is_added_to_and_a_later_configuration_leaves_it(stderr: Stderr, tmp_path: Path) -> None:
+    file = tmp_path / "server.log"
+    file.write_text("earlier\n")
+
+    otel.configure_logging("info", "json", str(file))
+    logging.getLogger("litestar").warning("slow %s", "handler")
+    otel.configure_logging("info", "json")
+    logging.getLogger("litestar").warning("later")
+
+    earlier, line = file.read_text().splitlines()
+    assert earlier == "earlier"
+    assert json.loads(line)["message"] == "slow handler"

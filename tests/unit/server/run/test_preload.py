@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
+import structlog
 
 from providers.spec import ModelSpec
 from server.run.preload import EnginesFirst
@@ -69,3 +71,13 @@ async def test_a_failed_application_start_stops_the_models_and_is_reported() -> 
 
     assert models.told == ["start", "stop"]
     assert sent == ["lifespan.startup.failed"]
+
+
+async def test_options_without_effect_are_one_line_of_the_log() -> None:
+    notes = ("--pipeline has no effect: a model runs on one machine", "--prompt-concurrency has no effect: …")
+    early = EnginesFirst(attrs.evolve(SETTINGS, notes=notes), Models(), lambda: receive)  # type: ignore[arg-type]
+
+    with structlog.testing.capture_logs() as lines:
+        await early._start(receive)
+
+    assert [(line["event"], line["options"]) for line in lines] == [("options without effect", list(notes))]

@@ -24,6 +24,22 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "prefix_cache_dir": ("/tmp/cli", "/tmp/env", "/tmp/file"),
     "prefix_cache_disk_size": ("1MB", "2MB", "3MB"),
     "mlx_warmup": ("false", "true", "false"),
+    "on_demand": ("true", "false", "true"),
+    "chat_template_file": ("{{ cli }}", "{{ env }}", "{{ file }}"),
+    "chat_template_args": ('{"a": 1}', '{"a": 2}', '{"a": 3}'),
+    "prefill_step_size": ("16", "32", "64"),
+    "max_tokens": ("1", "2", "3"),
+    "temperature": ("0", "0.5", "1"),
+    "top_p": ("0", "0.5", "1"),
+    "top_k": ("1", "2", "3"),
+    "min_p": ("0", "0.5", "1"),
+    "repetition_penalty": ("1", "1.1", "1.2"),
+    "repetition_context_size": ("1", "2", "3"),
+    "presence_penalty": ("-1", "0", "1"),
+    "frequency_penalty": ("-1", "0", "1"),
+    "xtc_probability": ("0", "0.5", "1"),
+    "xtc_threshold": ("0", "0.1", "0.5"),
+    "seed": ("1", "2", "3"),
     "trust_remote_code": ("true", "false", "true"),
     "lora_paths": ("/", "/usr", "/usr/lib"),
     "lora_scales": ("1", "0.5", "-2.5"),
@@ -52,6 +68,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "queue_timeout": ("1", "2", "3"),
     "log_level": ("debug", "warning", "error"),
     "log_format": ("json", "console", "json"),
+    "log_file": ("/tmp/cli.log", "/tmp/env.log", "/tmp/new/file.log"),
     "log_bodies": (True, "false", True),
     "trace_content": (True, "false", True),
 }
@@ -61,6 +78,8 @@ FIELDS = {
     "model_path": "path",
     "served_model_name": "name",
     "mlx_warmup": "warmup",
+    "on_demand": "lazy",
+    "chat_template_file": "chat_template",
     "prefix_cache_size": "prefix_cache_bytes",
     "prefix_cache_disk_size": "prefix_cache_disk_bytes",
     "max_body_size": "max_body_bytes",
@@ -86,8 +105,9 @@ REFUSED = [option for option in OPTIONS if not option.supported]
 
 
 def value_of(settings: Settings, option: Option) -> Any:
-    owner = settings if option.scope == "server" else settings.models[0]
-    return getattr(owner, FIELDS.get(option.name, option.name))
+    owner: Any = settings if option.scope == "server" else settings.models[0]
+    name = FIELDS.get(option.name, option.name)
+    return getattr(owner if hasattr(owner, name) else settings.models[0].sampling, name)
 
 
 def write(path: Path, text: str) -> dict[str, str]:
@@ -181,6 +201,19 @@ BAD: list[tuple[str, str, str]] = [
     ("quantize", "7", "must be 2, 3, 4, 5, 6 or 8 (bits), not '7'"),
     ("mlx_warmup", "perhaps", "must be true or false, not 'perhaps'"),
     ("model_type", "ehco", "must be lm, embeddings, whisper, tts or echo, not 'ehco'; did you mean 'echo'?"),
+    ("temperature", "warm", "must be a number from 0 to 100, not 'warm'"),
+    ("temperature", "-1", "must be a number from 0 to 100, not '-1'"),
+    ("top_p", "nan", "must be a number from 0 to 1, not 'nan'"),
+    ("repetition_penalty", "0", "must be a number above 0 and up to 100, not '0'"),
+    ("max_tokens", "0", "must be a whole number of at least 1, not 0"),
+    ("seed", "-1", "must be a whole number from 0 to"),
+    ("prefill_step_size", "1", "must be a whole number from 16 to 65536, not 1"),
+    ("chat_template_file", "/no/such.jinja", "must be a Jinja file, and /no/such.jinja cannot be read: No such file"),
+    ("chat_template_file", "/", "must be a Jinja file, and / cannot be read: Is a directory"),
+    ("chat_template_args", "enable_thinking", "must be a JSON object, not 'enable_thinking'"),
+    ("chat_template_args", '{"tools": []}', "must not have 'tools': the server sets it"),
+    ("log_file", "/", "must be a file, and / is a folder"),
+    ("log_file", "/dev/null/a.log", "must be a file that can be written to, and /dev/null cannot"),
     ("log_level", "loud", "must be debug, info, warning or error"),
     ("dtype", "float64", "must be auto, float32, float16 or bfloat16"),
     ("cors_origins", "example.org", "must be origins such as https://example.org, or *, not 'example.org'"),
