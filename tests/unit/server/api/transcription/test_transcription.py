@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
@@ -232,14 +233,14 @@ async def test_a_missing_file_is_told_by_name(options: dict[str, Any], message: 
             b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\n\xff\xfe\r\n--b--\r\n',
             "multipart/form-data; boundary=b",
             400,
-            None,
+            "model",
         ),
         (
             b'--b\r\nContent-Disposition: form-data; name="model"\r\nContent-Type: text/plain; charset=klingon\r\n\r\n'
             b"x\r\n--b--\r\n",
             "multipart/form-data; boundary=b",
             400,
-            None,
+            "model",
         ),
     ],
 )
@@ -249,6 +250,37 @@ async def test_a_body_that_is_no_form_is_refused(body: bytes, content_type: str,
         app, path="/v1/audio/transcriptions", content=body, headers={"content-type": content_type}
     ).finished()
     assert (answer.status, answer.error["param"]) == (status, param)
+
+
+TEXT = "Content-Type: text/plain; charset={}\r\n\r\n"
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "utf-7", "zlib_codec", "unicode_escape"])
+async def test_text_in_an_encoding_that_takes_long_is_refused_unread(charset: str) -> None:
+    head = (
+        f'--b\r\nContent-Disposition: form-data; name="prompt"\r\nContent-Type: text/plain; charset={charset}\r\n\r\n'
+    )
+    begun = time.process_time()
+    answer = await start(
+        make_app(FakeTranscriber()),
+        path="/v1/audio/transcriptions",
+        content=head.encode() + b"-" + b"a" * 200_000 + b"\r\n--b--\r\n",
+        headers={"content-type": "multipart/form-data; boundary=b"},
+    ).finished()
+    assert (answer.status, answer.error["param"]) == (400, "prompt")
+    assert time.process_time() - begun < 1, "punycode took seconds, on the event loop"
+
+
+async def test_text_in_latin_1_is_read() -> None:
+    app = make_app(FakeTranscriber())
+    form = (
+        f'--b\r\nContent-Disposition: form-data; name="prompt"\r\n{TEXT.format("ISO-8859-1")}é\r\n'
+        '--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nany\r\n'
+        '--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nx\r\n--b--\r\n'
+    ).encode("latin-1")
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    answer = await start(app, path="/v1/audio/transcriptions", content=form, headers=headers).finished()
+    assert answer.status == 200
 
 
 async def test_a_file_over_the_bound_is_too_large() -> None:
