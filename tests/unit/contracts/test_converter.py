@@ -1,4 +1,4 @@
-"""What the converter takes, what it refuses and where, and what it leaves out."""
+"""Values that the converter accepts, problems and their paths, and fields that it does not write."""
 
 from __future__ import annotations
 
@@ -64,24 +64,24 @@ def found(value: Any, type_: Any = Home) -> list[ValidationProblem]:
 
 
 @pytest.mark.parametrize("untyped", [{"fins": 3}, {"fins": 3, "type": None}])
-def test_of_a_union_the_class_whose_type_has_a_default_needs_none(untyped: dict[str, Any]) -> None:
+def test_an_object_without_type_is_of_the_class_whose_type_has_a_default(untyped: dict[str, Any]) -> None:
     assert converter.structure({"life": untyped}, Pond) == Pond(life=Fish(fins=3))
     assert converter.structure({"life": {"type": "cat"}}, Pond) == Pond(life=Cat(type="cat"))
     assert found({"life": {"type": "dog"}}, Pond) == [ValidationProblem("life.type", "expected one of 'cat', 'fish'")]
 
 
-def test_a_word_may_stand_for_an_object_of_a_union() -> None:
+def test_a_union_may_have_words_and_objects() -> None:
     assert converter.structure({"life": "still"}, Pond) == Pond(life="still")
     assert found({"life": "dry"}, Pond) == [ValidationProblem("life", "expected one of 'still', 'lively', got 'dry'")]
     assert found({"life": 1}, Pond)[0].path == "life"
 
 
-def test_objects_of_a_union_are_told_apart_by_their_type() -> None:
+def test_the_type_selects_the_class_of_an_object() -> None:
     home = converter.structure({"pets": [{"type": "hound", "name": "Rex"}, {"type": "cat"}]}, Home)
     assert home.pets == [Dog(type="hound", name="Rex"), Cat(type="cat")]
 
 
-def test_text_or_a_list_is_told_apart_by_its_json_type() -> None:
+def test_the_json_type_selects_text_or_a_list() -> None:
     def note(value: Any) -> Any:
         return converter.structure({"pets": [], "note": value}, Home).note
 
@@ -136,11 +136,11 @@ def test_content_is_text_or_typed_parts() -> None:
         ({"pets": [], "guest": {"type": "dog"}}, "guest.name", "required, but missing"),
     ],
 )
-def test_what_does_not_fit_is_found_where_it_is(value: Any, path: str | None, message: str) -> None:
+def test_a_problem_has_the_path_of_its_value(value: Any, path: str | None, message: str) -> None:
     assert found(value) == [ValidationProblem(path, message)]
 
 
-def test_every_field_s_problem_is_found() -> None:
+def test_the_problems_of_all_fields_are_found() -> None:
     assert {problem.path for problem in found({"floor": "x", "open": "y", "note": 1})} == {
         "pets",
         "floor",
@@ -173,12 +173,12 @@ def test_a_wrong_number_among_many_is_found(value: list[Any], path: str, message
     assert found(value, digits) == [ValidationProblem(path, message)]
 
 
-def test_long_values_are_not_repeated_back() -> None:
+def test_messages_do_not_repeat_long_values() -> None:
     (problem,) = found({**BODY, "messages": [{"role": "x" * 10_000, "content": ""}]}, ChatCompletionRequest)
     assert len(problem.message) < 300
 
 
-def test_numbers_are_taken_as_they_are() -> None:
+def test_an_integer_is_accepted_as_a_number() -> None:
     assert converter.structure({"pets": [], "floor": 2}, Home).floor == 2.0
     assert isinstance(converter.structure({"pets": [], "floor": 2}, Home).floor, float)
     assert converter.structure({"pets": [], "sizes": {"a": -(2**63)}}, Home).sizes == {"a": -(2**63)}
@@ -188,7 +188,7 @@ def test_unknown_fields_are_ignored() -> None:
     assert converter.structure({"pets": [], "roof": 1}, Home) == Home(pets=[])
 
 
-def test_none_is_left_out_except_where_openai_sends_null() -> None:
+def test_none_is_not_written_unless_openai_writes_null() -> None:
     chunk = ChatCompletionChunk(
         id="1",
         created=2,
@@ -213,7 +213,7 @@ def test_an_error_always_has_all_four_fields() -> None:
     assert converter.unstructure(error) == {"error": {"message": "m", "type": "t", "param": None, "code": "c"}}
 
 
-def test_a_request_survives_the_way_out_and_in() -> None:
+def test_a_request_is_unchanged_after_writing_and_reading() -> None:
     request = converter.structure(
         {
             **BODY,
@@ -229,7 +229,7 @@ def test_a_request_survives_the_way_out_and_in() -> None:
     assert converter.structure(converter.unstructure(request), ChatCompletionRequest) == request
 
 
-def test_a_union_that_cannot_be_told_apart_is_a_mistake_of_ours() -> None:
+def test_a_union_of_classes_without_literal_types_is_a_programming_error() -> None:
     @attrs.frozen(kw_only=True)
     class Untagged:
         type: str

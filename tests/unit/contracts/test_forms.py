@@ -60,7 +60,7 @@ def test_text_stays_text() -> None:
         ({"names": [["a"]]}, "names[0]", "expected a string, got an array"),
     ],
 )
-def test_what_cannot_be_read_is_refused_where_it_is(form: dict[str, Any], path: str, message: str) -> None:
+def test_a_problem_has_the_path_of_its_field(form: dict[str, Any], path: str, message: str) -> None:
     with pytest.raises(Exception) as info:  # noqa: PT011  # which problems is what is asserted
         converter.structure(form, Form)
     assert list(problems(info.value)) == [ValidationProblem(path, message)]

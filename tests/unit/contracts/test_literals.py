@@ -1,4 +1,4 @@
-"""The names in the contracts are those of the providers. `contracts` imports nothing of ours, so it repeats them."""
+"""Literals of the contracts, which repeat names of the providers because `contracts` imports nothing of ours."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def hint(class_: type[Any], field: str) -> Any:
 
 
 def names(type_: Any) -> set[str]:
-    """The names of a literal, alone or optional."""
+    """The names of a literal, optional or not."""
     return {name for arm in get_args(type_) for name in (get_args(arm) or (arm,)) if isinstance(name, str)}
 
 
@@ -42,7 +42,7 @@ def test_a_literal_has_the_names_of_the_providers(contract: Any, provider: Any) 
     assert names(contract) == names(provider)
 
 
-def test_a_completion_ends_for_the_reasons_of_a_chat_but_calls() -> None:
+def test_a_completion_has_the_finish_reasons_of_a_chat_except_calls() -> None:
     assert names(hint(CompletionChoice, "finish_reason")) == names(chat.FinishReason) - {"tool_calls"}
 
 

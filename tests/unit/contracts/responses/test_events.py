@@ -47,6 +47,6 @@ KEYS = {
 }
 
 
-def test_every_event_has_its_keys_in_the_order_of_openai_s() -> None:
+def test_the_keys_of_every_event_have_openai_s_order() -> None:
     events = {event.__name__: [field.name for field in attrs.fields(event)] for event in get_args(ResponseStreamEvent)}
     assert events == KEYS

@@ -1,4 +1,4 @@
-"""The tables of parameters in docs/ are the contracts', and what they state is so."""
+"""The tables of parameters in docs/ are generated from the contracts, and their defaults are true."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def translated(request: Any) -> Any:
 
 
 def defaults(contract: type[attrs.AttrsInstance]) -> list[tuple[str, Any]]:
-    """The defaults that are values, but for those of sampling, which the engine has."""
+    """The defaults that are values, except those of sampling, which are defaults of the engine."""
     found: dict[str, Parameter] = {**parameters(contract)}
     elsewhere = SAMPLING - {"stop", "logit_bias"} | {"stream_options"}
     return [(name, one.default) for name, one in found.items() if one.default is not None and name not in elsewhere]

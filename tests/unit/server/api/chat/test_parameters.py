@@ -85,7 +85,7 @@ HONOURED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"prompt.template_kwargs": {"enable_thinking": False}},
     ),
 }
-"""What is sent, and all that then differs from a plain request on its way to the engine."""
+"""The fields that are sent, and all differences from a plain request that reach the engine."""
 
 ELSEWHERE = {"model", "messages", "stream", "stream_options"}
 """Honoured fields with tests of their own."""
@@ -111,7 +111,7 @@ LABELS: dict[str, Any] = {"metadata": {"a": "b"}, "store": True}
 
 @pytest.fixture(scope="module")
 def chat() -> FakeChat:
-    """Never reached by a request that is refused."""
+    """A model that no refused request reaches."""
     return FakeChat()
 
 
@@ -156,7 +156,7 @@ async def test_a_refused_parameter_is_named(app: Litestar, chat: FakeChat, name:
     ("name", "value"),
     [(name, value) for name, found in parameters(ChatCompletionRequest).items() for value in found.accepted],
 )
-def test_a_refused_parameter_may_ask_for_what_happens_anyway(name: str, value: Any) -> None:
+def test_a_refused_parameter_is_accepted_if_it_matches_what_happens_anyway(name: str, value: Any) -> None:
     assert translate(**{name: value}) == translate()
 
 
@@ -169,7 +169,7 @@ async def test_a_label_changes_nothing_and_is_noted(name: str) -> None:
 
 
 @pytest.mark.parametrize("key", sorted(RESERVED_TEMPLATE_KWARGS))
-async def test_a_template_argument_of_the_server_s_own_is_refused(app: Litestar, key: str) -> None:
+async def test_a_template_argument_that_the_server_sets_is_refused(app: Litestar, key: str) -> None:
     answer = await ask(app, json={**BODY, "chat_template_kwargs": {key: 1}})
     assert (answer.error["code"], answer.error["param"]) == ("unsupported_parameter", f"chat_template_kwargs.{key}")
 
@@ -195,11 +195,11 @@ async def test_unknown_fields_are_ignored_and_counted() -> None:
 @pytest.mark.parametrize(
     ("seed", "expected"), [(0, 0), (2**63 - 1, 2**63 - 1), (-1, 2**63 - 1), (-(2**63), 0), (-5, 2**63 - 5)]
 )
-def test_every_64_bit_seed_becomes_one_that_random_keys_take(seed: int, expected: int) -> None:
+def test_every_64_bit_seed_becomes_one_that_random_keys_accept(seed: int, expected: int) -> None:
     assert translate(seed=seed).sampling.seed == expected
 
 
-def test_stop_strings_are_told_once_each() -> None:
+def test_stop_strings_are_passed_once_each() -> None:
     assert translate(stop=["a", "b", "a"]).stop == ["a", "b"]
     assert translate(stop=[]).stop == []
     assert len(translate(stop=[str(number) for number in range(64)]).stop) == 64
@@ -275,14 +275,14 @@ def test_a_history_of_empty_strings_is_a_conversation() -> None:
         ({"role": "user", "content": "x", "refusal": "no"}, "invalid_request_error", "messages[0].refusal"),
     ],
 )
-async def test_what_a_turn_cannot_hold_is_named(app: Litestar, message: dict[str, Any], code: str, param: str) -> None:
+async def test_what_a_turn_cannot_have_is_named(app: Litestar, message: dict[str, Any], code: str, param: str) -> None:
     answer = await ask(app, json={**BODY, "messages": [message]})
     assert answer.status == 400
     assert (answer.error["code"], answer.error["param"]) == (code, param)
 
 
 def test_every_field_of_a_turn_is_read() -> None:
-    """A field that the translation forgot would be ignored in silence."""
+    """The translation would silently ignore a field that it does not read."""
     assert {field.name for field in attrs.fields(ChatCompletionRequestMessage)} == {
         "audio",
         "content",

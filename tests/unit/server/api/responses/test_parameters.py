@@ -54,7 +54,7 @@ SAMPLING: dict[str, tuple[Any, SamplingParams]] = {
     "logit_bias": ({"5": -100}, SamplingParams(logit_bias={5: -100.0})),
     "seed": (-1, SamplingParams(seed=2**63 - 1)),
 }
-"""A value on the wire, and the sampling that it makes."""
+"""A value on the wire, and the sampling that results from it."""
 
 REQUEST: dict[str, tuple[Any, str, Any]] = {
     "max_output_tokens": (7, "max_tokens", 7),
@@ -69,7 +69,7 @@ REQUEST: dict[str, tuple[Any, str, Any]] = {
     "guided_grammar": ("start: A", "grammar", LarkGrammar("start: A")),
     "text": ({"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}}, "grammar", JsonSchemaGrammar(SCHEMA)),
 }
-"""A value on the wire, and the field of the request where it is found."""
+"""A value on the wire, and the field of the request that has it."""
 
 PROMPT: dict[str, tuple[Any, str, Any]] = {
     "chat_template_kwargs": ({"x": 1}, "template_kwargs", {"x": 1}),
@@ -82,7 +82,7 @@ PROMPT: dict[str, tuple[Any, str, Any]] = {
     "tool_choice": ("none", "tool_choice", ToolChoice("none")),
     "parallel_tool_calls": (False, "tool_choice", ToolChoice("auto", parallel=False)),
 }
-"""A value on the wire, and the field of the prompt where it is found."""
+"""A value on the wire, and the field of the prompt that has it."""
 
 ELSEWHERE = {"model", "input", "instructions", "previous_response_id", "store", "stream", "stream_options"}
 """Honoured fields with tests of their own."""
@@ -130,12 +130,12 @@ NESTED: list[tuple[dict[str, Any], str]] = [
     *(({"include": [name]}, "include[0]") for name in get_args(Includable) if name not in INCLUDED),
     *(({"chat_template_kwargs": {key: 1}}, f"chat_template_kwargs.{key}") for key in sorted(RESERVED_TEMPLATE_KWARGS)),
 ]
-"""What is refused inside a parameter that is honoured, and its path."""
+"""Refused parts of honoured parameters, and their paths."""
 
 
 @pytest.fixture(scope="module")
 def chat() -> FakeChat:
-    """Never reached by a request that is refused."""
+    """A model that no refused request reaches."""
     return FakeChat()
 
 
@@ -202,7 +202,7 @@ async def test_a_refused_part_of_a_parameter_is_named(
 
 
 @pytest.mark.parametrize("type_", get_args(get_type_hints(OtherTool)["type"]))
-async def test_a_tool_of_openai_s_own_is_refused_by_name(app: Litestar, chat: FakeChat, type_: str) -> None:
+async def test_a_tool_of_openai_is_refused_by_name(app: Litestar, chat: FakeChat, type_: str) -> None:
     answer = await ask(app, path=PATH, json={**BODY, "tools": [{"type": type_}]})
     assert (answer.status, answer.error["code"], answer.error["param"]) == (
         400,
@@ -226,7 +226,7 @@ async def test_an_item_of_such_a_tool_is_refused(app: Litestar, chat: FakeChat, 
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, found in parameters(CreateResponse).items() for value in found.accepted]
 )
-async def test_a_refused_parameter_may_ask_for_what_happens_anyway(name: str, value: Any) -> None:
+async def test_a_refused_parameter_is_accepted_if_it_matches_what_happens_anyway(name: str, value: Any) -> None:
     assert translate(**{name: value}) == translate()
     assert (await ask(make_app(), path=PATH, json={**BODY, name: value})).status == 200
 
@@ -281,7 +281,7 @@ async def test_values_that_cannot_be_used_are_named(
     assert await refusal(app, chat, fields) == ("invalid_request_error", param)
 
 
-def test_an_effort_of_none_turns_thinking_off_and_template_arguments_have_the_last_word() -> None:
+def test_an_effort_of_none_turns_reasoning_off_and_template_arguments_override_it() -> None:
     assert prompt(reasoning={"effort": "none"}).template_kwargs["enable_thinking"] is False
     both = prompt(reasoning={"effort": "high"}, chat_template_kwargs={"enable_thinking": False})
     assert both.template_kwargs == {"reasoning_effort": "high", "enable_thinking": False}
@@ -297,7 +297,7 @@ def test_a_choice_narrows_the_functions() -> None:
     assert allowed.tool_choice == ToolChoice("required")
 
 
-def test_the_form_of_the_text_knows_its_path() -> None:
+def test_the_form_of_the_text_has_its_path() -> None:
     asked = translate(text={"format": {"type": "json_object"}})
     assert (asked.grammar, asked.grammar_param) == (JsonObjectGrammar(), "text.format")
     schema = {"type": "json_schema", "name": "n", "schema": SCHEMA}
@@ -305,7 +305,7 @@ def test_the_form_of_the_text_knows_its_path() -> None:
     assert translate(text={"format": {"type": "text"}}).grammar is None
 
 
-def test_a_response_that_must_call_has_no_text_to_hold_to_a_form() -> None:
+def test_a_response_that_must_call_has_no_form() -> None:
     text = {"format": {"type": "json_object"}}
     assert translate(text=text, tools=[WEATHER], tool_choice="required").grammar is None
     assert translate(text=text, tools=[WEATHER]).grammar is not None

@@ -35,7 +35,7 @@ TRANSLATED: dict[str, tuple[Any, dict[str, Any]]] = {
     "voice": ("af_heart:3, alloy", {"voices": [("af_heart", 3.0), ("alloy", 1.0)]}),
 }
 ANSWERED = {"model", "response_format", "stream_format", "include_visemes", "viseme_set", "timing_format"}
-"""Those that tests/unit/server/api/speech/test_speech.py sees in the answer."""
+"""Fields whose effect on the response tests/unit/server/api/speech/test_speech.py checks."""
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ async def test_instructions_are_refused_by_name_unless_empty(app: Litestar) -> N
 
 
 @pytest.mark.parametrize(
-    ("fields", "param", "told"),
+    ("fields", "param", "message"),
     [
         ({"input": ""}, "input", "empty"),
         ({"input": " \n\t\u00a0 "}, "input", "empty"),
@@ -114,13 +114,13 @@ async def test_instructions_are_refused_by_name_unless_empty(app: Litestar) -> N
     ],
 )
 async def test_a_bad_value_is_a_400_that_names_its_field(
-    app: Litestar, fields: dict[str, Any], param: str, told: str
+    app: Litestar, fields: dict[str, Any], param: str, message: str
 ) -> None:
     answer = await speak(app, **fields)
 
     assert answer.status == 400
     assert (answer.error["code"], answer.error["param"]) == ("invalid_request_error", param)
-    assert re.search(told, answer.error["message"]), answer.error["message"]
+    assert re.search(message, answer.error["message"]), answer.error["message"]
 
 
 async def test_half_a_character_is_a_400(app: Litestar) -> None:
@@ -129,11 +129,11 @@ async def test_half_a_character_is_a_400(app: Litestar) -> None:
 
 
 @pytest.mark.parametrize("text", ["a" * MAX_CHARACTERS, "tabs\tand\nlines\r\n", "naïve café — “quoted”", "数字 123"])
-def test_a_text_that_can_be_spoken_is_taken_as_it_is(text: str) -> None:
+def test_a_text_that_can_be_spoken_is_not_changed(text: str) -> None:
     assert translated(input=text).text == text
 
 
-def test_the_document_tells_the_numbers_and_names_of_the_code() -> None:
+def test_the_document_has_the_numbers_and_names_of_the_code() -> None:
     assert f"{MAX_CHARACTERS} characters" in DOCUMENT
     assert f"`{DEFAULT_VOICE}`" in DOCUMENT
     aliases = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|$", DOCUMENT, re.MULTILINE))

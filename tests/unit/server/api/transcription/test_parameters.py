@@ -6,7 +6,7 @@ from contracts.transcription import CreateTranscriptionRequest, CreateTranslatio
 from tests.unit.server.parameters import with_status
 
 REFUSED = {"chunking_strategy", "keywords", "known_speaker_names", "known_speaker_references", "languages"}
-"""Those whose refusal tests/unit/server/api/transcription/test_transcription.py sees."""
+"""Fields whose refusal tests/unit/server/api/transcription/test_transcription.py checks."""
 
 
 def test_what_is_refused_is_stated() -> None:
