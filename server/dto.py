@@ -148,7 +148,7 @@ def _nested(field: FieldDefinition) -> Iterator[FieldDefinition]:
 
 
 def _count_unknown(value: dict[str, Any], contract: type[Any]) -> None:
-    """Clients of newer APIs send fields we have never heard of: not an error, but worth finding in a log."""
+    """Log unknown fields. Clients of newer APIs send them; they are no error, but worth finding in a log."""
     unknown = value.keys() - {field.alias for field in attrs.fields(contract)}
     if unknown:
         names = sorted(name[:64] for name in unknown)[:16]

@@ -27,7 +27,7 @@ async def merged(
     Consume the generator under `contextlib.aclosing`; closing it closes every request.
 
     Raises:
-        ServiceError: whatever `generate` raises.
+        ServiceError: any error of `generate`.
     """
     events: asyncio.Queue[GenerationEvent | Exception | None] = asyncio.Queue(_AHEAD)
     places = asyncio.Semaphore(at_once)

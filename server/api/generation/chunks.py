@@ -27,7 +27,7 @@ encode_text = msgspec.json.Encoder().encode
 def text_frame(chunk: bytes, key: str) -> tuple[bytes, bytes]:
     """The bytes before and after the text in a chunk whose `key` holds `SLOT`.
 
-    The key is searched together with its value. No JSON string can hold the two unescaped, whatever a model is called.
+    The key is searched together with its value. No JSON string, such as the name of a model, can hold both unescaped.
     """
     slot = encode_text(SLOT)
     before, found, after = chunk.partition(encode_text(key) + b":" + slot)

@@ -1,4 +1,4 @@
-"""Providers that do as each test says, and the registry that serves them."""
+"""Providers with a script per test, and the registry that serves them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def prompt_text(prompt: Prompt) -> str:
 
 @attrs.define(kw_only=True)
 class FakeChat:
-    """Answers by its script; remembers what it was asked, and whether its generators were closed."""
+    """Answers by its script; remembers its requests, and whether its generators were closed."""
 
     name: str = "org/fake"
     script: Script = hello

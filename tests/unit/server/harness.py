@@ -1,4 +1,4 @@
-"""An ASGI client whose every move a test controls: when it reads, when it waits, when it goes away."""
+"""An ASGI client that a test controls: when it reads, waits and disconnects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from server.settings.settings import Settings
 from tests.unit.server.fakes import FakeChat, FakeEmbedder, FakeRegistry
 
 WAIT = 5.0
-"""Seconds after which a test that waits has failed."""
+"""Seconds after which a waiting test fails."""
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 BODY: dict[str, Any] = {"model": "any", "messages": MESSAGES}
@@ -101,7 +101,7 @@ class Exchange:
 
     @property
     def complete(self) -> bool:
-        """Whether the answer was brought to its end."""
+        """Whether the response is complete."""
         return bool(self.sent) and not self.sent[-1].get("more_body", False)
 
 
@@ -114,7 +114,7 @@ def start(
     content: bytes | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Exchange:
-    """Send a request without waiting for the answer; `path` may have a query."""
+    """Send a request and return immediately. `path` may have a query."""
     body = content if content is not None else b"" if json is None else msgspec.json.encode(json)
     given = {"host": "localhost", "content-type": "application/json", **(headers or {})}
     path, _, query = path.partition("?")

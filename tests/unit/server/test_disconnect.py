@@ -1,4 +1,4 @@
-"""`answering`: when it interrupts its block, and what it leaves behind."""
+"""`answering`: when it interrupts its block, and how it cleans up."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def new_drain() -> Drain:
 
 
 async def until(event: Callable[[], None]) -> None:
-    """Let this happen, and wait for what never comes."""
+    """Trigger the event, then wait longer than the test may last."""
     event()
     await asyncio.sleep(60)
 
 
-async def test_a_client_that_goes_away_interrupts_the_block() -> None:
+async def test_a_disconnect_interrupts_the_block() -> None:
     client = Client()
     with pytest.raises(ClientDisconnected):
         async with answering(client.receive, new_drain()):
@@ -49,7 +49,7 @@ async def test_the_end_of_the_grace_period_interrupts_the_block() -> None:
             await until(drain.expire)
 
 
-async def test_a_block_may_decide_itself_what_the_end_of_the_grace_period_does() -> None:
+async def test_a_block_may_handle_the_end_of_the_grace_period_itself() -> None:
     drain, client = new_drain(), Client()
     interrupts: list[Interrupt] = []
     async with answering(client.receive, drain, on_expired=interrupts.append):
@@ -69,7 +69,7 @@ async def test_a_finished_block_leaves_neither_task_nor_registration() -> None:
     await asyncio.sleep(0)
 
 
-async def test_a_timeout_of_the_block_is_its_own() -> None:
+async def test_a_timeout_inside_the_block_passes_through() -> None:
     with pytest.raises(TimeoutError):
         async with answering(Client().receive, new_drain()), asyncio.timeout(0):
             await asyncio.sleep(60)

@@ -1,4 +1,4 @@
-"""The error table: what is sent for each thing that goes wrong."""
+"""The error table: the response to each failure."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_retry_after_is_in_whole_seconds(seconds: float | None, header: str) -> 
     assert response.headers["retry-after"] == header
 
 
-async def test_what_nobody_foresaw_says_nothing_and_logs_everything() -> None:
+async def test_an_unforeseen_error_reveals_nothing_and_logs_everything() -> None:
     async def script(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         raise ZeroDivisionError("the secret of the house")
         yield
@@ -82,7 +82,7 @@ async def test_what_nobody_foresaw_says_nothing_and_logs_everything() -> None:
 
 @pytest.fixture(scope="module")
 def chat() -> FakeChat:
-    """Never reached by a request that is refused."""
+    """No refused request reaches it."""
     return FakeChat()
 
 
@@ -148,9 +148,7 @@ BAD_BODIES: list[tuple[str, bytes, str | None]] = [
 
 
 @pytest.mark.parametrize(("body", "param"), [case[1:] for case in BAD_BODIES], ids=[case[0] for case in BAD_BODIES])
-async def test_a_bad_body_is_a_400_that_says_where(
-    app: Litestar, chat: FakeChat, body: bytes, param: str | None
-) -> None:
+async def test_a_bad_body_is_a_400_with_a_path(app: Litestar, chat: FakeChat, body: bytes, param: str | None) -> None:
     answer = await ask(app, content=body)
 
     assert answer.status == 400
@@ -225,7 +223,7 @@ async def test_a_bad_value_is_a_400_that_names_it(app: Litestar, name: str, valu
 
 
 @pytest.mark.parametrize("literal", ["NaN", "Infinity", "-Infinity", "1e999"])
-async def test_a_number_that_is_none_is_a_400(literal: str) -> None:
+async def test_a_literal_that_is_no_number_is_a_400(literal: str) -> None:
     body = json.dumps({**BODY, "temperature": "here"}).replace('"here"', literal)
     answer = await ask(make_app(), content=body.encode())
     assert (answer.status, answer.error["param"]) == (400, "temperature")
@@ -287,11 +285,11 @@ async def test_a_body_in_another_form_is_a_415(headers: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=UTF-8", "Application/JSON", "application/x+json"])
-async def test_json_by_another_name_is_read(content_type: str) -> None:
+async def test_other_names_of_json_are_accepted(content_type: str) -> None:
     assert (await ask(make_app(), json=BODY, headers={"content-type": content_type})).status == 200
 
 
-async def test_a_client_that_goes_away_before_its_body_came_leaves_no_stack_trace() -> None:
+async def test_a_disconnect_before_the_body_leaves_no_stack_trace() -> None:
     app = make_app()
     with capture_logs() as logs:
         exchange = start(app, json=BODY)
@@ -303,7 +301,7 @@ async def test_a_client_that_goes_away_before_its_body_came_leaves_no_stack_trac
     assert any(entry.get("disconnected") for entry in logs)
 
 
-async def test_a_good_request_is_served_after_all_of_this() -> None:
+async def test_a_good_request_is_served_after_bad_ones() -> None:
     app = make_app()
     for _, body, _ in BAD_BODIES:
         await ask(app, content=body)

@@ -1,4 +1,4 @@
-"""Whatever is sent, the answer is an answer: never a 500, and the next request is served."""
+"""No request is answered with a 500, and the next request is served."""
 
 from __future__ import annotations
 

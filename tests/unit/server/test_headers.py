@@ -27,7 +27,7 @@ async def test_every_answer_has_the_request_s_id_and_its_time(method: str, path:
 
 
 @pytest.mark.parametrize("given", [None, "", "x" * 129, "tab\there", "ünïcode", " ", "\x00"])
-async def test_an_id_that_is_not_sane_is_replaced(given: str | None) -> None:
+async def test_an_invalid_request_id_is_replaced(given: str | None) -> None:
     app = make_app()
     headers = {} if given is None else {"x-request-id": given}
 
@@ -38,7 +38,7 @@ async def test_an_id_that_is_not_sane_is_replaced(given: str | None) -> None:
     assert first.json["request_id"] == first.headers["x-request-id"]
 
 
-async def test_one_log_line_tells_of_each_request() -> None:
+async def test_each_request_has_one_log_line() -> None:
     with capture_logs() as logs:
         await ask(make_app(), json={**BODY, "temperature": 9}, headers={"x-request-id": "abc"})
 
@@ -90,7 +90,7 @@ async def test_only_the_named_origins_may_read_answers() -> None:
     "authorization",
     [None, "", "Bearer", "Bearer ", "Bearer wrong", "Basic secret", "secret", "Bearer secre\u00e9", "Bearer secret2"],
 )
-async def test_without_the_key_nothing_is_told(authorization: str | None) -> None:
+async def test_without_the_key_every_request_is_refused(authorization: str | None) -> None:
     chat = FakeChat()
     app = make_app(chat, api_key="secret")
     headers = {} if authorization is None else {"authorization": authorization}
@@ -111,7 +111,7 @@ async def test_without_the_key_nothing_is_told(authorization: str | None) -> Non
         ("api-key", "sécret"),
     ],
 )
-async def test_with_the_key_all_is_open(name: str, value: str) -> None:
+async def test_with_the_key_every_request_is_served(name: str, value: str) -> None:
     headers = {name: value.encode().decode("latin-1")}
     answer = await ask(make_app(api_key="sécret"), json=BODY, headers=headers)
     assert answer.status == 200

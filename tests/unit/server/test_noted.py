@@ -19,7 +19,7 @@ def test_nothing_is_recorded_outside_a_request() -> None:
     assert noted.names == {}
 
 
-def test_what_a_header_cannot_hold_is_replaced_and_cut() -> None:
+def test_characters_that_a_header_cannot_hold_are_replaced_and_long_names_cut() -> None:
     noted = Noted()
     noted.add("a,b\r\nX-Evil: 1" + "é" * 100)
     assert noted.header() == b"a?b??X-Evil:?1" + b"?" * 50

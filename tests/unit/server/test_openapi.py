@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid, complete, and says what the service does."""
+"""The OpenAPI document is valid and complete, and describes the service."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_every_error_is_documented_in_our_envelope(document: dict[str, Any]) -> 
                 assert response["content"]["application/json"]["schema"] == envelope, (operation["operationId"], status)
 
 
-def test_the_chat_operation_says_what_it_takes_and_gives(document: dict[str, Any]) -> None:
+def test_the_chat_operation_describes_its_request_and_responses(document: dict[str, Any]) -> None:
     chat = document["paths"]["/v1/chat/completions"]["post"]
     assert chat["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ChatCompletionRequest")
     assert set(chat["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}

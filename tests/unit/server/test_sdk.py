@@ -53,7 +53,7 @@ def finish(reason: FinishReason, index: int = 0) -> Finished:
 
 
 async def agent(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-    """Answers in JSON where that is requested, calls where it may, and otherwise says what it read last."""
+    """Answers in JSON where the request has a form, calls where it may, and otherwise repeats the last message."""
     prompt = request.prompt
     yield Accepted(4, 0)
     if isinstance(request.grammar, JsonSchemaGrammar):
@@ -69,8 +69,8 @@ async def agent(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, N
     else:
         last = prompt.messages[-1].content if isinstance(prompt, ChatPrompt) else prompt_text(prompt)
         for index in range(request.n):
-            told = None if request.top_logprobs is None else [TokenLogprob("x", b"x", -0.5, [("x", b"x", -0.5)])]
-            yield TextDelta(f"{last} {index}", index=index, logprobs=told)
+            logprobs = None if request.top_logprobs is None else [TokenLogprob("x", b"x", -0.5, [("x", b"x", -0.5)])]
+            yield TextDelta(f"{last} {index}", index=index, logprobs=logprobs)
             yield finish("stop", index)
 
 

@@ -67,7 +67,7 @@ async def test_a_refusal_names_its_code_and_is_no_error(spans: CapturedSpans) ->
     assert span.status.status_code is StatusCode.UNSET
 
 
-async def test_a_stream_that_breaks_off_is_an_error_in_spite_of_its_200(spans: CapturedSpans) -> None:
+async def test_a_stream_that_breaks_off_is_an_error_despite_its_200(spans: CapturedSpans) -> None:
     async def script(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         yield Accepted(1, 0)
         raise EngineCrashed("died")
@@ -81,7 +81,7 @@ async def test_a_stream_that_breaks_off_is_an_error_in_spite_of_its_200(spans: C
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_client_that_goes_away_is_a_cancellation_and_no_error(spans: CapturedSpans, stream: bool) -> None:
+async def test_a_disconnect_is_a_cancellation_and_no_error(spans: CapturedSpans, stream: bool) -> None:
     async def script(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         yield Accepted(1, 0)
         await asyncio.Future()

@@ -1,4 +1,4 @@
-"""What a stream does when somebody is slow, gone or broken."""
+"""Streams with a slow client, a client that went away, or a provider that fails."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ async def test_a_refusal_after_a_keep_alive_is_an_error_event() -> None:
     assert [chunk["error"]["code"] for chunk in exchange.chunks] == ["queue_full"]
 
 
-async def test_a_pause_between_tokens_is_bridged_by_keep_alive() -> None:
+async def test_keep_alive_comments_are_sent_between_slow_tokens() -> None:
     go_on = asyncio.Event()
 
     async def script(_: GenerationRequest) -> Events:
@@ -101,7 +101,7 @@ async def test_a_pause_between_tokens_is_bridged_by_keep_alive() -> None:
     ("error", "code"),
     [(EngineCrashed("the engine died"), "engine_crashed"), (ZeroDivisionError("secret"), "internal_error")],
 )
-async def test_a_failure_on_the_way_is_an_error_event_and_never_a_finish(error: Exception, code: str) -> None:
+async def test_a_failure_in_the_stream_is_an_error_event_and_never_a_finish(error: Exception, code: str) -> None:
     async def script(_: GenerationRequest) -> Events:
         yield Accepted(1, 0)
         yield TextDelta("Hel")
@@ -140,7 +140,7 @@ async def never_accepted(_: GenerationRequest) -> Events:
 
 @pytest.mark.parametrize("script", [never_accepted, never_ending])
 @pytest.mark.parametrize("stream", [True, False])
-async def test_a_client_that_goes_away_closes_the_generator(script: object, stream: bool) -> None:
+async def test_a_disconnect_closes_the_generator(script: object, stream: bool) -> None:
     chat = FakeChat(script=script)  # type: ignore[arg-type]
     exchange = start(make_app(chat), json={**BODY, "stream": stream})
     await asyncio.wait_for(chat.started.wait(), WAIT)
@@ -152,7 +152,7 @@ async def test_a_client_that_goes_away_closes_the_generator(script: object, stre
     assert b"finish_reason" not in exchange.body or b'"finish_reason":null' in exchange.body
 
 
-async def test_a_client_that_goes_away_while_it_reads_nothing_closes_the_generator() -> None:
+async def test_a_disconnect_of_a_client_that_reads_nothing_closes_the_generator() -> None:
     chat = FakeChat(script=never_ending)
     exchange = start(make_app(chat), json=STREAM)
     exchange.reads.clear()
@@ -176,7 +176,7 @@ async def test_a_server_that_cancels_the_request_closes_the_generator() -> None:
         await exchange.task
 
 
-async def test_what_piles_up_for_a_slow_client_arrives_whole_in_fewer_messages(
+async def test_a_slow_client_gets_the_whole_text_in_fewer_messages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server.streaming.sse, "MAX_PENDING", 8)
@@ -191,7 +191,7 @@ async def test_what_piles_up_for_a_slow_client_arrives_whole_in_fewer_messages(
 
     exchange = start(make_app(FakeChat(script=script)), json=STREAM)
     exchange.reads.clear()
-    for _ in range(200):  # every other task has had its turn many times over
+    for _ in range(200):  # every other task has run many times
         await asyncio.sleep(0)
     assert len(produced) <= 2 * server.streaming.sse.MAX_PENDING, "the server read ahead without a bound"
 

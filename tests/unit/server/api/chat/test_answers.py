@@ -60,7 +60,7 @@ CALLS = (
 )
 
 
-async def test_a_whole_answer_holds_its_calls_and_the_thought_before_them() -> None:
+async def test_a_whole_answer_has_its_calls_and_the_reasoning_before_them() -> None:
     body = (await answer(*CALLS, tools=[TOOL])).json
 
     (choice,) = body["choices"]
@@ -93,7 +93,7 @@ async def test_streamed_calls_begin_with_their_name_and_their_arguments_concaten
     assert not any("content" in delta for delta in deltas)
 
 
-async def test_text_beside_a_call_stays_its_content() -> None:
+async def test_text_beside_a_call_stays_content() -> None:
     body = (await answer(TextDelta("One moment."), *CALLS[2:])).json
     assert body["choices"][0]["message"]["content"] == "One moment."
     assert len(body["choices"][0]["message"]["tool_calls"]) == 2
@@ -103,7 +103,7 @@ LOGPROBS = [
     TokenLogprob("é", "é".encode(), -0.5, [("é", "é".encode(), -0.5), ("x", b"x", -math.inf)]),
     TokenLogprob("b", b"b", -0.25),
 ]
-TOLD = [
+REPORTED = [
     {
         "token": "é",
         "bytes": [195, 169],
@@ -129,9 +129,9 @@ async def test_log_probabilities_come_with_the_text_they_belong_to(stream: bool)
     )
 
     choices = [chunk["choices"][0] for chunk in exchange.chunks] if stream else exchange.json["choices"]
-    told = [choice["logprobs"] for choice in choices if choice["logprobs"]]
-    assert [token for logprobs in told for token in logprobs["content"]] == TOLD
-    assert all(logprobs["refusal"] is None for logprobs in told)
+    reported = [choice["logprobs"] for choice in choices if choice["logprobs"]]
+    assert [token for logprobs in reported for token in logprobs["content"]] == REPORTED
+    assert all(logprobs["refusal"] is None for logprobs in reported)
 
 
 async def test_several_answers_are_choices_and_the_prompt_is_counted_once() -> None:
@@ -159,7 +159,7 @@ async def test_several_answers_are_choices_and_the_prompt_is_counted_once() -> N
 
 
 @pytest.mark.parametrize("include_usage", [None, True, False])
-async def test_streamed_answers_are_told_apart_and_usage_comes_at_the_end(include_usage: bool | None) -> None:
+async def test_streamed_answers_have_indexes_and_usage_comes_last(include_usage: bool | None) -> None:
     options = {} if include_usage is None else {"stream_options": {"include_usage": include_usage}}
     exchange = await answer(
         TextDelta("b", index=1), TextDelta("a"), end(index=1), TextDelta("A"), end(), n=2, stream=True, **options
@@ -202,15 +202,15 @@ deltas = st.one_of(
 
 
 def read(chunks: Sequence[dict[str, Any]]) -> list[tuple[str, str, int]]:
-    """By answer: content, reasoning, and how many log-probabilities."""
+    """By answer: content, reasoning, and the number of log-probabilities."""
     read = [("", "", 0)] * 3
     for choice in [choice for chunk in chunks for choice in chunk["choices"]]:
-        content, reasoning, told = read[choice["index"]]
+        content, reasoning, count = read[choice["index"]]
         delta, logprobs = choice["delta"], choice["logprobs"] or {"content": []}
         read[choice["index"]] = (
             content + delta.get("content", ""),
             reasoning + delta.get("reasoning_content", ""),
-            told + len(logprobs["content"]),
+            count + len(logprobs["content"]),
         )
     return read
 

@@ -64,7 +64,7 @@ async def test_a_stream_is_a_role_then_text_then_the_finish_then_done() -> None:
     assert {chunk["request_id"] for chunk in chunks} == {"abc"}
 
 
-async def test_usage_is_on_the_finish_chunk_when_nothing_is_said_of_it() -> None:
+async def test_usage_is_on_the_finish_chunk_without_stream_options() -> None:
     chunks = (await ask(make_app(), json=STREAM)).chunks
 
     assert chunks[-1]["usage"] == USAGE
@@ -88,7 +88,7 @@ async def test_include_usage_false_reports_none() -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_an_answer_cut_short_says_length(stream: bool) -> None:
+async def test_a_truncated_answer_has_finish_reason_length(stream: bool) -> None:
     async def script(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         yield Accepted(1, 0)
         yield TextDelta("One")
@@ -114,7 +114,7 @@ async def test_an_empty_answer_is_an_empty_string() -> None:
     ]
 
 
-async def test_the_only_model_answers_to_any_name_and_gives_its_own() -> None:
+async def test_a_single_model_serves_any_name_and_reports_its_own() -> None:
     assert (await ask(make_app(), json={**BODY, "model": "gpt-4o"})).json["model"] == "org/fake"
 
 
@@ -127,7 +127,7 @@ async def test_of_several_models_an_unknown_one_is_not_found() -> None:
     assert (refused.error["code"], refused.error["param"]) == ("model_not_found", "model")
 
 
-async def test_one_request_id_used_twice_at_once_is_answered_twice() -> None:
+async def test_two_concurrent_requests_may_share_a_request_id() -> None:
     release = asyncio.Event()
 
     async def script(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:

@@ -66,7 +66,7 @@ def test_neighbouring_text_is_joined_and_nothing_is_lost(texts: list[str]) -> No
     assert [delta["content"] for delta in deltas[1:-1]] == ([joined] if (joined := "".join(texts)) else [])
 
 
-def test_text_that_is_empty_makes_no_chunk() -> None:
+def test_empty_text_makes_no_chunk() -> None:
     assert ChatChunkEncoder(header(), include_usage=True).encode([TextDelta("")]) == b""
 
 

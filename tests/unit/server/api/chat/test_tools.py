@@ -33,7 +33,7 @@ def prompt(request: GenerationRequest) -> ChatPrompt:
     return request.prompt
 
 
-def test_functions_reach_the_engine_whole() -> None:
+def test_functions_reach_the_engine_unchanged() -> None:
     assert prompt(translate(tools=TOOLS)).tools == [
         Tool("look", "Looks.", SCHEMA, strict=True),
         Tool("hear", None, None),
@@ -101,11 +101,11 @@ def test_a_form_holds_only_answers_that_may_be_text(choice: Any, held: bool) -> 
         ("high", {"reasoning_effort": "high", "enable_thinking": True}),
     ],
 )
-def test_effort_is_passed_in_the_words_of_templates(effort: str, kwargs: dict[str, Any]) -> None:
+def test_effort_becomes_template_arguments(effort: str, kwargs: dict[str, Any]) -> None:
     assert prompt(translate(reasoning_effort=effort)).template_kwargs == kwargs
 
 
-def test_template_arguments_have_the_last_word_on_thinking() -> None:
+def test_template_arguments_override_the_effort() -> None:
     asked = prompt(translate(reasoning_effort="high", chat_template_kwargs={"enable_thinking": False}))
     assert asked.template_kwargs == {"reasoning_effort": "high", "enable_thinking": False}
 

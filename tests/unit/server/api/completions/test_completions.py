@@ -53,7 +53,7 @@ def translate(**fields: Any) -> list[GenerationRequest]:
 
 
 def texts(exchange: Exchange) -> dict[int, str]:
-    """What each choice of a stream amounts to; each must end once, and say nothing after it."""
+    """The text of each choice of a stream. Each choice must end once, without text after its end."""
     read: dict[int, str] = {}
     finished: set[int] = set()
     for choice in [choice for chunk in exchange.chunks for choice in chunk["choices"]]:
@@ -115,7 +115,7 @@ async def test_include_usage_adds_a_last_chunk_without_choices() -> None:
         ([[1, 2], [3]], [TokenPrompt([1, 2]), TokenPrompt([3])]),
     ],
 )
-def test_every_kind_of_prompt_is_taken(prompt: Any, prompts: list[Any]) -> None:
+def test_every_kind_of_prompt_is_accepted(prompt: Any, prompts: list[Any]) -> None:
     assert [request.prompt for request in translate(prompt=prompt)] == prompts
 
 
@@ -141,13 +141,13 @@ def test_every_kind_of_prompt_is_taken(prompt: Any, prompts: list[Any]) -> None:
         ({"stream_options": {"include_usage": True}}, "invalid_request_error", "stream_options"),
     ],
 )
-async def test_what_cannot_be_completed_is_named(fields: dict[str, Any], code: str, param: str) -> None:
+async def test_an_invalid_completion_request_names_its_parameter(fields: dict[str, Any], code: str, param: str) -> None:
     refused = await complete(**fields)
     assert refused.status == 400
     assert (refused.error["code"], refused.error["param"]) == (code, param)
 
 
-def test_what_is_refused_is_stated() -> None:
+def test_refused_fields_are_stated_as_refused() -> None:
     assert with_status(CompletionRequest, "refused") == {"best_of", "suffix"}
 
 
@@ -155,14 +155,14 @@ SHARED = sorted(with_status(CompletionRequest, "honoured") & HONOURED.keys() - {
 
 
 @pytest.mark.parametrize("name", SHARED)
-def test_a_parameter_of_chats_means_the_same_here(name: str) -> None:
+def test_a_parameter_shared_with_chat_means_the_same(name: str) -> None:
     fields, expected = HONOURED[name]
     (plain,), (request,) = translate(), translate(**fields)
     assert request != plain
     assert {path: getattr(request, path) for path in expected} == expected
 
 
-def test_what_completions_alone_have_reaches_the_engine() -> None:
+def test_parameters_that_only_completions_have_reach_the_engine() -> None:
     (plain,) = translate()
     assert plain.max_tokens == 16
     assert plain.top_logprobs is None
@@ -192,8 +192,8 @@ async def test_choices_are_numbered_by_prompt_then_by_answer(stream: bool) -> No
 @pytest.mark.parametrize("prompt", [["so ", "no "], [[*b"so "], [*b"no "]]])
 async def test_echo_puts_each_prompt_before_its_answers(stream: bool, prompt: Any) -> None:
     exchange = await complete(prompt=prompt, echo=True, n=2, stream=stream)
-    told = texts(exchange) if stream else {choice["index"]: choice["text"] for choice in exchange.json["choices"]}
-    assert told == {0: "so SO 0", 1: "so SO 1", 2: "no NO 0", 3: "no NO 1"}
+    reported = texts(exchange) if stream else {choice["index"]: choice["text"] for choice in exchange.json["choices"]}
+    assert reported == {0: "so SO 0", 1: "so SO 1", 2: "no NO 0", 3: "no NO 1"}
 
 
 async def test_echo_of_tokens_that_do_not_exist_is_refused() -> None:
@@ -201,7 +201,7 @@ async def test_echo_of_tokens_that_do_not_exist_is_refused() -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_echo_comes_even_where_nothing_follows(stream: bool) -> None:
+async def test_echo_comes_before_an_empty_answer(stream: bool) -> None:
     async def silent(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         yield Accepted(1, 0)
         yield Finished("stop", Usage(1, 0), prefill_seconds=0, decode_seconds=0)
@@ -231,19 +231,19 @@ async def test_log_probabilities_have_the_older_shape(stream: bool, logprobs: in
     exchange = await complete(FakeChat(script=script), logprobs=logprobs, stream=stream)
 
     choices = [chunk["choices"][0] for chunk in exchange.chunks] if stream else exchange.json["choices"]
-    told: dict[str, list[Any]] = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
+    reported: dict[str, list[Any]] = {"tokens": [], "token_logprobs": [], "top_logprobs": [], "text_offset": []}
     for choice in choices:
         for name, values in (choice["logprobs"] or {}).items():
-            told[name].extend(values or [])
-    assert told["tokens"] == ["a", "\ufffd", "\ufffd", "z"]
-    assert told["token_logprobs"] == [-0.5, -0.25, -0.125, -3.0]
-    assert told["text_offset"] == [0, 1, 1, 2]
-    assert told["top_logprobs"] == (
+            reported[name].extend(values or [])
+    assert reported["tokens"] == ["a", "\ufffd", "\ufffd", "z"]
+    assert reported["token_logprobs"] == [-0.5, -0.25, -0.125, -3.0]
+    assert reported["text_offset"] == [0, 1, 1, 2]
+    assert reported["top_logprobs"] == (
         [{"a": -0.5, "b": -1.0}, {"\ufffd": -0.25}, {"c": -0.0625, "\ufffd": -0.125}, {"z": -3.0}] if logprobs else []
     )
 
 
-async def test_no_more_prompts_are_under_way_than_the_model_answers_at_once() -> None:
+async def test_no_more_prompts_run_than_the_model_has_places() -> None:
     under_way = most = 0
 
     async def script(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
@@ -283,7 +283,7 @@ async def test_one_prompt_that_fails_ends_all_and_closes_the_others(stream: bool
     assert closed == 2
 
 
-async def test_a_failure_after_the_first_words_is_an_event_and_done() -> None:
+async def test_a_failure_after_the_first_words_is_an_error_event_and_done() -> None:
     async def script(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         yield Accepted(1, 0)
         yield TextDelta("a")
@@ -293,7 +293,7 @@ async def test_a_failure_after_the_first_words_is_an_event_and_done() -> None:
     assert exchange.chunks[-1]["error"]["code"] == "engine_crashed"
 
 
-async def test_a_client_that_leaves_frees_every_prompt() -> None:
+async def test_a_disconnect_frees_every_prompt() -> None:
     waiting: set[str] = set()
     everyone = asyncio.Event()
 

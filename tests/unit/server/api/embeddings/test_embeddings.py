@@ -56,7 +56,7 @@ async def test_base64_holds_the_same_numbers(app: Litestar) -> None:
         assert [*struct.unpack("<3f", base64.b64decode(coded["embedding"]))] == plain["embedding"]
 
 
-async def test_a_long_list_lets_other_requests_in_between(app: Litestar) -> None:
+async def test_other_requests_run_while_a_long_list_is_encoded(app: Litestar) -> None:
     turns = 0
 
     async def count() -> None:
@@ -77,7 +77,7 @@ async def test_a_long_list_lets_other_requests_in_between(app: Litestar) -> None
     ("given", "inputs"),
     [("a", ["a"]), (["a", "b"], ["a", "b"]), ([5, 6], [[5, 6]]), ([[5], [6, 7]], [[5], [6, 7]])],
 )
-async def test_every_form_of_input_is_understood(
+async def test_every_form_of_input_is_accepted(
     app: Litestar, embedder: FakeEmbedder, given: Any, inputs: list[Any]
 ) -> None:
     await embed(app, given)
@@ -106,7 +106,7 @@ async def test_every_form_of_input_is_understood(
         ({}, "input"),
     ],
 )
-async def test_what_cannot_be_embedded_is_named(
+async def test_an_invalid_input_is_named(
     app: Litestar, embedder: FakeEmbedder, body: dict[str, Any], param: str
 ) -> None:
     refused = await ask(app, path="/v1/embeddings", json={"model": "any", **body})
@@ -135,7 +135,7 @@ def attrs_of(request: Any) -> dict[str, Any]:
     return {name: getattr(request, name) for name in request.__struct_fields__}
 
 
-def test_every_field_is_tested_for_what_its_contract_states() -> None:
+def test_every_field_has_a_test_of_its_status() -> None:
     tested_elsewhere = {"model", "input", "encoding_format"}
     assert with_status(EmbeddingContract, "honoured") == HONOURED.keys() | tested_elsewhere
     assert with_status(EmbeddingContract, "noted") == with_status(RerankContract, "noted") == {"user"}
@@ -146,7 +146,7 @@ async def test_a_label_is_noted(app: Litestar) -> None:
         assert (answer.status, answer.headers["x-ignored-parameters"]) == (200, "user")
 
 
-async def test_a_client_that_leaves_ends_the_work(embedder: FakeEmbedder) -> None:
+async def test_a_disconnect_ends_the_work(embedder: FakeEmbedder) -> None:
     embedder.blocks = True
     exchange = start(make_app(embedder), path="/v1/embeddings", json={"model": "any", "input": "a"})
     async with asyncio.timeout(WAIT):
@@ -155,7 +155,7 @@ async def test_a_client_that_leaves_ends_the_work(embedder: FakeEmbedder) -> Non
         await embedder.closed.wait()
 
 
-async def test_without_a_model_that_embeds_there_is_none() -> None:
+async def test_without_an_embedding_model_the_request_is_not_found() -> None:
     app = make_app(FakeChat())
     for answer in (await embed(app, "a"), await rerank(app, ["a"])):
         assert (answer.status, answer.error["code"], answer.error["param"]) == (404, "model_not_found", "model")
@@ -173,13 +173,13 @@ async def test_the_best_documents_come_first_and_equals_keep_their_order(app: Li
     assert answer.json["usage"] == {"prompt_tokens": 7, "total_tokens": 7}
 
 
-async def test_a_cross_encoder_says_so_and_documents_are_returned_on_request() -> None:
+async def test_the_method_is_reported_and_documents_are_returned_on_request() -> None:
     answer = await rerank(make_app(FakeEmbedder(name="cross")), ["a", {"text": "bb"}], return_documents=True)
     assert answer.json["method"] == "cross-encoder"
     assert [result["document"] for result in answer.json["results"]] == [{"text": "bb"}, {"text": "a"}]
 
 
-async def test_what_ranking_is_told_reaches_the_engine(app: Litestar, embedder: FakeEmbedder) -> None:
+async def test_the_parameters_of_a_ranking_reach_the_engine(app: Litestar, embedder: FakeEmbedder) -> None:
     await rerank(app, ["a", {"text": "bb"}], truncate="end", timeout=2)
     (request,) = embedder.requests
     assert isinstance(request, RerankRequest)
@@ -205,6 +205,6 @@ async def test_what_ranking_is_told_reaches_the_engine(app: Litestar, embedder: 
         ({"top_n": 0}, "top_n"),
     ],
 )
-async def test_what_cannot_be_ranked_is_named(app: Litestar, body: dict[str, Any], param: str) -> None:
+async def test_an_invalid_ranking_request_names_its_parameter(app: Litestar, body: dict[str, Any], param: str) -> None:
     refused = await ask(app, path="/v1/rerank", json={"model": "any", "query": "q", "documents": ["a"], **body})
     assert (refused.status, refused.error["param"]) == (400, param)

@@ -83,7 +83,7 @@ async def test_a_message_has_every_block_of_the_answer_in_order() -> None:
 @pytest.mark.parametrize(
     ("reason", "expected"), [("stop", "end_turn"), ("length", "max_tokens"), ("tool_calls", "tool_use")]
 )
-async def test_the_stop_reason_is_why_the_model_stopped(reason: FinishReason, expected: str) -> None:
+async def test_the_finish_reason_becomes_the_stop_reason(reason: FinishReason, expected: str) -> None:
     answer = await asked_with(FakeChat(script=script(TextDelta("Hi"), reason=reason)))
     assert answer.json["stop_reason"] == expected
 
@@ -118,7 +118,7 @@ async def test_an_answer_without_content_is_still_a_whole_stream() -> None:
     assert [event["type"] for event in events(answer)] == ["message_start", "ping", "message_delta", "message_stop"]
 
 
-async def test_a_failure_on_the_way_is_an_error_event() -> None:
+async def test_a_failure_in_the_stream_is_an_error_event() -> None:
     async def dies(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         yield Accepted(5, 3)
         yield TextDelta("Hel")
@@ -161,7 +161,7 @@ def error(exchange: Exchange) -> dict[str, Any]:
         ),
     ],
 )
-async def test_what_cannot_be_honoured_is_refused_by_its_path(fields: dict[str, Any], param: str) -> None:
+async def test_a_refused_value_is_named_by_its_path(fields: dict[str, Any], param: str) -> None:
     answer = await asked_with(FakeChat(), **fields)
     assert answer.status == 400
     assert (error(answer)["type"], error(answer)["param"]) == ("invalid_request_error", param)
@@ -206,7 +206,7 @@ async def test_sampling_and_bounds_reach_the_engine() -> None:
         ({"type": "enabled", "budget_tokens": 2048}, True, 2048),
     ],
 )
-async def test_thinking_is_off_unless_it_is_asked_for(thinking: Any, enabled: bool, budget: int | None) -> None:
+async def test_thinking_is_off_by_default(thinking: Any, enabled: bool, budget: int | None) -> None:
     request = await translate(thinking=thinking)
     assert isinstance(request.prompt, ChatPrompt)
     assert request.prompt.template_kwargs["enable_thinking"] is enabled
@@ -284,7 +284,7 @@ async def test_documents_of_text_are_read() -> None:
     assert asked.messages == [ChatMessage("user", "Sea\nThe sea is salt.")]
 
 
-async def test_what_has_no_effect_is_named_in_a_header() -> None:
+async def test_parameters_without_effect_are_named_in_a_header() -> None:
     answer = await asked_with(
         FakeChat(),
         metadata={"user_id": "u"},

@@ -39,13 +39,13 @@ CALL = (
     ToolCallDelta(0, '"Paris"}'),
 )
 AGENT = (ReasoningDelta("Which "), ReasoningDelta("city?"), TextDelta("Let me "), TextDelta("look."), *CALL)
-"""Thinks, speaks and calls."""
+"""Reasoning, text and a call."""
 
 _SDK_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 
 def script(*deltas: GenerationEvent, reason: FinishReason = "stop", usage: Usage | None = None) -> Script:
-    """A provider that is accepted, does this, and ends so."""
+    """A script that is accepted, yields these events, and ends for this reason."""
 
     async def run(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         yield Accepted(5, 3)
@@ -57,7 +57,7 @@ def script(*deltas: GenerationEvent, reason: FinishReason = "stop", usage: Usage
 
 
 def stream_events(answer: Exchange | bytes) -> list[dict[str, Any]]:
-    """Every event of a stream, whose form the SDK's own types accept, in the order of their numbers."""
+    """Every event of a stream, in the order of their numbers. The SDK's own types must accept them."""
     body = answer if isinstance(answer, bytes) else answer.body
     events = []
     for message in body.decode().split("\n\n"):

@@ -77,7 +77,7 @@ def test_turns_keep_their_roles_and_texts() -> None:
     ]
 
 
-def test_a_thought_a_text_and_its_calls_are_one_turn() -> None:
+def test_reasoning_text_and_calls_are_one_turn() -> None:
     assert turns(
         user("?"),
         thought("a"),
@@ -107,18 +107,18 @@ def test_a_thought_a_text_and_its_calls_are_one_turn() -> None:
     ]
 
 
-def test_texts_of_the_assistant_that_follow_each_other_stay_apart() -> None:
+def test_consecutive_texts_of_the_assistant_stay_separate() -> None:
     assert [turn.content for turn in turns(assistant("a"), assistant("b"))] == ["a", "b"]
 
 
-def test_a_thought_that_led_nowhere_is_a_turn() -> None:
+def test_reasoning_without_text_or_call_is_a_turn() -> None:
     assert turns(thought("a"), user("?")) == [
         ChatMessage(role="assistant", content="", reasoning_content="a"),
         ChatMessage(role="user", content="?"),
     ]
 
 
-def test_a_summary_stands_for_a_thought_that_is_not_there() -> None:
+def test_a_summary_replaces_missing_reasoning() -> None:
     summary = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "short"}]}
     assert turns(summary, assistant("a"))[0].reasoning_content == "short"
 
@@ -167,7 +167,7 @@ def test_calls_and_outputs_that_do_not_match_are_refused(given_items: list[Any],
         ),
     ],
 )
-def test_what_an_item_cannot_hold_is_named(item: Any, code: str, param: str) -> None:
+def test_invalid_content_of_an_item_is_named(item: Any, code: str, param: str) -> None:
     with pytest.raises(ServiceError) as refused:
         items(item)
     assert (refused.value.code, refused.value.param) == (code, param)
@@ -212,7 +212,7 @@ def test_items_read_back_from_the_store_are_the_same_conversation(given_items: l
 
 
 def test_every_field_of_an_item_is_read() -> None:
-    """A field that the translation forgot would be ignored in silence."""
+    """The server would silently ignore a field that the translation omits."""
     fields = {class_: {field.name for field in attrs.fields(class_)} for class_ in (InputMessage, FunctionToolCall)}
     assert fields[InputMessage] == {"type", "role", "content", "id", "status", "phase"}
     assert fields[FunctionToolCall] == {"type", "id", "call_id", "name", "arguments", "status", "namespace"}

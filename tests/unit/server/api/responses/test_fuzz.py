@@ -1,4 +1,4 @@
-"""Whatever is sent to the responses, the answer is an answer: never a 500."""
+"""No request to the Responses API is answered with a 500."""
 
 from __future__ import annotations
 
@@ -132,13 +132,13 @@ def test_no_value_of_a_single_field_is_a_500(app: Litestar, field: str, value: A
 
 @settings(fuzzed, max_examples=50)
 @given(field=st.sampled_from(COUNTED), value=values)
-def test_no_count_is_a_500(app: Litestar, field: str, value: Any) -> None:
+def test_no_count_request_is_a_500(app: Litestar, field: str, value: Any) -> None:
     asyncio.run(answered(app, f"{PATH}/input_tokens", content=msgspec.json.encode({**BODY, field: value})))
 
 
 @settings(fuzzed, max_examples=50)
 @given(body=bodies)
-def test_what_was_accepted_can_be_fetched_and_continued(app: Litestar, body: dict[str, Any]) -> None:
+def test_an_accepted_response_can_be_fetched_and_continued(app: Litestar, body: dict[str, Any]) -> None:
     async def check() -> None:
         first = await answered(app, content=msgspec.json.encode({**body, "stream": False, "store": True}))
         if first.status != 200:

@@ -1,4 +1,4 @@
-"""A response, whole: what it looks like, and what becomes of it."""
+"""A whole response: its shape, its storage and its continuation."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_a_whole_response_has_openai_s_shape_and_the_request_id() -> None:
     }
 
 
-async def test_what_was_asked_is_repeated() -> None:
+async def test_the_request_s_values_are_repeated() -> None:
     asked = {
         "instructions": "Be brief.",
         "max_output_tokens": 9,
@@ -105,7 +105,7 @@ async def test_what_was_asked_is_repeated() -> None:
     assert {name: body[name] for name in asked} == asked
 
 
-async def test_thoughts_text_and_calls_are_items_in_order() -> None:
+async def test_reasoning_text_and_calls_are_items_in_order() -> None:
     body = await created(FakeChat(script=script(*AGENT, reason="tool_calls")), tools=[WEATHER])
 
     thought, message, call = body["output"]
@@ -119,7 +119,7 @@ async def test_thoughts_text_and_calls_are_items_in_order() -> None:
     assert len({item["id"] for item in body["output"]}) == 3
 
 
-async def test_a_response_cut_short_is_incomplete() -> None:
+async def test_a_truncated_response_is_incomplete() -> None:
     body = await created(FakeChat(script=script(TextDelta("One"), reason="length")), max_output_tokens=1)
 
     assert body["status"] == "incomplete"
@@ -128,7 +128,7 @@ async def test_a_response_cut_short_is_incomplete() -> None:
     assert body["output"][0]["status"] == "incomplete"
 
 
-async def test_a_model_that_does_nothing_says_the_empty_text() -> None:
+async def test_an_answer_without_output_is_an_empty_text() -> None:
     (item,) = (await created(FakeChat(script=script())))["output"]
     assert item["content"][0]["text"] == ""
 
@@ -137,7 +137,7 @@ async def test_a_model_that_does_nothing_says_the_empty_text() -> None:
     ("asked", "top", "number"),
     [({"top_logprobs": 1}, [(" Hi", b" Hi", -0.5)], 1), ({"include": ["message.output_text.logprobs"]}, [], 0)],
 )
-async def test_log_probabilities_come_where_they_are_asked_for(
+async def test_log_probabilities_come_where_they_are_requested(
     asked: dict[str, Any], top: list[tuple[str, bytes, float]], number: int
 ) -> None:
     chat = FakeChat(script=script(TextDelta("é", logprobs=[TokenLogprob("é", "é".encode(), -0.25, top)])))
@@ -155,7 +155,7 @@ async def test_log_probabilities_come_where_they_are_asked_for(
     ]
 
 
-async def test_a_thought_can_be_handed_back_unread() -> None:
+async def test_encrypted_reasoning_can_be_sent_back() -> None:
     chat = FakeChat(script=script(ReasoningDelta("Hm."), TextDelta("Yes.")))
     app = make_app(chat)
     body = {**BODY, "include": ["reasoning.encrypted_content"], "store": False}
@@ -240,7 +240,7 @@ async def test_a_response_that_is_not_to_be_stored_is_not() -> None:
     assert refused.error["message"] == f"Previous response with id '{body['id']}' not found."
 
 
-async def test_nothing_can_be_cancelled() -> None:
+async def test_no_response_can_be_cancelled() -> None:
     app = make_app()
     body = (await ask(app, path=PATH, json=BODY)).json
 
@@ -287,7 +287,7 @@ async def test_a_call_is_answered_by_the_next_request() -> None:
     assert (result.role, result.content, result.tool_call_id) == ("tool", "18 degrees", "call_1")
 
 
-async def test_a_call_that_was_cut_off_does_not_stand_in_the_way() -> None:
+async def test_a_truncated_call_does_not_prevent_continuing() -> None:
     chat = FakeChat(script=script(*AGENT[:-1], reason="length"))
     app = make_app(chat)
     first = (await ask(app, path=PATH, json=BODY)).json
@@ -363,7 +363,7 @@ async def test_input_items_come_in_pages(listed: tuple[Any, str, list[str]]) -> 
         ("include=file_search_call.results", "include"),
     ],
 )
-async def test_a_page_that_cannot_be_is_refused(listed: tuple[Any, str, list[str]], query: str, param: str) -> None:
+async def test_an_invalid_page_is_refused(listed: tuple[Any, str, list[str]], query: str, param: str) -> None:
     app, path, _ = listed
     answer = await ask(app, "GET", f"{path}?{query}")
     assert (answer.status, answer.error["param"]) == (400, param)
@@ -417,7 +417,7 @@ async def test_a_store_that_is_a_file_outlives_the_application(tmp_path: Any) ->
     assert (tmp_path / "responses.db").stat().st_mode & 0o077 == 0
 
 
-async def test_a_store_that_cannot_be_opened_is_told_at_the_start(tmp_path: Any) -> None:
+async def test_a_store_that_cannot_be_opened_is_reported_at_the_start(tmp_path: Any) -> None:
     problem = pytest.RaisesExc(OSError, match="the response store .* cannot be opened")
     with pytest.RaisesGroup(problem, flatten_subgroups=True):
         async with serving(make_app(response_store=str(tmp_path))):

@@ -28,7 +28,7 @@ class GetWeather(BaseModel):
 
 
 async def agent(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-    """Calls the weather, says what came of it, and otherwise repeats the question as JSON."""
+    """Calls the weather function, repeats its output, and otherwise repeats the question as JSON."""
     last = request.prompt.messages[-1]  # type: ignore[union-attr]
     tools = request.prompt.tools  # type: ignore[union-attr]
     if last.role == "tool":
@@ -62,7 +62,7 @@ TOOL: FunctionToolParam = {
 }
 
 
-async def test_it_answers(client: AsyncOpenAI) -> None:
+async def test_a_response_is_created(client: AsyncOpenAI) -> None:
     response = await client.responses.create(model="m", input="hello")
 
     assert response.output_text == "You said hello"
@@ -132,7 +132,7 @@ async def test_a_function_is_called_and_its_output_is_used(client: AsyncOpenAI) 
     assert second.previous_response_id == first.id
 
 
-async def test_a_client_that_keeps_the_conversation_itself_hands_it_back(client: AsyncOpenAI) -> None:
+async def test_a_client_may_send_its_own_conversation_back(client: AsyncOpenAI) -> None:
     history: list[object] = [{"role": "user", "content": "Weather?"}]
     first = await client.responses.create(model="m", input=history, tools=[TOOL], store=False)  # type: ignore[arg-type]
     history += [item.model_dump(exclude_none=True) for item in first.output]
@@ -183,7 +183,7 @@ async def test_a_stream_that_fails_has_no_final_response() -> None:
                 await stream.get_final_response()
 
 
-async def test_an_incomplete_response_says_so() -> None:
+async def test_an_incomplete_response_is_marked() -> None:
     app = make_app(FakeChat(script=script(TextDelta("One"), reason="length")))
     http = httpx2.AsyncClient(transport=httpx2.ASGITransport(app))  # type: ignore[arg-type]
     async with AsyncOpenAI(base_url="http://localhost/v1", api_key="k", http_client=http) as client:

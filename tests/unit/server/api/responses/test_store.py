@@ -1,4 +1,4 @@
-"""What the store keeps, for how long, and what it forgets first."""
+"""What the store keeps, for how long, and what it deletes first."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def texts(items: list[StoredItem] | None) -> list[str]:
     return [item.content[0].text for item in items]  # type: ignore[union-attr]
 
 
-async def test_what_is_put_is_found_at_once_and_unchanged(store: ResponseStore) -> None:
+async def test_a_stored_response_is_found_immediately_and_unchanged(store: ResponseStore) -> None:
     store.put(response("a"), [said("hi")])
 
     assert await store.get("a") == response("a")
@@ -115,7 +115,7 @@ async def test_a_conversation_whose_beginning_was_deleted_is_none(store: Respons
     assert await store.items(["in_1"]) == {}
 
 
-async def test_what_is_not_used_expires(store: ResponseStore, clock: Clock) -> None:
+async def test_an_unused_response_expires(store: ResponseStore, clock: Clock) -> None:
     store.put(response("a"), [said("1")])
     await store.get("a")
 
@@ -129,7 +129,7 @@ async def test_what_is_not_used_expires(store: ResponseStore, clock: Clock) -> N
     assert (await store.usage())[0] == 1, "what expired takes room"
 
 
-async def test_to_continue_a_conversation_keeps_all_of_it(store: ResponseStore, clock: Clock) -> None:
+async def test_continuing_a_conversation_keeps_all_of_it(store: ResponseStore, clock: Clock) -> None:
     store.put(response("a"), [said("1")])
     store.put(response("b", "a"), [said("2")])
     for _ in range(3):
@@ -138,7 +138,7 @@ async def test_to_continue_a_conversation_keeps_all_of_it(store: ResponseStore, 
     assert await store.get("a") is not None
 
 
-async def test_the_longest_unused_go_first_when_the_store_is_full(clock: Clock) -> None:
+async def test_a_full_store_deletes_the_longest_unused_first(clock: Clock) -> None:
     probe = ResponseStore(clock=clock)
     probe.put(response("x"), [said("hi")])
     _, size = await probe.usage()
@@ -157,7 +157,7 @@ async def test_the_longest_unused_go_first_when_the_store_is_full(clock: Clock) 
     await store.close()
 
 
-async def test_a_response_larger_than_the_store_is_not_kept_and_drives_nothing_out(clock: Clock) -> None:
+async def test_a_response_larger_than_the_store_is_not_kept_and_deletes_no_other(clock: Clock) -> None:
     store = ResponseStore(clock=clock, max_bytes=5_000)
     store.put(response("a"), [said("hi")])
     with capture_logs() as logs:
@@ -168,7 +168,7 @@ async def test_a_response_larger_than_the_store_is_not_kept_and_drives_nothing_o
     await store.close()
 
 
-async def test_a_thousand_responses_take_no_more_than_the_bound(clock: Clock) -> None:
+async def test_a_thousand_responses_stay_within_the_bound(clock: Clock) -> None:
     store = ResponseStore(clock=clock, max_bytes=50_000)
     for number in range(1000):
         clock.now += 0.001
@@ -192,7 +192,7 @@ async def test_a_file_is_read_again_by_another_store(tmp_path: Path) -> None:
     await second.close()
 
 
-async def test_a_file_that_is_no_store_is_told_when_it_is_opened(tmp_path: Path) -> None:
+async def test_a_file_that_is_no_store_is_reported_on_opening(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     path.write_bytes(b"not a database" * 100)
     store = ResponseStore(str(path))
@@ -201,7 +201,7 @@ async def test_a_file_that_is_no_store_is_told_when_it_is_opened(tmp_path: Path)
     await store.close()
 
 
-async def test_a_store_of_another_version_is_left_alone(tmp_path: Path) -> None:
+async def test_a_store_of_another_version_is_not_changed(tmp_path: Path) -> None:
     path = str(tmp_path / "store.db")
     with sqlite3.connect(path) as other:
         other.execute("PRAGMA user_version = 99")
@@ -211,7 +211,7 @@ async def test_a_store_of_another_version_is_left_alone(tmp_path: Path) -> None:
     await store.close()
 
 
-async def test_a_closed_store_refuses_questions_and_drops_what_comes(store: ResponseStore) -> None:
+async def test_a_closed_store_refuses_reads_and_drops_writes(store: ResponseStore) -> None:
     await store.close()
     store.put(response("a"), [])
     with pytest.raises(ModelNotReady):
@@ -219,7 +219,7 @@ async def test_a_closed_store_refuses_questions_and_drops_what_comes(store: Resp
     await store.close()
 
 
-async def test_what_was_put_before_the_end_is_kept(tmp_path: Path) -> None:
+async def test_a_write_before_closing_is_kept(tmp_path: Path) -> None:
     path = str(tmp_path / "store.db")
     store = ResponseStore(path)
     for number in range(50):
@@ -231,7 +231,7 @@ async def test_what_was_put_before_the_end_is_kept(tmp_path: Path) -> None:
     await again.close()
 
 
-async def test_a_slow_disk_does_not_hold_up_the_loop(store: ResponseStore, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_disk_does_not_block_the_event_loop(store: ResponseStore, monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
     put = ResponseDatabase.put
 
@@ -242,7 +242,7 @@ async def test_a_slow_disk_does_not_hold_up_the_loop(store: ResponseStore, monke
     monkeypatch.setattr(ResponseDatabase, "put", slow)
     store.put(response("a"), [])
     asked = asyncio.create_task(store.get("a"))
-    for _ in range(100):  # the loop turns while the disk does not
+    for _ in range(100):  # the event loop runs while the disk is blocked
         await asyncio.sleep(0)
     assert not asked.done()
 
@@ -250,7 +250,7 @@ async def test_a_slow_disk_does_not_hold_up_the_loop(store: ResponseStore, monke
     assert await asyncio.wait_for(asked, 10) == response("a")
 
 
-async def test_what_waits_for_a_slow_disk_is_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_writes_that_wait_for_a_slow_disk_are_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(responses, "MAX_WAITING", 2)
     store = ResponseStore(clock=clock)
     release = threading.Event()

@@ -1,4 +1,4 @@
-"""A response, streamed: OpenAI's events in OpenAI's order, however it ends."""
+"""A streamed response: OpenAI's events in OpenAI's order, for every end."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def test_every_kind_of_item_has_its_events() -> None:
     assert (added[2]["name"], added[2]["call_id"], added[2]["arguments"]) == ("get_weather", "call_1", "")
 
 
-async def test_a_stream_cut_short_ends_incomplete() -> None:
+async def test_a_truncated_stream_ends_incomplete() -> None:
     events = stream_events(await streamed(FakeChat(script=script(TextDelta("One"), reason="length"))))
 
     assert types(events)[-2:] == ["output_item.done", "incomplete"]
@@ -123,7 +123,9 @@ async def test_a_token_that_cannot_be_chosen_has_a_finite_log_probability() -> N
         (ZeroDivisionError("secret"), "server_error", "internal_error"),
     ],
 )
-async def test_a_failure_on_the_way_is_response_failed_and_is_stored(error: Exception, code: str, type_: str) -> None:
+async def test_a_failure_in_the_stream_is_response_failed_and_is_stored(
+    error: Exception, code: str, type_: str
+) -> None:
     async def fail(_: GenerationRequest) -> Events:
         yield Accepted(5, 3)
         yield TextDelta("Hel")
@@ -183,7 +185,7 @@ async def never_ending(_: GenerationRequest) -> Events:
     await asyncio.Future()
 
 
-async def test_a_client_that_goes_away_cancels_the_response_which_is_stored_so() -> None:
+async def test_a_disconnect_cancels_the_response_and_stores_it_as_cancelled() -> None:
     chat = FakeChat(script=never_ending)
     app = make_app(chat)
     exchange = start(app, path=PATH, json=STREAM)
@@ -210,7 +212,7 @@ async def test_a_response_that_outlives_the_grace_period_fails() -> None:
     assert (last["type"], last["response"]["error"]["type"]) == ("response.failed", "model_not_ready")
 
 
-async def test_a_response_is_there_as_soon_as_its_client_is_told() -> None:
+async def test_a_response_can_be_fetched_as_soon_as_its_client_reads_the_end() -> None:
     app = make_app()
     exchange = start(app, path=PATH, json=STREAM)
     await exchange.until(b"response.completed")
@@ -273,7 +275,7 @@ DELTAS = st.one_of(
 )
 
 
-@settings(deadline=None)  # a busy machine is no failure
+@settings(deadline=None)  # a busy machine must not fail the test
 @given(deltas=st.lists(DELTAS, max_size=8), data=st.data())
 def test_however_events_are_bundled_the_response_is_the_same(
     deltas: list[GenerationEvent], data: st.DataObject
@@ -297,7 +299,7 @@ def test_however_events_are_bundled_the_response_is_the_same(
     assert {index: item["content"][0]["text"] for index, item in enumerate(final)} == (streamed or {0: ""})
 
 
-def test_the_end_is_told_once() -> None:
+def test_the_end_is_reported_once() -> None:
     ended: list[Response] = []
     stream = encoder(ended)
     stream.encode([Accepted(1, 0), TextDelta("a"), FINISHED])
@@ -305,7 +307,7 @@ def test_the_end_is_told_once() -> None:
     assert [response.status for response in ended] == ["completed"]
 
 
-def test_what_was_never_accepted_has_no_end() -> None:
+def test_a_response_that_was_never_accepted_has_no_end() -> None:
     ended: list[Response] = []
     stream = encoder(ended)
     stream.failure(QueueFull("full"))

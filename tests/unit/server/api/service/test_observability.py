@@ -1,4 +1,4 @@
-"""`/metrics`, `/traces`, `/internal/diagnostics`, bodies in the log, and prompts that stay where they are."""
+"""`/metrics`, `/traces`, `/internal/diagnostics`, and bodies and prompts in logs and traces."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ async def test_the_metrics_page_counts_what_matched_and_what_did_not(metrics: Ca
 
 
 @pytest.mark.parametrize("path", PROTECTED)
-async def test_what_tells_of_others_needs_the_key(path: str) -> None:
+async def test_pages_about_other_requests_need_the_key(path: str) -> None:
     app = make_app(api_key="secret")
     assert (await ask(app, "GET", path)).status == 401
     assert (await ask(app, "GET", path, headers={"authorization": "Bearer secret"})).status == 200
 
 
-async def test_the_page_is_open_empty_and_loads_nothing() -> None:
+async def test_the_page_needs_no_key_holds_no_data_and_loads_nothing() -> None:
     page = await ask(make_app(api_key="secret"), "GET", "/traces")
     assert page.status == 200
     assert page.headers["content-type"].startswith("text/html")
@@ -65,7 +65,7 @@ async def test_the_page_is_open_empty_and_loads_nothing() -> None:
         assert outside not in page.body
 
 
-async def test_the_page_s_data_tells_how_models_are(metrics: CapturedMetrics) -> None:
+async def test_the_page_s_data_has_the_state_of_the_models(metrics: CapturedMetrics) -> None:
     async with serving(echo()) as app:
         await ask(app, json=BODY)
         data = (await ask(app, "GET", "/traces/data?since=0")).json
@@ -111,19 +111,19 @@ async def test_the_log_line_has_model_tokens_times_and_sizes() -> None:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-async def test_prompts_are_in_traces_and_logs_only_where_asked_for(stream: bool) -> None:
+async def test_prompts_are_in_traces_and_logs_only_with_the_option(stream: bool) -> None:
     body = {**BODY, "stream": stream, "messages": [{"role": "user", "content": "xyzzy plugh"}]}
-    told: dict[bool, str] = {}
+    recorded: dict[bool, str] = {}
     for content in (False, True):
         with capture_logs() as logs, capture_spans(content=content) as spans, capture_metrics() as metrics:
             async with serving(echo()) as app:
                 await ask(app, json=body)
-            told[content] = spans_text = repr([(span.name, span.attributes, span.events) for span in spans.all()])
+            recorded[content] = spans_text = repr([(span.name, span.attributes, span.events) for span in spans.all()])
             assert "xyzzy" not in repr(logs)
             assert "xyzzy" not in metrics.page()
             assert len(spans_text) > 100
 
-    assert "xyzzy" not in told[False]
+    assert "xyzzy" not in recorded[False]
     with capture_spans(content=True) as spans:
         async with serving(echo()) as app:
             await ask(app, json=body)
@@ -168,7 +168,7 @@ async def test_contents_of_every_text_endpoint_are_recorded_alike(
 
 
 async def test_speech_is_never_recorded() -> None:
-    """The conventions have no names for it, and the option says so."""
+    """The conventions have no names for it; the option's help states this."""
     with capture_spans(content=True) as spans:
         async with serving(echo()) as app:
             body = {"model": "any", "input": "xyzzy plugh", "voice": "alloy"}
@@ -178,7 +178,7 @@ async def test_speech_is_never_recorded() -> None:
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-async def test_bodies_are_logged_only_where_asked_for(wanted: bool) -> None:
+async def test_bodies_are_logged_only_with_the_option(wanted: bool) -> None:
     secret = "sk-abcdefghijklmnop"
     with capture_logs() as logs:
         async with serving(echo(log_bodies=wanted)) as app:
@@ -203,13 +203,13 @@ async def test_bodies_are_logged_only_where_asked_for(wanted: bool) -> None:
         (b"\x89PNG", "image/png", "PNG"),
     ],
 )
-def test_a_body_s_secrets_are_blacked_out(content: bytes, kind: str, expected: str) -> None:
+def test_secrets_in_a_body_are_redacted(content: bytes, kind: str, expected: str) -> None:
     body = Body()
     body.add(content)
     assert expected not in body.text(kind).replace("password", "")
 
 
-def test_a_body_is_cut_and_its_size_is_kept() -> None:
+def test_a_long_body_is_truncated_and_its_size_is_kept() -> None:
     body = Body()
     for _ in range(10):
         body.add(b"x" * MAX_BYTES)

@@ -52,7 +52,7 @@ async def test_an_unknown_model_is_not_found_even_where_only_one_is_served() -> 
         (["unavailable"], "failed"),
     ],
 )
-async def test_readiness_is_that_of_every_model(statuses: list[ModelStatus], summary: str) -> None:
+async def test_readiness_depends_on_every_model(statuses: list[ModelStatus], summary: str) -> None:
     chats = [FakeChat(name=f"m{number}", status=status) for number, status in enumerate(statuses)]
 
     for path in ("/health", "/v1/health", "/v1/health/ready"):
@@ -86,7 +86,7 @@ async def test_readiness_does_not_wait_for_what_is_loaded_on_first_use(
     assert (await get("/v1/health/ready", *chats)).status == code
 
 
-async def test_a_process_that_loads_is_alive() -> None:
+async def test_a_process_that_loads_models_is_alive() -> None:
     answer = await get("/v1/health/live", FakeChat(status="loading"))
     assert (answer.status, answer.json) == (200, {"status": "ok"})
 

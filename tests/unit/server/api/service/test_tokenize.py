@@ -76,7 +76,9 @@ async def test_a_conversation_is_tokenised_as_the_model_reads_it(app: Litestar, 
         ({"prompt": 5}, "invalid_request_error", "prompt"),
     ],
 )
-async def test_what_cannot_be_tokenised_is_named(app: Litestar, body: dict[str, Any], code: str, param: str) -> None:
+async def test_an_invalid_tokenize_request_names_its_parameter(
+    app: Litestar, body: dict[str, Any], code: str, param: str
+) -> None:
     refused = await tokenize(app, **body)
     assert refused.status == 400
     assert (refused.error["code"], refused.error["param"]) == (code, param)
@@ -88,7 +90,7 @@ async def test_tokens_become_text_again(app: Litestar) -> None:
 
 
 @pytest.mark.parametrize("tokens", [[1000], [-1], ["a"], 5, None])
-async def test_what_is_no_token_is_refused(app: Litestar, tokens: Any) -> None:
+async def test_an_invalid_token_is_refused(app: Litestar, tokens: Any) -> None:
     refused = await ask(app, path="/v1/detokenize", json={"tokens": tokens})
     assert refused.status == 400
     assert refused.error["param"].startswith("tokens")

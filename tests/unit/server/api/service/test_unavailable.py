@@ -31,7 +31,7 @@ def app(monkeypatch: pytest.MonkeyPatch) -> Litestar:
     return create_app(Settings(models=models), ModelRegistry(models))
 
 
-async def test_the_models_page_tells_what_is_missing_and_how_to_add_it(app: Litestar) -> None:
+async def test_the_list_of_models_has_what_is_missing_and_how_to_add_it(app: Litestar) -> None:
     async with serving(app):
         listed = (await ask(app, "GET", "/v1/models")).json["data"]
         one = (await ask(app, "GET", "/v1/models/kokoro")).json

@@ -1,4 +1,4 @@
-"""A sound whose every moment differs from every other, and independent decoders."""
+"""A sound in which every moment differs from every other, and independent decoders."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def decoded(audio_format: str, data: bytes) -> Samples:
 
 
 def frames_of_flac(data: bytes) -> Samples:
-    """The samples of a FLAC file that does not tell its length, which libsndfile cannot read."""
+    """The samples of a FLAC file without a known length, which libsndfile cannot read."""
     return np.concatenate([frame.to_ndarray()[0] for frame in av.open(io.BytesIO(data)).decode(audio=0)])
 
 
 def delay(original: Samples, heard: Samples) -> int:
-    """By how many samples `heard` is late, from the peak of their correlation."""
+    """The delay of `heard` in samples, from the peak of the correlation."""
     size = 2 * max(len(original), len(heard))
     spectrum = np.fft.rfft(heard.astype(float), size) * np.conj(np.fft.rfft(original.astype(float), size))
     peak = int(np.argmax(np.fft.irfft(spectrum)))

@@ -1,4 +1,4 @@
-"""Applications that speak: with the echo's voice, or as a test says."""
+"""Applications with a speech model: the echo, or one with a test's script."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ VOICES = [
 
 
 def piece(start: int = 0, samples: int = 12_000, text: str = "Hi.") -> SpeechPiece:
-    """Half a second in which one word is said."""
+    """Half a second with one word."""
     end = start + samples
     sounds = [PhonemeSpan("", start, start + 600), PhonemeSpan("h", start + 600, start + 1800)]
     return SpeechPiece(
@@ -60,7 +60,7 @@ async def two_sentences(_: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
 
 @attrs.define(kw_only=True)
 class FakeSpeech:
-    """Speaks by its script; remembers what it was asked, and whether its generators were closed."""
+    """Speaks by its script; remembers its requests, and whether its generators were closed."""
 
     name: str = "org/voice"
     script: Script = two_sentences
@@ -101,7 +101,7 @@ class FakeSpeech:
 
 
 def speaking(*speakers: FakeSpeech, **settings: Any) -> Litestar:
-    """The service with these models that speak."""
+    """The service with these speech models."""
     by_name = {speaker.spec.name: speaker for speaker in speakers}
     specs = tuple(speaker.spec for speaker in speakers)
     registry = ModelRegistry(specs, factories={"tts": lambda spec: by_name[spec.name]})
@@ -117,10 +117,10 @@ async def echoing(path: str = "", **spec: Any) -> Litestar:
 
 
 async def speak(app: Litestar, **fields: Any) -> Exchange:
-    """Ask for speech and wait for all of it; a field that is None is left out."""
+    """Send a speech request and wait for the whole response. A field that is None is left out."""
     return await ask(app, path=PATH, json={name: v for name, v in {**BODY, **fields}.items() if v is not None})
 
 
 def begin(app: Litestar, **fields: Any) -> Exchange:
-    """Ask for speech without waiting for it."""
+    """Send a speech request and return immediately."""
     return start(app, path=PATH, json={**BODY, **fields})

@@ -1,4 +1,4 @@
-"""Every format decodes to what went in, wherever it was cut, and its first bytes never wait for its last."""
+"""Every format decodes to its input, however that was cut, and its first bytes never wait for its last."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from server.api.speech.encoders import FORMATS, encode_whole, new_encoder
 from tests.unit.server.api.speech.sounds import RATE, chirp, decoded, delay, frames_of_flac
 
 FRAME = {"mp3": 576, "opus": 480, "aac": 1024, "flac": 0, "wav": 0, "pcm": 0}
-"""Samples of a codec's frame; where there is no codec, or one that keeps count, none may be lost or added."""
+"""Samples of a codec's frame; without a codec, or with one that keeps the count, no sample may be lost or added."""
 STREAMED = [name for name in FRAME if name != "flac"]
 LENGTHS = [2 * RATE, 2 * RATE + 123, 4200]
 
@@ -51,7 +51,7 @@ def test_a_whole_file_decodes_to_its_length_within_a_frame(audio_format: AudioFo
 
 
 @pytest.mark.parametrize("audio_format", FRAME)
-def test_where_the_pieces_are_cut_makes_no_difference(audio_format: AudioFormat) -> None:
+def test_the_boundaries_of_pieces_make_no_difference(audio_format: AudioFormat) -> None:
     sound = chirp(RATE).tobytes()
     cuts = [0, 2, 1200, 1202, 20_000, 20_000, 31_000, len(sound)]
     pieces = [sound[start:end] for start, end in pairwise(cuts)]
@@ -60,7 +60,7 @@ def test_where_the_pieces_are_cut_makes_no_difference(audio_format: AudioFormat)
 
 
 @pytest.mark.parametrize("audio_format", FRAME)
-def test_two_encoders_at_once_share_nothing(audio_format: AudioFormat) -> None:
+def test_two_concurrent_encoders_share_nothing(audio_format: AudioFormat) -> None:
     one, other = chirp(RATE).tobytes(), chirp(RATE)[::-1].tobytes()
     encoders = [new_encoder(audio_format), new_encoder(audio_format)]
     mixed = [b"", b""]
@@ -68,12 +68,12 @@ def test_two_encoders_at_once_share_nothing(audio_format: AudioFormat) -> None:
         for place, sound in enumerate((one, other)):
             mixed[place] += encoders[place].encode(sound[start : start + 5000])
 
-    alone = [b"".join(streamed(audio_format, sound)) for sound in (one, other)]
-    assert [data + encoder.finish() for data, encoder in zip(mixed, encoders, strict=True)] == alone
+    separately = [b"".join(streamed(audio_format, sound)) for sound in (one, other)]
+    assert [data + encoder.finish() for data, encoder in zip(mixed, encoders, strict=True)] == separately
 
 
 @pytest.mark.parametrize("audio_format", FRAME)
-def test_what_a_piece_says_leaves_with_it(audio_format: AudioFormat) -> None:
+def test_the_audio_of_a_piece_leaves_with_it(audio_format: AudioFormat) -> None:
     """All but the codec's last frames, so that the words of one sentence do not wait for the next."""
     sound = chirp(2 * RATE)
     first, _ = streamed(audio_format, sound.tobytes())
@@ -82,7 +82,7 @@ def test_what_a_piece_says_leaves_with_it(audio_format: AudioFormat) -> None:
     assert len(heard) >= len(sound) - RATE / 4
 
 
-def test_a_stream_of_flac_says_that_its_length_is_unknown_and_loses_nothing() -> None:
+def test_a_stream_of_flac_marks_its_length_as_unknown_and_loses_nothing() -> None:
     sound = chirp(RATE + 7)
     data = b"".join(streamed("flac", sound.tobytes()))
 
@@ -96,7 +96,7 @@ def test_a_stream_of_wav_has_the_sizes_that_openai_sends() -> None:
     assert struct.unpack("<4sI", data[36:44]) == (b"data", 0xFFFFFFFF)
 
 
-def test_a_whole_wav_tells_its_length() -> None:
+def test_a_whole_wav_has_its_length() -> None:
     data = encode_whole("wav", bytes(100))
     assert struct.unpack("<4sI4s", data[:12]) == (b"RIFF", len(data) - 8, b"WAVE")
     assert struct.unpack("<4sI", data[36:44]) == (b"data", 100)

@@ -1,4 +1,4 @@
-"""What a client of `/v1/audio/speech` gets: audio, events, times of words and visemes."""
+"""Responses of `/v1/audio/speech`: audio, events, times of words and visemes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.unit.server.harness import WAIT, ask
 
 ALL_FORMATS: tuple[AudioFormat, ...] = get_args(AudioFormat)
 DURATION = 1.775
-"""Seconds in which the echo says what `BODY` asks for: 19 letters and 7 pauses."""
+"""Seconds of the echo's speech for `BODY`: 19 letters and 7 pauses."""
 
 
 @pytest.fixture
@@ -46,11 +46,11 @@ async def test_every_format_is_announced_and_decodes_to_the_same_length(
     assert len(decoded(audio_format, answer.body)) / RATE == pytest.approx(DURATION, abs=1024 / RATE)
 
 
-async def test_mp3_is_what_nobody_asked_for(app: Litestar) -> None:
+async def test_mp3_is_the_default(app: Litestar) -> None:
     assert (await speak(app)).headers["content-type"] == "audio/mpeg"
 
 
-async def test_flac_tells_its_length_unless_the_request_says_that_it_wants_the_stream(app: Litestar) -> None:
+async def test_flac_has_its_length_unless_the_request_asks_for_a_stream(app: Litestar) -> None:
     whole = await speak(app, response_format="flac")
     stream = await speak(app, response_format="flac", stream_format="audio")
 
@@ -63,7 +63,9 @@ async def test_flac_tells_its_length_unless_the_request_says_that_it_wants_the_s
     ("audio_format", "beginning"),
     [("mp3", b"\xff\xf3"), ("opus", b"OggS"), ("aac", b"\xff\xf1"), ("wav", b"RIFF"), ("pcm", bytes(1200))],
 )
-async def test_a_sentence_leaves_before_the_next_one_is_made(audio_format: AudioFormat, beginning: bytes) -> None:
+async def test_a_sentence_is_sent_before_the_next_one_is_synthesized(
+    audio_format: AudioFormat, beginning: bytes
+) -> None:
     heard = asyncio.Event()
 
     async def script(_: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
@@ -184,7 +186,7 @@ async def test_headtts_arrays_of_the_deltas_are_those_of_the_whole(app: Litestar
 
 @pytest.mark.parametrize("text", ["\U0001f44d", "...", "?!", "\u200b", "\u2014"])
 @pytest.mark.parametrize("fields", [{"response_format": "pcm"}, {"include_visemes": True, "response_format": "pcm"}])
-async def test_where_there_is_nothing_to_say_a_quarter_of_a_second_of_silence_is(
+async def test_an_input_without_words_is_a_quarter_of_a_second_of_silence(
     app: Litestar, text: str, fields: dict[str, Any]
 ) -> None:
     answer = await speak(app, input=text, **fields)
@@ -209,7 +211,7 @@ async def test_every_voice_of_openai_s_speaks(app: Litestar, name: str) -> None:
     assert (await speak(app, voice=name)).status == 200
 
 
-async def test_a_mix_is_neither_of_its_voices(app: Litestar) -> None:
+async def test_a_mix_differs_from_each_of_its_voices(app: Litestar) -> None:
     bodies = [
         (await speak(app, voice=voice, response_format="pcm")).body
         for voice in ("af_heart", "am_michael", "af_heart:0.6,am_michael:0.4", "am_michael:2, af_heart:3")
@@ -218,7 +220,7 @@ async def test_a_mix_is_neither_of_its_voices(app: Litestar) -> None:
     assert bodies[2] == bodies[3], "weights are relative"
 
 
-async def test_who_names_no_voice_hears_the_default(app: Litestar) -> None:
+async def test_without_a_voice_the_default_speaks(app: Litestar) -> None:
     assert (await speak(app, voice=None)).body == (await speak(app, voice="af_heart")).body
 
 
@@ -244,7 +246,7 @@ async def test_a_voice_that_cannot_be_spoken_here_is_not_listed() -> None:
     assert [voice["id"] for voice in answer.json["data"]] == ["af_heart"]
 
 
-async def test_without_a_model_that_speaks_there_are_no_voices_and_no_speech() -> None:
+async def test_without_a_speech_model_there_are_no_voices_and_no_speech() -> None:
     chat = FakeChat()
     app = create_app(
         Settings(models=(chat.spec,)), ModelRegistry((chat.spec,), factories={chat.spec.model_type: lambda _: chat})
@@ -285,7 +287,7 @@ KINDS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("fields", KINDS)
-async def test_what_fails_before_the_first_sound_keeps_its_status(fields: dict[str, Any]) -> None:
+async def test_a_failure_before_the_first_sound_keeps_its_status(fields: dict[str, Any]) -> None:
     refused = await speak(speaking(FakeSpeech(script=full)), **fields)
     assert (refused.status, refused.error["code"], refused.headers["retry-after"]) == (429, "queue_full", "3")
 
@@ -294,7 +296,7 @@ async def test_what_fails_before_the_first_sound_keeps_its_status(fields: dict[s
 
 
 @pytest.mark.parametrize("audio_format", ["mp3", "opus", "aac", "wav", "pcm"])
-async def test_audio_that_fails_on_the_way_never_ends_well(audio_format: str) -> None:
+async def test_audio_that_fails_in_the_stream_breaks_the_connection(audio_format: str) -> None:
     speaker = FakeSpeech(script=crashing)
     answer = await speak(speaking(speaker), response_format=audio_format)
 
@@ -304,7 +306,7 @@ async def test_audio_that_fails_on_the_way_never_ends_well(audio_format: str) ->
     assert speaker.closed.is_set()
 
 
-async def test_events_that_fail_on_the_way_end_with_an_error() -> None:
+async def test_events_that_fail_in_the_stream_end_with_an_error() -> None:
     answer = await speak(speaking(FakeSpeech(script=crashing)), stream_format="sse", response_format="pcm")
     delta, last = answer.chunks
     assert delta["type"] == "speech.audio.delta"
@@ -318,7 +320,7 @@ async def test_a_whole_answer_that_fails_is_its_error(fields: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("fields", KINDS)
-async def test_a_client_that_goes_away_closes_the_generator(fields: dict[str, Any]) -> None:
+async def test_a_disconnect_closes_the_generator(fields: dict[str, Any]) -> None:
     speaker = FakeSpeech(script=endless)
     exchange = begin(speaking(speaker), **fields)
     await asyncio.wait_for(speaker.started.wait(), WAIT)
@@ -330,7 +332,7 @@ async def test_a_client_that_goes_away_closes_the_generator(fields: dict[str, An
     assert not exchange.complete or exchange.status == 499
 
 
-async def test_a_client_that_goes_away_while_it_reads_nothing_closes_the_generator() -> None:
+async def test_a_disconnect_of_a_client_that_reads_nothing_closes_the_generator() -> None:
     speaker = FakeSpeech(script=endless)
     exchange = begin(speaking(speaker), response_format="pcm")
     exchange.reads.clear()

@@ -112,7 +112,7 @@ def test_marks_change_no_shape(marked: str, bare: str) -> None:
     assert [names([marked], viseme_set) for viseme_set in SETS] == [names([bare], viseme_set) for viseme_set in SETS]
 
 
-def test_a_sound_nobody_knows_still_moves_the_mouth() -> None:
+def test_an_unknown_sound_still_moves_the_mouth() -> None:
     assert names(["\u0298", "ː"]) == ["E", "E"]
 
 
@@ -146,7 +146,7 @@ def test_ids_are_places_in_the_set() -> None:
     assert [viseme.viseme_id for viseme in speech_visemes(sounds, "rhubarb")] == [0, 1, 6, 8]
 
 
-def test_only_arkit_brings_weights() -> None:
+def test_only_arkit_has_weights() -> None:
     for viseme_set in SETS:
         (viseme,) = speech_visemes(spans("æ"), viseme_set)
         assert (viseme.blendshapes is not None) == (viseme_set == "arkit")

@@ -1,4 +1,4 @@
-"""`/v1/audio/transcriptions` and `/translations`: forms in, every form of answer out, and no file left behind."""
+"""`/v1/audio/transcriptions` and `/translations`: forms, every format of the response, and no file left behind."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_form_reaches_the_model_with_its_file() -> None:
     transcriber = FakeTranscriber()
-    audio = bytes(range(256)) * 8192  # past what stays in memory
+    audio = bytes(range(256)) * 8192  # larger than the part that stays in memory
 
     answer = await ask(
         make_app(transcriber),
@@ -57,7 +57,7 @@ async def test_a_form_reaches_the_model_with_its_file() -> None:
     assert left_behind() == []
 
 
-async def test_empty_fields_are_as_good_as_none() -> None:
+async def test_empty_fields_mean_the_same_as_missing_ones() -> None:
     transcriber = FakeTranscriber()
     answer = await ask(make_app(transcriber), {"language": "", "prompt": "", "temperature": ""})
     assert answer.status == 200
@@ -77,7 +77,7 @@ async def test_unknown_fields_are_ignored() -> None:
     assert (await ask(make_app(FakeTranscriber()), {"colour": "red", "size[width]": "3"})).status == 200
 
 
-async def test_translations_are_asked_of_the_model_as_such() -> None:
+async def test_a_translation_reaches_the_model_as_its_task() -> None:
     transcriber = FakeTranscriber()
     answer = await ask(make_app(transcriber), {"response_format": "verbose_json"}, path="translations")
     assert transcriber.requests[0].task == "translate"
@@ -87,12 +87,12 @@ async def test_translations_are_asked_of_the_model_as_such() -> None:
 # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_json_is_the_text_and_what_it_cost() -> None:
+async def test_json_is_the_text_and_its_usage() -> None:
     answer = await ask(make_app(FakeTranscriber()))
     assert answer.json == {"text": TEXT, "usage": {"type": "duration", "seconds": 3.5}}
 
 
-async def test_log_probabilities_are_told_on_demand() -> None:
+async def test_log_probabilities_come_on_request() -> None:
     transcriber = FakeTranscriber()
     answer = await ask(make_app(transcriber), {"include[]": "logprobs"})
     assert transcriber.requests[0].logprobs
@@ -124,7 +124,7 @@ async def test_vtt_is_read_by_an_independent_parser() -> None:
     assert captions[0].end == "00:00:01.250"
 
 
-async def test_verbose_json_has_segments_unless_words_alone_are_wanted() -> None:
+async def test_verbose_json_has_segments_unless_only_words_are_requested() -> None:
     segments = await ask(make_app(FakeTranscriber()), {"response_format": "verbose_json"})
     assert set(segments.json) == {"task", "language", "duration", "text", "segments", "usage"}
     assert [segment["id"] for segment in segments.json["segments"]] == [0, 1]
@@ -168,7 +168,7 @@ async def test_a_stream_joins_to_the_text_of_its_last_event() -> None:
     assert left_behind() == []
 
 
-async def test_progress_is_not_told_unasked() -> None:
+async def test_progress_comes_only_on_request() -> None:
     answer = await ask(make_app(FakeTranscriber()), {"stream": "true"})
     assert "transcript.progress" not in [chunk["type"] for chunk in answer.chunks]
 
@@ -201,7 +201,9 @@ async def test_progress_is_not_told_unasked() -> None:
         ({"languages[]": "en"}, "languages", "unsupported_parameter"),
     ],
 )
-async def test_what_cannot_be_honoured_is_refused_by_name(data: dict[str, Any], param: str, code: str) -> None:
+async def test_a_parameter_that_cannot_be_honoured_is_refused_by_name(
+    data: dict[str, Any], param: str, code: str
+) -> None:
     transcriber = FakeTranscriber()
     answer = await ask(make_app(transcriber), data)
     assert (answer.status, answer.error["param"], answer.error["code"]) == (400, param, code)
@@ -215,7 +217,7 @@ async def test_what_cannot_be_honoured_is_refused_by_name(data: dict[str, Any], 
         ({"file": None, "data": {"file": "text"}}, "file: expected a file, got a string"),
     ],
 )
-async def test_a_missing_file_is_told_by_name(options: dict[str, Any], message: str) -> None:
+async def test_a_missing_file_is_named(options: dict[str, Any], message: str) -> None:
     answer = await ask(make_app(FakeTranscriber()), **options)
     assert (answer.status, answer.error["param"], answer.error["message"]) == (400, "file", message)
 
@@ -296,7 +298,7 @@ async def test_a_file_may_be_larger_than_other_bodies() -> None:
     assert (await ask(app, file=b"x" * 50_000)).status == 200
 
 
-async def test_what_the_model_refuses_is_told_before_a_stream_begins() -> None:
+async def test_a_refusal_of_the_model_comes_before_a_stream_begins() -> None:
     async def refuse(request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
         raise InvalidRequest("file: this cannot be read as audio", param="file")
         yield
@@ -316,7 +318,7 @@ async def hold(request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEve
 
 
 @pytest.mark.parametrize("stream", ["true", "false"])
-async def test_who_goes_away_leaves_no_file_behind(stream: str) -> None:
+async def test_a_disconnect_leaves_no_file_behind(stream: str) -> None:
     transcriber = FakeTranscriber(script=hold)
     exchange = begin(make_app(transcriber), {"stream": stream})
     async with asyncio.timeout(WAIT):
@@ -330,7 +332,7 @@ async def test_who_goes_away_leaves_no_file_behind(stream: str) -> None:
 
 
 @pytest.mark.parametrize("stream", ["true", "false"])
-async def test_a_failure_on_the_way_leaves_no_file_behind(stream: str) -> None:
+async def test_a_failure_leaves_no_file_behind(stream: str) -> None:
     async def crash(request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
         yield TranscriptionAccepted(3.5)
         yield SAID[0]

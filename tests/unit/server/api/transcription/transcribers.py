@@ -1,4 +1,4 @@
-"""A transcription provider that does as each test says, and the forms that reach it."""
+"""A transcription provider with a script per test, and the forms that reach it."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ async def silence(request: TranscriptionRequest) -> AsyncGenerator[Transcription
 
 @attrs.define(kw_only=True)
 class FakeTranscriber:
-    """Answers by its script; remembers what it was asked, and what was in the file."""
+    """Answers by its script; remembers its requests and the content of their files."""
 
     script: Script = hello
     name: str = "whisper"
@@ -144,7 +144,7 @@ def make_app(transcriber: FakeTranscriber, **settings: Any) -> Litestar:
 def begin(
     app: Litestar, data: dict[str, Any] | None = None, *, path: str = "transcriptions", file: Any = b"audio"
 ) -> Exchange:
-    """Send a form without waiting for the answer. `file` None: the form has none."""
+    """Send a form and return immediately. Without `file`, the form has none."""
     files = {} if file is None else {"file": ("speech.wav", file)}
     given = httpx.Request(
         "POST", "http://test/", data={"model": "any", **(data or {})}, files=files or [("x", ("x", b""))]
