@@ -254,7 +254,7 @@ async def test_a_body_that_is_no_form_is_refused(body: bytes, content_type: str,
     assert (answer.status, answer.error["param"]) == (status, param)
 
 
-TEXT = "Content-Type: text/plain; charset={}\r\n\r\n"
+TEXT_PART = "Content-Type: text/plain; charset={}\r\n\r\n"
 
 
 @pytest.mark.parametrize("charset", ["punycode", "idna", "utf-7", "zlib_codec", "unicode_escape"])
@@ -276,7 +276,7 @@ async def test_text_in_an_encoding_that_takes_long_is_refused_unread(charset: st
 async def test_text_in_latin_1_is_read() -> None:
     app = make_app(FakeTranscriber())
     form = (
-        f'--b\r\nContent-Disposition: form-data; name="prompt"\r\n{TEXT.format("ISO-8859-1")}é\r\n'
+        f'--b\r\nContent-Disposition: form-data; name="prompt"\r\n{TEXT_PART.format("ISO-8859-1")}é\r\n'
         '--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nany\r\n'
         '--b\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\nx\r\n--b--\r\n'
     ).encode("latin-1")
