@@ -110,7 +110,7 @@ class InvalidApiKey(ServiceError):
 
 
 class HostNotAllowed(ServiceError):
-    """Raised when a server that listens on loopback is asked for by another name."""
+    """Raised when a request to a server on loopback has another `Host`."""
 
     type = "invalid_request_error"
     code = "host_not_allowed"

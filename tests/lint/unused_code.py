@@ -32,7 +32,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         *("sot_sequence_including_notimestamps", "split_to_word_tokens"),
         *("display", "monitor_interval", "pos", "pts"),
         # Litestar
-        *("cors_config", "include_in_schema", "logging_config", "on_app_init", "openapi_config", "tags"),
+        *("include_in_schema", "logging_config", "on_app_init", "openapi_config", "tags"),
         *("backend_cls", "create_dto_for_type", "create_for_field_definition", "create_openapi_schema"),
         *("data_to_encodable_type", "decode_bytes", "detect_nested_field", "generate_field_definitions"),
         *("handler_id", "is_supported_model_type_field", "to_asgi_response"),
