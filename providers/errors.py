@@ -2,7 +2,7 @@
 
     ServiceError                  a failure that the client receives, with a stable code
     ├─ InvalidRequest             a value in the request cannot be used
-    │  ├─ ContextLengthExceeded   the prompt, or prompt and answer, do not fit the model's context
+    │  ├─ ContextLengthExceeded   the prompt does not fit the model's context
     │  └─ UnsupportedParameter    the parameter is known, but this model or server cannot honour it
     ├─ InvalidApiKey              an API key is set, and the request lacks it
     ├─ HostNotAllowed             the request is for another host than this machine: DNS rebinding
@@ -91,7 +91,7 @@ class InvalidRequest(ServiceError):
 
 
 class ContextLengthExceeded(InvalidRequest):
-    """The prompt, or prompt and answer together, do not fit the model's context."""
+    """The prompt does not fit the model's context."""
 
     code = "context_length_exceeded"
 

@@ -234,7 +234,8 @@ class EchoProvider(QueuedChatProvider):
         prompt_tokens = self._checked_prompt_tokens(request)
         if request.max_tokens is None:
             request = structs.replace(request, max_tokens=self._spec.max_tokens)
-        words, reason = _answer(self._last_text(request.prompt), request)
+        room = self._spec.context_length - prompt_tokens
+        words, reason = _answer(self._last_text(request.prompt), request, room)
         started = monotonic()
         await self._pause(settings.prefill)
         yield Accepted(prompt_tokens, 0)
@@ -277,10 +278,9 @@ class EchoProvider(QueuedChatProvider):
     def _checked_prompt_tokens(self, request: GenerationRequest) -> int:
         tokens = sum(len(_WORD.findall(text)) for text in self._texts(request.prompt))
         limit = self._spec.context_length
-        if tokens >= limit or tokens + (request.max_tokens or 0) > limit:
-            asked = "" if request.max_tokens is None else f" and max_tokens is {request.max_tokens}"
+        if tokens >= limit:
             raise ContextLengthExceeded(
-                f"the prompt has {tokens} tokens{asked}; the context of {self._spec.name} is {limit} tokens",
+                f"the prompt has {tokens} tokens; the context of {self._spec.name} is {limit} tokens",
                 param="messages" if isinstance(request.prompt, ChatPrompt) else "prompt",
             )
         return tokens
@@ -297,12 +297,14 @@ def _refuse_unsupported(request: GenerationRequest) -> None:
             raise UnsupportedParameter(f"the echo model {what}", param=param)
 
 
-def _answer(text: str, request: GenerationRequest) -> tuple[list[str], FinishReason]:
-    """The words of the answer, and its finish reason."""
+def _answer(text: str, request: GenerationRequest, room: int) -> tuple[list[str], FinishReason]:
+    """The words of the answer, and its finish reason. `room`: tokens that the context has left."""
     end = min((place for stop in request.stop if (place := text.find(stop)) >= 0), default=len(text))
     words = _WORD.findall(text[:end])
-    if request.max_tokens is not None and len(words) > request.max_tokens:
-        return words[: request.max_tokens], "length"
+    bound = request.max_tokens
+    bound = room if bound is None or bound < 0 else min(bound, room)
+    if len(words) > bound:
+        return words[:bound], "length"
     return words, "stop"
 
 

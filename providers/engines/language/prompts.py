@@ -18,6 +18,9 @@ from providers.errors import ContextLengthExceeded, InvalidRequest
 
 __all__ = ["BuiltPrompt", "PromptBuilder", "answer_room"]
 
+NO_BOUND = -1
+"""As `max_tokens`: what llama.cpp's clients send for none."""
+
 _REFUSED_TEMPLATE_KWARGS = RESERVED_TEMPLATE_KWARGS - {"add_generation_prompt"}
 """The server itself sets `add_generation_prompt`, for the endpoint that tokenizes."""
 MAX_COUNTED_CHARACTERS = 1_000_000
@@ -266,27 +269,20 @@ def merge_turns(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def answer_room(prompt_tokens: int, max_tokens: int | None, limit: int, *, param: str) -> int:
-    """The number of tokens that the answer may have, at least 1.
+    """The number of tokens that the answer may have, at least 1: `max_tokens`, and not more than the context has room
+    for. A client cannot know that room, so a higher bound is no error. None and -1 are no bound.
 
     Raises:
-        InvalidRequest: `max_tokens` is less than 1.
-        ContextLengthExceeded: the prompt, or prompt and answer, do not fit; in OpenAI's words, with counts.
+        InvalidRequest: `max_tokens` is any other number below 1.
+        ContextLengthExceeded: the prompt does not fit; in OpenAI's words, with counts.
     """
-    if max_tokens is not None and max_tokens < 1:
+    if max_tokens is not None and max_tokens < 1 and max_tokens != NO_BOUND:
         raise InvalidRequest(f"max_tokens must be at least 1, not {max_tokens}", param="max_tokens")
-    opening = f"This model's maximum context length is {limit} tokens."
     if prompt_tokens >= limit:
         raise ContextLengthExceeded(
-            f"{opening} However, your {param} resulted in {prompt_tokens} tokens. "
-            f"Please reduce the length of the {param}.",
+            f"This model's maximum context length is {limit} tokens. However, your {param} resulted in "
+            f"{prompt_tokens} tokens. Please reduce the length of the {param}.",
             param=param,
         )
-    if max_tokens is None:
-        return limit - prompt_tokens
-    if prompt_tokens + max_tokens > limit:
-        raise ContextLengthExceeded(
-            f"{opening} However, you requested {prompt_tokens + max_tokens} tokens ({prompt_tokens} in the {param}, "
-            f"{max_tokens} in the completion). Please reduce the length of the {param} or completion.",
-            param=param,
-        )
-    return max_tokens
+    room = limit - prompt_tokens
+    return room if max_tokens is None or max_tokens == NO_BOUND else min(max_tokens, room)

@@ -114,8 +114,7 @@ async def test_refuses_what_does_not_fit_the_context():
     assert text(await answer(provider, chat("a b c", max_tokens=1))) == "a "
     with pytest.raises(ContextLengthExceeded, match="4 tokens"):
         await answer(provider, chat("a b c d"))
-    with pytest.raises(ContextLengthExceeded, match="max_tokens is 2"):
-        await answer(provider, chat("a b c", max_tokens=2))
+    assert text(await answer(provider, chat("a b c", max_tokens=2))) == "a "
     assert provider.queue_stats.active == 0
 
 

@@ -218,18 +218,23 @@ def test_template_arguments_reach_the_template(engine: EngineClient) -> None:
     assert longer.accepted.prompt_tokens == plain.accepted.prompt_tokens + 4
 
 
-@pytest.mark.parametrize(
-    ("words", "max_tokens", "counts"),
-    [(tiny.CONTEXT, None, ["512", "512"]), (tiny.CONTEXT - 5, 6, ["512", "513", "507", "6"])],
-)
-def test_what_does_not_fit_the_context_is_refused_with_counts(
-    engine: EngineClient, words: int, max_tokens: int | None, counts: list[str]
+@pytest.mark.parametrize("max_tokens", [None, 1])
+def test_a_prompt_that_does_not_fit_the_context_is_refused_with_counts(
+    engine: EngineClient, max_tokens: int | None
 ) -> None:
-    failed = engine.ask("long", TextPrompt("x" * words), max_tokens=max_tokens).failed
+    failed = engine.ask("long", TextPrompt("x" * (tiny.CONTEXT + 3)), max_tokens=max_tokens).failed
     assert failed is not None
     assert failed.code == "context_length_exceeded"
     assert failed.param == "prompt"
-    assert all(count in failed.message for count in counts)
+    assert all(count in failed.message for count in ("512", "515"))
+
+
+@pytest.mark.parametrize("max_tokens", [6, 32_768, 2**31 - 1, -1])
+def test_a_bound_beyond_the_room_of_the_context_is_clamped(engine: EngineClient, max_tokens: int) -> None:
+    prompt = TextPrompt("x" * (tiny.CONTEXT - 5))
+    answer = engine.ask("clamped", prompt, sampling=NO_END, max_tokens=max_tokens)
+    assert answer.finished is not None
+    assert (answer.finished.usage.completion_tokens, answer.finished.finish_reason) == (5, "length")
 
 
 def test_a_character_that_the_length_cuts_in_two_is_left_out(engine: EngineClient) -> None:
