@@ -1,7 +1,7 @@
-"""Cross-encoders that mlx-embeddings has the encoder of, but not the head: BERT's and XLM-RoBERTa's.
+"""Cross-encoders whose encoder mlx-embeddings has, but not the head: BERT's and XLM-RoBERTa's.
 
-The most used rerankers (ms-marco-MiniLM, bge-reranker) are these. Both give one probability: the sigmoid of one logit.
-Imports mlx-embeddings, which is under the GPL: see ADR 4.
+The most used rerankers (ms-marco-MiniLM, bge-reranker) are of these families. Both compute one probability: the sigmoid
+of one logit. The module imports mlx-embeddings, which is under the GPL (ADR 4).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from mlx_embeddings.models.base import BaseModelOutput
 __all__ = ["ranker_class"]
 
 Classes = tuple[type[Module], type[Any], None, None]
-"""As `mlx_embeddings.utils.load_model` wants them: the model, its arguments, no text and no vision configuration."""
+"""In the form of `mlx_embeddings.utils.load_model`: model, arguments, no text and no vision configuration."""
 
 
 class BertRanker(Module):
-    """`BertForSequenceClassification` with one label, in its names: `bert`, `classifier`."""
+    """`BertForSequenceClassification` with one label. Its layers have the same names: `bert`, `classifier`."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -38,7 +38,7 @@ class BertRanker(Module):
 
 
 class RobertaHead(Module):
-    """`classifier` of RoBERTa: on the first token, with a layer of its own before the logit."""
+    """RoBERTa's `classifier`: on the first token, with a dense layer before the logit."""
 
     def __init__(self, size: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -51,7 +51,7 @@ class RobertaHead(Module):
 
 
 class RobertaRanker(Module):
-    """`XLMRobertaForSequenceClassification` with one label, in its names: `roberta`, `classifier`."""
+    """`XLMRobertaForSequenceClassification` with one label. Its layers have the same names: `roberta`, `classifier`."""
 
     def __init__(self, config: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -79,5 +79,5 @@ _CLASSES: dict[str, Classes] = {
 
 
 def ranker_class(family: str) -> Classes | None:
-    """The classes of this family's cross-encoder; None where mlx-embeddings has its own or there is none."""
+    """The classes of this family's cross-encoder; None if mlx-embeddings has its own, or there is none."""
     return _CLASSES.get(family)

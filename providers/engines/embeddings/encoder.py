@@ -1,6 +1,6 @@
-"""A loaded embedding model or cross-encoder: from token ids to vectors or scores. Arrays; the MLX thread's.
+"""A loaded embedding model or cross-encoder: from token ids to vectors or scores. Only for the MLX thread.
 
-Imports mlx-embeddings, which is under the GPL: only the process of an embedding model may import this module (ADR 4).
+The module imports mlx-embeddings, which is under the GPL: only the process of an embedding model may import it (ADR 4).
 """
 
 from __future__ import annotations
@@ -27,40 +27,40 @@ from providers.spec import ModelSpec
 __all__ = ["Encoder", "load_encoder"]
 
 FAMILIES = ("bert", "gemma3_text", "lfm2", "llama_bidirec", "modernbert", "qwen3", "xlm_roberta")
-"""The text models of mlx-embeddings; the others look at pictures."""
+"""The text models of mlx-embeddings; the others process images."""
 _NO_LIMIT = 1 << 24
-"""transformers' tokenizers say some 10**30 where they know no limit."""
+"""transformers' tokenizers have about 10**30 if they know no limit."""
 
 
 @attrs.frozen(kw_only=True)
 class Encoder:
-    """A model and what its folder says of it."""
+    """A model, and the facts from its folder."""
 
     model: Any
     tokenizer: Any
     config: Mapping[str, Any]
     pool: Pool | None
-    """None: the model's own `text_embeds`."""
+    """None: use the model's own `text_embeds`."""
     cross_encoder: bool
     typed: bool
-    """Whether the model tells the two halves of a pair apart by their type ids."""
+    """Whether the model separates the two halves of a pair by type ids."""
     limit: int
-    """Tokens of one text, special ones included."""
+    """The most tokens of one text, special ones included."""
     vocabulary: int
     matryoshka: tuple[int, ...] | bool
-    """Sizes that its vectors can be cut to; True: any."""
+    """Sizes to which its vectors can be cut; True: any size."""
     prompts: Mapping[str, str]
     dtype: str
     dtype_reason: str
 
     @property
     def parameters(self) -> int:
-        """That a token is multiplied with: looking a row up in a table costs nothing."""
+        """Count of the parameters that multiply a token. A look-up in an embedding table costs nothing."""
         flat: list[tuple[str, mx.array]] = tree_flatten(self.model.parameters())  # type: ignore[assignment]
         return sum(array.size for name, array in flat if "embed" not in name)
 
     def encode(self, rows: Sequence[Sequence[int]], seconds: Sequence[int]) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Unit vectors `(rows, dimensions)`, or scores `(rows, 1)`. `seconds`: where each row's second text begins."""
+        """Unit vectors (rows, dimensions), or scores (rows, 1). `seconds`: where each row's second text begins."""
         width = max(map(len, rows))
         ids = np.full((len(rows), width), self._padding, np.int32)
         mask = np.zeros((len(rows), width), np.float32)
@@ -78,7 +78,7 @@ class Encoder:
             scores: mx.array = output.pooler_output
             return scores
         states = output.last_hidden_state
-        # Where a model has pooled already (ModernBERT), loading has configured how.
+        # A model that pools itself (ModernBERT) got its pooling when it was loaded.
         if self.pool is not None and states is not None and states.ndim == 3:
             return unit(self.pool(states, mask))
         return unit(output.text_embeds)
@@ -90,10 +90,10 @@ class Encoder:
 
 
 def load_encoder(spec: ModelSpec, device: str, progress: Progress) -> Encoder:
-    """Load `spec.path`, a folder that mlx-embeddings reads, in the precision the spec and the device ask for.
+    """Load `spec.path`, a folder that mlx-embeddings reads, in the precision for the spec and the device.
 
     Raises:
-        EngineLoadError: the folder or what is in it cannot be used; the message says what and why.
+        EngineLoadError: the folder or its content cannot be used; the message says what and why.
     """
     progress("finding the model", None)
     folder = find_folder(spec.path, progress)
@@ -139,27 +139,27 @@ def _is_cross_encoder(config: Mapping[str, Any]) -> bool:
     labels = config.get("id2label")
     count = len(labels) if isinstance(labels, dict) else config.get("num_labels", 2)
     if count != 1:
-        raise EngineLoadError(f"a classifier of {count} labels neither embeds nor ranks; a cross-encoder has one")
+        raise EngineLoadError(f"a classifier of {count} labels cannot embed or rank; a cross-encoder has one label")
     return True
 
 
 def _load_weights(
     folder: Path, config: Mapping[str, Any], family: str, pooling: tuple[str, ...], *, cross_encoder: bool
 ) -> Any:
-    told: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
     if family == "modernbert" and not cross_encoder:
         if pooling and pooling[0] not in ("cls_token", "mean_tokens"):
             raise EngineLoadError(f"{folder}: ModernBERT with pooling {pooling[0]} is not supported")
-        told["classifier_pooling"] = "cls" if pooling == ("cls_token",) else "mean"
-        # Whatever head the weights were trained with: here they only encode.
-        told["architectures"] = ["ModernBertModel"]
+        settings["classifier_pooling"] = "cls" if pooling == ("cls_token",) else "mean"
+        # The head that the weights were trained with is not needed: here they only encode.
+        settings["architectures"] = ["ModernBertModel"]
     options: dict[str, Any] = {"path_to_repo": str(folder)}
     if cross_encoder and (classes := ranker_class(family)) is not None:
         options["get_model_classes"] = lambda config: classes
     elif cross_encoder and family != "modernbert":
         raise EngineLoadError(f"{folder}: cross-encoders of type {config.get('model_type')!r} are not supported")
     try:
-        return load_model(folder, lazy=True, model_config=told, **options)
+        return load_model(folder, lazy=True, model_config=settings, **options)
     except Exception as error:
         raise EngineLoadError(f"{folder}: the model cannot be loaded: {error}") from error
 
@@ -172,7 +172,7 @@ def _load_tokenizer(folder: Path, spec: ModelSpec) -> Any:
 
 
 def _limit(folder: Path, config: Mapping[str, Any], family: str, tokenizer: Any, spec: ModelSpec) -> int:
-    """The least of all limits that anything states."""
+    """The smallest of all stated limits, in tokens."""
     limits = [spec.context_length]
     positions = config.get("max_position_embeddings")
     if isinstance(positions, int):
@@ -187,7 +187,7 @@ def _limit(folder: Path, config: Mapping[str, Any], family: str, tokenizer: Any,
 
 
 def _matryoshka(config: Mapping[str, Any]) -> tuple[int, ...] | bool:
-    """By the two keys that vLLM reads too."""
+    """The sizes in the two keys that vLLM reads too."""
     sizes = config.get("matryoshka_dimensions")
     if isinstance(sizes, list):
         return tuple(size for size in sizes if isinstance(size, int))

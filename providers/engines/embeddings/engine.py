@@ -1,4 +1,4 @@
-"""The embedding engine: one batch of like lengths a step, from whatever requests are there."""
+"""The embedding engine: one batch of similar lengths per step, from all requests that wait."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ __all__ = ["EmbeddingEngine"]
 logger = logging.getLogger(__name__)
 
 STEP_FLOPS = {"cpu": 1.5e10, "metal": 2e12, "cuda": 2e13}
-"""Work of one step, a fraction of a second of it: cancellation takes effect between steps."""
+"""Floating-point operations per step, a fraction of a second: cancellation takes effect between steps."""
 STEP_TOKENS = (256, 16_384)
-"""Bounds of it in tokens: the least that keeps the matrix products large, and the most that keeps memory small."""
+"""Bounds of a step in tokens: the least that keeps the matrix products large, and the most that keeps memory small."""
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
 
 @attrs.define(eq=False)
 class _Work:
-    """A job under way."""
+    """A job in progress."""
 
     job: EmbeddingJob
     unfinished: int
     results: Floats | None
-    """Of every row, where the answer needs them together."""
+    """The vector or score of every row, if the result needs all of them; else None."""
     started: float | None = None
-    whose: Context = attrs.field(factory=copy_context)
-    """For log lines: whose work it is."""
+    context: Context = attrs.field(factory=copy_context)
+    """The request's context, for log lines."""
 
 
 class EmbeddingEngine(BaseEngine[EmbeddingJob]):
@@ -129,7 +129,7 @@ class EmbeddingEngine(BaseEngine[EmbeddingJob]):
         for request_id, indexes in parts.items():
             work = self._work[request_id]
             work.started = now if work.started is None else work.started
-            work.whose.run(self._collect, work, indexes, vectors[row : row + len(indexes)], out)
+            work.context.run(self._collect, work, indexes, vectors[row : row + len(indexes)], out)
             row += len(indexes)
 
     def recover(self, out: Outbox) -> None:
@@ -142,7 +142,7 @@ class EmbeddingEngine(BaseEngine[EmbeddingJob]):
     def _collect(self, work: _Work, indexes: list[int], vectors: Floats, out: Outbox) -> None:
         job = work.job
         if not np.isfinite(vectors).all():
-            logger.error("request %s: the model gave numbers that are not finite; try --dtype float32", job.id)
+            logger.error("request %s: the model computed numbers that are not finite; try --dtype float32", job.id)
             self.cancel(job.id)
             out.fail(job.id, InternalError.unforeseen())
             return
@@ -167,7 +167,7 @@ def _end(work: _Work) -> Embedded | Ranked:
 
 
 def _cut(vectors: Floats, dimensions: int) -> Floats:
-    """The first `dimensions` numbers of each vector, normalised to length one again."""
+    """The first `dimensions` numbers of each vector, scaled to length 1."""
     if vectors.shape[1] == dimensions:
         return vectors
     cut = vectors[:, :dimensions]

@@ -1,4 +1,4 @@
-"""From an embedding or reranking request to rows of token ids, on the intake thread: every check, and no arrays."""
+"""Checks embedding and reranking requests and turns them into rows of token ids. Runs on the intake thread."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from providers.spec import ModelSpec
 __all__ = ["EmbeddingIntake", "EmbeddingJob"]
 
 COUNTED_CHARACTERS = 2_000_000
-"""A longer text is refused without counting its tokens, where the context cannot hold so much anyway: the tokenizer
-takes half a second a million characters, and others wait for it."""
+"""A longer text that cannot fit into the context is refused without counting its tokens: the tokenizer takes half a
+second per million characters, while other requests wait."""
 CHARACTERS_PER_TOKEN = 64
-"""More than any tokenizer joins, but for runs of spaces."""
+"""More than any tokenizer joins into one token, except for runs of spaces."""
 
 Kind = Literal["embed", "cosine", "score"]
 
 
 @attrs.define(eq=False)
 class EmbeddingJob:
-    """A request that passed every check. For `cosine` the first row is the query."""
+    """A request that passed every check. For `cosine`, the first row is the query."""
 
     id: str
     kind: Kind
     rows: list[list[int]]
     seconds: list[int]
-    """Where the second text of each row begins; its length where there is none."""
+    """The place where the second text of each row begins; the row's length if there is none."""
     dimensions: int
 
     @property
@@ -39,7 +39,7 @@ class EmbeddingJob:
 
 
 class EmbeddingIntake:
-    """Everything about one model that can be known without running it."""
+    """Checks and tokenizes requests for one model, without running it."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class EmbeddingIntake:
         prompts: dict[str, str],
         cross_encoder: bool,
     ) -> None:
-        """`tokenizer`: of transformers. `limit`: tokens of a row, special ones included."""
+        """`tokenizer`: one of transformers'. `limit`: the most tokens of a row, special ones included."""
         self._tokenizer = tokenizer
         self._name = spec.name
         self._limit = limit
@@ -76,8 +76,8 @@ class EmbeddingIntake:
         paths = [f"input[{index}]" if many else "input" for index in range(len(request.inputs))]
         rows: list[list[int]] = [[]] * len(request.inputs)
         texts = [(index, given) for index, given in enumerate(request.inputs) if isinstance(given, str)]
-        told = [text for _, text in texts]
-        tokenized = self._tokenize(told, [paths[index] for index, _ in texts], truncate=request.truncate)
+        written = [text for _, text in texts]
+        tokenized = self._tokenize(written, [paths[index] for index, _ in texts], truncate=request.truncate)
         for (index, _), tokens in zip(texts, tokenized, strict=True):
             rows[index] = tokens
         for index, given in enumerate(request.inputs):
@@ -111,7 +111,7 @@ class EmbeddingIntake:
         rows = self._tokenizer([request.query] * len(texts), texts, verbose=False, **how)["input_ids"]
         for row, path in zip(rows, paths, strict=True):
             self._check_length(len(row), path, self._limit)
-        # The query, its special tokens included, is what every row begins with.
+        # Every row begins with the query and its special tokens.
         return EmbeddingJob(request.id, "score", rows, [len(query)] * len(rows), 1)
 
     def _tokenize(
@@ -130,17 +130,17 @@ class EmbeddingIntake:
         return rows
 
     def _shortened(self, text: str, path: str, truncate: bool) -> str:
-        """As much of an overlong text as decides its first tokens.
+        """The part of an overlong text that decides its first tokens.
 
         Raises:
-            ContextLengthExceeded: it may not be cut, and is too long to count.
+            ContextLengthExceeded: it may not be cut and is too long to count.
         """
         size = self._limit * CHARACTERS_PER_TOKEN
         if not truncate and len(text) > max(size, COUNTED_CHARACTERS):
             message = f"{path}: {len(text)} characters are more than a context of {self._limit} tokens can hold"
             raise ContextLengthExceeded(message, param=path)
         while truncate and len(text) > size:
-            # A cut changes the last word's tokens; twice the limit is far from it.
+            # A cut changes the tokens of the last word, which is far behind the limit here.
             if len(self._tokenizer(text[:size], verbose=False)["input_ids"]) > 2 * self._limit:
                 return text[:size]
             size *= 4

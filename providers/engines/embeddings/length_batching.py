@@ -1,4 +1,4 @@
-"""Which rows go through the model together: those of like length, of every request, within a bound."""
+"""Which rows go through the model together: rows of similar length, of all requests, within a bound."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import attrs
 __all__ = ["RowPool", "Rows"]
 
 SLACK = 16
-"""Tokens a row may be padded by whatever its length: on its own it would cost more than its padding does."""
+"""Tokens of padding that any row may get: a step of its own would cost more than the padding."""
 SLACK_SHARE = 4
-"""And padding may be one in this many tokens of a row."""
+"""A row of n tokens may also get n divided by this of padding."""
 
 
 @attrs.define(eq=False)
 class Rows:
-    """What is left of one request: indexes of its rows, shortest first."""
+    """The rows of one request that are left: their indexes, shortest first."""
 
     lengths: Sequence[int]
-    """Tokens of every row, done or not."""
+    """Tokens of every row, done rows included."""
     left: list[int] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.left = sorted(range(len(self.lengths)), key=self.lengths.__getitem__)
 
     def longest_within(self, bound: int) -> int:
-        """Length of the longest row of at most `bound` tokens; 0 where there is none."""
+        """Length of the longest row of at most `bound` tokens; 0 if there is none."""
         place = bisect_right(self.left, bound, key=self.lengths.__getitem__)
         return self.lengths[self.left[place - 1]] if place else 0
 
@@ -47,10 +47,10 @@ def _slack(length: int) -> int:
 
 
 class RowPool:
-    """The rows of every request that waits, by request id. A request with many shares each turn with the others."""
+    """The rows of all waiting requests, by request id. A request with many rows shares each batch with the others."""
 
     def __init__(self, tokens: int) -> None:
-        """`tokens`: of one batch, padding included; a single row may be longer."""
+        """`tokens`: the most tokens of a batch, padding included. A single row may be longer."""
         self._tokens = tokens
         self._requests: OrderedDict[str, Rows] = OrderedDict()
 
@@ -64,10 +64,10 @@ class RowPool:
         self._requests.pop(request_id, None)
 
     def next_batch(self) -> list[tuple[str, int]]:
-        """Take out the next rows: the longest of the request whose turn it is, and what pads well to it.
+        """Take the next rows: the longest one of the request whose turn it is, and rows that need little padding to it.
 
-        That row sets the length, unless another request has one that is a little longer. Requests take turns, so that a
-        short one waits for as many batches as there are requests before it at most, however long their lists are.
+        That row sets the length, unless another request has a slightly longer one. Requests take turns, so that a short
+        request waits for at most as many batches as there are requests before it, however many rows they have.
         """
         leader, rows = next(iter(self._requests.items()))
         longest = rows.lengths[rows.left[-1]]

@@ -11,7 +11,7 @@ import mlx.core as mx
 __all__ = ["Pool", "read_json", "read_pooling", "unit"]
 
 Pool = Callable[[mx.array, mx.array], mx.array]
-"""`(rows, tokens, width)` hidden states and a `(rows, tokens)` float mask, padded on the right, to `(rows, width)`."""
+"""Hidden states (rows, tokens, width) and a float mask (rows, tokens), padded on the right → (rows, width)."""
 
 
 def _first(states: mx.array, mask: mx.array) -> mx.array:
@@ -47,11 +47,11 @@ _MODES: dict[str, Pool] = {
     "weightedmean_tokens": _weighted_mean,
     "lasttoken": _last,
 }
-"""By the end of the key in the file, in the order in which sentence-transformers joins several."""
+"""By the last part of the key in the file, in the order in which sentence-transformers concatenates several."""
 
 
 def read_json(file: Path) -> dict[str, object]:
-    """The object in the file; an empty one where there is none."""
+    """The object in the file; an empty one if there is none."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -60,10 +60,12 @@ def read_json(file: Path) -> dict[str, object]:
 
 
 def read_pooling(folder: Path) -> tuple[tuple[str, ...], Pool] | None:
-    """The names of the model's poolings and what they do; None where the folder does not say, or where more than
-    pooling makes its vectors (a dense layer): then the model's own code knows."""
-    told = read_json(folder / "1_Pooling" / "config.json")
-    chosen = {name: pool for name, pool in _MODES.items() if told.get(f"pooling_mode_{name}") is True}
+    """The names of the model's poolings, and the function that applies them.
+
+    None if the folder sets none, or if vectors need more than pooling (a dense layer): the model's own code pools then.
+    """
+    settings = read_json(folder / "1_Pooling" / "config.json")
+    chosen = {name: pool for name, pool in _MODES.items() if settings.get(f"pooling_mode_{name}") is True}
     if not chosen or any(folder.glob("*_Dense")):
         return None
 
