@@ -1,4 +1,4 @@
-"""The engine of speech models: Kokoro. A step synthesises one sentence, of the request that has been given fewest."""
+"""The engine of speech models: Kokoro. A step synthesises one piece, of the request that has received the fewest."""
 
 from __future__ import annotations
 
@@ -29,23 +29,23 @@ __all__ = ["SpeechEngine"]
 _REST_SAMPLES = SAMPLE_RATE * 3 // 10
 """Silence after a sentence."""
 _CLAUSE_REST_SAMPLES = SAMPLE_RATE // 10
-"""Silence after a clause whose sentence goes on."""
+"""Silence after a clause whose sentence continues."""
 _WARMUP = "Hello there."
 
 
 @attrs.define(eq=False)
 class _Speaking:
-    """A job and how far it has come."""
+    """A job in progress."""
 
     job: SpeechJob
     order: int
     accepted: bool = False
     done: int = 0
-    """Pieces."""
+    """Pieces that have been sent."""
     samples: int = 0
     started: float = 0.0
-    whose: Context = attrs.field(factory=copy_context)
-    """For log lines: whose work it is."""
+    context: Context = attrs.field(factory=copy_context)
+    """The request's context, for log lines."""
 
 
 class SpeechEngine(BaseEngine[SpeechJob]):
@@ -101,7 +101,7 @@ class SpeechEngine(BaseEngine[SpeechJob]):
         return bool(self._speaking)
 
     def step(self, out: Outbox) -> None:
-        """Accept what is new, or else synthesise one piece."""
+        """Accept new requests, or if there are none, synthesise one piece."""
         self._expire(out)
         new = [speaking for speaking in self._speaking.values() if not speaking.accepted]
         if new:
@@ -109,12 +109,12 @@ class SpeechEngine(BaseEngine[SpeechJob]):
                 speaking.accepted = True
                 job = speaking.job
                 out.event(job.id, SpeechAccepted(pieces=len(job.pieces), characters=job.characters))
-                if not job.pieces:  # an emoji, three dots: nothing to say, and nothing wrong with that
+                if not job.pieces:  # an emoji or three dots: there is nothing to speak, which is no error
                     out.event(job.id, SpeechFinished(0, 0.0))
                     del self._speaking[job.id]
         elif self._speaking:
             first = min(self._speaking.values(), key=lambda waiting: (waiting.done, waiting.order))
-            first.whose.run(self._speak, first, out)
+            first.context.run(self._speak, first, out)
 
     def recover(self, out: Outbox) -> None:
         for id in list(self._speaking):
@@ -150,7 +150,7 @@ class SpeechEngine(BaseEngine[SpeechJob]):
             del self._speaking[job.id]
 
     def _spoken(self, piece: Piece, voices: list[tuple[str, float]], speed: float, number: int) -> Timed:
-        """The same samples for the same arguments: the piece's number seeds the noise."""
+        """Audio and times of a piece. The piece's number seeds the noise: equal arguments give equal samples."""
         symbols, owners = piece.symbols
         tokens = [self._vocabulary[symbol] for symbol in symbols]
         style = self._voices.style(voices, len(tokens))
@@ -162,11 +162,11 @@ class SpeechEngine(BaseEngine[SpeechJob]):
 
 def _refuse_unsupported(spec: ModelSpec) -> None:
     if spec.quantize is not None:
-        raise EngineLoadError("quantize: speech models run as they are; they cannot be quantised")
+        raise EngineLoadError("quantize: speech models cannot be quantised")
     if spec.dtype not in ("auto", "float32"):
         raise EngineLoadError(f"dtype: speech models run in float32, not in {spec.dtype}")
 
 
 def _pcm(samples: NDArray[np.float32]) -> bytes:
-    """16-bit little-endian; what is louder than full scale is clipped."""
+    """16-bit little-endian PCM. Samples beyond full scale are clipped."""
     return (np.clip(samples, -1.0, 1.0) * 32767.0).round().astype("<i2").tobytes()

@@ -1,4 +1,4 @@
-"""What is checked and worked out of a speech request before the model sees it. Runs on the intake thread."""
+"""Checks speech requests and turns their text into phonemes. Runs on the intake thread."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 @attrs.frozen
 class SpeechJob:
-    """A checked request in pieces. `deadline` is on `time.monotonic`'s clock."""
+    """A checked request, divided into pieces. `deadline` is on `time.monotonic`'s clock."""
 
     id: str
     pieces: list[Piece]
@@ -35,15 +35,15 @@ class SpeechJob:
 
 
 def make_phonemizers(vocabulary: Container[str]) -> dict[str, Phonemizer]:
-    """By language, those that are installed.
+    """By language: the phonemizers that are installed.
 
     Raises:
-        EngineLoadError: English's is not.
+        EngineLoadError: the phonemizer of English is not installed.
     """
     try:
         return {language: English(vocabulary, british=language == "en-GB") for language in READ_LANGUAGES}
     except (ImportError, OSError) as error:
-        raise EngineLoadError(f"What turns text into sounds is not installed (the extra `speech`): {error}") from error
+        raise EngineLoadError(f"the phonemizer is not installed (the extra `speech`): {error}") from error
 
 
 class SpeechIntake:
@@ -55,14 +55,14 @@ class SpeechIntake:
 
     @property
     def languages(self) -> list[str]:
-        """Those that can be read."""
+        """The languages whose texts can be read."""
         return list(self._phonemizers)
 
     def job(self, request: SpeechRequest) -> SpeechJob:
-        """Check a request and work out its phonemes.
+        """Check a request and compute its phonemes.
 
         Raises:
-            InvalidRequest: `param` names what is wrong.
+            InvalidRequest: `param` names the wrong parameter.
         """
         received = time.monotonic()
         if not MIN_SPEED <= request.speed <= MAX_SPEED:
@@ -78,22 +78,22 @@ class SpeechIntake:
         )
 
     def pieces(self, text: str, language: str) -> list[Piece]:
-        """The text in pieces that have something to say; none where there is nothing."""
+        """The pieces of a text. None if the text has nothing to speak."""
         read = self._phonemizers[language]
         chunked = [read(sentence) for sentence in sentences(normalize(text, british=language == "en-GB"))]
         dropped = sum(chunk.dropped for sentence in chunked for chunk in sentence)
         if dropped:
-            logger.info("%d phonemes that the model does not know were left out", dropped)
+            logger.info("left out %d phonemes that the model does not know", dropped)
         return cut(chunked) if chunked else []
 
     def _language(self, voices: list[tuple[str, float]]) -> str:
-        """That of the first voice.
+        """The language of the first voice.
 
         Raises:
-            InvalidRequest: a voice is unknown, or none of whose language can be read.
+            InvalidRequest: a voice is unknown, or texts in its language cannot be read.
         """
         if not voices:
-            raise InvalidRequest("voice: none is named", param="voice")
+            raise InvalidRequest("voice: no voice is named", param="voice")
         for voice, weight in voices:
             if voice not in self._voices.ids:
                 known = ", ".join(self._voices.ids)
@@ -103,7 +103,7 @@ class SpeechIntake:
         language = self._voices.language(voices[0][0])
         if language not in self._phonemizers:
             raise InvalidRequest(
-                f"voice: {voices[0][0]} speaks {language}, whose texts this server cannot turn into sounds",
+                f"voice: {voices[0][0]} speaks {language}, which this server cannot turn into phonemes",
                 param="voice",
             )
         return language

@@ -1,4 +1,4 @@
-"""Cutting a text into what is synthesised in one go: sentences, or clauses of long ones. No word is lost, or twice."""
+"""Cuts a text into pieces to synthesise: sentences, or clauses of long ones. Every word is in exactly one piece."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from providers.engines.speech.text.g2p import PAUSES, Chunk
 __all__ = ["Piece", "cut"]
 
 SHORTEST = 12
-"""Phonemes: a shorter sentence is said together with the next, for the model says short ones badly."""
+"""Phonemes. A shorter sentence is spoken together with the next, because the model speaks short ones badly."""
 CLAUSE = 15
 """A clause that is cut off has at least this many phonemes."""
 FIRST = 60
-"""Where the first sentence is longer, its first clause is said for itself, so that the voice begins early."""
+"""If the first sentence is longer, its first clause is a piece of its own, so that the voice begins early."""
 LONG = 180
-"""A sentence that is longer is cut between clauses: about 12 seconds."""
+"""A longer sentence is cut between clauses. This many phonemes take about 12 seconds."""
 LONGEST = 400
 """A piece that is longer is cut between words. The model takes 510, and rushes over the end of such a long piece."""
 
 
 @attrs.frozen
 class Piece:
-    """Chunks that are synthesised together. `ends_sentence`: what follows is another one."""
+    """Chunks that are synthesised together. `ends_sentence`: whether the next piece begins another sentence."""
 
     chunks: tuple[Chunk, ...]
     ends_sentence: bool = True
@@ -35,7 +35,7 @@ class Piece:
 
     @property
     def symbols(self) -> tuple[str, list[int]]:
-        """The phonemes, a space between two chunks, and for each the number of its chunk; -1 for the spaces."""
+        """The phonemes with a space between chunks, and for each symbol the number of its chunk; -1 for the spaces."""
         symbols: list[str] = []
         owners: list[int] = []
         for number, chunk in enumerate(self.chunks):
@@ -59,7 +59,7 @@ def cut(sentences: Sequence[Sequence[Chunk]]) -> list[Piece]:
 
 
 def _joined(sentences: Sequence[Sequence[Chunk]]) -> Iterator[list[Chunk]]:
-    """Sentences, those that are too short together with the next, or the last of them with the one before."""
+    """The sentences. Those that are too short are joined with the next, the last one with the one before."""
     waiting: list[Chunk] = []
     kept: list[Chunk] | None = None
     for sentence in sentences:
@@ -77,7 +77,7 @@ def _joined(sentences: Sequence[Sequence[Chunk]]) -> Iterator[list[Chunk]]:
 
 
 def _clauses(chunks: list[Chunk], limit: int, next_limit: int) -> Iterator[list[Chunk]]:
-    """Cut while what is left is longer than the limit and has a place to cut it."""
+    """Cut as long as the rest is longer than the limit and has a place to cut."""
     while _length(chunks) > limit:
         at = _clause_end(chunks, limit)
         if at is None and _length(chunks) > LONGEST:
@@ -90,7 +90,7 @@ def _clauses(chunks: list[Chunk], limit: int, next_limit: int) -> Iterator[list[
 
 
 def _clause_end(chunks: Sequence[Chunk], limit: int) -> int | None:
-    """After how many chunks the last clause ends that fits, or else the first that does not."""
+    """The number of chunks up to the end of the last clause that fits, or else of the first that does not."""
     borders = []
     left, whole = 0, _length(chunks)
     for number, chunk in enumerate(chunks[:-1], 1):

@@ -1,9 +1,9 @@
-"""When each phoneme and word of a piece is heard, from the durations that the model gave them.
+"""The times of each phoneme and word of a piece, from the durations that the model predicts.
 
-Kokoro's durations are whole frames of 600 samples, one for every symbol and two for the padding around them. Two things
-are corrected, both measured (`tests/live/engines/alignment.py`): the sound of a symbol is heard `LEAD`
-samples before its frames begin, and the last sound before a pause is given much of the pause, which is told apart by
-its energy. All times are samples.
+Kokoro's durations are whole frames of 600 samples, one for every symbol and two for the padding around them. Two errors
+are corrected, both measured (`tests/live/engines/alignment.py`): the sound of a symbol is heard `LEAD` samples before
+its frames begin, and the last sound before a pause includes much of the pause, which its low energy reveals. All times
+are in samples.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ __all__ = ["FRAME", "LEAD", "Timed", "time_piece", "trimmed"]
 
 FRAME = 600
 LEAD = 1200
-"""By how much sounds are earlier than their frames, of the words and voices that `alignment.py` names."""
+"""How much earlier sounds are than their frames, measured with the words and voices that `alignment.py` names."""
 
 _STRESSES = frozenset("ˈˌ")
 _MODIFIERS = frozenset("ːʰʲ̃↓→↗↘")
 _WINDOW = 120
 """Samples: 5 ms, the resolution of energy."""
 _QUIET = 0.01
-"""Of the loudest window: 40 dB below it."""
+"""Fraction of the loudest window, 40 dB below it: quieter windows are silence."""
 _MARGIN = 1800
-"""Silence that is kept before the first sound."""
+"""Silence to keep before the first sound."""
 
 
 @attrs.frozen
@@ -43,7 +43,7 @@ class Timed:
     words: list[WordSpan]
 
     def after(self, start: int) -> tuple[list[PhonemeSpan], list[WordSpan]]:
-        """The times in an utterance whose earlier pieces end at `start`."""
+        """The times within an utterance whose earlier pieces end at `start`."""
         phonemes = [PhonemeSpan(span.phoneme, span.start + start, span.end + start) for span in self.phonemes]
         return phonemes, [WordSpan(span.word, span.start + start, span.end + start) for span in self.words]
 
@@ -59,13 +59,13 @@ class _Sound:
 def time_piece(
     samples: NDArray[np.float32], frames: Sequence[int], symbols: str, owners: Sequence[int], words: Sequence[str]
 ) -> Timed:
-    """Tell when every phoneme and word is heard.
+    """Compute when every phoneme and word is heard.
 
     Args:
         samples: as many as the frames have.
-        frames: of the padding before, of each symbol, of the padding after.
+        frames: those of the padding before, of each symbol, and of the padding after.
         owners: for each symbol the number of its word; -1 for none.
-        words: by number; empty where there is none.
+        words: by number; empty if there is none.
     """
     edges = np.cumsum(np.asarray(frames)) * FRAME
     if edges[-1] != len(samples) or len(frames) != len(symbols) + 2:
@@ -79,7 +79,7 @@ def time_piece(
 
 
 def trimmed(timed: Timed, *, rest: int) -> Timed:
-    """Without the silence of the padding but for a moment before the first sound, and `rest` samples after the last."""
+    """Remove the silence of the padding, except a moment before the first sound and `rest` samples after the last."""
     heard = [span for span in timed.phonemes if span.phoneme]
     if not heard:
         return timed
@@ -95,10 +95,10 @@ def trimmed(timed: Timed, *, rest: int) -> Timed:
 
 
 def _sounds(symbols: str, owners: Sequence[int], edges: Sequence[int]) -> list[_Sound]:
-    """The sounds between their pauses. A space belongs to the sounds beside it, half to each; a stress to its vowel."""
+    """The sounds between the pauses. Half of a space belongs to each sound beside it, a stress mark to its vowel."""
     sounds: list[_Sound] = []
     waiting: int | None = None  # where the next sound begins, if not with its own frames
-    joined = False  # whether nothing but spaces followed the last sound
+    joined = False  # whether only spaces followed the last sound
     for symbol, owner, start, end in zip(symbols, owners, edges[:-1], edges[1:], strict=True):
         if symbol in PAUSES:
             waiting, joined = None, False
@@ -106,7 +106,7 @@ def _sounds(symbols: str, owners: Sequence[int], edges: Sequence[int]) -> list[_
             if joined and waiting is None:
                 waiting = start
         elif symbol in _STRESSES:
-            # A stress behind spaces waits with them.
+            # A stress mark after spaces joins them.
             waiting = start if waiting is None else waiting
         elif symbol in _MODIFIERS and sounds and joined and waiting is None:
             sounds[-1].end = end
@@ -122,7 +122,7 @@ def _sounds(symbols: str, owners: Sequence[int], edges: Sequence[int]) -> list[_
 
 
 def _middle(symbols: str, owners: Sequence[int], edges: Sequence[int], first: int, last: int) -> int:
-    """The middle of the spaces that begin at `first`, before a sound or its stress that begins by `last`."""
+    """The middle of the spaces from `first` on, before the sound or stress mark that begins at `last`."""
     end = first
     for symbol, begin, finish in zip(symbols, edges[:-1], edges[1:], strict=True):
         if begin >= first and begin < last and symbol in SPACES:
@@ -139,7 +139,7 @@ def _loud(samples: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 
 def _end_before_pauses(sounds: list[_Sound], loud: NDArray[np.bool_]) -> None:
-    """Let each sound before a pause end where it is last heard, a frame after its beginning at the earliest."""
+    """End each sound before a pause where it is last heard, but at least one frame after its beginning."""
     following: list[Any] = [*sounds[1:], None]
     for sound, after in zip(sounds, following, strict=True):
         if after is None or after.start > sound.end:
@@ -149,7 +149,7 @@ def _end_before_pauses(sounds: list[_Sound], loud: NDArray[np.bool_]) -> None:
 
 
 def _spans(sounds: Sequence[_Sound], length: int) -> list[PhonemeSpan]:
-    """Sounds and the silences around them, from 0 to `length`."""
+    """The sounds and the silences between them, from 0 to `length`."""
     spans: list[PhonemeSpan] = []
     at = 0
     for sound in sounds:

@@ -1,4 +1,4 @@
-"""The styles of a Kokoro folder's voices."""
+"""The style vectors of a Kokoro folder's voices."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["Voices"]
 
 
 class Voices:
-    """Voices of a model folder by name, read from disk when first used.
+    """The voices of a model folder by name. Each is read from disk when it is first used.
 
     Raises:
-        EngineLoadError: there is none.
+        EngineLoadError: the folder has no voices.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,7 +34,7 @@ class Voices:
         return LANGUAGES[voice[0]]
 
     def style(self, mix: Sequence[tuple[str, float]], length: int) -> mx.array:
-        """The style, (1, 256), of a mix of voices for a text of `length` phonemes. For the MLX thread."""
+        """The style, (1, 256), of a mix of voices for a text of `length` phonemes. Only for the MLX thread."""
         styles = [self._loaded(voice)[min(length, len(self._loaded(voice))) - 1] * weight for voice, weight in mix]
         return mx.array(sum(styles))
 

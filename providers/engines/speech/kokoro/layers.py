@@ -1,7 +1,7 @@
-"""Layers of Kokoro on signals of (length, channels), built from mlx-audio's modules and their weights.
+"""Kokoro's layers on signals of (length, channels), built from mlx-audio's modules and their weights.
 
-mlx-audio's own forward computes every weight norm anew, runs both directions of an LSTM one after the other and moves
-axes around every convolution. What is here gives the same numbers to float32 rounding.
+mlx-audio's own forward pass computes every weight norm anew, runs both directions of an LSTM one after the other, and
+moves axes around every convolution. These layers give the same numbers to float32 rounding.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def leaky(x: mx.array, slope: float) -> mx.array:
 
 
 def plain_conv(module: Any) -> Conv1d:
-    """mlx-audio's `ConvWeighted`, its weight norm folded."""
+    """mlx-audio's `ConvWeighted` with its weight norm folded."""
     return Conv1d(
         fold_weight_norm(module.weight_v, module.weight_g),
         module.bias if "bias" in module else None,
@@ -40,7 +40,7 @@ class AdaIN:
         self._weight, self._bias = module.fc.weight, module.fc.bias
 
     def affine(self, x: mx.array, style: mx.array) -> tuple[mx.array, mx.array]:
-        """The (channels,) scale and shift that this makes of x (length, channels) and style (1, width)."""
+        """The scale and the shift, both (channels,), for x (length, channels) and style (1, width)."""
         gamma, beta = mx.split(mx.addmm(self._bias, style, self._weight.T)[0], 2)
         mean = mx.mean(x, axis=0)
         scale = (1 + gamma) * mx.rsqrt(mx.var(x, axis=0) + _EPS)
@@ -52,7 +52,7 @@ class AdaIN:
 
 
 class ResBlock:
-    """mlx-audio's `AdainResBlk1d`: two convolutions beside a shortcut; may double the length."""
+    """mlx-audio's `AdainResBlk1d`: two convolutions beside a shortcut. It may double the length."""
 
     def __init__(self, module: Any) -> None:
         self._norms = AdaIN(module.norm1), AdaIN(module.norm2)
@@ -101,7 +101,7 @@ class SnakeBlock:
 
 
 class LSTM:
-    """mlx-audio's bidirectional `LSTM`, both directions in one step."""
+    """mlx-audio's bidirectional `LSTM`, with both directions in one step."""
 
     def __init__(self, module: Any) -> None:
         self._to_gates = module.Wx_forward.T, module.Wx_backward.T

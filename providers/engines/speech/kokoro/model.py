@@ -1,4 +1,4 @@
-"""Kokoro: from a sentence's phonemes and a style to samples and durations. Everything here runs on the MLX thread."""
+"""Kokoro: from a sentence's phonemes and a style to samples and durations. Only for the MLX thread."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ class Spoken:
     samples: NDArray[np.float32]
     """From -1 to 1, `600 · sum(frames)` of them."""
     frames: list[int]
-    """How many frames of 25 ms each token lasts; the first and the last are the padding's."""
+    """The number of frames of 25 ms that each token lasts. The first and the last are those of the padding."""
 
 
 @attrs.frozen(kw_only=True)
 class LoadedKokoro:
-    """A model and what its folder says of it."""
+    """A model, and its vocabulary from the folder."""
 
     kokoro: Kokoro
     vocabulary: dict[str, int]
 
 
 def load_kokoro(folder: Path, *, on_cpu: bool) -> LoadedKokoro:
-    """Load a folder that mlx-audio would load as Kokoro; weights of any precision become float32.
+    """Load a folder that mlx-audio would load as Kokoro. Weights of any precision become float32.
 
     Raises:
-        EngineLoadError: it holds another model, or not a whole one.
+        EngineLoadError: it holds another model, or an incomplete one.
     """
     config = _config(folder)
     try:
@@ -70,7 +70,7 @@ def _config(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise EngineLoadError(f"{folder / 'config.json'}: not readable as JSON ({error})") from error
     if not isinstance(config, dict) or "istftnet" not in config or not isinstance(config.get("vocab"), dict):
-        raise EngineLoadError(f"{folder}: not a Kokoro model; of the speech models this server knows that one alone")
+        raise EngineLoadError(f"{folder}: not a Kokoro model, the only speech model that this server supports")
     return config
 
 
@@ -97,9 +97,9 @@ class Kokoro:
         """Synthesise one sentence.
 
         Args:
-            tokens: of the vocabulary, without padding; at most 510 (512 positions less two of padding).
+            tokens: ids of the vocabulary, without padding; at most 510 (512 positions, less two of padding).
             style: (1, 256).
-            seed: of the noise in unvoiced sounds; the same one gives the same samples.
+            seed: that of the noise in unvoiced sounds; equal seeds give equal samples.
         """
         padded = _padded(tokens)
         decoder_style, prosody_style = style[:, :128], style[:, 128:]
@@ -114,7 +114,7 @@ class Kokoro:
         return Spoken(samples=np.array(samples), frames=[int(count) for count in counts])
 
     def durations(self, tokens: Sequence[int], style: mx.array, *, speed: float) -> list[int]:
-        """The frames of `speak`, without its samples."""
+        """The frames of `speak`, without computing samples."""
         counts = self._durations(self._prosody(_padded(tokens), style[:, 128:]), speed)
         return [int(count) for count in np.array(counts)]
 
@@ -139,7 +139,7 @@ class Kokoro:
         return self._text_lstm(x)
 
     def _curves(self, features: mx.array, style: mx.array) -> tuple[mx.array, mx.array]:
-        """Pitch in hertz and energy, two values a frame."""
+        """Pitch in hertz and energy, two values per frame."""
         shared = self._shared(features)
         curves = []
         for blocks, projection in (self._pitch, self._energy):

@@ -1,4 +1,4 @@
-"""Kokoro's decoder: from aligned phoneme features, pitch and energy to samples. Lengths: F frames of 25 ms."""
+"""Kokoro's decoder: from aligned phoneme features, pitch and energy to samples. F: the number of frames of 25 ms."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Decoder:
             pitch: (2 · F,), in hertz.
             energy: (2 · F,).
             style: (1, 128).
-            key: of the source's noise.
+            key: the random key of the source's noise.
         """
         curves = [self._pitch(pitch[:, None]), self._energy(energy[:, None])]
         x = self._encode(mx.concatenate([features, *curves], axis=1), style)
@@ -75,7 +75,7 @@ class _Generator:
 
     def __call__(self, x: mx.array, style: mx.array, pitch: mx.array, key: mx.array) -> mx.array:
         excitation = self._stft.analyse(self._source(pitch, key))
-        # None waits for another: where there are threads they run beside the rest.
+        # No block waits for another: if there are threads, they run beside the rest.
         sources = [
             self._blocks.start(block, conv(excitation), style)
             for block, conv in zip(self._source_blocks, self._source_convs, strict=True)
@@ -85,7 +85,7 @@ class _Generator:
             if stage == len(self._ups) - 1:
                 x = mx.concatenate([x[1:2], x])  # reflected, as the model was trained
             x = x + sources[stage]()
-            # The last have the widest kernels and take the longest: they go first.
+            # The last blocks have the widest kernels and take the longest: start them first.
             started = [self._blocks.start(block, x, style) for block in reversed(self._stage_blocks[stage])]
             x = mx.array(sum(result() for result in started)) * (1 / len(started))
         return self._stft.synthesise(self._post(leaky(x, 0.01)))
@@ -97,7 +97,7 @@ class Blocks(Protocol):
     def make(self, module: Any) -> Any: ...
 
     def start(self, block: Any, x: mx.array, style: mx.array) -> Callable[[], mx.array]:
-        """Begin; call what is returned for the result."""
+        """Start a block. Returns a function that waits for its result."""
         ...
 
 
@@ -128,7 +128,7 @@ class _Source:
         return mx.tanh(mx.addmm(self._bias, sines * voiced + noise, self._weight.T))[:, 0]
 
     def _stretched(self, curve: mx.array) -> mx.array:
-        """Linear interpolation to `scale` times the length; the first and last half frame are held."""
+        """Interpolate linearly to `scale` times the length. The first and last half frame are constant."""
         frames, scale = curve.shape[0], self._scale
         between = (mx.arange(scale) + 0.5) / scale
         after = mx.concatenate([curve, curve[-1:]])
@@ -139,11 +139,11 @@ class _Source:
 
 
 class _STFT:
-    """Spectra as the generator sees them: magnitudes beside phases. The window is a periodic Hann's."""
+    """Spectra in the generator's form: magnitudes beside phases. The window is a periodic Hann window."""
 
     def __init__(self, size: int, hop: int) -> None:
         if size % hop:
-            raise ValueError(f"a window of {size} is no multiple of the hop {hop}")
+            raise ValueError(f"a window of {size} is not a multiple of the hop {hop}")
         self._size, self._hop = size, hop
         self._bins = size // 2 + 1
         window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
@@ -163,7 +163,7 @@ class _STFT:
         return mx.concatenate([mx.abs(spectrum), mx.arctan2(mx.imag(spectrum), mx.real(spectrum))], axis=1)
 
     def synthesise(self, x: mx.array) -> mx.array:
-        """The generator's last output, (frames, 2 · bins), to ((frames - 1) · hop,) samples."""
+        """The generator's last output, (frames, 2 · bins) → samples, ((frames - 1) · hop,)."""
         magnitude, phase = mx.exp(x[:, : self._bins]), mx.sin(x[:, self._bins :])
         spectrum = mx.concatenate([magnitude * mx.cos(phase), magnitude * mx.sin(phase)], axis=1)
         weights = mx.broadcast_to(self._squared, (x.shape[0], self._size))

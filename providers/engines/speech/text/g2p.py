@@ -1,6 +1,6 @@
-"""From words to phonemes: dictionaries for English, and rules for the words that are in none.
+"""From words to phonemes: dictionaries for English, and rules for words that are in none.
 
-Everything here runs on the intake thread and touches no arrays of MLX.
+Runs on the intake thread and touches no arrays of MLX.
 """
 
 from __future__ import annotations
@@ -17,36 +17,36 @@ from providers.engines.speech.text.pronunciation import Pronunciation
 __all__ = ["PAUSES", "SPACES", "Chunk", "English", "Phonemizer", "is_sound"]
 
 PAUSES = frozenset(".,;:!?—…")
-"""Signs of the vocabulary that are heard as silence."""
+"""Symbols of the vocabulary that are spoken as silence."""
 SPACES = frozenset(' "“”()')
-"""Signs that part words, and are heard as nothing."""
+"""Symbols that separate words and have no sound."""
 STRESSES = frozenset("ˈˌ")
 
 
 def is_sound(symbol: str) -> bool:
-    """Whether a symbol of the vocabulary is spoken, or changes how its neighbour is."""
+    """Whether a symbol of the vocabulary is spoken, or changes how its neighbour is spoken."""
     return symbol not in PAUSES and symbol not in SPACES
 
 
 @attrs.frozen
 class Chunk:
-    """What stands between two spaces of a sentence."""
+    """The characters between two spaces of a sentence."""
 
     text: str
     """As written, with its punctuation."""
     word: str
-    """Without its punctuation; empty where there is nothing else."""
+    """Without its punctuation; empty if there is only punctuation."""
     phonemes: str
-    """Symbols of the vocabulary alone, punctuation included. A word has at least one that sounds."""
+    """Only symbols of the vocabulary, punctuation included. A word has at least one with a sound."""
     dropped: int = 0
-    """Phonemes that the vocabulary lacks."""
+    """Count of phonemes that the vocabulary lacks."""
 
 
 class Phonemizer(Protocol):
     """Reads sentences of one language."""
 
     def __call__(self, sentence: str) -> list[Chunk]:
-        """The sentence in chunks; their texts, joined by spaces, are the sentence."""
+        """The chunks of a sentence. Their texts, joined by spaces, are the sentence."""
         ...
 
 
@@ -90,7 +90,7 @@ class English:
         known = "".join(symbol for symbol in phonemes if symbol in self._vocabulary)
         dropped = len(phonemes) - len(known)
         if word and not any(is_sound(symbol) and symbol not in STRESSES for symbol in known):
-            # What is taken for punctuation, and abbreviations that it has no name for.
+            # Words taken for punctuation, and abbreviations that the lexicon lacks.
             after = "".join(symbol for symbol in text[letters[-1] + 1 :] if symbol in PAUSES)
             known = self._fallback(word) + after
         return Chunk(text, word, known.strip(), dropped)

@@ -1,9 +1,9 @@
-"""English words that no dictionary holds, from their letters to misaki's phonemes.
+"""From letters to misaki's phonemes, for English words that are in no dictionary.
 
-A word is tried as an inflection, a compound or a capitalised abbreviation of what the dictionary knows; what is left
-is read by rules in the manner of Elovitz, Johnson, McHugh and Shore, "Automatic Translation of English Text to
+A word is tried as an inflection, a compound or a capitalised abbreviation of words in the dictionary. All others are
+read by rules in the manner of Elovitz, Johnson, McHugh and Shore, "Automatic Translation of English Text to
 Phonetics by Means of Letter-to-Sound Rules" (NRL Report 7948, 1976), shortened and written anew for this alphabet.
-Every word gets phonemes; no other program is asked.
+Every word gets phonemes, without another program.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _LETTERS = {
     "z": "zˈi",
 }
 
-# What NFKD leaves whole.
+# Letters that NFKD does not decompose.
 _SMALL = {"ß": "ss", "æ": "ae", "œ": "oe", "ø": "o", "đ": "d", "ð": "th", "þ": "th", "ł": "l", "ħ": "h", "ŋ": "ng"}
 _CAPITALS = {letter.upper(): plain.capitalize() for letter, plain in _SMALL.items() if letter != "ß"}
 _SPECIAL = str.maketrans({**_SMALL, **_CAPITALS, "ẞ": "SS", "ı": "i"})
@@ -67,7 +67,7 @@ class LetterToSound:
 
     Args:
         look: the dictionary: phonemes of a word in lower case, or None.
-        british: whose vowels are meant.
+        british: whether to use British vowels instead of American ones.
     """
 
     def __init__(self, look: Look, *, british: bool) -> None:
@@ -95,7 +95,7 @@ class LetterToSound:
         return self._compound(lower) or self.by_rules(lower)
 
     def spelled(self, letters: str) -> str:
-        """The names of the letters; the last one is stressed."""
+        """The names of the letters, the last one stressed."""
         names = [self._letter(letter) for letter in letters if letter in _LETTERS]
         return "".join(name.replace("ˈ", "ˌ") for name in names[:-1]) + (names[-1] if names else "")
 
@@ -105,7 +105,7 @@ class LetterToSound:
         return _LETTERS[letter]
 
     def _compound(self, word: str) -> str | None:
-        """Two words of the dictionary behind one another, as alike in length as can be."""
+        """The phonemes of two consecutive words of the dictionary, of lengths as similar as possible."""
         middle = len(word) / 2
         for cut in sorted(range(3, len(word) - 2), key=lambda at: abs(at - middle)):
             first, second = self._look(word[:cut]), self._look(word[cut:])
@@ -114,7 +114,7 @@ class LetterToSound:
         return None
 
     def by_rules(self, word: str) -> str:
-        """Letter by letter; a word without a vowel's sound is spelled."""
+        """Phonemes by the rules. A word without a vowel sound is spelled."""
         at, phonemes = 0, ""
         while at < len(word):
             taken, sound = self._first_rule(word, at)
@@ -146,12 +146,12 @@ def _compiled(context: str, frame: str) -> re.Pattern[str]:
 
 
 def _is_abbreviation(letters: str) -> bool:
-    """Capitals that are not a shouted word: short, or without a vowel to say them by."""
+    """Whether capitals are an abbreviation and not a shouted word: they are short, or have no vowel."""
     return len(letters) > 1 and letters.isupper() and (len(letters) <= 4 or not re.search("[AEIOUY]", letters))
 
 
 def _stressed(phonemes: str) -> str:
-    """Stress the first full vowel: right for most English words of two syllables, and for most names."""
+    """Stress the first full vowel, which is right for most English words of two syllables and most names."""
     for at, phoneme in enumerate(phonemes):
         if phoneme in _FULL_VOWELS:
             return f"{phonemes[:at]}ˈ{phonemes[at:]}"
@@ -159,7 +159,7 @@ def _stressed(phonemes: str) -> str:
 
 
 def _as_british(phonemes: str) -> str:
-    """Vowels that differ, and an r only before a vowel."""
+    """Replace the vowels that differ, and drop every r that is not before a vowel."""
     phonemes = phonemes.replace("O", "Q").replace("æ", "a").replace("ɜɹ", "ɜː").replace("ᵻ", "ɪ")
     phonemes = re.sub("ɑɹ(?![AIQWYaiuæɑɒɔəɛɜɪʊʌ])", "ɑː", phonemes)
     phonemes = re.sub("ɔɹ?(?![AIQWYaiuæɑɒɔəɛɜɪʊʌɹ])", "ɔː", phonemes)

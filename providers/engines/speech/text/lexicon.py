@@ -1,4 +1,4 @@
-"""English words in misaki's dictionaries, their inflections, and the words whose sound depends on what follows.
+"""English words in misaki's dictionaries, their inflections, and words whose sound depends on the next one.
 
 After misaki 0.9.4, Copyright hexgrad, Apache License 2.0 (see NOTICE). Changed: typed, and without its numbers and
 currencies, which `normalize` writes in words. misaki itself cannot be a dependency: its metadata excludes Python 3.13
@@ -29,12 +29,12 @@ LETTERS = frozenset(string.ascii_letters + "'-")
 TAPPED_AFTER = frozenset("AIOWYiuæɑəɛɪɹʊʌ")
 """American English taps a t between one of these and a vowel: `writing`."""
 CAPITALISED, CAPITALS = 0.5, 2.0
-"""Stress of a word with capital letters among small ones, and of one without small letters."""
+"""Stress of a word with both capital and small letters, and of one without small letters."""
 
 
 @attrs.frozen
 class Context:
-    """What follows a word."""
+    """The next sound and word."""
 
     vowel: bool | None = None
     """Whether the next sound is a vowel; None before a pause."""
@@ -121,7 +121,7 @@ class Lexicon:
         return None if phonemes is None else apply_stress(phonemes, stress)
 
     def _spelled(self, word: str) -> str | None:
-        """Letter by letter, the last one stressed."""
+        """The names of the letters, the last one stressed."""
         phonemes = ""
         for letter in filter(str.isalpha, word):
             name = self.golds.get(letter.upper())
@@ -168,7 +168,7 @@ class Lexicon:
         return None
 
     def _plain(self, word: str, tag: str = "DEFAULT") -> str | None:
-        """As in the dictionary, its stress unchanged."""
+        """The dictionary's phonemes, with their stress unchanged."""
         entry = self.golds[word]
         return entry[tag] if isinstance(entry, dict) else entry
 
@@ -246,7 +246,7 @@ class Lexicon:
 
 
 def _parent(tag: str | None) -> str | None:
-    """The class that the dictionaries know a part of speech by."""
+    """The dictionaries' class of a part of speech."""
     if tag is None:
         return None
     for beginnings, parent in ((("VB",), "VERB"), (("NN",), "NOUN"), (("ADV", "RB"), "ADV"), (("ADJ", "JJ"), "ADJ")):
@@ -256,7 +256,7 @@ def _parent(tag: str | None) -> str | None:
 
 
 def _dictionary(name: str) -> dict[str, Entry]:
-    """One dictionary, where words of small letters are also known by their capitalised form, and the reverse."""
+    """One dictionary, extended by the capitalised form of words in small letters, and the reverse."""
     packed = files("providers.engines.speech.text").joinpath("dictionaries", f"{name}.json.gz").read_bytes()
     entries: dict[str, Entry] = json.loads(gzip.decompress(packed))
     grown: dict[str, Entry] = {}

@@ -1,7 +1,7 @@
-"""Text as it is read aloud: Markdown's marks gone, and every number, unit, abbreviation, link and sign in words.
+"""Text as it is read aloud: without Markdown's marks, and with numbers, units, abbreviations, links and signs in words.
 
-What comes out are sentences of letters and the punctuation that the voice knows, single spaces between words. Emoji and
-the letters of scripts that English is not written in are left out.
+The result is sentences of letters and the punctuation that the voice knows, with single spaces between words. Emoji and
+letters of scripts that English is not written in are left out.
 """
 
 from __future__ import annotations
@@ -63,9 +63,9 @@ _ABBREVIATIONS = {
     "max.": "maximum",
     "min.": "minimum",
 }
-# Those that also end a sentence keep their full stop where one ends.
+# These keep their full stop at the end of a sentence.
 _ENDING = frozenset(("etc.", "Inc.", "Corp.", "Ltd.", "Co.", "Jr.", "Sr.", "et al."))
-# Ordinary words before a full stop, and so abbreviations only before a number or a name.
+# These are also ordinary words before a full stop, and so abbreviations only before a number or a name.
 _AMBIGUOUS = frozenset(("No.", "est.", "min.", "max.", "Fig.", "fig.", "Ch.", "Gen.", "Co."))
 
 _SIGNS = {
@@ -135,14 +135,14 @@ _ADDRESS_SIGNS |= {
 
 _LONG_WORD = 60
 _LONG_PART = 30
-"""Letters: the parts that a longer word is read in."""
+"""Letters of the parts in which a longer word is read."""
 
 _KEPT = frozenset(".,;:!?—…\"“”()'- \n")
 _SENTENCE = re.compile(r"(?<=[.!?…])[\"”')]*\s+(?=[\"“'(]*[^\W\d_a-z])|\n+")
 
 
 def normalize(text: str, *, british: bool = False) -> str:
-    """The text in words: lines are sentences or parts of them that stand alone, as headings and items of lists do.
+    """The text in words. Lines are sentences, or parts of them that stand on their own, as headings and list items do.
 
     Empty where there is nothing to say.
     """
@@ -161,11 +161,11 @@ def normalize(text: str, *, british: bool = False) -> str:
 
 
 def sentences(normalized: str) -> list[str]:
-    """The sentences of a normalised text, in order; joined by spaces they are the text."""
+    """The sentences of a normalised text, in order. Joined by spaces, they are the text."""
     found = []
     start = 0
     for border in _SENTENCE.finditer(normalized):
-        # Quotes and brackets that close belong to the sentence that they close.
+        # Closing quotes and brackets belong to the sentence that they close.
         end = border.start() + len(border.group().rstrip())
         found.append(normalized[start:end].strip())
         start = border.end()
@@ -174,7 +174,7 @@ def sentences(normalized: str) -> list[str]:
 
 
 def _markdown_to_text(text: str) -> str:
-    """The text of a Markdown document: blocks on lines of their own, links by their words, numbers of lists kept."""
+    """The text of a Markdown document: one line per block, links by their words, with the numbers of lists."""
     lines: list[str] = []
     numbered: list[str] = []
     for token in _markdown().parse(text):
@@ -191,7 +191,7 @@ def _markdown_to_text(text: str) -> str:
 
 
 def _ended(line: str) -> str:
-    """A block ends a sentence, whatever it ends with."""
+    """End a block with punctuation: it ends a sentence."""
     return line if line[-1] in ".!?…:;,—\"”'" else f"{line}."
 
 
@@ -209,7 +209,7 @@ def _inline_text(token: Any) -> str:
 def _markdown() -> Any:
     from markdown_it import MarkdownIt
 
-    # Four spaces are somebody's indentation more often than code.
+    # Four spaces are plain indentation more often than code.
     return MarkdownIt("commonmark").enable(["table", "strikethrough"]).disable(["code"])
 
 
@@ -241,7 +241,7 @@ def _expanded(match: re.Match[str]) -> str:
 
 
 def _only_speakable(text: str) -> str:
-    """Signs as words, and of the rest what English is written with."""
+    """Replace signs by words, and remove characters that English is not written with."""
     spoken = []
     for character in text:
         if character in _KEPT:
@@ -260,7 +260,7 @@ def _letter(character: str) -> str:
     if plain.isascii() and plain.isalpha():
         return character if len(character) == 1 and "LATIN" in unicodedata.name(character, "") else plain
     name = unicodedata.name(character, "")
-    # A Greek letter in an English text is a symbol that goes by its name.
+    # A Greek letter in an English text is a symbol that is read by its name.
     return f" {name.rsplit(' ', 1)[-1].lower()} " if name.startswith("GREEK") and "WITH" not in name else " "
 
 
@@ -269,7 +269,7 @@ def _tidy(text: str) -> str:
     text = re.sub(r" +([.,;:!?…)”])", r"\1", text)
     text = re.sub(r"([(“]) +", r"\1", text)
     text = re.sub(r"\( *\)|“ *”|\" *\"", "", text)
-    text = re.sub(r"(?<![^\W_])-+|-+(?![^\W_])", " ", text)  # a hyphen joins letters or is none
+    text = re.sub(r"(?<![^\W_])-+|-+(?![^\W_])", " ", text)  # a hyphen not between letters is no hyphen
     text = re.sub(r"(?:[,;:] *)+([.!?…])", r"\1", text)
     text = re.sub(r"([,;:])(?: *[,;:])+", r"\1", text)
     text = re.sub(r"([.!?])[.!?]*([.!?])", lambda match: _strongest(match.group()), text)
@@ -281,7 +281,7 @@ def _tidy(text: str) -> str:
 
 
 def _broken(match: re.Match[str]) -> str:
-    """What no sentence could hold as one word: letters in parts."""
+    """Divide a word that is too long for a sentence into parts."""
     parts = re.split(r"[^\w]+", match.group())
     return " ".join(part[at : at + _LONG_PART] for part in parts for at in range(0, len(part), _LONG_PART))
 

