@@ -6,7 +6,7 @@ from litestar.openapi import ResponseSpec
 
 from contracts.errors import ErrorResponse
 
-__all__ = ["errors"]
+__all__ = ["ANSWERING", "COUNTING", "errors"]
 
 _DESCRIPTIONS = {
     400: "The request is malformed, has a bad value or an unsupported parameter, or exceeds the context.",
@@ -22,9 +22,14 @@ _DESCRIPTIONS = {
     504: "The answer took longer than the request's own `timeout`.",
 }
 
+ANSWERING = (400, 401, 404, 413, 415, 429, 500, 501, 503, 504)
+"""Statuses of requests that wait in the queue for a model."""
+COUNTING = (400, 401, 404, 413, 415, 500, 501, 503)
+"""Statuses of requests that need only the tokenizer of a model."""
+
 
 def errors(*statuses: int, contract: type = ErrorResponse) -> dict[int, ResponseSpec]:
-    """Every one of these statuses with the envelope of this contract."""
+    """The responses of these statuses, with the envelope of this contract."""
     return {
         status: ResponseSpec(contract, generate_examples=False, description=_DESCRIPTIONS[status])
         for status in statuses

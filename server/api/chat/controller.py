@@ -14,7 +14,7 @@ from contracts.chat.response import ChatCompletion
 from providers.chat.protocol import CHAT
 from server.api.chat.request import to_generation_request
 from server.api.chat.response import ChatChunkEncoder, chat_completion
-from server.api.error_responses import errors
+from server.api.error_responses import ANSWERING, errors
 from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
 from server.api.openapi import StreamedOperation
@@ -38,7 +38,7 @@ class ChatController(Controller):
         summary="Continue a conversation",
         description="Responds with the whole answer, or with server-sent events when `stream` is true.",
         operation_class=StreamedOperation,
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
+        responses=errors(*ANSWERING),
     )
     async def create(
         self,

@@ -15,7 +15,7 @@ from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
 from server.api.completions.fan_out import merged
 from server.api.completions.request import to_generation_requests
 from server.api.completions.response import CompletionChunkEncoder, completion
-from server.api.error_responses import errors
+from server.api.error_responses import ANSWERING, errors
 from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
 from server.api.openapi import StreamedCompletionOperation
@@ -39,7 +39,7 @@ class CompletionsController(Controller):
         summary="Continue a text",
         description="Responds with the whole answer, or with server-sent events when `stream` is true.",
         operation_class=StreamedCompletionOperation,
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
+        responses=errors(*ANSWERING),
     )
     async def create(
         self,

@@ -17,7 +17,7 @@ from providers.embeddings.types import Ranked
 from providers.errors import InternalError
 from server.api.embeddings.request import to_embedding_request, to_rerank_request
 from server.api.embeddings.response import embedding_response, rerank_response
-from server.api.error_responses import errors
+from server.api.error_responses import ANSWERING, errors
 from server.dependencies import ServiceDependency, provide
 from server.guards import json_body
 
@@ -39,7 +39,7 @@ class EmbeddingsController(Controller):
         operation_id="createEmbedding",
         name="embeddings.create",
         summary="Compute the embeddings of texts",
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
+        responses=errors(*ANSWERING),
     )
     async def embed(
         self,
@@ -67,7 +67,7 @@ class EmbeddingsController(Controller):
         operation_id="createRerank",
         name="rerank.create",
         summary="Order documents by their relevance to a query",
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
+        responses=errors(*ANSWERING),
     )
     async def rerank(
         self,

@@ -12,7 +12,7 @@ import otel
 from contracts.messages.request import CountTokensRequest, MessagesRequest
 from contracts.messages.response import Message, MessagesErrorResponse, MessageTokensCount
 from providers.chat.protocol import CHAT
-from server.api.error_responses import errors
+from server.api.error_responses import ANSWERING, COUNTING, errors
 from server.api.generation.collect import collect_all
 from server.api.messages.errors import MESSAGES_EXCEPTION_HANDLERS
 from server.api.messages.request import to_message_generation, to_message_prompt
@@ -40,7 +40,7 @@ class MessagesController(Controller):
         summary="Continue a conversation, in Anthropic's schema",
         description="Returns a whole message, or server-sent events when `stream` is true.",
         operation_class=StreamedMessageOperation,
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504, contract=MessagesErrorResponse),
+        responses=errors(*ANSWERING, contract=MessagesErrorResponse),
     )
     async def create(
         self,
@@ -65,7 +65,7 @@ class MessagesController(Controller):
         operation_id="countMessageTokens",
         name="messages.count_tokens",
         summary="Count the tokens of a conversation and its tools",
-        responses=errors(400, 401, 404, 413, 415, 500, 501, 503, contract=MessagesErrorResponse),
+        responses=errors(*COUNTING, contract=MessagesErrorResponse),
     )
     async def count_tokens(self, data: JSONBody[CountTokensRequest], chat: Chat) -> MessageTokensCount:
         return MessageTokensCount(input_tokens=len(await chat.tokenize(to_message_prompt(data))))

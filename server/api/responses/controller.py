@@ -17,7 +17,7 @@ from contracts.responses.response import DeletedResponse, ResponseItemList, Toke
 from contracts.responses.response import Response as ResponseContract
 from providers.chat.protocol import CHAT
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
-from server.api.error_responses import errors
+from server.api.error_responses import ANSWERING, COUNTING, errors
 from server.api.openapi import StreamedResponseOperation
 from server.api.responses.conversation import input_items, references
 from server.api.responses.pages import MAX_LIMIT, page
@@ -41,6 +41,8 @@ _ORDER = {"enum": ["asc", "desc"]}
 """`limit` and `order` are read as text, so that errors in them have our envelope and their name. The document describes
 their real types."""
 _CHAT = provide(CHAT)
+_OF_STORED = (400, 401, 404, 500, 503)
+"""Error statuses of requests for a stored response."""
 
 
 class ResponsesController(Controller):
@@ -57,7 +59,7 @@ class ResponsesController(Controller):
         summary="Continue a conversation of items",
         description="Responds with the whole answer, or with server-sent events when `stream` is true.",
         operation_class=StreamedResponseOperation,
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
+        responses=errors(*ANSWERING),
     )
     async def create(
         self,
@@ -88,7 +90,7 @@ class ResponsesController(Controller):
         operation_id="countInputTokens",
         name="responses.input_tokens",
         summary="Count the tokens of a response's input",
-        responses=errors(400, 401, 404, 413, 415, 500, 501, 503),
+        responses=errors(*COUNTING),
     )
     async def input_tokens(
         self, data: JSONBody[TokenCountRequest], chat: Chat, service: ServiceDependency
@@ -103,7 +105,7 @@ class ResponsesController(Controller):
         operation_id="getResponse",
         name="responses.retrieve",
         summary="Fetch a stored response",
-        responses=errors(400, 401, 404, 500, 503),
+        responses=errors(*_OF_STORED),
     )
     async def retrieve(
         self, response_id: ResponseId, request: Request[Any, Any, Any], service: ServiceDependency
@@ -118,7 +120,7 @@ class ResponsesController(Controller):
         name="responses.delete",
         summary="Delete a stored response",
         description="Responses that continue it can still be fetched, but not continued.",
-        responses=errors(400, 401, 404, 500, 503),
+        responses=errors(*_OF_STORED),
     )
     async def delete(self, response_id: ResponseId, service: ServiceDependency) -> DeletedResponse:
         if not await service.responses.delete(response_id):
@@ -132,7 +134,7 @@ class ResponsesController(Controller):
         name="responses.cancel",
         summary="Refuse to cancel: only background responses can be cancelled, and there are none",
         description="To cancel a running response, close the connection that requested it.",
-        responses=errors(400, 401, 404, 500, 503),
+        responses=errors(*_OF_STORED),
     )
     async def cancel(self, response_id: ResponseId, service: ServiceDependency) -> ResponseContract:
         await _stored(service.responses, response_id)
@@ -147,7 +149,7 @@ class ResponsesController(Controller):
         name="responses.input_items",
         summary="List the input items of a stored response",
         description="Includes the conversation that the response continued; it comes before the response's own input.",
-        responses=errors(400, 401, 404, 500, 503),
+        responses=errors(*_OF_STORED),
     )
     async def input_items(
         self,

@@ -9,7 +9,7 @@ from contracts.service.tokenize import DetokenizeRequest, DetokenizeResponse, To
 from providers.chat.protocol import CHAT
 from providers.chat.types import ChatPrompt, Prompt, TextPrompt
 from providers.errors import InvalidRequest
-from server.api.error_responses import errors
+from server.api.error_responses import COUNTING, errors
 from server.api.generation.messages import to_chat_messages
 from server.api.generation.parameters import check_template_kwargs
 from server.api.generation.tools import to_tools
@@ -33,7 +33,7 @@ class TokenizeController(Controller):
         operation_id="tokenize",
         name="tokenize",
         summary="Return the tokens of a text or a conversation",
-        responses=errors(400, 401, 404, 413, 415, 500, 501, 503),
+        responses=errors(*COUNTING),
     )
     async def tokenize(self, data: JSONBody[TokenizeRequest], chat: Chat) -> TokenizeResponse:
         tokens = await chat.tokenize(to_prompt(data), add_special_tokens=data.add_special_tokens)
@@ -50,7 +50,7 @@ class TokenizeController(Controller):
         operation_id="detokenize",
         name="detokenize",
         summary="Return the text of tokens",
-        responses=errors(400, 401, 404, 413, 415, 500, 501, 503),
+        responses=errors(*COUNTING),
     )
     async def detokenize(self, data: JSONBody[DetokenizeRequest], chat: Chat) -> DetokenizeResponse:
         return DetokenizeResponse(prompt=await chat.detokenize(data.tokens))

@@ -14,7 +14,7 @@ from contracts.speech import CreateSpeechRequest, SpeechWithTimings, Voice, Voic
 from providers.speech.protocol import SPEECH, SpeechProvider
 from providers.speech.types import SpeechRequest, VoiceInfo
 from providers.speech.voices import OPENAI_VOICES
-from server.api.error_responses import errors
+from server.api.error_responses import ANSWERING, errors
 from server.api.openapi import SpeechOperation
 from server.api.speech.encoders import FORMATS
 from server.api.speech.pieces import audible, collected, encoded
@@ -47,7 +47,7 @@ class SpeechController(Controller):
             "one JSON object, with the times of words and visemes, when `include_visemes` is true."
         ),
         operation_class=SpeechOperation,
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
+        responses=errors(*ANSWERING),
     )
     async def create(
         self,

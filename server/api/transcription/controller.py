@@ -19,7 +19,7 @@ from contracts.transcription import (
 )
 from providers.transcription.protocol import TRANSCRIPTION, TranscriptionProvider
 from providers.transcription.types import TranscriptionEvent
-from server.api.error_responses import errors
+from server.api.error_responses import ANSWERING, errors
 from server.api.openapi import TranscriptionOperation
 from server.api.transcription.request import TranscriptAnswer, to_transcription_request, transcript_answer
 from server.api.transcription.response import (
@@ -61,7 +61,7 @@ class TranscriptionController(Controller):
         summary="Transcribe a recording",
         description="Responds in the format of `response_format`, or with server-sent events when `stream` is true.",
         operation_class=TranscriptionOperation,
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
+        responses=errors(*ANSWERING),
     )
     async def transcribe(
         self,
@@ -82,7 +82,7 @@ class TranscriptionController(Controller):
         summary="Translate a recording into English text",
         description="Works as `/v1/audio/transcriptions`. Needs a multilingual model.",
         operation_class=TranscriptionOperation,
-        responses=errors(400, 401, 404, 413, 415, 429, 500, 501, 503, 504),
+        responses=errors(*ANSWERING),
     )
     async def translate(
         self,
