@@ -38,7 +38,8 @@ def announce(app: Litestar, registry: ModelRegistry, settings: Settings, url: st
     async def tell() -> None:
         await _answering(url)
         if settings.log_format == "console":
-            _say(f"Listening on {url}; loading {', '.join(_loaded_at_start(registry.providers()))} …")
+            loading = ", ".join(_loaded_at_start(registry.providers()))
+            _say(f"Listening on {url}" + (f"; loading {loading} …" if loading else ""))
         cards = await _settled(registry.providers())
         if not drain.begun:
             _tell(cards, settings, url)

@@ -1,6 +1,6 @@
-"""Generator of `.env.example` and `docs/configuration.md` from the table of options.
+"""Generator of `.env.example`, `docs/configuration.md` and `docs/migrating.md` from the table of options.
 
-`python -m server.settings.docs` writes both files into the repository; a test compares them with the table.
+`python -m server.settings.docs` writes the files into the repository; a test compares them with the tables.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+from server.settings.migrating import migrating_page
 from server.settings.options import GROUPS, OPTIONS, Option
 
 __all__ = ["configuration_page", "env_example"]
@@ -35,7 +36,9 @@ models:
   - model_type: echo
 ```
 
-Sizes have units: `8GB` is 8,000,000,000 bytes, `8GiB` is 8,589,934,592 bytes.
+Sizes have units: `8GB` is 8,000,000,000 bytes, `8GiB` is 8,589,934,592 bytes. Every switch takes an optional value:
+`--mlx-warmup`, `--no-mlx-warmup`, `--mlx-warmup true`, `--mlx-warmup=off`. The options of mlx-openai-server,
+`mlx_lm.server` and others work under their own names: [migrating.md](migrating.md).
 """
 
 _TELEMETRY = (
@@ -96,3 +99,4 @@ if __name__ == "__main__":
     root = Path(__file__).resolve().parents[2]
     (root / ".env.example").write_text(env_example(), encoding="utf-8")
     (root / "docs" / "configuration.md").write_text(configuration_page(), encoding="utf-8")
+    (root / "docs" / "migrating.md").write_text(migrating_page(), encoding="utf-8")

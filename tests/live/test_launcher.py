@@ -108,6 +108,24 @@ def test_a_second_signal_cuts_the_grace_period_short(launch: Launch) -> None:
     assert server.process.wait(10) == 0
 
 
+def test_the_command_line_of_other_servers_works(launch: Launch, tmp_path: Path) -> None:
+    file = tmp_path / "logs" / "app.log"
+    line = "--model-path delay=0 --model-type echo --context-length 8192 --max-concurrency 2 --queue-timeout 300"
+    theirs = f"--queue-size 100 --mlx-warmup true --max-tokens 3 --temp 0.7 --log-level INFO --log-file {file}"
+    server = launch(*line.split(), *theirs.split(), "--pipeline", "--prompt-concurrency=8")
+
+    with stream(server.url, "one two three four five") as data:
+        finish = [json.loads(event)["choices"] for event in data if event != "[DONE]"]
+
+    assert finish[-1][0]["finish_reason"] == "length"
+    noted = server.log.wait_for("options without effect.*")[0]
+    assert "--prompt-concurrency has no effect" in noted
+    assert "--pipeline has no effect" in noted
+    server.log.wait_for("POST /v1/chat/completions 200")
+    assert "POST /v1/chat/completions 200" in file.read_text()
+    assert "three four" not in file.read_text()
+
+
 def test_closing_the_terminal_ends_the_server(launch: Launch) -> None:
     server = launch("--model-type", "echo")
 

@@ -62,12 +62,18 @@ class FakeChat:
     draining: bool = False
     max_concurrency: int = 8
     lazy: bool = False
+    max_tokens: int | None = None
     tokenized: list[tuple[Prompt, bool | None]] = attrs.field(factory=list)
 
     @property
     def spec(self) -> ModelSpec:
         return ModelSpec(
-            name=self.name, path="", model_type="echo", max_concurrency=self.max_concurrency, lazy=self.lazy
+            name=self.name,
+            path="",
+            model_type="echo",
+            max_concurrency=self.max_concurrency,
+            lazy=self.lazy,
+            max_tokens=self.max_tokens,
         )
 
     @property

@@ -81,6 +81,13 @@ async def test_honours_max_tokens_and_stop_strings(limits: dict[str, object], sa
     assert events[-1].usage.completion_tokens == sum(isinstance(event, TextDelta) for event in events)
 
 
+@pytest.mark.parametrize(("given", "said"), [(None, "one two "), (3, "one two three ")])
+async def test_the_models_own_limit_ends_answers_whose_request_has_none(given: int | None, said: str):
+    events = await answer(await echo(max_tokens=2), chat("one two three four", max_tokens=given))
+    assert text(events) == said
+    assert events[-1].finish_reason == "length"
+
+
 @pytest.mark.parametrize(
     ("prompt", "said"),
     [

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.settings.docs import configuration_page, env_example
+from server.settings.migrating import migrating_page
 from server.settings.options import OPTIONS
 from server.settings.settings import Settings
 
@@ -22,6 +23,12 @@ def test_the_configuration_page_is_the_table_of_options() -> None:
     page = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
 
     assert page == configuration_page(), "run python -m server.settings.docs"
+
+
+def test_the_page_for_other_servers_is_the_table_of_aliases() -> None:
+    page = (ROOT / "docs" / "migrating.md").read_text(encoding="utf-8")
+
+    assert page == migrating_page(), "run python -m server.settings.docs"
 
 
 APART = [("MAX_KV_SIZE",), ("PROMPT_LOOKUP",), ("KV_BITS", "KV_GROUP_SIZE")]

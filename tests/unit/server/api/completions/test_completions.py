@@ -86,6 +86,17 @@ async def test_a_whole_completion_has_openai_s_shape() -> None:
     }
 
 
+@pytest.mark.parametrize(("default", "given", "passed"), [(None, None, 16), (100, None, None), (100, 3, 3)])
+async def test_the_models_own_default_replaces_openai_s_limit(
+    default: int | None, given: int | None, passed: int | None
+) -> None:
+    chat = FakeChat(script=shout, max_tokens=default)
+
+    await complete(chat, max_tokens=given)
+
+    assert [request.max_tokens for request in chat.requests] == [passed]
+
+
 async def test_a_stream_is_text_then_the_finish_then_done() -> None:
     chunks = (await complete(stream=True)).chunks
 
