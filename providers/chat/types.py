@@ -259,6 +259,8 @@ class Finished(Event, frozen=True, array_like=True, tag="f"):
     prefill_seconds: float
     decode_seconds: float
     index: int = 0
+    stop: str | None = None
+    """The stop string that ended the answer; None: none did."""
 
 
 GenerationEvent = Accepted | TextDelta | ReasoningDelta | ToolCallDelta | Finished

@@ -235,7 +235,7 @@ class EchoProvider(QueuedChatProvider):
         if request.max_tokens is None:
             request = structs.replace(request, max_tokens=self._spec.max_tokens)
         room = self._spec.context_length - prompt_tokens
-        words, reason = _answer(self._last_text(request.prompt), request, room)
+        words, reason, stop = _answer(self._last_text(request.prompt), request, room)
         started = monotonic()
         await self._pause(settings.prefill)
         yield Accepted(prompt_tokens, 0)
@@ -250,7 +250,7 @@ class EchoProvider(QueuedChatProvider):
         usage = Usage(prompt_tokens, len(words))
         prefill, decode = first - started, monotonic() - first
         for answer in range(request.n):
-            yield Finished(reason, usage, prefill_seconds=prefill, decode_seconds=decode, index=answer)
+            yield Finished(reason, usage, prefill_seconds=prefill, decode_seconds=decode, index=answer, stop=stop)
 
     async def _pause(self, seconds: float) -> None:
         """Sleep until the time is over or `stop` is called. A sleep of 0 seconds still yields to other tasks."""
@@ -297,15 +297,17 @@ def _refuse_unsupported(request: GenerationRequest) -> None:
             raise UnsupportedParameter(f"the echo model {what}", param=param)
 
 
-def _answer(text: str, request: GenerationRequest, room: int) -> tuple[list[str], FinishReason]:
-    """The words of the answer, and its finish reason. `room`: tokens that the context has left."""
-    end = min((place for stop in request.stop if (place := text.find(stop)) >= 0), default=len(text))
+def _answer(text: str, request: GenerationRequest, room: int) -> tuple[list[str], FinishReason, str | None]:
+    """The words of the answer, its finish reason, and the stop string that ended it. `room`: tokens that the context
+    has left."""
+    found = ((place, stop) for stop in request.stop if (place := text.find(stop)) >= 0)
+    end, stopped = min(found, default=(len(text), None))
     words = _WORD.findall(text[:end])
     bound = request.max_tokens
     bound = room if bound is None or bound < 0 else min(bound, room)
     if len(words) > bound:
-        return words[:bound], "length"
-    return words, "stop"
+        return words[:bound], "length", None
+    return words, "stop", stopped
 
 
 def _number(name: str, value: Any, kind: type[int] | type[float]) -> int | float:

@@ -142,4 +142,4 @@ class ActiveSequence:
         usage = Usage(prompt, self.generated, request.cached_tokens, thoughts)
         reason = self.splitter.finish_reason or "stop"
         times = (self.first_token_at - request.accepted_at, now - self.first_token_at)
-        return [*left, Finished(reason, usage, *times, index=self.index)]
+        return [*left, Finished(reason, usage, *times, index=self.index, stop=self.splitter.stop_string)]

@@ -82,6 +82,11 @@ class AnswerSplitter:
         return self._sections.in_thought
 
     @property
+    def stop_string(self) -> str | None:
+        """The stop string that ended the answer; None: none did."""
+        return None if self._stop is None else self._stop.found
+
+    @property
     def in_call(self) -> bool:
         """Whether a call has been opened that is neither whole nor known to be text."""
         return self._calls.is_open
@@ -162,7 +167,7 @@ class AnswerSplitter:
     def _take_content(self, content: Content) -> None:
         if self._stop is not None:
             content.text = self._stop.push(content.text)
-            self.stopped = self._stop.stopped
+            self.stopped = self._stop.found is not None
         if content.text:
             self._writer.add(content)
 

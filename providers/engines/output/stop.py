@@ -70,17 +70,18 @@ class StopSplitter:
     is held back until it cannot, or until `flush`.
     """
 
-    __slots__ = ("_held", "_matcher", "_state", "stopped")
+    __slots__ = ("_held", "_matcher", "_state", "found")
 
     def __init__(self, matcher: StopMatcher) -> None:
         self._matcher = matcher
         self._state = 0
         self._held = ""
-        self.stopped = False
+        self.found: str | None = None
+        """The stop string that is complete; None: there is none yet."""
 
     def push(self, text: str) -> str:
-        """The text that may leave now. Sets `stopped` once a stop string is complete; then nothing more leaves."""
-        if self.stopped:
+        """The text that may leave now. Sets `found` once a stop string is complete; then nothing more leaves."""
+        if self.found is not None:
             return ""
         matcher, state = self._matcher, self._state
         if not state and matcher.firsts.isdisjoint(text):
@@ -89,8 +90,9 @@ class StopSplitter:
         for end, char in enumerate(text, start=len(self._held) + 1):
             state = matcher.advance(state, char)
             if matcher.match[state]:
-                self.stopped, self._held = True, ""
-                return pending[: end - matcher.match[state]]
+                begin = end - matcher.match[state]
+                self.found, self._held = pending[begin:end], ""
+                return pending[:begin]
         self._state = state
         safe = len(pending) - matcher.depth[state]
         self._held = pending[safe:]

@@ -34,7 +34,7 @@ class ToolCall:
 class Answer:
     """The reasoning, text and calls of one answer, why it ended, and its usage.
 
-    `logprobs` is None where the request asks for none.
+    `logprobs` is None where the request asks for none. `stop` is the stop string that ended it; None: none did.
     """
 
     text: str
@@ -43,6 +43,7 @@ class Answer:
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[TokenLogprob, ...] | None = None
+    stop: str | None = None
 
 
 async def collect_all(events: AsyncIterator[GenerationEvent], answers: int) -> list[Answer]:
@@ -106,4 +107,5 @@ class _Pieces:
             logprobs=None if self._logprobs is None else tuple(self._logprobs),
             finish_reason=end.finish_reason,
             usage=end.usage,
+            stop=end.stop,
         )

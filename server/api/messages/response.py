@@ -13,7 +13,7 @@ from contracts.messages.response import Message, MessagesUsage, StopReason
 from providers.chat.types import FinishReason, Usage
 from server.api.generation.collect import Answer
 
-__all__ = ["MessageHeader", "message", "messages_usage", "stop_reason"]
+__all__ = ["MessageHeader", "message", "messages_usage", "stopped"]
 
 _STOP_REASONS: dict[FinishReason, StopReason] = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
@@ -51,12 +51,17 @@ def message(header: MessageHeader, answer: Answer) -> Message:
         for call in answer.tool_calls
     )
     return header.message(
-        content=content, stop_reason=stop_reason(answer.finish_reason), usage=messages_usage(answer.usage)
+        content=content,
+        **stopped(answer.finish_reason, answer.stop),
+        usage=messages_usage(answer.usage),
     )
 
 
-def stop_reason(reason: FinishReason) -> StopReason:
-    return _STOP_REASONS[reason]
+def stopped(reason: FinishReason, stop: str | None) -> dict[str, Any]:
+    """`stop_reason` and `stop_sequence`. `stop`: the stop string that ended the answer; None: none did."""
+    if reason == "stop" and stop is not None:
+        return {"stop_reason": "stop_sequence", "stop_sequence": stop}
+    return {"stop_reason": _STOP_REASONS[reason], "stop_sequence": None}
 
 
 def messages_usage(usage: Usage) -> MessagesUsage:

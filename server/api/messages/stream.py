@@ -23,7 +23,7 @@ from contracts.messages.response import (
 from providers.chat.types import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from providers.errors import InternalError, ServiceError
 from server.api.messages.errors import error_body
-from server.api.messages.response import MessageHeader, messages_usage, stop_reason
+from server.api.messages.response import MessageHeader, messages_usage, stopped
 from server.streaming.sse import named_message
 
 __all__ = ["MessageStreamEncoder"]
@@ -58,7 +58,7 @@ class MessageStreamEncoder:
             usage = messages_usage(Usage(event.prompt_tokens, 0, event.cached_tokens))
             return [MessageStartEvent(message=self._header.message(content=[], usage=usage)), PingEvent()]
         if isinstance(event, Finished):
-            delta = MessageDelta(stop_reason=stop_reason(event.finish_reason))
+            delta = MessageDelta(**stopped(event.finish_reason, event.stop))
             end = MessageDeltaEvent(delta=delta, usage=messages_usage(event.usage))
             return [*self._close(), end, MessageStopEvent()]
         return [*self._place(event), *self._delta(event)]

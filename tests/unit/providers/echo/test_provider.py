@@ -64,20 +64,20 @@ async def test_says_the_last_user_message_word_by_word():
 
 
 @pytest.mark.parametrize(
-    ("limits", "said", "reason"),
+    ("limits", "said", "ended"),
     [
-        ({"max_tokens": 2}, "one two ", "length"),
-        ({"max_tokens": 4}, "one two three four", "stop"),
-        ({"stop": ["e f", "wo"]}, "one t", "stop"),
-        ({"stop": ["absent"]}, "one two three four", "stop"),
-        ({"stop": ["three"], "max_tokens": 1}, "one ", "length"),
-        ({"stop": ["one"]}, "", "stop"),
+        ({"max_tokens": 2}, "one two ", ("length", None)),
+        ({"max_tokens": 4}, "one two three four", ("stop", None)),
+        ({"stop": ["e f", "wo"]}, "one t", ("stop", "wo")),
+        ({"stop": ["absent"]}, "one two three four", ("stop", None)),
+        ({"stop": ["three"], "max_tokens": 1}, "one ", ("length", None)),
+        ({"stop": ["one"]}, "", ("stop", "one")),
     ],
 )
-async def test_honours_max_tokens_and_stop_strings(limits: dict[str, object], said: str, reason: str):
+async def test_honours_max_tokens_and_stop_strings(limits: dict[str, object], said: str, ended: tuple[str, str | None]):
     events = await answer(await echo(), chat("one two three four", **limits))
     assert text(events) == said
-    assert events[-1].finish_reason == reason
+    assert (events[-1].finish_reason, events[-1].stop) == ended
     assert events[-1].usage.completion_tokens == sum(isinstance(event, TextDelta) for event in events)
 
 

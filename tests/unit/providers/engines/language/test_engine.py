@@ -50,7 +50,7 @@ def test_a_stop_string_ends_the_answer_and_is_not_part_of_it(engine: EngineClien
     cut = engine.ask(f"cut{tokens}", "stop me", sampling=NO_END, max_tokens=24, stop=["never this", stop])
     assert cut.text == free[: free.index(stop)]
     assert cut.finished is not None
-    assert cut.finished.finish_reason == "stop"
+    assert (cut.finished.finish_reason, cut.finished.stop) == ("stop", stop)
 
 
 def test_a_stop_string_on_the_very_last_token_is_a_stop(engine: EngineClient) -> None:

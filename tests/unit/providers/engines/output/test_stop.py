@@ -10,19 +10,19 @@ from hypothesis import strategies as st
 from providers.engines.output.stop import StopSplitter, stop_matcher
 
 
-def run(pieces: list[str], stops: tuple[str, ...]) -> tuple[str, bool]:
+def run(pieces: list[str], stops: tuple[str, ...]) -> tuple[str, str | None]:
     splitter = StopSplitter(stop_matcher(stops))
     text = "".join(splitter.push(piece) for piece in pieces)
-    return (text, True) if splitter.stopped else (text + splitter.flush(), False)
+    return (text, splitter.found) if splitter.found else (text + splitter.flush(), None)
 
 
-def earliest(text: str, stops: tuple[str, ...]) -> tuple[str, bool]:
+def earliest(text: str, stops: tuple[str, ...]) -> tuple[str, str | None]:
     """The expected result of `run`, found slowly: the stop string that ends first, and the longest of those."""
     ends = [(text.find(stop) + len(stop), -len(stop)) for stop in stops if stop in text]
     if not ends:
-        return text, False
+        return text, None
     end, length = min(ends)
-    return text[: end + length], True
+    return text[: end + length], text[end + length : end]
 
 
 letters = st.text(alphabet="abc\n", max_size=30)
@@ -40,7 +40,7 @@ def test_any_split_of_the_text_gives_the_same_answer(text: str, stops: tuple[str
 def test_only_what_may_become_a_stop_string_is_held_back(text: str, stops: tuple[str, ...]) -> None:
     splitter = StopSplitter(stop_matcher(stops))
     left = "".join(splitter.push(char) for char in text)
-    if not splitter.stopped:
+    if splitter.found is None:
         held = text[len(left) :]
         beginnings = {stop[:length] for stop in stops for length in range(len(stop))}
         assert held in beginnings
@@ -48,7 +48,7 @@ def test_only_what_may_become_a_stop_string_is_held_back(text: str, stops: tuple
 
 def test_a_thousand_stop_strings_work() -> None:
     stops = tuple(f"stop number {number:04d}" for number in range(1000))
-    assert run(["so we ", "stop num", "ber 0", "777 here"], stops) == ("so we ", True)
+    assert run(["so we ", "stop num", "ber 0", "777 here"], stops) == ("so we ", "stop number 0777")
 
 
 def test_nothing_is_matched_across_a_flush() -> None:
@@ -57,4 +57,4 @@ def test_nothing_is_matched_across_a_flush() -> None:
     assert splitter.flush() == "st"
     assert splitter.push("op it") == "op it"
     assert splitter.push("stop it") == ""
-    assert splitter.stopped
+    assert splitter.found == "stop"

@@ -88,6 +88,14 @@ async def test_the_finish_reason_becomes_the_stop_reason(reason: FinishReason, e
     assert answer.json["stop_reason"] == expected
 
 
+async def test_a_stop_sequence_that_ended_the_answer_is_named() -> None:
+    ended = script(TextDelta("Hi"), stop="END")
+    whole = await asked_with(FakeChat(script=ended), stop_sequences=["END"])
+    assert (whole.json["stop_reason"], whole.json["stop_sequence"]) == ("stop_sequence", "END")
+    streamed = await asked_with(FakeChat(script=ended), stop_sequences=["END"], stream=True)
+    assert events(streamed)[-2]["delta"] == {"stop_reason": "stop_sequence", "stop_sequence": "END"}
+
+
 async def test_a_stream_has_anthropic_s_events_in_anthropic_s_order() -> None:
     answer = await asked_with(FakeChat(script=script(*AGENT, reason="tool_calls")), stream=True, tools=[READ])
 

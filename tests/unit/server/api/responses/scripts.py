@@ -44,14 +44,16 @@ AGENT = (ReasoningDelta("Which "), ReasoningDelta("city?"), TextDelta("Let me ")
 _SDK_EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 
 
-def script(*deltas: GenerationEvent, reason: FinishReason = "stop", usage: Usage | None = None) -> Script:
+def script(
+    *deltas: GenerationEvent, reason: FinishReason = "stop", usage: Usage | None = None, stop: str | None = None
+) -> Script:
     """A script that is accepted, yields these events, and ends for this reason."""
 
     async def run(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         yield Accepted(5, 3)
         for delta in deltas:
             yield delta
-        yield Finished(reason, usage or Usage(5, 2, 3, 1), prefill_seconds=0.1, decode_seconds=0.2)
+        yield Finished(reason, usage or Usage(5, 2, 3, 1), prefill_seconds=0.1, decode_seconds=0.2, stop=stop)
 
     return run
 
