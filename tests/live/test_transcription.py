@@ -251,7 +251,7 @@ def test_bad_files_are_refused_and_odd_ones_read(ears: LiveServer, content: byte
 def test_a_model_of_one_language_says_so(ears: LiveServer) -> None:
     file = wav(silence(1.0))
     german = post(ears.url, file, language="de")
-    assert "English alone" in assert_error(german, 400, "invalid_request_error", param="language")
+    assert "only English" in assert_error(german, 400, "invalid_request_error", param="language")
     translation = post(ears.url, file, path="translations")
     assert "cannot translate" in assert_error(translation, 400, "unsupported_parameter", param="model")
     assert post(ears.url, file, language="english").status_code == 200

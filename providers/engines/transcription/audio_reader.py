@@ -1,7 +1,7 @@
-"""A recording as a model hears it: mono float32 at 16 kHz, decoded piece by piece with FFmpeg's libraries (PyAV).
+"""A recording in the model's format: mono float32 at 16 kHz, decoded piece by piece with FFmpeg's libraries (PyAV).
 
-Decoding is lazy, so a file of any length takes the memory of one piece. Files come from
-strangers: only containers of audio are opened, never playlists or anything else that names further files or addresses.
+Decoding is lazy, so that a file of any length takes the memory of one piece. Files are not trusted: only containers of
+audio are opened, never playlists or other formats that name further files or addresses.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ __all__ = ["SAMPLE_RATE", "AudioReader"]
 logger = logging.getLogger(__name__)
 
 SAMPLE_RATE = 16_000
-"""Samples a second, as every Whisper was trained."""
+"""Samples per second, for which every Whisper was trained."""
 _CONTAINERS = "aac,ac3,aiff,amr,asf,au,avi,caf,flac,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav,webm"
 _RATES = range(1_000, 768_001)
-"""Rates of a file beyond which resampling would make gigabytes of a packet."""
+"""Accepted sample rates. Beyond them, resampling would turn a packet into gigabytes."""
 _PARAM = "file"
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
 
 
 _MOST_CHANNELS = 512
-"""FFmpeg's own limit. PyAV 18 reports more as none, PyAV 19 as they are, and then fails to decode."""
+"""FFmpeg's own limit. PyAV 18 reports a larger number as none; PyAV 19 reports the number, and then fails to decode."""
 _LENIENT: dict[str, Any] = {} if int(av.__version__.partition(".")[0]) >= 19 else {"metadata_errors": "ignore"}
-"""Tags may be in any encoding, and no caller reads them. PyAV 19 takes them as they are, and lacks the option."""
+"""Tags may be in any encoding, and no caller reads them. PyAV 19 accepts any encoding and has no such option."""
 
 
 class AudioReader:
-    """Reads one file from its beginning to its end. Must be closed.
+    """Reads one file from its beginning to its end. The caller closes it.
 
-    What is broken inside is left out, as every player does, and what is cut off ends where it was cut.
+    Broken packets are skipped, as players do, and a truncated file ends where it was cut.
 
     Raises:
-        InvalidRequest: the file cannot be read as audio, or there is none in it.
+        InvalidRequest: the file cannot be read as audio, or has none.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,7 +65,7 @@ class AudioReader:
 
     @property
     def duration(self) -> float | None:
-        """Seconds, by what the file says of itself; None where it says nothing."""
+        """Seconds, from the file's metadata; None if it has no duration."""
         stream = self._stream
         if stream.duration is not None and stream.time_base is not None:
             seconds = float(stream.duration * stream.time_base)
@@ -76,7 +76,7 @@ class AudioReader:
         return seconds if seconds > 0 else None
 
     def read(self, count: int) -> Samples:
-        """The next `count` samples; fewer only at the end, and then none."""
+        """The next `count` samples; fewer only at the end, and none after it."""
         missing = count - sum(len(piece) for piece in self._left)
         while missing > 0 and (piece := next(self._pieces, None)) is not None:
             self._left.append(piece)
@@ -86,7 +86,7 @@ class AudioReader:
         return joined[:count]
 
     def close(self) -> None:
-        """Give the file back. Idempotent."""
+        """Close the file. Idempotent."""
         self._container.close()
 
     def _audio_stream(self) -> Any:
@@ -106,12 +106,12 @@ class AudioReader:
         return stream
 
     def _decode(self, stream: Any) -> Iterator[Samples]:
-        """Every piece that is not empty."""
+        """The pieces that are not empty."""
         resampler = _resampler()
         for frame in self._frames(stream):
             try:
                 resampled = resampler.resample(frame)
-            except ValueError:  # the file changes its rate or its channels on the way
+            except ValueError:  # the file's rate or channels change
                 yield from _arrays(resampler.resample(None))
                 resampler = _resampler()
                 resampled = resampler.resample(frame)

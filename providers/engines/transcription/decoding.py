@@ -1,4 +1,4 @@
-"""mlx-audio's decoding of one window, with what it lacks: right timestamp rules, and each token's probability."""
+"""mlx-audio's decoding of one window, with correct timestamp rules and the probability of each token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["decode"]
 def decode(
     model: Any, features: mx.array, options: DecodingOptions, *, logprobs: bool
 ) -> tuple[DecodingResult, list[float] | None]:
-    """Decode an encoded window; tell, where it is wanted, the natural log-probability of each token."""
+    """Decode an encoded window. With `logprobs`, also return the natural log-probability of each token."""
     task = DecodingTask(model, options)
     task.logit_filters = [
         _TimestampRules(each) if isinstance(each, ApplyTimestampRules) else each for each in task.logit_filters
@@ -36,9 +36,9 @@ def decode(
 class _TimestampRules(LogitFilter):  # type: ignore[misc]
     """`ApplyTimestampRules` as OpenAI wrote it.
 
-    Its last rule forbids text where a timestamp is likelier than any of it. OpenAI asks that of what the other rules
-    left; mlx-audio 0.6.2 of everything, so that right after a timestamp, when only text may follow, an unsure model
-    is left with nothing at all: every logit is minus infinity, and the window is written down as `!!!!!`.
+    Its last rule forbids text where a timestamp is likelier than all of it. OpenAI's rule considers the tokens that the
+    other rules allow. That of mlx-audio 0.6.2 considers all tokens: right after a timestamp, when only text may follow,
+    an unsure model has no token left. Every logit is minus infinity then, and the window becomes `!!!!!`.
     """
 
     def __init__(self, rules: Any) -> None:
@@ -46,7 +46,7 @@ class _TimestampRules(LogitFilter):  # type: ignore[misc]
 
     def apply(self, logits: mx.array, tokens: mx.array) -> mx.array:
         begin = self._rules.tokenizer.timestamp_begin
-        # With logits that make text certain, the last rule is silent and what comes out is the others' mask.
+        # With logits that make text certain, the last rule does not apply, and the result is the mask of the others.
         certain = mx.where(mx.arange(logits.shape[-1]) < begin, 0.0, -1e9)
         certain = mx.broadcast_to(certain, logits.shape)
         mask = self._rules.apply(certain, tokens) - certain
@@ -55,7 +55,7 @@ class _TimestampRules(LogitFilter):  # type: ignore[misc]
 
 
 class RunningLogprobs:
-    """A `TokenDecoder` around another one, that remembers how probable the tokens were together after each of them."""
+    """A `TokenDecoder` around another one that records the sum of log-probabilities after each token."""
 
     def __init__(self, decoder: Any) -> None:
         self._decoder = decoder
@@ -67,7 +67,7 @@ class RunningLogprobs:
 
     def update(self, tokens: mx.array, logits: mx.array, sums: mx.array) -> tuple[mx.array, bool, mx.array]:
         tokens, completed, sums = self._decoder.update(tokens, logits, sums)
-        # The decoder adds up in place: what is kept must be an array of its own.
+        # The decoder adds in place: keep a copy.
         self._sums.append(sums[0] + 0.0)
         return tokens, completed, sums
 
@@ -77,5 +77,5 @@ class RunningLogprobs:
     def each(self, count: int) -> list[float]:
         """The natural log-probability of each of the first `count` tokens."""
         sums = [0.0, *np.array(self._sums[:count]).tolist()]
-        # Differences of float32 sums: what is all but certain may come out above it.
+        # Differences of float32 sums: the log-probability of a nearly certain token may come out above 0.
         return [min(0.0, after - before) for before, after in itertools.pairwise(sums)]

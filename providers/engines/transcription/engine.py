@@ -1,4 +1,4 @@
-"""The transcription engine: Whisper by mlx-audio, one window of one recording a step."""
+"""The transcription engine: Whisper by mlx-audio, one window of one recording per step."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from providers.transcription.types import TranscriptionRequest
 __all__ = ["WhisperEngine"]
 
 PROMPT_CHARACTERS = 8192
-"""Of a prompt, from its end; no more can be in the tokens that the model takes."""
+"""Characters from the end of a prompt: the tokens that the model accepts cannot contain more."""
 
 
 class WhisperEngine(BaseEngine[Transcript]):
-    """Implements `Engine` for `--model-type whisper`. Requests take turns, a window each."""
+    """Implements `Engine` for `--model-type whisper`. Requests take turns of one window."""
 
     REQUESTS = (TranscriptionRequest,)
     NOUN = "a transcription model"
@@ -43,7 +43,7 @@ class WhisperEngine(BaseEngine[Transcript]):
     def _load(self, spec: ModelSpec, device: str, progress: Progress) -> Loaded:
         loaded = load_whisper(spec, device, progress)
         self._model, self._half = loaded.model, loaded.half
-        # Read off the model once: the intake thread reads what it computes from its shapes too.
+        # Read from the model once: it computes these from its shapes, and the intake thread needs them too.
         self._multilingual = bool(self._model.is_multilingual)
         self._languages = list(LANGUAGES)[: self._model.num_languages] if self._multilingual else ["en"]
         self._prompt_tokens = self._model.dims.n_text_ctx // 2 - 1
@@ -57,9 +57,9 @@ class WhisperEngine(BaseEngine[Transcript]):
 
     def _job(self, request: TranscriptionRequest) -> Transcript:
         if request.task == "translate" and not self._multilingual:
-            raise UnsupportedParameter("this model knows English alone, so it cannot translate", param="model")
+            raise UnsupportedParameter("this model knows only English, so it cannot translate", param="model")
         if request.task == "translate" and request.words:
-            message = "timestamp_granularities: the times of a translation's words cannot be told"
+            message = "timestamp_granularities: a translation's words have no times"
             raise UnsupportedParameter(message, param="timestamp_granularities")
         language = self._checked_language(request.language)
         prompt = self._prompt(request.prompt)
@@ -67,7 +67,7 @@ class WhisperEngine(BaseEngine[Transcript]):
         return Transcript(request, Recording(reader), self._model, half=self._half, prompt=prompt, language=language)
 
     def _checked_language(self, language: str | None) -> str | None:
-        """The code of the language; None where the model is to find out."""
+        """The code of the language; None to let the model detect it."""
         if language is None:
             return None if self._multilingual else "en"
         word = language.strip().lower()
@@ -76,12 +76,12 @@ class WhisperEngine(BaseEngine[Transcript]):
             message = f"language: {language[:32]!r} is not a language; send an ISO-639-1 code such as 'en'"
             raise InvalidRequest(message, param="language")
         if code not in self._languages:
-            known = "knows English alone" if not self._multilingual else f"does not know {LANGUAGES[code]}"
+            known = "knows only English" if not self._multilingual else f"does not know {LANGUAGES[code]}"
             raise InvalidRequest(f"language: this model {known}, not {language[:32]!r}", param="language")
         return code
 
     def _prompt(self, prompt: str | None) -> list[int]:
-        """The last tokens of the prompt, as many as the model takes."""
+        """The last tokens of the prompt, as many as the model accepts."""
         if prompt is None or not prompt.strip():
             return []
         tokenizer = get_tokenizer(self._multilingual, num_languages=self._model.num_languages)
@@ -105,7 +105,7 @@ class WhisperEngine(BaseEngine[Transcript]):
     def step(self, out: Outbox) -> None:
         transcript = self._transcripts[0]
         self._transcripts.rotate(-1)
-        transcript.whose.run(self._advance, transcript, out)
+        transcript.context.run(self._advance, transcript, out)
 
     def _advance(self, transcript: Transcript, out: Outbox) -> None:
         try:

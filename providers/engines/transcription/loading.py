@@ -44,18 +44,18 @@ class Whisper(Model):  # type: ignore[misc]
     """mlx-audio's model with the tokens of OpenAI's vocabularies."""
 
     def get_tokenizer(self, language: str | None = None, task: Task | None = None) -> Tokenizer:
-        """What the decoder asks for."""
+        """The tokenizer for the decoder, which calls this method."""
         return get_tokenizer(self.is_multilingual, num_languages=self.num_languages, language=language, task=task)
 
 
 def load_whisper(spec: ModelSpec, device: str, progress: Progress) -> LoadedWhisper:
-    """Load `spec.path`, a folder as mlx-whisper writes them, in the precision the spec and the device ask for.
+    """Load `spec.path`, a folder in mlx-whisper's format, in the precision for the spec and the device.
 
     Raises:
-        EngineLoadError: the folder or what is in it cannot be used; the message says what and why.
+        EngineLoadError: the folder or its content cannot be used; the message says what and why.
     """
     if spec.quantize is not None:
-        raise EngineLoadError("quantize: Whisper is not quantised at load; name a folder that is, or leave it out")
+        raise EngineLoadError("quantize: Whisper cannot be quantised at load; choose a folder with quantised weights")
     if spec.dtype == "bfloat16":
         raise EngineLoadError("dtype: Whisper computes in float32 or float16, not in bfloat16")
     progress("finding the model", None)
@@ -112,7 +112,7 @@ def _built(config: dict[str, Any], file: Path) -> Model:
 
         quantize(model, **quantization, class_predicate=is_quantized)
     named: list[tuple[str, mx.array]] = tree_flatten(model.parameters())  # type: ignore[assignment]
-    # `update` leaves at random what the file lacks.
+    # `update` leaves weights that the file lacks at their random values.
     if missing := {name for name, _ in named} - weights.keys():
         raise EngineLoadError(f"{file}: {len(missing)} weights are missing, {min(missing)} among them")
     model.update(tree_unflatten(list(weights.items())))
@@ -121,6 +121,6 @@ def _built(config: dict[str, Any], file: Path) -> Model:
 
 
 def _match_constants(model: Any, dtype: mx.Dtype) -> None:
-    """What is computed and not loaded has a type of its own, and would widen or narrow every activation."""
+    """Convert the arrays that are computed and not loaded: their own type would change that of every activation."""
     model.encoder._positional_embedding = model.encoder._positional_embedding.astype(dtype)
     model.decoder._mask = model.decoder._mask.astype(dtype)

@@ -24,9 +24,9 @@ _DIGITS = 3
 
 @attrs.frozen
 class Cut:
-    """The pieces of a window, as `add_word_timestamps` takes them, and how far it was heard.
+    """The pieces of a window, in the form for `add_word_timestamps`, and how far the window is transcribed.
 
-    `heard` is in frames. `to_the_end`: by the model, there is no speech after the last piece.
+    `heard` is in frames. `to_the_end`: the model predicts no speech after the last piece.
     """
 
     pieces: list[dict[str, Any]]
@@ -35,8 +35,7 @@ class Cut:
 
 
 def cut(tokens: Sequence[int], tokenizer: Tokenizer, *, begin: int, frames: int) -> Cut:
-    """Cut where two timestamps follow each other; what comes after the last such place is heard again, by the next
-    window.
+    """Cut where two timestamps follow each other. The next window repeats what comes after the last such place.
 
     `begin` is the window's first frame, `frames` how many it has.
     """
@@ -46,7 +45,7 @@ def cut(tokens: Sequence[int], tokenizer: Tokenizer, *, begin: int, frames: int)
     cuts = [place for place in range(1, len(tokens)) if stamped[place - 1] and stamped[place]]
 
     def piece(first: int, last: int, start: int, end: int) -> dict[str, Any]:
-        """Of these tokens; `start` and `end` are frames of the window."""
+        """The piece of these tokens. `start` and `end` are frames of the window."""
         return {
             "seek": begin,
             "first": first,
@@ -72,9 +71,9 @@ def cut(tokens: Sequence[int], tokenizer: Tokenizer, *, begin: int, frames: int)
 def to_segments(
     pieces: Sequence[dict[str, Any]], result: DecodingResult, logprobs: Sequence[float] | None, tokenizer: Tokenizer
 ) -> Iterator[Segment]:
-    """The pieces that say something and take time.
+    """The segments of the pieces that have text and a duration.
 
-    `logprobs`: of every token of the window, where they are wanted. Words are reported where the pieces have some.
+    `logprobs`: those of every token of the window, if the request wants them. Segments have words if the pieces do.
     """
     for piece in pieces:
         tokens: list[int] = piece["tokens"]
@@ -98,9 +97,9 @@ def to_segments(
 
 
 def in_order(segment: Segment, begin: float, end: float) -> Segment:
-    """The segment within these seconds, and its words within it, one after the other.
+    """Limit a segment to these seconds, and its words to the segment, one after the other.
 
-    Timestamps are guesses, at pauses above all: they may lie past the end of the file, and words may overlap.
+    Timestamps are guesses, especially at pauses: they may lie past the end of the file, and words may overlap.
     """
     start = _between(segment.start, begin, end)
     stop = _between(segment.end, start, end)

@@ -1,10 +1,10 @@
-"""One recording on its way through Whisper: window by window, each decoded at rising temperatures until it is good.
+"""The transcription of one recording: window by window, each decoded at rising temperatures until it is good.
 
-What OpenAI's own program does in one loop over a whole file (`transcribe` in mlx-audio, whose decoder, alignment and
-spectrogram are used here), cut into steps, so that segments leave as they are heard, others get their turn between two
-of them, and a file of any length takes the memory of a window. It differs in three things: silence is not decoded but
-passed over, each window's spectrogram is scaled by its own loudest part instead of the file's, and a window is encoded
-once, however often it is decoded.
+OpenAI's own program does this in one loop over a whole file (`transcribe` in mlx-audio, whose decoder, alignment and
+spectrogram are used here). Here the loop is divided into steps, so that segments are sent as soon as they are decoded,
+other requests get their turn between two steps, and a file of any length takes the memory of a window. There are three
+differences: silence is skipped and not decoded, each window's spectrogram is scaled by its own loudest part instead of
+the file's, and a window is encoded once, however often it is decoded.
 """
 
 from __future__ import annotations
@@ -45,38 +45,38 @@ from providers.transcription.types import (
 __all__ = ["Transcript", "warm_up"]
 
 LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
-"""Temperatures tried one after the other where the request sets none."""
+"""Temperatures to try one after the other if the request sets none."""
 COMPRESSION_RATIO_LIMIT = 2.4
-"""Text that packs better than this repeats itself."""
+"""Text with a higher compression ratio repeats itself."""
 LOGPROB_LIMIT = -1.0
 NO_SPEECH_LIMIT = 0.6
 FORGET_TEMPERATURE = 0.5
-"""Text made at a higher one is no context for what follows."""
+"""Text decoded at a higher temperature is not used as context for the next window."""
 HOP: int = HOP_LENGTH
 _WINDOW = N_FRAMES * HOP
 _MARGIN = SAMPLE_RATE // 2
-"""Heard before the place where somebody starts to speak: consonants come before the voice."""
+"""Samples to include before the start of speech: consonants come before the voice."""
 _SKIP = SAMPLE_RATE
-"""Silence before speech that is worth to be passed over."""
+"""Silence before speech, in samples, that is worth skipping."""
 _RUN = SAMPLE_RATE * 3 // 10
-"""Speech that has just begun at the end of a silent window is found by the next."""
+"""Samples at the end of a silent window that the next one repeats, because speech may have just begun there."""
 
 
 @attrs.define
 class _Window:
-    """Up to thirty seconds that are being decoded."""
+    """Up to thirty seconds of a recording that are being decoded."""
 
     begin: int
     """Samples from the start of the file, a multiple of `HOP_LENGTH`."""
     frames: int
-    """Of the spectrogram, before it was padded."""
+    """Frames of the spectrogram without padding."""
     features: mx.array
     temperatures: list[float]
-    """Still to be tried, in this order."""
+    """Temperatures left to try, in order."""
 
 
 class Transcript:
-    """A request being answered. `step` until `ended`; on the MLX thread."""
+    """A request in progress. Call `step` until `ended`, on the MLX thread."""
 
     def __init__(
         self,
@@ -88,11 +88,16 @@ class Transcript:
         language: str | None,
         prompt: list[int],
     ) -> None:
-        """`half`: whether the model computes in float16. `language`: its code; None has the model find out from the
-        first speech. `prompt`: the request's, as tokens."""
+        """Make the transcription of a request.
+
+        Args:
+            half: whether the model computes in float16.
+            language: its code; None to let the model detect it from the first speech.
+            prompt: the request's, as tokens.
+        """
         self.id = request.id
-        self.whose = copy_context()
-        """For log lines: whose work it is."""
+        self.context = copy_context()
+        """The request's context, for log lines."""
         self._request = request
         self._recording = recording
         self._model = model
@@ -101,7 +106,7 @@ class Transcript:
         self._accepted = False
         self._context = prompt
         self._seek = 0
-        """Samples; everything before is done."""
+        """The place up to which everything is done, in samples."""
         self._spoken_until = 0.0
         self._window: _Window | None = None
         self._windows = 0
@@ -109,11 +114,11 @@ class Transcript:
         self.ended = False
 
     def close(self) -> None:
-        """Give the file back. Idempotent."""
+        """Close the file. Idempotent."""
         self._recording.reader.close()
 
     def step(self) -> Iterator[TranscriptionEvent]:
-        """Find the next window, or decode the one found at one temperature."""
+        """Find the next window, or decode the present one at one temperature."""
         if not self._accepted:
             self._accepted = True
             yield TranscriptionAccepted(self._recording.reader.duration)
@@ -141,7 +146,7 @@ class Transcript:
     # ── from one window to the next ─────────────────────────────────────────────────────────────────────────
 
     def _next_window(self) -> _Window | None:
-        """The next stretch in which somebody speaks; None where the one ahead is silent, which then is done."""
+        """The next window with speech. None if the stretch ahead is silent, which is skipped."""
         recording = self._recording
         recording.move(self._seek, self._seek + _WINDOW)
         onset = recording.onset(self._seek)
@@ -184,7 +189,7 @@ class Transcript:
     # ── one window ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _decode(self, window: _Window, temperature: float) -> tuple[DecodingResult, list[float] | None]:
-        """What was said, by one reading; and the log-probability of each of its tokens, where it is wanted."""
+        """Decode a window at one temperature. Also returns the tokens' log-probabilities if the request wants them."""
         if self._language is None:
             _, probabilities = self._model.detect_language(window.features)
             self._language = max(probabilities, key=lambda code: probabilities[code])
@@ -198,16 +203,16 @@ class Transcript:
         return decode(self._model, window.features, options, logprobs=self._request.logprobs)
 
     def _accept(self, window: _Window, result: DecodingResult, logprobs: list[float] | None) -> Iterator[Segment]:
-        """The segments of a window; moves on to where the next one begins."""
+        """The segments of a window. Moves to the beginning of the next one."""
         tokenizer = self._tokenizer
         heard = cut(result.tokens, tokenizer, begin=window.begin // HOP, frames=window.frames)
         moved = window.begin + heard.heard * HOP
         if self._request.words:
-            self._tell_words(window, heard.pieces, tokenizer)
+            self._add_word_times(window, heard.pieces, tokenizer)
             ends = [word["end"] for piece in heard.pieces for word in piece["words"]]
             if ends and not heard.to_the_end and ends[-1] > window.begin / SAMPLE_RATE:
                 moved = _whole(round(ends[-1] * SAMPLE_RATE))
-        # A window that ended where it began would be heard for ever; and the model may name times past its end.
+        # A window that ended where it began would be decoded forever, and the model may predict times past its end.
         end = window.begin + window.frames * HOP
         self._seek = moved if window.begin < moved < end else end
         for segment in to_segments(heard.pieces, result, logprobs, tokenizer):
@@ -218,10 +223,10 @@ class Transcript:
         if result.temperature > FORGET_TEMPERATURE:
             self._context = []
 
-    def _tell_words(self, window: _Window, pieces: list[dict[str, Any]], tokenizer: Tokenizer) -> None:
+    def _add_word_times(self, window: _Window, pieces: list[dict[str, Any]], tokenizer: Tokenizer) -> None:
         add_word_timestamps(
             segments=pieces,
-            model=_Heard(self._model, window.features),
+            model=_EncodedWindow(self._model, window.features),
             tokenizer=tokenizer,
             mel=window.features,
             num_frames=window.frames,
@@ -240,8 +245,8 @@ class Transcript:
         )
 
 
-class _Heard:
-    """The model as the alignment asks for it, with the window already encoded."""
+class _EncodedWindow:
+    """The model in the form that the alignment expects, with the window already encoded."""
 
     def __init__(self, model: Any, features: mx.array) -> None:
         self._model = model
@@ -254,24 +259,24 @@ class _Heard:
 
 
 def _is_poor(result: DecodingResult) -> bool:
-    """Whether another temperature should be tried."""
+    """Whether to try another temperature."""
     if result.no_speech_prob > NO_SPEECH_LIMIT:
         return False
     return bool(result.compression_ratio > COMPRESSION_RATIO_LIMIT or result.avg_logprob < LOGPROB_LIMIT)
 
 
 def _is_silent(result: DecodingResult) -> bool:
-    """Whether the model finds no speech, and is unsure of its text nevertheless."""
+    """Whether the model finds no speech and is also unsure of its text."""
     return bool(result.no_speech_prob > NO_SPEECH_LIMIT and result.avg_logprob <= LOGPROB_LIMIT)
 
 
 def _whole(place: int) -> int:
-    """A place in samples, on a frame of the spectrogram."""
+    """The place of the spectrogram's frame at a place, both in samples."""
     return max(0, place // HOP * HOP)
 
 
 def warm_up(model: Any, *, half: bool) -> None:
-    """Listen to a second of silence, words and all: the alignment is compiled when it is first used."""
+    """Transcribe a second of silence, word times included: the first use compiles the alignment."""
     tokenizer = get_tokenizer(model.is_multilingual, num_languages=model.num_languages, language="en")
     mel = pad_or_trim(
         log_mel_spectrogram(np.zeros(SAMPLE_RATE, np.float32), n_mels=model.dims.n_mels), N_FRAMES, axis=-2
@@ -282,7 +287,7 @@ def warm_up(model: Any, *, half: bool) -> None:
     piece = {"seek": 0, "start": 0.0, "end": 1.0, "tokens": tokens, "text": ""}
     add_word_timestamps(
         segments=[piece],
-        model=_Heard(model, features),
+        model=_EncodedWindow(model, features),
         tokenizer=tokenizer,
         mel=mel,
         num_frames=100,

@@ -1,4 +1,4 @@
-"""Whisper's tokens: OpenAI's two vocabularies, their special tokens, and words put together from tokens.
+"""Whisper's tokens: OpenAI's two vocabularies, their special tokens, and the words that tokens form.
 
 After whisper/tokenizer.py, Copyright OpenAI, MIT License (see NOTICE). mlx-audio, whose model is used, reads tokens
 with the files of a Hugging Face tokenizer instead, which the folders that mlx-whisper wrote lack.
@@ -26,16 +26,16 @@ _PATTERN = r"""'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(
 _TIMESTAMPS = 1501
 """Every 20 ms of thirty seconds, both ends included."""
 _REPLACEMENT = "\ufffd"
-"""Decoded from tokens that end within a character."""
+"""Decoding tokens that end within a character gives this one."""
 _WITHOUT_SPACES = frozenset(["zh", "ja", "th", "lo", "my", "yue"])
-"""Languages whose words cannot be told apart by spaces: each character is a word."""
+"""Languages without spaces between words: each character counts as a word."""
 _MARKS = (
     *'"#()*+/:;<=>@[\\]^_`{|}~「」『』',
     *("<<", ">>", "<<<", ">>>", "--", "---", "-(", "-[", "('", '("', "((", "))", "(((", ")))", "[[", "]]", "{{", "}}"),
     *("♪♪", "♪♪♪"),
 )
 _NOTES = frozenset("♩♪♫♬♭♮♯")
-"""Their first byte pair, which they share, is suppressed where they are several tokens."""
+"""If one of these is several tokens, the first is suppressed, which all of them share."""
 
 
 @attrs.frozen(slots=False)
@@ -49,7 +49,7 @@ class Tokenizer:
     task: Task | None
 
     def encode(self, text: str) -> list[int]:
-        """Text only: what looks like a special token is text too."""
+        """The tokens of a text. Names of special tokens are text too."""
         return self.encoding.encode_ordinary(text)
 
     def decode(self, tokens: Sequence[int]) -> str:
@@ -87,7 +87,7 @@ class Tokenizer:
         for token in tokens:
             current.append(token)
             text = self.decode_with_timestamps(current)
-            # A replacement character may be what the tokens really say.
+            # The tokens may really stand for a replacement character.
             if _REPLACEMENT not in text or whole[offset + text.index(_REPLACEMENT)] == _REPLACEMENT:
                 pieces.append(text)
                 tokens_of.append(current)
@@ -151,7 +151,7 @@ class Tokenizer:
 
     @cached_property
     def sot_sequence(self) -> tuple[int, ...]:
-        """What a transcript begins with."""
+        """The tokens with which a transcript begins."""
         sequence = [self.sot]
         if self.language is not None:
             sequence.append(self.language_token)
@@ -165,7 +165,7 @@ class Tokenizer:
 
     @cached_property
     def non_speech_tokens(self) -> tuple[int, ...]:
-        """Suppressed, so that no speaker tags and no sounds are written: `[DAVID]`, `(APPLAUSE)`, `♪♪♪`.
+        """Tokens to suppress, so that transcripts have no speaker tags and no sounds: `[DAVID]`, `(APPLAUSE)`, `♪♪♪`.
 
         Hyphens and apostrophes are suppressed only at the start of a word.
         """
@@ -181,7 +181,7 @@ class Tokenizer:
 def get_tokenizer(
     multilingual: bool, *, num_languages: int = 99, language: str | None = None, task: Task | None = None
 ) -> Tokenizer:
-    """The tokenizer of a model. `language`: a code or an English name; English where none is given.
+    """The tokenizer of a model. `language`: a code or an English name; None for English.
 
     Raises:
         ValueError: Whisper does not know the language.

@@ -1,4 +1,4 @@
-"""The stretch of a recording that is being heard, and where in it somebody speaks. Touches no MLX arrays."""
+"""The part of a recording that is being transcribed, and where speech is in it. Touches no MLX arrays."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from providers.engines.transcription.audio_reader import SAMPLE_RATE, AudioReade
 __all__ = ["Recording"]
 
 _FRAME = SAMPLE_RATE * 30 // 1000
-"""Samples of which the detector says whether they are speech: 30 ms, the longest it takes."""
+"""Samples of a frame, which the detector classifies as speech or not: 30 ms, its longest frame."""
 _MODE = 1
-"""Of 0 to 3. The higher ones take quiet beginnings for silence, and lose them; music and loud noise pass all four."""
+"""From 0 to 3. The higher modes lose quiet beginnings, which they take for silence. Music and loud noise pass all four."""
 _RUN = 10
 _SPOKEN = 7
-"""There is speech where this many of `_RUN` frames are speech. The detector goes on for three after the last that was:
-a click makes five, a short word ten."""
+"""There is speech where this many of `_RUN` frames are speech. The detector reports three more frames after the last
+frame of speech: a click makes five, a short word ten."""
 
 
 class Recording:
-    """A window of bounded length onto an `AudioReader`. Places are samples from the start of the file."""
+    """A window of bounded length over an `AudioReader`. Places are samples from the start of the file."""
 
     def __init__(self, reader: AudioReader) -> None:
         self.reader = reader
         self._samples = np.empty(0, np.float32)
         self._start = 0
         self._speech: list[bool] = []
-        """Of every whole frame of `_samples`."""
+        """Whether each whole frame of `_samples` is speech."""
         self._detector = webrtcvad.Vad(_MODE)
         self.ended = False
-        """Whether everything was read."""
+        """Whether the whole file has been read."""
 
     @property
     def end(self) -> int:
-        """Place after the last sample read: the length of the file, once `ended`."""
+        """The place after the last sample read, which is the length of the file once `ended`."""
         return self._start + len(self._samples)
 
     def move(self, begin: int, end: int) -> None:
-        """Read up to `end`, as far as there is anything, and forget what lies before `begin`.
+        """Read up to `end` or the file's end, and drop the samples before `begin`.
 
-        It never goes back: `begin` may not be lower than before.
+        It never moves back: `begin` must not be lower than before.
         """
         self._forget(begin)
         while not self.ended and self.end < end:
@@ -50,16 +50,16 @@ class Recording:
         self._listen()
 
     def samples(self, begin: int, end: int) -> Samples:
-        """What was read of this stretch."""
+        """The samples between two places, as far as they have been read."""
         return self._samples[max(0, begin - self._start) : max(0, end - self._start)]
 
     def onset(self, begin: int) -> int | None:
-        """Where, in what was read from `begin` on, somebody starts to speak."""
+        """The place where speech starts in the samples from `begin` on; None if there is none."""
         first = max(0, (begin - self._start) // _FRAME)
         spoken = np.array(self._speech[first:], dtype=int)
         if len(spoken) == 0:
             return None
-        counts = np.convolve(spoken, np.ones(_RUN, dtype=int))[: len(spoken)]  # of the run that ends at each frame
+        counts = np.convolve(spoken, np.ones(_RUN, dtype=int))[: len(spoken)]  # for the run that ends at each frame
         runs = np.flatnonzero(counts >= _SPOKEN)
         if len(runs) == 0:
             return None
@@ -67,7 +67,7 @@ class Recording:
         return max(begin, self._start + (run + int(np.argmax(self._speech[run:]))) * _FRAME)
 
     def _forget(self, begin: int) -> None:
-        # Whole frames, so that the detector's stay where they are.
+        # Drop whole frames, so that the detector's frames keep their places.
         frames = min((begin - self._start) // _FRAME, len(self._speech))
         if frames > 0:
             self._samples = self._samples[frames * _FRAME :].copy()
