@@ -1,8 +1,8 @@
-"""CTranslate2's `model.bin`, read: named arrays in a flat little-endian file.
+"""Reader of CTranslate2's `model.bin`: named arrays in a flat little-endian file.
 
 The layout is that of CTranslate2's own writer (`python/ctranslate2/specs/model_spec.py`, binary version 6): version,
-name of the specification, its revision, the count of variables, then each with name, shape, type and bytes, and last
-the aliases. Strings have a 16-bit length that counts a closing NUL.
+name of the specification, its revision, the count of variables, then each variable with name, shape, type and bytes,
+and last the aliases. Strings have a 16-bit length that counts a closing NUL.
 """
 
 from __future__ import annotations
@@ -19,24 +19,28 @@ import numpy as np
 __all__ = ["CT2Error", "CT2Model", "read_model"]
 
 KNOWN_VERSIONS = range(3, 7)
-"""Those that write aliases, in this layout."""
+"""Binary versions that write aliases, in this layout."""
 _DTYPES: Mapping[int, type[np.generic]] = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 
 
 class CT2Error(Exception):
-    """The file is broken, or holds something that this reader does not know; the message names it."""
+    """The file is broken, or holds something unknown to this reader; the message names it."""
 
 
 @attrs.frozen(kw_only=True)
 class CT2Model:
-    """What was in the file. The arrays are views of it."""
+    """The content of the file. The arrays are views of it."""
 
     spec: str
     revision: int
     variables: Mapping[str, np.ndarray[Any, Any]]
 
     def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
-        """Raises: CT2Error, where there is no such variable."""
+        """The variable of this name.
+
+        Raises:
+            CT2Error: there is none.
+        """
         try:
             return self.variables[name]
         except KeyError:
@@ -44,7 +48,7 @@ class CT2Model:
 
 
 def read_model(file: Path) -> CT2Model:
-    """Map the file and find everything in it.
+    """Map the file into memory and index its arrays.
 
     Raises:
         CT2Error: it is not such a file, or ends too early.

@@ -1,8 +1,8 @@
 """`python -m providers.engines.convert.gguf SRC DST`: turn a GGUF file into an ordinary MLX model folder.
 
-Everything comes from the file's metadata. Q4_0, Q4_1 and Q8_0 stay packed, since MLX holds them bit for bit;
-F32, F16 and BF16 stay what they are; any other type is dequantised to float16. Prints progress as JSON lines,
-`{"stage": …, "fraction": …}`.
+All settings come from the file's metadata. Q4_0, Q4_1 and Q8_0 stay packed, because MLX can hold the same bits. F32,
+F16 and BF16 stay as they are. All other types are dequantised to float16. Prints progress as JSON lines, `{"stage": …,
+"fraction": …}`.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from providers.engines.process.engine import Progress
 __all__ = ["GGUFError", "convert", "convert_cached", "print_progress", "write_json", "written_whole"]
 
 REVISION = 1
-"""Raised when the same file would become another folder, so that cached ones are made again."""
+"""Increase it when the same file would give another folder, so that cached folders are converted again."""
 _IDENTITY_BYTES = 1 << 20
 
 
 def convert(
     source: Path, destination: Path, progress: Progress, *, generation: Mapping[str, Any] | None = None
 ) -> None:
-    """Write the model folder `destination`, whole or not at all. An existing folder is replaced.
+    """Write the model folder `destination`, completely or not at all. An existing folder is replaced.
 
     Args:
-        generation: entries for generation_config.json that win over the file's own.
+        generation: entries for generation_config.json that override the file's own.
 
     Raises:
         GGUFError: the file is broken or holds something unknown.
@@ -71,7 +71,7 @@ def convert(
 
 
 def convert_cached(source: Path, progress: Progress) -> Path:
-    """The folder of a GGUF file in the user's cache, converted the first time.
+    """The folder of a GGUF file in the user's cache. The first call converts the file.
 
     Raises: as `convert`.
     """
@@ -96,7 +96,7 @@ def _read(source: Path) -> tuple[dict[str, Any], list[Any]]:
 
 
 def _quantization(weights: Weights) -> dict[str, Any]:
-    """mlx-lm's `quantization`: what most layers have, then every layer that differs, by name."""
+    """mlx-lm's `quantization`: the bits of most layers, then every layer that differs, by name."""
     bits = [layer.bits for layer in weights.quantized.values()]
     usual = max(set(bits), key=bits.count)
     config: dict[str, Any] = {"group_size": GROUP_SIZE, "bits": usual}
@@ -112,7 +112,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def written_whole(destination: Path) -> Iterator[Path]:
-    """A folder beside the destination that takes its place when the block ends well and is gone otherwise."""
+    """A folder beside the destination. It replaces the destination when the block succeeds, else it is deleted."""
     destination.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{destination.name}.partial-", dir=destination.parent))
     try:
@@ -124,7 +124,7 @@ def written_whole(destination: Path) -> Iterator[Path]:
         try:
             made.rename(destination)
         except OSError:
-            # Another process may have finished the same conversion in between: its folder is as good.
+            # Another process may have finished the same conversion meanwhile: use its folder.
             if not (destination / "config.json").is_file():
                 raise
     finally:
@@ -138,7 +138,7 @@ def _cache_folder() -> Path:
 
 
 def _identity(source: Path) -> str:
-    """A name for the file's content that is quick to tell: its size, its beginning and its end, hashed."""
+    """A name for the file's content that is quick to compute: a hash of its size, its beginning and its end."""
     size = source.stat().st_size
     digest = hashlib.sha256(f"{REVISION} {size} ".encode())
     with source.open("rb") as file:

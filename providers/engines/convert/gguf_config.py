@@ -99,7 +99,7 @@ def _gemma3(meta: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any
         "rope_local_base_freq": float(meta.get("gemma3.rope.freq_base_swa", 1e4)),
         "sliding_window": int(meta.get("gemma3.attention.sliding_window", 512)),
         "sliding_window_pattern": _period(pattern) if isinstance(pattern, list) else int(pattern),
-        # The metadata do not tell it; llama.cpp knows the 27B by its layers, too.
+        # The metadata do not contain it. llama.cpp also recognises the 27B by its number of layers.
         "query_pre_attn_scalar": (
             config["hidden_size"] // config["num_attention_heads"] if largest else config["head_dim"]
         ),
@@ -107,7 +107,7 @@ def _gemma3(meta: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any
 
 
 def _period(sliding: Sequence[bool]) -> int:
-    """Layers from one that sees everything to the next, from a list of which layers slide."""
+    """The distance between two layers without a sliding window. `sliding`: whether each layer has one."""
     return list(sliding).index(False) + 1 if False in sliding else len(sliding) + 1
 
 
@@ -130,10 +130,10 @@ def _rope_scaling(
 
 
 def _llama3_scaling(factors: np.ndarray[Any, Any], base: float, head_dim: int) -> dict[str, Any]:
-    """The parameters behind Llama 3's frequency factors, which GGUF stores worked out.
+    """The parameters of Llama 3's frequency factors, of which GGUF stores only the computed factors.
 
-    All published models use the same low and high frequency factors and original context; the factor is the
-    largest of them. What does not follow from these is refused rather than guessed.
+    All published models use the same low and high frequency factors and original context. The parameter `factor` is the
+    largest of the computed factors. Factors that do not follow from these parameters are refused.
     """
     low, high, original, factor = 1.0, 4.0, 8192, float(factors.max())
     wavelengths = 2 * math.pi * base ** (np.arange(0, head_dim, 2) / head_dim)
@@ -151,7 +151,7 @@ def _llama3_scaling(factors: np.ndarray[Any, Any], base: float, head_dim: int) -
 
 
 def end_tokens(meta: Mapping[str, Any]) -> list[int]:
-    """Ids that end an answer: those the metadata name, the chat template's ends of turns, the end of a text."""
+    """Ids that end an output: those in the metadata, the chat template's ends of turns, and the end of a text."""
     named = [meta.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot", "eom")]
     ids = [int(id) for id in named if id is not None]
     tokens, types = meta.get("tokenizer.ggml.tokens", []), meta.get("tokenizer.ggml.token_type", [])
@@ -165,7 +165,7 @@ def end_tokens(meta: Mapping[str, Any]) -> list[int]:
 
 
 def generation_config(meta: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """End tokens, and the sampling defaults that the file recommends or the caller sets."""
+    """The end tokens, and the sampling defaults that the file recommends or the caller sets."""
     config: dict[str, Any] = {"eos_token_id": end_tokens(meta)}
     if meta.get("tokenizer.ggml.bos_token_id") is not None:
         config["bos_token_id"] = meta["tokenizer.ggml.bos_token_id"]

@@ -4,4 +4,4 @@ __all__ = ["GGUFError"]
 
 
 class GGUFError(Exception):
-    """The file is broken, or holds something that this converter does not know; the message names it."""
+    """The file is broken, or holds something unknown to this converter; the message names it."""

@@ -15,7 +15,7 @@ from providers.engines.convert.gguf_errors import GGUFError
 __all__ = ["GROUP_SIZE", "Quantization", "Weights", "convert_tensors", "mlx_name"]
 
 GROUP_SIZE = 32
-"""Elements that share a scale, in every GGUF quantisation that MLX can hold as it is."""
+"""Elements that share a scale, in every GGUF quantisation that MLX can hold without a change."""
 
 _BLOCK = {
     "attn_q": "self_attn.q_proj",
@@ -30,7 +30,7 @@ _BLOCK = {
     "attn_norm": "input_layernorm",
     "ffn_norm": "post_attention_layernorm",
 }
-# Gemma normalises before and after both halves of a block, and llama.cpp names them anew.
+# Gemma normalises before and after both halves of a block, and llama.cpp gives the norms other names.
 _GEMMA_BLOCK = {
     **_BLOCK,
     "post_attention_norm": "post_attention_layernorm",
@@ -43,21 +43,21 @@ _NAME = re.compile(r"(?:blk\.(?P<layer>\d+)\.)?(?P<stem>\w+)\.(?P<suffix>weight|
 
 @attrs.frozen(kw_only=True)
 class Quantization:
-    """How one layer's weights are packed: affine, `GROUP_SIZE` elements a group."""
+    """How one layer's weights are packed: affine, with `GROUP_SIZE` elements per group."""
 
     bits: int
 
 
 @attrs.define(kw_only=True)
 class Weights:
-    """What a GGUF file holds, in MLX's names and layouts. `quantized`: by layer path."""
+    """The weights of a GGUF file, in MLX's names and layouts. `quantized`: by layer path."""
 
     arrays: dict[str, mx.array] = attrs.field(factory=dict)
     quantized: dict[str, Quantization] = attrs.field(factory=dict)
 
 
 def mlx_name(name: str, architecture: str) -> str | None:
-    """mlx-lm's name of a GGUF tensor, or None where this architecture has none."""
+    """mlx-lm's name of a GGUF tensor, or None if this architecture has none."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -75,16 +75,16 @@ def convert_tensors(
     """Every weight of the file. `tensors`: gguf's `ReaderTensor`s; `heads`: query heads as `q`, key heads as `k`.
 
     Raises:
-        GGUFError: a tensor has no place in this architecture, or a type that nothing here reads.
+        GGUFError: a tensor does not belong to this architecture, or has an unknown type.
     """
     weights = Weights()
     floating = _floating_type(tensors)
     for done, tensor in enumerate(tensors):
-        if tensor.name == "rope_freqs.weight":  # belongs to the config: see `_gguf_config`
+        if tensor.name == "rope_freqs.weight":  # part of the config: see `gguf_config`
             continue
         name = mlx_name(tensor.name, architecture)
         if name is None:
-            raise GGUFError(f"tensor {tensor.name!r} is not one that a {architecture} model has")
+            raise GGUFError(f"tensor {tensor.name!r} does not belong to a {architecture} model")
         path = name.removesuffix(".weight")
         for suffix, array in _parts(tensor, floating):
             if architecture == "llama" and path.endswith(("q_proj", "q_proj.bias", "k_proj", "k_proj.bias")):
@@ -103,7 +103,7 @@ def convert_tensors(
 
 
 def _floating_type(tensors: list[Any]) -> mx.Dtype:
-    """The type of everything that is not packed: that of the matrices, so that norms do not widen activations."""
+    """The type of all weights that are not packed: that of the matrices, so that norms do not widen activations."""
     kinds = {tensor.tensor_type.name for tensor in tensors if len(tensor.shape) > 1}
     if kinds <= {"F32"}:
         return mx.float32
@@ -111,7 +111,7 @@ def _floating_type(tensors: list[Any]) -> mx.Dtype:
 
 
 def _parts(tensor: Any, floating: mx.Dtype) -> Iterator[tuple[str, mx.array]]:
-    """(`weight`, array) of a plain tensor; weight, scales and biases of one that MLX can hold packed."""
+    """(`weight`, array) of a plain tensor; weight, scales and biases of a tensor that MLX can hold packed."""
     kind = tensor.tensor_type.name
     shape = [int(length) for length in reversed(tensor.shape)]
     if kind in _PACKED and len(shape) == 2:
@@ -174,6 +174,6 @@ def _pack_nibbles(nibbles: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def _unpermute(array: mx.array, heads: int) -> mx.array:
-    """Undo llama.cpp's row order for rotary embeddings: it interleaves each head's halves, MLX does not."""
+    """Undo llama.cpp's row order for rotary embeddings, which interleaves each head's halves; MLX's does not."""
     rows, *rest = array.shape
     return array.reshape(heads, rows // heads // 2, 2, *rest).swapaxes(1, 2).reshape(rows, *rest)

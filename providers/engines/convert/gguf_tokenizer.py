@@ -25,10 +25,10 @@ _QWEN2 = ("qwen2", "deepseek-r1-qwen", "stablelm2", "megrez")
 
 
 def build_tokenizer(meta: Mapping[str, Any]) -> Tokenizer:
-    """A fast tokenizer equal to the one described in the metadata.
+    """A fast tokenizer equal to the one that the metadata describe.
 
     Raises:
-        GGUFError: its model or its pre-tokenizer is unknown; guessing one would quietly hurt every answer.
+        GGUFError: its model or its pre-tokenizer is unknown; a guess would silently degrade every output.
     """
     kind = meta.get("tokenizer.ggml.model")
     if "tokenizer.ggml.tokens" not in meta:
@@ -45,7 +45,7 @@ def build_tokenizer(meta: Mapping[str, Any]) -> Tokenizer:
 
 
 def tokenizer_config(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """What transformers' generic fast tokenizer needs: special tokens and the chat template."""
+    """The configuration of transformers' generic fast tokenizer: special tokens and the chat template."""
     tokens = meta["tokenizer.ggml.tokens"]
     architecture = meta.get("general.architecture")
     config: dict[str, Any] = {
@@ -121,7 +121,7 @@ def _sentencepiece(meta: Mapping[str, Any]) -> Tokenizer:
 
 
 def _merges(meta: Mapping[str, Any], vocabulary: Mapping[str, int]) -> list[tuple[str, str]]:
-    """The merges behind a SentencePiece BPE vocabulary: every split of a piece into two, best score first."""
+    """The merges of a SentencePiece BPE vocabulary: every split of a piece into two pieces, best score first."""
     scores = meta.get("tokenizer.ggml.scores")
     if not scores:
         raise GGUFError("a SentencePiece tokenizer without scores is not supported")
@@ -139,7 +139,7 @@ def _merges(meta: Mapping[str, Any], vocabulary: Mapping[str, int]) -> list[tupl
 
 
 def _add_tokens(tokenizer: Tokenizer, meta: Mapping[str, Any]) -> None:
-    """Control tokens become special; tokens the model's makers added are matched whole, before anything else."""
+    """Add control tokens as special tokens. Tokens that the model's authors added are matched first, as a whole."""
     types = meta.get("tokenizer.ggml.token_type", [])
     special, plain = [], []
     for token, kind in zip(meta["tokenizer.ggml.tokens"], types, strict=False):

@@ -1,7 +1,7 @@
-"""`python -m providers.engines.convert.kokoro SRC DST`: make mlx-audio's model folder of Kokoro's ONNX export.
+"""`python -m providers.engines.convert.kokoro SRC DST`: turn Kokoro's ONNX export into mlx-audio's model folder.
 
-SRC is a folder that holds `model.onnx`, onnxruntime's int8 export of Kokoro-82M, and `NAME.bin` for every voice: 510
-style vectors of 256 numbers, float32. The weights are dequantised to float32. DST is then what `mlx_audio.tts` loads:
+SRC is a folder with `model.onnx`, onnxruntime's int8 export of Kokoro-82M, and `NAME.bin` for every voice: 510 style
+vectors of 256 numbers, float32. The weights are dequantised to float32. DST is a folder for `mlx_audio.tts`:
 `config.json`, `model.safetensors`, `voices/NAME.safetensors`. Prints progress as JSON lines,
 `{"stage": …, "fraction": …}`.
 """
@@ -32,7 +32,7 @@ def convert(source: Path, destination: Path, progress: Progress) -> None:
     """Write the model folder.
 
     Raises:
-        OnnxError: a source file is not what it should be.
+        OnnxError: a source file has another content.
         OSError: a file cannot be read or written.
     """
     from mlx_audio.tts.models.kokoro import Model, ModelConfig
@@ -57,22 +57,22 @@ def convert(source: Path, destination: Path, progress: Progress) -> None:
 
 
 def convert_voice(file: Path) -> mx.array:
-    """The voice's style vectors, of `STYLE_SHAPE`.
+    """The voice's style vectors, in `STYLE_SHAPE`.
 
     Raises:
         OnnxError: the file has another size.
     """
     numbers = np.fromfile(file, dtype="<f4")
     if numbers.size != np.prod(STYLE_SHAPE):
-        raise OnnxError(f"{file.name}: {numbers.size} numbers, not those of a voice")
+        raise OnnxError(f"{file.name}: {numbers.size} numbers, which is not the size of a voice")
     return mx.array(numbers.reshape(STYLE_SHAPE))
 
 
 def stored_weights(model: Any, weights: dict[str, Array]) -> dict[str, mx.array]:
-    """The weights as they must be stored for `model.sanitize` to make the model's own parameters of them.
+    """The weights in the form that `model.sanitize` turns into the model's own parameters.
 
     Raises:
-        OnnxError: weights are missing, or of another shape.
+        OnnxError: weights are missing, or the model has no such weight.
     """
     parameters: list[tuple[str, mx.array]] = tree_flatten(model.parameters())  # type: ignore[assignment]
     shapes = {name: array.shape for name, array in parameters}
@@ -97,10 +97,10 @@ def stored_weights(model: Any, weights: dict[str, Array]) -> dict[str, mx.array]
 
 
 def _stored(model: Any, name: str, weight: mx.array) -> tuple[mx.array, str]:
-    """The weight and the name that `sanitize` gives it.
+    """The weight, and the name that `sanitize` gives it.
 
-    Convolutions are (out, in, width) in PyTorch and (out, width, in) in MLX. `sanitize` transposes them, but for those
-    whose shape makes it believe that they are so already.
+    Convolutions are (out, in, width) in PyTorch and (out, width, in) in MLX. `sanitize` transposes them, except those
+    whose shape it takes for MLX's order.
     """
     ((made, value),) = model.sanitize({name: weight}).items()
     if name.endswith((".weight", ".weight_v")) and weight.ndim == 3:

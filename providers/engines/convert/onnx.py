@@ -1,8 +1,8 @@
-"""Weights of a dynamically quantised ONNX export of Kokoro, by the names that its PyTorch modules have.
+"""Weights of a dynamically quantised ONNX export of Kokoro, under the names of its PyTorch modules.
 
-onnxruntime's quantiser leaves every weight as integers beside the operator that reads them, its scale further down the
-graph; the operators keep the module's path in their names. Float weights that no operator shares stay initialisers
-under their own names. Everything comes back as float32 in PyTorch's layouts.
+onnxruntime's quantiser stores every weight as integers beside the operator that reads them, and its scale further down
+the graph. The operators keep the module's path in their names. Float weights that no operator shares stay initialisers
+under their own names. All weights are returned as float32 in PyTorch's layouts.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ __all__ = ["OnnxError", "read_weights"]
 Array = NDArray[np.float32]
 
 _PASSED_BY = 8
-"""Operators between an integer product and the one that scales it, at most."""
+"""The most operators between an integer product and the one that scales it."""
 
 
 class OnnxError(ValueError):
-    """The file is not the export this was written for."""
+    """The file is not the export for which this reader was written."""
 
 
 def read_weights(path: Path) -> dict[str, Array]:
     """Every weight of the file, dequantised.
 
     Raises:
-        OnnxError: not ONNX, or a graph of another shape.
+        OnnxError: the file is not ONNX, or its graph has another structure.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -61,7 +61,7 @@ def _is_parameter(name: str) -> bool:
 
 
 class _Graph:
-    """The nodes, who reads and who writes each value, and what is constant."""
+    """The constants of a graph, and the nodes that read and write each value."""
 
     def __init__(self, graph: Any) -> None:
         from onnx import numpy_helper
@@ -79,7 +79,7 @@ class _Graph:
                 self._writers[name] = node
 
     def weights_of(self, node: Any) -> Iterator[tuple[str, Array]]:
-        """(name, weight) of what this operator holds; nothing for most."""
+        """The weights that this operator holds, as (name, weight). Most operators hold none."""
         path = _module_path(node.name)
         if node.op_type in ("ConvInteger", "MatMulInteger") and node.input[1] in self.constants:
             if not _is_repeated(path):
@@ -100,13 +100,13 @@ class _Graph:
         scale = self._scale(node)
         if node.op_type == "MatMulInteger":
             return _scaled(weight, scale, zero).T
-        rows = (-1, 1, 1)  # a scale and a zero for each output channel, or one for all
+        rows = (-1, 1, 1)  # a scale and a zero per output channel, or one for all
         return _scaled(
             weight, scale.reshape(rows if scale.size > 1 else ()), zero.reshape(rows if zero.size > 1 else ())
         )
 
     def _scale(self, node: Any) -> NDArray[Any]:
-        """What the product is multiplied by, less the scale of the activations."""
+        """The factor of the product, without the scale of the activations."""
         name = node.output[0]
         for _ in range(_PASSED_BY):
             readers = self._readers.get(name, [])

@@ -1,8 +1,8 @@
 """`python -m providers.engines.convert.whisper SRC DST`: turn a CTranslate2 Whisper folder into an MLX one.
 
-SRC holds `model.bin` and `config.json`, as `faster-whisper` loads them; DST is a folder of mlx-whisper's format,
-like any `mlx-community/whisper-*`. Weights stay float16 where they are; int8 ones are widened by their scales. Prints
-progress as JSON lines, `{"stage": …, "fraction": …}`.
+SRC holds `model.bin` and `config.json`, as `faster-whisper` loads them. DST has mlx-whisper's format, like any
+`mlx-community/whisper-*` folder. float16 weights stay; int8 weights become float16 by their scales. Prints progress as
+JSON lines, `{"stage": …, "fraction": …}`.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ __all__ = ["CT2Error", "convert"]
 Array = np.ndarray[Any, Any]
 
 AUDIO_CONTEXT = 1500
-"""Positions of the encoder: thirty seconds, in every Whisper."""
+"""Positions of the encoder, which are thirty seconds in every Whisper."""
 TEXT_CONTEXT = 448
 _STACKS = ("encoder", "decoder")
 
 
 def convert(source: Path, destination: Path, progress: Progress) -> None:
-    """Write the model folder `destination`, whole or not at all. An existing folder is replaced.
+    """Write the model folder `destination`, completely or not at all. An existing folder is replaced.
 
     Raises:
-        CT2Error: the folder holds no Whisper, or something unknown.
+        CT2Error: the folder has no Whisper, or something unknown.
         OSError: a file is missing, or the folder cannot be written.
     """
     progress("reading the file", 0.0)
@@ -65,7 +65,7 @@ def _read_settings(file: Path) -> Mapping[str, Any]:
 
 
 def _config(model: CT2Model) -> dict[str, Any]:
-    """Whisper's `ModelDimensions`, read off the shapes."""
+    """Whisper's `ModelDimensions`, derived from the shapes."""
     vocabulary, width = model["decoder/embeddings/weight"].shape
     return {
         "model_type": "whisper",
@@ -90,7 +90,7 @@ def _layers(model: CT2Model, stack: str) -> int:
 
 def _weights(model: CT2Model) -> Iterator[tuple[str, Array]]:
     for name in ("conv1", "conv2"):
-        # CTranslate2 keeps (out, in, kernel), MLX (out, kernel, in).
+        # CTranslate2's order is (out, in, kernel), MLX's (out, kernel, in).
         yield f"encoder.{name}.weight", _widened(model, f"encoder/{name}/weight").transpose(0, 2, 1)
         yield f"encoder.{name}.bias", model[f"encoder/{name}/bias"]
     yield from _norm(model, "encoder.ln_post", "encoder/layer_norm")
@@ -119,7 +119,7 @@ def _block(model: CT2Model, target: str, source: str) -> Iterator[tuple[str, Arr
 
 
 def _split(model: CT2Model, target: str, source: str, parts: tuple[str, ...]) -> Iterator[tuple[str, Array]]:
-    """A layer, or the several that CTranslate2 stacks into one."""
+    """One layer, or several that CTranslate2 stacks into one."""
     weights = np.split(_widened(model, f"{source}/weight"), len(parts))
     biases = np.split(model[f"{source}/bias"], len(parts))
     for part, weight, bias in zip(parts, weights, biases, strict=True):
@@ -137,7 +137,7 @@ def _norm(model: CT2Model, target: str, source: str) -> Iterator[tuple[str, Arra
 
 
 def _widened(model: CT2Model, name: str) -> Array:
-    """The weight; where it is int8, divided by the scale of its row and float16."""
+    """The weight. An int8 weight is divided by the scale of its row and becomes float16."""
     array = model[name]
     if array.dtype != np.int8:
         return array

@@ -12,7 +12,7 @@ __all__ = ["Recording"]
 _FRAME = SAMPLE_RATE * 30 // 1000
 """Samples of a frame, which the detector classifies as speech or not: 30 ms, its longest frame."""
 _MODE = 1
-"""From 0 to 3. The higher modes lose quiet beginnings, which they take for silence. Music and loud noise pass all four."""
+"""From 0 to 3. The higher modes take quiet beginnings for silence and lose them. Music and loud noise pass all four."""
 _RUN = 10
 _SPOKEN = 7
 """There is speech where this many of `_RUN` frames are speech. The detector reports three more frames after the last
