@@ -115,7 +115,10 @@ Prompt = ChatPrompt | TextPrompt | TokenPrompt
 
 
 class SamplingParams(msgspec.Struct, frozen=True):
-    """How the next token is chosen. None: the value in the model's generation_config, or else OpenAI's default."""
+    """How the next token is chosen.
+
+    None: the value in `ModelSpec.sampling`, else in the model's generation_config, or else OpenAI's default.
+    """
 
     temperature: float | None = None
     top_p: float | None = None
@@ -165,12 +168,12 @@ Grammar = JsonObjectGrammar | JsonSchemaGrammar | RegexGrammar | ChoiceGrammar |
 class GenerationRequest(msgspec.Struct, frozen=True, tag="generation"):
     """One prompt and the answers to generate.
 
-    `max_tokens` counts generated tokens (None or -1: up to the context, and never beyond it). `stop` strings end
-    the answer and are not part of it. `timeout` is in seconds from admission into the engine. `n` answers share one
-    prefill. `top_logprobs` None computes no log-probabilities, 0 only those of the chosen tokens. `grammar`
-    constrains the answer, not the reasoning before it; if tools may be called and no call is required, it
-    constrains the answers that do not call. `grammar_param` is the path of the field that the grammar came from,
-    for errors. `max_reasoning_tokens` is the number of tokens after which the reasoning is closed. `stream`: the
+    `max_tokens` counts generated tokens (None: `ModelSpec.max_tokens`; None there or -1: up to the context, and never
+    beyond it). `stop` strings end the answer and are not part of it. `timeout` is in seconds from admission into the
+    engine. `n` answers share one prefill. `top_logprobs` None computes no log-probabilities, 0 only those of the chosen
+    tokens. `grammar` constrains the answer, not the reasoning before it; if tools may be called and no call is
+    required, it constrains the answers that do not call. `grammar_param` is the path of the field that the grammar came
+    from, for errors. `max_reasoning_tokens` is the number of tokens after which the reasoning is closed. `stream`: the
     client reads the answer while it is generated; only telemetry uses this.
     """
 

@@ -27,6 +27,7 @@ _IRRELEVANT = frozenset(
         "memory_limit",
         "max_tokens",
         "sampling",
+        "chat_template",
         "chat_template_args",
         "prefill_step_size",
         "prefix_cache_bytes",

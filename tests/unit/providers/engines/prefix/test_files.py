@@ -271,6 +271,8 @@ def test_the_identity_changes_with_whatever_the_numbers_depend_on(tmp_path: Path
     spec = ModelSpec(name="a", path=str(folder))
     before = model_identity(folder, spec, "float32")
     assert model_identity(folder, attrs.evolve(spec, name="b", max_concurrency=1), "float32") == before
+    defaults = attrs.evolve(spec, sampling=SamplingParams(seed=1), max_tokens=9, chat_template="{{ messages }}")
+    assert model_identity(folder, defaults, "float32") == before
     assert model_identity(folder, spec, "bfloat16") != before
     assert model_identity(folder, attrs.evolve(spec, quantize=4), "float32") != before
 
