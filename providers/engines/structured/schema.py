@@ -21,6 +21,8 @@ Compile = Callable[[dict[str, Any]], str]
 
 MAX_TEXT = 256 * 1024
 """Characters of a schema as JSON."""
+MAX_DEPTH = 128
+"""Levels of a schema as JSON; llguidance reads fewer. How many Python itself takes depends on its version."""
 MAX_OPTIONAL = 1000
 """Optional properties of one object. Compile time is quadratic in them (0.4 s for 1,000 on two cores)."""
 MAX_PATTERN_PROPERTIES = 100
@@ -57,6 +59,8 @@ def check(schema: dict[str, Any] | bool) -> Fault | None:
         return Fault(message=f"the schema is not JSON: {error}")
     if len(text) > MAX_TEXT:
         return Fault(message=f"the schema is longer than {MAX_TEXT} characters")
+    if _is_deep(schema):
+        return Fault(message=f"the schema is nested more than {MAX_DEPTH} levels deep")
     multiples: set[Fraction] = set()
     combining = False
     for path, part in _walk(schema):
@@ -68,6 +72,20 @@ def check(schema: dict[str, Any] | bool) -> Fault | None:
     if combining and multiples and _combined(multiples) > MAX_COMBINED_MULTIPLE:
         return Fault(message="the values of multipleOf have too large a common multiple", keyword="multipleOf")
     return None
+
+
+def _is_deep(schema: Any) -> bool:
+    level = [schema]
+    for _ in range(MAX_DEPTH):
+        level = [
+            child
+            for part in level
+            if isinstance(part, dict | list)
+            for child in (part.values() if isinstance(part, dict) else part)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _too_large(path: Path, part: dict[str, Any]) -> Fault | None:

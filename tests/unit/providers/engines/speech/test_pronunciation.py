@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.engines.speech.text.lexicon import Lexicon
@@ -118,6 +118,7 @@ def test_an_accented_word_in_capitals_that_only_the_unchecked_dictionary_knows_i
     assert all(token.phonemes for token in read("ZÜRQ, Zürq and zürq."))
 
 
+@settings(deadline=None)  # the first call loads spaCy's tagger
 @given(st.text(st.characters(categories=["L", "Nd", "No", "Nl", "P", "S", "Zs"]), max_size=40))
 def test_no_digit_is_left_to_be_read(text: str) -> None:
     assert not any(character.isdigit() for character in normalize(text))
