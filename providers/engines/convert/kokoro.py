@@ -19,6 +19,7 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten
 
+from providers.engines.convert.folders import print_progress
 from providers.engines.convert.onnx import Array, OnnxError, read_weights
 from providers.engines.process.engine import Progress
 
@@ -110,10 +111,6 @@ def _stored(model: Any, name: str, weight: mx.array) -> tuple[mx.array, str]:
     return weight, str(made)
 
 
-def _print_progress(stage: str, fraction: float | None) -> None:
-    print(json.dumps({"stage": stage, "fraction": fraction}), flush=True)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m providers.engines.convert.kokoro", description=(__doc__ or "").split("\n")[0]
@@ -122,7 +119,7 @@ def main() -> None:
     parser.add_argument("destination", type=Path, help="the model folder to write")
     options = parser.parse_args()
     try:
-        convert(options.source, options.destination, _print_progress)
+        convert(options.source, options.destination, print_progress)
     except (OnnxError, OSError) as error:
         print(f"{options.source}: {error}", file=sys.stderr)
         raise SystemExit(1) from error

@@ -18,7 +18,7 @@ import mlx.core as mx
 import numpy as np
 
 from providers.engines.convert.ctranslate2 import CT2Error, CT2Model, read_model
-from providers.engines.convert.gguf import print_progress, write_json, written_whole
+from providers.engines.convert.folders import print_progress, write_json, written_whole
 from providers.engines.process.engine import Progress
 
 __all__ = ["CT2Error", "convert"]

@@ -13,7 +13,8 @@ from mlx.utils import tree_flatten
 from mlx_lm import utils as mlx_utils
 from mlx_lm.utils import dequantize_model, quantize_model
 
-from providers.engines.convert.gguf import GGUFError, convert_cached
+from providers.engines.convert.gguf.conversion import convert_cached
+from providers.engines.convert.gguf.errors import GGUFError
 from providers.engines.process import platform
 from providers.engines.process.engine import EngineLoadError, Progress
 from providers.spec import ModelSpec

@@ -16,9 +16,10 @@ from mlx.utils import tree_flatten
 from mlx_lm import load
 from tokenizers import Tokenizer
 
-from providers.engines.convert.gguf import GGUFError, convert, convert_cached
-from providers.engines.convert.gguf_config import model_config
-from providers.engines.convert.gguf_tokenizer import build_tokenizer, tokenizer_config
+from providers.engines.convert.gguf.config import model_config
+from providers.engines.convert.gguf.conversion import convert, convert_cached
+from providers.engines.convert.gguf.errors import GGUFError
+from providers.engines.convert.gguf.tokenizer import build_tokenizer, tokenizer_config
 from tests.unit.providers.engines import gguf_files, tiny
 
 PROMPT = [5, 17, 99, 140, 7, 30, 200, 77, 5, 17, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54]

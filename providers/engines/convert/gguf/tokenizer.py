@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from providers.engines.convert.gguf_errors import GGUFError
+from providers.engines.convert.gguf.errors import GGUFError
 
 __all__ = ["build_tokenizer", "tokenizer_config"]
 

@@ -10,7 +10,7 @@ import attrs
 import mlx.core as mx
 import numpy as np
 
-from providers.engines.convert.gguf_errors import GGUFError
+from providers.engines.convert.gguf.errors import GGUFError
 
 __all__ = ["GROUP_SIZE", "Quantization", "Weights", "convert_tensors", "mlx_name"]
 
@@ -80,7 +80,7 @@ def convert_tensors(
     weights = Weights()
     floating = _floating_type(tensors)
     for done, tensor in enumerate(tensors):
-        if tensor.name == "rope_freqs.weight":  # part of the config: see `gguf_config`
+        if tensor.name == "rope_freqs.weight":  # part of the config: see `config`
             continue
         name = mlx_name(tensor.name, architecture)
         if name is None:

@@ -1,33 +1,27 @@
-"""`python -m providers.engines.convert.gguf SRC DST`: turn a GGUF file into an ordinary MLX model folder.
+"""The conversion of a GGUF file, and its cache.
 
 All settings come from the file's metadata. Q4_0, Q4_1 and Q8_0 stay packed, because MLX can hold the same bits. F32,
-F16 and BF16 stay as they are. All other types are dequantised to float16. Prints progress as JSON lines, `{"stage": …,
-"fraction": …}`.
+F16 and BF16 stay as they are. All other types are dequantised to float16.
 """
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import hashlib
-import json
 import os
-import shutil
-import sys
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 
-from providers.engines.convert.gguf_config import generation_config, head_counts, model_config
-from providers.engines.convert.gguf_errors import GGUFError
-from providers.engines.convert.gguf_tensors import GROUP_SIZE, Weights, convert_tensors
-from providers.engines.convert.gguf_tokenizer import build_tokenizer, tokenizer_config
+from providers.engines.convert.folders import write_json, written_whole
+from providers.engines.convert.gguf.config import generation_config, head_counts, model_config
+from providers.engines.convert.gguf.errors import GGUFError
+from providers.engines.convert.gguf.tensors import GROUP_SIZE, Weights, convert_tensors
+from providers.engines.convert.gguf.tokenizer import build_tokenizer, tokenizer_config
 from providers.engines.process.engine import Progress
 
-__all__ = ["GGUFError", "convert", "convert_cached", "print_progress", "write_json", "written_whole"]
+__all__ = ["convert", "convert_cached"]
 
 REVISION = 1
 """Increase it when the same file would give another folder, so that cached folders are converted again."""
@@ -106,31 +100,6 @@ def _quantization(weights: Weights) -> dict[str, Any]:
     return config
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False), encoding="utf-8")
-
-
-@contextlib.contextmanager
-def written_whole(destination: Path) -> Iterator[Path]:
-    """A folder beside the destination. It replaces the destination when the block succeeds, else it is deleted."""
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{destination.name}.partial-", dir=destination.parent))
-    try:
-        made, old = work / "made", work / "old"
-        made.mkdir()
-        yield made
-        if destination.exists():
-            destination.rename(old)
-        try:
-            made.rename(destination)
-        except OSError:
-            # Another process may have finished the same conversion meanwhile: use its folder.
-            if not (destination / "config.json").is_file():
-                raise
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-
-
 def _cache_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The specification says that a relative path counts as unset.
@@ -146,28 +115,3 @@ def _identity(source: Path) -> str:
         file.seek(max(0, size - _IDENTITY_BYTES))
         digest.update(file.read(_IDENTITY_BYTES))
     return digest.hexdigest()[:16]
-
-
-def print_progress(stage: str, fraction: float | None) -> None:
-    print(json.dumps({"stage": stage, "fraction": fraction}), flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m providers.engines.convert.gguf", description=(__doc__ or "").split("\n")[0]
-    )
-    parser.add_argument("source", type=Path, help="a .gguf file")
-    parser.add_argument("destination", type=Path, help="the model folder to write")
-    parser.add_argument(
-        "--generation", type=json.loads, default={}, help='JSON for generation_config.json, e.g. {"temperature": 0.2}'
-    )
-    options = parser.parse_args()
-    try:
-        convert(options.source, options.destination, print_progress, generation=options.generation)
-    except (GGUFError, OSError) as error:
-        print(f"{options.source}: {error}", file=sys.stderr)
-        raise SystemExit(1) from error
-
-
-if __name__ == "__main__":
-    main()

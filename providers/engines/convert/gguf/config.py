@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from providers.engines.convert.gguf_errors import GGUFError
+from providers.engines.convert.gguf.errors import GGUFError
 
 __all__ = ["FAMILIES", "end_tokens", "generation_config", "head_counts", "model_config"]
 
