@@ -25,7 +25,10 @@ EventSource = AbstractAsyncContextManager[AsyncIterator[E]]
 """A context such as `contextlib.aclosing` makes: leaving it closes the provider's generator."""
 
 DONE = b"data: [DONE]\n\n"
-KEEP_ALIVE = b": keep-alive\n\n"
+KEEP_ALIVE = b": keep-alive\n"
+"""One newline: after a blank line some parsers dispatch an event, and fail to read it."""
+_LINE_BREAKS = {b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029", b"\xc2\x85": b"\\u0085"}
+"""Characters at which some parsers break lines, as JSON's escapes."""
 MAX_PENDING = 256
 """Events read ahead of a slow client. Beyond that, the provider's own bounded buffer fills."""
 LAST_WORD_SECONDS = 0.5
@@ -184,7 +187,7 @@ class EventStream(Generic[E]):
         events, self._pending = self._pending, []
         self._room.set()
         last = not self._unfinished
-        body = self._encoder.encode(events)
+        body = _on_one_line(self._encoder.encode(events))
         return (body + self._ending.finish(), True) if last else (body, False)
 
     def _failure(self, reader: asyncio.Task[None]) -> BaseException:
@@ -207,6 +210,14 @@ class EventStream(Generic[E]):
             self._started = True
             await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
         await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def _on_one_line(body: bytes) -> bytes:
+    """The events, whose JSON has no character that a parser could take for a line break."""
+    for character, escape in _LINE_BREAKS.items():
+        if character in body:
+            body = body.replace(character, escape)
+    return body
 
 
 class _Heartbeat:

@@ -91,7 +91,7 @@ class Exchange:
     @property
     def data(self) -> list[str]:
         """The payload of every `data:` line."""
-        return [line.removeprefix("data: ") for line in self.body.decode().split("\n\n") if line.startswith("data: ")]
+        return [line.removeprefix("data: ") for line in self.body.decode().split("\n") if line.startswith("data: ")]
 
     @property
     def chunks(self) -> list[Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
+import msgspec
 import pytest
 
 import server.streaming.sse
@@ -56,12 +58,51 @@ async def test_a_long_wait_sends_headers_and_keep_alive_comments() -> None:
         yield FINISHED
 
     exchange = start(make_app(FakeChat(script=script), heartbeat_interval=0.01), json=STREAM)
-    await exchange.until(b": keep-alive\n\n: keep-alive\n\n")
+    await exchange.until(b": keep-alive\n: keep-alive\n")
     assert exchange.status == 200
 
     accepted.set()
     await exchange.finished()
     assert exchange.chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+async def test_a_comment_makes_no_empty_event() -> None:
+    """As a parser sees it that dispatches whatever stands before a blank line."""
+    accepted = asyncio.Event()
+
+    async def script(_: GenerationRequest) -> Events:
+        await accepted.wait()
+        yield Accepted(1, 0)
+        yield FINISHED
+
+    exchange = start(make_app(FakeChat(script=script), heartbeat_interval=0.01), json=STREAM)
+    await exchange.until(b": keep-alive\n: keep-alive\n")
+    accepted.set()
+    await exchange.finished()
+
+    blocks = exchange.body.removesuffix(b"\n\n").split(b"\n\n")
+    assert all(any(line.startswith(b"data: ") for line in block.split(b"\n")) for block in blocks)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [("/v1/chat/completions", STREAM), ("/v1/responses", {"input": "Hi", "model": "m", "stream": True})],
+)
+async def test_characters_that_parsers_take_for_line_breaks_are_escaped(path: str, body: dict[str, Any]) -> None:
+    text = "a\u2028b\u2029c\u0085d é \u2026"
+
+    async def script(_: GenerationRequest) -> Events:
+        yield Accepted(1, 0)
+        yield TextDelta(text)
+        yield FINISHED
+
+    answer = await ask(make_app(FakeChat(script=script)), path=path, json=body)
+
+    assert answer.body.decode().splitlines() == answer.body.decode().split("\n")[:-1]
+    decoded = [msgspec.json.decode(data) for data in answer.data if data != "[DONE]"]
+    deltas = [event["delta"] for event in decoded if event.get("type") == "response.output_text.delta"]
+    contents = [choice["delta"].get("content") for event in decoded for choice in event.get("choices", [])]
+    assert text in [*deltas, *contents]
 
 
 async def test_a_refusal_after_a_keep_alive_is_an_error_event() -> None:

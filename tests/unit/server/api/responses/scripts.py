@@ -63,9 +63,10 @@ def stream_events(answer: Exchange | bytes) -> list[dict[str, Any]]:
     body = answer if isinstance(answer, bytes) else answer.body
     events = []
     for message in body.decode().split("\n\n"):
-        if not message or message.startswith(":"):
+        lines = [line for line in message.split("\n") if line and not line.startswith(":")]
+        if not lines:
             continue
-        name, data = message.split("\n")
+        name, data = lines
         event = msgspec.json.decode(data.removeprefix("data: "))
         assert name == f"event: {event['type']}"
         _SDK_EVENT.validate_python(event)
