@@ -35,7 +35,7 @@ class Parameter:
     """The value that means the same as leaving the field out. None: `otherwise` describes what happens then."""
     otherwise: str = ""
     accepted: tuple[Any, ...] = ()
-    """The values of a refused field that match what happens anyway."""
+    """The values of a refused or noted field that match what happens anyway."""
     instead: str = ""
     """What to send instead of a refused field, as the end of a sentence."""
     unless: str = ""
@@ -62,9 +62,10 @@ def honoured(note: str = "", *, values: str = "", default: Any = None, otherwise
     return _metadata(Parameter(status="honoured", note=note, values=values, default=default, otherwise=otherwise))
 
 
-def noted(note: str = "") -> dict[str, Any]:
-    """Metadata of a field that is accepted without effect."""
-    return _metadata(Parameter(status="noted", note=note))
+def noted(note: str = "", *, accepted: tuple[Any, ...] = ()) -> dict[str, Any]:
+    """Metadata of a field that is accepted without effect. The `accepted` values match what happens anyway, and are not
+    noted."""
+    return _metadata(Parameter(status="noted", note=note, accepted=accepted))
 
 
 def refused(*accepted: Any, note: str = "", instead: str = "", unless: str = "") -> dict[str, Any]:

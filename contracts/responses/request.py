@@ -41,7 +41,7 @@ Includable = Literal[
 LOGPROBS: Includable = "message.output_text.logprobs"
 ENCRYPTED_REASONING: Includable = "reasoning.encrypted_content"
 INCLUDED = (LOGPROBS, ENCRYPTED_REASONING)
-"""The values of `include` that this server honours. The others belong to tools that it does not have."""
+"""The values of `include` that this server honours. The others belong to tools that it does not have, and are noted."""
 
 Input = str | Annotated[list[InputItem], MinLen(1)]
 Tools = Annotated[list[Tool], MaxLen(MAX_TOOLS)]
@@ -61,15 +61,15 @@ _TOOL_CHOICE = honoured(
 _PARALLEL_TOOL_CALLS = honoured("False: at most one call.", default=True)
 _TEXT = honoured(
     "`format` is `text`, `json_object` or `json_schema`; the text keeps to the schema, `strict` or not. `verbosity` "
-    "other than `medium` is refused.",
+    "other than `medium` is noted.",
     values="`format`, `verbosity`",
     default={"format": {"type": "text"}},
 )
 _REASONING = honoured(
     "The chat template gets `effort` as `reasoning_effort`, and as `enable_thinking`, which is false for `none` and "
-    "`minimal`. `summary` other than `auto` is refused: reasoning is returned word for word, and no model summarizes "
-    "it. `context` other than `auto` and `mode` other than `standard` are refused.",
-    values="`effort`, `summary`",
+    "`minimal`. `summary`, `context` and `mode` are noted: reasoning is returned word for word, and no model "
+    "summarizes it.",
+    values="`effort`",
     otherwise="the chat template's own",
 )
 _CHAT_TEMPLATE_KWARGS = honoured(
@@ -86,11 +86,7 @@ _MODEL = honoured(
     "With one chat model, any name works and the response names the real one. With several, it must be the id or an "
     "alias of one."
 )
-_TRUNCATION = refused(
-    "disabled",
-    instead="shorten the input: what is over the context is a 400 with its counts",
-    note="An input over the context is a `400` with its counts.",
-)
+_TRUNCATION = noted("An input over the context is a `400` with its counts.", accepted=("disabled",))
 _CONVERSATION = refused(instead="send previous_response_id", note="`previous_response_id` continues a response.")
 
 
@@ -98,7 +94,7 @@ _CONVERSATION = refused(instead="send previous_response_id", note="`previous_res
 class ResponseStreamOptions:
     """How a response is streamed."""
 
-    include_obfuscation: bool | None = attrs.field(default=None, metadata=refused(False))
+    include_obfuscation: bool | None = attrs.field(default=None, metadata=noted(accepted=(False,)))
 
 
 @attrs.frozen(kw_only=True)
@@ -106,14 +102,10 @@ class Reasoning:
     """How the model reasons before it answers."""
 
     effort: ReasoningEffort | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    summary: Literal["auto", "concise", "detailed"] | None = attrs.field(
-        default=None, metadata={**EXPLICIT_NULL, **refused("auto")}
-    )
-    generate_summary: Literal["auto", "concise", "detailed"] | None = attrs.field(
-        default=None, metadata=refused("auto")
-    )
-    context: Literal["auto", "current_turn", "all_turns"] | None = attrs.field(default=None, metadata=refused("auto"))
-    mode: str | None = attrs.field(default=None, metadata=refused("standard"))
+    summary: str | None = attrs.field(default=None, metadata={**EXPLICIT_NULL, **noted(accepted=("auto", "none"))})
+    generate_summary: str | None = attrs.field(default=None, metadata=noted(accepted=("auto", "none")))
+    context: str | None = attrs.field(default=None, metadata=noted(accepted=("auto",)))
+    mode: str | None = attrs.field(default=None, metadata=noted(accepted=("standard",)))
 
 
 def _of_chat(here: str, *accepted: Any, note: str = "") -> dict[str, Any]:
@@ -165,7 +157,7 @@ class CreateResponse(ChatOnly):
     stream_options: ResponseStreamOptions | None = attrs.field(
         default=None,
         metadata=honoured(
-            "Only with `stream`. `include_obfuscation` true is refused.",
+            "Only with `stream`. `include_obfuscation` true is noted.",
             values="`include_obfuscation` false",
             otherwise="no obfuscation",
         ),
@@ -173,7 +165,7 @@ class CreateResponse(ChatOnly):
     include: list[Includable] | None = attrs.field(
         default=None,
         metadata=honoured(
-            "The other values of OpenAI belong to tools that this server does not have, and are refused.",
+            "The other values of OpenAI belong to tools that this server does not have, and are noted.",
             values=" and ".join(f"`{name}`" for name in INCLUDED),
             default=[],
         ),
@@ -217,26 +209,32 @@ class CreateResponse(ChatOnly):
         metadata=noted("A hint, which the response repeats: every prompt may reuse every cached prefix."),
     )
 
-    # Known, and refused unless they ask for what happens anyway.
+    client_metadata: Any = attrs.field(default=None, metadata=noted("A label of the client's own."))
+
+    # Hints about price and caches, and bounds of what does not happen here.
     truncation: Literal["auto", "disabled"] | None = attrs.field(default=None, metadata=_TRUNCATION)
+    service_tier: str | None = attrs.field(
+        default=None, metadata=noted("The response's is `default`.", accepted=("auto", "default"))
+    )
+    prompt_cache_retention: str | None = attrs.field(default=None, metadata=noted(accepted=("in_memory",)))
+    prompt_cache_options: JsonObject | None = attrs.field(
+        default=None, metadata=noted(accepted=({}, {"mode": "implicit"}))
+    )
+    max_tool_calls: Count | None = attrs.field(
+        default=None, metadata=noted("It counts calls of OpenAI's own tools. The response repeats it.")
+    )
+    context_management: Any = attrs.field(
+        default=None, metadata=noted("A hint: the client compacts its conversation itself.", accepted=([],))
+    )
+
+    # Known, and refused unless they ask for what happens anyway.
     background: bool | None = attrs.field(
         default=None, metadata=refused(False, instead="stream the response, or wait for it")
-    )
-    service_tier: str | None = attrs.field(default=None, metadata=refused("auto", "default"))
-    prompt_cache_retention: str | None = attrs.field(default=None, metadata=refused("in_memory"))
-    prompt_cache_options: JsonObject | None = attrs.field(default=None, metadata=refused({}, {"mode": "implicit"}))
-    max_tool_calls: Count | None = attrs.field(
-        default=None,
-        metadata=refused(
-            instead="it counts the calls of OpenAI's own tools, and there are none",
-            note="It counts calls of OpenAI's own tools.",
-        ),
     )
     conversation: str | JsonObject | None = attrs.field(default=None, metadata=_CONVERSATION)
     prompt: JsonObject | None = attrs.field(
         default=None, metadata=refused(instead="send the prompt's text as instructions")
     )
-    context_management: list[JsonObject] | None = attrs.field(default=None, metadata=refused([]))
     moderation: JsonObject | None = attrs.field(default=None, metadata=refused())
     background_options: JsonObject | None = attrs.field(default=None, metadata=refused())
     access_programs: JsonObject | None = attrs.field(default=None, metadata=refused())
@@ -261,4 +259,4 @@ class TokenCountRequest:
     chat_template_kwargs: JsonObject | None = attrs.field(default=None, metadata=_CHAT_TEMPLATE_KWARGS)
     truncation: Literal["auto", "disabled"] | None = attrs.field(default=None, metadata=_TRUNCATION)
     conversation: str | JsonObject | None = attrs.field(default=None, metadata=_CONVERSATION)
-    personality: str | None = attrs.field(default=None, metadata=refused())
+    personality: str | None = attrs.field(default=None, metadata=noted())

@@ -9,7 +9,7 @@ from annotated_types import MinLen
 
 from contracts._fields import EXPLICIT_NULL, JsonObject, SchemaName
 from contracts.chat.tools import FunctionName
-from contracts.parameters import refused
+from contracts.parameters import noted, refused
 
 __all__ = [
     "AllowedTool",
@@ -161,4 +161,4 @@ class ResponseTextParam:
     """The form of the text."""
 
     format: TextFormat | None = None
-    verbosity: Literal["low", "medium", "high"] | None = attrs.field(default=None, metadata=refused("medium"))
+    verbosity: Literal["low", "medium", "high"] | None = attrs.field(default=None, metadata=noted(accepted=("medium",)))

@@ -84,8 +84,10 @@ def _place(field: attrs.Attribute[Any], parameter: Parameter, contract: type) ->
 
 
 def _values(parameter: Parameter, hint: Any) -> str:
+    if parameter.status != "honoured" and parameter.accepted_text:
+        return f"unless {parameter.accepted_text}"
     if parameter.status == "refused":
-        return f"unless {parameter.accepted_text}" if parameter.accepted_text else ""
+        return ""
     return parameter.values or _one(hint)
 
 

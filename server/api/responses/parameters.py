@@ -8,6 +8,7 @@ from contracts.responses.request import INCLUDED, CreateResponse, TokenCountRequ
 from contracts.responses.tools import FunctionTool, Tool
 from server.api.generation.parameters import check_stream_options, check_template_kwargs
 from server.api.refusals import check_parameters, unsupported
+from server.noted import note
 
 __all__ = [
     "refuse_unsupported_count",
@@ -27,7 +28,7 @@ def refuse_unsupported_response(request: CreateResponse) -> None:
     check_stream_options(request)
     for index, name in enumerate(request.include or []):
         if name not in INCLUDED:
-            raise unsupported(f"include[{index}]", f"{name!r} belongs to a tool that is not here; leave it out")
+            note(f"include[{index}]")
     _refuse_shared(request)
 
 
@@ -50,12 +51,12 @@ def refuse_unsupported_retrieval(query: Iterable[tuple[str, str]]) -> None:
         UnsupportedParameter: `param` names it.
     """
     for name, value in query:
+        if name in ("include", "include[]") and value not in INCLUDED:
+            note("include")
         if name in ("stream", "include_obfuscation") and value.lower() not in ("false", "0"):
             raise unsupported(name, "leave it out or set it to false")
         if name == "starting_after":
             raise unsupported(name, "a stored response is not streamed again; leave it out")
-        if name in ("include", "include[]") and value not in INCLUDED:
-            raise unsupported("include", f"{value[:64]!r} belongs to a tool that is not here; leave it out")
 
 
 def _refuse_shared(request: CreateResponse | TokenCountRequest) -> None:

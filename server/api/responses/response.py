@@ -97,15 +97,14 @@ def _created(request: CreateResponse, *, id: str, model: str, request_id: str) -
         previous_response_id=request.previous_response_id,
         store=request.store is not False,
         max_output_tokens=request.max_output_tokens,
+        max_tool_calls=request.max_tool_calls,
         metadata=request.metadata or {},
         parallel_tool_calls=request.parallel_tool_calls is not False,
         prompt_cache_key=request.prompt_cache_key,
-        reasoning=request.reasoning or Reasoning(),
+        reasoning=_reasoning(request.reasoning or Reasoning()),
         safety_identifier=request.safety_identifier,
         temperature=request.temperature,
-        text=ResponseTextParam(
-            format=text.format or TextResponseFormatText(type="text"), verbosity=text.verbosity or "medium"
-        ),
+        text=ResponseTextParam(format=text.format or TextResponseFormatText(type="text"), verbosity="medium"),
         tool_choice=request.tool_choice or "auto",
         tools=request.tools or [],
         top_logprobs=request.top_logprobs or 0,
@@ -113,6 +112,11 @@ def _created(request: CreateResponse, *, id: str, model: str, request_id: str) -
         user=request.user,
         request_id=request_id,
     )
+
+
+def _reasoning(asked: Reasoning) -> Reasoning:
+    """What was used of it: a summary in particular is not written."""
+    return Reasoning(effort=asked.effort, summary="auto" if asked.summary == "auto" else None)
 
 
 def _usage(usage: Usage) -> ResponseUsage:

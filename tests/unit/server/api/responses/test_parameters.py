@@ -31,7 +31,7 @@ from providers.chat.types import (
 from server.api.responses.conversation import input_items
 from server.api.responses.request import to_response_generation
 from server.serialization import converter
-from tests.unit.server.api.responses.scripts import BODY, PATH, WEATHER
+from tests.unit.server.api.responses.scripts import BODY, PATH, WEATHER, stream_events
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import ask, make_app
 from tests.unit.server.parameters import with_status
@@ -88,19 +88,13 @@ ELSEWHERE = {"model", "input", "instructions", "previous_response_id", "store", 
 """Honoured fields with tests of their own."""
 
 REFUSED_VALUES: dict[str, Any] = {
-    "truncation": "auto",
     "background": True,
     "background_options": {"completion_window": "2h"},
     "conversation": "conv_1",
     "prompt": {"id": "pmpt_1"},
-    "context_management": [{"type": "compaction"}],
-    "max_tool_calls": 3,
     "moderation": {"model": "omni-moderation-latest"},
     "access_programs": {"cyber": "standard"},
     "image": {"context_compression": "auto"},
-    "service_tier": "priority",
-    "prompt_cache_retention": "24h",
-    "prompt_cache_options": {"mode": "explicit"},
     "messages": [{"role": "user", "content": "x"}],
     "max_tokens": 5,
     "max_completion_tokens": 5,
@@ -113,13 +107,31 @@ REFUSED_VALUES: dict[str, Any] = {
     "function_call": "auto",
 }
 
-NESTED: list[tuple[dict[str, Any], str]] = [
+NOTED_VALUES: dict[str, Any] = {
+    "user": "label",
+    "safety_identifier": "label",
+    "prompt_cache_key": "label",
+    "client_metadata": {"x-codex-installation-id": "0"},
+    "truncation": "auto",
+    "service_tier": "priority",
+    "prompt_cache_retention": "24h",
+    "prompt_cache_options": {"mode": "explicit"},
+    "max_tool_calls": 3,
+    "context_management": [{"type": "compaction"}],
+}
+
+NOTED_PARTS: list[tuple[dict[str, Any], str]] = [
     ({"stream": True, "stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation"),
-    ({"text": {"verbosity": "high"}}, "text.verbosity"),
-    ({"reasoning": {"summary": "detailed"}}, "reasoning.summary"),
+    *(({"text": {"verbosity": verbosity}}, "text.verbosity") for verbosity in ("low", "high")),
+    *(({"reasoning": {"summary": summary}}, "reasoning.summary") for summary in ("concise", "detailed")),
     ({"reasoning": {"generate_summary": "concise"}}, "reasoning.generate_summary"),
-    ({"reasoning": {"context": "all_turns"}}, "reasoning.context"),
+    *(({"reasoning": {"context": context}}, "reasoning.context") for context in ("current_turn", "all_turns")),
     ({"reasoning": {"mode": "pro"}}, "reasoning.mode"),
+    *(({"include": [name]}, "include[0]") for name in get_args(Includable) if name not in INCLUDED),
+]
+"""Parts of honoured parameters that are noted, and their paths."""
+
+NESTED: list[tuple[dict[str, Any], str]] = [
     ({"tools": [WEATHER, {**WEATHER, "name": "b", "defer_loading": True}]}, "tools[1].defer_loading"),
     ({"tools": [{**WEATHER, "output_schema": {}}]}, "tools[0].output_schema"),
     ({"tools": [{**WEATHER, "allowed_callers": ["programmatic"]}]}, "tools[0].allowed_callers"),
@@ -127,7 +139,6 @@ NESTED: list[tuple[dict[str, Any], str]] = [
         {"tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "mcp"}]}},
         "tool_choice.tools[0].type",
     ),
-    *(({"include": [name]}, "include[0]") for name in get_args(Includable) if name not in INCLUDED),
     *(({"chat_template_kwargs": {key: 1}}, f"chat_template_kwargs.{key}") for key in sorted(RESERVED_TEMPLATE_KWARGS)),
 ]
 """Refused parts of honoured parameters, and their paths."""
@@ -172,6 +183,7 @@ def test_every_field_is_tested_for_what_its_contract_states() -> None:
     honoured = with_status(CreateResponse, "honoured")
     assert SAMPLING.keys() | REQUEST.keys() | PROMPT.keys() | ELSEWHERE | {"metadata"} == honoured
     assert REFUSED_VALUES.keys() == with_status(CreateResponse, "refused")
+    assert NOTED_VALUES.keys() == with_status(CreateResponse, "noted")
 
 
 @pytest.mark.parametrize(("name", "value", "expected"), [(name, *case) for name, case in SAMPLING.items()])
@@ -231,11 +243,47 @@ async def test_a_refused_parameter_is_accepted_if_it_matches_what_happens_anyway
     assert (await ask(make_app(), path=PATH, json={**BODY, name: value})).status == 200
 
 
-@pytest.mark.parametrize("name", sorted(with_status(CreateResponse, "noted")))
-async def test_a_label_changes_nothing_but_is_repeated_and_noted(name: str) -> None:
-    assert translate(**{name: "label"}) == translate()
-    answer = await ask(make_app(), path=PATH, json={**BODY, name: "label"})
-    assert (answer.json[name], answer.headers["x-ignored-parameters"]) == ("label", name)
+@pytest.mark.parametrize(("name", "value"), NOTED_VALUES.items())
+async def test_a_noted_parameter_changes_nothing_but_is_named(name: str, value: Any) -> None:
+    assert translate(**{name: value}) == translate()
+    answer = await ask(make_app(), path=PATH, json={**BODY, name: value})
+    assert (answer.status, answer.headers["x-ignored-parameters"]) == (200, name)
+
+
+@pytest.mark.parametrize("name", ["user", "safety_identifier", "prompt_cache_key", "max_tool_calls"])
+async def test_a_label_is_repeated(name: str) -> None:
+    answer = await ask(make_app(), path=PATH, json={**BODY, name: NOTED_VALUES[name]})
+    assert answer.json[name] == NOTED_VALUES[name]
+
+
+@pytest.mark.parametrize(("fields", "param"), NOTED_PARTS, ids=[param for _, param in NOTED_PARTS])
+async def test_a_noted_part_of_a_parameter_is_named(fields: dict[str, Any], param: str) -> None:
+    answer = await ask(make_app(), path=PATH, json={**BODY, **fields})
+    assert (answer.status, answer.headers["x-ignored-parameters"]) == (200, param)
+
+
+@pytest.mark.parametrize(
+    "reasoning",
+    [{"effort": "medium", "summary": "detailed", "context": "all_turns"}, {}, None],
+    ids=["full", "empty", "null"],
+)
+async def test_the_options_of_an_agent_are_hints_and_the_response_has_what_was_used(reasoning: Any) -> None:
+    """Field case 2."""
+    fields = {
+        "input": "What is 2+2?",
+        "store": False,
+        "stream": True,
+        "reasoning": reasoning,
+        "text": {"verbosity": "low"},
+        "service_tier": "priority",
+        "include": ["reasoning.encrypted_content"],
+    }
+    answer = await ask(make_app(), path=PATH, json={**BODY, **fields})
+    assert answer.status == 200
+    last = stream_events(answer)[-1]["response"]
+    assert last["reasoning"] == {"effort": (reasoning or {}).get("effort"), "summary": None}
+    assert (last["text"]["verbosity"], last["service_tier"]) == ("medium", "default")
+    assert [answer.headers["x-ignored-parameters"].count(name) for name in ("text.verbosity", "service_tier")] == [1, 1]
 
 
 async def test_metadata_changes_nothing_but_is_repeated() -> None:
@@ -311,10 +359,15 @@ def test_a_response_that_must_call_has_no_form() -> None:
     assert translate(text=text, tools=[WEATHER]).grammar is not None
 
 
-@pytest.mark.parametrize("name", ["conversation", "personality", "truncation"])
-async def test_a_count_refuses_what_it_cannot_count(app: Litestar, chat: FakeChat, name: str) -> None:
-    value = "auto" if name == "truncation" else "x"
-    assert await refusal(app, chat, {name: value}, f"{PATH}/input_tokens") == ("unsupported_parameter", name)
+async def test_a_count_refuses_what_it_cannot_count(app: Litestar, chat: FakeChat) -> None:
+    asked = {"conversation": "conv_1"}
+    assert await refusal(app, chat, asked, f"{PATH}/input_tokens") == ("unsupported_parameter", "conversation")
+
+
+@pytest.mark.parametrize("name", ["personality", "truncation"])
+async def test_a_count_notes_hints(app: Litestar, name: str) -> None:
+    answer = await ask(app, path=f"{PATH}/input_tokens", json={**BODY, name: "auto"})
+    assert (answer.status, answer.headers["x-ignored-parameters"]) == (200, name)
 
 
 def test_a_count_takes_the_fields_that_make_the_prompt() -> None:

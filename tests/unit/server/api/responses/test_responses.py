@@ -360,7 +360,6 @@ async def test_input_items_come_in_pages(listed: tuple[Any, str, list[str]]) -> 
         ("limit=many", "limit"),
         ("order=up", "order"),
         ("after=msg_no", "after"),
-        ("include=file_search_call.results", "include"),
     ],
 )
 async def test_an_invalid_page_is_refused(listed: tuple[Any, str, list[str]], query: str, param: str) -> None:
