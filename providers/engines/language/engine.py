@@ -226,7 +226,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         try:
             insert()
         except Exception as error:
-            out.fail(job.id, job.whose.run(as_service_error, error, job.id))
+            out.fail(job.id, job.context.run(as_service_error, error, job.id))
             request = self._requests.get(job.id)
             if request is not None:
                 self._batch.remove(self._forget(request))
@@ -287,7 +287,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             for event in sequence.take(response.token, response.finish_reason, now):
                 out.event(request.job.id, event)
         except Exception as error:
-            out.fail(request.job.id, request.job.whose.run(as_service_error, error, request.job.id))
+            out.fail(request.job.id, request.job.context.run(as_service_error, error, request.job.id))
             return self._forget(request)
         if not sequence.ended:
             return []

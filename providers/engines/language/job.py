@@ -47,7 +47,7 @@ class LanguageJob:
     """None: thoughts are unlimited, or the model has none."""
     top_logprobs: int | None
     """As in `GenerationRequest`."""
-    whose: Context = attrs.field(factory=copy_context, eq=False, repr=False)
+    context: Context = attrs.field(factory=copy_context, eq=False, repr=False)
     """Context of the request, for log lines."""
 
     def splitter(self, index: int) -> AnswerSplitter:

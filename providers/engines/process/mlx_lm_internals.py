@@ -1,7 +1,7 @@
 """The one module that touches names private to mlx-lm: underscore names, replaced functions, layouts of its tuples.
 
 mlx-lm may rename them in any version; `test_mlx_lm_internals.py` then fails and names what is gone. The module lies in
-`process` because `language`, `sampling`, `prefix` and `cpu` all use it, and the last three may not import an engine.
+`process` because `language` uses it, and also `sampling`, `structured`, `prefix` and `cpu`, which may import no engine.
 
 | name in mlx-lm | used for |
 | --- | --- |
@@ -9,7 +9,8 @@ mlx-lm may rename them in any version; `test_mlx_lm_internals.py` then fails and
 | `BatchGenerator._prompt_batch`, `._currently_processing` | the prompts in prefill and how far they are |
 | `BatchGenerator._unprocessed_sequences` | the prompts that wait for their prefill |
 | `GenerationBatch._step` | replaced by one that samples all sequences together |
-| `GenerationBatch._current_tokens`, `._next_tokens` | the tokens that a step feeds, and those that it computes |
+| `GenerationBatch._current_tokens` | the tokens that a step feeds, which grammars read |
+| `GenerationBatch._next_tokens` | the tokens that a step computes |
 | `GenerationBatch._next_logprobs` | set to nothing: mlx-lm would normalise the logits of every sequence |
 | `GenerationBatch._token_context` | the tokens that processors called one by one read |
 | `GenerationBatch._num_tokens` | how many tokens a sequence has, which speculation advances |
@@ -35,6 +36,8 @@ __all__ = [
     "PromptCache",
     "StepPlan",
     "Trie",
+    "decoding_uids",
+    "fed_tokens",
     "replace_function",
 ]
 
@@ -82,6 +85,18 @@ class Generator(BatchGenerator):
     def prompts_queued(self) -> Iterator[list[list[int]]]:
         """Each prompt that waits for its prefill, in segments."""
         return (segments for _, segments, *_ in self._unprocessed_sequences)
+
+
+def fed_tokens(generator: BatchGenerator) -> mx.array | None:
+    """The tokens (sequences) that the current decode step feeds; None before the first step."""
+    fed: mx.array | None = generator._generation_batch._current_tokens
+    return fed
+
+
+def decoding_uids(generator: BatchGenerator) -> list[int]:
+    """The uid of each sequence that decodes, in the order of `fed_tokens`."""
+    uids: list[int] = generator._generation_batch.uids
+    return uids
 
 
 class StepPlan(Protocol):

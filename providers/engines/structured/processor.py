@@ -11,6 +11,8 @@ import mlx.core as mx
 import numpy as np
 from llguidance import LLMatcher
 
+from providers.engines.process.mlx_lm_internals import decoding_uids, fed_tokens
+
 __all__ = ["BatchTokens", "GrammarProcessor", "fed_token"]
 
 logger = logging.getLogger(__name__)
@@ -25,15 +27,14 @@ class BatchTokens:
     """
 
     def __init__(self, generator: Any) -> None:
-        """`generator`: mlx-lm's BatchGenerator. Its batch is private to it; where a later version names it
-        otherwise, `read` knows nothing and processors read their own argument."""
+        """`generator`: mlx-lm's BatchGenerator."""
         self._generator = generator
         self._fed: mx.array | None = None
         self._tokens: dict[int, int] = {}
 
     def launch(self, logits: mx.array) -> None:
         """Start computing the logits, so that later reads overlap with the device's work."""
-        fed = self._current()
+        fed = fed_tokens(self._generator)
         if fed is not None and fed is not self._fed:
             # After a sequence has left the batch, this array is not computed yet: it goes before the forward pass.
             mx.async_eval(fed)  # type: ignore[no-untyped-call]
@@ -41,19 +42,14 @@ class BatchTokens:
 
     def read(self, uid: int) -> int | None:
         """The token that is fed to sequence `uid`; None if the current step is not this batch's."""
-        fed = self._current()
+        fed = fed_tokens(self._generator)
         if fed is None:
             return None
         if fed is not self._fed:
-            uids: list[int] = self._generator._generation_batch.uids
+            uids = decoding_uids(self._generator)
             values: list[int] = fed.tolist()  # type: ignore[assignment]
             self._fed, self._tokens = fed, dict(zip(uids, values, strict=True))
         return self._tokens.get(uid)
-
-    def _current(self) -> mx.array | None:
-        batch = getattr(self._generator, "_generation_batch", None)
-        fed = getattr(batch, "_current_tokens", None)
-        return fed if isinstance(fed, mx.array) else None
 
 
 def fed_token(
