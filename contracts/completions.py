@@ -37,7 +37,7 @@ class CompletionRequest(GenerationOptions):
     """One prompt or several, as text or as token ids, without a chat template.
 
     `null` means the same as leaving a field out. A parameter that this server knows and cannot honour is refused
-    with `unsupported_parameter`; unknown fields have no effect.
+    with `unsupported_parameter`; unknown fields are noted.
     """
 
     prompt: str | Annotated[list[str | TokenId | Annotated[list[TokenId], MinLen(1)]], MinLen(1)] = attrs.field(

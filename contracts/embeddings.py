@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import attrs
 from annotated_types import MinLen
@@ -23,7 +23,7 @@ MAX_INPUTS = 2048
 class EmbeddingRequest:
     """One input or several, as text or as token ids of the model.
 
-    `null` means the same as leaving a field out; unknown fields have no effect.
+    `null` means the same as leaving a field out; unknown fields are noted.
     """
 
     model: ModelName = attrs.field(
@@ -49,7 +49,7 @@ class EmbeddingRequest:
             otherwise="the model's own",
         ),
     )
-    user: str | None = attrs.field(default=None, metadata=noted("A label."))
+    user: Any = attrs.field(default=None, metadata=noted("A label."))
 
     # Extensions.
     truncate: Truncation | None = attrs.field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import attrs
 from annotated_types import MaxLen, MinLen
@@ -28,7 +28,7 @@ class RerankDocument:
 class RerankRequest:
     """A query and documents, each a text or `{"text": …}`.
 
-    `null` means the same as leaving a field out; unknown fields have no effect.
+    `null` means the same as leaving a field out; unknown fields are noted.
     """
 
     model: ModelName = attrs.field(
@@ -42,7 +42,7 @@ class RerankRequest:
     return_documents: bool | None = attrs.field(
         default=None, metadata=honoured("Whether each result has `document`.", default=False)
     )
-    user: str | None = attrs.field(default=None, metadata=noted("A label."))
+    user: Any = attrs.field(default=None, metadata=noted("A label."))
     truncate: Truncation | None = attrs.field(
         default=None,
         metadata=honoured(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import attrs
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
@@ -21,7 +21,7 @@ from contracts._fields import (
     Text,
     TopK,
 )
-from contracts.parameters import honoured, noted, refused
+from contracts.parameters import honoured, noted
 
 __all__ = ["MAX_STOP", "GenerationOptions", "GuidedOptions", "SamplingOptions", "StreamOptions"]
 
@@ -38,7 +38,7 @@ class StreamOptions:
     """
 
     include_usage: bool | None = None
-    include_obfuscation: bool | None = attrs.field(default=None, metadata=refused(False))
+    include_obfuscation: Any = attrs.field(default=None, metadata=noted(accepted=(False,)))
 
 
 @attrs.frozen(kw_only=True)
@@ -166,8 +166,8 @@ class GenerationOptions(GuidedOptions):
     stream_options: StreamOptions | None = attrs.field(
         default=None,
         metadata=honoured(
-            "Only with `stream`. `include_usage` true: a last chunk has `usage` and no choices; false: no chunk has "
-            "it. `include_obfuscation` true is refused.",
+            "`include_usage` true: a last chunk has `usage` and no choices; false: no chunk has it. Noted without "
+            "`stream`, as is `include_obfuscation` true.",
             values="`include_usage`",
             otherwise="`usage` is on the last chunk that has a `finish_reason`",
         ),
@@ -178,4 +178,4 @@ class GenerationOptions(GuidedOptions):
             "Choices per prompt, which is computed once. More than the model's `--max-concurrency` is `400`.", default=1
         ),
     )
-    user: str | None = attrs.field(default=None, metadata=noted("A label."))
+    user: Any = attrs.field(default=None, metadata=noted("A label."))

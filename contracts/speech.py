@@ -6,13 +6,13 @@ stream.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import attrs
 from annotated_types import Ge, Le, MaxLen, MinLen
 
 from contracts._fields import EXPLICIT_NULL, ModelName, Seconds
-from contracts.parameters import honoured, refused
+from contracts.parameters import honoured, noted
 
 __all__ = [
     "MAX_CHARACTERS",
@@ -54,8 +54,7 @@ class VoiceId:
 class CreateSpeechRequest:
     """A text to speak.
 
-    `null` means the same as leaving a field out. A parameter that this server knows and cannot honour is refused
-    with `unsupported_parameter`; unknown fields have no effect.
+    `null` means the same as leaving a field out. Unknown fields are noted.
     """
 
     input: Annotated[str, MinLen(1), MaxLen(MAX_CHARACTERS)] = attrs.field(
@@ -115,15 +114,7 @@ class CreateSpeechRequest:
         ),
     )
 
-    # Known, and refused unless empty.
-    instructions: str | None = attrs.field(
-        default=None,
-        metadata=refused(
-            "",
-            instead="its voices take no instructions; leave it out",
-            note="The voices take no instructions.",
-        ),
-    )
+    instructions: Any = attrs.field(default=None, metadata=noted("The voices take no instructions.", accepted=("",)))
 
 
 @attrs.frozen(kw_only=True)

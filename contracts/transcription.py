@@ -94,8 +94,8 @@ class RecordingForm:
 class CreateTranscriptionRequest(RecordingForm):
     """A recording to transcribe.
 
-    A parameter that this server knows and cannot honour is refused with `unsupported_parameter`; unknown fields have
-    no effect.
+    A parameter that this server knows and cannot honour is refused with `unsupported_parameter`; unknown fields
+    are noted.
     """
 
     response_format: Literal[ResponseFormat, "diarized_json"] | None = attrs.field(

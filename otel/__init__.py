@@ -6,6 +6,7 @@ from otel._content import Content, captures_content
 from otel._load import LoadSpan, start_load
 from otel._logging.configuration import LogFormat, configure_logging, get_logger
 from otel._operation import request_id
+from otel._parameters import ignored_parameter
 from otel._queue import QueueSpan, start_queue
 from otel._readings import ModelReading, Tally, readings, watch
 from otel._remote import serving, trace_parent
@@ -30,6 +31,7 @@ __all__ = [
     "captures_content",
     "configure_logging",
     "get_logger",
+    "ignored_parameter",
     "metrics_page",
     "readings",
     "recent_requests",

@@ -68,6 +68,9 @@ class Instruments:
             m.AUDIO_REAL_TIME_FACTOR, "1", "Seconds of work per second of audio.", _FACTOR
         )
         self.audio = meter.create_counter(m.AUDIO_DURATION, "s", "Seconds of audio synthesized or transcribed.")
+        self.ignored_parameters = meter.create_counter(
+            m.IGNORED_PARAMETERS, "{parameter}", "Parameters of requests that had no effect."
+        )
         self.http_duration = self._histogram(
             m.HTTP_SERVER_REQUEST_DURATION,
             "s",

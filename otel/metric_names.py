@@ -37,9 +37,11 @@ __all__ = [
     "HTTP_SERVER_REQUEST_BODY_SIZE",
     "HTTP_SERVER_REQUEST_DURATION",
     "HTTP_SERVER_RESPONSE_BODY_SIZE",
+    "IGNORED_PARAMETERS",
     "MEMORY_KIND",
     "MODEL_READY",
     "OUTCOME",
+    "PARAMETER",
     "PREFIX_CACHE_HIT_RATIO",
     "PREFIX_CACHE_SIZE",
     "QUEUE_DEPTH",
@@ -74,9 +76,13 @@ ENGINE_RESTARTS: Final = "mlx.engine.restarts"
 AUDIO_REAL_TIME_FACTOR: Final = "mlx.audio.real_time_factor"
 """Seconds of work per second of audio, synthesized or transcribed: below 1 is faster than playback."""
 AUDIO_DURATION: Final = "mlx.audio.duration"
+IGNORED_PARAMETERS: Final = "mlx.ignored_parameters"
+"""Parameters of requests that had no effect, by `PARAMETER`."""
 
 OUTCOME: Final = "mlx.outcome"
 """`completed`, `failed`, `cancelled` or `rejected`."""
+PARAMETER: Final = "mlx.parameter"
+"""Name of a parameter that the server knows, or `unknown`."""
 MEMORY_KIND: Final = "mlx.memory.kind"
 """`rss` (the process, as the system counts it), `active`, `peak` and `cache` (as MLX counts them)."""
 SPECULATION_KIND: Final = "mlx.speculation.kind"

@@ -44,6 +44,9 @@ def create_app(
         CorsMiddleware(app.asgi_handler, origins=settings.cors_origins) if settings.cors_origins else app.asgi_handler
     )
     app.asgi_handler = RequestMiddleware(
-        AddressMiddleware(handler, hosts=hosts), errors=app.state.service.errors, log_bodies=settings.log_bodies
+        AddressMiddleware(handler, hosts=hosts),
+        errors=app.state.service.errors,
+        log_bodies=settings.log_bodies,
+        strict=settings.strict_parameters,
     )
     return app

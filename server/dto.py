@@ -18,7 +18,6 @@ from litestar.dto import AbstractDTO, DTOConfig
 from litestar.plugins import SerializationPlugin
 from litestar.typing import FieldDefinition
 
-import otel
 from contracts.chat.response import ChatCompletion, ChatCompletionChunk
 from contracts.messages.response import Message, MessageStreamEvent
 from contracts.responses.events import ResponseStreamEvent
@@ -28,6 +27,7 @@ from contracts.transcription import Transcription, TranscriptionStreamEvent, Tra
 from contracts.validation import is_validation_error
 from providers.errors import InvalidRequest
 from server.errors import invalid_body
+from server.noted import note_unknown
 from server.serialization import converter
 
 if TYPE_CHECKING:
@@ -49,8 +49,6 @@ STREAMED_AS: Mapping[Any, Any] = {
 }
 """The events of the stream that an answer may come as."""
 
-_log = otel.get_logger("server.dto")
-
 
 class ContractDTO(AbstractDTO[T]):
     """Decodes and encodes one contract."""
@@ -70,14 +68,17 @@ class ContractDTO(AbstractDTO[T]):
         return self.decode_builtins(decoded)
 
     def decode_builtins(self, value: Any) -> Any:
-        """Raises: InvalidRequest; `param` is the path of the wrong value."""
+        """Raises:
+        InvalidRequest: `param` is the path of the wrong value.
+        UnsupportedParameter: an unknown field, where the server has `--strict-parameters`.
+        """
         try:
             contract = self.converter.structure(value, self.model_type)
         except Exception as error:
             if not is_validation_error(error):
                 raise
             raise invalid_body(error) from None
-        _count_unknown(value, self.model_type)
+        note_unknown(value, contract)
         return contract
 
     def _locate(self, value: bytes) -> None:
@@ -145,11 +146,3 @@ def _nested(field: FieldDefinition) -> Iterator[FieldDefinition]:
     yield field
     for inner in field.inner_types:
         yield from _nested(inner)
-
-
-def _count_unknown(value: dict[str, Any], contract: type[Any]) -> None:
-    """Log unknown fields. Clients of newer APIs send them; they are no error, but worth finding in a log."""
-    unknown = value.keys() - {field.alias for field in attrs.fields(contract)}
-    if unknown:
-        names = sorted(name[:64] for name in unknown)[:16]
-        _log.debug("unknown fields ignored", contract=contract.__name__, count=len(unknown), fields=names)

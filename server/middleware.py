@@ -43,11 +43,14 @@ class RequestMiddleware:
     `X-Process-Time` is the time until the headers are sent, in seconds.
     """
 
-    def __init__(self, app: ASGIApp, *, errors: deque[RecentError], log_bodies: bool = False) -> None:
-        """`errors` receives the failures of the server."""
+    def __init__(
+        self, app: ASGIApp, *, errors: deque[RecentError], log_bodies: bool = False, strict: bool = False
+    ) -> None:
+        """`errors` receives the failures of the server. `strict` refuses parameters without effect."""
         self._app = app
         self._errors = errors
         self._log_bodies = log_bodies
+        self._strict = strict
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
@@ -56,7 +59,7 @@ class RequestMiddleware:
         identifier = request_id_of(scope)
         token = otel.request_id.set(identifier)
         try:
-            with noting() as noted:
+            with noting(strict=self._strict) as noted:
                 exchange = _Exchange(self._app, scope, receive, send, identifier, noted, bodies=self._log_bodies)
                 try:
                     await exchange.run()

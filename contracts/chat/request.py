@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import attrs
 from annotated_types import MaxLen, MinLen
 
-from contracts._fields import Count, JsonObject, Metadata, TopLogprobs
+from contracts._fields import Count, JsonObject, TopLogprobs
 from contracts.chat.messages import ChatCompletionRequestMessage
 from contracts.chat.response_format import ResponseFormat
 from contracts.chat.tools import (
@@ -31,7 +31,7 @@ class ChatCompletionRequest(GenerationOptions):
     """A conversation to continue.
 
     `null` means the same as leaving a field out. A parameter that this server knows and cannot honour is refused
-    with `unsupported_parameter`; unknown fields have no effect.
+    with `unsupported_parameter`; unknown fields are noted.
     """
 
     messages: Annotated[list[ChatCompletionRequestMessage], MinLen(1)] = attrs.field(
@@ -124,16 +124,29 @@ class ChatCompletionRequest(GenerationOptions):
     )
     top_logprobs: TopLogprobs | None = attrs.field(default=None, metadata=honoured("Only with `logprobs`.", default=0))
 
-    # Labels; they change nothing in the answer.
-    store: bool | None = attrs.field(
+    # Hints and labels; they change nothing in what the answer means.
+    store: Any = attrs.field(
         default=None,
-        metadata=noted("Chat completions are not kept; `POST /v1/responses` keeps its responses."),
+        metadata=noted("Chat completions are not kept; `POST /v1/responses` keeps its responses.", accepted=(False,)),
     )
-    metadata: Metadata | None = attrs.field(default=None, metadata=noted("A label."))
-    safety_identifier: str | None = attrs.field(default=None, metadata=noted("A label."))
-    prompt_cache_key: str | None = attrs.field(
+    metadata: Any = attrs.field(default=None, metadata=noted("A label.", accepted=({},)))
+    safety_identifier: Any = attrs.field(default=None, metadata=noted("A label."))
+    prompt_cache_key: Any = attrs.field(
         default=None, metadata=noted("A hint: every prompt may reuse every cached prefix.")
     )
+    prompt_cache_options: Any = attrs.field(default=None, metadata=noted("A hint, as `prompt_cache_key`."))
+    prompt_cache_retention: Any = attrs.field(
+        default=None, metadata=noted("A hint, as `prompt_cache_key`.", accepted=("in_memory", "in-memory"))
+    )
+    service_tier: Any = attrs.field(default=None, metadata=noted("A hint about price.", accepted=("auto", "default")))
+    verbosity: Any = attrs.field(
+        default=None, metadata=noted("A hint: say in the prompt how long the answer is to be.", accepted=("medium",))
+    )
+    prediction: Any = attrs.field(
+        default=None, metadata=noted("A hint for speed. `--prompt-lookup` predicts from the prompt.")
+    )
+    web_search_options: Any = attrs.field(default=None, metadata=noted("The model does not search."))
+    moderation: Any = attrs.field(default=None, metadata=noted("Nothing is moderated."))
 
     # Known, and refused unless they ask for what happens anyway.
     functions: list[JsonObject] | None = attrs.field(
@@ -145,10 +158,3 @@ class ChatCompletionRequest(GenerationOptions):
     )
     modalities: list[str] | None = attrs.field(default=None, metadata=refused(["text"]))
     audio: JsonObject | None = attrs.field(default=None, metadata=refused())
-    prediction: JsonObject | None = attrs.field(default=None, metadata=refused())
-    web_search_options: JsonObject | None = attrs.field(default=None, metadata=refused())
-    moderation: JsonObject | None = attrs.field(default=None, metadata=refused())
-    verbosity: str | None = attrs.field(default=None, metadata=refused("medium"))
-    service_tier: str | None = attrs.field(default=None, metadata=refused("auto", "default"))
-    prompt_cache_options: JsonObject | None = attrs.field(default=None, metadata=refused())
-    prompt_cache_retention: str | None = attrs.field(default=None, metadata=refused("in_memory", "in-memory"))

@@ -21,7 +21,7 @@ def check_parameters(contract: attrs.AttrsInstance, *, path: str = "") -> None:
     inside it are not checked.
 
     Raises:
-        UnsupportedParameter: `param` names the field.
+        UnsupportedParameter: `param` names the field. With `--strict-parameters` it may be one without effect.
     """
     for name, parameter in _without_effect(type(contract)):
         value = getattr(contract, name)

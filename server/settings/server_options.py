@@ -84,6 +84,16 @@ SERVER_OPTIONS: tuple[Option, ...] = (
         metavar="SIZE",
     ),
     server_option(
+        "strict_parameters",
+        "STRICT_PARAMETERS",
+        "Refuse parameters that have no effect, unknown ones included. Otherwise the header X-Ignored-Parameters names "
+        "them.",
+        boolean,
+        default=False,
+        default_text="off",
+        boolean=True,
+    ),
+    server_option(
         "heartbeat_interval",
         "HEARTBEAT_INTERVAL",
         "Seconds without output in a stream after which the server sends a keep-alive comment.",

@@ -78,6 +78,8 @@ class Settings:
     max_body_bytes: int = 32_000_000
     max_upload_bytes: int = 26_214_400
     """Maximum size of one file in a form; forms have no other bound."""
+    strict_parameters: bool = False
+    """True: refuse parameters without effect instead of noting them."""
     heartbeat_interval: float = 15.0
     grace_period: float = 10.0
     """Time that running requests have to finish after SIGTERM."""

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 import attrs
 
 from providers.chat.types import RESERVED_TEMPLATE_KWARGS
-from providers.errors import InvalidRequest, UnsupportedParameter
+from providers.errors import UnsupportedParameter
 from server.api.refusals import check_parameters
+from server.noted import note
 
 __all__ = ["check_stream_options", "check_template_kwargs"]
 
@@ -30,9 +31,14 @@ def check_template_kwargs(template_kwargs: Mapping[str, Any] | None) -> None:
 
 
 def check_stream_options(request: _Streamed) -> None:
-    """Raises: InvalidRequest without `stream`, UnsupportedParameter for obfuscation."""
+    """Note options that have no effect: all of them without `stream`. Gateways send them with every request.
+
+    Raises:
+        UnsupportedParameter: the server has `--strict-parameters`.
+    """
     if request.stream_options is None:
         return
-    if not request.stream:
-        raise InvalidRequest("stream_options is only allowed when stream is true", param="stream_options")
-    check_parameters(request.stream_options, path="stream_options.")
+    if request.stream:
+        check_parameters(request.stream_options, path="stream_options.")
+    elif request.stream_options != type(request.stream_options)():
+        note("stream_options")

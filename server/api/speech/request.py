@@ -37,7 +37,7 @@ def to_speech_request(data: CreateSpeechRequest, *, id: str) -> SpeechRequest:
 
     Raises:
         InvalidRequest: the text cannot be spoken, or the mix of voices makes no sense.
-        UnsupportedParameter: the request has `instructions`.
+        UnsupportedParameter: a parameter has no effect, and the server has `--strict-parameters`.
     """
     check_parameters(data)
     _check_text(data.input)

@@ -204,7 +204,6 @@ BAD_VALUES: list[tuple[str, Any, str]] = [
         "chat_template_kwargs.a",
     ),
     ("chat_template_kwargs", "x", "chat_template_kwargs"),
-    ("user", 5, "user"),
     ("n", 0, "n"),
     ("n", 129, "n"),
     ("stop", ["x" * 1025], "stop[0]"),

@@ -66,6 +66,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "max_concurrency": ("1", "2", "3"),
     "queue_size": ("1", "2", "0"),
     "queue_timeout": ("1", "2", "3"),
+    "strict_parameters": (True, "false", True),
     "log_level": ("debug", "warning", "error"),
     "log_format": ("json", "console", "json"),
     "log_file": ("/tmp/cli.log", "/tmp/env.log", "/tmp/new/file.log"),

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from contracts.chat.messages import ChatCompletionRequestMessage
 from contracts.chat.request import ChatCompletionRequest
 from contracts.parameters import parameters
+from otel.testing import capture_metrics
 from providers.chat.types import (
     RESERVED_TEMPLATE_KWARGS,
     ChatMessage,
@@ -95,17 +96,17 @@ REFUSED_VALUES: dict[str, Any] = {
     "function_call": {"name": "f"},
     "modalities": ["text", "audio"],
     "audio": {"voice": "alloy", "format": "mp3"},
-    "prediction": {"type": "content", "content": "x"},
-    "web_search_options": {},
-    "moderation": {"model": "x"},
-    "verbosity": "high",
-    "service_tier": "priority",
-    "prompt_cache_options": {},
-    "prompt_cache_retention": "24h",
 }
 
 
-LABELS: dict[str, Any] = {"metadata": {"a": "b"}, "store": True}
+HINTS: dict[str, Any] = {
+    "metadata": {"a": {"b": [1, None]}},
+    "store": True,
+    "prediction": {"type": "content", "content": "x"},
+    "web_search_options": {},
+    "moderation": {"model": "x"},
+    "user": 5,
+}
 """Values of the noted fields that are not text."""
 
 
@@ -162,7 +163,7 @@ def test_a_refused_parameter_is_accepted_if_it_matches_what_happens_anyway(name:
 
 @pytest.mark.parametrize("name", sorted(with_status(ChatCompletionRequest, "noted")))
 async def test_a_label_changes_nothing_and_is_noted(name: str) -> None:
-    value = LABELS.get(name, "label")
+    value = HINTS.get(name, "priority")
     assert translate(**{name: value}) == translate()
     answer = await ask(make_app(), json={**BODY, name: value})
     assert (answer.status, answer.headers["x-ignored-parameters"]) == (200, name)
@@ -174,22 +175,49 @@ async def test_a_template_argument_that_the_server_sets_is_refused(app: Litestar
     assert (answer.error["code"], answer.error["param"]) == ("unsupported_parameter", f"chat_template_kwargs.{key}")
 
 
-async def test_stream_options_need_a_stream() -> None:
-    refused = await ask(make_app(), json={**BODY, "stream_options": {"include_usage": True}})
-    assert (refused.status, refused.error["param"]) == (400, "stream_options")
-    obfuscated = {**BODY, "stream": True, "stream_options": {"include_obfuscation": True}}
-    refused = await ask(make_app(), json=obfuscated)
-    assert refused.error["code"] == "unsupported_parameter"
-    assert refused.error["param"] == "stream_options.include_obfuscation"
+@pytest.mark.parametrize("name", sorted(with_status(ChatCompletionRequest, "noted")))
+async def test_strict_parameters_refuse_what_is_noted(name: str) -> None:
+    strict = make_app(strict_parameters=True)
+    refused = await ask(strict, json={**BODY, name: HINTS.get(name, "priority")})
+    assert (refused.status, refused.error["code"], refused.error["param"]) == (400, "unsupported_parameter", name)
 
 
-async def test_unknown_fields_are_ignored_and_counted() -> None:
+@pytest.mark.parametrize(
+    ("fields", "noted"),
+    [
+        ({"stream_options": {"include_usage": True}}, "stream_options"),
+        ({"stream_options": None}, None),
+        ({"stream_options": {}}, None),
+        ({"stream": True, "stream_options": None}, None),
+        ({"stream": True, "stream_options": {}}, None),
+        ({"stream": True, "stream_options": {"include_obfuscation": False}}, None),
+        ({"stream": True, "stream_options": {"include_obfuscation": True}}, "stream_options.include_obfuscation"),
+        ({"stream": True, "stream_options": {"continuous_usage_stats": True}}, "stream_options.continuous_usage_stats"),
+        ({"brand_new": 1, "other": {}, "null": None}, "brand_new, other"),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "x", "cache_control": {}}]}] * 99},
+            "messages[].content[].cache_control",
+        ),
+    ],
+)
+async def test_what_has_no_effect_is_noted_at_any_depth(fields: dict[str, Any], noted: str | None) -> None:
     with capture_logs() as logs:
-        answer = await ask(make_app(), json={**BODY, "brand_new": 1, "other": {}})
+        answer = await ask(make_app(), json={**BODY, **fields})
+    assert (answer.status, answer.headers.get("x-ignored-parameters")) == (200, noted)
+    (line,) = [entry for entry in logs if entry["event"] == "request"]
+    assert line.get("ignored") == (noted.split(", ") if noted else None)
+    strict = await ask(make_app(strict_parameters=True), json={**BODY, **fields})
+    assert strict.status == (400 if noted else 200)
+    if noted:
+        assert (strict.error["code"], strict.error["param"]) == ("unsupported_parameter", noted.partition(",")[0])
 
-    assert answer.status == 200
-    (line,) = [entry for entry in logs if entry["event"] == "unknown fields ignored"]
-    assert (line["log_level"], line["count"], line["fields"]) == ("debug", 2, ["brand_new", "other"])
+
+async def test_ignored_parameters_are_counted_by_their_known_names() -> None:
+    with capture_metrics() as metrics:
+        await ask(make_app(), json={**BODY, "user": "a", "x" * 99: 1, "another": 2})
+        family = metrics.families()["mlx_ignored_parameters"]
+    counts = {sample.labels["mlx_parameter"]: sample.value for sample in family.samples if "total" in sample.name}
+    assert counts == {"user": 1, "unknown": 2}
 
 
 @pytest.mark.parametrize(

@@ -300,7 +300,10 @@ async def test_parameters_without_effect_are_named_in_a_header() -> None:
         tools=[READ, {"type": "web_search_20250305", "name": "web_search", "max_uses": 5}],
     )
     assert answer.status == 200
-    assert answer.headers["x-ignored-parameters"] == "metadata, service_tier, tools[1].web_search_20250305"
+    assert (
+        answer.headers["x-ignored-parameters"]
+        == "tools[].max_uses, metadata, service_tier, tools[1].web_search_20250305"
+    )
 
 
 async def test_an_ordinary_request_has_no_such_header() -> None:

@@ -295,7 +295,6 @@ async def test_metadata_changes_nothing_but_is_repeated() -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"stream_options": {"include_obfuscation": False}}, "stream_options"),
         ({"metadata": {"k" * 65: "v"}}, "metadata"),
         ({"metadata": {"k": "v" * 513}}, "metadata.k"),
         ({"metadata": {str(number): "v" for number in range(17)}}, "metadata"),

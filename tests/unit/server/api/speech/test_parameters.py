@@ -49,7 +49,7 @@ def translated(**fields: Any) -> SpeechRequest:
 
 def test_every_field_is_tested_for_what_its_contract_states() -> None:
     assert with_status(CreateSpeechRequest, "honoured") == {*TRANSLATED, *ANSWERED}
-    assert {*FIELDS} - {*TRANSLATED, *ANSWERED} == with_status(CreateSpeechRequest, "refused") == {"instructions"}
+    assert {*FIELDS} - {*TRANSLATED, *ANSWERED} == with_status(CreateSpeechRequest, "noted") == {"instructions"}
 
 
 @pytest.mark.parametrize("name", TRANSLATED)
@@ -66,14 +66,12 @@ def test_null_is_the_same_as_nothing(name: str) -> None:
     assert translated(**{name: None}) == to_speech_request(converter.structure(left_out, CreateSpeechRequest), id="r")
 
 
-async def test_instructions_are_refused_by_name_unless_empty(app: Litestar) -> None:
-    refused = await speak(app, instructions="Speak like a pirate.")
-    assert (refused.status, refused.error["code"], refused.error["param"]) == (
-        400,
-        "unsupported_parameter",
-        "instructions",
-    )
-    assert (await speak(app, instructions="")).status == 200
+async def test_instructions_have_no_effect_and_are_noted_unless_empty(app: Litestar) -> None:
+    told = await speak(app, instructions="Speak like a pirate.")
+    plain = await speak(app, instructions="")
+    assert (told.status, told.headers["x-ignored-parameters"]) == (200, "instructions")
+    assert (plain.status, "x-ignored-parameters" in plain.headers) == (200, False)
+    assert told.body == plain.body
 
 
 @pytest.mark.parametrize(
