@@ -102,6 +102,7 @@ class Intake:
             format=format,
             tools=[] if plan is None else plan.callable,
             parallel=not isinstance(prompt, ChatPrompt) or prompt.tool_choice.parallel,
+            bare=request.grammar is None,
             opened=built.opened,
             grammar=self._grammar(request, format, opened=built.opened),
             thoughts=self._thought_limit(request),

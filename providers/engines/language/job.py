@@ -39,6 +39,8 @@ class LanguageJob:
     tools: list[Tool]
     """The functions that answers may call."""
     parallel: bool
+    bare: bool
+    """An answer that is the JSON object of a call is one."""
     opened: bool
     """The prompt ends inside a thought."""
     grammar: CompiledGrammar | None
@@ -56,6 +58,7 @@ class LanguageJob:
             tools=self.tools,
             opened=self.opened,
             parallel=self.parallel,
+            bare=self.bare,
             stop=stop_matcher(self.stop) if self.stop else None,
             index=index,
         )

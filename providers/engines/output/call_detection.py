@@ -41,11 +41,12 @@ class Step(msgspec.Struct):
     """What a piece of text made of a candidate.
 
     `more`: it may still become a call, or is one that goes on. `call`: it ended as a whole call, or several. `broken`:
-    it ended as a call that is not whole. `text`: it was no call. `rest`: text to be read as content; after `text` that
-    is all since the opening marker.
+    it ended as a call that is not whole. `cut`: the answer was cut inside what may have become one, which is dropped
+    where no part of it has left. `text`: it was no call. `rest`: text to be read as content; after `text` that is all
+    since the opening marker.
     """
 
-    verdict: Literal["more", "call", "broken", "text"]
+    verdict: Literal["more", "call", "broken", "cut", "text"]
     rest: str = ""
     parts: Sequence[CallPart] = ()
 
@@ -92,7 +93,7 @@ class CallReader:
                 step.parts = _first_call(step.parts)
         if step.verdict != "more":
             self._candidate, self.is_open = None, False
-            self.broken = self.broken or step.verdict == "broken"
+            self.broken = self.broken or step.verdict in ("broken", "cut")
         return step
 
 
@@ -165,9 +166,10 @@ class _JsonCandidate:
     def finish(self, *, cut: bool) -> Step:
         if self._call.end(cut=cut) and not self._hopeless():
             return Step("call", "", self._parts())
-        if self._call.failed or not self._certain:
+        if self._call.failed or not (self._certain or cut):
             return self._broken(self._held)
-        return Step("broken", "", _arguments(self._call.take() + self._call.literal))
+        left = self._call.take() + self._call.literal if self._certain else ""
+        return Step("cut" if cut else "broken", "", _arguments(left))
 
     def _hopeless(self) -> bool:
         unknown = self._call.name is not None and self._call.name not in self._tools
@@ -231,10 +233,12 @@ class _MarkupCandidate:
 
     def finish(self, *, cut: bool) -> Step:
         body = "".join(self._parts)
-        end = self._format.end
-        partial = next((n for n in range(len(end) - 1, 0, -1) if body.endswith(end[:n])), 0)
+        markers = self._markers if cut else [self._format.end]
+        partial = max(_overlap(body, marker) for marker in markers)
         calls = self._unclosed(body[: len(body) - partial], cut=cut)
-        return Step("call", parts=_all(calls)) if calls else Step("text", body)
+        if calls:
+            return Step("call", parts=_all(calls))
+        return Step("cut") if cut else Step("text", body)
 
     def _close(self, at: int) -> Step:
         """Act on a marker at this position of the text so far: the end marker, or the start of another call."""
@@ -273,6 +277,11 @@ class _MarkupCandidate:
         if squeezed.startswith(self._openings):
             return True
         return len(text) < _OPENING_WINDOW and any(opening.startswith(squeezed) for opening in self._openings)
+
+
+def _overlap(text: str, marker: str) -> int:
+    """How many characters at the end of the text begin the marker."""
+    return next((n for n in range(len(marker) - 1, 0, -1) if text.endswith(marker[:n])), 0)
 
 
 def _all(calls: Sequence[tuple[str, str]]) -> list[CallPart]:

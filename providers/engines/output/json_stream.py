@@ -221,6 +221,7 @@ class JsonCall:
         "done",
         "failed",
         "has_arguments",
+        "keys",
         "name",
     )
 
@@ -233,6 +234,8 @@ class JsonCall:
         """Arguments that `take` has not returned."""
         self._arguments_ended = False
         self.name: str | None = None
+        self.keys: set[str] = set()
+        """The keys read so far."""
         self.has_arguments = False
         """The arguments are an object that has begun."""
         self.done = False
@@ -331,6 +334,7 @@ class JsonCall:
             self._state = "colon"
             key = json.loads("".join(self._text))
             self._key = "arguments" if key == "parameters" else key
+            self.keys.add(self._key)
             return
         self._state = "next"
         if self._key == "name":

@@ -1,7 +1,8 @@
 """The output parser: from the text of one answer, however it is cut into pieces, to content, reasoning and tool calls.
 
-Text passes three stages: `SectionSplitter` separates thoughts from content, `CallReader` reads tool calls, and
-`StopSplitter` ends content at a stop string. `DeltaWriter` turns the parts that they find into deltas.
+`SectionSplitter` separates thoughts from content. `CallReader` reads tool calls, of which `RepeatFilter` drops
+repeats. `StopSplitter` ends content at a stop string, and `BareCall` reads content that is a call without markers.
+`DeltaWriter` turns the parts that they find into deltas.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import Literal
 import attrs
 
 from providers.chat.types import FinishReason, TokenLogprob, Tool
+from providers.engines.output.bare_call import BareCall
 from providers.engines.output.call_detection import CallReader, CallStart, Step
 from providers.engines.output.deltas import Delta, DeltaWriter, new_call_id
 from providers.engines.output.markup import ReasoningFormat, ToolFormat
 from providers.engines.output.reasoning import CallOpening, Content, Section, SectionSplitter, Thought
+from providers.engines.output.repeats import RepeatFilter
 from providers.engines.output.stop import StopMatcher, StopSplitter
 
 __all__ = ["AnswerFormat", "AnswerSplitter"]
@@ -37,12 +40,15 @@ class AnswerSplitter:
     """Splits one answer. The same text gives the same result however it is cut into pieces.
 
     Stop strings count only in content, neither in reasoning nor inside a call. `stopped` is set once one is complete,
-    and after the first call if only one is allowed; then nothing more leaves.
+    after the first call if only one is allowed, and after a call that repeats an earlier one; then nothing more
+    leaves.
     """
 
     __slots__ = (
+        "_bare",
         "_calls",
         "_parallel",
+        "_repeats",
         "_sections",
         "_stop",
         "_writer",
@@ -58,15 +64,19 @@ class AnswerSplitter:
         tools: Sequence[Tool] = (),
         opened: bool = False,
         parallel: bool = True,
+        bare: bool = True,
         stop: StopMatcher | None = None,
         index: int = 0,
         new_id: Callable[[], str] = new_call_id,
     ) -> None:
         """`tools`: the functions that may be called; without any, call markup is text. `opened`: the prompt ends
-        inside a thought (`ReasoningFormat.opened_by`). `parallel`: whether there may be several calls."""
+        inside a thought (`ReasoningFormat.opened_by`). `parallel`: whether there may be several calls. `bare`:
+        whether an answer that is the JSON object of a call is one."""
         called = format.tools if tools else None
         self._sections = SectionSplitter(format.reasoning, called, opened=opened)
         self._calls = CallReader(called, tools, parallel=parallel)
+        self._repeats = RepeatFilter()
+        self._bare = BareCall(tools if bare and called is not None else ())
         self._stop = None if stop is None else StopSplitter(stop)
         self._writer = DeltaWriter(index=index, new_id=new_id)
         self._parallel = parallel
@@ -103,7 +113,7 @@ class AnswerSplitter:
         if logprob is not None:
             writer.logprobs.append(logprob)
         # Most pieces are content that leaves unchanged, and every sequence in the batch waits for this method.
-        if text and self._stop is None and not self._calls.is_open and sections.passes(text):
+        if text and self._stop is None and not (self._calls.is_open or self._bare.is_open) and sections.passes(text):
             return [writer.text(text)]
         before = sections.in_thought
         self._read(text)
@@ -114,15 +124,17 @@ class AnswerSplitter:
     def finish(self, reason: Literal["stop", "length"]) -> list[Delta]:
         """The answer has ended: the model (or a stop string) ended it, or its length. Sets `finish_reason`, which is
         `tool_calls` only if the answer was not cut and every call that began is whole."""
+        cut = reason == "length"
         if not self.stopped:
             while self._calls.is_open:
-                self._read(self._take_call(self._calls.finish(cut=reason == "length")))
+                self._read(self._take_call(self._calls.finish(cut=cut)))
             if not self.stopped:
-                self._take_sections(self._sections.finish())
-                self._end_content()
+                self._take_sections(self._sections.finish(cut=cut))
+                self._flush_stop()
         if self.stopped:
             reason = "stop"
-        whole = self._calls.started and not self._calls.broken
+        bare = self._end_bare(cut=reason == "length")
+        whole = (self._calls.started and not self._calls.broken) or bare
         self.finish_reason = "tool_calls" if whole and reason == "stop" else reason
         return self._writer.drain()
 
@@ -141,7 +153,7 @@ class AnswerSplitter:
                 if self.stopped:
                     return ""
             elif isinstance(section, Thought):
-                if self._stop is not None:
+                if self._stop is not None or self._bare.is_open:
                     self._end_content()
                 self._writer.add(section)
             elif isinstance(section, CallOpening):
@@ -153,27 +165,48 @@ class AnswerSplitter:
 
     def _take_call(self, step: Step) -> str:
         """Pass the parts of calls on. Returns the text that has not been read."""
-        for part in step.parts:
+        parts = self._repeats.passed(step.parts)
+        if step.verdict != "more":
+            parts += self._repeats.end_call(whole=step.verdict == "call", cut=step.verdict == "cut")
+        for part in parts:
             if isinstance(part, CallStart):
                 self._end_content()
             self._writer.add(part)
         if step.verdict == "text":
             self._take_sections(self._sections.not_a_call(self._calls.marker))
-        elif step.verdict != "more":
+        elif step.verdict in ("call", "broken"):
             self._take_sections(self._sections.after_call())
-            self.stopped = not self._parallel
+            self.stopped = self._repeats.repeated or not self._parallel
         return step.rest
 
     def _take_content(self, content: Content) -> None:
         if self._stop is not None:
             content.text = self._stop.push(content.text)
             self.stopped = self._stop.found is not None
+        self._add_content(content)
+
+    def _add_content(self, content: Content) -> None:
+        if self._bare.is_open and content.text:
+            content.text = self._bare.feed(content.text)
         if content.text:
             self._writer.add(content)
 
     def _end_content(self) -> None:
-        """Content ends or is interrupted here: no stop string continues."""
+        """Content is interrupted here: no stop string and no call without markers continues."""
+        self._flush_stop()
+        held = self._bare.release()
+        if held:
+            self._writer.add(Content(held))
+
+    def _flush_stop(self) -> None:
         if self._stop is not None:
-            held = self._stop.flush()
-            if held:
-                self._writer.add(Content(held))
+            self._add_content(Content(self._stop.flush()))
+
+    def _end_bare(self, *, cut: bool) -> bool:
+        """The answer has ended. Returns whether it is a call without markers."""
+        parts, held = self._bare.finish(cut=cut)
+        if held:
+            self._writer.add(Content(held))
+        for part in parts:
+            self._writer.add(part)
+        return bool(parts)

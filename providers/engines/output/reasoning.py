@@ -180,11 +180,15 @@ class SectionSplitter:
         self._closing = self._tools is not None and self._tools.is_json
         return sections
 
-    def finish(self) -> list[Section]:
-        """The answer has ended: what was held back for a marker, or for what would follow white space, is text."""
+    def finish(self, *, cut: bool = False) -> list[Section]:
+        """The answer has ended: what was held back for a marker, or for what would follow white space, is text.
+        `cut`: it ended by its length, so that two characters or more of a call's marker are the beginning of a call,
+        which is dropped."""
         sections: list[Section] = []
-        ends_call = self._closing and self._tools is not None and self._tools.end.startswith(self._buffer)
-        if not ends_call:
+        tools = self._tools
+        ends_call = self._closing and tools is not None and tools.end.startswith(self._buffer)
+        begins_call = cut and tools is not None and len(self._buffer) > 1 and tools.start.startswith(self._buffer)
+        if not (ends_call or begins_call):
             self._emit(self._buffer, sections)
         if self._state == "normal" and self._keep_space and self._blank and self._space:
             sections.append(Content(self._space))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import pytest
 
 from providers.chat.types import Tool
@@ -43,8 +45,17 @@ def test_text_that_is_not_a_call_is_returned_from_the_marker_on() -> None:
 def test_a_call_that_breaks_off_is_not_whole() -> None:
     calls = reader()
     calls.feed('{"name": "now", "arguments": {"a": ')
-    assert calls.finish(cut=True) == Step("broken")
+    assert calls.finish(cut=True) == Step("cut")
     assert calls.broken
+
+
+@pytest.mark.parametrize("text", ["", '{"na', '{"name": "no'])
+def test_what_may_become_a_call_is_dropped_only_where_the_answer_was_cut(text: str) -> None:
+    verdicts: list[tuple[bool, Literal["cut", "text"]]] = [(True, "cut"), (False, "text")]
+    for cut, verdict in verdicts:
+        calls = reader()
+        assert calls.feed(text) == Step("more")
+        assert calls.finish(cut=cut) == Step(verdict, "" if cut else text)
 
 
 @pytest.mark.parametrize(("parallel", "count"), [(True, 2), (False, 1)])

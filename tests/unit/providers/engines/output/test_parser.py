@@ -234,7 +234,7 @@ def test_calls_with_errors_are_reported_as_whole_only_if_they_are(data: st.DataO
     cut = data.draw(st.booleans())
     whole, answer = split([text], cut=cut), split([*text], cut=cut)
     assert whole == answer
-    assert answer.calls or answer.text.replace(" ", "") == text.replace(" ", "")
+    assert cut or answer.calls or answer.text.replace(" ", "") == text.replace(" ", "")
     if answer.finish == "tool_calls":
         assert all(isinstance(arguments, dict) for _, arguments in answer.arguments)
 
