@@ -29,7 +29,8 @@ __all__ = [
     "FunctionName",
 ]
 
-MAX_TOOLS = 128
+MAX_TOOLS = 1024
+"""OpenAI allows 128; agents with several MCP servers send more."""
 
 FunctionName = Annotated[str, MinLen(1), MaxLen(256)]
 """OpenAI allows 64 letters, digits, underscores and dashes; this server accepts any text."""

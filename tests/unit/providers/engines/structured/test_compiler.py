@@ -232,6 +232,24 @@ def test_an_unsupported_tool_is_refused_by_its_place(tools: list[Tool], choice: 
     assert caught.value.param == f"tools[1].function.parameters.{param}"
 
 
+def numbered(count: int) -> list[Tool]:
+    parameters = {"type": "object", "properties": {"q": {"type": "string"}, "n": {"type": "integer"}}}
+    return [Tool(f"t{number:03d}", parameters={**parameters, "required": ["q"]}) for number in range(count)]
+
+
+@pytest.mark.parametrize("choice", [ToolChoice("required"), ToolChoice()])
+def test_an_agent_s_many_tools_are_one_grammar(choice: ToolChoice) -> None:
+    """142 is what one agent with a few MCP servers sends."""
+    made = answer(compile_calls(numbered(142), choice, MARKUP).processor(), 1, tokens=60)
+    assert made.processor.failure is None
+
+
+def test_a_thousand_tools_are_the_limit() -> None:
+    assert compile_calls(numbered(1024), ToolChoice("required"), MARKUP)
+    with pytest.raises(InvalidRequest, match="at most 1024 tools can be called, not 1025"):
+        compile_calls(numbered(1025), ToolChoice("required"), MARKUP)
+
+
 def test_an_unknown_tool_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="no tool named 'nope'"):
         compile_calls(TOOLS, ToolChoice("required", "nope"), MARKUP)

@@ -124,7 +124,7 @@ UNSUPPORTED = "unsupported_parameter"
         ({"tools": [{"type": "magic"}]}, INVALID, "tools[0].type"),
         ({"tools": [{"function": {"name": "a"}}]}, INVALID, "tools[0].type"),
         ({"tools": [function("a", parameters=[])]}, INVALID, "tools[0].function.parameters"),
-        ({"tools": [function(str(number)) for number in range(129)]}, INVALID, "tools"),
+        ({"tools": [function(str(number)) for number in range(1025)]}, INVALID, "tools"),
         ({"tool_choice": "required"}, INVALID, "tool_choice"),
         ({"tool_choice": "sometimes"}, INVALID, "tool_choice"),
         ({"tools": TOOLS, "tool_choice": function("smell")}, INVALID, "tool_choice.function.name"),
