@@ -1,8 +1,8 @@
-"""For every test, whatever the tests are started by."""
+"""Set-up for all tests, independent of the program that starts them."""
 
 from __future__ import annotations
 
 import signal
 
-# Shells have what they start in the background ignore Ctrl-C, and so would every process that a test starts.
+# Shells make background processes ignore Ctrl-C; without this, every process that a test starts would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,4 +1,4 @@
-"""Headless Chromium: found or installed, asked for a page's document, or driven over a pipe (DevTools protocol)."""
+"""Headless Chromium: find or install it, read a page's document, or control a page over a pipe (DevTools protocol)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ for place, end in zip((3, 4), ends):
     os.dup2(end, place)
 os.execv(sys.argv[3], sys.argv[3:])
 """
-"""Becomes the browser, with the pipes' ends where it looks for them."""
+"""Program that moves the pipes' ends to the descriptors that the browser uses, then becomes the browser."""
 
 
 def find_chromium() -> str | None:
-    """A browser of this machine, or one that its package manager brings where we may ask it to."""
+    """Path of this machine's browser, or of one that its package manager installs, where that is allowed."""
     for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
         if found := shutil.which(name):
             return found
@@ -43,14 +43,14 @@ def find_chromium() -> str | None:
 
 
 def shown(browser: str, url: str, profile: Path) -> str:
-    """The page's document after a few seconds of its own clock."""
+    """The page's document after a few seconds of its virtual time."""
     budget = ("--virtual-time-budget=4000", "--dump-dom")
     command = [browser, *_OPTIONS, f"--user-data-dir={profile}", *budget, url]
     return subprocess.run(command, capture_output=True, text=True, timeout=90, check=True).stdout
 
 
 class Page:
-    """A tab. Expressions are evaluated in it, promises awaited."""
+    """A tab that evaluates expressions and awaits promises."""
 
     def __init__(self, write: Any, read: Any) -> None:
         self._write, self._read = write, read
@@ -62,7 +62,7 @@ class Page:
         self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
 
     def evaluate(self, expression: str) -> Any:
-        """Raises: AssertionError, the expression threw."""
+        """Evaluate the expression. Raises AssertionError if it throws."""
         found = self._ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
@@ -89,7 +89,7 @@ class Page:
 
 @contextmanager
 def browsing(browser: str, profile: Path) -> Generator[Page]:
-    """A browser of one's own for the block; it reads its commands from descriptor 3 and answers on 4."""
+    """Start a browser for the block. It reads commands from descriptor 3 and writes answers to descriptor 4."""
     to_browser, our_words = os.pipe()
     its_words, from_browser = os.pipe()
 

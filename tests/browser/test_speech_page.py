@@ -1,6 +1,6 @@
-"""Speech in headless Chromium: the page of docs/speech.md with the echo's voice, and every format in its decoders.
+"""Speech in headless Chromium: the page of docs/speech.md with the echo model, and the browser's decoders of formats.
 
-Where there is no Chromium, `tests/live/test_speech_page.py` runs the page's script in node.
+Without Chromium, `tests/live/test_speech_page.py` runs the page's script in node.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.live.test_speech_page import DOCUMENT, is_part_of
 
 SAID = "Hello there. How are you?"
 
-# What an avatar would be, and somebody who watches it and listens.
+# A stand-in for the avatar, and a recorder of its shapes and of the sound.
 WATCHER = """
 const names = ["sil", "PP", "FF", "TH", "DD", "kk", "CH", "SS", "nn", "RR", "aa", "E", "I", "O", "U"];
 const mesh = {
@@ -60,7 +60,7 @@ await fetch("/seen", { method: "POST", body: JSON.stringify(seen) });
 
 
 class Page:
-    """A web server of one page, which posts what it saw."""
+    """Web server with one page; the page posts what it recorded."""
 
     def __init__(self, script: str) -> None:
         self.seen: dict[str, Any] = {}
@@ -115,7 +115,7 @@ def test_the_browser_plays_every_sentence_and_moves_the_mouth(tmp_path: Path) ->
     assert page.seen["error"] is None
     assert 0.1 < page.seen["loudest"] <= 1, "something is heard"
     expected = [shape for before, shape in pairwise(["", *(v["viseme"] for v in visemes)]) if shape != before]
-    # A busy machine misses frames, and with them shapes, but mixes none up.
+    # A busy machine misses frames, and shapes with them, but the order of the others stays.
     assert is_part_of(page.seen["shapes"], expected), (page.seen["shapes"], expected)
     assert len(page.seen["shapes"]) >= 5
     assert set(page.seen["moved"]) >= set(page.seen["shapes"])
@@ -131,11 +131,11 @@ fetch("/v1/audio/speech", {
   .then((sound) => sound.length)
 """
 FRAMES = {"mp3": 576, "opus": 480, "aac": 1024, "flac": 0, "wav": 0}
-"""Samples of a codec's frame, of which a decoder may add one."""
+"""Samples in one frame of the codec; a decoder may add up to one frame."""
 
 
 @pytest.mark.timeout(INSTALL_SECONDS + 200)
-def test_every_format_is_as_long_to_the_browser_s_decoders(tmp_path: Path) -> None:
+def test_the_browser_decodes_every_format_to_the_same_length(tmp_path: Path) -> None:
     browser = find_chromium()
     if browser is None:
         pytest.skip("no Chromium on this machine")

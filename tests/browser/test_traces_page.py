@@ -1,6 +1,6 @@
 """The page at `/traces` in a real browser: headless Chromium against a real server with the echo model.
 
-Where there is no Chromium and none can be installed, the same is asserted of the data alone.
+Without Chromium, and where none can be installed, the tests assert the same about the page's data only.
 """
 
 from __future__ import annotations
@@ -56,9 +56,7 @@ def test_the_page_draws_a_waterfall_of_each_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(INSTALL_SECONDS + 200)
-def test_the_page_asks_for_the_key_and_then_shows_the_request_it_was_opened_for(
-    server: LiveServer, tmp_path: Path
-) -> None:
+def test_the_page_asks_for_the_key_and_then_shows_the_request_in_its_url(server: LiveServer, tmp_path: Path) -> None:
     authorized = {"authorization": "Bearer hush"}
     for request_id in ("turn-1", "turn-2"):
         ask(server.url, chat("one two"), headers={**authorized, "x-request-id": request_id})

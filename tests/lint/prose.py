@@ -1,6 +1,6 @@
-"""Words that have a plainer one: `python -m tests.lint.prose`, part of `make lint`.
+"""Words with a plainer alternative: `python -m tests.lint.prose`, part of `make lint`.
 
-Reads docstrings and comments of all Python, and the pages for people. Each word comes with what to write instead.
+Reads docstrings and comments of all Python files, and the documentation. Reports each word with its replacement.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PATTERN = re.compile("|".join(rf"\b(?P<w{number}>{word})\b" for number, word in 
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """Line numbers and lines of prose; of pages, all but code."""
+    """Line numbers and lines of prose: docstrings and comments of Python, everything except code in pages."""
     source = path.read_text(encoding="utf-8")
     if path.suffix != ".py":
         fenced = False
@@ -52,7 +52,7 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def found() -> Iterator[tuple[Path, int, str, str]]:
-    """File, line, word, and what to write instead."""
+    """File, line, word and replacement of every match."""
     files = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
     files += [path for page in PAGES for path in ROOT.glob(page)]
     for path in sorted(files):

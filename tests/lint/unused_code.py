@@ -1,7 +1,7 @@
-"""Code that nothing uses: `python -m tests.lint.unused_code`, part of `make lint`.
+"""Find unused code: `python -m tests.lint.unused_code`, part of `make lint`.
 
-vulture, with what it cannot know: `__all__` and a façade's imports use nothing, a `module:name` string uses its name,
-and each name below is used by code that is not ours. Code that only tests use is unused too.
+vulture, with what it cannot know: `__all__` and a façade's imports are no uses, a `module:name` string uses its name,
+and other projects' code uses the names below. Code that only tests use counts as unused.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vulture.core import Item, Vulture
 ROOT = Path(__file__).parents[2]
 ROOMS = ("contracts", "otel", "providers", "server")
 HANDLERS = ("@get", "@post", "@delete", "@*.command", "@*.group")
-"""Decorators of functions that Litestar and click call."""
+"""Decorators that mark functions for Litestar and click to call."""
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
     "attributes that other libraries read, or methods of theirs that ours replace": (
@@ -53,7 +53,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
 
 class _Finder(Vulture):
     def visit_Assign(self, node: ast.Assign) -> None:  # noqa: N802
-        """An export in `__all__` is no use."""
+        """Skip `__all__`: an export is no use."""
 
     def visit_Constant(self, node: ast.Constant) -> None:  # noqa: N802
         if isinstance(node.value, str) and (found := re.fullmatch(r"[\w.]+:(\w+)", node.value)):
@@ -61,7 +61,7 @@ class _Finder(Vulture):
 
 
 def unused() -> Iterator[Item]:
-    """All code without a use in this project. Fields of contracts are the wire's; ruff finds unused imports."""
+    """All code that this project does not use, except fields of contracts (the wire) and imports (ruff's part)."""
     finder = _Finder(ignore_decorators=list(HANDLERS))
     finder.scavenge([str(ROOT / room) for room in ROOMS])
     for item in finder.get_unused_code(min_confidence=60):

@@ -1,4 +1,4 @@
-"""What the live tests say to a server, and how they read its answers."""
+"""Requests of the live tests, and helpers that read the responses."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ import httpx
 import pytest
 
 PATIENCE = 60.0
-"""Seconds a test waits for what a quiet machine does in one or two."""
+"""Seconds that a test waits for something that takes an idle machine one or two."""
 
 
 def chat(text: str, **parameters: Any) -> dict[str, Any]:
-    """A request body of one user message."""
+    """Request body with one user message."""
     return {"model": "any", "messages": [{"role": "user", "content": text}], **parameters}
 
 
 def ask(url: str, body: Any = None, *, method: str = "POST", path: str = "/v1/chat/completions", **options: Any) -> Any:
-    """One request on a connection of its own; the `httpx.Response`."""
+    """Send one request on its own connection."""
     options = {"timeout": PATIENCE, **({} if body is None else {"json": body}), **options}
     return httpx.request(method, url + path, **options)
 
@@ -35,7 +35,7 @@ def assert_error(
     type: str = "invalid_request_error",
     param: str | None = None,
 ) -> str:
-    """Hold an answer to the error contract; returns the message."""
+    """Assert that the response follows the error contract. Returns its message."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"].startswith("application/json")
     body = response.json()
@@ -54,7 +54,7 @@ def assert_error(
 
 @attrs.define
 class Stream:
-    """A streamed answer as it comes. Iterating gives each decoded event but `[DONE]`, which sets `done`."""
+    """A streamed answer. Iterating yields each decoded event as it arrives, except `[DONE]`, which sets `done`."""
 
     response: httpx.Response
     done: bool = False
@@ -76,32 +76,32 @@ class Stream:
                 assert line in ("", ": keep-alive"), line
 
     def pieces(self) -> Iterator[str]:
-        """The text of each delta that has some."""
+        """Yield the text of each delta that contains any."""
         for event in self:
             for choice in event.get("choices", ()):
                 if text := choice["delta"].get("content"):
                     yield text
 
     def first_piece(self) -> str:
-        """Return when the answer has begun."""
+        """Wait for the first text of the answer."""
         return next(self.pieces())
 
     @property
     def text(self) -> str:
-        """What was said so far."""
+        """The text received so far."""
         return "".join(
             choice["delta"].get("content") or "" for event in self.events for choice in event.get("choices", ())
         )
 
     @property
     def finish_reasons(self) -> list[str]:
-        """Every reason any event so far gave."""
+        """Every `finish_reason` in the events received so far."""
         choices = [choice for event in self.events for choice in event.get("choices", ())]
         return [choice["finish_reason"] for choice in choices if choice["finish_reason"] is not None]
 
     @property
     def failure(self) -> dict[str, Any]:
-        """The error that the answer ended with; fails where it ended well."""
+        """The error that ended the answer. Fails if the answer ended without one."""
         *_, last = self.events
         assert set(last) == {"error"}
         assert self.done
@@ -113,7 +113,7 @@ class Stream:
 
 @contextmanager
 def stream(url: str, body: dict[str, Any], **options: Any) -> Iterator[Stream]:
-    """Ask for a stream; leaving the block early closes the connection."""
+    """Request a stream. Leaving the block early closes the connection."""
     options = {"timeout": PATIENCE, **options}
     with httpx.stream("POST", url + "/v1/chat/completions", json={**body, "stream": True}, **options) as response:
         if response.status_code == 200:
@@ -124,14 +124,14 @@ def stream(url: str, body: dict[str, Any], **options: Any) -> Iterator[Stream]:
 
 
 def queue_stats(url: str, model: str | None = None) -> dict[str, Any]:
-    """The counters of one model, or of all together."""
+    """Counters of one model, or of all models together."""
     stats = httpx.get(f"{url}/v1/queue/stats", timeout=PATIENCE).raise_for_status().json()
     counters: dict[str, Any] = stats["total"] if model is None else stats["models"][model]
     return counters
 
 
 def eventually(holds: Callable[[], bool], within: float = PATIENCE, every: float = 0.01) -> float:
-    """Ask another process until it says so; returns the seconds it took. Fails after `within`."""
+    """Poll until the condition is true. Returns the seconds that it took; fails after `within` seconds."""
     begun = time.monotonic()
     while not holds():
         if time.monotonic() - begun > within:

@@ -1,4 +1,4 @@
-"""A small OpenTelemetry collector: takes OTLP/HTTP, keeps spans, log lines and the names of metrics."""
+"""A small OpenTelemetry collector: receives OTLP/HTTP and stores spans, log lines and the names of metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Collector", "Line", "Span", "collecting"]
 
 @attrs.frozen(kw_only=True)
 class Span:
-    """A span as it arrived; ids in hexadecimal, times in nanoseconds since the epoch."""
+    """A received span. Ids are hexadecimal, times are nanoseconds since the epoch."""
 
     name: str
     kind: int
@@ -37,7 +37,7 @@ class Span:
 
 @attrs.frozen(kw_only=True)
 class Line:
-    """A log line as it arrived."""
+    """A received log line."""
 
     body: str
     severity: str
@@ -48,12 +48,12 @@ class Line:
 
 @attrs.define(eq=False)
 class Collector:
-    """What came so far."""
+    """Everything received so far."""
 
     endpoint: str = ""
     metric_names: set[str] = attrs.field(factory=set)
     raw: bytearray = attrs.field(factory=bytearray)
-    """Every body, one after the other: protobuf has text as it is."""
+    """All bodies, concatenated. Protobuf does not encode text, so a search in them finds it."""
     _spans: list[Span] = attrs.field(factory=list)
     _lines: list[Line] = attrs.field(factory=list)
     _changed: threading.Condition = attrs.field(factory=threading.Condition)
@@ -95,7 +95,7 @@ class Collector:
             self._changed.notify_all()
 
     def line(self, trace_id: str, body: str, timeout: float = 30.0) -> Line:
-        """The log line of this trace that says so, once it is there."""
+        """Wait for this trace's log line with that body."""
 
         def found() -> Line | None:
             return next((line for line in self._lines if (line.trace_id, line.body) == (trace_id, body)), None)
@@ -107,7 +107,7 @@ class Collector:
         pytest.fail(f"no line {body!r} of trace {trace_id}, only {[line.body for line in self._lines]}")
 
     def trace(self, trace_id: str, *, of: int = 0, at_least: int = 0, timeout: float = 30.0) -> dict[str, Span]:
-        """The spans of one trace by name, once there are at least `at_least`, or exactly `of`, where that is given."""
+        """Wait for at least `at_least` spans of one trace, or exactly `of`. Returns them by name."""
 
         def found() -> list[Span]:
             return [span for span in self._spans if span.trace_id == trace_id]
@@ -150,7 +150,7 @@ def _value(value: Any) -> Any:
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """A collector on a free port; `endpoint` is what `OTEL_EXPORTER_OTLP_ENDPOINT` wants."""
+    """Run a collector on a free port; `endpoint` is the value for `OTEL_EXPORTER_OTLP_ENDPOINT`."""
     collector = Collector()
 
     class Handler(BaseHTTPRequestHandler):
@@ -169,7 +169,7 @@ def collecting() -> Iterator[Collector]:
             self.end_headers()
 
         def log_message(self, format: str, *args: Any) -> None:
-            """Silence."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         collector.endpoint = f"http://127.0.0.1:{server.server_address[1]}"

@@ -13,7 +13,7 @@ from tests.live.harness import READY, READY_SECONDS, LiveServer, start
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first test of a server also waits for it to start: more than a unit test is given."""
+    """Extend the timeout: the first test of a server also waits for the server to start."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents and item.get_closest_marker("timeout") is None:
@@ -22,7 +22,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def server() -> Generator[LiveServer]:
-    """The embedded default, as `launch` without options serves it, shared by every test that does not harm it."""
+    """The default that `launch` serves without options, shared by all tests that leave it intact."""
     running = start()
     yield running
     code = running.stop()
@@ -32,7 +32,7 @@ def server() -> Generator[LiveServer]:
 
 @pytest.fixture(scope="session")
 def echo_server() -> Generator[LiveServer]:
-    """The echo model with default options, shared: no weights, the whole API."""
+    """The echo model with default options, shared. It has no weights and serves the whole API."""
     running = start("--model-type", "echo")
     yield running
     code = running.stop()
@@ -41,14 +41,14 @@ def echo_server() -> Generator[LiveServer]:
 
 @pytest.fixture(scope="session")
 def collector() -> Generator[Collector]:
-    """Hears of everything that `traced` does, soon after."""
+    """Collector that receives the telemetry of `traced`, with a short delay."""
     with collecting() as collector:
         yield collector
 
 
 @pytest.fixture(scope="session")
 def traced(collector: Collector) -> Generator[LiveServer]:
-    """The embedded default, with a collector for every signal and all its log lines as JSON; shared like `server`."""
+    """The embedded default with a collector for every signal and JSON log lines; shared like `server`."""
     env = {
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
         "OTEL_LOGS_EXPORTER": "otlp",
@@ -64,7 +64,7 @@ def traced(collector: Collector) -> Generator[LiveServer]:
 
 @pytest.fixture
 def launch() -> Generator[Callable[..., LiveServer]]:
-    """Start servers of one's own: `launch("--model-type", "echo", env={…})`. Those still running are stopped."""
+    """Start servers for one test: `launch("--model-type", "echo", env={…})`. Stops those that still run at its end."""
     started: list[LiveServer] = []
 
     def factory(

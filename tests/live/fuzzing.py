@@ -1,4 +1,4 @@
-"""Bodies a server should survive: by the schema, against the schema, and against JSON itself. Seeded throughout."""
+"""Request bodies that a server should survive: valid by the schema, invalid by it, and invalid JSON. All are seeded."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ GOOD: dict[str, Any] = {
     "chat_template_kwargs": {"enable_thinking": False},
     "timeout": 20,
 }
-"""A body with most parameters, all of them right."""
+"""A valid body with most parameters."""
 
 
 def _drawn(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
-    """`count` examples, the same in every run."""
+    """Draw `count` examples, the same in every run."""
     found: list[Any] = []
 
     @seed(SEED)
@@ -90,7 +90,7 @@ def _drawn(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
 
 
 def by_schema(document: dict[str, Any], count: int) -> list[bytes]:
-    """Half of them as our own OpenAPI document says, half of them not."""
+    """Bodies of which half follow our OpenAPI document and half do not."""
     operation = schemathesis.openapi.from_dict(document)[_PATH]["POST"]
     cases: list[Any] = []
     for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
@@ -99,7 +99,7 @@ def by_schema(document: dict[str, Any], count: int) -> list[bytes]:
 
 
 def wild(fields: list[str], count: int) -> list[bytes]:
-    """Any JSON under the request's own names, and JSON that is no object."""
+    """Objects with the request's keys and arbitrary JSON values, and JSON that is no object."""
     scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
     values = st.recursive(
         scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
@@ -109,7 +109,7 @@ def wild(fields: list[str], count: int) -> list[bytes]:
 
 
 def mutated(count: int) -> list[bytes]:
-    """The good body with one to three things wrong, some of them in the bytes."""
+    """The valid body with one to three faults, some of them in the encoded bytes."""
     rng = random.Random(SEED)
     return [_mutant(rng) for _ in range(count)]
 
@@ -125,7 +125,7 @@ def _mutant(rng: random.Random) -> bytes:
 
 
 def _break(body: Any, rng: random.Random) -> None:
-    """Walk down at random, and there change, remove or add something."""
+    """Change, remove or add something at a random place in the tree."""
     while True:
         keys = list(body) if isinstance(body, dict) else list(range(len(body)))
         if not keys:
@@ -170,12 +170,12 @@ def _encoded(body: Any) -> bytes:
         return body
     try:
         return json.dumps(body).encode()
-    except (TypeError, ValueError):  # what stands for a missing body
+    except (TypeError, ValueError):  # stands for a missing body
         return b""
 
 
 def short(body: bytes) -> bytes:
-    """The same body, but for its length of answer: a real model must not write to the end of its context."""
+    """The same body with a bounded length of answer: a real model must not generate to the end of its context."""
     try:
         decoded = json.loads(body)
     except (ValueError, RecursionError):

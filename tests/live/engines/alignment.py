@@ -1,8 +1,8 @@
-"""Audible beginnings of words against the reported ones; `python -m tests.live.engines.alignment` measures all.
+"""Compare when words are audible with the reported times; `python -m tests.live.engines.alignment` measures all voices.
 
-`LEAD` of `speech_timing` was set from `CALIBRATION` as said by `CALIBRATION_VOICES`: without it words are heard 40, 50
-and 45 ms before their first frame, the median of each voice, and two frames of 25 ms are the nearest to that.
-`HELD_OUT` and its voices have no word and no voice in common with it; they are what the test checks.
+`LEAD` in `providers/engines/speech/timing.py` was set from `CALIBRATION`, spoken by `CALIBRATION_VOICES`: without it,
+words are audible 40, 50 and 45 ms before their first frame (the median of each voice), and two frames of 25 ms are the
+nearest to that. The test checks `HELD_OUT` and its voices, which share no word and no voice with the calibration.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from providers.speech.types import SAMPLE_RATE, WordSpan
 
 __all__ = ["CALIBRATION", "CALIBRATION_VOICES", "HELD_OUT", "HELD_OUT_VOICES", "errors", "summary"]
 
-# Commas, because the beginning of a word is one of energy only after a pause. Plosives first, then vowels.
+# With commas, because the start of a word is a rise in energy only after a pause. Plosives first, then vowels.
 CALIBRATION_VOICES = ("af_heart", "am_michael", "bf_emma")
 CALIBRATION = (
     "Paper, table, cat, ball, dog, garden, pen, tiger, car, book, door, gold, pocket, tree, kitchen, bread, dinner, "
@@ -32,28 +32,28 @@ HELD_OUT = (
 )
 
 WINDOW = SAMPLE_RATE // 200
-"""5 ms."""
+"""Samples in a window of 5 ms."""
 REACH = 50
-"""Windows around the told time in which an onset is looked for."""
+"""Windows around the reported time that are searched for an onset."""
 QUIET = 8
-"""Windows of silence before an onset: where a word runs into the one before, there is none to be found."""
+"""Windows of silence before an onset: a word that follows the previous one without a pause has none."""
 
 
 def errors(audio: bytes, words: Iterable[WordSpan]) -> list[float]:
-    """Milliseconds from the told beginning of each word to the nearest onset, where there is one; 16-bit samples."""
+    """Milliseconds from each word's reported start to the nearest onset, where there is one; from 16-bit samples."""
     samples = np.frombuffer(audio, "<i2").astype(np.float32)
     energy = np.sqrt(np.mean(samples[: len(samples) // WINDOW * WINDOW].reshape(-1, WINDOW) ** 2, axis=1))
     loud = energy > 0.03 * np.percentile(energy, 99)
     found = []
     for word in words:
-        told = word.start // WINDOW
+        reported = word.start // WINDOW
         onsets = [
             at
-            for at in range(max(QUIET, told - REACH), min(len(loud) - 4, told + REACH))
+            for at in range(max(QUIET, reported - REACH), min(len(loud) - 4, reported + REACH))
             if loud[at] and loud[at : at + 4].sum() >= 3 and not loud[at - QUIET : at].any()
         ]
         if onsets:
-            nearest = min(onsets, key=lambda at: abs(at - told))
+            nearest = min(onsets, key=lambda at: abs(at - reported))
             found.append((nearest * WINDOW - word.start) * 1000 / SAMPLE_RATE)
     return found
 

@@ -1,4 +1,4 @@
-"""The embedded chat model in an engine process of its own, without a server around it."""
+"""The embedded chat model in its own engine process, without a server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.unit.providers.engines.client import EngineClient
 @pytest.fixture(scope="session")
 def engine() -> Generator[EngineClient]:
     client = EngineClient()
-    # Loading takes longer than any answer: the weights may have to be fetched first.
+    # Loading takes longer than any answer: the weights may be downloaded first.
     client.socket.settimeout(600)
     info = client.load("embedded:smollm2-135m-instruct", max_concurrency=8)
     assert info.context_length == 8192, info

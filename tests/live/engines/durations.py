@@ -1,6 +1,6 @@
-"""The first half of the voice, in a process of its own with a BLAS: `python -m tests.live.engines.durations`.
+"""First half of the speech model, in its own process with a BLAS library: `python -m tests.live.engines.durations`.
 
-Reads texts as JSON lines, answers each with its pieces: symbols, who owns them, words, and the model's durations.
+Reads texts as JSON lines and answers each with its pieces: symbols, their owners, words, and the model's durations.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ __all__ = ["Durations"]
 
 
 class Durations:
-    """Asks that process."""
+    """Client of that process."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", __name__]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def pieces(self, text: str, language: str, voice: str, speed: float) -> list[dict[str, Any]]:
-        """Each has `symbols`, `owners`, `words` and `frames`, as `time_piece` takes them."""
+        """The pieces of a text, each with `symbols`, `owners`, `words` and `frames`: the arguments of `time_piece`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([text, language, voice, speed]) + "\n")

@@ -10,7 +10,7 @@ import pytest
 from providers.chat.types import ChatMessage, ChatPrompt, JsonSchemaGrammar, SamplingParams, Tool, ToolChoice
 from tests.unit.providers.engines.client import GREEDY, EngineClient, chat
 
-# A contended CPU decodes a token or two a second.
+# A contended CPU decodes one or two tokens per second.
 pytestmark = pytest.mark.timeout(600)
 
 WEATHER = Tool(
@@ -49,7 +49,7 @@ def test_required_calls_have_valid_arguments_at_a_high_temperature(engine: Engin
         assert answer.text_of(index) == ""
 
 
-def test_answers_of_a_schema_are_valid_at_a_high_temperature(engine: EngineClient) -> None:
+def test_answers_match_their_schema_at_a_high_temperature(engine: EngineClient) -> None:
     schema = {
         "type": "object",
         "properties": {
@@ -70,7 +70,7 @@ def test_answers_of_a_schema_are_valid_at_a_high_temperature(engine: EngineClien
         assert set(held["colours"]) <= {"red", "brown", "grey"}
 
 
-def test_three_answers_are_those_of_their_seeds_behind_one_prompt(engine: EngineClient) -> None:
+def test_three_answers_to_one_prompt_equal_those_of_their_seeds(engine: EngineClient) -> None:
     prompt = chat(("user", "Invent a name for a dog. " * 4))
     several = engine.ask("three", prompt, sampling=SamplingParams(temperature=1.0, seed=20), n=3, max_tokens=10)
     assert several.accepted is not None
@@ -83,7 +83,7 @@ def test_three_answers_are_those_of_their_seeds_behind_one_prompt(engine: Engine
     assert third.accepted.cached_tokens == third.accepted.prompt_tokens - 1
 
 
-def test_log_probabilities_are_probabilities_and_greedy_takes_the_likeliest(engine: EngineClient) -> None:
+def test_log_probabilities_are_valid_and_greedy_sampling_takes_the_likeliest_token(engine: EngineClient) -> None:
     prompt = chat(("user", "What is the capital of France?"))
     answer = engine.ask("logprobs", prompt, sampling=GREEDY, max_tokens=12, top_logprobs=20)
     assert b"".join(told.raw for told in answer.logprobs).decode() == answer.text

@@ -1,4 +1,4 @@
-"""Real speech through the engine's socket: Kokoro-82M, converted from its ONNX export."""
+"""Kokoro-82M, converted from its ONNX export, through the engine's socket."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from providers.speech.types import (
 )
 from tests.unit.providers.engines.client import EngineClient
 
-# A contended CPU takes several seconds for one of speech.
+# A contended CPU needs several seconds per second of speech.
 pytestmark = pytest.mark.timeout(600)
 
 TEXT = "It costs $12.50 at Kubernetes Inc., or so I read. Nothing is certain!"
 
 
 class Speech:
-    """Everything that was reported for one request."""
+    """All events of one request."""
 
     def __init__(self) -> None:
         self.events: list[SpeechEvent] = []
@@ -85,7 +85,7 @@ def speaker() -> Generator[Speaker]:
     assert "Traceback" not in errors
 
 
-def test_times_are_whole_and_every_word_of_the_text_is_heard(speaker: Speaker) -> None:
+def test_times_have_no_gap_and_every_word_of_the_text_is_spoken(speaker: Speaker) -> None:
     speech = speaker.spoken("times", TEXT)
     accepted, finished = speech.events[0], speech.events[-1]
     assert isinstance(accepted, SpeechAccepted)
@@ -104,7 +104,7 @@ def test_times_are_whole_and_every_word_of_the_text_is_heard(speaker: Speaker) -
     assert 0.2 < np.abs(heard).max() <= 1.0
 
 
-def test_three_voices_at_once_say_the_same_as_alone(speaker: Speaker) -> None:
+def test_three_concurrent_voices_produce_the_same_audio_as_one_after_the_other(speaker: Speaker) -> None:
     voices = ("af_heart", "am_michael", "bf_emma")
     together = [speaker.speak(f"together-{voice}", TEXT, voice) for voice in voices]
     speaker.wait(*together)  # type: ignore[arg-type]
@@ -113,7 +113,7 @@ def test_three_voices_at_once_say_the_same_as_alone(speaker: Speaker) -> None:
     assert len({speech.audio for speech in together}) == 3
 
 
-def test_a_cancelled_request_is_silent_before_its_next_sentence(speaker: Speaker) -> None:
+def test_a_cancelled_request_ends_before_its_next_sentence(speaker: Speaker) -> None:
     long = "The first sentence is said. " * 12
     speech = speaker.speak("cancelled", long)
     while not speech.pieces:
@@ -121,12 +121,12 @@ def test_a_cancelled_request_is_silent_before_its_next_sentence(speaker: Speaker
     speaker.cancel("cancelled")
     other = speaker.spoken("after", "Now it is my turn.")
     assert len(other.pieces) == 1
-    # At most the sentence that was being said when the cancellation came.
+    # At most the sentence that was in synthesis when the cancellation arrived.
     assert len(speech.pieces) <= 2
     assert not speech.ended
 
 
-def test_a_late_request_is_not_kept_behind_a_long_one(speaker: Speaker) -> None:
+def test_a_later_short_request_does_not_wait_for_a_long_one(speaker: Speaker) -> None:
     long = speaker.speak("long", "This sentence is one of very many. " * 5)
     while not long.pieces:
         speaker.pump()
@@ -137,7 +137,7 @@ def test_a_late_request_is_not_kept_behind_a_long_one(speaker: Speaker) -> None:
     speaker.wait(long)  # type: ignore[arg-type]
 
 
-def test_speed_and_mixes_of_voices_are_heard(speaker: Speaker) -> None:
+def test_speed_and_mixes_of_voices_change_the_audio(speaker: Speaker) -> None:
     normal = speaker.spoken("normal", "Nothing is certain today.")
     slow = speaker.spoken("slow", "Nothing is certain today.", speed=0.5)
     mixed = speaker.spoken("mixed", "Nothing is certain today.", voices=[("af_heart", 0.6), ("am_michael", 0.4)])
@@ -153,9 +153,7 @@ def test_speed_and_mixes_of_voices_are_heard(speaker: Speaker) -> None:
         ({"speed": 9.0}, "speed"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(
-    speaker: Speaker, request_fields: dict[str, Any], param: str
-) -> None:
+def test_an_unsupported_value_is_refused_by_name(speaker: Speaker, request_fields: dict[str, Any], param: str) -> None:
     speech = speaker.speak("refused", "Hello.", **request_fields)
     speaker.wait(speech)  # type: ignore[arg-type]
     assert speech.failed is not None

@@ -1,4 +1,4 @@
-"""Words are reported to begin where they are heard: energy against the times of words that set nothing."""
+"""Reported starts of words against the energy of the audio, with words that the calibration did not use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["speaker"]
 pytestmark = pytest.mark.timeout(600)
 
 
-def test_words_begin_where_they_are_heard(speaker: Speaker) -> None:
+def test_words_are_audible_at_their_reported_times(speaker: Speaker) -> None:
     plosives, vowels = HELD_OUT
     one, _, other = HELD_OUT_VOICES
     found = []
@@ -25,7 +25,7 @@ def test_words_begin_where_they_are_heard(speaker: Speaker) -> None:
     assert np.median(np.abs(found)) <= 40
 
 
-def test_what_is_checked_did_not_set_what_it_checks() -> None:
+def test_the_checked_words_and_voices_are_not_those_of_the_calibration() -> None:
     calibrated, held_out = (set(" ".join(texts).lower().split()) for texts in (CALIBRATION, HELD_OUT))
     assert not calibrated & held_out
     assert not set(CALIBRATION_VOICES) & set(HELD_OUT_VOICES)

@@ -1,4 +1,4 @@
-"""A folder as the hub has `mlx-community/Kokoro-82M-bf16`: other file names, bfloat16, more than the server needs."""
+"""A folder like `mlx-community/Kokoro-82M-bf16` on the hub: other file names, bfloat16, extra files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The embedded weights, saved again as mlx-audio's converter saves them."""
+    """The embedded weights, saved in the layout of mlx-audio's converter."""
     embedded = pull("kokoro-82m")
     weights = mx.load(str(embedded / "model.safetensors"))
     assert isinstance(weights, dict)
@@ -44,7 +44,7 @@ def speaker() -> Generator[Speaker]:
     assert "Traceback" not in client.close()
 
 
-def test_it_speaks(speaker: Speaker, folder: Path) -> None:
+def test_speech_is_synthesized(speaker: Speaker, folder: Path) -> None:
     info = speaker.load(str(folder), model_type="tts")
 
     assert isinstance(info, EngineInfo), info

@@ -1,12 +1,12 @@
-"""What holds for whatever is said, with the durations that the real model gives: times are whole, no word is lost.
+"""Properties of any text, with the durations of the real model: times have no gap, no word is lost.
 
-The sound only decides where the last word before a pause ends, so these texts get one that is drawn, not made: the
-first half of the model is a fraction of the work. `tests/live/test_speech.py` has some texts said aloud.
+The sound only decides where the last word before a pause ends, so these texts get a random one: the first half of the
+model is a fraction of the work. `tests/live/test_speech.py` synthesizes some texts completely.
 
     SPEECH_TEXTS=300 pytest tests/live/engines/test_kokoro_texts.py
     SPEECH_TEXTS=300 pytest tests/live/test_speech.py -k any_text
 
-try 300 texts each.
+check 300 texts each.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def model() -> Generator[Durations]:
     heard=st.sampled_from([0.0, 0.2, 1.0]),
     seed=st.integers(0, 99),
 )
-def test_times_are_whole_and_every_word_moves_the_mouth(
+def test_times_have_no_gap_and_every_word_moves_the_mouth(
     model: Durations, text: str, voice: str, speed: float, heard: float, seed: int
 ) -> None:
     british = voice.startswith("b")

@@ -1,4 +1,4 @@
-"""Real weights through the engine's socket: SmolLM2-135M-Instruct, converted from its GGUF file."""
+"""SmolLM2-135M-Instruct, converted from its GGUF file, through the engine's socket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUESTIONS = [
     "Explain gravity.",
 ]
 
-# A contended CPU decodes a token or two a second.
+# A contended CPU decodes one or two tokens per second.
 pytestmark = pytest.mark.timeout(600)
 
 
@@ -33,14 +33,14 @@ def test_the_capital_of_france_is_paris(engine: EngineClient) -> None:
     assert "<|" not in answer.text
 
 
-def test_eight_greedy_streams_are_those_each_prompt_gets_alone(engine: EngineClient) -> None:
+def test_eight_concurrent_greedy_streams_equal_the_separate_ones(engine: EngineClient) -> None:
     batch = [engine.generate(f"b{i}", chat(("user", text)), max_tokens=16) for i, text in enumerate(QUESTIONS)]
     engine.wait(*batch)
     alone = [engine.ask(f"a{i}", chat(("user", text)), max_tokens=16) for i, text in enumerate(QUESTIONS)]
     assert [answer.text for answer in batch] == [answer.text for answer in alone]
 
 
-def test_a_seed_gives_the_same_answer_alone_and_in_a_batch(engine: EngineClient) -> None:
+def test_a_seed_gives_the_same_answer_in_a_batch_and_outside(engine: EngineClient) -> None:
     seeded = SamplingParams(temperature=1.0, top_p=0.9, seed=11)
     prompt = chat(("user", "Invent a name for a cat."))
     alone = engine.ask("seed", prompt, sampling=seeded, max_tokens=12)
@@ -51,7 +51,7 @@ def test_a_seed_gives_the_same_answer_alone_and_in_a_batch(engine: EngineClient)
     assert twin.text == alone.text
 
 
-def test_the_second_turn_finds_the_first_in_the_cache(engine: EngineClient) -> None:
+def test_the_second_turn_reuses_the_first_from_the_prefix_cache(engine: EngineClient) -> None:
     opening = ("user", "Please remember this number for me: 4711. " * 8)
     first = engine.ask("turn1", chat(opening), max_tokens=8)
     second = engine.ask("turn2", chat(opening, ("assistant", first.text), ("user", "Thanks.")), max_tokens=4)
@@ -60,17 +60,17 @@ def test_the_second_turn_finds_the_first_in_the_cache(engine: EngineClient) -> N
     assert second.accepted.cached_tokens >= first.accepted.prompt_tokens
 
 
-def test_characters_of_several_bytes_arrive_whole(engine: EngineClient) -> None:
+def test_multibyte_characters_arrive_complete(engine: EngineClient) -> None:
     answer = engine.ask("bytes", TextPrompt("Привет! Привет! Привет! Привет!"), sampling=GREEDY, max_tokens=12)
     assert "Привет" in answer.text
     assert "\ufffd" not in answer.text[:-1]
 
 
-def test_the_tokenizer_splits_text_as_the_model_learnt_it() -> None:
+def test_the_tokenizer_splits_text_as_in_training() -> None:
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(Path(resolve("embedded:smollm2-135m-instruct")) / "tokenizer.json"))
-    # Words whole, a turn's markers whole, digits one by one.
+    # Words and a turn's markers are one token each, digits are separate tokens.
     for text, ids in {
         "Hello, world!": [19556, 28, 905, 17],
         "<|im_start|>user\nhi<|im_end|>": [1, 4093, 198, 6004, 2],
