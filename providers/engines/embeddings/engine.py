@@ -171,8 +171,9 @@ def _cut(vectors: Floats, dimensions: int) -> Floats:
     if vectors.shape[1] == dimensions:
         return vectors
     cut = vectors[:, :dimensions]
-    made: Floats = cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), np.float32(1e-12))
-    return made
+    made = cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), np.float32(1e-12))
+    scaled: Floats = made.astype(np.float32, copy=False)
+    return scaled
 
 
 def _bytes(values: Floats) -> bytes:
