@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
-from contracts.bounds import Characters
+from contracts.bounds import Characters, OneOrUnlimited
 
 __all__ = [
     "EXPLICIT_NULL",
@@ -25,6 +25,7 @@ __all__ = [
     "Seconds",
     "Temperature",
     "Text",
+    "TokenLimit",
     "TopK",
     "TopLogprobs",
 ]
@@ -43,6 +44,7 @@ Penalty = Annotated[float, Ge(-2), Le(2)]
 Bias = Annotated[float, Ge(-100), Le(100)]
 Seconds = Annotated[float, Gt(0), Le(86_400)]
 Count = Annotated[int, Ge(1), Le(INT32_MAX)]
+TokenLimit = Annotated[int, OneOrUnlimited()]
 TopK = Annotated[int, Ge(-1), Le(INT32_MAX)]
 TopLogprobs = Annotated[int, Ge(0), Le(20)]
 Text = Annotated[str, MinLen(1)]

@@ -1,4 +1,7 @@
-"""Structure hooks that convert nothing: "5" is not a number, 5 is not a string, and text is not a list."""
+"""Structure hooks that convert nothing: "5" is not a number, 5 is not a string, and text is not a list.
+
+One number is another: JSON has no integers apart from numbers without a fraction, so 512.0 is 512.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ from contracts.uploads import Upload
 
 __all__ = ["Hook", "Problem", "describe", "has_origin", "register_strict_hooks", "strict_list"]
 
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+INT64_MIN, UINT64_MAX = -(2**63), 2**64 - 1
+"""The integers that MessagePack carries."""
 MAX_DEPTH = 32
 """Levels of nesting in free-form JSON. The encoders that it passes are recursive."""
 
@@ -68,9 +72,11 @@ def _bool(value: Any, _: Any) -> bool:
 
 
 def _int(value: Any, _: Any) -> int:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise Problem(f"expected an integer, got {describe(value)}")
-    if not INT64_MIN <= value <= INT64_MAX:
+    if not INT64_MIN <= value <= UINT64_MAX:
         raise Problem("expected a 64-bit integer")
     return value
 
@@ -168,7 +174,7 @@ def _integer_bounds(type_: Any) -> tuple[int, int] | None:
         return None
     least: list[Any] = [bound.ge for bound in metadata if isinstance(bound, at.Ge)]
     greatest: list[Any] = [bound.le for bound in metadata if isinstance(bound, at.Le)]
-    return max(least, default=INT64_MIN), min(greatest, default=INT64_MAX)
+    return max(least, default=INT64_MIN), min(greatest, default=UINT64_MAX)
 
 
 def _dict(type_: Any, converter: BaseConverter) -> Hook:

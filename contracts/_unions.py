@@ -1,5 +1,6 @@
 """Structure hooks of unions: the JSON type selects the arm, and among objects the literal in their `type` field.
 
+Beside such classes, `JsonObject` takes the objects of every other `type`.
 An object without `type` is of the class whose `type` has a default; a union has at most one such class. A class
 without a `type` field is the only class of its union.
 """
@@ -13,6 +14,7 @@ import attrs
 from cattrs import BaseConverter, Converter
 from cattrs.errors import AttributeValidationNote, ClassValidationError
 
+from contracts._fields import JsonObject
 from contracts._strict import Hook, Problem, describe
 
 __all__ = ["register_union_hooks"]
@@ -45,8 +47,11 @@ def _union(type_: Any, converter: BaseConverter) -> Hook:
         else:
             arms[_json_type(arm)] = entry
     if tagged:
-        arms[dict] = (type_, _by_tag(type_, tagged, untagged))
+        others = arms.get(dict)
+        arms[dict] = (type_, _by_tag(type_, tagged, untagged, others[1] if others else None))
     expected = " or ".join(_NAMES[json_type] for json_type in arms)
+    if int in arms or float in arms:
+        arms = {int: arms.get(float, arms.get(int)), float: arms.get(int, arms.get(float)), **arms}  # type: ignore[dict-item]
 
     def structure(value: Any, _: Any) -> Any:
         if value is None and optional:
@@ -60,7 +65,9 @@ def _union(type_: Any, converter: BaseConverter) -> Hook:
     return structure
 
 
-def _by_tag(type_: Any, tagged: dict[str, tuple[Any, Hook]], untagged: tuple[Any, Hook] | None) -> Hook:
+def _by_tag(
+    type_: Any, tagged: dict[str, tuple[Any, Hook]], untagged: tuple[Any, Hook] | None, others: Hook | None
+) -> Hook:
     expected = "expected one of " + ", ".join(repr(tag) for tag in tagged)
 
     def structure(value: Any, _: Any) -> Any:
@@ -69,6 +76,8 @@ def _by_tag(type_: Any, tagged: dict[str, tuple[Any, Hook]], untagged: tuple[Any
             arm, hook = untagged
             return hook({name: field for name, field in value.items() if name != "type"}, arm)
         found = tagged.get(tag) if isinstance(tag, str) else None
+        if found is None and others is not None and isinstance(tag, str):
+            return others(value, JsonObject)
         if found is None:
             problem: Exception = KeyError("type") if "type" not in value else Problem(expected)
             problem.add_note(AttributeValidationNote("the discriminator", "type", str))

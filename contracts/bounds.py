@@ -9,7 +9,7 @@ from typing import Any
 import annotated_types as at
 import attrs
 
-__all__ = ["Characters", "Check", "MaxKeyLen", "checks"]
+__all__ = ["Characters", "Check", "MaxKeyLen", "OneOrUnlimited", "checks"]
 
 
 @attrs.frozen
@@ -28,6 +28,11 @@ class MaxKeyLen:
     """An object whose keys have up to `max_length` characters."""
 
     max_length: int
+
+
+@attrs.frozen
+class OneOrUnlimited:
+    """A count of at least 1, or -1 for no limit."""
 
 
 Check = Callable[[Any], str | None]
@@ -76,6 +81,9 @@ _CHECKS: dict[type, Callable[[Any], Check]] = {
     at.Ge: lambda bound: _check(lambda value: bool(value >= bound.ge), f"must be at least {bound.ge}"),
     at.Gt: lambda bound: _check(lambda value: bool(value > bound.gt), f"must be greater than {bound.gt}"),
     at.Le: lambda bound: _check(lambda value: bool(value <= bound.le), f"must be at most {bound.le}"),
+    OneOrUnlimited: lambda _: _check(
+        lambda value: value == -1 or value >= 1, "must be at least 1; -1 and leaving it out mean no limit"
+    ),
     at.MinLen: _min_len,
     at.MaxLen: _max_len,
     Characters: _characters,

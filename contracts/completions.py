@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import attrs
 from annotated_types import Ge, Le, MinLen
 
-from contracts._fields import EXPLICIT_NULL, INT32_MAX, Count
+from contracts._fields import EXPLICIT_NULL, INT32_MAX, Count, TokenLimit
 from contracts.chat.response_format import ResponseFormat
 from contracts.parameters import honoured, refused
 from contracts.sampling import GenerationOptions
@@ -47,8 +47,13 @@ class CompletionRequest(GenerationOptions):
             values="a text, a list of texts, a list of token ids, or a list of such lists",
         )
     )
-    max_tokens: Count | None = attrs.field(
-        default=None, metadata=honoured("Tokens to generate at most.", default=DEFAULT_MAX_TOKENS)
+    max_tokens: TokenLimit | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Tokens to generate at most. More than the context has room for means as many as it has.",
+            values="1 or more, or -1 for no limit",
+            default=DEFAULT_MAX_TOKENS,
+        ),
     )
     echo: bool | None = attrs.field(
         default=None,

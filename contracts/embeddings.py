@@ -26,8 +26,12 @@ class EmbeddingRequest:
     `null` means the same as leaving a field out; unknown fields are noted.
     """
 
-    model: ModelName = attrs.field(
-        metadata=honoured("With one embedding model, any name works and the response names the real one.")
+    model: ModelName | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "With one embedding model, any name works and the response names the real one.",
+            otherwise="the only embedding model",
+        ),
     )
     input: str | Annotated[list[str | TokenId | list[TokenId]], MinLen(1)] = attrs.field(
         metadata=honoured(

@@ -31,8 +31,12 @@ class RerankRequest:
     `null` means the same as leaving a field out; unknown fields are noted.
     """
 
-    model: ModelName = attrs.field(
-        metadata=honoured("With one embedding model, any name works and the response names the real one.")
+    model: ModelName | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "With one embedding model, any name works and the response names the real one.",
+            otherwise="the only embedding model",
+        ),
     )
     query: Text = attrs.field(metadata=honoured(values="text, not empty"))
     documents: Annotated[list[Text | RerankDocument], MinLen(1), MaxLen(MAX_DOCUMENTS)] = attrs.field(

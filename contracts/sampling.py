@@ -14,7 +14,6 @@ from contracts._fields import (
     Half,
     JsonObject,
     ModelName,
-    NonEmpty,
     Penalty,
     Seconds,
     Temperature,
@@ -27,6 +26,9 @@ __all__ = ["MAX_STOP", "GenerationOptions", "GuidedOptions", "SamplingOptions", 
 
 MAX_STOP = 64
 """Stop strings in a request. OpenAI allows 4; each costs a search in every decode step."""
+
+
+StopText = Annotated[str, MaxLen(1024)]
 
 
 @attrs.frozen(kw_only=True)
@@ -46,10 +48,12 @@ class SamplingOptions:
     """How tokens are sampled, and where the answer ends."""
 
     # The end.
-    stop: NonEmpty | Annotated[list[NonEmpty], MaxLen(MAX_STOP)] | None = attrs.field(
+    stop: StopText | Annotated[list[StopText | None], MaxLen(MAX_STOP)] | None = attrs.field(
         default=None,
         metadata=honoured(
-            "Texts that end the answer. They are matched in its text and are not part of it.", default=[]
+            "Texts that end the answer. They are matched in its text and are not part of it. Empty ones mean nothing.",
+            values=f"text of up to 1024 characters, or up to {MAX_STOP} such texts",
+            default=[],
         ),
     )
     timeout: Seconds | None = attrs.field(
@@ -115,8 +119,9 @@ class SamplingOptions:
     seed: int | None = attrs.field(
         default=None,
         metadata=honoured(
-            "Fixes the random draws. `system_fingerprint` changes with the model and the server's version. The sign "
-            "bit is dropped: -1 is 9223372036854775807.",
+            "Fixes the random draws. `system_fingerprint` changes with the model and the server's version. -1 is "
+            "random, as in most front ends; the highest of 64 bits is dropped.",
+            values="-9223372036854775808 to 18446744073709551615",
             otherwise="random",
         ),
     )
@@ -154,11 +159,13 @@ class GuidedOptions(SamplingOptions):
 class GenerationOptions(GuidedOptions):
     """The model, its sampling, and where its choices end."""
 
-    model: ModelName = attrs.field(
+    model: ModelName | None = attrs.field(
+        default=None,
         metadata=honoured(
             "With one chat model, any name works and the response names the real one. With several, it must be the "
-            "id or an alias of one."
-        )
+            "id or an alias of one.",
+            otherwise="the only chat model",
+        ),
     )
     stream: bool | None = attrs.field(
         default=None, metadata=honoured("Server-sent events, ended by `data: [DONE]`.", default=False)

@@ -38,7 +38,10 @@ class RecordingForm:
     without `[]` after its name. An empty field means the same as leaving it out."""
 
     file: Upload = attrs.field(metadata=honoured("See [Files](#files).", values="a file"))
-    model: ModelName = attrs.field(metadata=honoured("With one transcription model, any name works."))
+    model: ModelName | None = attrs.field(
+        default=None,
+        metadata=honoured("With one transcription model, any name works.", otherwise="the only transcription model"),
+    )
     language: Annotated[str, MaxLen(64)] | None = attrs.field(
         default=None,
         metadata=honoured(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import attrs
 from annotated_types import MaxLen, MinLen
 
-from contracts._fields import Count, JsonObject, TopLogprobs
+from contracts._fields import Count, JsonObject, TokenLimit, TopLogprobs
 from contracts.chat.messages import ChatCompletionRequestMessage
 from contracts.chat.response_format import ResponseFormat
 from contracts.chat.tools import (
@@ -43,16 +43,20 @@ class ChatCompletionRequest(GenerationOptions):
             values="at least one turn",
         )
     )
-    max_completion_tokens: Count | None = attrs.field(
+    max_completion_tokens: TokenLimit | None = attrs.field(
         default=None,
         metadata=honoured(
-            "Tokens to generate at most, reasoning included.", otherwise="as many as the context has room for"
+            "Tokens to generate at most, reasoning included. More than the context has room for means as many as it "
+            "has.",
+            values="1 or more, or -1 for no limit",
+            otherwise="as many as the context has room for",
         ),
     )
-    max_tokens: Count | None = attrs.field(
+    max_tokens: TokenLimit | None = attrs.field(
         default=None,
         metadata=honoured(
             "Older name of `max_completion_tokens`. Both may be sent if they agree.",
+            values="1 or more, or -1 for no limit",
             otherwise="as `max_completion_tokens`",
         ),
     )

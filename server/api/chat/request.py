@@ -8,7 +8,7 @@ from providers.errors import InvalidRequest
 from server.api.generation.grammar import to_grammar
 from server.api.generation.messages import to_chat_messages
 from server.api.generation.parameters import check_stream_options, check_template_kwargs
-from server.api.generation.sampling import to_sampling, to_stop
+from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
 from server.api.generation.thinking import thinking_kwargs
 from server.api.generation.tools import to_tools
 from server.api.refusals import check_parameters
@@ -62,7 +62,7 @@ def _max_tokens(request: ChatCompletionRequest) -> int | None:
             f"max_tokens is {old} and max_completion_tokens is {new}; they mean the same: send one of them",
             param="max_completion_tokens",
         )
-    return old if new is None else new
+    return to_max_tokens(old if new is None else new)
 
 
 def _top_logprobs(request: ChatCompletionRequest) -> int | None:

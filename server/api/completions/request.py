@@ -7,7 +7,7 @@ from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
 from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.grammar import to_grammar
 from server.api.generation.parameters import check_stream_options
-from server.api.generation.sampling import to_sampling, to_stop
+from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
 from server.api.refusals import check_parameters
 
 __all__ = ["to_generation_requests"]
@@ -39,7 +39,7 @@ def to_generation_requests(
             id=id,
             prompt=prompt,
             sampling=sampling,
-            max_tokens=default_tokens if request.max_tokens is None else request.max_tokens,
+            max_tokens=default_tokens if request.max_tokens is None else to_max_tokens(request.max_tokens),
             stop=stop,
             timeout=request.timeout,
             n=n,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from contracts._fields import INT32_MAX
 from contracts.completions import MAX_TOKEN_ID
 from contracts.sampling import SamplingOptions
 from providers.chat.types import SamplingParams
 from providers.errors import InvalidRequest
 
-__all__ = ["to_sampling", "to_stop"]
+__all__ = ["to_max_tokens", "to_sampling", "to_stop"]
 
 _INT63 = 2**63 - 1
 
@@ -26,16 +29,19 @@ def to_sampling(request: SamplingOptions) -> SamplingParams:
         presence_penalty=request.presence_penalty,
         frequency_penalty=request.frequency_penalty,
         logit_bias=_logit_bias(request.logit_bias),
-        # Random keys are unsigned and OpenAI accepts any 64-bit integer, so the sign bit is dropped: -1 is 2**63 - 1.
-        seed=None if request.seed is None else request.seed & _INT63,
+        # Random keys have 63 bits. Front ends send -1 for a random seed.
+        seed=None if request.seed in (None, -1) else request.seed & _INT63,
     )
 
 
-def to_stop(stop: str | list[str] | None) -> list[str]:
-    """The stop strings, each once."""
-    if stop is None:
-        return []
-    return list(dict.fromkeys([stop] if isinstance(stop, str) else stop))
+def to_stop(stop: str | Sequence[str | None] | None) -> list[str]:
+    """The stop strings, each once. Empty ones are dropped: a form with an empty field sends them."""
+    return list(dict.fromkeys(text for text in ([stop] if isinstance(stop, str) else stop or []) if text))
+
+
+def to_max_tokens(limit: int | None) -> int | None:
+    """The bound on the tokens of an answer; None for no bound. The engine lowers it to the room of the context."""
+    return None if limit is None or limit == -1 else min(limit, INT32_MAX)
 
 
 def _logit_bias(bias: dict[str, float] | None) -> dict[int, float] | None:

@@ -87,7 +87,7 @@ def test_the_events_of_a_response_are_described(document: dict[str, Any]) -> Non
 
 def test_bounds_and_required_fields_are_in_the_schema(document: dict[str, Any]) -> None:
     request = document["components"]["schemas"]["ChatCompletionRequest"]
-    assert set(request["required"]) == {"model", "messages"}
+    assert set(request["required"]) == {"messages"}
     assert {"type": "number", "minimum": 0.0, "maximum": 2.0} in request["properties"]["temperature"]["oneOf"]
     assert {"type": "null"} in request["properties"]["stream"]["oneOf"]
 

@@ -191,7 +191,6 @@ async def test_progress_comes_only_on_request() -> None:
         ({"include[]": "logprobs", "response_format": "text"}, "include", "invalid_request_error"),
         ({"include[]": "progress"}, "include", "invalid_request_error"),
         ({"stream": "true", "response_format": "srt"}, "stream", "invalid_request_error"),
-        ({"model": ""}, "model", "invalid_request_error"),
         ({"response_format": "diarized_json"}, "response_format", "unsupported_parameter"),
         ({"chunking_strategy": "auto"}, "chunking_strategy", "unsupported_parameter"),
         ({"chunking_strategy[type]": "server_vad"}, "chunking_strategy", "unsupported_parameter"),
