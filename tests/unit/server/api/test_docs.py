@@ -29,7 +29,7 @@ from server.api.speech.request import speech_answer, to_speech_request
 from server.serialization import converter
 
 DOCS = Path(__file__).parents[4] / "docs"
-CONTRACTS = {contract for contracts in PAGES.values() for contract in contracts}
+CONTRACTS = dict.fromkeys(contract for contracts in PAGES.values() for contract in contracts)
 
 
 @pytest.mark.parametrize("name", PAGES)
