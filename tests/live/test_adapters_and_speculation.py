@@ -1,4 +1,4 @@
-"""Adapters and proposals through the real command, with real weights."""
+"""Adapters and speculation through the installed command, with real weights."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RANK, WIDTH = 4, 576
 
 
 def write_adapter(folder: Path) -> Path:
-    """For the embedded model: random, and strong enough to be seen in an answer."""
+    """Write a random adapter for the embedded model, strong enough to change an answer."""
     folder.mkdir()
     layer = "model.layers.29.self_attn.q_proj"
     a, b = (
@@ -33,7 +33,7 @@ def write_adapter(folder: Path) -> Path:
     return folder
 
 
-def test_an_adapter_changes_the_answer_and_proposals_do_not(
+def test_an_adapter_changes_the_answer_and_speculation_does_not(
     server: LiveServer, launch: Callable[..., LiveServer], tmp_path: Path
 ) -> None:
     embedded = {"model_path": "embedded:smollm2-135m-instruct", "prefix_cache_size": 0}
@@ -49,7 +49,7 @@ def test_an_adapter_changes_the_answer_and_proposals_do_not(
     assert _answer(ask(other.url, {**body, "model": "adapted"})) != plain
     accepted = 'mlx_speculation_total{gen_ai_request_model="foreseen",mlx_speculation_kind="accepted"}'
     eventually(lambda: accepted in httpx.get(f"{other.url}/metrics").text)
-    # Together, and each with its own end.
+    # Concurrent answers, each with its own end.
     with ThreadPoolExecutor() as pool:
         both = [
             pool.submit(ask, other.url, {**body, "model": "foreseen", "max_tokens": n}) for n in (TOKENS, TOKENS // 2)

@@ -1,4 +1,4 @@
-"""`bench` against real servers and with the real engine. The tests assert measurements, but no speed."""
+"""`bench` against real servers and with the real engine. The tests check measurements, but no speed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SMALL = ("--max-tokens", "4", "--prompt-words", "3", "--json")
 
 
 def bench(*arguments: str) -> Any:
-    """The JSON that the command prints; it must succeed."""
+    """Run the command, which must succeed. Returns the JSON that it prints."""
     ended = subprocess.run(
         [str(COMMAND), "bench", *arguments], capture_output=True, text=True, check=False, env=clean_environment()
     )
@@ -31,7 +31,7 @@ def test_two_servers_are_compared(server: LiveServer, echo_server: LiveServer) -
     assert all(ratio["ratio"] > 0 for ratio in data["ratios"] if ratio["metric"] == "tokens_per_second")
 
 
-def test_the_engine_is_driven_beside_a_server(server: LiveServer) -> None:
+def test_the_bare_engine_is_measured_beside_a_server(server: LiveServer) -> None:
     data = bench("engine", "--compare", server.url, "--streams", "1,2", "--rounds", "1", *SMALL)
 
     by_streams: dict[int, list[dict[str, Any]]] = {}
@@ -40,11 +40,11 @@ def test_the_engine_is_driven_beside_a_server(server: LiveServer) -> None:
     assert list(by_streams) == [1, 2]
     for streams, (inside, through) in by_streams.items():
         assert inside["requests"] == through["requests"] == streams
-        # The same prompts, and of greedy answers the same length.
+        # The same prompts, and greedy answers of the same length.
         assert (inside["prompt_tokens"], inside["tokens"]) == (through["prompt_tokens"], through["tokens"])
 
 
-def test_a_debate_finds_what_the_server_has_kept(server: LiveServer) -> None:
+def test_a_debate_reuses_the_server_s_prefix_cache(server: LiveServer) -> None:
     data = bench("debate", "--url", server.url, "--turns", "2", "--max-tokens", "4", "--sentences", "4", "--json")
 
     turns = data["debates"][0]["result"]["turns"]

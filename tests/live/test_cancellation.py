@@ -1,4 +1,4 @@
-"""The real model under clients that go away, and under processes that die: places come free, nothing is left."""
+"""The real model when clients disconnect and processes die: places are freed, and no work or process remains."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ Launch = Callable[..., LiveServer]
 THE = "260"
 """Id of the embedded model's token " the"; a bias of 100 on it makes an answer of nothing else."""
 ENDLESS = {"temperature": 0, "max_tokens": 4000, "logit_bias": {THE: 100}}
-"""Takes minutes, unless somebody ends it."""
+"""An answer that takes minutes, unless it is cancelled."""
 WORD = " the"
 
 
 @pytest.fixture(scope="module")
 def single() -> Generator[LiveServer]:
-    """The embedded model with one place: who comes second starts when the first has really gone."""
+    """The embedded model with one place: a second request starts only after the first has ended in the engine."""
     running = start("--max-concurrency", "1")
     yield running
     assert running.stop() == 0
@@ -38,7 +38,7 @@ def single() -> Generator[LiveServer]:
 
 @contextmanager
 def sent(url: str, body: dict[str, Any]) -> Iterator[socket.socket]:
-    """A request whose answer is still unread; leaving the block closes its connection."""
+    """Send a request without reading the answer. Leaving the block closes the connection."""
     content = json.dumps(body).encode()
     host, _, port = url.removeprefix("http://").rpartition(":")
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
@@ -53,11 +53,11 @@ def is_free(url: str) -> bool:
 
 
 def computed(url: str, text: str, up_to: int) -> int:
-    """How many words of its ENDLESS answer to `text` the engine computed before it was stopped; at most `up_to`.
+    """Number of words of the ENDLESS answer to `text` that the engine computed before it stopped; at most `up_to`.
 
-    What it computed stays in its prefix cache, so a next turn that continues this answer says how much it found.
+    They stay in its prefix cache, so a next turn that continues this answer reports how many of them it reuses.
     """
-    alone = ask(url, chat(text, max_tokens=1)).json()["usage"]["prompt_tokens"]
+    prompt = ask(url, chat(text, max_tokens=1)).json()["usage"]["prompt_tokens"]
     turns = [
         {"role": "user", "content": text},
         {"role": "assistant", "content": WORD * up_to},
@@ -65,13 +65,13 @@ def computed(url: str, text: str, up_to: int) -> int:
     ]
     usage = ask(url, {"model": "any", "messages": turns, "max_tokens": 1}).json()["usage"]
     cached: int = usage["prompt_tokens_details"]["cached_tokens"]
-    return cached - alone
+    return cached - prompt
 
 
-def test_a_stream_whose_client_left_ends_within_one_decode_step(single: LiveServer) -> None:
-    """The step that runs when word comes may end, and mlx-lm has launched the next already: at most two more words.
+def test_a_disconnect_ends_a_stream_within_one_decode_step(single: LiveServer) -> None:
+    """The step that runs at the disconnect may end, and mlx-lm has already launched the next: at most two more words.
 
-    A busy machine delays the word itself, by steps that say nothing about the server: the best of three counts.
+    A busy machine delays the disconnect itself by steps that are not the server's: the best of three runs counts.
     """
     more = []
     for attempt in range(3):
@@ -93,7 +93,7 @@ def test_a_stream_whose_client_left_ends_within_one_decode_step(single: LiveServ
     assert max(more) < 60, more
 
 
-def test_the_next_request_starts_at_once(single: LiveServer) -> None:
+def test_after_a_disconnect_the_next_request_starts_immediately(single: LiveServer) -> None:
     with stream(single.url, chat("First", **ENDLESS)) as first, ThreadPoolExecutor() as pool:
         first.first_piece()
         second = pool.submit(ask, single.url, chat("What is the capital of France?", temperature=0))
@@ -103,7 +103,7 @@ def test_the_next_request_starts_at_once(single: LiveServer) -> None:
         assert "Paris" in second.result(PATIENCE).json()["choices"][0]["message"]["content"]
 
 
-def test_a_whole_answer_whose_client_left_is_not_finished(single: LiveServer) -> None:
+def test_a_disconnect_cancels_an_answer_that_is_not_streamed(single: LiveServer) -> None:
     with sent(single.url, chat("Whole", **ENDLESS)):
         eventually(lambda: queue_stats(single.url)["active"] == 1)
 
@@ -111,7 +111,7 @@ def test_a_whole_answer_whose_client_left_is_not_finished(single: LiveServer) ->
     assert computed(single.url, "Whole", up_to=64) < 60  # of 4000
 
 
-def test_who_leaves_while_waiting_disturbs_nobody(single: LiveServer) -> None:
+def test_clients_that_disconnect_while_waiting_do_not_affect_the_running_answer(single: LiveServer) -> None:
     before = queue_stats(single.url)
     with stream(single.url, chat("Patience", **ENDLESS)) as answer:
         pieces = answer.pieces()
@@ -126,12 +126,14 @@ def test_who_leaves_while_waiting_disturbs_nobody(single: LiveServer) -> None:
     eventually(lambda: is_free(single.url))
 
 
-def test_a_long_prompt_whose_client_left_is_not_read_to_its_end(single: LiveServer) -> None:
-    """Prompts are read in chunks; the one in work may end, and another begin while the word is on its way."""
+def test_a_disconnect_ends_the_prefill_of_a_long_prompt(single: LiveServer) -> None:
+    """Prompts are computed in chunks. The running one may end, and another may begin before the disconnect arrives."""
     chunk = 256 if "device=cpu" in single.log.text else 2048
     words = "A river of words flows past the mill. "  # nine tokens
     with stream(single.url, chat(words * 800)) as answer:
-        assert next(iter(answer))["choices"][0]["delta"]["role"] == "assistant"  # it was accepted: reading begins
+        assert (
+            next(iter(answer))["choices"][0]["delta"]["role"] == "assistant"
+        )  # the request is accepted: prefill begins
     eventually(lambda: is_free(single.url))
 
     usage = ask(single.url, chat(words * (chunk // 3), max_tokens=1)).json()["usage"]
@@ -141,7 +143,7 @@ def test_a_long_prompt_whose_client_left_is_not_read_to_its_end(single: LiveServ
 
 
 @pytest.mark.parametrize("victim", ["main", "worker"])
-def test_a_kill_of_the_server_leaves_no_process(launch: Launch, victim: str) -> None:
+def test_killing_the_server_leaves_no_process(launch: Launch, victim: str) -> None:
     server = launch("--no-mlx-warmup")
     family = server.descendants()
     engine, worker = server.engine(), server.worker()

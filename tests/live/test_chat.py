@@ -1,4 +1,4 @@
-"""Chats with the embedded model, through the official Python SDK and, where it will not send such things, raw."""
+"""Chats with the embedded model through the official Python SDK, or plain HTTP for bodies that it cannot send."""
 
 from __future__ import annotations
 
@@ -63,13 +63,13 @@ def finish_of(answer: ChatCompletion | list[ChatCompletionChunk]) -> str:
 # ── how an answer ends ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_an_answer_that_is_over_says_stop(client: OpenAI) -> None:
+def test_a_complete_answer_has_the_finish_reason_stop(client: OpenAI) -> None:
     for answer in (say(client), chunks_of(client)):
         assert (text_of(answer), finish_of(answer)) == (ANSWER, "stop")
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
-def test_an_answer_that_is_cut_off_says_length(client: OpenAI, name: str) -> None:
+def test_a_truncated_answer_has_the_finish_reason_length(client: OpenAI, name: str) -> None:
     limit = {"max_tokens": None, name: 3}
     whole, pieces = say(client, **limit), chunks_of(client, **limit)
 
@@ -83,18 +83,18 @@ def test_an_answer_that_is_cut_off_says_length(client: OpenAI, name: str) -> Non
     ("stop", "expected"),
     [
         ("tal of Fra", "The capi"),  # begins and ends inside tokens
-        (["Paris", " is"], "The capital of France"),  # what comes first, wherever it stands in the list
-        ([" of Spain", "is Paris"], "The capital of France "),  # the first only begins like something that is said
+        (["Paris", " is"], "The capital of France"),  # the first in the text, regardless of its place in the list
+        ([" of Spain", "is Paris"], "The capital of France "),  # the answer contains only the start of the first
         ("The", ""),
         ("never said", ANSWER),
     ],
 )
-def test_a_stop_string_ends_the_answer_and_is_no_part_of_it(client: OpenAI, stop: Any, expected: str) -> None:
+def test_a_stop_string_ends_the_answer_and_is_not_part_of_it(client: OpenAI, stop: Any, expected: str) -> None:
     for answer in (say(client, stop=stop), chunks_of(client, stop=stop)):
         assert (text_of(answer), finish_of(answer)) == (expected, "stop")
 
 
-def test_chunks_are_as_openai_s(client: OpenAI) -> None:
+def test_chunks_have_openai_s_form(client: OpenAI) -> None:
     first, *middle, last = chunks_of(client)
 
     assert (first.choices[0].delta.role, first.choices[0].delta.content) == ("assistant", None)
@@ -109,7 +109,7 @@ def test_chunks_are_as_openai_s(client: OpenAI) -> None:
 
 
 @pytest.mark.parametrize("include", [None, True, False])
-def test_a_stream_reports_usage_as_it_is_asked_to(client: OpenAI, include: bool | None) -> None:
+def test_a_stream_reports_usage_as_requested(client: OpenAI, include: bool | None) -> None:
     options = {} if include is None else {"stream_options": {"include_usage": include}}
     chunks = chunks_of(client, **options)
     with_usage = [chunk for chunk in chunks if chunk.usage is not None]
@@ -124,7 +124,7 @@ def test_a_stream_reports_usage_as_it_is_asked_to(client: OpenAI, include: bool 
     assert (usage.completion_tokens, usage.total_tokens) == (8, usage.prompt_tokens + 8)
 
 
-def test_the_second_turn_reads_the_first_from_the_cache(client: OpenAI) -> None:
+def test_the_second_turn_reuses_the_first_from_the_prefix_cache(client: OpenAI) -> None:
     turns: list[dict[str, str]] = [{"role": "user", "content": "My name is Ada, and I like prime numbers. " * 4}]
     first = say(client, messages=turns)
     turns += [{"role": "assistant", "content": text_of(first)}, {"role": "user", "content": "What is my name?"}]
@@ -135,14 +135,14 @@ def test_the_second_turn_reads_the_first_from_the_cache(client: OpenAI) -> None:
     details = second.usage.prompt_tokens_details
     assert details is not None
     assert details.cached_tokens is not None
-    # All of the first turn, question and answer; its last token was never fed.
+    # The whole first turn, question and answer, except its last token, which the model never read.
     assert first.usage.total_tokens - 1 <= details.cached_tokens < second.usage.prompt_tokens
 
 
-# ── many together ────────────────────────────────────────────────────────────────────────────────────────────────
+# ── concurrency ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_seed_holds_inside_a_batch(client: OpenAI) -> None:
+def test_a_seed_gives_the_same_answer_inside_a_batch(client: OpenAI) -> None:
     seeded = {"temperature": 1.0, "seed": 7, "max_tokens": 16}
     alone = text_of(say(client, "Tell me a story.", **seeded))
     with ThreadPoolExecutor() as pool:
@@ -156,7 +156,7 @@ def test_a_seed_holds_inside_a_batch(client: OpenAI) -> None:
     assert together == [alone, alone]
 
 
-def test_eight_streams_at_once_each_say_what_they_say_alone(client: OpenAI) -> None:
+def test_eight_concurrent_streams_equal_the_separate_ones(client: OpenAI) -> None:
     alone = [text_of(chunks_of(client, question)) for question in QUESTIONS]
     with ThreadPoolExecutor(max_workers=8) as pool:
         together = [text_of(chunks) for chunks in pool.map(lambda question: chunks_of(client, question), QUESTIONS)]
@@ -165,7 +165,7 @@ def test_eight_streams_at_once_each_say_what_they_say_alone(client: OpenAI) -> N
     assert len(set(alone)) == 8
 
 
-def test_two_clients_that_use_one_request_id_each_get_their_own_answer(client: OpenAI) -> None:
+def test_two_clients_with_the_same_request_id_each_get_their_own_answer(client: OpenAI) -> None:
     alone = [text_of(say(client, question)) for question in QUESTIONS[:2]]
     with ThreadPoolExecutor() as pool:
         asked = [
@@ -180,19 +180,19 @@ def test_two_clients_that_use_one_request_id_each_get_their_own_answer(client: O
 
 
 @pytest.mark.parametrize("text", ["你好世界", "😀 🎉 👩‍👩‍👧", "Ünïcödé"])
-def test_no_character_comes_in_halves(client: OpenAI, server: LiveServer, text: str) -> None:
+def test_no_character_is_split_between_chunks(client: OpenAI, server: LiveServer, text: str) -> None:
     body = chat(f"Repeat after me: {text} {text} {text}", temperature=0, max_tokens=24)
     with stream(server.url, body) as answer:
         pieces = list(answer.pieces())
 
     said = "".join(pieces)
-    if answer.finish_reasons == ["length"]:  # the last token allowed may have been the first half of a character
+    if answer.finish_reasons == ["length"]:  # the last allowed token may be the first half of a character
         said = said.removesuffix(BROKEN)
     assert any(len(character.encode()) > 1 for character in said), said
     assert BROKEN not in said
 
 
-# ── input that breaks others ────────────────────────────────────────────────────────────────────────────────────
+# ── unusual and invalid input ────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_no_character_comes_in_halves(client: OpenAI, server: LiveServer, text: 
         ('"user": "\\udfff"', "user"),
     ],
 )
-def test_a_value_that_cannot_be_is_a_400_that_says_where(server: LiveServer, member: str, param: str) -> None:
+def test_an_impossible_value_is_a_400_with_its_path(server: LiveServer, member: str, param: str) -> None:
     body = '{"model": "any", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 2, ' + member + "}"
 
     answer = ask(server.url, content=body, headers={"content-type": "application/json"})
@@ -232,7 +232,7 @@ def test_half_a_surrogate_pair_in_a_message_is_a_400(server: LiveServer, streame
 
 
 @pytest.mark.parametrize("seed", [-1, 0, -(2**63), 2**63 - 1])
-def test_any_64_bit_seed_is_right(server: LiveServer, seed: int) -> None:
+def test_any_64_bit_seed_is_accepted(server: LiveServer, seed: int) -> None:
     body = chat("Hi", seed=seed, temperature=1, max_tokens=4)
 
     first, second = (ask(server.url, body).json()["choices"][0]["message"]["content"] for _ in range(2))
@@ -254,7 +254,7 @@ def test_thirty_turns_of_empty_strings_are_answered(server: LiveServer) -> None:
         assert answer.status_code == 200, answer.text
 
 
-def test_null_is_as_good_as_nothing(server: LiveServer) -> None:
+def test_null_counts_as_unset(server: LiveServer) -> None:
     optional = (
         "temperature",
         "top_p",
@@ -272,6 +272,6 @@ def test_null_is_as_good_as_nothing(server: LiveServer) -> None:
     assert answer.json()["choices"][0]["message"]["content"] == ANSWER
 
 
-def test_after_all_that_the_server_is_well(server: LiveServer) -> None:
+def test_after_these_tests_the_server_is_healthy(server: LiveServer) -> None:
     eventually(lambda: queue_stats(server.url)["active"] == 0)
     assert ask(server.url, chat(QUESTION, temperature=0)).json()["choices"][0]["message"]["content"] == ANSWER

@@ -1,4 +1,4 @@
-"""Tools, forms, log-probabilities and several answers of the embedded model, through the official Python SDK."""
+"""Tools, constrained output, log-probabilities and several answers of the embedded model, through the Python SDK."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def client(server: LiveServer) -> Generator[OpenAI]:
 
 
 @pytest.mark.parametrize("choice", ["required", NAMED])
-def test_a_required_call_is_made_and_its_result_is_used(client: OpenAI, choice: Any) -> None:
+def test_the_model_makes_a_required_call_and_uses_its_result(client: OpenAI, choice: Any) -> None:
     first = client.chat.completions.parse(
         model="any",
         messages=QUESTION,
@@ -84,14 +84,14 @@ def test_the_arguments_of_a_call_are_streamed(client: OpenAI) -> None:
     GetWeather.model_validate_json("".join(pieces))
 
 
-def test_an_answer_is_parsed_into_a_pydantic_model_however_hot(client: OpenAI) -> None:
+def test_an_answer_fits_its_pydantic_model_at_a_high_temperature(client: OpenAI) -> None:
     answer = client.chat.completions.parse(
         model="any", messages=QUESTION, response_format=City, temperature=1.5, max_tokens=100
     )
     assert isinstance(answer.choices[0].message.parsed, City)
 
 
-def test_a_form_that_is_cut_off_says_length(client: OpenAI) -> None:
+def test_a_truncated_constrained_answer_has_the_finish_reason_length(client: OpenAI) -> None:
     schema = {"type": "array", "items": {"type": "integer"}, "minItems": 100}
     answer = client.chat.completions.create(
         model="any", messages=QUESTION, max_tokens=5, extra_body={"guided_json": schema}
@@ -107,7 +107,7 @@ def test_a_form_that_is_cut_off_says_length(client: OpenAI) -> None:
         ({"guided_grammar": 'start: "<" WORD ">"\nWORD: /[a-z]{1,5}/'}, "<[a-z]{1,5}>"),
     ],
 )
-def test_a_guided_answer_keeps_to_its_guide(client: OpenAI, guide: dict[str, Any], pattern: str) -> None:
+def test_a_guided_answer_matches_its_guide(client: OpenAI, guide: dict[str, Any], pattern: str) -> None:
     answer = client.chat.completions.create(
         model="any", messages=QUESTION, temperature=1.5, max_tokens=30, extra_body=guide
     )
@@ -131,7 +131,7 @@ def test_a_guided_answer_keeps_to_its_guide(client: OpenAI, guide: dict[str, Any
         ({"guided_json": {"$ref": "#/$defs/none"}}, "guided_json.$ref"),
     ],
 )
-def test_a_form_that_cannot_be_held_is_refused_by_its_keyword(
+def test_an_unsupported_constraint_is_refused_by_its_keyword(
     client: OpenAI, fields: dict[str, Any], param: str
 ) -> None:
     with pytest.raises(BadRequestError) as caught:
@@ -139,14 +139,14 @@ def test_a_form_that_cannot_be_held_is_refused_by_its_keyword(
     assert caught.value.param == param
 
 
-def test_log_probabilities_are_those_of_the_tokens_of_the_content(client: OpenAI) -> None:
+def test_log_probabilities_belong_to_the_tokens_of_the_content(client: OpenAI) -> None:
     (choice,) = client.chat.completions.create(
         model="any", messages=QUESTION, temperature=0, max_tokens=5, logprobs=True, top_logprobs=3
     ).choices
     assert choice.logprobs is not None
-    told = choice.logprobs.content or []
-    assert b"".join(bytes(token.bytes or []) for token in told).decode() == choice.message.content
-    for token in told:
+    tokens = choice.logprobs.content or []
+    assert b"".join(bytes(token.bytes or []) for token in tokens).decode() == choice.message.content
+    for token in tokens:
         assert len(token.top_logprobs) == 3
         assert token.logprob == max(other.logprob for other in token.top_logprobs)
         assert sum(math.exp(other.logprob) for other in token.top_logprobs) <= 1.001
@@ -166,7 +166,7 @@ def test_several_answers_share_a_prompt_and_differ(client: OpenAI) -> None:
     assert again.system_fingerprint == answer.system_fingerprint
 
 
-def test_streamed_answers_are_as_many_and_each_ends_once(client: OpenAI) -> None:
+def test_a_stream_has_the_requested_answers_and_each_ends_once(client: OpenAI) -> None:
     with client.chat.completions.create(
         model="any", messages=QUESTION, n=3, max_tokens=5, stream=True, stream_options={"include_usage": True}
     ) as stream:
@@ -177,13 +177,13 @@ def test_streamed_answers_are_as_many_and_each_ends_once(client: OpenAI) -> None
     assert chunks[-1].usage.completion_tokens <= 15
 
 
-def test_more_answers_than_the_model_gives_at_once_are_refused(client: OpenAI) -> None:
+def test_more_answers_than_the_model_s_concurrency_are_refused(client: OpenAI) -> None:
     with pytest.raises(BadRequestError) as caught:
         client.chat.completions.create(model="any", messages=QUESTION, n=100)
     assert caught.value.param == "n"
 
 
-def test_with_tools_and_a_form_an_answer_without_a_call_has_the_form(client: OpenAI) -> None:
+def test_with_tools_and_a_response_format_an_answer_without_a_call_has_that_format(client: OpenAI) -> None:
     answer = client.chat.completions.create(
         model="any",
         messages=QUESTION,

@@ -1,4 +1,4 @@
-"""Completions and tokens of the embedded model, through the official Python SDK."""
+"""Completions and tokenization with the embedded model, through the official Python SDK."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def post(server: LiveServer, path: str, **body: Any) -> dict[str, Any]:
     return told
 
 
-def test_text_goes_on_whole_and_streamed_alike(client: OpenAI) -> None:
+def test_a_streamed_completion_equals_the_whole_one(client: OpenAI) -> None:
     whole = complete(client)
     with client.completions.create(
         model="any", prompt=PROMPT, temperature=0, max_tokens=6, stream=True, echo=True
@@ -51,7 +51,7 @@ def test_text_goes_on_whole_and_streamed_alike(client: OpenAI) -> None:
     assert whole.usage.completion_tokens == 6
 
 
-def test_tokens_are_the_text_they_stand_for(client: OpenAI, server: LiveServer) -> None:
+def test_detokenizing_a_text_s_tokens_gives_the_text(client: OpenAI, server: LiveServer) -> None:
     told = post(server, "/tokenize", prompt=PROMPT, return_token_strs=True)
     assert told["count"] == len(told["tokens"]) == len(told["token_strs"])
     assert post(server, "/detokenize", tokens=told["tokens"]) == {"prompt": PROMPT}
@@ -62,7 +62,7 @@ def test_tokens_are_the_text_they_stand_for(client: OpenAI, server: LiveServer) 
     assert by_tokens.usage.prompt_tokens == told["count"]
 
 
-def test_a_conversation_has_as_many_tokens_as_its_answer_is_charged_for(client: OpenAI, server: LiveServer) -> None:
+def test_tokenizing_a_conversation_gives_the_count_that_usage_reports(client: OpenAI, server: LiveServer) -> None:
     messages: list[Any] = [{"role": "user", "content": "Hi"}]
     counted = post(server, "/tokenize", messages=messages)["count"]
     answer = client.chat.completions.create(model="any", messages=messages, max_tokens=1)
@@ -71,12 +71,12 @@ def test_a_conversation_has_as_many_tokens_as_its_answer_is_charged_for(client: 
     assert post(server, "/tokenize", messages=messages, add_generation_prompt=False)["count"] < counted
 
 
-def test_a_token_that_does_not_exist_is_a_bad_request(server: LiveServer) -> None:
+def test_an_unknown_token_id_is_a_400(server: LiveServer) -> None:
     answer = httpx.post(f"{server.base_url}/detokenize", json={"tokens": [10**9]}, timeout=PATIENCE)
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_request_error")
 
 
-def test_every_prompt_has_its_choices_in_order(client: OpenAI) -> None:
+def test_choices_are_in_the_order_of_their_prompts(client: OpenAI) -> None:
     answer = complete(client, ["One, two,", PROMPT, "Once upon a"], n=2)
     assert [choice.index for choice in answer.choices] == list(range(6))
     texts = [choice.text for choice in answer.choices]
@@ -85,7 +85,7 @@ def test_every_prompt_has_its_choices_in_order(client: OpenAI) -> None:
     assert "time" in texts[4]
 
 
-def test_log_probabilities_are_those_of_the_text(client: OpenAI) -> None:
+def test_log_probabilities_belong_to_the_tokens_of_the_text(client: OpenAI) -> None:
     (choice,) = complete(client, logprobs=2).choices
     told = choice.logprobs
     assert told is not None
@@ -96,6 +96,6 @@ def test_log_probabilities_are_those_of_the_text(client: OpenAI) -> None:
     assert told.text_offset == [len("".join(told.tokens[:index])) for index in range(len(told.tokens))]
     for token, logprob, top in zip(told.tokens, told.token_logprobs, told.top_logprobs, strict=True):
         assert 2 <= len(top) <= 3
-        assert logprob == max(top.values())  # at temperature 0 the likeliest is chosen
+        assert logprob == max(top.values())  # temperature 0 chooses the likeliest
         assert math.isclose(top[token], logprob)
         assert sum(math.exp(value) for value in top.values()) <= 1.001

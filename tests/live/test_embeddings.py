@@ -1,4 +1,4 @@
-"""Embeddings and reranking with the embedded model, as clients use them, against torch's own vectors."""
+"""Embeddings and reranking with the embedded model through common clients, compared with torch's vectors."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def embed(server: LiveServer, given: Any, **body: Any) -> np.ndarray[Any, np.dty
     return np.array([item["embedding"] for item in data])
 
 
-def test_vectors_are_torchs(client: OpenAI) -> None:
+def test_vectors_equal_those_of_torch(client: OpenAI) -> None:
     answer = client.embeddings.create(model="any", input=TEXTS, encoding_format="float", extra_body={"truncate": "end"})
     vectors = np.array([item.embedding for item in answer.data])
     assert np.abs(vectors - VECTORS).max() <= 1e-5
@@ -61,8 +61,8 @@ def test_vectors_are_torchs(client: OpenAI) -> None:
     assert answer.usage.prompt_tokens == answer.usage.total_tokens == sum(REFERENCE["tokens"])
 
 
-def test_base64_is_what_float_says(client: OpenAI) -> None:
-    # The SDK asks for base64 where nothing is said, and decodes it.
+def test_base64_has_the_values_of_float(client: OpenAI) -> None:
+    # Without `encoding_format`, the SDK requests base64 and decodes it.
     by_base64 = client.embeddings.create(model="any", input=SHORT[:4])
     by_float = client.embeddings.create(model="any", input=SHORT[:4], encoding_format="float")
     assert [item.embedding for item in by_base64.data] == [item.embedding for item in by_float.data]
@@ -80,7 +80,7 @@ def test_five_hundred_texts_keep_their_order(embedder: LiveServer) -> None:
     assert np.abs(embed(embedder, texts) - expected).max() <= 1e-5
 
 
-def test_requests_at_once_get_their_own_vectors(embedder: LiveServer) -> None:
+def test_concurrent_requests_get_their_own_vectors(embedder: LiveServer) -> None:
     found: dict[int, np.ndarray[Any, np.dtype[np.float64]]] = {}
     threads = [
         threading.Thread(target=lambda index=index: found.update({index: embed(embedder, SHORT[index])}))  # type: ignore[misc]
@@ -93,7 +93,7 @@ def test_requests_at_once_get_their_own_vectors(embedder: LiveServer) -> None:
     assert np.abs(np.concatenate([found[index] for index in range(len(SHORT))]) - VECTORS[: len(SHORT)]).max() <= 1e-5
 
 
-def test_token_ids_are_used_as_they_are(embedder: LiveServer) -> None:
+def test_token_ids_are_used_unchanged(embedder: LiveServer) -> None:
     # [CLS] the cat sits on the mat . [SEP]
     cat = [101, 1996, 4937, 7719, 2006, 1996, 13523, 1012, 102]
     assert np.abs(embed(embedder, cat) - VECTORS[1]).max() <= 1e-5
@@ -101,7 +101,7 @@ def test_token_ids_are_used_as_they_are(embedder: LiveServer) -> None:
 
 
 def test_langchains_class_works_unchanged(embedder: LiveServer) -> None:
-    # Its length check would fetch OpenAI's tokenizer from the internet.
+    # Its length check would download OpenAI's tokenizer.
     embeddings = OpenAIEmbeddings(
         base_url=embedder.base_url, api_key=SecretStr("unused"), model="any", check_embedding_ctx_length=False
     )
@@ -111,23 +111,23 @@ def test_langchains_class_works_unchanged(embedder: LiveServer) -> None:
 
 def test_llamaindexs_class_works_unchanged(embedder: LiveServer) -> None:
     embeddings = OpenAIEmbedding(api_base=embedder.base_url, api_key="unused", model_name="any", max_retries=0)
-    texts = [text for text in SHORT if "\n" not in text and text.strip() == text]  # it joins lines itself
+    texts = [text for text in SHORT if "\n" not in text and text.strip() == text]  # the class joins lines itself
     expected = VECTORS[[TEXTS.index(text) for text in texts]]
     assert np.abs(np.array(embeddings.get_text_embedding_batch(texts)) - expected).max() <= 1e-5
     assert np.abs(np.array(embeddings.get_query_embedding(SHORT[1])) - VECTORS[1]).max() <= 1e-5
 
 
-def test_documents_are_ranked_by_meaning_and_the_answer_says_how(embedder: LiveServer) -> None:
+def test_documents_are_ranked_by_meaning_and_the_response_names_the_method(embedder: LiveServer) -> None:
     documents = ["Bananas are yellow.", {"text": "Paris is the capital of France."}, "Berlin is a city in Germany."]
     query = "What is the capital of France?"
     answer = post(embedder, "/rerank", query=query, documents=documents, return_documents=True, top_n=2)
     assert answer.status_code == 200, answer.text
-    told = answer.json()
-    assert told["method"] == "bi-encoder"
-    assert [result["index"] for result in told["results"]] == [1, 2]
-    assert told["results"][0]["document"] == {"text": "Paris is the capital of France."}
+    ranked = answer.json()
+    assert ranked["method"] == "bi-encoder"
+    assert [result["index"] for result in ranked["results"]] == [1, 2]
+    assert ranked["results"][0]["document"] == {"text": "Paris is the capital of France."}
     first, second = embed(embedder, [query, "Paris is the capital of France."])
-    assert told["results"][0]["relevance_score"] == pytest.approx(first @ second, abs=1e-5)
+    assert ranked["results"][0]["relevance_score"] == pytest.approx(first @ second, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -146,11 +146,11 @@ def test_documents_are_ranked_by_meaning_and_the_answer_says_how(embedder: LiveS
     ],
     ids=["empty", "one empty", "none", "10000", "mixed", "no such token", "negative", "1 MB", "one too long", "2 MB"],
 )
-def test_bad_input_is_named(embedder: LiveServer, given: Any, code: str, param: str) -> None:
+def test_a_refusal_of_bad_input_names_the_parameter(embedder: LiveServer, given: Any, code: str, param: str) -> None:
     assert_error(post(embedder, input=given), 400, code, param=param)
 
 
-def test_an_overlong_text_is_refused_with_its_counts_and_cut_on_request(embedder: LiveServer) -> None:
+def test_an_overlong_text_is_refused_with_its_counts_or_truncated_on_request(embedder: LiveServer) -> None:
     message = assert_error(post(embedder, input=TEXTS[-1]), 400, "context_length_exceeded", param="input")
     assert "256 tokens" in message
     assert "482 tokens" in message
@@ -158,7 +158,7 @@ def test_an_overlong_text_is_refused_with_its_counts_and_cut_on_request(embedder
     assert np.abs(embed(embedder, TEXTS[-1] * 500, truncate="end") - VECTORS[-1]).max() <= 1e-5
 
 
-def test_odd_text_is_embedded_or_refused(embedder: LiveServer) -> None:
+def test_unusual_text_is_embedded_or_refused(embedder: LiveServer) -> None:
     assert embed(embedder, ["\x00", " ", "\u202e", "é" * 100]).shape == (4, 384)
     lone = httpx.post(
         f"{embedder.base_url}/embeddings",
@@ -169,12 +169,12 @@ def test_odd_text_is_embedded_or_refused(embedder: LiveServer) -> None:
     assert_error(lone, 400, "invalid_request_error", param="input[0]")
 
 
-def test_vectors_are_not_cut_that_were_not_trained_for_it(embedder: LiveServer) -> None:
+def test_dimensions_are_refused_for_a_model_not_trained_for_them(embedder: LiveServer) -> None:
     assert_error(post(embedder, input="a", dimensions=128), 400, "unsupported_parameter", param="dimensions")
     assert embed(embedder, "a", dimensions=384).shape == (1, 384)
 
 
-def test_a_client_that_leaves_takes_its_work_along(embedder: LiveServer) -> None:
+def test_a_disconnect_cancels_the_work(embedder: LiveServer) -> None:
     long = ["the quick brown fox jumps over the lazy dog " * 20] * 512
     with pytest.raises(httpx.TimeoutException):
         httpx.post(f"{embedder.base_url}/embeddings", json={"model": "any", "input": long}, timeout=1.0)
@@ -182,17 +182,17 @@ def test_a_client_that_leaves_takes_its_work_along(embedder: LiveServer) -> None
     assert embed(embedder, "next").shape == (1, 384)
 
 
-def test_a_request_is_given_the_time_it_asks_for(embedder: LiveServer) -> None:
+def test_a_request_over_its_timeout_is_a_504(embedder: LiveServer) -> None:
     answer = post(embedder, input=["the quick brown fox " * 40] * 512, timeout=0.05)
     assert_error(answer, 504, "timeout", type="server_error")
 
 
-def test_a_chat_model_does_not_embed(server: LiveServer) -> None:
-    """The embedded default: the name of the chat model is any name, and the one model that embeds answers."""
+def test_the_name_of_a_chat_model_reaches_the_only_embedding_model(server: LiveServer) -> None:
+    """In the embedded default, the chat model's name counts as any name, and the only model that embeds answers."""
     answer = post(server, model="smollm2-135m-instruct", input=SHORT[1])
     assert answer.json()["model"] == "all-minilm-l6-v2"
     assert np.abs(np.array(answer.json()["data"][0]["embedding"]) - VECTORS[1]).max() <= 1e-5
 
 
-def test_where_nothing_embeds_that_is_said(echo_server: LiveServer) -> None:
+def test_without_an_embedding_model_the_response_is_a_404(echo_server: LiveServer) -> None:
     assert_error(post(echo_server, input="a"), 404, "model_not_found", param="model")

@@ -1,4 +1,4 @@
-"""The error table, over real HTTP: status, type, code, param and request ID of everything that can go wrong."""
+"""The error table over real HTTP: status, type, code, param and request ID of every error."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Launch = Callable[..., LiveServer]
 KEY = {"authorization": "Bearer s3cret"}
 SLOWLY = {"chat_template_kwargs": {"echo_delay": 0.05}}
 LONG = "word " * 2000
-"""At SLOWLY's pace this takes longer than any test waits."""
+"""At SLOWLY's speed this takes longer than any test waits."""
 
 
 @pytest.fixture(scope="module")
 def strict() -> Generator[LiveServer]:
-    """An echo with a key, one place, two that may wait, for two seconds, and little room for a body."""
+    """The echo model with a key, one place, two waiting requests at most, two seconds of waiting, and small bodies."""
     limits = ("--max-concurrency", "1", "--queue-size", "2", "--queue-timeout", "2", "--max-body-size", "100KB")
     running = start("--model-type", "echo", "--api-key", "s3cret", *limits)
     yield running
@@ -38,7 +38,7 @@ def strict() -> Generator[LiveServer]:
     assert "Traceback" not in running.log.text
 
 
-# ── requests that cannot be used ────────────────────────────────────────────────────────────────────────────────
+# ── invalid requests ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def strict() -> Generator[LiveServer]:
         ({"stream_options": {"include_usage": True}}, "stream_options"),
     ],
 )
-def test_a_bad_value_is_a_400_that_says_where(echo_server: LiveServer, change: dict[str, Any], param: str) -> None:
+def test_a_bad_value_is_a_400_with_its_path(echo_server: LiveServer, change: dict[str, Any], param: str) -> None:
     message = assert_error(ask(echo_server.url, {**chat("x"), **change}), 400, "invalid_request_error", param=param)
 
     assert param in message
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"model": "\xff"}', b"[1]", b"null", b"[" * 100_000])
-def test_a_body_that_is_no_json_object_is_a_400(echo_server: LiveServer, content: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_a_400(echo_server: LiveServer, content: bytes) -> None:
     headers = {"content-type": "application/json"}
 
     assert_error(ask(echo_server.url, content=content, headers=headers), 400, "invalid_request_error")
@@ -75,11 +75,11 @@ def test_a_prompt_over_the_context_is_a_400_with_the_counts(server: LiveServer, 
 
     message = assert_error(answer, 400, "context_length_exceeded", param="messages")
     assert "8192" in message
-    assert "90" in message  # nine thousand words, and the few tokens around them
+    assert "90" in message  # nine thousand words and the template's few tokens
 
 
 @pytest.mark.parametrize("bound", ["max_tokens", "max_completion_tokens"])
-def test_a_bound_beyond_the_room_of_the_context_is_clamped(server: LiveServer, bound: str) -> None:
+def test_a_token_limit_beyond_the_context_is_clamped(server: LiveServer, bound: str) -> None:
     answer = ask(server.url, chat("Hi", stop=["e"], **{bound: 200_000}))
 
     assert answer.status_code == 200, answer.text
@@ -95,14 +95,14 @@ def test_a_bound_beyond_the_room_of_the_context_is_clamped(server: LiveServer, b
         ("modalities", ["audio"]),
     ],
 )
-def test_what_cannot_be_honoured_is_refused_by_name(echo_server: LiveServer, name: str, value: Any) -> None:
+def test_an_unsupported_parameter_is_refused_by_name(echo_server: LiveServer, name: str, value: Any) -> None:
     message = assert_error(ask(echo_server.url, chat("x", **{name: value})), 400, "unsupported_parameter", param=name)
 
     assert name in message
 
 
 @pytest.mark.parametrize("given", [None, "Bearer", "Bearer wrong", "Basic s3cret", "Bearer s3cret\xff"])
-def test_without_the_key_nothing_is_answered(strict: LiveServer, given: str | None) -> None:
+def test_without_the_key_every_request_is_a_401(strict: LiveServer, given: str | None) -> None:
     headers = {} if given is None else {"authorization": given.encode("latin-1")}
 
     for answer in (
@@ -115,7 +115,7 @@ def test_without_the_key_nothing_is_answered(strict: LiveServer, given: str | No
         assert "s3cret" not in message
 
 
-def test_with_the_key_it_is(strict: LiveServer) -> None:
+def test_with_the_key_requests_are_answered(strict: LiveServer) -> None:
     assert ask(strict.url, chat("x"), headers=KEY).status_code == 200
     assert ask(strict.url, method="GET", path="/health").status_code == 200
 
@@ -125,7 +125,7 @@ def test_an_unknown_path_is_a_404(echo_server: LiveServer, path: str) -> None:
     assert path in assert_error(ask(echo_server.url, {}, path=path), 404, "not_found")
 
 
-def test_an_unknown_model_is_a_404_that_lists_the_known(echo_server: LiveServer) -> None:
+def test_an_unknown_model_is_a_404_that_lists_the_known_models(echo_server: LiveServer) -> None:
     answer = ask(echo_server.url, method="GET", path="/v1/models/nobody/has-this")
 
     message = assert_error(answer, 404, "model_not_found", param="model")
@@ -133,7 +133,7 @@ def test_an_unknown_model_is_a_404_that_lists_the_known(echo_server: LiveServer)
     assert "echo" in message
 
 
-def test_a_wrong_method_is_a_405_that_tells_the_right_one(echo_server: LiveServer) -> None:
+def test_a_wrong_method_is_a_405_with_the_allowed_ones(echo_server: LiveServer) -> None:
     wrong = ask(echo_server.url, method="GET")
     assert_error(wrong, 405, "method_not_allowed")
     assert "POST" in wrong.headers["allow"]
@@ -146,7 +146,9 @@ def test_a_wrong_method_is_a_405_that_tells_the_right_one(echo_server: LiveServe
 def test_a_body_too_large_is_a_413(strict: LiveServer) -> None:
     assert_error(ask(strict.url, chat("x" * 200_000), headers=KEY), 413, "request_too_large")
 
-    pieces = (b"x" * 10_000 for _ in range(20))  # without a Content-Length, it shows only as it comes
+    pieces = (
+        b"x" * 10_000 for _ in range(20)
+    )  # without a Content-Length, the server learns the size only while it reads
     headers = {**KEY, "content-type": "application/json"}
     assert_error(ask(strict.url, content=pieces, headers=headers), 413, "request_too_large")
 
@@ -171,12 +173,12 @@ def test_errors_carry_the_client_s_own_request_id(echo_server: LiveServer, stric
         assert answer.headers["x-request-id"] == "turn-7"
 
 
-# ── too many requests, and too slow ones ────────────────────────────────────────────────────────────────────────
+# ── full queues and timeouts ────────────────────────────────────────────────────────────────────────────────────
 
 
 @contextmanager
 def crowd(server: LiveServer) -> Iterator[list[Future[Any]]]:
-    """One answer in progress and as many requests as may wait: the futures of a streamed and a whole one."""
+    """Fill the server: one running answer, and two waiting requests, one streamed and one not. Yields their futures."""
     with ThreadPoolExecutor() as pool, stream(server.url, chat(LONG, **SLOWLY), headers=KEY) as answer:
         answer.first_piece()
         waiting = [pool.submit(ask, server.url, chat("x", stream=streamed), headers=KEY) for streamed in (True, False)]
@@ -213,7 +215,7 @@ def test_an_answer_over_its_timeout_is_a_504(echo_server: LiveServer, streamed: 
     assert_error(ask(echo_server.url, chat("x", stream=streamed, **slow)), 504, "timeout", type="server_error")
 
 
-def test_a_stream_over_its_timeout_ends_with_the_error(echo_server: LiveServer) -> None:
+def test_a_stream_over_its_timeout_ends_with_an_error_event(echo_server: LiveServer) -> None:
     with stream(echo_server.url, chat(LONG, timeout=0.5, **SLOWLY)) as answer:
         list(answer)
 
@@ -226,7 +228,7 @@ def test_the_real_model_s_timeout_is_a_504_or_an_error_event(server: LiveServer,
     body = chat("Count from one to a thousand.", timeout=1, temperature=0, max_tokens=4000)
     if streamed:
         with stream(server.url, body) as answer:
-            if answer.response.status_code == 504:  # where a second was too short to begin
+            if answer.response.status_code == 504:  # a second was too short for the first token
                 assert_error(answer.response, 504, "timeout", type="server_error")
             else:
                 list(answer)
@@ -242,7 +244,7 @@ def test_the_real_model_s_timeout_is_a_504_or_an_error_event(server: LiveServer,
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
-    """The embedded model and an echo in one server, which listens and may still load."""
+    """The embedded model and the echo model in one server, which listens and may still load."""
     config = tmp_path_factory.mktemp("pair") / "models.yaml"
     config.write_text("models:\n  - {model_type: echo}\n  - {served_model_name: real, mlx_warmup: false}\n")
     running = start("--config", str(config), until=LISTENING)
@@ -262,7 +264,7 @@ def ready(server: LiveServer) -> bool:
     return bool(ask(server.url, method="GET", path="/v1/health/ready").status_code == 200)
 
 
-def test_while_a_model_loads_it_is_a_503_and_the_others_answer(pair: LiveServer) -> None:
+def test_while_a_model_loads_its_requests_get_503_and_other_models_answer(pair: LiveServer) -> None:
     for streamed in (False, True):
         answer = ask(pair.url, real("x", stream=streamed))
         assert "loading" in assert_error(answer, 503, "model_not_ready", type="server_error")
@@ -273,14 +275,14 @@ def test_while_a_model_loads_it_is_a_503_and_the_others_answer(pair: LiveServer)
     assert ask(pair.url, echo("still here")).status_code == 200
 
 
-def test_of_several_models_one_must_be_named(pair: LiveServer) -> None:
+def test_with_several_models_a_request_must_name_one(pair: LiveServer) -> None:
     message = assert_error(ask(pair.url, chat("x")), 404, "model_not_found", param="model")
 
     assert "echo" in message
     assert "real" in message
 
 
-def test_a_dead_engine_is_a_503_or_an_error_event_and_comes_back(pair: LiveServer) -> None:
+def test_a_dead_engine_is_a_503_or_an_error_event_and_restarts(pair: LiveServer) -> None:
     pair.log.wait_for(READY, 120)
     slow_echo = echo("word " * 100, chat_template_kwargs={"echo_delay": 0.01})
     with (
@@ -309,12 +311,12 @@ def test_a_dead_engine_is_a_503_or_an_error_event_and_comes_back(pair: LiveServe
     assert "Paris" in answer.json()["choices"][0]["message"]["content"]
 
 
-# ── the end of the server, and of its authors' foresight ────────────────────────────────────────────────────────
+# ── shutdown, and unforeseen errors ─────────────────────────────────────────────────────────────────────────────
 
 
 @contextmanager
 def half_sent(url: str, body: dict[str, Any]) -> Iterator[Callable[[], str]]:
-    """A request whose body is still on its way; call what this yields to send the rest and read the answer."""
+    """Send a request without the end of its body. Yields a function that sends the rest and reads the response."""
     content = json.dumps(body).encode()
     host, _, port = url.removeprefix("http://").rpartition(":")
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
@@ -328,7 +330,7 @@ def half_sent(url: str, body: dict[str, Any]) -> Iterator[Callable[[], str]]:
         yield send_the_rest
 
 
-def test_a_server_that_shuts_down_refuses_what_is_new_and_what_waits(launch: Launch) -> None:
+def test_a_server_that_shuts_down_refuses_new_and_waiting_requests(launch: Launch) -> None:
     server = launch("--model-type", "echo", "--max-concurrency", "1")
     with (
         ThreadPoolExecutor() as pool,
@@ -382,7 +384,7 @@ def broken() -> Generator[tuple[str, Log]]:
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-def test_what_nobody_foresaw_is_a_500_that_tells_the_log_alone(broken: tuple[str, Log], streamed: bool) -> None:
+def test_an_unforeseen_error_is_a_500_with_details_only_in_the_log(broken: tuple[str, Log], streamed: bool) -> None:
     url, log = broken
     headers = {"x-request-id": f"unforeseen-{streamed}"}
 
@@ -395,7 +397,7 @@ def test_what_nobody_foresaw_is_a_500_that_tells_the_log_alone(broken: tuple[str
     log.wait_for(f"ZeroDivisionError: {SECRET}")
 
 
-def test_what_nobody_foresaw_in_a_stream_is_an_error_event(broken: tuple[str, Log]) -> None:
+def test_an_unforeseen_error_in_a_stream_is_an_error_event(broken: tuple[str, Log]) -> None:
     with stream(broken[0], chat("one two three", max_tokens=2)) as answer:
         list(answer)
 

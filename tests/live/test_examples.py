@@ -1,4 +1,4 @@
-"""The examples in the README and the documentation work against one running server."""
+"""The examples in the README and the documentation, run against one server."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECORDING = files("pytest_audioeval") / "samples" / "audio" / "en" / "hello_worl
 
 
 def examples(languages: str, containing: str) -> list[Any]:
-    """The fenced blocks of all pages, each with its page and line as id."""
+    """Fenced blocks of all pages, each with its page and line as id."""
     found = []
     for page in PAGES:
         text = page.read_text(encoding="utf-8")

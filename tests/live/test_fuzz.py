@@ -1,4 +1,4 @@
-"""Ten thousand bodies that no client should send: none is a 500, none hangs, and the next good request is served."""
+"""Ten thousand bodies that no client should send: none gives a 500 or hangs, and the next valid request is served."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tests.live.harness import LiveServer
 
 CONCURRENCY = 16
 HANG = 30.0
-"""Seconds after which a request hangs; each takes milliseconds."""
+"""Seconds after which a request counts as hanging; each takes milliseconds."""
 REFUSALS = {400: None, 413: "request_too_large", 504: "timeout"}
-"""What a body alone can bring about, and its code where there is one; a `timeout` of 0 ends immediately."""
+"""Statuses that a body can cause, with their codes where they have one. A `timeout` of 0 ends immediately."""
 
 
 @attrs.frozen
@@ -34,7 +34,7 @@ class Reply:
 
 
 def post_all(url: str, bodies: Sequence[bytes]) -> list[Reply]:
-    """Every body's answer, in order, over a few connections. (`http.client` costs a quarter of what httpx does.)"""
+    """Responses to all bodies, in order, over a few connections. `http.client` costs a quarter of what httpx costs."""
     host, _, port = url.removeprefix("http://").rpartition(":")
     own = threading.local()
 
@@ -53,7 +53,7 @@ def post_all(url: str, bodies: Sequence[bytes]) -> list[Reply]:
 
 
 def assert_sound(reply: Reply) -> None:
-    """A right answer, a stream that ends, or a refusal in the error envelope; each with its request ID."""
+    """Assert a valid answer, a stream that ends, or a refusal in the error envelope; each with its request ID."""
     shown = (reply.status, reply.content[:300], reply.body[:500])
     assert reply.headers["x-request-id"], shown
     if reply.status == 200 and reply.headers["content-type"].startswith("text/event-stream"):
@@ -73,7 +73,7 @@ def assert_sound(reply: Reply) -> None:
 
 
 def assert_well(server: LiveServer) -> None:
-    """Nothing is left of what was asked, nothing was unforeseen, and the next good request is served."""
+    """Assert that no request remains, no error was unforeseen, and the next valid request is served."""
     eventually(lambda: queue_stats(server.url)["active"] == 0)
     assert queue_stats(server.url)["pending"] == 0
     good = ask(server.url, chat("What is the capital of France?", temperature=0))
@@ -86,7 +86,7 @@ def assert_well(server: LiveServer) -> None:
 def bodies(echo_server: LiveServer) -> list[bytes]:
     document = ask(echo_server.url, method="GET", path="/schema/openapi.json").json()
     fields = sorted(document["components"]["schemas"]["ChatCompletionRequest"]["properties"])
-    # The schema's own cost fifty milliseconds each to draw, the mutants nothing.
+    # A body drawn from the schema costs fifty milliseconds, a mutant almost nothing.
     return [*fuzzing.by_schema(document, 300), *fuzzing.wild(fields, 1700), *fuzzing.mutated(8000)]
 
 
@@ -99,13 +99,13 @@ def test_ten_thousand_bodies_give_no_500_and_no_hang(echo_server: LiveServer, bo
     for reply in replies:
         assert_sound(reply)
     statuses = Counter(reply.status for reply in replies)
-    assert statuses[200] > 500, statuses  # the good ones among them were answered
+    assert statuses[200] > 500, statuses  # the valid bodies were answered
     assert statuses[400] > 5000, statuses
     assert_well(echo_server)
 
 
 @pytest.mark.timeout(600)
-def test_the_real_model_survives_them_too(server: LiveServer, bodies: list[bytes]) -> None:
+def test_the_real_model_survives_invalid_bodies_too(server: LiveServer, bodies: list[bytes]) -> None:
     some = [fuzzing.short(body) for body in bodies[::33]]
 
     replies = post_all(server.url, some)

@@ -1,4 +1,4 @@
-"""How the server starts and ends, as a process: signals, deaths, ports."""
+"""Start and end of the server as a process: signals, crashes, ports."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from tests.live.harness import COMMAND, LiveServer, Log, assert_gone, clean_envi
 
 SLOW_ECHO = ("--model-type", "echo", "--model-path", "delay=0.05")
 LONG = "word " * 2000
-"""At SLOW_ECHO's pace this takes longer than any test waits."""
+"""At SLOW_ECHO's speed this takes longer than any test waits."""
 
 Launch = Callable[..., LiveServer]
 
 
 @contextmanager
 def stream(url: str, text: str = LONG) -> Iterator[Iterator[str]]:
-    """The data of an answer's events; entered when the first word has come."""
+    """Stream an answer. Enters the block after the first word; yields the data of the following events."""
     body = {"model": "echo", "messages": [{"role": "user", "content": text}], "stream": True}
     with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=30) as response:
         assert response.status_code == 200
@@ -38,13 +38,13 @@ def stream(url: str, text: str = LONG) -> Iterator[Iterator[str]]:
 
 
 def refused(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """A launch that must end by itself."""
+    """Result of a launch that must end by itself."""
     return subprocess.run(
         [str(COMMAND), "launch", *arguments], env=clean_environment(), capture_output=True, text=True, timeout=30
     )
 
 
-def test_sigterm_lets_an_answer_finish_and_exits_with_0(launch: Launch) -> None:
+def test_sigterm_lets_an_answer_finish_and_gives_exit_status_0(launch: Launch) -> None:
     server = launch(*SLOW_ECHO)
     family = server.descendants()
 
@@ -70,7 +70,7 @@ def test_an_answer_longer_than_the_grace_period_ends_with_an_error(launch: Launc
     assert server.process.wait(10) == 0
 
 
-def test_ctrl_c_ends_everything_in_about_a_second_while_an_answer_streams(launch: Launch) -> None:
+def test_ctrl_c_during_a_stream_ends_all_processes_in_about_a_second(launch: Launch) -> None:
     server = launch(*SLOW_ECHO)
     family = server.descendants()
 
@@ -90,12 +90,12 @@ def test_ctrl_c_ends_everything_in_about_a_second_while_an_answer_streams(launch
 
 
 def interrupt_like_a_terminal(server: LiveServer) -> None:
-    """Ctrl-C reaches every process of the foreground, not the first alone."""
+    """Send SIGINT to the process group: Ctrl-C in a terminal reaches every foreground process."""
     for process in [*server.descendants(), server.process]:
         process.send_signal(signal.SIGINT)
 
 
-def test_a_second_signal_cuts_the_grace_period_short(launch: Launch) -> None:
+def test_a_second_signal_ends_the_grace_period(launch: Launch) -> None:
     server = launch(*SLOW_ECHO, "--grace-period", "60")
 
     with stream(server.url) as data:
@@ -135,7 +135,7 @@ def test_closing_the_terminal_ends_the_server(launch: Launch) -> None:
 
 
 def test_under_nohup_the_server_outlives_its_terminal(launch: Launch) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # which `nohup` sets, and the server inherits
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # `nohup` sets this, and the server inherits it
     try:
         server = launch("--model-type", "echo")
     finally:
@@ -163,7 +163,7 @@ def test_killing_the_main_process_leaves_no_process(launch: Launch) -> None:
         httpx.get(f"{server.url}/health")
 
 
-def test_killing_the_main_process_leaves_no_engine_in_the_middle_of_an_answer(launch: Launch) -> None:
+def test_killing_the_main_process_during_an_answer_leaves_no_engine(launch: Launch) -> None:
     server = launch()
     family = server.descendants()
     assert any("providers.engines" in process.cmdline() for process in family)
@@ -176,14 +176,14 @@ def test_killing_the_main_process_leaves_no_engine_in_the_middle_of_an_answer(la
     assert_gone(family, within=10)
 
 
-def test_killing_the_worker_ends_the_server_with_1(launch: Launch) -> None:
+def test_killing_the_worker_ends_the_server_with_exit_status_1(launch: Launch) -> None:
     server = launch("--model-type", "echo")
     server.worker().kill()
 
     assert server.process.wait(10) == 1
 
 
-def test_a_port_in_use_is_one_line_and_exit_status_1() -> None:
+def test_a_port_in_use_gives_one_line_and_exit_status_1() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = refused("--port", str(port), "--model-path", "nobody/loads-this")
@@ -211,7 +211,7 @@ def test_an_address_of_another_machine_is_refused() -> None:
     assert result.stderr == "Error: cannot listen on '192.0.2.1': it is not an address of this machine\n"
 
 
-def test_a_port_is_free_again_as_soon_as_its_server_ended(launch: Launch) -> None:
+def test_a_port_is_free_immediately_after_its_server_ended(launch: Launch) -> None:
     first = launch("--model-type", "echo")
     with stream(first.url, "a b c") as data:
         list(data)
@@ -221,14 +221,14 @@ def test_a_port_is_free_again_as_soon_as_its_server_ended(launch: Launch) -> Non
     assert launch("--model-type", "echo", "--port", port).url == first.url
 
 
-def test_a_bad_value_ends_the_launch_with_2_before_anything_starts() -> None:
+def test_a_bad_value_gives_exit_status_2_before_any_process_starts() -> None:
     result = refused("--model-type", "echo", "--max-concurrency", "many")
 
     assert result.returncode == 2
     assert result.stderr == "Error: --max-concurrency must be a whole number from 1 to 4096, not 'many'\n"
 
 
-def test_weights_that_are_not_there_are_one_line_and_exit_status_1(tmp_path: Path) -> None:
+def test_missing_weights_give_one_line_and_exit_status_1(tmp_path: Path) -> None:
     result = refused("--port", "0", "--model-path", str(tmp_path))
 
     assert result.returncode == 1
@@ -236,7 +236,7 @@ def test_weights_that_are_not_there_are_one_line_and_exit_status_1(tmp_path: Pat
     assert "not a model folder" in result.stderr
 
 
-def test_a_model_that_cannot_be_loaded_is_named_and_ends_the_server_with_1(tmp_path: Path) -> None:
+def test_a_model_that_cannot_be_loaded_is_named_and_gives_exit_status_1(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "no-such-family"}')
 
     result = refused("--port", "0", "--model-path", str(tmp_path), "--served-model-name", "broken")
@@ -247,14 +247,14 @@ def test_a_model_that_cannot_be_loaded_is_named_and_ends_the_server_with_1(tmp_p
     assert "weights are missing" in result.stderr
 
 
-def test_a_name_is_resolved_and_an_ipv6_address_works(launch: Launch) -> None:
+def test_host_names_are_resolved_and_ipv6_addresses_work(launch: Launch) -> None:
     for host in ("localhost", "::1"):
         server = launch("--model-type", "echo", "--host", host)
 
         assert httpx.get(f"{server.url}/health").json()["status"] == "ok"
 
 
-def test_the_curl_line_that_is_printed_works(launch: Launch) -> None:
+def test_the_printed_curl_line_works(launch: Launch) -> None:
     server = launch("--model-type", "echo", "--served-model-name", 'it\'s "quoted"', "--api-key", "s3cret")
     curl = server.log.wait_for(r"^\s+(curl .*)$")[1]
 
@@ -269,7 +269,7 @@ def test_the_curl_line_that_is_printed_works(launch: Launch) -> None:
     assert "s3cret" not in server.log.text
 
 
-def test_as_json_every_line_of_the_log_is_json(launch: Launch) -> None:
+def test_with_json_logs_every_line_is_json(launch: Launch) -> None:
     server = launch("--model-type", "echo", "--log-format", "json")
     httpx.get(f"{server.url}/v1/models")
     server.stop()
@@ -279,7 +279,7 @@ def test_as_json_every_line_of_the_log_is_json(launch: Launch) -> None:
     assert {"ready", "request"} <= {line["message"] for line in lines}
 
 
-def test_the_granian_command_serves_what_the_environment_says() -> None:
+def test_the_granian_command_is_configured_by_the_environment() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     process = subprocess.Popen(

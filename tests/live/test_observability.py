@@ -1,4 +1,4 @@
-"""Telemetry of real requests: whole trees at a collector, a page for Prometheus, and gauges that return to zero."""
+"""Telemetry of real requests: complete traces at a collector, the page for Prometheus, gauges that return to zero."""
 
 from __future__ import annotations
 
@@ -55,16 +55,16 @@ TOOL = {
 
 @attrs.frozen(kw_only=True)
 class Case:
-    """A request, and the spans of its tree: each name's parent (None: the caller's)."""
+    """A request and the spans of its trace: the parent of each name (None: the caller's span)."""
 
     path: str
     body: dict[str, Any]
     tree: dict[str, str | None]
     answer: str
-    """Name of the answer's span, which has the conventions' attributes."""
+    """Name of the answer's span, which has the attributes of the semantic conventions."""
     model: str
     further: set[str] = attrs.field(factory=set)
-    """Further attributes of the answer."""
+    """Further attributes of the answer's span."""
 
 
 def tree(path: str, answer: str, *children: str) -> dict[str, str | None]:
@@ -109,7 +109,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_kind_of_request_is_one_tree(traced: LiveServer, collector: Collector, name: str) -> None:
+def test_every_kind_of_request_is_one_trace(traced: LiveServer, collector: Collector, name: str) -> None:
     case, number = CASES[name], 0xF0 + [*CASES].index(name)
     trace_id, caller = f"{number:032x}", f"{number:016x}"
     headers = {
@@ -146,7 +146,7 @@ def test_every_kind_of_request_is_one_tree(traced: LiveServer, collector: Collec
 
 
 def test_decode_ends_with_the_last_byte(traced: LiveServer, collector: Collector) -> None:
-    """To 20 ms, by the best of a few answers: the delay may be in this process."""
+    """Within 20 ms, in the best of a few answers: the delay may be in this process."""
     late = []
     for number in range(0xD0, 0xD5):
         headers = {"traceparent": f"00-{number:032x}-{number:016x}-01"}
@@ -159,14 +159,14 @@ def test_decode_ends_with_the_last_byte(traced: LiveServer, collector: Collector
 
 
 def assert_kept(server: LiveServer, request_id: str, spans: dict[str, Span]) -> None:
-    """The server's own page shows the same spans."""
+    """Assert that the server's own page has the same spans."""
     data = ask(server.url, method="GET", path="/traces/data").json()
     (kept,) = [request for request in data["requests"] if request["request_id"] == request_id]
     assert {span["name"]: span["id"] for span in kept["spans"]} == {name: s.span_id for name, s in spans.items()}
     assert kept["finished"]
 
 
-def test_log_lines_say_model_tokens_and_times_here_and_at_the_collector(
+def test_log_lines_have_model_tokens_and_times_in_the_log_and_at_the_collector(
     traced: LiveServer, collector: Collector
 ) -> None:
     number = 0xE0
@@ -184,8 +184,8 @@ def test_log_lines_say_model_tokens_and_times_here_and_at_the_collector(
     assert sent.attributes["output_tokens"] == 3
 
 
-def test_an_engine_s_lines_say_whose_work_they_tell_of(traced: LiveServer) -> None:
-    """A recording that is damaged in the middle makes the engine log a line."""
+def test_an_engine_s_log_lines_name_their_request_and_trace(traced: LiveServer) -> None:
+    """A recording with damage in the middle makes the engine log a line."""
     number = 0xE1
     headers = {"traceparent": f"00-{number:032x}-{number:016x}-01", "x-request-id": "heard"}
     recording = bytearray(sound(tone(1.0), "FLAC"))
@@ -217,8 +217,8 @@ def test_speech_is_measured_against_real_time(traced: LiveServer) -> None:
     assert total(traced.url, f"{factor}_count", gen_ai_request_model=SPEAKER) >= 1
 
 
-def test_what_was_said_is_nowhere_in_telemetry(traced: LiveServer, collector: Collector) -> None:
-    """By default, contents are in no exported span, metric or log line, not in the log, and on no page."""
+def test_contents_of_requests_and_answers_are_not_in_telemetry(traced: LiveServer, collector: Collector) -> None:
+    """By default, no exported span, metric or log line, no log and no page has them."""
     secret = "xyzzy plugh"
     number = 0xE2
     headers = {"traceparent": f"00-{number:032x}-{number:016x}-01"}

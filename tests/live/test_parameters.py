@@ -19,14 +19,14 @@ from tests.live.harness import LiveServer, start
 
 Check = Callable[[dict[str, Any], dict[str, Any]], None]
 Case = tuple[dict[str, Any], Any, Check]
-"""What both requests have, what the second has more, and what then is so."""
+"""Fields of both requests, the value that only the second request has, and the check of both answers."""
 Cases = dict[str, Case]
 Answers = dict[str, httpx.Response]
 
 HONOURED = {name for name, found in parameters(ChatCompletionRequest).items() if found.status == "honoured"}
 
 ELSEWHERE = {"model", "messages", "stream", "stream_options", "timeout"}
-"""Honoured, and held by the tests of errors and of chats."""
+"""Honoured parameters that the tests of errors and chats cover."""
 QUESTION = "Tell me a story about a dog and a cat."
 GREEDY = {"temperature": 0, "max_tokens": 24}
 HOT = {"temperature": 1.5, "seed": 1, "max_tokens": 8}
@@ -44,10 +44,10 @@ TOOL = {
 }
 CALLS = {"tools": [TOOL], "tool_choice": "required", "temperature": 0, "max_tokens": 60}
 ENDLESS = {"logit_bias": {"0": -100, "2": -100}}
-"""Ends only where nothing else is allowed."""
+"""An answer that ends only where no other token is allowed."""
 SCHEMA = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
 
-# A template that opens a thought on request, for weights that were not trained to.
+# A template that opens a thought on request, for weights that were not trained for it.
 TEMPLATE = """{%- for message in messages -%}
 <|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n
 {%- endfor -%}
@@ -76,7 +76,7 @@ def top(answer: dict[str, Any]) -> list[Any]:
 
 
 def says(text: str) -> Check:
-    """The second answer, and not the first, is of this form."""
+    """Check that the second answer matches this pattern and the first does not."""
 
     def holds(one: dict[str, Any], other: dict[str, Any]) -> None:
         assert not re.fullmatch(text, content(one))
@@ -157,7 +157,7 @@ THINKING: Cases = {
 
 @pytest.fixture(scope="module")
 def thinker(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
-    """The embedded weights under a chat template with thoughts."""
+    """The embedded weights with a chat template that has thoughts."""
     folder = tmp_path_factory.mktemp("thinker")
     for file in resolve("embedded:smollm2-135m-instruct").iterdir():
         (folder / file.name).symlink_to(file)
@@ -180,7 +180,7 @@ def thoughts(thinker: LiveServer) -> Answers:
 
 
 def asked(server: LiveServer, cases: Cases) -> Answers:
-    """All answers together: eight streams take little longer than one."""
+    """Answers to all bodies, by body. Runs eight at a time, which takes little longer than one."""
     bodies = {key(body): body for name, case in cases.items() for body in pair(name, case)}
 
     def answer(body: dict[str, Any]) -> httpx.Response:

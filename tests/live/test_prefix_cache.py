@@ -1,4 +1,4 @@
-"""Prompts that are kept for the turns to come, on the real command: they save work and change no answer."""
+"""The prefix cache of the installed command: it saves work and changes no answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.live.client import ask, chat
 from tests.live.harness import LiveServer
 
 
-def test_each_of_two_debaters_finds_its_own_conversation_again(
+def test_each_of_two_debaters_reuses_its_own_conversation(
     server: LiveServer, launch: Callable[..., LiveServer]
 ) -> None:
     forgetful = launch("--prefix-cache-size", "0")
@@ -35,12 +35,14 @@ SHORT = "Rain falls on the hills all night. Write one line about it, and nothing
 
 
 def _say(running: LiveServer, text: str) -> tuple[str, int]:
-    """The answer, and how many tokens of the prompt were kept."""
+    """The answer, and the number of its prompt's tokens that came from the cache."""
     answer = ask(running.url, chat(text, temperature=0, max_tokens=8)).json()
     return answer["choices"][0]["message"]["content"], answer["usage"]["prompt_tokens_details"]["cached_tokens"]
 
 
-def test_prompts_outlive_a_restart_and_damage_to_their_files(launch: Callable[..., LiveServer], tmp_path: Path) -> None:
+def test_cached_prompts_survive_a_restart_and_damage_to_their_files(
+    launch: Callable[..., LiveServer], tmp_path: Path
+) -> None:
     first = launch("--prefix-cache-dir", str(tmp_path))
     before = [_say(first, text) for text in (LONG, SHORT)]
     assert [cached < 40 for _, cached in before] == [True, True]

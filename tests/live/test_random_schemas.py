@@ -18,7 +18,7 @@ COUNT = 200
 STREAMS = 8
 MAX_TOKENS = 64
 CLOSING = ('"', "}", "]", '"}', '"]', ",", '",')
-"""Favoured a little: at this temperature, a small model's strings and lists seldom end of their own accord."""
+"""Texts with a small bias: at this temperature, a small model rarely ends its strings and lists."""
 FAVOUR = 12
 WHERE = "response_format.json_schema.schema"
 
@@ -36,7 +36,7 @@ async def test_answers_to_random_schemas_are_valid_or_the_schema_is_refused(serv
 
 
 async def single_token(client: AsyncOpenAI, text: str) -> list[int]:
-    """The id of the token that is this text, if there is one."""
+    """Id of the token with this text, if there is one."""
     found: Any = await client.post("/tokenize", body={"prompt": text, "add_special_tokens": False}, cast_to=object)
     tokens: list[int] = found["tokens"]
     return tokens if len(tokens) == 1 else []
@@ -45,7 +45,7 @@ async def single_token(client: AsyncOpenAI, text: str) -> list[int]:
 async def outcome(
     client: AsyncOpenAI, bias: dict[str, int], places: asyncio.Semaphore, schema: dict[str, Any], seed: int
 ) -> str:
-    """What came of one schema; an invalid answer, or a refusal that does not say what it refuses, fails the test."""
+    """Result of one schema. Fails on an invalid answer, and on a refusal that does not name what it refuses."""
     form: Any = {"type": "json_schema", "json_schema": {"name": "random", "schema": schema}}
     messages: Any = [{"role": "user", "content": "Fill in the form."}]
     try:
@@ -75,7 +75,7 @@ def refused(error: BadRequestError, schema: dict[str, Any]) -> str:
 
 
 def drawn(count: int) -> list[dict[str, Any]]:
-    """The same schemas each time that the same modules are loaded, whose constants Hypothesis draws from too."""
+    """Random schemas, reproducible while the same modules are loaded: Hypothesis also draws from their constants."""
     found: list[dict[str, Any]] = []
 
     @settings(
@@ -94,7 +94,7 @@ def drawn(count: int) -> list[dict[str, Any]]:
 
 
 def keywords(schema: Any) -> set[str]:
-    """Every key of the schema, at any depth."""
+    """All keys of the schema, at any depth."""
     if isinstance(schema, list):
         return set().union(*map(keywords, schema)) if schema else set()
     if not isinstance(schema, dict):

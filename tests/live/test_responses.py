@@ -1,4 +1,4 @@
-"""Responses through the official SDK and real processes: the embedded model where words matter, the echo elsewhere."""
+"""The Responses API through the official SDK: the embedded model where the text matters, otherwise the echo model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Launch = Callable[..., LiveServer]
 
 QUESTION = "What is the capital of France?"
 SLOWLY = {"chat_template_kwargs": {"echo_delay": 0.2}}
-"""Seconds before each word of the echo."""
+"""Seconds before each word of the echo model."""
 
 WEATHER: FunctionToolParam = {
     "type": "function",
@@ -60,7 +60,7 @@ def echo(echo_server: LiveServer) -> Generator[OpenAI]:
         yield client
 
 
-def test_the_model_answers_and_is_asked_again(client: OpenAI) -> None:
+def test_a_second_request_continues_the_conversation(client: OpenAI) -> None:
     first = client.responses.create(model="any", input=QUESTION, temperature=0, max_output_tokens=24)
     assert "Paris" in first.output_text
     assert first.status == "completed"
@@ -70,7 +70,7 @@ def test_the_model_answers_and_is_asked_again(client: OpenAI) -> None:
     )
     assert first.usage is not None
     assert second.usage is not None
-    # The whole conversation was read, and what had been read before came from the cache.
+    # The prompt is the whole conversation, and the part that was computed before came from the prefix cache.
     assert second.usage.input_tokens > first.usage.total_tokens
     assert second.usage.input_tokens_details.cached_tokens >= first.usage.input_tokens
     counted = client.responses.input_tokens.count(model="any", input="And of Italy?", previous_response_id=first.id)
@@ -88,7 +88,7 @@ def test_a_stream_gives_the_same_answer(client: OpenAI) -> None:
     assert client.responses.retrieve(final.id).output_text == final.output_text
 
 
-def test_what_is_cut_short_is_incomplete(client: OpenAI) -> None:
+def test_a_truncated_response_is_incomplete(client: OpenAI) -> None:
     response = client.responses.create(model="any", input="Tell a long story.", max_output_tokens=4)
     assert response.status == "incomplete"
     assert response.incomplete_details is not None
@@ -97,7 +97,7 @@ def test_what_is_cut_short_is_incomplete(client: OpenAI) -> None:
     assert response.usage.output_tokens == 4
 
 
-def test_an_answer_keeps_to_a_pydantic_model_at_any_temperature(client: OpenAI) -> None:
+def test_an_answer_fits_its_pydantic_model_at_a_high_temperature(client: OpenAI) -> None:
     response = client.responses.parse(
         model="any", input="Describe France as JSON.", text_format=Place, temperature=1.2, max_output_tokens=120
     )
@@ -105,7 +105,7 @@ def test_an_answer_keeps_to_a_pydantic_model_at_any_temperature(client: OpenAI) 
     assert isinstance(response.output_parsed, Place)
 
 
-def test_a_function_that_must_be_called_is_called_by_its_schema(client: OpenAI) -> None:
+def test_a_required_function_call_matches_its_schema(client: OpenAI) -> None:
     arguments = ""
     with client.responses.stream(
         model="any",
@@ -137,7 +137,7 @@ def test_a_function_that_must_be_called_is_called_by_its_schema(client: OpenAI) 
     assert answer.output_text
 
 
-def test_a_client_that_goes_away_leaves_a_cancelled_response(echo: OpenAI, echo_server: LiveServer) -> None:
+def test_a_disconnect_leaves_a_cancelled_response(echo: OpenAI, echo_server: LiveServer) -> None:
     with echo.responses.create(model="any", input="one " * 50, stream=True, extra_body=SLOWLY) as stream:
         created = next(iter(stream))
         assert created.type == "response.created"
@@ -151,7 +151,7 @@ def test_a_client_that_goes_away_leaves_a_cancelled_response(echo: OpenAI, echo_
     assert 0 < stored.output_text.count("one") < 50
 
 
-def test_a_conversation_outlives_the_server_where_the_store_is_a_file(launch: Launch, tmp_path: Path) -> None:
+def test_with_a_file_as_store_a_conversation_survives_a_restart(launch: Launch, tmp_path: Path) -> None:
     options = ("--model-type", "echo", "--response-store", str(tmp_path / "responses.db"))
     first = launch(*options)
     with client_of(first) as client:
@@ -168,7 +168,7 @@ def test_a_conversation_outlives_the_server_where_the_store_is_a_file(launch: La
             client.responses.create(model="any", input="Still there?", previous_response_id=answer.id)
 
 
-def test_a_response_that_a_shutdown_ends_fails_and_is_stored(launch: Launch, tmp_path: Path) -> None:
+def test_a_response_that_a_shutdown_interrupts_fails_and_is_stored(launch: Launch, tmp_path: Path) -> None:
     options = ("--model-type", "echo", "--response-store", str(tmp_path / "responses.db"), "--grace-period", "0.2")
     server = launch(*options)
     with (

@@ -13,7 +13,7 @@ from tests.live.harness import LiveServer
 
 QUESTION: Any = [{"role": "user", "content": "What is the capital of France?"}]
 GREEDY = {"temperature": 0}
-"""The SDK's methods have no such argument; clients of other SDKs send it."""
+"""Passed as `extra_body`: the SDK's methods have no such argument, and clients of other SDKs send it."""
 WEATHER: Any = {
     "name": "get_weather",
     "description": "The weather in a city now.",
@@ -32,7 +32,7 @@ def client(server: LiveServer) -> Generator[Anthropic]:
         yield client
 
 
-def test_it_answers(client: Anthropic) -> None:
+def test_a_message_is_answered(client: Anthropic) -> None:
     message = client.messages.create(model="claude", max_tokens=32, messages=QUESTION, extra_body=GREEDY)
 
     assert "Paris" in message.content[0].text
@@ -90,7 +90,7 @@ def test_tokens_are_counted_with_the_tools(client: Anthropic) -> None:
     assert 0 < bare.input_tokens < equipped.input_tokens
 
 
-def test_an_error_is_the_sdk_s_own(client: Anthropic) -> None:
+def test_an_error_becomes_the_sdk_s_exception(client: Anthropic) -> None:
     image: Any = {"type": "image", "source": {"type": "url", "url": "https://example.org/a.png"}}
     with pytest.raises(anthropic.BadRequestError) as refused:
         client.messages.create(model="claude", max_tokens=8, messages=[{"role": "user", "content": [image]}])

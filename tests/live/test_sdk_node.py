@@ -17,11 +17,11 @@ from providers.weights._cache import cache_folder
 from tests.live.harness import LiveServer
 
 SOURCES = Path(__file__).with_name("node")
-OLDEST_NODE = 22  # what the SDK asks for
+OLDEST_NODE = 22  # the SDK's minimum
 
 
 def node_and_npm() -> tuple[str, list[str]]:
-    """The commands `node` and `npm`: the machine's where they are new enough, else those of the Python package."""
+    """The commands `node` and `npm`: the machine's if they are new enough, otherwise those of the Python package."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm:
         version = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
@@ -35,7 +35,7 @@ def node_and_npm() -> tuple[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def installed() -> Path:
-    """A folder in the cache with this lock's packages installed; npm runs once a lock."""
+    """Folder in the cache with the packages of this lock. npm runs once per lock."""
     lock = hashlib.sha256((SOURCES / "package-lock.json").read_bytes()).hexdigest()[:16]
     folder = cache_folder() / "node-sdk" / lock
     folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def installed() -> Path:
     return folder
 
 
-def test_it_streams_the_answer(server: LiveServer, installed: Path) -> None:
+def test_an_answer_is_streamed(server: LiveServer, installed: Path) -> None:
     ran = subprocess.run(
         [node_and_npm()[0], "chat.mjs", server.base_url],
         cwd=installed,

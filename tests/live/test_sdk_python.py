@@ -18,7 +18,7 @@ def client(server: LiveServer) -> Generator[OpenAI]:
         yield client
 
 
-def test_it_answers(client: OpenAI) -> None:
+def test_a_question_is_answered(client: OpenAI) -> None:
     answer = client.chat.completions.create(
         model="any", messages=[{"role": "user", "content": QUESTION}], temperature=0, max_tokens=32
     )

@@ -1,4 +1,4 @@
-"""The real voice, through the official SDK and over the wire: formats, times, concurrency, cancellation."""
+"""Real speech through the official SDK and over HTTP: formats, times, concurrency, cancellation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.live.texts import some, spoken_words, texts
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 RATE = 24_000
 FRAMES: dict[Format, int] = {"mp3": 576, "opus": 480, "aac": 1024, "flac": 0, "wav": 0, "pcm": 0}
-"""Samples of a codec's frame; none where nothing is padded."""
+"""Samples in one frame of the codec; 0 for formats without padding."""
 
 SHORT = "Good morning."
 THREE = "Here is one. Then comes two. Three ends it."
@@ -39,7 +39,7 @@ LONG = "This is a sentence of a very long speech. " * 40
 
 @pytest.fixture(scope="module")
 def voice() -> Generator[LiveServer]:
-    """The embedded voice with three places."""
+    """The embedded speech model with three places."""
     running = start("--model-type", "tts", "--max-concurrency", "3")
     yield running
     assert running.stop() == 0
@@ -58,7 +58,7 @@ def post(server: LiveServer, **fields: Any) -> httpx.Response:
 
 
 def samples(audio_format: str, data: bytes) -> int:
-    """How many a decoder that is not ours finds, at `RATE`."""
+    """Number of samples that an independent decoder finds, at `RATE`."""
     if audio_format == "pcm":
         return len(data) // 2
     if audio_format == "aac":
@@ -70,13 +70,13 @@ def samples(audio_format: str, data: bytes) -> int:
 
 @pytest.fixture(scope="module")
 def length(voice: LiveServer) -> int:
-    """Samples of `SHORT`."""
+    """Number of samples of `SHORT`."""
     return len(post(voice, input=SHORT, response_format="pcm").content) // 2
 
 
 @pytest.fixture(scope="module")
-def told(voice: LiveServer) -> dict[str, Any]:
-    """All of `THREE`, with bare samples."""
+def spoken(voice: LiveServer) -> dict[str, Any]:
+    """The whole answer for `THREE`, with raw samples."""
     said: dict[str, Any] = post(voice, input=THREE, include_visemes=True, response_format="pcm").json()
     return said
 
@@ -94,13 +94,13 @@ def test_every_format_decodes_to_the_same_length(client: OpenAI, audio_format: F
     assert streamed == whole, "the same words are the same bytes"
 
 
-def test_it_is_a_voice_and_no_noise(voice: LiveServer) -> None:
+def test_the_audio_has_the_levels_of_speech(voice: LiveServer) -> None:
     sound = np.frombuffer(post(voice, input=SHORT, response_format="pcm").content, "<i2").astype(float)
     assert 500 < np.abs(sound).max() <= 32767
     assert 200 < sound.std() < 8000
 
 
-def test_the_first_sentence_is_here_before_the_last_one_is_made(voice: LiveServer) -> None:
+def test_the_first_sentence_arrives_before_the_last_one_is_synthesized(voice: LiveServer) -> None:
     body = {"model": "any", "voice": "af_heart", "input": THREE, "response_format": "wav"}
     with httpx.stream("POST", f"{voice.url}/v1/audio/speech", json=body, timeout=PATIENCE) as response:
         chunks = response.iter_raw()
@@ -112,7 +112,7 @@ def test_the_first_sentence_is_here_before_the_last_one_is_made(voice: LiveServe
     assert len(rest) > len(first)
 
 
-def test_events_bring_sound_and_times_sentence_by_sentence(voice: LiveServer, told: dict[str, Any]) -> None:
+def test_each_event_has_the_audio_and_times_of_one_sentence(voice: LiveServer, spoken: dict[str, Any]) -> None:
     body = {"model": "any", "voice": "af_heart", "input": THREE, "response_format": "pcm", "include_visemes": True}
     address = f"{voice.url}/v1/audio/speech"
     with httpx.stream("POST", address, json={**body, "stream_format": "sse"}, timeout=PATIENCE) as response:
@@ -122,11 +122,11 @@ def test_events_bring_sound_and_times_sentence_by_sentence(voice: LiveServer, to
     assert stream.done
     assert [delta["type"] for delta in deltas] == ["speech.audio.delta"] * 3
     assert [(delta["piece"], delta["pieces"]) for delta in deltas] == [(1, 3), (2, 3), (3, 3)]
-    assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == base64.b64decode(told["audio"])
-    assert [viseme for delta in deltas for viseme in delta["visemes"]] == told["visemes"]
-    assert [word for delta in deltas for word in delta["words"]] == told["words"]
+    assert b"".join(base64.b64decode(delta["audio"]) for delta in deltas) == base64.b64decode(spoken["audio"])
+    assert [viseme for delta in deltas for viseme in delta["visemes"]] == spoken["visemes"]
+    assert [word for delta in deltas for word in delta["words"]] == spoken["words"]
     assert done["type"] == "speech.audio.done"
-    assert done["duration"] == told["duration"]
+    assert done["duration"] == spoken["duration"]
 
 
 TEXTS = {
@@ -140,7 +140,7 @@ TEXTS = {
 @pytest.mark.parametrize(
     ("text", "speed"), [*((text, 1.0) for text in TEXTS), ("The quick brown fox jumps over the lazy dog.", 1.7)]
 )
-def test_words_and_visemes_fit_the_sound(voice: LiveServer, text: str, speed: float) -> None:
+def test_times_of_words_and_visemes_fit_the_audio(voice: LiveServer, text: str, speed: float) -> None:
     said = post(voice, input=text, include_visemes=True, response_format="pcm", speed=speed).json()
     visemes, words = said["visemes"], said["words"]
 
@@ -158,7 +158,7 @@ def test_words_and_visemes_fit_the_sound(voice: LiveServer, text: str, speed: fl
 @pytest.mark.timeout(3600)
 @some(8)
 @given(text=texts, name=st.sampled_from(["af_bella", "am_fenrir", "bf_emma"]), speed=st.sampled_from([1.0, 4.0]))
-def test_the_times_of_any_text_fit_its_sound_and_name_every_word(
+def test_times_of_any_text_fit_the_audio_and_include_every_word(
     voice: LiveServer, text: str, name: str, speed: float
 ) -> None:
     answer = post(voice, input=text, voice=name, speed=speed, response_format="pcm", include_visemes=True)
@@ -177,13 +177,13 @@ def test_the_times_of_any_text_fit_its_sound_and_name_every_word(
         assert any(viseme["viseme"] != "sil" for viseme in inside), word
 
 
-def test_where_the_visemes_say_speech_it_is_louder_than_where_they_say_silence(told: dict[str, Any]) -> None:
-    sound = np.frombuffer(base64.b64decode(told["audio"]), "<i2").astype(float)
+def test_audio_is_louder_during_speech_visemes_than_during_silent_ones(spoken: dict[str, Any]) -> None:
+    sound = np.frombuffer(base64.b64decode(spoken["audio"]), "<i2").astype(float)
     loud, quiet = (
         np.concatenate(
             [
                 sound[round(v["start_time"] * RATE) : round(v["end_time"] * RATE)]
-                for v in told["visemes"]
+                for v in spoken["visemes"]
                 if (v["viseme"] == "sil") == silent
             ]
         ).std()
@@ -193,7 +193,7 @@ def test_where_the_visemes_say_speech_it_is_louder_than_where_they_say_silence(t
 
 
 @pytest.mark.parametrize("viseme_set", ["azure", "arkit", "rhubarb"])
-def test_every_set_has_the_same_times_and_sounds(voice: LiveServer, viseme_set: str) -> None:
+def test_every_viseme_set_has_the_same_times_and_audio(voice: LiveServer, viseme_set: str) -> None:
     said = post(voice, input=SHORT, include_visemes=True, viseme_set=viseme_set).json()
     visemes = said["visemes"]
     assert visemes[-1]["end_time"] == said["duration"]
@@ -201,19 +201,21 @@ def test_every_set_has_the_same_times_and_sounds(voice: LiveServer, viseme_set: 
     assert all(("blendshapes" in viseme) == (viseme_set == "arkit") for viseme in visemes)
 
 
-def test_twice_as_fast_takes_about_half_as_long(voice: LiveServer, told: dict[str, Any]) -> None:
+def test_twice_as_fast_takes_about_half_as_long(voice: LiveServer, spoken: dict[str, Any]) -> None:
     fast = post(voice, input=THREE, include_visemes=True, speed=2).json()
-    spoken = [sum(word["end_time"] - word["start_time"] for word in said["words"]) for said in (told, fast)]
+    spoken = [sum(word["end_time"] - word["start_time"] for word in said["words"]) for said in (spoken, fast)]
     assert spoken[1] / spoken[0] == pytest.approx(0.5, abs=0.15)
 
 
-def test_three_voices_at_once_say_what_each_says_alone(voice: LiveServer, told: dict[str, Any]) -> None:
+def test_three_concurrent_voices_produce_the_same_audio_as_one_after_the_other(
+    voice: LiveServer, spoken: dict[str, Any]
+) -> None:
     voices = ["af_heart", "am_michael", "bf_emma:0.5,bm_george:0.5"]
 
     def say(name: str) -> bytes:
         return post(voice, input=THREE, voice=name, response_format="pcm").content
 
-    alone = [base64.b64decode(told["audio"]), *map(say, voices[1:])]
+    alone = [base64.b64decode(spoken["audio"]), *map(say, voices[1:])]
     with ThreadPoolExecutor() as pool:
         together = list(pool.map(say, voices))
 
@@ -221,8 +223,8 @@ def test_three_voices_at_once_say_what_each_says_alone(voice: LiveServer, told: 
     assert len(set(alone)) == 3
 
 
-def test_a_client_that_leaves_stops_the_engine_before_its_next_sentences(voice: LiveServer) -> None:
-    """Forty sentences keep the engine busy for a minute; who leaves after the first costs one more at most."""
+def test_a_disconnect_stops_the_engine_before_its_next_sentences(voice: LiveServer) -> None:
+    """Forty sentences keep the engine busy for a minute; after a disconnect, it synthesizes at most one more."""
     before = queue_stats(voice.url)
     body = {"model": "any", "voice": "af_heart", "input": LONG, "response_format": "pcm"}
     with httpx.stream("POST", f"{voice.url}/v1/audio/speech", json=body, timeout=PATIENCE) as response:
@@ -234,7 +236,7 @@ def test_a_client_that_leaves_stops_the_engine_before_its_next_sentences(voice: 
     eventually(lambda: engine.cpu_percent(interval=0.5) < 20, within=15)
 
 
-def test_openai_s_voices_are_there_and_are_listed(voice: LiveServer) -> None:
+def test_openai_s_voices_work_and_are_listed(voice: LiveServer) -> None:
     listed = httpx.get(f"{voice.url}/v1/audio/voices", timeout=PATIENCE).json()["data"]
     aliases = {alias: one["id"] for one in listed for alias in one["aliases"]}
     english = [one["id"] for one in listed if one["language"] in ("en-US", "en-GB")]
@@ -243,7 +245,7 @@ def test_openai_s_voices_are_there_and_are_listed(voice: LiveServer) -> None:
     assert len(english) == 28
 
 
-def test_what_cannot_be_spoken_is_refused_by_name(voice: LiveServer, client: OpenAI) -> None:
+def test_an_unsupported_value_is_refused_by_name(voice: LiveServer, client: OpenAI) -> None:
     with pytest.raises(BadRequestError, match=r"af_heart.*alloy"):
         client.audio.speech.create(model="any", voice="zork", input=SHORT)
     assert_error(post(voice, input=SHORT, voice="jf_alpha"), 400, "invalid_request_error", param="voice")
@@ -253,23 +255,23 @@ def test_what_cannot_be_spoken_is_refused_by_name(voice: LiveServer, client: Ope
 
 
 @pytest.mark.parametrize("text", ["\U0001f44d\U0001f3fd", "...", "\u2014 !"])
-def test_where_there_is_nothing_to_say_there_is_a_quarter_of_a_second_of_silence(voice: LiveServer, text: str) -> None:
+def test_text_without_words_gives_a_quarter_of_a_second_of_silence(voice: LiveServer, text: str) -> None:
     answer = post(voice, input=text, response_format="pcm")
     assert (answer.status_code, answer.content) == (200, bytes(RATE // 4 * 2))
 
 
-def test_the_command_writes_sound_and_visemes(voice: LiveServer, tmp_path: Path) -> None:
+def test_the_speak_command_writes_audio_and_visemes(voice: LiveServer, tmp_path: Path) -> None:
     arguments = ["speak", SHORT, "--url", voice.url, "-o", "a.flac", "--visemes", "a.json", "--voice", "nova"]
     ran = subprocess.run(
         [str(COMMAND), *arguments], cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False
     )
 
     assert ran.returncode == 0, ran.stderr
-    told = json.loads((tmp_path / "a.json").read_text())
-    assert samples("flac", (tmp_path / "a.flac").read_bytes()) == round(told["duration"] * RATE)
-    assert [word["word"] for word in told["words"]] == ["Good", "morning"]
+    spoken = json.loads((tmp_path / "a.json").read_text())
+    assert samples("flac", (tmp_path / "a.flac").read_bytes()) == round(spoken["duration"] * RATE)
+    assert [word["word"] for word in spoken["words"]] == ["Good", "morning"]
 
 
-def test_an_utterance_over_its_timeout_is_told(voice: LiveServer) -> None:
+def test_speech_over_its_timeout_is_an_error(voice: LiveServer) -> None:
     answer = post(voice, input=LONG, timeout=0.2, include_visemes=True)
     assert_error(answer, 504, "timeout", type="server_error", param=None)

@@ -1,4 +1,4 @@
-"""The examples of docs/speech.md against the echo; the browser's, in node, plays each sentence and moves the mouth."""
+"""The examples of docs/speech.md with the echo model. Node runs the browser's: it plays sentences and moves a mouth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.live.test_sdk_node import SOURCES, node_and_npm
 DOCUMENT = Path(__file__).parents[2] / "docs" / "speech.md"
 
 
-def test_it_plays_the_sentences_without_a_gap_and_makes_every_shape_in_turn(
+def test_the_page_plays_the_sentences_without_a_gap_and_shows_all_shapes_in_order(
     echo_server: LiveServer, tmp_path: Path
 ) -> None:
     (script,) = re.findall(r'<script type="module">\n(.*?)</script>', DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
@@ -43,7 +43,7 @@ def test_it_plays_the_sentences_without_a_gap_and_makes_every_shape_in_turn(
     asked = {"model": "any", "input": "Hello there. How are you?", "include_visemes": True}
     visemes = httpx.post(f"{echo_server.url}/v1/audio/speech", json=asked, timeout=PATIENCE).json()["visemes"]
     expected = [shape for before, shape in pairwise(["", *(v["viseme"] for v in visemes)]) if shape != before]
-    # A busy machine may miss a frame, and with it a shape, but makes none up and mixes none up.
+    # A busy machine may miss a frame, and a shape with it, but never adds or reorders shapes.
     assert is_part_of(seen["shapes"], expected), (seen["shapes"], expected)
     assert len(seen["shapes"]) > 0.7 * len(expected)
     assert seen["brow"] == 0, "what is no viseme is left alone"

@@ -1,4 +1,4 @@
-"""One trace from the caller's header to the last token, as a collector receives it; and a dead collector."""
+"""One trace from the caller's header to the last token, as a collector receives it; and a collector that is dead."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.live.harness import LiveServer
 
 SERVER_KIND = 2
 QUEUE = 16
-"""Spans that may wait for a dead collector."""
+"""Number of spans that may wait for a dead collector."""
 ERROR = 2
 
 Launch = Callable[..., LiveServer]
@@ -39,7 +39,7 @@ def assert_inside(child: Span, parent: Span) -> None:
     assert parent.start <= child.start <= child.end <= parent.end
 
 
-def test_a_streamed_chat_is_one_tree_under_its_caller(traced: LiveServer, collector: Collector) -> None:
+def test_a_streamed_chat_is_one_trace_under_the_caller_s_span(traced: LiveServer, collector: Collector) -> None:
     trace_id, parent_id, headers = caller(0x1A1)
     with stream(traced.url, chat("What is the capital of France?", temperature=0), headers=headers) as answer:
         list(answer)
@@ -72,7 +72,7 @@ def test_a_streamed_chat_is_one_tree_under_its_caller(traced: LiveServer, collec
     assert "capital" not in repr([span.attributes for span in spans.values()])
 
 
-def test_a_disconnect_is_in_the_trace(traced: LiveServer, collector: Collector) -> None:
+def test_a_disconnect_is_recorded_in_the_trace(traced: LiveServer, collector: Collector) -> None:
     trace_id, _, headers = caller(0x1C3)
     with stream(traced.url, chat("Count to a thousand.", max_tokens=4000), headers=headers) as answer:
         answer.first_piece()
@@ -84,7 +84,9 @@ def test_a_disconnect_is_in_the_trace(traced: LiveServer, collector: Collector) 
         assert spans[name].attributes["mlx.cancelled"] is True
 
 
-def test_a_refusal_is_in_the_trace_and_no_error_of_the_server(traced: LiveServer, collector: Collector) -> None:
+def test_a_refusal_is_recorded_in_the_trace_and_not_as_an_error_of_the_server(
+    traced: LiveServer, collector: Collector
+) -> None:
     trace_id, parent_id, headers = caller(0x1D4)
     assert ask(traced.url, {}, headers=headers).status_code == 400
 
@@ -96,7 +98,7 @@ def test_a_refusal_is_in_the_trace_and_no_error_of_the_server(traced: LiveServer
     assert span.status != ERROR
 
 
-def test_the_last_spans_and_metrics_leave_before_the_server_does(launch: Launch, collector: Collector) -> None:
+def test_the_last_spans_and_metrics_are_exported_before_the_server_exits(launch: Launch, collector: Collector) -> None:
     slowly = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint, "OTEL_BSP_SCHEDULE_DELAY": "3600000"}
     server = launch("--model-type", "echo", env=slowly)
     trace_id, _, headers = caller(0x1E5)
@@ -113,7 +115,7 @@ def test_the_last_spans_and_metrics_leave_before_the_server_does(launch: Launch,
 
 
 @pytest.mark.parametrize("kind", ["no listener", "no answer"])
-def test_a_dead_collector_slows_neither_requests_nor_the_end(launch: Launch, kind: str) -> None:
+def test_a_dead_collector_delays_neither_requests_nor_shutdown(launch: Launch, kind: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
         if kind == "no listener":
@@ -143,7 +145,7 @@ def test_a_dead_collector_slows_neither_requests_nor_the_end(launch: Launch, kin
 
 
 def samples(page: str) -> dict[Any, float]:
-    """Values by name, and by name and kind of error."""
+    """Values of the page's samples by name, and by name and error type."""
     found: dict[Any, float] = {}
     for family in text_string_to_metric_families(page):
         for sample in family.samples:

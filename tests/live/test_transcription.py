@@ -1,4 +1,4 @@
-"""Whisper tiny.en behind the real server: real recordings, every form of file and answer, and nothing left behind."""
+"""Whisper tiny.en in the real server: real recordings, all formats of files and answers, no file left behind."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WORDS = jiwer.Compose(
         jiwer.ToLowerCase(),
         jiwer.SubstituteRegexes({r"[^a-z0-9']+": " "}),
         jiwer.SubstituteWords(DIGITS),
-        jiwer.SubstituteRegexes({r"(?<=\d)\s+(?=\d)": ""}),  # where a row of numbers is cut is no word's error
+        jiwer.SubstituteRegexes({r"(?<=\d)\s+(?=\d)": ""}),  # grouping of digits is not an error
         jiwer.Strip(),
         jiwer.ReduceToListOfListOfWords(),
     ]
@@ -62,7 +62,7 @@ def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ears(uploads: Path) -> Generator[LiveServer]:
-    """A server of whisper alone, whose uploads lie in a folder of its own; it must leave none."""
+    """A server with only whisper and its own folder for uploads, which must be empty at the end."""
     running = start("--model-type", "whisper", "--max-concurrency", "2", env={"TMPDIR": str(uploads)})
     yield running
     assert running.stop() == 0, running.log.text
@@ -77,7 +77,7 @@ def sdk(ears: LiveServer) -> openai.OpenAI:
 
 @pytest.fixture(scope="module")
 def long_recording() -> bytes:
-    """Three recordings with silence between and around them, longer than a window."""
+    """Three recordings with silence between and around them; longer than one window."""
     parts = [silence(2.0)]
     for name in NAMES:
         parts += [recording(name), silence(12.0)]
@@ -100,10 +100,10 @@ def post(url: str, content: bytes, path: str = "transcriptions", **data: Any) ->
     )
 
 
-# ── what is heard ───────────────────────────────────────────────────────────────────────────────────────────
+# ── recognition ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_real_recordings_are_written_down(sdk: openai.OpenAI) -> None:
+def test_real_recordings_are_transcribed(sdk: openai.OpenAI) -> None:
     said = [(SAMPLES / f"{name}.txt").read_text() for name in NAMES]
     heard = [
         sdk.audio.transcriptions.create(file=(name, (SAMPLES / f"{name}.wav").read_bytes()), model="any").text
@@ -112,14 +112,14 @@ def test_real_recordings_are_written_down(sdk: openai.OpenAI) -> None:
     assert word_error_rate(said, heard) <= WORD_ERROR_RATE, heard
 
 
-def test_a_long_recording_is_heard_to_its_end(verbose: Any) -> None:
+def test_a_long_recording_is_transcribed_to_its_end(verbose: Any) -> None:
     said = " ".join((SAMPLES / f"{name}.txt").read_text() for name in NAMES)
     assert word_error_rate([said], [verbose.text]) <= WORD_ERROR_RATE, verbose.text
     assert verbose.duration == pytest.approx(2.0 + 36.0 + sum(len(recording(name)) for name in NAMES) / RATE, abs=0.01)
     assert verbose.language == "english"
 
 
-def test_times_are_where_the_speech_is(verbose: Any) -> None:
+def test_times_of_words_match_the_speech(verbose: Any) -> None:
     begun = 2.0
     for name, first in zip(NAMES, ("quick", "1", "hello"), strict=True):
         word = next(word for word in verbose.words if first in word.word.lower() and word.start >= begun - 0.6)
@@ -127,7 +127,7 @@ def test_times_are_where_the_speech_is(verbose: Any) -> None:
         begun += len(recording(name)) / RATE + 12.0
 
 
-def test_words_follow_each_other_inside_their_segments(verbose: Any) -> None:
+def test_words_are_in_order_inside_their_segments(verbose: Any) -> None:
     assert len(verbose.segments) >= 3
     for before, after in itertools.pairwise(verbose.segments):
         assert before.start <= before.end <= after.start <= after.end
@@ -155,10 +155,10 @@ def test_every_format_gives_the_same_text(ears: LiveServer, make: Any) -> None:
     assert response.text == "The quick brown fox jumps over the lazy dog.\n"
 
 
-# ── forms of the answer ─────────────────────────────────────────────────────────────────────────────────────
+# ── formats of answers ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_subtitles_are_read_by_independent_parsers(sdk: openai.OpenAI) -> None:
+def test_independent_parsers_read_the_subtitles(sdk: openai.OpenAI) -> None:
     file = ("fox.wav", wav(recording("quick_brown_fox")))
     subrip = sdk.audio.transcriptions.create(file=file, model="any", response_format="srt")
     (cue,) = srt.parse(str(subrip))
@@ -169,7 +169,7 @@ def test_subtitles_are_read_by_independent_parsers(sdk: openai.OpenAI) -> None:
     assert [caption.text for caption in captions] == [cue.content]
 
 
-def test_a_stream_gives_the_same_text_piece_by_piece(sdk: openai.OpenAI, long_recording: bytes, verbose: Any) -> None:
+def test_a_stream_gives_the_same_text_in_deltas(sdk: openai.OpenAI, long_recording: bytes, verbose: Any) -> None:
     events: list[Any] = list(
         sdk.audio.transcriptions.create(
             file=("long.wav", long_recording),
@@ -185,12 +185,12 @@ def test_a_stream_gives_the_same_text_piece_by_piece(sdk: openai.OpenAI, long_re
     positions = [event.position for event in events if event.type == "transcript.progress"]
     assert positions == sorted(positions)
     assert positions[-1] == pytest.approx(verbose.duration, abs=0.02)
-    # The first text came before the last of the recording was heard.
+    # The first text arrived before the end of the recording was reached.
     types = [event.type for event in events]
     assert types.index("transcript.text.delta") < len(types) - 1 - types[::-1].index("transcript.progress")
 
 
-def test_log_probabilities_spell_the_text(sdk: openai.OpenAI) -> None:
+def test_tokens_of_log_probabilities_spell_the_text(sdk: openai.OpenAI) -> None:
     heard = sdk.audio.transcriptions.create(
         file=("fox.wav", wav(recording("quick_brown_fox"))), model="any", include=["logprobs"]
     )
@@ -222,7 +222,7 @@ def test_three_hours_of_silence_take_no_memory(ears: LiveServer) -> None:
     response = post(ears.url, file.getvalue(), response_format="verbose_json").json()
 
     assert (response["text"], response["duration"]) == ("", 10_800.0)
-    assert engine.memory_info().rss - before < 100_000_000  # decoded whole it would be 691 MB
+    assert engine.memory_info().rss - before < 100_000_000  # all decoded samples would be 691 MB
 
 
 # ── refusals ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -240,7 +240,7 @@ def test_three_hours_of_silence_take_no_memory(ears: LiveServer) -> None:
         pytest.param(wav(silence(9.0))[:9001], 200, id="cut off"),
     ],
 )
-def test_bad_files_are_refused_and_odd_ones_read(ears: LiveServer, content: bytes, status: int) -> None:
+def test_bad_files_are_refused_and_unusual_ones_are_read(ears: LiveServer, content: bytes, status: int) -> None:
     response = post(ears.url, content)
     if status == 400:
         assert_error(response, 400, "invalid_request_error", param="file")
@@ -248,7 +248,7 @@ def test_bad_files_are_refused_and_odd_ones_read(ears: LiveServer, content: byte
         assert (response.status_code, response.json()["text"]) == (200, "")
 
 
-def test_a_model_of_one_language_says_so(ears: LiveServer) -> None:
+def test_an_english_only_model_refuses_other_languages_and_translation(ears: LiveServer) -> None:
     file = wav(silence(1.0))
     german = post(ears.url, file, language="de")
     assert "only English" in assert_error(german, 400, "invalid_request_error", param="language")
@@ -257,20 +257,20 @@ def test_a_model_of_one_language_says_so(ears: LiveServer) -> None:
     assert post(ears.url, file, language="english").status_code == 200
 
 
-def test_an_upload_over_the_bound_is_too_large(ears: LiveServer) -> None:
+def test_an_upload_over_the_limit_is_a_413(ears: LiveServer) -> None:
     assert_error(post(ears.url, bytes(26_214_401)), 413, "request_too_large")
 
 
-# ── who goes away ───────────────────────────────────────────────────────────────────────────────────────────
+# ── disconnects ────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.fixture(scope="module")
 def endless() -> bytes:
-    """Ten windows, five minutes: no test waits for its end."""
+    """A recording of ten windows, five minutes: no test waits for its end."""
     return wav(np.concatenate([recording("quick_brown_fox"), silence(28.0)] * 10))
 
 
-def test_who_leaves_a_stream_frees_its_place_and_leaves_no_file(
+def test_a_disconnect_from_a_stream_frees_its_place_and_leaves_no_file(
     ears: LiveServer, uploads: Path, endless: bytes
 ) -> None:
     cancelled = queue_stats(ears.url)["cancelled"]
@@ -288,7 +288,7 @@ def test_who_leaves_a_stream_frees_its_place_and_leaves_no_file(
     _assert_let_go(ears, uploads, cancelled + 1)
 
 
-def test_who_does_not_wait_for_a_whole_answer_frees_its_place_and_leaves_no_file(
+def test_a_disconnect_before_a_whole_answer_frees_its_place_and_leaves_no_file(
     ears: LiveServer, uploads: Path, endless: bytes
 ) -> None:
     cancelled = queue_stats(ears.url)["cancelled"]
@@ -311,7 +311,7 @@ def _assert_let_go(ears: LiveServer, uploads: Path, cancelled: int) -> None:
     assert post(ears.url, wav(silence(1.0))).json()["text"] == ""
 
 
-def test_an_answer_over_its_timeout_ends(ears: LiveServer) -> None:
+def test_an_answer_over_its_timeout_is_a_504(ears: LiveServer) -> None:
     response = post(ears.url, wav(recording("quick_brown_fox")), timeout="0.05")
     assert_error(response, 504, "timeout", type="server_error")
 
