@@ -1,4 +1,4 @@
-"""What a reader of an answer gets, however late it reads."""
+"""The events that a reader gets, whenever it reads."""
 
 import asyncio
 
@@ -101,7 +101,7 @@ _delta = st.one_of(
 
 
 def flat(events: list[GenerationEvent], index: int) -> list[tuple[object, str]]:
-    """One answer as characters, each with the kind of delta it came in."""
+    """One output as characters, each with the kind of its delta."""
     return [
         ((type(event), getattr(event, "call", None)), character)
         for event in events

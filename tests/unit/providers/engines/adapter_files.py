@@ -15,7 +15,7 @@ LAYERS = 2
 
 
 def write_adapter(folder: Path, *, seed: int = 3, scale: float = 2.0, size: float = 0.05, **parameters: Any) -> Path:
-    """As mlx-lm's trainer does."""
+    """Write an adapter in the format of mlx-lm's trainer."""
     folder.mkdir(parents=True)
     tensors = {}
     for name, a, b in products(seed, size):
@@ -28,7 +28,7 @@ def write_adapter(folder: Path, *, seed: int = 3, scale: float = 2.0, size: floa
 
 
 def write_peft_adapter(folder: Path, *, seed: int = 3, alpha: float = 8.0, size: float = 0.05, **config: Any) -> Path:
-    """As PEFT's `save_pretrained` does."""
+    """Write an adapter in the format of PEFT's `save_pretrained`."""
     folder.mkdir(parents=True)
     tensors = {}
     for name, a, b in products(seed, size):
@@ -40,7 +40,7 @@ def write_peft_adapter(folder: Path, *, seed: int = 3, alpha: float = 8.0, size:
 
 
 def products(seed: int, size: float = 0.05) -> list[tuple[str, mx.array, mx.array]]:
-    """Of every changed layer: its name, A (rank, in) and B (out, rank)."""
+    """Per changed layer: its name, A (rank, in) and B (out, rank)."""
     keys = iter(mx.random.split(mx.random.key(seed), 2 * LAYERS * len(SHAPES)))
     return [
         (

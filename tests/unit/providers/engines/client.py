@@ -50,7 +50,7 @@ GREEDY = SamplingParams(temperature=0.0)
 
 
 class Answer:
-    """Everything that was reported for one request, which may have several answers."""
+    """All reports for one request, which may have several outputs."""
 
     def __init__(self, n: int = 1) -> None:
         self._n = max(1, n)
@@ -89,7 +89,7 @@ class Answer:
 
     @property
     def calls(self) -> list[tuple[str | None, str]]:
-        """(name, arguments) of each call of the first answer."""
+        """(name, arguments) of each call of the first output."""
         called = [delta for delta in self.call_deltas if delta.index == 0]
         names = [delta.name for delta in called if delta.name is not None]
         return [
@@ -111,7 +111,7 @@ class Answer:
 
 
 class EngineClient:
-    """One engine process and what it has told. `arguments`: instead of `-m providers.engines`."""
+    """One engine process and its reports. `arguments`: instead of `-m providers.engines`."""
 
     def __init__(self, *arguments: str) -> None:
         ours, theirs = socket.socketpair()
@@ -151,7 +151,7 @@ class EngineClient:
         return self.answers[id]
 
     def question(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized | Failed:
-        """Ask, and read until the answer comes."""
+        """Ask, and read reports until the answer arrives."""
         self.send(question)
         while True:
             report = self.pump()
@@ -162,7 +162,7 @@ class EngineClient:
         self.send(Cancel(id=id))
 
     def pump(self) -> Report:
-        """Read one report and file it."""
+        """Read one report and add it to its answer."""
         report = self.receive()
         if isinstance(report, Events):
             self.frames += 1
@@ -184,7 +184,7 @@ class EngineClient:
         return answer
 
     def close(self) -> str:
-        """Close the socket, wait for the process, return what it wrote to stderr."""
+        """Close the socket and wait for the process. Returns its stderr."""
         self.socket.shutdown(socket.SHUT_RDWR)
         self._file.close()
         self.socket.close()

@@ -1,4 +1,4 @@
-"""The tiny model, once a session; engine processes; and MLX without its compiler."""
+"""The tiny model, once per session; engine processes; and MLX without its compiler."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start() -> Generator[Callable[..., EngineClient]]:
-    """Start engine processes of one's own; those still running are killed."""
+    """Start engine processes. Those still running at the end are killed."""
     started: list[EngineClient] = []
 
     def factory(*arguments: str) -> EngineClient:
@@ -67,7 +67,7 @@ def roomy(roomy_folder: Path) -> Generator[EngineClient]:
 
 @pytest.fixture(scope="package")
 def thinker(roomy_folder: Path) -> Generator[EngineClient]:
-    """An engine whose answers may think, between <think> and </think>."""
+    """An engine whose output may contain reasoning, between <think> and </think>."""
     yield from _serving(roomy_folder, reasoning_parser="think")
 
 

@@ -14,7 +14,7 @@ Samples = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def tone(seconds: float, rate: int = RATE, hertz: float = 220.0) -> Samples:
-    """What the voice detector takes for speech: a vowel's harmonics, loud and soft by turns, four times a second."""
+    """Sound that the voice detector takes for speech: a vowel's harmonics, loud and soft four times per second."""
     at = np.arange(int(seconds * rate)) / rate
     voice = sum(np.sin(2 * np.pi * hertz * number * at) / number for number in range(1, 8))
     return 0.2 * voice * (0.6 + 0.4 * np.sin(2 * np.pi * 4 * at))
@@ -30,14 +30,14 @@ def wav(samples: Samples, rate: int = RATE, **options: Any) -> bytes:
 
 
 def sound(samples: Samples, format: str, rate: int = RATE, **options: Any) -> bytes:
-    """By libsndfile, which shares no code with what the engine reads files with."""
+    """A file written by libsndfile, which shares no code with the engine's reader."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=format, **options)
     return file.getvalue()
 
 
 def encoded(samples: Samples, container: str, codec: str, rate: int = 48_000) -> bytes:
-    """By FFmpeg's encoders, for what libsndfile does not write."""
+    """A file written by FFmpeg's encoders, for formats that libsndfile does not write."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as output:
         stream = output.add_stream(codec, rate=rate, layout="mono")

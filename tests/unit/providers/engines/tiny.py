@@ -96,7 +96,7 @@ WINDOW = 24
 
 
 def write_sliding_folder(folder: Path, **changes: Any) -> Path:
-    """A layer that sees the last tokens alone, and one that sees all: its cache can be trimmed until it rotates."""
+    """A layer that sees only the last tokens, and one that sees all: the cache can be trimmed until it rotates."""
     family = {
         "model_type": "gemma3_text",
         "head_dim": 16,
@@ -108,7 +108,7 @@ def write_sliding_folder(folder: Path, **changes: Any) -> Path:
 
 
 def write_hybrid_folder(folder: Path, **changes: Any) -> Path:
-    """A convolution that remembers between two attentions: its cache can never be trimmed."""
+    """A convolution with a state between two attentions: the cache can never be trimmed."""
     family = {
         "model_type": "lfm2",
         "norm_eps": 1e-5,
@@ -125,7 +125,7 @@ def write_hybrid_folder(folder: Path, **changes: Any) -> Path:
 
 
 def write_recurrent_folder(folder: Path, **changes: Any) -> Path:
-    """States alone and no attention: each cache is as large as any other."""
+    """Only states and no attention: every cache has the same size."""
     family = {
         "model_type": "mamba2",
         "num_heads": 4,

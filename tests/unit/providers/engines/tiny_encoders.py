@@ -36,7 +36,7 @@ def _tokenizer() -> Tokenizer:
     made.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
     )
-    # As MiniLM's file has them: they must not be obeyed.
+    # As in MiniLM's file: the engine must ignore them.
     made.enable_truncation(8)
     made.enable_padding(length=8)
     return made

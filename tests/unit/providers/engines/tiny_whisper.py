@@ -1,4 +1,4 @@
-"""A Whisper of random weights that knows every language and understands nothing, and its folder."""
+"""A multilingual Whisper of random weights, and its folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from providers.engines.transcription.loading import Whisper
 
 WIDTH, HEADS, LAYERS, MELS = 16, 2, 1, 80
 VOCABULARY = 51865
-"""That of the multilingual models; one less is English alone."""
+"""The vocabulary of the multilingual models; that of the English ones has one token less."""
 
 
 def random_whisper(vocabulary: int = VOCABULARY) -> Any:

@@ -70,7 +70,7 @@ def test_a_packed_llama_answers_as_its_dequantised_self(tmp_path: Path) -> None:
     native = gguf_files.native_model("llama")
     convert(gguf_files.write(tmp_path / "m.gguf", "llama", native, kind="Q8_0"), tmp_path / "out", quiet)
     converted, _ = load(str(tmp_path / "out"))
-    # Eight bits move every logit a little; a wrong row order moves them altogether.
+    # Eight bits change every logit a little; a wrong row order changes them completely.
     close = np.corrcoef(logits(converted).ravel(), logits(native).ravel())[0, 1]
     assert close > 0.999
 

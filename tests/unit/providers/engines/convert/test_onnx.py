@@ -1,4 +1,4 @@
-"""Quantised weights come back as the numbers that the operators compute with, by the names of the modules."""
+"""Quantised weights are read as the numbers that the operators compute with, under the modules' names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Export:
         self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, **options))
 
     def quantised(self, operator: str, name: str, weight: Array, scale: Array, zero: Array) -> None:
-        """From `x` to `y`: activations quantised on the way, the product scaled behind a cast."""
+        """An operator from `x` to `y`: activations are quantised before it, and the product is scaled after a cast."""
         integers, factor, point = (
             self.constant(name + part, value)
             for part, value in (("_quantized", weight), ("_scale", scale), ("_zero_point", zero))

@@ -25,7 +25,7 @@ def text(value: str) -> bytes:
 
 
 def write(folder: Path, arrays: Mapping[str, Any], *, spec: str = "WhisperSpec", version: int = 6) -> Path:
-    """Written by the format's description, as CTranslate2's own exporter does."""
+    """Write the file by the description of the format, as CTranslate2's own exporter does."""
     body = struct.pack("<I", version) + text(spec) + struct.pack("<II", 3, len(arrays))
     for name, array in arrays.items():
         body += text(name) + struct.pack(f"<B{array.ndim}I", array.ndim, *array.shape)

@@ -1,4 +1,4 @@
-"""A language model's own arithmetic on the Linux CPU is mlx-lm's, to float32 rounding."""
+"""The functions that replace mlx-lm's on the Linux CPU agree with them to float32 rounding."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def tensors(heads: int = 2) -> tuple[mx.array, mx.array, mx.array]:
 
 
 def band() -> mx.array:
-    """As a sliding window's: (length, positions)."""
+    """The mask of a sliding window, (length, positions)."""
     row, column = mx.arange(POSITIONS - LENGTH, POSITIONS)[:, None], mx.arange(POSITIONS)[None]
     return (column <= row) & (column > row - 5)
 
 
 def padded() -> mx.array:
-    """As a batch's, the second of which has three positions less: (batch, 1, length, positions)."""
+    """The mask of a batch whose second sequence has three positions less, (batch, 1, length, positions)."""
     starts = mx.array([0, 3])[:, None, None, None]
     return band()[None, None] & (mx.arange(POSITIONS) >= starts)
 

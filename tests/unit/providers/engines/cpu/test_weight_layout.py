@@ -1,4 +1,4 @@
-"""Weights laid out for the BLAS: other places in memory, the same numbers and the same answers."""
+"""Weights laid out for the BLAS: another order in memory, the same numbers and the same outputs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_BLAS = "none"
 
 
 def loaded(folder: Path, monkeypatch: pytest.MonkeyPatch, **spec: Any) -> Any:
-    """As it is in the folder: with no BLAS to lay the weights out for."""
+    """The model as in its folder, without a BLAS to lay the weights out for."""
     monkeypatch.setenv(platform.BLAS_VARIABLE, NO_BLAS)
     model = load_language_model(ModelSpec(name="tiny", path=str(folder), **spec), "cpu", lambda *_: None).model
     monkeypatch.delenv(platform.BLAS_VARIABLE)
@@ -48,7 +48,7 @@ def test_the_same_numbers_lie_in_another_order(tmp_path: Path, monkeypatch: pyte
     linear = [module.weight for _, module in model.named_modules() if isinstance(module, nn.Linear)]
     assert len(linear) == 14 + (not tied)
     assert all(map(by_columns, linear))
-    # What is only looked up in stays as it was.
+    # A table that is only looked up stays as it was.
     assert by_columns(model.model.embed_tokens.weight) == tied
 
 

@@ -97,7 +97,7 @@ def test_a_batch_gives_each_text_its_own_unit_vector(engine: Stepped) -> None:
     alone = np.concatenate([engine.embed([text]) for text in TEXTS])
     assert np.abs(batch - alone).max() < 1e-5
     assert np.linalg.norm(batch, axis=1) == pytest.approx(np.ones(len(TEXTS)), abs=1e-5)
-    # Random weights tell every two of them apart, so that an exchange would show.
+    # With random weights all vectors differ, so that an exchange would show.
     assert (np.abs(batch[:, None] - batch[None]).max(axis=2) + np.eye(len(TEXTS))).min() > 1e-3
 
 

@@ -1,4 +1,4 @@
-"""LoRA adapters: what they add to the weights, and what is refused."""
+"""LoRA adapters: their effect on the weights, and which are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Grammars through the language-model engine: every answer follows its own, whatever else is in the batch."""
+"""Grammars through the language-model engine: every output follows its own, whatever else is in the batch."""
 
 from __future__ import annotations
 

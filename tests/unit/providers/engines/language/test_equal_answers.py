@@ -1,5 +1,7 @@
-"""However a prompt is computed, the answer at temperature 0 is the same: with what was kept or without, alone or among
-eight, whole or in chunks."""
+"""The output at temperature 0 does not depend on how the prompt is computed.
+
+With the prefix cache or without, as the only sequence or one of eight, as a whole or in chunks.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ FAMILIES: dict[str, Callable[..., Path]] = {
 
 
 class Family:
-    """A model, and what it answers to first and second turns when nothing is kept, batched or chunked."""
+    """A model, and its answers to first and second turns without prefix cache, batch and chunks."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -71,6 +73,6 @@ def test_answers_are_equal(family: Family, kept: int | None, rows: int, step: in
 
     assert len(set(family.expected)) > len(QUESTIONS), "the model says the same to everything: nothing is compared"
     assert texts == family.expected
-    # Those who come together have nothing to find but what an earlier turn left.
+    # Requests that come together find only the prompts of earlier turns.
     assert [tokens > 0 for tokens in cached[8:]] == [kept is None] * 8
     assert [tokens > 0 for tokens in cached[1:8]] == [kept is None and rows == 1] * 7

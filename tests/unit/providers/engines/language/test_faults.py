@@ -1,4 +1,4 @@
-"""What breaks inside the language-model engine breaks one request, or one batch, and never the engine."""
+"""A fault inside the language-model engine ends one request, or one batch, and never the engine."""
 
 from __future__ import annotations
 

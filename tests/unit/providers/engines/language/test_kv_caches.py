@@ -1,4 +1,4 @@
-"""Quantised and bounded key-value caches: alone, in a batch, and beside the prefix cache."""
+"""Quantised and bounded key-value caches: of a single sequence, in a batch, and beside the prefix cache."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _whole(answer: Answer) -> str:
 
 
 def reference(folder: Path, prompt: list[int], cache: Any) -> str:
-    """What mlx-lm generates from this prompt alone with such a cache in every layer."""
+    """mlx-lm's output for this prompt with such a cache in every layer, without a batch."""
     loaded = load_language_model(ModelSpec(name="tiny", path=str(folder)), "cpu", lambda stage, fraction: None)
     bias = mx.zeros((tiny.config()["vocab_size"],))
     bias[tiny.END] = -100.0

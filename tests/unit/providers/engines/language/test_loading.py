@@ -1,4 +1,4 @@
-"""Loading: what a spec asks of a model folder is honoured, or refused in words."""
+"""Loading: the engine follows every setting of the spec, or refuses with a message."""
 
 from __future__ import annotations
 

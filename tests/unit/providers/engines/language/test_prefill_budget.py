@@ -1,4 +1,4 @@
-"""Prompts take what answers that wait can spare."""
+"""Prompts take only the time that sequences waiting for a token can spare."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tests.unit.providers.engines import tiny
 from tests.unit.providers.engines.inprocess import SteppedEngine
 
 FITTING = int(20 * STEPS)
-"""Tokens of a prompt that a chunk of `engine` may have."""
+"""The most tokens of a prompt in a chunk of `engine`."""
 NO_END = SamplingParams(temperature=0.0, logit_bias={tiny.END: -100.0})
 
 
 def learned(step: float, token: float) -> PrefillPace:
-    """A pace that knows what a step of answers and what a token of a prompt takes."""
+    """A pace that knows the seconds of a step and of a prompt token."""
     pace = PrefillPace()
     pace.learn(step, sequences=1, tokens=0)
     pace.learn(step + 100 * token, sequences=1, tokens=100)
@@ -51,7 +51,7 @@ def test_a_chunk_that_costs_more_than_its_tokens_settles() -> None:
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SteppedEngine:
     monkeypatch.setitem(PREFILL_STEP, "cpu", 128)
     engine = SteppedEngine(tiny.write_folder(tmp_path / "tiny", max_position_embeddings=4096), prefix_cache_bytes=0)
-    # A device on which a token of a prompt takes as long as one of an answer.
+    # A device on which a token of a prompt takes as long as a generated one.
     engine.engine._batch._pace = learned(step=1.0, token=1 / 20)
     monkeypatch.setattr(PrefillPace, "learn", lambda self, seconds, sequences, tokens: None)
     return engine
@@ -87,7 +87,7 @@ def test_a_short_prompt_does_not_wait_for_the_end_of_a_long_one(engine: SteppedE
     long = engine.submit("long", "x" * 1500, sampling=NO_END, max_tokens=2)
     engine.step()
     engine.submit("short", "y" * 30, sampling=NO_END, max_tokens=2)
-    # Half of what fits is its own.
+    # It gets half of the budget.
     assert steps_until_first_token(engine, "short") <= math.ceil(30 / (FITTING // 2)) + 3
     assert not long.deltas
 

@@ -1,4 +1,4 @@
-"""Long texts on their way to tokens: all requests share the intake thread, so none may occupy it for long."""
+"""Tokenization of long texts: all requests share the intake thread, so that none may occupy it for long."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_the_prompt_is_computed_once(
     engine = SteppedEngine(tiny_folder, prefix_cache_bytes=cache)
     with engine.engine._batch.generator.stats() as stats:
         answer = engine.ask("n", prompt, sampling=GREEDY, n=5, max_tokens=6)
-    # Its last token is fed by every answer, to begin with.
+    # Every output begins by feeding the prompt's last token.
     assert answer.accepted is not None
     assert stats.prompt_tokens == answer.accepted.prompt_tokens - 1
     assert {answer.text_of(i) for i in range(5)} == {answer.text}

@@ -1,4 +1,4 @@
-"""Proposed tokens: answers equal those without, in fewer steps, for any requests and ends."""
+"""Speculation: outputs equal those without it, in fewer steps, for any requests and ends."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from tests.unit.providers.engines.inprocess import SteppedEngine
 
 TOKENS = 120
 NEVER = 270
-"""An id that no text has and that is never drawn, for the end."""
+"""The id of the end, which is in no text and is never drawn."""
 SEEDED = SamplingParams(temperature=0.7, top_p=0.9, seed=11)
 PROMPT = TokenPrompt([5, 80, 17, 42, 9, 200, 33, 5, 80, 17])
 
 
 def write_model(folder: Path, *, memory: bool, **changes: Any) -> Path:
-    """A tiny model that ends on request. Without memory its next token depends on the last alone, so that,
-    greedy, it soon goes round in circles; with it, on everything before."""
+    """A tiny model that ends on request.
+
+    Without memory its next token depends only on the last one, so that greedy output soon repeats itself. With memory
+    it depends on all tokens before.
+    """
     tiny.write_folder(folder, tie_word_embeddings=False, **{"eos_token_id": [NEVER], **changes})
     file = str(folder / "model.safetensors")
     weights: dict[str, mx.array] = dict(mx.load(file).items())  # type: ignore[union-attr]
@@ -70,7 +73,7 @@ def outcome(answer: Answer) -> Any:
 
 
 def steps(engine: SteppedEngine, **request: Any) -> tuple[Any, int]:
-    """The answer, and how many steps it took; no step's tokens leave in more than one frame."""
+    """The output and its number of steps. Checks that a step's tokens are in one frame."""
     answer, count = engine.submit("counted", PROMPT, **request), 0
     frames: list[Events] = []
 
@@ -125,7 +128,7 @@ def test_a_draft_model_changes_no_answer(
         assert outcome(engine.ask(name, PROMPT, sampling=sampling, max_tokens=TOKENS)) == expected
     assert tally(engine).proposed > 0
     if same and sampling is GREEDY:
-        # What would follow the end of an answer is not accepted.
+        # Proposals after the end of an output are not accepted.
         assert tally(engine).accepted >= tally(engine).proposed - 2 * 3
 
 
@@ -165,7 +168,7 @@ def test_an_end_token_that_was_foreseen_ends_the_answer(circling: Path, circles:
     while circles.engine.busy:
         circles.step()
         ids = next(iter(circles.engine._batch.generator.decoding.tokens), ids)
-    # The end is a token of the circle that the answer enters, and the prompt has been round that circle.
+    # The end is a token of the loop that the output enters, and the prompt has gone through that loop.
     prompt, end = TokenPrompt([*ids[-20:], *ids[-20:-1]]), ids[-1]
     ending = write_model(tmp_path / "ending", memory=False, eos_token_id=[end])
     expected, engine = (SteppedEngine(ending, dtype="float32", prompt_lookup=count) for count in (None, 8))

@@ -1,4 +1,4 @@
-"""Tools and thoughts through the language-model engine: the prompt, and the events of the answer."""
+"""Tools and reasoning through the language-model engine: the prompt, and the events of the output."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_required_calls_may_be_several(roomy: EngineClient) -> None:
 def test_a_required_call_may_follow_a_thought_that_is_over(thinker: EngineClient) -> None:
     prompt = ask_with_tools(REQUIRED, WEATHER, suffix="<think>")
     answer = thinker.ask("thought", prompt, sampling=WILD, max_tokens=60)
-    # The thought is not constrained, and a random model never ends it.
+    # Reasoning is not constrained, and a random model never ends it.
     assert answer.finished is not None
     assert answer.finished.finish_reason == "length"
     assert answer.reasoning

@@ -1,4 +1,4 @@
-"""Tools on their way into prompts, and the names under which formats are chosen."""
+"""Tools in prompts, and the names of formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kept prompts are shared, not copied, and writing to one answer's cache changes no other."""
+"""Kept prompts share buffers, and writing to one sequence's cache changes no other."""
 
 from __future__ import annotations
 

@@ -251,7 +251,7 @@ def test_what_is_evicted_is_written_and_found_again(tmp_path: Path) -> None:
 def test_memory_that_the_batch_needs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     size = entry(0)[1][0].nbytes
     prefixes = PrefixCache(100 * size, total=1010 * size)
-    # Whatever else this process holds, and lets go of meanwhile, is 1000 of them.
+    # 1000 of the 1010 sizes stand for everything else in this process, whose real memory changes meanwhile.
     monkeypatch.setattr(mx, "get_active_memory", lambda: 1000 * size + prefixes.nbytes)
     for number in range(4):
         prefixes.insert(*entry(number))

@@ -1,4 +1,4 @@
-"""What a prompt finds again of those before it, whatever kind of cache the model has."""
+"""How much of earlier prompts a prompt finds, for every kind of cache."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FAMILIES: dict[str, Callable[..., Path]] = {
     "recurrent": tiny.write_recurrent_folder,
 }
 THINKING = tiny.TEMPLATE.replace("'<|start|>' }}{% endif %}", "'<|start|>assistant\n<think></think>' }}{% endif %}")
-"""As reasoning models have it: what asks for the answer is no part of the conversation later."""
+"""As in reasoning models: the end of the prompt that asks for an answer is not part of later turns."""
 
 
 @pytest.fixture(params=FAMILIES, ids=str)
@@ -45,7 +45,7 @@ def cached(answer: Answer) -> int:
 
 
 def length(engine: SteppedEngine, *turns: tuple[str, str]) -> int:
-    """Tokens of a prompt's beginning: these messages, and nothing that asks for an answer."""
+    """Tokens of the beginning of a prompt: these messages, without the part that asks for an answer."""
     prompt = ChatPrompt(messages=chat(*turns).messages, template_kwargs={"add_generation_prompt": False})
     return len(engine.engine._intake._prompts.tokens(prompt))
 
@@ -67,7 +67,7 @@ def test_two_debates_in_turn_are_both_found_again(engine: SteppedEngine) -> None
 
 
 def test_a_last_turn_that_is_edited_costs_that_turn(engine: SteppedEngine) -> None:
-    # Not this engine's own answer: nothing but the prompts can be found.
+    # The assistant's text is not this engine's own output, so that only the prompts can be found.
     before = [("user", "where is it that the sea begins?"), ("assistant", "where the land ends, I should think")]
     ask(engine, *before, ("user", "and where does it end?"))
     edited = ask(engine, *before, ("user", "who says so?"))

@@ -28,7 +28,7 @@ class Job:
 
 
 class Whistle(BaseEngine[Job]):
-    """The least that an engine has to be."""
+    """The smallest engine."""
 
     REQUESTS = (SpeechRequest,)
     NOUN = "a whistle"

@@ -1,4 +1,4 @@
-"""Setting a process up for MLX: which BLAS, how many threads, and what is said where there is none."""
+"""Setting a process up for MLX: the BLAS, its threads, and the warning if there is none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from providers.engines.process import platform
 
 
 def in_a_process(code: str, **environment: str) -> str:
-    """What a fresh interpreter prints, since a BLAS once loaded stays loaded."""
+    """The output of a new interpreter, since a BLAS once loaded stays loaded."""
     env = {**os.environ, **environment}
     done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
     return done.stdout.strip()
@@ -33,7 +33,7 @@ def test_the_environment_names_the_blas_or_turns_it_off(monkeypatch: pytest.Monk
     assert platform.find_blas() is None
 
 
-def test_mlx_for_cuda_is_told_by_what_is_installed_and_set_up_for_it(
+def test_mlx_for_cuda_is_printed_by_what_is_installed_and_set_up_for_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "mlx_cuda_13-0.32.4.dist-info").mkdir()
@@ -68,15 +68,15 @@ made = p.prepare()
 """
 
 
-def test_a_blas_that_cannot_be_loaded_is_told_and_survived() -> None:
-    told = in_a_process(PREPARE + "print(made.blas, made.warning)", MLX_OPENAI_SERVER_BLAS="/nowhere/libopenblas.so")
-    assert "reference" in told
-    assert "libopenblas.so cannot be loaded" in told
+def test_a_blas_that_cannot_be_loaded_is_printed_and_survived() -> None:
+    printed = in_a_process(PREPARE + "print(made.blas, made.warning)", MLX_OPENAI_SERVER_BLAS="/nowhere/libopenblas.so")
+    assert "reference" in printed
+    assert "libopenblas.so cannot be loaded" in printed
 
 
 def test_turning_the_blas_off_warns_of_nothing() -> None:
-    told = in_a_process(PREPARE + "print(made.blas, '|', made.warning)", MLX_OPENAI_SERVER_BLAS="none")
-    assert told == "reference (bundled with mlx) | None"
+    printed = in_a_process(PREPARE + "print(made.blas, '|', made.warning)", MLX_OPENAI_SERVER_BLAS="none")
+    assert printed == "reference (bundled with mlx) | None"
 
 
 def test_mlx_computes_rightly_on_a_preloaded_blas() -> None:

@@ -1,4 +1,4 @@
-"""The engine process around any engine: its life is the socket's, and no request can end it."""
+"""The engine process around any engine: it ends with its socket, and no request can end it."""
 
 from __future__ import annotations
 

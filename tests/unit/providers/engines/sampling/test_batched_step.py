@@ -1,4 +1,4 @@
-"""A batch whose rows are sampled together gives each row what it would get alone."""
+"""A batch whose rows are sampled together gives each row the token that it would get by itself."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def seeded(number: int, params: SamplingParams) -> SamplingParams:
 
 
 def test_answers_of_mixed_settings_are_those_each_gets_alone(tmp_path: Path) -> None:
-    """Answers of different lengths: rows come, leave and stay while others do."""
+    """Outputs of different lengths: sequences enter and leave the batch while others stay."""
     folder = tiny.write_folder(tmp_path)
 
     def answers(rows: int) -> list[str]:
@@ -117,7 +117,7 @@ def test_penalties_of_many_rows_are_those_of_each() -> None:
 
 
 def test_steps_are_mlx_lms(tmp_path: Path) -> None:
-    """With samplers and processors that are not ours, too."""
+    """With samplers and processors of other libraries, too."""
     model, _ = load_model(tiny.write_folder(tmp_path))
     prompts = [[5, 6, 7], [9] * 20, [3, 1], [8, 9, 10, 11]]
     samplers = [lambda logprobs, nth=nth: mx.argsort(logprobs, axis=-1)[:, -nth] for nth in (1, 2, 1, 3)]

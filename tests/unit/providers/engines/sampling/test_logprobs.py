@@ -1,4 +1,4 @@
-"""Log-probabilities of an answer: the model's own, whatever steered the choice."""
+"""Log-probabilities of an output are the model's own, whatever influenced the choice."""
 
 from __future__ import annotations
 

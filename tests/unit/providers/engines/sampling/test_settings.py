@@ -130,7 +130,7 @@ def test_a_seed_gives_the_same_draws_whatever_is_drawn_beside_it(seed: int) -> N
 def test_filters_leave_only_what_they_say() -> None:
     assert set(draws(Settings(top_k=2), 1, 200)) == {1, 4}
     assert set(draws(Settings(min_p=0.8), 1, 200)) == {1, 4}
-    # Above the threshold are 1 and 4 (27 and 24 percent); XTC drops all of them but the least likely.
+    # Above the threshold are 1 and 4 (27 and 24 percent); XTC drops all of them except the least likely.
     assert 1 not in draws(Settings(xtc_probability=1.0, xtc_threshold=0.2), 1, 200)
 
 

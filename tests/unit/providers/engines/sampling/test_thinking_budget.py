@@ -1,4 +1,4 @@
-"""`max_reasoning_tokens`: a thought is closed after exactly that many tokens, and the answer follows."""
+"""`max_reasoning_tokens`: reasoning ends after exactly that many tokens, and content follows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_thought_has_as_many_tokens_as_it_may_and_the_answer_follows(
     request = {"sampling": sampling, "max_reasoning_tokens": budget}
     answer = thinker.ask("budget", OPENED, max_tokens=budget + END_MARKER + 12, **request)
     assert answer.finished is not None
-    # A character that was not whole may have been given up to three tokens more.
+    # An incomplete character may have received up to three more tokens.
     thought = answer.finished.usage.reasoning_tokens - END_MARKER
     assert budget <= thought <= budget + 3
     assert answer.text

@@ -1,4 +1,4 @@
-"""Convolutions of the vocoder are those of MLX, whatever their shape."""
+"""Convolutions of the vocoder equal those of MLX, whatever their shape."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_dilated_convolution_in_place_is_that_of_mlx(width: int, dilation: int
     for at in range(length):
         layout[(at + conv.padding) // dilation, (at + conv.padding) % dilation] = x[at]
     expected = mx.conv1d(mx.array(x)[None], mx.array(weight), 1, conv.padding, dilation)[0]
-    # The points at which it multiplies cost a digit: of a loudness of 1 what is lost is below that of 16 bits.
+    # Multiplying at points costs a digit of precision, which at loudness 1 is below the precision of 16 bits.
     np.testing.assert_allclose(conv(layout, length), np.array(expected), atol=1e-5 * np.abs(expected).max())
 
 

@@ -1,4 +1,4 @@
-"""English in misaki's phonemes, the same on every Python; where misaki itself installs, it is the judge."""
+"""English in misaki's phonemes, the same on every Python. If misaki itself can be installed, it is the reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read aloud: numbers, signs and Markdown in words, sentences whole, unknown words by their letters."""
+"""Texts to speak: numbers, signs and Markdown in words, complete sentences, unknown words by their letters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Times of phonemes and words: whole, in order, and where the sound is."""
+"""Times of phonemes and words: complete, in order, and where the sound is."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ random = np.random.default_rng(3)
 
 
 def cheapest(cost: np.ndarray) -> float:
-    """The least sum over all ways, by the definition."""
+    """The least sum over all paths, by the definition."""
     sums = np.full((cost.shape[0] + 1, cost.shape[1] + 1), np.inf)
     sums[0, 0] = 0
     for token, frame in np.ndindex(cost.shape):

@@ -1,4 +1,4 @@
-"""Files become mono float32 at 16 kHz, piece by piece; what is no audio is refused, and nothing else is opened."""
+"""Files become mono float32 at 16 kHz, piece by piece. Other content is refused, and no other file is opened."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Put = Callable[[bytes], Path]
 
 @pytest.fixture
 def put(tmp_path: Path) -> Put:
-    """Write a file whose name says nothing."""
+    """Write a file whose name does not show its format."""
 
     def write(content: bytes) -> Path:
         path = tmp_path / "upload"

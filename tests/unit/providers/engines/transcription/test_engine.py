@@ -1,4 +1,4 @@
-"""The transcription engine on a tiny model: turns, cancellation, languages, refusals. What it hears is nonsense."""
+"""The transcription engine on a tiny random model: turns, cancellation, languages, refusals."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
 
 @pytest.fixture
 def many(folders: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch) -> Stepped:
-    """A model of all languages, whose answers are short and never thought poor."""
+    """A multilingual model, whose output is short and never considered poor."""
     monkeypatch.setattr(transcript, "LADDER", (0.0,))
     stepped = Stepped(folders(tiny_whisper.VOCABULARY))
     stepped.engine._model.dims.n_text_ctx = 32  # answers are half as long at most

@@ -1,4 +1,4 @@
-"""A recording is heard through a window, and silence is distinguished from speech."""
+"""A recording is read through a window, and silence is distinguished from speech."""
 
 from __future__ import annotations
 
