@@ -1,6 +1,7 @@
-"""How fast the embedded model embeds over HTTP: `python -m tests.measurements.measure_embeddings`, on a quiet machine.
+"""Speed of embeddings over HTTP: `python -m tests.measurements.measure_embeddings`, on a quiet machine.
 
-Prints the table of docs/embeddings.md. One connection a client, kept open; the best of three rounds each.
+Measures the embedded model and prints the table of docs/embeddings.md: one open connection per client, the best of
+three rounds each.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ ROUNDS = 3
 
 
 async def seconds(work: Callable[[], Awaitable[None]]) -> float:
-    """The shortest of a few rounds."""
+    """Shortest time of a few rounds."""
     taken = []
     for _ in range(ROUNDS):
         begun = time.perf_counter()

@@ -1,8 +1,8 @@
-"""Whether memory stays flat: `python -m tests.measurements.measure_memory [REQUESTS [MODEL]]`.
+"""Check that memory stays flat: `python -m tests.measurements.measure_memory [REQUESTS [MODEL]]`.
 
 Sends short requests of every kind to the embedded chat model (or MODEL, a path or id; `tiny` is one of random weights
-that answers immediately), eight at a time, reads the engine's memory every few of them, and writes `docs/memory.svg`
-and `docs/memory.json`. 1,000 take a quarter of an hour on two quiet cores.
+that answers immediately), eight at a time, reads the engine's memory after every few requests, and writes
+`docs/memory.svg` and `docs/memory.json`. 1,000 requests take a quarter of an hour on two idle cores.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ CLIENTS = 8
 EVERY = 10
 """Requests between two readings."""
 WARM = 100
-"""Requests before memory is expected to be flat: the prefix cache fills, every size of batch has been seen."""
+"""Requests before memory is expected to be flat: by then the prefix cache fills and all batch sizes have occurred."""
 PREFIX_CACHE = "64MB"
-"""Small, so that it is full soon and what is seen afterwards is anything else."""
+"""Small, so that it is soon full and later growth has another cause."""
 NAMES = ("rss", "active", "cache")
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 WORDS = "river mountain debate avatar voice garden winter signal music ocean history engine planet bridge".split()  # noqa: SIM905
 
 
 async def request(client: httpx.AsyncClient, number: int) -> None:
-    """One of many kinds: streamed or not, cancelled, a conversation, several answers, a schema, sampled, raw."""
+    """Send one of many kinds: streamed or not, cancelled, a conversation, several answers, a schema, sampled, raw."""
     rng = random.Random(number)
     text = " ".join(rng.choices(WORDS, k=rng.choice((2, 6, 20, 60))))
     messages: list[dict[str, str]] = [{"role": "user", "content": text}]
@@ -54,7 +54,7 @@ async def request(client: httpx.AsyncClient, number: int) -> None:
         async with client.stream("POST", "/v1/chat/completions", json={**body, "stream": True}) as response:
             async for _ in response.aiter_lines():
                 if kind == 7:
-                    break  # the client goes away
+                    break  # the client disconnects
         return
     (await client.post("/v1/chat/completions", json=body)).raise_for_status()
 
@@ -82,7 +82,7 @@ async def measure(server: LiveServer, requests: int) -> list[dict[str, float]]:
 
 
 def growth(readings: list[dict[str, float]], name: str) -> float:
-    """Bytes a request, by least squares, once warm."""
+    """Bytes per request, by least squares, after the warm-up."""
     warm = [(reading["requests"], reading[name]) for reading in readings if reading["requests"] >= WARM]
     middle_x, middle_y = (sum(column) / len(warm) for column in zip(*warm, strict=True))
     spread = sum((x - middle_x) ** 2 for x, _ in warm)
@@ -90,7 +90,7 @@ def growth(readings: list[dict[str, float]], name: str) -> float:
 
 
 def plot(readings: list[dict[str, float]]) -> str:
-    """Megabytes over requests, as SVG."""
+    """Plot of megabytes over requests, as SVG."""
     width, height, left, bottom = 760, 320, 60, 40
     most = max(reading["rss"] for reading in readings) * 1.1
     last = readings[-1]["requests"]

@@ -1,7 +1,7 @@
 """CPU cost of a request's spans and metrics: `python -m tests.measurements.measure_spans [ROUNDS]`.
 
 Prints CPU microseconds per request (median of the rounds) of what `otel` does for one streamed chat of `TOKENS` tokens,
-from the server span to its end, without any HTTP or model. All ways to record run in one process, in turn:
+from the start of the server span to its end, without HTTP or a model. All ways to record run in turn in one process:
 
     off          OTEL_SDK_DISABLED=true: no spans, no metrics
     metrics      metrics only; part of every row below
@@ -47,7 +47,7 @@ class _Discarded(SpanExporter):
 
 
 def request() -> None:
-    """All calls of `otel` for one streamed chat."""
+    """Make all calls of `otel` for one streamed chat."""
     token = otel.request_id.set("req-1")
     span = otel.start_server_span("POST", "/v1/chat/completions", HEADERS, client="127.0.0.1")
     with span.use():
@@ -106,7 +106,7 @@ def measure(rounds: int) -> Mapping[str, list[float]]:
                 _instruments._instruments = kit
                 _operation.use_tracer(tracer)
                 took = _round()
-                if number >= 0:  # the first warms up
+                if number >= 0:  # the first round warms up
                     found[name].append(took)
     return found
 

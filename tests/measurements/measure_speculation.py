@@ -1,7 +1,7 @@
-"""What prompt lookup gives a single stream: `python -m tests.measurements.measure_speculation [COUNT …]`.
+"""Effect of prompt lookup on a single stream: `python -m tests.measurements.measure_speculation [COUNT …]`.
 
-Drives the engine in this process with the embedded model, greedy: a text to be repeated and a free one, token by token
-and with proposals of each COUNT, in alternation. Prints tokens a second, the ratio, and how many proposals were right.
+Runs the engine in this process with the embedded model, greedy: a text to repeat and a free one, token by token and
+with proposals of each COUNT, in alternation. Prints tokens per second, the ratio, and the number of accepted proposals.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ TEXTS = {
 }
 
 
-def tokens_a_second(engine: LanguageEngine, text: str) -> float:
-    """Of an answer's tokens but the first."""
+def tokens_per_second(engine: LanguageEngine, text: str) -> float:
+    """Tokens per second of an answer, after its first token."""
     prompt = ChatPrompt(messages=[ChatMessage(role="user", content=text)])
     sampling = SamplingParams(temperature=0.0)
     request = GenerationRequest(id="one", prompt=prompt, sampling=sampling, max_tokens=TOKENS)
@@ -40,11 +40,11 @@ def tokens_a_second(engine: LanguageEngine, text: str) -> float:
     out = Outbox(lambda report: None)
     while not engine._sequences or not next(iter(engine._sequences.values())).generated:
         engine.step(out)
-    (row,) = engine._sequences.values()
-    begun, first = time.perf_counter(), row.generated
+    (sequence,) = engine._sequences.values()
+    begun, first = time.perf_counter(), sequence.generated
     while engine.busy:
         engine.step(out)
-    return (row.generated - first) / (time.perf_counter() - begun)
+    return (sequence.generated - first) / (time.perf_counter() - begun)
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def main() -> None:
         best = dict.fromkeys(engines, 0.0)
         for _ in range(2):
             for count, engine in engines.items():
-                best[count] = max(best[count], tokens_a_second(engine, text))
+                best[count] = max(best[count], tokens_per_second(engine, text))
         for count, engine in engines.items():
             line = f"{name}, {'token by token' if count is None else f'proposals of {count}'}: {best[count]:.1f} tok/s"
             if engine._speculation is not None:

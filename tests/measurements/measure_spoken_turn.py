@@ -1,9 +1,9 @@
-"""Where a spoken turn's time goes: `python -m tests.measurements.measure_spoken_turn [PICTURE]`, on a quiet machine.
+"""Parts of the time of a spoken turn: `python -m tests.measurements.measure_spoken_turn [PICTURE]`, on a quiet machine.
 
-Prints the tables of docs/observability.md: the embedded models answer a question, and the first sentence is spoken as
-soon as it is there, by two requests of one trace, the first turn of a server and the second. Everything is read from
-`/traces/data`; only the way between the two requests is the client's. With PICTURE, and a Chromium, the page's drawing
-of the last turn is kept as a PNG.
+Prints the tables of docs/observability.md: the embedded models answer a question, and the first sentence is synthesized
+when it is complete, by two requests of one trace; for the first and the second turn of a server. All numbers are from
+`/traces/data`; only the time between the two requests is the client's. With PICTURE and Chromium, the page's drawing of
+the last turn is saved as a PNG.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SENTENCE = re.compile(r"[^.!?]+[.!?](?=\s|$)")
 
 
 def turn(server: LiveServer, messages: list[dict[str, str]], number: int) -> str:
-    """Ask, and have the first sentence spoken; returns the trace's ID."""
+    """Ask a question and synthesize the first sentence of the answer. Returns the trace's ID."""
     trace_id = f"{number:032x}"
     headers = {"traceparent": f"00-{trace_id}-{number:016x}-01", "x-request-id": f"turn-{number}"}
     body = {"model": "smollm2-135m-instruct", "messages": messages, "max_tokens": 24, "temperature": 0}
@@ -48,8 +48,8 @@ def speak(server: LiveServer, sentence: str, headers: dict[str, str]) -> None:
         answer.read()
 
 
-def tell(server: LiveServer, trace_id: str) -> None:
-    """From the first byte asked to the first audio, part by part."""
+def show(server: LiveServer, trace_id: str) -> None:
+    """Print the parts of the time from the first request to the first audio."""
     eventually(lambda: len(finished(server, trace_id)) == 2)
     wrote, spoke = finished(server, trace_id)
     begin, said = wrote["start"], spoke["start"]
@@ -79,7 +79,7 @@ def tell(server: LiveServer, trace_id: str) -> None:
 
 
 def finished(server: LiveServer, trace_id: str) -> list[dict[str, Any]]:
-    """The trace's requests by their start."""
+    """Finished requests of the trace, in the order of their start."""
     requests = ask(server.url, method="GET", path="/traces/data").json()["requests"]
     found = (request for request in requests if request["trace_id"] == trace_id and request["finished"])
     return sorted(found, key=lambda request: float(request["start"]))
@@ -108,7 +108,7 @@ if __name__ == "__main__":
         for number, question in enumerate(QUESTIONS, 1):
             talk.append({"role": "user", "content": question})
             trace = turn(running, talk, number)
-            tell(running, trace)
+            show(running, trace)
         if len(sys.argv) > 1:
             picture(f"{running.url}/traces?trace={trace}", Path(sys.argv[1]))
     finally:

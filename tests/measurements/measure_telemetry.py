@@ -1,9 +1,9 @@
 """Cost of telemetry per stream: `python -m tests.measurements.measure_telemetry model|echo [SECONDS]`.
 
-Prints the tables of docs/observability.md. One server per telemetry configuration, all running together; each round
-sends requests to every one of them, in a changing order; the ratios are to the server without telemetry of the same
-round, and the tables have their median. `model` streams the embedded model, as users do; `echo` has no model, so that
-nearly all of its work is the server's own: an upper bound. CPU is the worker's (the process that answers HTTP).
+Prints the tables of docs/observability.md. One server per telemetry configuration, all running together. Each round
+sends requests to all of them, in a changing order. Ratios are to the server without telemetry in the same round; the
+tables have their median. `model` streams the embedded model, as users do; `echo` has no model, so nearly all of its
+work is the server's own: an upper bound. CPU is the worker's (the process that answers HTTP).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Load:
     arguments: tuple[str, ...]
     requests: int
     alone: int
-    """Number of short requests, one after the other, for the latency of one."""
+    """Number of short sequential requests that measure latency."""
 
 
 LOADS = {
@@ -73,7 +73,7 @@ class Contender:
 
 
 def alone(server: LiveServer, requests: int) -> float:
-    """Median seconds of a short answer that is not streamed, one at a time on one connection."""
+    """Median seconds of a short answer that is not streamed, with one request at a time on one connection."""
     with httpx.Client(trust_env=False) as client:
         answers = [client.post(f"{server.base_url}/chat/completions", json=chat("hello")) for _ in range(requests)]
     return statistics.median(answer.elapsed.total_seconds() for answer in answers)
@@ -89,7 +89,7 @@ def ask(server: LiveServer, requests: int, streams: int, number: int) -> LoadRes
 
 @contextmanager
 def collector(seconds: float) -> Iterator[str]:
-    """The endpoint of a collector that accepts everything and answers after this many seconds."""
+    """Run a collector that accepts everything and responds after `seconds`. Yields its endpoint."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

@@ -1,9 +1,9 @@
-"""Spoken by one server and written down by another: the word error rate of each voice.
+"""Word error rate of each voice: one server synthesizes sentences, another transcribes them.
 
     python -m tests.measurements.round_trip SPEECH_URL TRANSCRIPTION_URL [SENTENCES] [VOICE …]
 
-The reference is what the speech's own `words` say was spoken; both sides are read as the engine reads texts, so that
-"3 May" and "the third of May" are the same.
+The reference is the speech's own `words`. Both sides are normalized as the engine normalizes texts, so that "3 May" and
+"the third of May" are equal.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main(speech: str, transcription: str, count: int, voices: tuple[str, ...]) -
 
 
 def pair(speech: str, transcription: str, voice: str, text: str) -> tuple[str, str]:
-    """What was spoken and what was heard, as plain words."""
+    """The spoken and the transcribed words of one text, normalized."""
     asked = {"model": "any", "voice": voice, "input": text, "response_format": "wav", "include_visemes": True}
     said = httpx.post(f"{speech}/v1/audio/speech", json=asked, timeout=300).raise_for_status().json()
     sound = ("speech.wav", base64.b64decode(said["audio"]), "audio/wav")
