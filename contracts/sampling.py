@@ -151,13 +151,30 @@ class GuidedOptions(SamplingOptions):
     )
     guided_grammar: Text | None = attrs.field(
         default=None,
-        metadata=honoured("Extension. llguidance's variant of Lark.", values="a grammar", otherwise="any text"),
+        metadata=honoured(
+            "Extension. llguidance's variant of Lark, or llama.cpp's GBNF.", values="a grammar", otherwise="any text"
+        ),
     )
 
 
 @attrs.frozen(kw_only=True)
 class GenerationOptions(GuidedOptions):
     """The model, its sampling, and where its choices end."""
+
+    json_schema: JsonObject | str | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension: llama.cpp's name of `guided_json`.",
+            values="a JSON schema, or its text",
+            otherwise="any text",
+        ),
+    )
+    grammar: str | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension: llama.cpp's name of `guided_grammar`.", values="a grammar, or empty", otherwise="any text"
+        ),
+    )
 
     model: ModelName | None = attrs.field(
         default=None,

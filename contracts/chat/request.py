@@ -65,8 +65,8 @@ class ChatCompletionRequest(GenerationOptions):
     tools: Annotated[list[ChatCompletionTool], MaxLen(MAX_TOOLS)] | None = attrs.field(
         default=None,
         metadata=honoured(
-            "Names are 1 to 256 characters long and differ. `strict` holds the arguments to `parameters`. `custom` "
-            "tools are refused.",
+            "Names are 1 to 256 characters long and differ. `strict` holds the arguments to `parameters`. Tools of "
+            "other types are left out and noted.",
             values=f"up to {MAX_TOOLS} functions",
             default=[],
         ),
@@ -74,7 +74,7 @@ class ChatCompletionRequest(GenerationOptions):
     tool_choice: ChatCompletionToolChoiceOption | None = attrs.field(
         default=None,
         metadata=honoured(
-            "A required call is valid by construction.",
+            "A required call is valid by construction. `any` is `required`.",
             values="`none`, `auto`, `required`, a function, `allowed_tools`",
             default="auto",
         ),
@@ -86,7 +86,8 @@ class ChatCompletionRequest(GenerationOptions):
         default=None,
         metadata=honoured(
             "The answer keeps to every schema, `strict` or not, at any temperature. A schema that cannot be kept to is "
-            "`400` with the path of the keyword. `json_schema.name` and `description` change nothing.",
+            "`400` with the path of the keyword. `json_schema.name` and `description` change nothing. The schema may "
+            "also be in `schema`, beside `json_schema` or `json_object`.",
             values="`text`, `json_object`, `json_schema`",
             default={"type": "text"},
         ),

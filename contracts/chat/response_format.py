@@ -6,7 +6,7 @@ from typing import Literal
 
 import attrs
 
-from contracts._fields import JsonObject, SchemaName
+from contracts._fields import JsonObject
 
 __all__ = [
     "JSONSchema",
@@ -26,27 +26,32 @@ class ResponseFormatText:
 
 @attrs.frozen(kw_only=True)
 class ResponseFormatJSONObject:
-    """Any JSON object."""
+    """Any JSON object, or with a schema, JSON that it accepts."""
 
     type: Literal["json_object"]
+    schema: JsonObject | None = None
 
 
 @attrs.frozen(kw_only=True)
 class JSONSchema:
-    """A schema that the answer keeps to, `strict` or not. The name has only letters, digits, `_` and `-`."""
+    """A schema that the answer keeps to, `strict` or not."""
 
-    name: SchemaName
-    schema: JsonObject
+    name: str | None = None
+    schema: JsonObject | None = None
     description: str | None = None
     strict: bool | None = None
 
 
 @attrs.frozen(kw_only=True)
 class ResponseFormatJSONSchema:
-    """JSON that the schema accepts."""
+    """JSON that the schema accepts: the one in `json_schema`, or `schema`."""
 
     type: Literal["json_schema"]
-    json_schema: JSONSchema
+    json_schema: JSONSchema | None = None
+    schema: JsonObject | None = None
+    name: str | None = None
+    description: str | None = None
+    strict: bool | None = None
 
 
 ResponseFormat = ResponseFormatText | ResponseFormatJSONObject | ResponseFormatJSONSchema

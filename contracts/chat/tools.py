@@ -14,7 +14,6 @@ __all__ = [
     "ChatCompletionAllowedTool",
     "ChatCompletionAllowedTools",
     "ChatCompletionAllowedToolsChoice",
-    "ChatCompletionCustomTool",
     "ChatCompletionFunctionTool",
     "ChatCompletionMessageToolCall",
     "ChatCompletionMessageToolCallChunk",
@@ -23,6 +22,7 @@ __all__ = [
     "ChatCompletionNamedToolChoice",
     "ChatCompletionNamedToolChoiceCustom",
     "ChatCompletionTool",
+    "ChatCompletionToolChoiceMode",
     "ChatCompletionToolChoiceOption",
     "FunctionChoice",
     "FunctionDefinition",
@@ -48,21 +48,18 @@ class FunctionDefinition:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionFunctionTool:
-    """A function that the model may call."""
+    """A function that the model may call: in `function`, or beside `type` as in the Responses API."""
 
-    type: Literal["function"]
-    function: FunctionDefinition
-
-
-@attrs.frozen(kw_only=True)
-class ChatCompletionCustomTool:
-    """A tool whose input is free text."""
-
-    type: Literal["custom"]
-    custom: JsonObject | None = None
+    type: Literal["function"] = "function"
+    function: FunctionDefinition | None = None
+    name: FunctionName | None = None
+    description: str | None = None
+    parameters: JsonObject | None = None
+    strict: bool | None = None
 
 
-ChatCompletionTool = ChatCompletionFunctionTool | ChatCompletionCustomTool
+ChatCompletionTool = ChatCompletionFunctionTool | JsonObject
+"""A function, or a tool of a type that this server cannot run."""
 
 
 @attrs.frozen(kw_only=True)
@@ -74,10 +71,18 @@ class FunctionChoice:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionNamedToolChoice:
-    """The model must call this function."""
+    """The model must call this function. The name may also stand beside `type`."""
 
-    type: Literal["function"]
-    function: FunctionChoice
+    type: Literal["function", "tool"] = "function"
+    function: FunctionChoice | None = None
+    name: FunctionName | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionToolChoiceMode:
+    """A word for the choice, as an object. `any` is `required`."""
+
+    type: Literal["none", "auto", "required", "any"]
 
 
 @attrs.frozen(kw_only=True)
@@ -90,10 +95,11 @@ class ChatCompletionNamedToolChoiceCustom:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionAllowedTool:
-    """A function of the request's `tools`."""
+    """A function of the request's `tools`. The name may also stand beside `type`."""
 
-    type: Literal["function"]
-    function: FunctionChoice
+    type: Literal["function"] = "function"
+    function: FunctionChoice | None = None
+    name: FunctionName | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -106,15 +112,18 @@ class ChatCompletionAllowedTools:
 
 @attrs.frozen(kw_only=True)
 class ChatCompletionAllowedToolsChoice:
-    """A choice that allows only some of the tools."""
+    """A choice that allows only some of the tools: in `allowed_tools`, or beside `type` as in the Responses API."""
 
     type: Literal["allowed_tools"]
-    allowed_tools: ChatCompletionAllowedTools
+    allowed_tools: ChatCompletionAllowedTools | None = None
+    mode: Literal["auto", "required"] | None = None
+    tools: Annotated[list[ChatCompletionAllowedTool], MinLen(1), MaxLen(MAX_TOOLS)] | None = None
 
 
 ChatCompletionToolChoiceOption = (
-    Literal["none", "auto", "required"]
+    Literal["none", "auto", "required", "any"]
     | ChatCompletionNamedToolChoice
+    | ChatCompletionToolChoiceMode
     | ChatCompletionNamedToolChoiceCustom
     | ChatCompletionAllowedToolsChoice
 )

@@ -112,7 +112,7 @@ class GrammarCompiler:
         sources = []
         if constraint.answer is not None:
             self._check_answer(constraint.answer, constraint.param)
-            source = text.source(constraint.answer)
+            source = _source(constraint.answer, constraint.param)
             # By itself first: an error in the whole grammar would mention text that the client did not write.
             compiled = self._matcher(source, constraint)
             if constraint.calls is None and constraint.thought is None:
@@ -229,6 +229,13 @@ def _key(constraint: Constraint) -> bytes:
         return msgspec.json.encode(constraint)
     except (UnicodeEncodeError, RecursionError, msgspec.MsgspecError) as error:
         raise InvalidRequest(f"the grammar is not text: {error}", param=constraint.param) from error
+
+
+def _source(grammar: Grammar, param: str) -> str:
+    try:
+        return text.source(grammar)
+    except text.NotGbnf as error:
+        raise InvalidRequest(f"not a grammar in GBNF: {error}", param=param) from None
 
 
 def _check_text(grammar: Grammar, param: str) -> None:

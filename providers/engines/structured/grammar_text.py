@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llguidance import LLMatcher
+from llguidance.gbnf_to_lark import gbnf_to_lark
 
 from providers.chat.types import ChoiceGrammar, Grammar, JsonObjectGrammar, JsonSchemaGrammar, RegexGrammar
 from providers.engines.structured.constraint import Thought, ToolMarkup
@@ -86,11 +87,19 @@ class Markers:
         return pieces + ([text[end:]] if end < len(text) else [])
 
 
+class NotGbnf(Exception):
+    """A grammar looks like llama.cpp's GBNF and is invalid."""
+
+
+_GBNF_RULE = re.compile(r"^\s*[\w-]+\s*::=", re.MULTILINE)
+
+
 def source(grammar: Grammar) -> str:
     """llguidance's form of one grammar. Schemas have been checked: they hold no unpaired surrogate and no NaN.
 
     Raises:
         ValueError: the schema is not JSON that llguidance reads.
+        NotGbnf: the grammar is in llama.cpp's form and invalid.
     """
     if isinstance(grammar, JsonObjectGrammar):
         return schema_text({"type": "object"})
@@ -98,8 +107,22 @@ def source(grammar: Grammar) -> str:
         return schema_text(grammar.schema)
     if isinstance(grammar, RegexGrammar):
         return LLMatcher.grammar_from_regex(grammar.pattern)
-    text = choice_text(grammar.choices) if isinstance(grammar, ChoiceGrammar) else grammar.grammar
+    text = choice_text(grammar.choices) if isinstance(grammar, ChoiceGrammar) else lark_text(grammar.grammar)
     return _list([_lark("answer", text)])
+
+
+def lark_text(text: str) -> str:
+    """Lark as it is, and llama.cpp's GBNF as Lark.
+
+    Raises:
+        NotGbnf: the text is neither.
+    """
+    if not _GBNF_RULE.search(text):
+        return text
+    try:
+        return gbnf_to_lark(text)
+    except Exception as error:  # the parser raises it as such
+        raise NotGbnf(str(error)) from None
 
 
 def schema_text(schema: dict[str, Any] | bool) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from contracts.chat.response_format import ResponseFormat, ResponseFormatJSONObject, ResponseFormatJSONSchema
-from contracts.sampling import GuidedOptions
+from contracts.sampling import GenerationOptions, GuidedOptions
 from providers.chat.types import (
     ChoiceGrammar,
     Grammar,
@@ -21,22 +21,22 @@ from providers.errors import InvalidRequest
 __all__ = ["one_form", "to_grammar"]
 
 
-def to_grammar(request: GuidedOptions, response_format: ResponseFormat | None = None) -> tuple[Grammar, str] | None:
+def to_grammar(request: GenerationOptions, response_format: ResponseFormat | None = None) -> tuple[Grammar, str] | None:
     """The grammar of the answer, and the path of the field that it comes from; None for any text.
 
     Raises:
-        InvalidRequest: there are several forms, or `guided_json` is not a schema.
+        InvalidRequest: there are several forms, or one lacks its schema.
     """
-    return one_form(request, _of_format(response_format))
+    return one_form(request, _of_format(response_format), *_of_llama_cpp(request))
 
 
-def one_form(request: GuidedOptions, format: tuple[Grammar, str] | None) -> tuple[Grammar, str] | None:
-    """The only requested form: the endpoint's own, or one of the `guided_…` fields.
+def one_form(request: GuidedOptions, *formats: tuple[Grammar, str] | None) -> tuple[Grammar, str] | None:
+    """The only requested form: one of the endpoint's own, or one of the `guided_…` fields.
 
     Raises:
-        InvalidRequest: there are several forms, or `guided_json` is not a schema.
+        InvalidRequest: there are several forms, or one is not a schema.
     """
-    found = [form for form in (format, *_guided(request)) if form is not None]
+    found = [form for form in (*formats, *_guided(request)) if form is not None]
     if len(found) > 1:
         (_, first), (_, second), *_ = found
         path = second.partition(".")[0]
@@ -45,17 +45,39 @@ def one_form(request: GuidedOptions, format: tuple[Grammar, str] | None) -> tupl
 
 
 def _of_format(format: ResponseFormat | None) -> tuple[Grammar, str] | None:
+    """Raises: InvalidRequest, if `json_schema` comes without a schema, or with two."""
     if isinstance(format, ResponseFormatJSONObject):
-        return JsonObjectGrammar(), "response_format"
-    if isinstance(format, ResponseFormatJSONSchema):
-        return JsonSchemaGrammar(format.json_schema.schema), "response_format.json_schema.schema"
-    return None
+        if format.schema is None:
+            return JsonObjectGrammar(), "response_format"
+        return JsonSchemaGrammar(format.schema), "response_format.schema"
+    if not isinstance(format, ResponseFormatJSONSchema):
+        return None
+    within = format.json_schema.schema if format.json_schema else None
+    if within is not None and format.schema not in (None, within):
+        path = "response_format.schema"
+        raise InvalidRequest(f"{path}: json_schema.schema is another schema; send one of them", param=path)
+    if within is not None:
+        return JsonSchemaGrammar(within), "response_format.json_schema.schema"
+    if format.schema is not None:
+        return JsonSchemaGrammar(format.schema), "response_format.schema"
+    path = "response_format.json_schema" + (".schema" if format.json_schema else "")
+    example = '{"type": "json_schema", "json_schema": {"name": "…", "schema": {…}}}'
+    raise InvalidRequest(f"{path}: required, but missing; send {example}", param=path)
+
+
+def _of_llama_cpp(request: GenerationOptions) -> list[tuple[Grammar, str]]:
+    forms: list[tuple[Grammar, str]] = []
+    if request.json_schema is not None:
+        forms.append((JsonSchemaGrammar(_schema(request.json_schema, "json_schema")), "json_schema"))
+    if request.grammar:
+        forms.append((LarkGrammar(request.grammar), "grammar"))
+    return forms
 
 
 def _guided(request: GuidedOptions) -> list[tuple[Grammar, str]]:
     forms: list[tuple[Grammar, str]] = []
     if request.guided_json is not None:
-        forms.append((JsonSchemaGrammar(_schema(request.guided_json)), "guided_json"))
+        forms.append((JsonSchemaGrammar(_schema(request.guided_json, "guided_json")), "guided_json"))
     if request.guided_regex is not None:
         forms.append((RegexGrammar(request.guided_regex), "guided_regex"))
     if request.guided_choice is not None:
@@ -65,14 +87,14 @@ def _guided(request: GuidedOptions) -> list[tuple[Grammar, str]]:
     return forms
 
 
-def _schema(given: dict[str, Any] | str) -> dict[str, Any] | bool:
+def _schema(given: dict[str, Any] | str, path: str) -> dict[str, Any] | bool:
     if not isinstance(given, str):
         return given
     try:
         schema = msgspec.json.decode(given)
         msgspec.msgpack.encode(schema)  # the frame to the engine must be able to carry it
     except (ValueError, OverflowError, RecursionError) as error:
-        raise InvalidRequest(f"guided_json: not valid JSON: {error}", param="guided_json") from None
+        raise InvalidRequest(f"{path}: not valid JSON: {error}", param=path) from None
     if not isinstance(schema, (dict, bool)):
-        raise InvalidRequest("guided_json: a schema must be a JSON object", param="guided_json")
+        raise InvalidRequest(f"{path}: a schema must be a JSON object", param=path)
     return schema

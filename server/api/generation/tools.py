@@ -8,15 +8,17 @@ from typing import Literal
 import attrs
 
 from contracts.chat.tools import (
+    ChatCompletionAllowedTool,
     ChatCompletionAllowedToolsChoice,
-    ChatCompletionCustomTool,
     ChatCompletionNamedToolChoice,
     ChatCompletionNamedToolChoiceCustom,
     ChatCompletionTool,
+    ChatCompletionToolChoiceMode,
     ChatCompletionToolChoiceOption,
 )
 from providers.chat.types import Tool, ToolChoice
 from providers.errors import InvalidRequest, UnsupportedParameter
+from server.noted import note
 
 __all__ = ["Functions", "Selection", "to_tools"]
 
@@ -67,30 +69,32 @@ def to_tools(
 
     Raises:
         InvalidRequest: two functions have the same name, or the choice names a function that is not there.
-        UnsupportedParameter: a tool is custom, or the choice is one.
+        UnsupportedParameter: the choice is a custom tool.
     """
     functions = Functions(_functions(tools or []), parallel is not False)
     if isinstance(choice, ChatCompletionNamedToolChoiceCustom):
-        raise _custom("tool_choice.type")
+        path = "tool_choice.type"
+        raise UnsupportedParameter(f"{path}: custom tools are not supported by this server; use functions", param=path)
     if isinstance(choice, ChatCompletionNamedToolChoice):
-        return functions.one(choice.function.name, "tool_choice.function.name")
+        return functions.one(*_named(choice, "tool_choice"))
     if isinstance(choice, ChatCompletionAllowedToolsChoice):
-        allowed = [
-            (tool.function.name, f"tool_choice.allowed_tools.tools[{index}].function.name")
-            for index, tool in enumerate(choice.allowed_tools.tools)
-        ]
-        return functions.only(allowed, choice.allowed_tools.mode)
-    return functions.any(choice or "auto")
+        return functions.only(*_allowed(choice))
+    mode = choice.type if isinstance(choice, ChatCompletionToolChoiceMode) else choice or "auto"
+    return functions.any("required" if mode == "any" else mode)
 
 
 def _functions(tools: Sequence[ChatCompletionTool]) -> dict[str, Tool]:
     functions: dict[str, Tool] = {}
     for index, tool in enumerate(tools):
-        if isinstance(tool, ChatCompletionCustomTool):
-            raise _custom(f"tools[{index}].type")
-        function = tool.function
+        path = f"tools[{index}]"
+        if isinstance(tool, dict):
+            note(f"{path}.{tool['type']}")
+            continue
+        function = tool.function or tool
+        if function.name is None:
+            raise InvalidRequest(f"{path}.function: required, but missing", param=f"{path}.function")
         if function.name in functions:
-            path = f"tools[{index}].function.name"
+            path = f"{path}.function.name"
             raise InvalidRequest(f"{path}: another function has the same name", param=path)
         functions[function.name] = Tool(
             name=function.name,
@@ -101,5 +105,23 @@ def _functions(tools: Sequence[ChatCompletionTool]) -> dict[str, Tool]:
     return functions
 
 
-def _custom(path: str) -> UnsupportedParameter:
-    return UnsupportedParameter(f"{path}: custom tools are not supported by this server; use functions", param=path)
+def _named(choice: ChatCompletionNamedToolChoice | ChatCompletionAllowedTool, path: str) -> tuple[str, str]:
+    """The name of a chosen function, and its path."""
+    if choice.function is not None:
+        return choice.function.name, f"{path}.function.name"
+    if choice.name is not None:
+        return choice.name, f"{path}.name"
+    example = '{"type": "function", "function": {"name": "…"}}'
+    raise InvalidRequest(f"{path}.function: required, but missing; send {example}", param=f"{path}.function")
+
+
+def _allowed(choice: ChatCompletionAllowedToolsChoice) -> tuple[list[tuple[str, str]], Literal["auto", "required"]]:
+    """The names of allowed functions with their paths, and whether one must be called."""
+    if choice.allowed_tools is not None:
+        path, mode, tools = "tool_choice.allowed_tools", choice.allowed_tools.mode, choice.allowed_tools.tools
+    elif choice.tools is not None:
+        path, mode, tools = "tool_choice", choice.mode or "auto", choice.tools
+    else:
+        path = "tool_choice.allowed_tools"
+        raise InvalidRequest(f"{path}: required, but missing", param=path)
+    return [_named(tool, f"{path}.tools[{index}]") for index, tool in enumerate(tools)], mode

@@ -76,9 +76,20 @@ def test_text_follows_its_lark_grammar(seed: int) -> None:
     assert re.fullmatch(r"[1-9][0-9]?(\+[1-9][0-9]?){1,3}", made.text)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_text_follows_its_grammar_in_gbnf(seed: int) -> None:
+    gbnf = 'root ::= sum\n# a sum\nsum ::= number ("+" number){1,3}\nnumber ::= [1-9] [0-9]?\n'
+    made = constrained(LarkGrammar(gbnf), seed)
+    assert made.ended
+    assert re.fullmatch(r"[1-9][0-9]?(\+[1-9][0-9]?){1,3}", made.text)
+
+
 @pytest.mark.parametrize(
     "grammar",
     [
+        LarkGrammar('root ::= ("a"'),
+        LarkGrammar("start ::= missing"),
+        LarkGrammar("root ::= " + "(" * 20_000 + '"a"' + ")" * 20_000),
         RegexGrammar("(a"),
         RegexGrammar("a\\"),
         RegexGrammar(r"\bword"),

@@ -76,6 +76,8 @@ HONOURED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"guided_grammar": 'start: "a"'},
         {"grammar": LarkGrammar('start: "a"'), "grammar_param": "guided_grammar"},
     ),
+    "json_schema": ({"json_schema": SCHEMA}, {"grammar": JsonSchemaGrammar(SCHEMA), "grammar_param": "json_schema"}),
+    "grammar": ({"grammar": 'root ::= "a"'}, {"grammar": LarkGrammar('root ::= "a"'), "grammar_param": "grammar"}),
     "reasoning_effort": (
         {"reasoning_effort": "low"},
         {"prompt.template_kwargs": {"reasoning_effort": "low", "enable_thinking": True}},
