@@ -7,7 +7,7 @@ from typing import Literal
 import attrs
 
 from contracts._fields import JsonObject
-from contracts.chat.tools import ChatCompletionMessageToolCall
+from contracts.chat.tools import CalledFunction, EarlierToolCall
 
 __all__ = [
     "ChatCompletionRequestMessage",
@@ -22,7 +22,8 @@ __all__ = [
     "Role",
 ]
 
-Role = Literal["system", "developer", "user", "assistant", "tool"]
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+"""`function` is the older name of `tool`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -94,8 +95,8 @@ ContentPart = (
 class ChatCompletionRequestMessage:
     """One turn.
 
-    `content` is required, except in an assistant's turn that has `tool_calls` or `refusal`. `tool_call_id` is
-    required in a tool's turn.
+    `content` is required, except in turns of an assistant and of tools. `tool_call_id` is required in a tool's turn,
+    unless only one call is without a result.
     """
 
     role: Role
@@ -103,7 +104,9 @@ class ChatCompletionRequestMessage:
     name: str | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
-    tool_calls: list[ChatCompletionMessageToolCall] | None = None
+    reasoning: str | None = None
+    """Another name of `reasoning_content`."""
+    tool_calls: list[EarlierToolCall] | None = None
     tool_call_id: str | None = None
-    function_call: JsonObject | None = None
+    function_call: CalledFunction | None = None
     audio: JsonObject | None = None

@@ -37,8 +37,9 @@ class ChatCompletionRequest(GenerationOptions):
     messages: Annotated[list[ChatCompletionRequestMessage], MinLen(1)] = attrs.field(
         metadata=honoured(
             "Roles `system`, `developer` (read as `system`), `user`, `assistant`, `tool`. `content` is text or a list "
-            "of text parts, which are joined by line breaks. An assistant's turn may have `tool_calls` and "
-            "`reasoning_content`; a tool's turn has `tool_call_id`. Images, sound, files and `function_call` are "
+            "of text parts, which are joined by line breaks, without empty ones. An assistant's turn may have "
+            "`tool_calls` and `reasoning_content` (or `reasoning`), and no text; a tool's turn has `tool_call_id`. "
+            "Role `function` and `function_call` are read as `tool` and `tool_calls`. Images, sound and files are "
             "refused.",
             values="at least one turn",
         )

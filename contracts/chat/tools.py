@@ -11,6 +11,7 @@ from contracts._fields import JsonObject
 
 __all__ = [
     "MAX_TOOLS",
+    "CalledFunction",
     "ChatCompletionAllowedTool",
     "ChatCompletionAllowedTools",
     "ChatCompletionAllowedToolsChoice",
@@ -24,6 +25,7 @@ __all__ = [
     "ChatCompletionTool",
     "ChatCompletionToolChoiceMode",
     "ChatCompletionToolChoiceOption",
+    "EarlierToolCall",
     "FunctionChoice",
     "FunctionDefinition",
     "FunctionName",
@@ -144,6 +146,24 @@ class ChatCompletionMessageToolCall:
     id: str
     type: Literal["function"]
     function: ChatCompletionMessageToolCallFunction
+
+
+@attrs.frozen(kw_only=True)
+class CalledFunction:
+    """The function of an earlier call, which may come from another server: `arguments` is JSON text or an object."""
+
+    name: str
+    arguments: str | JsonObject | None = None
+
+
+@attrs.frozen(kw_only=True)
+class EarlierToolCall:
+    """A call in an assistant's turn of the history. Without an id, it gets one."""
+
+    type: Literal["function"] = "function"
+    id: str | None = None
+    index: int | None = None
+    function: CalledFunction
 
 
 @attrs.frozen(kw_only=True)

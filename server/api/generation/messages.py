@@ -12,11 +12,13 @@ from contracts.chat.messages import (
     ChatCompletionRequestMessageContentPartText,
     ContentPart,
 )
-from contracts.chat.tools import ChatCompletionMessageToolCall
+from contracts.chat.tools import CalledFunction
 from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, UnsupportedParameter
 
 __all__ = ["call_arguments", "to_chat_messages"]
+
+_OF_ASSISTANTS = ("tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
 
 
 def to_chat_messages(messages: list[ChatCompletionRequestMessage]) -> list[ChatMessage]:
@@ -26,48 +28,88 @@ def to_chat_messages(messages: list[ChatCompletionRequestMessage]) -> list[ChatM
         InvalidRequest: a turn lacks a field that its role requires.
         UnsupportedParameter: a turn holds content that this server cannot read: an image, audio, a file.
     """
-    return [_message(message, f"messages[{index}]") for index, message in enumerate(messages)]
+    calls = _OpenCalls()
+    return [_message(message, f"messages[{index}]", calls) for index, message in enumerate(messages)]
 
 
-def _message(message: ChatCompletionRequestMessage, path: str) -> ChatMessage:
-    for name in ("function_call", "audio"):
-        if getattr(message, name) is not None:
-            raise UnsupportedParameter(f"{path}.{name} is not supported", param=f"{path}.{name}")
-    _check_role(message, path)
+class _OpenCalls:
+    """The calls of the conversation that have no result yet, in order: their ids, and the names of their functions.
+
+    Some clients leave ids out. A call without one gets one, and a result without one is that of the only open call.
+    """
+
+    def __init__(self) -> None:
+        self._open: list[tuple[str, str]] = []
+        self._made = 0
+
+    def add(self, id: str | None, name: str) -> str:
+        if not id:
+            self._made += 1
+            id = f"call_{self._made}"
+        self._open.append((id, name))
+        return id
+
+    def answered(self, message: ChatCompletionRequestMessage, path: str) -> str:
+        """The id of the call whose result this turn is.
+
+        Raises:
+            InvalidRequest: the turn names no call, and there is none, or several.
+        """
+        id = message.tool_call_id
+        if not id:
+            fitting = [call for call in self._open if message.name in (None, call[1])] or self._open
+            if len(fitting) != 1:
+                known = ", ".join(repr(call) for call, _ in self._open[:8])
+                raise _invalid(
+                    f"{path}.tool_call_id",
+                    f"required in a message of role {message.role!r}; "
+                    + (f"the calls without a result are {known}" if known else "no call is without a result"),
+                )
+            id = fitting[0][0]
+        self._open = [call for call in self._open if call[0] != id]
+        return id
+
+
+def _message(message: ChatCompletionRequestMessage, path: str, calls: _OpenCalls) -> ChatMessage:
+    if message.audio is not None:
+        raise UnsupportedParameter(f"{path}.audio is not supported", param=f"{path}.audio")
+    result = message.role in ("tool", "function")
+    _check_role(message, path, result=result)
+    made = [_called(calls.add(call.id, call.function.name), call.function) for call in message.tool_calls or []]
+    if message.function_call is not None:
+        made.append(_called(calls.add(None, message.function_call.name), message.function_call))
     return ChatMessage(
-        role="system" if message.role == "developer" else message.role,
-        content=_content(message, path),
+        role="system" if message.role == "developer" else "tool" if result else message.role,
+        content=_content(message, path, called=bool(made)),
         name=message.name,
-        tool_calls=[_tool_call(call) for call in message.tool_calls] if message.tool_calls else None,
-        tool_call_id=message.tool_call_id,
-        reasoning_content=message.reasoning_content,
+        tool_calls=made or None,
+        tool_call_id=calls.answered(message, path) if result else None,
+        reasoning_content=message.reasoning if message.reasoning_content is None else message.reasoning_content,
     )
 
 
-def _check_role(message: ChatCompletionRequestMessage, path: str) -> None:
+def _check_role(message: ChatCompletionRequestMessage, path: str, *, result: bool) -> None:
     """Check the fields that only some roles have. In other turns a template would drop them silently."""
-    if message.role == "tool" and message.tool_call_id is None:
-        raise _invalid(f"{path}.tool_call_id", "required in a message of role 'tool'")
-    if message.role != "tool" and message.tool_call_id is not None:
+    if not result and message.tool_call_id:
         raise _invalid(f"{path}.tool_call_id", "only a message of role 'tool' may have it")
     if message.role != "assistant":
-        for name in ("tool_calls", "refusal", "reasoning_content"):
-            if getattr(message, name) is not None:
+        for name in _OF_ASSISTANTS:
+            if getattr(message, name):
                 raise _invalid(f"{path}.{name}", "only a message of role 'assistant' may have it")
 
 
-def _content(message: ChatCompletionRequestMessage, path: str) -> str | None:
-    if message.content is None:
-        if message.role == "assistant" and message.refusal is not None:
-            return message.refusal
-        if message.role == "assistant" and message.tool_calls:
-            return None
-        raise _invalid(f"{path}.content", "required, but missing")
+def _content(message: ChatCompletionRequestMessage, path: str, *, called: bool) -> str | None:
+    """The text of a turn. One of an assistant may have none: it was stopped, or ended within its reasoning."""
     if isinstance(message.content, str):
         return message.content
-    if not message.content:
-        raise _invalid(f"{path}.content", "must not be empty")
-    return "\n".join(_text(part, f"{path}.content[{index}]") for index, part in enumerate(message.content))
+    if message.content:
+        parts = (_text(part, f"{path}.content[{index}]") for index, part in enumerate(message.content))
+        return "\n".join(part for part in parts if part)
+    if message.role == "assistant":
+        return None if called and not message.refusal else message.refusal or ""
+    if message.role in ("tool", "function"):
+        return ""
+    raise _invalid(f"{path}.content", "required, but missing" if message.content is None else "must not be empty")
 
 
 def _text(part: ContentPart, path: str) -> str:
@@ -80,16 +122,19 @@ def _text(part: ContentPart, path: str) -> str:
     )
 
 
-def _tool_call(call: ChatCompletionMessageToolCall) -> dict[str, Any]:
-    return {
-        "id": call.id,
-        "type": call.type,
-        "function": {"name": call.function.name, "arguments": call_arguments(call.function.arguments)},
-    }
+def _called(id: str, function: CalledFunction) -> dict[str, Any]:
+    given = function.arguments
+    arguments = call_arguments(given) if isinstance(given, str) else given or {}
+    return {"id": id, "type": "function", "function": {"name": function.name, "arguments": arguments}}
 
 
 def call_arguments(text: str) -> Any:
-    """The arguments of an earlier call as an object, which chat templates expect; text that is none stays text."""
+    """The arguments of an earlier call as an object, which chat templates expect.
+
+    No text is no arguments. Text that is no object, such as that of a turn that was cut off, stays text.
+    """
+    if not text.strip():
+        return {}
     try:
         decoded = msgspec.json.decode(text)
         msgspec.msgpack.encode(decoded)  # a value that a frame cannot carry (integers over 64 bits) stays text as well

@@ -18,6 +18,37 @@ SAVE = {"type": "function", "function": {"name": "save", "parameters": CITY}}
 TOOLS = [SAVE, {"type": "function", "function": {"name": "load"}}]
 CALL_SAVE = ToolChoice("required", "save")
 
+
+def turns(*messages: dict[str, Any]) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": "x"}, *messages]}
+
+
+def call(**fields: Any) -> dict[str, Any]:
+    """An assistant's turn with one call of `w`."""
+    return {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"function": {"name": "w", **fields.pop("of", {})}, **fields}],
+    }
+
+
+def result(**fields: Any) -> dict[str, Any]:
+    return {"role": "tool", "content": "3 C", **fields}
+
+
+EMPTY_TURNS: list[dict[str, Any]] = [
+    {"content": None, "reasoning_content": "The user greets."},
+    {"content": None, "reasoning": "The user greets."},
+    {"content": ""},
+    {"content": None},
+    {},
+    {"content": []},
+    {"content": [{"type": "text", "text": ""}]},
+    {"content": None, "tool_calls": []},
+    {"content": None, "tool_calls": None, "function_call": None, "refusal": None, "audio": None, "annotations": []},
+]
+GO_ON = {"role": "user", "content": "Go on"}
+
 SERVED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("31 stop of an empty text", {"stop": [""]}, {"stop": []}),
     ("31 stop empty", {"stop": ""}, {"stop": []}),
@@ -98,6 +129,99 @@ SERVED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("63 none with tools", {"tools": TOOLS, "tool_choice": "none"}, {"prompt.tool_choice": ToolChoice("none")}),
     ("63 auto without tools", {"tools": [], "tool_choice": "auto"}, {"prompt.tools": []}),
     ("63 auto with null tools", {"tools": None, "tool_choice": "auto"}, {"prompt.tools": []}),
+    *(
+        (f"22 {turn}", turns({"role": "assistant", **turn}, GO_ON), {"prompt.messages.1.content": ""})
+        for turn in EMPTY_TURNS
+    ),
+    (
+        "22 calls without the content key",
+        turns(
+            {"role": "assistant", "tool_calls": call(id="c1", type="function")["tool_calls"]}, result(tool_call_id="c1")
+        ),
+        {"prompt.messages.1.content": None, "prompt.messages.1.tool_calls.0.id": "c1"},
+    ),
+    *(
+        (
+            f"23 {name}",
+            turns({"role": "assistant", "content": "x", name: "I need the tool."}, GO_ON),
+            {"prompt.messages.1.reasoning_content": "I need the tool."},
+        )
+        for name in ("reasoning", "reasoning_content")
+    ),
+    (
+        "61 an object as arguments, and no type",
+        turns(call(index=0, id="c1", of={"arguments": {"city": "Oslo"}}), result(name="w", tool_call_id="c1")),
+        {"prompt.messages.1.tool_calls.0.function.arguments": {"city": "Oslo"}},
+    ),
+    *(
+        (
+            f"61 arguments {given!r}",
+            turns(call(id="c1", of={"arguments": given}), result(tool_call_id="c1")),
+            {"prompt.messages.1.tool_calls.0.function.arguments": arguments},
+        )
+        for given, arguments in (("", {}), (None, {}), ('{"city": "Os', '{"city": "Os'), ("[1]", "[1]"))
+    ),
+    *(
+        (
+            f"61 ids {given!r}",
+            turns(call(id=given), result(tool_call_id=given), call(id=given), result(tool_call_id=given)),
+            {
+                "prompt.messages.1.tool_calls.0.id": "call_1",
+                "prompt.messages.2.tool_call_id": "call_1",
+                "prompt.messages.3.tool_calls.0.id": "call_2",
+                "prompt.messages.4.tool_call_id": "call_2",
+            },
+        )
+        for given in (None, "")
+    ),
+    (
+        "61 the same id in two turns",
+        turns(call(id="c1"), result(tool_call_id="c1"), call(id="c1"), result(tool_call_id="c1")),
+        {"prompt.messages.4.tool_call_id": "c1"},
+    ),
+    ("61 no id in a result", turns(call(id="c1"), result()), {"prompt.messages.2.tool_call_id": "c1"}),
+    (
+        "61 no id in results with names",
+        turns(
+            call(id="c1"), {**call(id="c2"), "tool_calls": [{"id": "c2", "function": {"name": "v"}}]}, result(name="v")
+        ),
+        {"prompt.messages.3.tool_call_id": "c2"},
+    ),
+    (
+        "61 role function",
+        turns(
+            {"role": "assistant", "content": None, "function_call": {"name": "w", "arguments": '{"a": 1}'}},
+            {"role": "function", "name": "w", "content": "3 C"},
+        ),
+        {
+            "prompt.messages.1.tool_calls.0.function": {"name": "w", "arguments": {"a": 1}},
+            "prompt.messages.2.role": "tool",
+            "prompt.messages.2.tool_call_id": "call_1",
+        },
+    ),
+    (
+        "61 content of a result in parts",
+        turns(call(id="c1"), result(tool_call_id="c1", content=[{"type": "text", "text": "3 C"}])),
+        {"prompt.messages.2.content": "3 C"},
+    ),
+    (
+        "62 parts in every role",
+        {
+            "messages": [
+                {"role": "developer", "content": [{"type": "text", "text": "Be brief."}]},
+                {"role": "user", "content": [{"type": "text", "text": text} for text in ("<file>", "body", "")]},
+                {
+                    "role": "assistant",
+                    "content": [{"type": "text", "text": "ok"}, {"type": "refusal", "refusal": "no"}],
+                },
+            ]
+        },
+        {
+            "prompt.messages.0.content": "Be brief.",
+            "prompt.messages.1.content": "<file>\nbody",
+            "prompt.messages.2.content": "ok\nno",
+        },
+    ),
     ("no model", {"model": ABSENT}, {}),
     ("a null model", {"model": None}, {}),
 ]
@@ -119,6 +243,24 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
         {"response_format": {"type": "json_schema"}},
         "response_format.json_schema",
         'send {"type": "json_schema", "json_schema": {"name": "…", "schema": {…}}}',
+    ),
+    (
+        "61 a result of one of two calls",
+        turns(call(id="c1"), call(id="c2"), result()),
+        "messages[3].tool_call_id",
+        "the calls without a result are 'c1', 'c2'",
+    ),
+    (
+        "62 input_text",
+        turns({"role": "user", "content": [{"type": "input_text", "text": "x"}]}),
+        "messages[1].content[0].type",
+        "expected one of 'text'",
+    ),
+    (
+        "an unknown role",
+        turns({"role": "robot", "content": "x"}),
+        "messages[1].role",
+        "expected one of 'system', 'developer', 'user', 'assistant', 'tool', 'function', got 'robot'",
     ),
     ("0 tokens", {"max_tokens": 0}, "max_tokens", "must be at least 1; -1 and leaving it out mean no limit"),
 ]

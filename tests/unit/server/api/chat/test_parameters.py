@@ -33,6 +33,7 @@ from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app
 from tests.unit.server.parameters import with_status
 
+INVALID = "invalid_request_error"
 FUNCTION = {"type": "function", "function": {"name": "f"}}
 SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}}
 
@@ -295,13 +296,11 @@ def test_a_history_of_empty_strings_is_a_conversation() -> None:
         ),
         ({"role": "user", "content": [{"type": "video"}]}, "invalid_request_error", "messages[0].content[0].type"),
         ({"role": "user", "content": []}, "invalid_request_error", "messages[0].content"),
-        ({"role": "assistant"}, "invalid_request_error", "messages[0].content"),
+        ({"role": "user", "content": None}, "invalid_request_error", "messages[0].content"),
+        ({"role": "user", "content": [{"type": "input_text", "text": "x"}]}, INVALID, "messages[0].content[0].type"),
+        ({"role": "function", "content": "x", "name": "f"}, INVALID, "messages[0].tool_call_id"),
         ({"role": "assistant", "audio": {"id": "1"}}, "unsupported_parameter", "messages[0].audio"),
-        (
-            {"role": "assistant", "function_call": {"name": "f"}},
-            "unsupported_parameter",
-            "messages[0].function_call",
-        ),
+        ({"role": "assistant", "function_call": {"arguments": "{}"}}, INVALID, "messages[0].function_call.name"),
         ({"role": "user", "content": "x", "tool_call_id": "1"}, "invalid_request_error", "messages[0].tool_call_id"),
         ({"role": "user", "content": "x", "refusal": "no"}, "invalid_request_error", "messages[0].refusal"),
     ],
@@ -319,6 +318,7 @@ def test_every_field_of_a_turn_is_read() -> None:
         "content",
         "function_call",
         "name",
+        "reasoning",
         "reasoning_content",
         "refusal",
         "role",

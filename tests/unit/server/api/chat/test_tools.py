@@ -165,7 +165,7 @@ UNSUPPORTED = "unsupported_parameter"
         ({"n": 0}, INVALID, "n"),
         ({"messages": [{"role": "tool", "content": "1"}]}, INVALID, "messages[0].tool_call_id"),
         (
-            {"messages": [{"role": "user", "content": "x", "tool_calls": []}]},
+            {"messages": [{"role": "user", "content": "x", "tool_calls": [{"id": "1", "function": {"name": "f"}}]}]},
             INVALID,
             "messages[0].tool_calls",
         ),
