@@ -1,4 +1,7 @@
-"""Hooks of attrs classes: they accept only objects, and write no field that is None unless it is marked."""
+"""Hooks of attrs classes: they accept only objects, and write no field that is None unless it is marked.
+
+A class may keep the fields that it does not have in one of its own.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,17 @@ def register_class_hooks(converter: Converter) -> None:
 
 def _structure(class_: Any, converter: BaseConverter) -> Hook:
     fields = make_dict_structure_fn(class_, converter, _cattrs_use_alias=True)
+    names = {attribute.alias for attribute in attrs.fields(class_)}
+    others = _others(class_)
 
     def structure(value: Any, _: Any) -> Any:
         if not isinstance(value, dict):
             raise Problem(f"expected an object, got {describe(value)}")
+        if others is not None:
+            known: dict[str, Any] = {others: {}}
+            for name, field in value.items():
+                (known if name in names and name != others else known[others])[name] = field
+            value = known
         return fields(value, class_)
 
     return structure
@@ -36,4 +46,18 @@ def _unstructure(class_: Any, converter: BaseConverter) -> Any:
         for attribute in attrs.fields(class_)
         if attribute.default is None and not attribute.metadata.get("explicit_null")
     }
-    return make_dict_unstructure_fn(class_, converter, _cattrs_use_alias=True, **omitted)
+    fields = make_dict_unstructure_fn(class_, converter, _cattrs_use_alias=True, **omitted)
+    if (others := _others(class_)) is None:
+        return fields
+
+    def unstructure(value: Any) -> dict[str, Any]:
+        written: dict[str, Any] = fields(value)
+        unknown: dict[str, Any] = written.pop(others)
+        return written | unknown
+
+    return unstructure
+
+
+def _others(class_: Any) -> str | None:
+    """The name of the field that holds the fields that the class does not have."""
+    return next((field.alias for field in attrs.fields(class_) if field.metadata.get("other_fields")), None)

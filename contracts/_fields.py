@@ -12,11 +12,13 @@ from contracts.bounds import Characters, OneOrUnlimited
 __all__ = [
     "EXPLICIT_NULL",
     "INT32_MAX",
+    "OTHER_FIELDS",
     "Bias",
     "Count",
     "Fraction",
     "Half",
     "JsonObject",
+    "JsonText",
     "Metadata",
     "ModelName",
     "NonEmpty",
@@ -33,9 +35,13 @@ __all__ = [
 EXPLICIT_NULL: Mapping[str, Any] = {"explicit_null": True}
 """Attribute metadata: write `null`. Other fields whose value is None are left out."""
 
+OTHER_FIELDS: Mapping[str, Any] = {"other_fields": True}
+"""Attribute metadata: an object's fields that its class does not have, which are read and written beside its own."""
+
 INT32_MAX = 2**31 - 1
 
 JsonObject = dict[str, Any]
+JsonText = Annotated[str, "JSON, which clients also send as the value that it is the text of"]
 
 Fraction = Annotated[float, Ge(0), Le(1)]
 Half = Annotated[float, Ge(0), Le(0.5)]

@@ -16,7 +16,16 @@ from cattrs.errors import IterableValidationError, IterableValidationNote
 from contracts.bounds import checks
 from contracts.uploads import Upload
 
-__all__ = ["Hook", "Problem", "describe", "has_origin", "register_strict_hooks", "strict_list"]
+__all__ = [
+    "MAX_DEPTH",
+    "Hook",
+    "Problem",
+    "describe",
+    "free_form",
+    "has_origin",
+    "register_strict_hooks",
+    "strict_list",
+]
 
 INT64_MIN, UINT64_MAX = -(2**63), 2**64 - 1
 """The integers that MessagePack carries."""
@@ -50,7 +59,7 @@ def register_strict_hooks(converter: Converter) -> None:
     for type_, hook in ((bool, _bool), (int, _int), (float, _float), (str, _str)):
         converter.register_structure_hook(type_, hook)
     converter.register_structure_hook_func(lambda type_: type_ is Upload, _file)
-    converter.register_structure_hook_func(lambda type_: type_ is Any, lambda value, _: _json(value, MAX_DEPTH))
+    converter.register_structure_hook_func(lambda type_: type_ is Any, lambda value, _: free_form(value, MAX_DEPTH))
     for origin, factory in ((Literal, _literal), (list, strict_list), (dict, _dict), (Annotated, _annotated)):
         converter.register_structure_hook_factory(has_origin(origin), factory)
 
@@ -104,7 +113,7 @@ def _str(value: Any, _: Any) -> str:
     return value
 
 
-def _json(value: Any, levels: int) -> Any:
+def free_form(value: Any, levels: int) -> Any:
     """Free-form JSON. Values that MessagePack cannot carry are refused."""
     if isinstance(value, int):
         return value if isinstance(value, bool) else _int(value, int)
@@ -115,9 +124,9 @@ def _json(value: Any, levels: int) -> Any:
     if levels == 0:
         raise Problem(f"nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, list):
-        return [_json(item, levels - 1) for item in value]
+        return [free_form(item, levels - 1) for item in value]
     if isinstance(value, dict):
-        return {_str(key, str): _json(item, levels - 1) for key, item in value.items()}
+        return {_str(key, str): free_form(item, levels - 1) for key, item in value.items()}
     return value
 
 

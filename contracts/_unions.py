@@ -1,6 +1,6 @@
 """Structure hooks of unions: the JSON type selects the arm, and among objects the literal in their `type` field.
 
-Beside such classes, `JsonObject` takes the objects of every other `type`.
+Beside such classes, `JsonObject`, or a class whose `type` is any text, takes the objects of every other `type`.
 An object without `type` is of the class whose `type` has a default; a union has at most one such class. A class
 without a `type` field is the only class of its union.
 """
@@ -14,7 +14,6 @@ import attrs
 from cattrs import BaseConverter, Converter
 from cattrs.errors import AttributeValidationNote, ClassValidationError
 
-from contracts._fields import JsonObject
 from contracts._strict import Hook, Problem, describe
 
 __all__ = ["register_union_hooks"]
@@ -35,11 +34,14 @@ def _union(type_: Any, converter: BaseConverter) -> Hook:
     arms: dict[type, tuple[Any, Hook]] = {}
     tagged: dict[str, tuple[Any, Hook]] = {}
     untagged: tuple[Any, Hook] | None = None
+    others: tuple[Any, Hook] | None = None
     optional = NoneType in get_args(type_)
     for arm in (arm for arm in get_args(type_) if arm is not NoneType):
         entry = (arm, converter.get_structure_hook(arm))
         if attrs.has(arm) and "type" not in attrs.fields_dict(arm):
             arms[dict] = entry
+        elif attrs.has(arm) and get_type_hints(arm)["type"] is str:
+            others = entry
         elif attrs.has(arm):
             tagged |= dict.fromkeys(_tags(arm), entry)
             if attrs.fields_dict(arm)["type"].default is not attrs.NOTHING:
@@ -47,8 +49,7 @@ def _union(type_: Any, converter: BaseConverter) -> Hook:
         else:
             arms[_json_type(arm)] = entry
     if tagged:
-        others = arms.get(dict)
-        arms[dict] = (type_, _by_tag(type_, tagged, untagged, others[1] if others else None))
+        arms[dict] = (type_, _by_tag(type_, tagged, untagged, others or arms.get(dict)))
     expected = " or ".join(_NAMES[json_type] for json_type in arms)
     if int in arms or float in arms:
         arms = {int: arms.get(float, arms.get(int)), float: arms.get(int, arms.get(float)), **arms}  # type: ignore[dict-item]
@@ -66,7 +67,10 @@ def _union(type_: Any, converter: BaseConverter) -> Hook:
 
 
 def _by_tag(
-    type_: Any, tagged: dict[str, tuple[Any, Hook]], untagged: tuple[Any, Hook] | None, others: Hook | None
+    type_: Any,
+    tagged: dict[str, tuple[Any, Hook]],
+    untagged: tuple[Any, Hook] | None,
+    others: tuple[Any, Hook] | None,
 ) -> Hook:
     expected = "expected one of " + ", ".join(repr(tag) for tag in tagged)
 
@@ -75,9 +79,7 @@ def _by_tag(
         if tag is None and untagged is not None:
             arm, hook = untagged
             return hook({name: field for name, field in value.items() if name != "type"}, arm)
-        found = tagged.get(tag) if isinstance(tag, str) else None
-        if found is None and others is not None and isinstance(tag, str):
-            return others(value, JsonObject)
+        found = tagged.get(tag, others) if isinstance(tag, str) else None
         if found is None:
             problem: Exception = KeyError("type") if "type" not in value else Problem(expected)
             problem.add_note(AttributeValidationNote("the discriminator", "type", str))

@@ -11,6 +11,7 @@ from cattrs import Converter
 
 from contracts._classes import register_class_hooks
 from contracts._forms import register_form_hooks
+from contracts._lenient import register_lenient_hooks
 from contracts._strict import register_strict_hooks
 from contracts._unions import register_union_hooks
 
@@ -20,6 +21,7 @@ __all__ = ["configure_converter", "make_converter", "make_form_converter"]
 def configure_converter(converter: Converter) -> None:
     """Register every hook that contracts need."""
     register_strict_hooks(converter)
+    register_lenient_hooks(converter)
     register_union_hooks(converter)
     register_class_hooks(converter)
 

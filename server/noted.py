@@ -91,6 +91,8 @@ def note_unknown(value: Mapping[str, Any], contract: Any, path: str = "") -> Non
     """
     kind: type[attrs.AttrsInstance] = type(contract)
     names = _names(kind)
+    if names is None:
+        return
     for alias, given in value.items():
         name = names.get(alias)
         if name is None:
@@ -108,7 +110,10 @@ def note_unknown(value: Mapping[str, Any], contract: Any, path: str = "") -> Non
 
 
 @functools.cache
-def _names(contract: type[attrs.AttrsInstance]) -> Mapping[str, str]:
+def _names(contract: type[attrs.AttrsInstance]) -> Mapping[str, str] | None:
+    """The names of the fields, by those on the wire. None: the class keeps every field."""
+    if any(field.metadata.get("other_fields") for field in attrs.fields(contract)):
+        return None
     return {field.alias: field.name for field in attrs.fields(contract)}
 
 

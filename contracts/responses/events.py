@@ -9,6 +9,7 @@
         text:            response.content_part.added, response.output_text.delta …, response.output_text.done,
                          response.content_part.done
         function call:   response.function_call_arguments.delta …, response.function_call_arguments.done
+        custom call:     response.custom_tool_call_input.delta …, response.custom_tool_call_input.done
         response.output_item.done
     response.completed | response.incomplete | response.failed
 
@@ -28,6 +29,8 @@ from contracts.responses.response import Response
 __all__ = [
     "ResponseContentPartAddedEvent",
     "ResponseContentPartDoneEvent",
+    "ResponseCustomToolCallInputDeltaEvent",
+    "ResponseCustomToolCallInputDoneEvent",
     "ResponseErrorEvent",
     "ResponseFunctionCallArgumentsDeltaEvent",
     "ResponseFunctionCallArgumentsDoneEvent",
@@ -170,6 +173,22 @@ class ResponseFunctionCallArgumentsDoneEvent(_ItemEvent):
 
 
 @attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseCustomToolCallInputDeltaEvent(_ItemEvent):
+    """Part of a custom call's input, to append."""
+
+    type: Literal["response.custom_tool_call_input.delta"] = "response.custom_tool_call_input.delta"
+    delta: str
+
+
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseCustomToolCallInputDoneEvent(_ItemEvent):
+    """The whole input of a custom call."""
+
+    type: Literal["response.custom_tool_call_input.done"] = "response.custom_tool_call_input.done"
+    input: str
+
+
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
 class ResponseErrorEvent(_Event):
     """The request failed before its response was created."""
 
@@ -191,5 +210,7 @@ ResponseStreamEvent = (
     | ResponseReasoningTextDoneEvent
     | ResponseFunctionCallArgumentsDeltaEvent
     | ResponseFunctionCallArgumentsDoneEvent
+    | ResponseCustomToolCallInputDeltaEvent
+    | ResponseCustomToolCallInputDoneEvent
     | ResponseErrorEvent
 )

@@ -6,9 +6,11 @@ from typing import Literal
 
 import attrs
 
-from contracts._fields import JsonObject
+from contracts._fields import EXPLICIT_NULL, OTHER_FIELDS, JsonObject, JsonText
 
 __all__ = [
+    "CustomToolCall",
+    "CustomToolCallOutput",
     "FunctionCallOutput",
     "FunctionToolCall",
     "InputContent",
@@ -85,7 +87,7 @@ class OutputTextContent:
 
     type: Literal["output_text"]
     text: str
-    annotations: list[JsonObject] = attrs.field(factory=list)
+    annotations: list[JsonObject] | None = attrs.field(factory=list)
     logprobs: list[LogProb] | None = attrs.field(factory=list)
 
 
@@ -106,10 +108,10 @@ class InputMessage:
 
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
-    content: str | list[InputContent]
+    content: str | list[InputContent] | None = None
     id: str | None = None
-    status: ItemStatus | None = None
-    phase: Literal["commentary", "final_answer"] | None = None
+    status: str | None = None
+    phase: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -129,11 +131,35 @@ class FunctionToolCall:
 
     type: Literal["function_call"]
     id: str | None = None
-    call_id: str
+    call_id: str | None = None
     name: str
-    arguments: str
-    status: ItemStatus | None = None
+    arguments: JsonText
+    status: str | None = None
     namespace: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CustomToolCall:
+    """A call of a custom tool."""
+
+    type: Literal["custom_tool_call"]
+    id: str | None = None
+    call_id: str | None = None
+    name: str
+    input: JsonText
+    status: str | None = None
+    namespace: str | None = None
+
+
+@attrs.frozen(kw_only=True)
+class CustomToolCallOutput:
+    """The output of a called custom tool."""
+
+    type: Literal["custom_tool_call_output"]
+    id: str | None = None
+    call_id: str | None = None
+    output: str | list[InputContent] | JsonObject | None = None
+    status: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -142,16 +168,16 @@ class FunctionCallOutput:
 
     type: Literal["function_call_output"]
     id: str | None = None
-    call_id: str
-    output: str | list[InputContent]
-    status: ItemStatus | None = None
+    call_id: str | None = None
+    output: str | list[InputContent] | JsonObject | None = None
+    status: str | None = None
 
 
 @attrs.frozen(kw_only=True)
 class ReasoningTextContent:
     """Reasoning text, word for word."""
 
-    type: Literal["reasoning_text"]
+    type: Literal["reasoning_text", "text"]
     text: str
 
 
@@ -172,10 +198,10 @@ class ReasoningItem:
 
     type: Literal["reasoning"]
     id: str | None = None
-    summary: list[ReasoningSummary] = attrs.field(factory=list)
+    summary: list[ReasoningSummary] | None = attrs.field(factory=list)
     content: list[ReasoningTextContent] | None = None
-    encrypted_content: str | None = None
-    status: ItemStatus | None = None
+    encrypted_content: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    status: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -188,39 +214,24 @@ class ItemReference:
 
 @attrs.frozen(kw_only=True)
 class OtherItem:
-    """An item of a tool that this server does not have."""
+    """An item of a tool that this server does not have, or of a type that it does not know."""
 
-    type: Literal[
-        "additional_tools",
-        "apply_patch_call",
-        "apply_patch_call_output",
-        "code_interpreter_call",
-        "compaction",
-        "compaction_trigger",
-        "computer_call",
-        "computer_call_output",
-        "configuration_update",
-        "custom_tool_call",
-        "custom_tool_call_output",
-        "file_search_call",
-        "image_generation_call",
-        "local_shell_call",
-        "local_shell_call_output",
-        "mcp_approval_request",
-        "mcp_approval_response",
-        "mcp_call",
-        "mcp_list_tools",
-        "program",
-        "program_output",
-        "shell_call",
-        "shell_call_output",
-        "tool_search_call",
-        "tool_search_output",
-        "web_search_call",
-    ]
+    type: str
+    fields: JsonObject = attrs.field(factory=dict, metadata=OTHER_FIELDS)
 
 
-InputItem = InputMessage | FunctionToolCall | FunctionCallOutput | ReasoningItem | ItemReference | OtherItem
-OutputItem = OutputMessage | FunctionToolCall | ReasoningItem
-StoredItem = InputMessage | FunctionToolCall | FunctionCallOutput | ReasoningItem
+InputItem = (
+    InputMessage
+    | FunctionToolCall
+    | FunctionCallOutput
+    | CustomToolCall
+    | CustomToolCallOutput
+    | ReasoningItem
+    | ItemReference
+    | OtherItem
+)
+OutputItem = OutputMessage | FunctionToolCall | CustomToolCall | ReasoningItem
+StoredItem = (
+    InputMessage | FunctionToolCall | FunctionCallOutput | CustomToolCall | CustomToolCallOutput | ReasoningItem
+)
 """An item of a conversation whose references are resolved. The model's turns are `InputMessage`s."""

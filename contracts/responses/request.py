@@ -48,14 +48,13 @@ Tools = Annotated[list[Tool], MaxLen(MAX_TOOLS)]
 StoredMetadata = Annotated[Metadata, MaxKeyLen(64)]
 
 _TOOLS = honoured(
-    "`strict` holds the arguments to the schema; left out, it does not. Every other type of tool is refused, and so "
-    "are `defer_loading`, `output_schema` and `allowed_callers` other than `direct`.",
-    values=f"up to {MAX_TOOLS} functions",
+    "See [Tools](#tools).",
+    values=f"up to {MAX_TOOLS} tools",
     default=[],
 )
 _TOOL_CHOICE = honoured(
-    "`allowed_tools` hides the other functions from the model.",
-    values="`none`, `auto`, `required`, a function, `allowed_tools`",
+    "`allowed_tools` hides the other tools from the model.",
+    values="`none`, `auto`, `required`, a function, a custom tool, `allowed_tools`",
     default="auto",
 )
 _PARALLEL_TOOL_CALLS = honoured("False: at most one call.", default=True)

@@ -1,4 +1,4 @@
-"""Functions that the model may call, and the form of the text."""
+"""Tools that the model may call, and the form of the text."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from typing import Annotated, Literal
 import attrs
 from annotated_types import MinLen
 
-from contracts._fields import EXPLICIT_NULL, JsonObject, SchemaName
+from contracts._fields import EXPLICIT_NULL, OTHER_FIELDS, JsonObject, SchemaName
 from contracts.chat.tools import FunctionName
 from contracts.parameters import noted, refused
 
 __all__ = [
     "AllowedTool",
+    "AnyText",
+    "CustomTool",
+    "CustomToolFormat",
     "FunctionTool",
+    "GrammarFormat",
+    "NamespaceMember",
+    "NamespaceTool",
     "OtherTool",
     "ResponseTextParam",
     "TextFormat",
@@ -23,10 +29,16 @@ __all__ = [
     "Tool",
     "ToolChoice",
     "ToolChoiceAllowed",
+    "ToolChoiceCustom",
     "ToolChoiceFunction",
     "ToolChoiceOptions",
     "ToolChoiceOther",
 ]
+
+
+_ALLOWED_CALLERS = refused(
+    [], ["direct"], ["direct", "programmatic"], instead="only the model itself calls; leave it out"
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -36,45 +48,69 @@ class FunctionTool:
     `parameters` is a JSON schema. `strict` makes calls keep to it; left out, it does not.
     """
 
-    type: Literal["function"]
+    type: Literal["function"] = "function"
     name: FunctionName
     description: str | None = None
     parameters: JsonObject | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     strict: bool | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    allowed_callers: list[str] | None = attrs.field(
-        default=None, metadata=refused([], ["direct"], instead="only the model itself calls; leave it out")
-    )
-    defer_loading: bool | None = attrs.field(default=None, metadata=refused(False))
-    output_schema: JsonObject | None = attrs.field(default=None, metadata=refused())
+    allowed_callers: list[str] | None = attrs.field(default=None, metadata=_ALLOWED_CALLERS)
+    defer_loading: bool | None = attrs.field(default=None, metadata=noted(accepted=(False,)))
+    output_schema: JsonObject | None = attrs.field(default=None, metadata=noted())
+
+
+@attrs.frozen(kw_only=True)
+class AnyText:
+    """Any text."""
+
+    type: Literal["text"]
+
+
+@attrs.frozen(kw_only=True)
+class GrammarFormat:
+    """Text of a grammar."""
+
+    type: Literal["grammar"]
+    syntax: Literal["lark", "regex"]
+    definition: str
+
+
+CustomToolFormat = AnyText | GrammarFormat
+
+
+@attrs.frozen(kw_only=True)
+class CustomTool:
+    """A tool whose input is text. The model calls it as a function whose only argument is that text."""
+
+    type: Literal["custom"]
+    name: FunctionName
+    description: str | None = None
+    format: CustomToolFormat | None = None
+    allowed_callers: list[str] | None = attrs.field(default=None, metadata=_ALLOWED_CALLERS)
+    defer_loading: bool | None = attrs.field(default=None, metadata=noted(accepted=(False,)))
 
 
 @attrs.frozen(kw_only=True)
 class OtherTool:
-    """A tool that OpenAI runs itself, or that is not a function."""
+    """A tool that OpenAI runs itself, such as `web_search`. It is not offered to the model."""
 
-    type: Literal[
-        "apply_patch",
-        "code_interpreter",
-        "computer",
-        "computer_use",
-        "computer_use_preview",
-        "custom",
-        "file_search",
-        "image_generation",
-        "local_shell",
-        "mcp",
-        "namespace",
-        "programmatic_tool_calling",
-        "shell",
-        "tool_search",
-        "web_search",
-        "web_search_2025_08_26",
-        "web_search_preview",
-        "web_search_preview_2025_03_11",
-    ]
+    type: str
+    fields: JsonObject = attrs.field(factory=dict, metadata=OTHER_FIELDS)
 
 
-Tool = FunctionTool | OtherTool
+NamespaceMember = FunctionTool | CustomTool | OtherTool
+
+
+@attrs.frozen(kw_only=True)
+class NamespaceTool:
+    """Tools under a common name, which their calls return."""
+
+    type: Literal["namespace"]
+    name: FunctionName
+    description: str | None = None
+    tools: list[NamespaceMember]
+
+
+Tool = FunctionTool | CustomTool | NamespaceTool | OtherTool
 
 ToolChoiceOptions = Literal["none", "auto", "required"]
 
@@ -88,10 +124,18 @@ class ToolChoiceFunction:
 
 
 @attrs.frozen(kw_only=True)
-class AllowedTool:
-    """A function of the request's `tools`."""
+class ToolChoiceCustom:
+    """The model must call this custom tool."""
 
-    type: Literal["function"]
+    type: Literal["custom"]
+    name: FunctionName
+
+
+@attrs.frozen(kw_only=True)
+class AllowedTool:
+    """A function or a custom tool of the request's `tools`."""
+
+    type: Literal["function", "custom"]
     name: FunctionName
 
 
@@ -106,26 +150,13 @@ class ToolChoiceAllowed:
 
 @attrs.frozen(kw_only=True)
 class ToolChoiceOther:
-    """The model must call a tool of OpenAI."""
+    """The model must call a tool of OpenAI. It is refused, for there is none."""
 
-    type: Literal[
-        "apply_patch",
-        "code_interpreter",
-        "computer",
-        "computer_use",
-        "computer_use_preview",
-        "custom",
-        "file_search",
-        "image_generation",
-        "mcp",
-        "programmatic_tool_calling",
-        "shell",
-        "web_search_preview",
-        "web_search_preview_2025_03_11",
-    ]
+    type: str
+    fields: JsonObject = attrs.field(factory=dict, metadata=OTHER_FIELDS)
 
 
-ToolChoice = ToolChoiceOptions | ToolChoiceFunction | ToolChoiceAllowed | ToolChoiceOther
+ToolChoice = ToolChoiceOptions | ToolChoiceFunction | ToolChoiceCustom | ToolChoiceAllowed | ToolChoiceOther
 
 
 @attrs.frozen(kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any
@@ -15,11 +16,13 @@ from contracts.responses.items import StoredItem
 from contracts.responses.request import CreateResponse, TokenCountRequest
 from contracts.responses.response import DeletedResponse, ResponseItemList, TokenCount
 from contracts.responses.response import Response as ResponseContract
-from providers.chat.protocol import CHAT
+from providers.chat.protocol import CHAT, ChatProvider
+from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
 from server.api.error_responses import ANSWERING, COUNTING, errors
 from server.api.openapi import StreamedResponseOperation
 from server.api.responses.conversation import input_items, references
+from server.api.responses.custom_input import custom_inputs
 from server.api.responses.pages import MAX_LIMIT, page
 from server.api.responses.parameters import (
     refuse_unsupported_count,
@@ -30,6 +33,7 @@ from server.api.responses.request import renamed, to_prompt, to_response_generat
 from server.api.responses.response import ResponseDraft, new_response_id, whole_response
 from server.api.responses.store import ResponseStore
 from server.api.responses.stream import ResponseStreamEncoder
+from server.api.responses.tools import OfferedTools, offer
 from server.dependencies import Chat, ServiceDependency, provide
 from server.guards import json_body
 
@@ -71,8 +75,11 @@ class ResponsesController(Controller):
         refuse_unsupported_response(data)
         id, request_id = new_response_id(), otel.request_id.get() or ""
         earlier, own = await _conversation(data, service.responses, id)
-        draft = ResponseDraft(data, id=id, model=chat.spec.name, request_id=request_id)
-        events = aclosing(renamed(chat.generate(to_response_generation(data, [*earlier, *own], id=request_id))))
+        offered = offer(data.tools)
+        draft = ResponseDraft(data, offered, id=id, model=chat.spec.name, request_id=request_id)
+        events = aclosing(
+            _events(chat, to_response_generation(data, [*earlier, *own], offered, id=request_id), offered)
+        )
         keep = partial(_keep, service.responses, own)
         if data.stream:
             encoder = ResponseStreamEncoder(draft, keep)
@@ -97,7 +104,7 @@ class ResponsesController(Controller):
     ) -> TokenCount:
         refuse_unsupported_count(data)
         earlier, own = await _conversation(data, service.responses, new_response_id())
-        tokens = await chat.tokenize(to_prompt(data, [*earlier, *own]))
+        tokens = await chat.tokenize(to_prompt(data, [*earlier, *own], offer(data.tools)))
         return TokenCount(input_tokens=len(tokens))
 
     @get(
@@ -165,6 +172,16 @@ class ResponsesController(Controller):
         if items is None:
             raise _not_found(response_id)
         return page(items, limit=limit, order=order, after=after)
+
+
+def _events(
+    chat: ChatProvider, request: GenerationRequest, offered: OfferedTools
+) -> AsyncGenerator[GenerationEvent, None]:
+    """The answer, with tools and parameters as the client knows them."""
+    prompt = request.prompt
+    listed = prompt.tools if isinstance(prompt, ChatPrompt) else []
+    events = renamed(chat.generate(request), offered, listed)
+    return custom_inputs(events, offered) if offered.has_custom else events
 
 
 async def _conversation(

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+import json
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import attrs
 
 from contracts.responses.items import (
+    CustomToolCall,
+    CustomToolCallOutput,
     FunctionCallOutput,
     FunctionToolCall,
     InputContent,
@@ -26,13 +30,21 @@ from contracts.responses.items import (
 from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.messages import call_arguments
+from server.api.responses.foreign import as_calls
+from server.api.responses.tools import INPUT, prompt_name
+from server.noted import note
 
 __all__ = ["encrypted", "input_items", "item_id", "references", "to_turns"]
+
+Call = FunctionToolCall | CustomToolCall
+Output = FunctionCallOutput | CustomToolCallOutput
 
 _PREFIXES = {
     "message": "msg",
     "function_call": "fc",
     "function_call_output": "fco",
+    "custom_tool_call": "ctc",
+    "custom_tool_call_output": "ctco",
     "reasoning": "rs",
 }
 
@@ -57,30 +69,25 @@ def input_items(
 ) -> list[StoredItem]:
     """The input as it is stored: every item has an id, texts are parts, and references are replaced by their items.
 
-    Output items are numbered from 0, and input items from 2**15.
+    Items of other servers' tools become calls and outputs of functions, or are skipped. Output items are numbered from
+    0, and input items from 2**15.
 
     Raises:
         InvalidRequest: an item lacks a required field.
-        UnsupportedParameter: an item holds content that this server cannot read: an image, audio, a file, a call of
-            another tool.
+        UnsupportedParameter: an item holds content that this server cannot read: an image, audio, a file.
     """
     if isinstance(given, str):
         given = [InputMessage(role="user", content=given)]
     items: list[StoredItem] = []
     for index, item in enumerate(given or []):
-        path = f"input[{index}]"
-        if isinstance(item, OtherItem):
-            raise UnsupportedParameter(
-                f"{path}: items of type {item.type!r} are not supported by this server", param=f"{path}.type"
-            )
+        number = 2**15 + index
         if isinstance(item, ItemReference):
             items.append(referred[item.id])
-            continue
-        _check(item, path)
-        id = item.id or item_id(item.type, response_id, 2**15 + index)
-        if isinstance(item, InputMessage):
-            item = attrs.evolve(item, content=_parts(item))
-        items.append(attrs.evolve(item, id=id, status="completed"))  # input items have no other status
+        elif isinstance(item, OtherItem):
+            items += as_calls(item, item_id("function_call", response_id, number))
+        else:
+            _check(item, f"input[{index}]")
+            items.append(_stored(item, item.id or item_id(item.type, response_id, number)))
     return items
 
 
@@ -88,38 +95,57 @@ def to_turns(items: Sequence[StoredItem], *, instructions: str | None) -> list[C
     """A conversation as chat templates read it. They read `developer` as `system`.
 
     Reasoning, the text after it and the calls after that form one turn of the assistant, as the model generated them.
-
-    Raises:
-        InvalidRequest: a call has no output, or an output has no call.
+    A call that was never answered, as of an interrupted turn, has an empty output, and an output without a call is a
+    turn of the user. A conversation without turns is an empty one of the user.
     """
     turns: list[ChatMessage] = []
     draft = _Draft()
-    waiting: dict[str, None] = {}
+    answers = _Answers(items)
     if instructions is not None:
         turns.append(ChatMessage(role="system", content=instructions))
-    for item in items:
+    for place, item in enumerate(items):
         if draft.closed_by(item):
-            turns.append(draft.turn())
+            turns += draft.turns()
             draft = _Draft()
-        if isinstance(item, FunctionCallOutput):
-            if item.call_id not in waiting:
-                raise InvalidRequest(
-                    f"No tool call found for function call output with call_id {item.call_id}.", param="input"
-                )
-            del waiting[item.call_id]
-            turns.append(ChatMessage(role="tool", content=_text(item.output), tool_call_id=item.call_id))
+        if isinstance(item, FunctionCallOutput | CustomToolCallOutput):
+            turns.append(_output_turn(item, answers.call(place)))
         elif isinstance(item, InputMessage) and item.role != "assistant":
             role = "system" if item.role == "developer" else item.role
             turns.append(ChatMessage(role=role, content=_text(item.content)))
         else:
-            draft.add(item)
-            if isinstance(item, FunctionToolCall):
-                waiting[item.call_id] = None
+            draft.add(item, answered=answers.has(place))
     if draft:
-        turns.append(draft.turn())
-    for call_id in waiting:
-        raise InvalidRequest(f"No tool output found for function call {call_id}.", param="input")
-    return turns
+        turns += draft.turns()
+    return turns or [ChatMessage(role="user", content="")]
+
+
+def _output_turn(output: Output, call: str | None) -> ChatMessage:
+    if call is None:
+        return ChatMessage(role="user", content=_text(output.output))
+    return ChatMessage(role="tool", content=_text(output.output), tool_call_id=call)
+
+
+class _Answers:
+    """Which call each output answers: the first one before it that has its id and no answer yet."""
+
+    def __init__(self, items: Sequence[StoredItem]) -> None:
+        waiting: defaultdict[str | None, deque[int]] = defaultdict(deque)
+        self._calls: dict[int, str] = {}
+        self._answered: set[int] = set()
+        for place, item in enumerate(items):
+            if isinstance(item, FunctionToolCall | CustomToolCall):
+                waiting[item.call_id].append(place)
+            elif isinstance(item, FunctionCallOutput | CustomToolCallOutput) and waiting[item.call_id]:
+                self._answered.add(waiting[item.call_id].popleft())
+                self._calls[place] = item.call_id or ""
+
+    def has(self, place: int) -> bool:
+        """Whether the call at this place has an output."""
+        return place in self._answered
+
+    def call(self, place: int) -> str | None:
+        """The id of the call that the output at this place answers."""
+        return self._calls.get(place)
 
 
 class _Draft:
@@ -129,6 +155,7 @@ class _Draft:
         self._thoughts: list[str] = []
         self._text: str | None = None
         self._calls: list[dict[str, Any]] = []
+        self._unanswered: list[str] = []
 
     def __bool__(self) -> bool:
         return bool(self._thoughts or self._calls) or self._text is not None
@@ -138,46 +165,55 @@ class _Draft:
         if not self:
             return False
         if isinstance(item, ReasoningItem):
-            return self._text is not None or bool(self._calls)
+            return bool(_thought(item)) and (self._text is not None or bool(self._calls))
         if isinstance(item, InputMessage) and item.role == "assistant":
             return self._text is not None or bool(self._calls)
-        return not isinstance(item, FunctionToolCall)
+        return not isinstance(item, FunctionToolCall | CustomToolCall)
 
-    def add(self, item: StoredItem) -> None:
+    def add(self, item: StoredItem, *, answered: bool) -> None:
         if isinstance(item, ReasoningItem):
-            self._thoughts.append(_thought(item))
-        elif isinstance(item, FunctionToolCall):
-            function = {"name": item.name, "arguments": call_arguments(item.arguments)}
-            self._calls.append({"id": item.call_id, "type": "function", "function": function})
+            self._thoughts += filter(None, [_thought(item)])
+        elif isinstance(item, FunctionToolCall | CustomToolCall):
+            id = item.call_id or ""
+            function = {"name": prompt_name(item.name, item.namespace), "arguments": _arguments(item)}
+            self._calls.append({"id": id, "type": "function", "function": function})
+            if not answered:
+                self._unanswered.append(id)
         elif isinstance(item, InputMessage):
             self._text = _text(item.content)
 
-    def turn(self) -> ChatMessage:
-        content = self._text if self._text is not None or self._calls else ""
-        return ChatMessage(
+    def turns(self) -> Iterator[ChatMessage]:
+        """The turn, and an empty output of each call that has none."""
+        yield ChatMessage(
             role="assistant",
-            content=content,
+            content=self._text if self._text is not None or self._calls else "",
             tool_calls=self._calls or None,
-            reasoning_content="\n".join(thought for thought in self._thoughts if thought) or None,
+            reasoning_content="\n".join(self._thoughts) or None,
         )
+        for id in self._unanswered:
+            yield ChatMessage(role="tool", content="", tool_call_id=id)
+
+
+def _arguments(call: Call) -> Any:
+    return {INPUT: call.input} if isinstance(call, CustomToolCall) else call_arguments(call.arguments)
 
 
 def _check(item: StoredItem, path: str) -> None:
     if isinstance(item, InputMessage):
+        if item.content is None and item.role != "assistant":
+            raise InvalidRequest(f"{path}.content: required, but missing", param=f"{path}.content")
+        if item.content == [] and item.role != "assistant":
+            raise InvalidRequest(f"{path}.content: must not be empty", param=f"{path}.content")
         _check_parts(item.content, f"{path}.content", spoken=item.role == "assistant")
-    elif isinstance(item, FunctionCallOutput):
+    elif isinstance(item, FunctionCallOutput | CustomToolCallOutput):
         _check_parts(item.output, f"{path}.output", spoken=False)
-    elif isinstance(item, FunctionToolCall) and item.namespace is not None:
-        raise UnsupportedParameter(f"{path}.namespace is not supported by this server", param=f"{path}.namespace")
-    elif isinstance(item, ReasoningItem):
-        _thought(item, path)
+    elif isinstance(item, ReasoningItem) and item.encrypted_content and not _thought(item):
+        note("input[].encrypted_content")
 
 
-def _check_parts(content: str | list[InputContent], path: str, *, spoken: bool) -> None:
-    if isinstance(content, str):
+def _check_parts(content: str | list[InputContent] | dict[str, Any] | None, path: str, *, spoken: bool) -> None:
+    if not isinstance(content, list):
         return
-    if not content:
-        raise InvalidRequest(f"{path}: must not be empty", param=path)
     for index, part in enumerate(content):
         place = f"{path}[{index}].type"
         if isinstance(part, OutputTextContent | RefusalContent):
@@ -189,30 +225,53 @@ def _check_parts(content: str | list[InputContent], path: str, *, spoken: bool) 
             )
 
 
+def _stored(item: StoredItem, id: str) -> StoredItem:
+    """The item in the form of this server's own."""
+    if isinstance(item, InputMessage):
+        item = attrs.evolve(item, content=_parts(item))
+    elif isinstance(item, FunctionCallOutput | CustomToolCallOutput):
+        item = attrs.evolve(item, output=_output(item.output), call_id=item.call_id or "")
+    elif isinstance(item, FunctionToolCall | CustomToolCall):
+        item = attrs.evolve(item, call_id=item.call_id or "")
+    else:
+        item = attrs.evolve(item, summary=item.summary or [])
+    return attrs.evolve(item, id=id, status="completed")  # input items have no other status
+
+
+def _output(output: str | list[InputContent] | dict[str, Any] | None) -> str | list[InputContent]:
+    if isinstance(output, dict):
+        return json.dumps(output, ensure_ascii=False)
+    return output or ""
+
+
 def _parts(message: InputMessage) -> list[InputContent]:
-    if not isinstance(message.content, str):
-        return message.content
+    content = message.content
+    if isinstance(content, list):
+        return [
+            attrs.evolve(part, annotations=part.annotations or []) if isinstance(part, OutputTextContent) else part
+            for part in content
+        ]
     if message.role == "assistant":
-        return [OutputTextContent(type="output_text", text=message.content)]
-    return [InputTextContent(type="input_text", text=message.content)]
+        return [OutputTextContent(type="output_text", text=content)] if content is not None else []
+    return [InputTextContent(type="input_text", text=content or "")]
 
 
-def _text(content: str | Sequence[InputContent]) -> str:
-    if isinstance(content, str):
-        return content
+def _text(content: str | Sequence[InputContent] | dict[str, Any] | None) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
     return "\n".join(
         part.refusal if isinstance(part, RefusalContent) else getattr(part, "text", "") for part in content
     )
 
 
-def _thought(item: ReasoningItem, path: str = "input") -> str:
-    """The reasoning text, or its encoded form or summary where the text is missing."""
+def _thought(item: ReasoningItem) -> str:
+    """The reasoning text, or its encoded form or summary where the text is missing. Other servers' encrypted content is
+    none."""
     if item.content:
         return "\n".join(part.text for part in item.content)
     if item.encrypted_content:
         try:
             return base64.b64decode(item.encrypted_content, validate=True).decode()
         except (binascii.Error, UnicodeDecodeError, ValueError):
-            place = f"{path}.encrypted_content"
-            raise InvalidRequest(f"{place}: this server did not write it", param=place) from None
-    return "\n".join(part.text for part in item.summary)
+            pass
+    return "\n".join(part.text for part in item.summary or [])

@@ -10,6 +10,8 @@ import attrs
 from contracts.responses.events import (
     ResponseContentPartAddedEvent,
     ResponseContentPartDoneEvent,
+    ResponseCustomToolCallInputDeltaEvent,
+    ResponseCustomToolCallInputDoneEvent,
     ResponseFunctionCallArgumentsDeltaEvent,
     ResponseFunctionCallArgumentsDoneEvent,
     ResponseOutputItemAddedEvent,
@@ -21,6 +23,7 @@ from contracts.responses.events import (
     ResponseTextDoneEvent,
 )
 from contracts.responses.items import (
+    CustomToolCall,
     FunctionToolCall,
     ItemStatus,
     LogProb,
@@ -35,17 +38,14 @@ from providers.chat.types import FinishReason, ReasoningDelta, TextDelta, TokenL
 from providers.errors import InternalError
 from server.api.generation.logprobs import finite_logprob
 from server.api.responses.conversation import encrypted, item_id
+from server.api.responses.tools import OfferedTools
 
 __all__ = ["Delta", "OpenItem", "OutputFold", "delta_event", "delta_text"]
 
 Delta = TextDelta | ReasoningDelta | ToolCallDelta
-ItemType = Literal["message", "reasoning", "function_call"]
+ItemType = Literal["message", "reasoning", "function_call", "custom_tool_call"]
 
-_ITEM_TYPES: Mapping[type, ItemType] = {
-    TextDelta: "message",
-    ReasoningDelta: "reasoning",
-    ToolCallDelta: "function_call",
-}
+_ITEM_TYPES: Mapping[type, ItemType] = {TextDelta: "message", ReasoningDelta: "reasoning"}
 
 
 @attrs.define(kw_only=True)
@@ -56,7 +56,7 @@ class OpenItem:
     id: str
     index: int
     call: ToolCallDelta | None = None
-    """The delta that began a function call."""
+    """The delta that began a call."""
     pieces: list[str] = attrs.field(factory=list)
     logprobs: list[TokenLogprob] = attrs.field(factory=list)
 
@@ -67,8 +67,9 @@ class OutputFold:
     Events are numbered as they are created, so a caller that sends one event must send all of them.
     """
 
-    def __init__(self, response_id: str, *, encrypt: bool = False) -> None:
+    def __init__(self, response_id: str, offered: OfferedTools | None = None, *, encrypt: bool = False) -> None:
         self._response_id = response_id
+        self._offered = offered or OfferedTools()
         self._encrypt = encrypt
         self._open: OpenItem | None = None
         self._done: list[OutputItem] = []
@@ -95,7 +96,7 @@ class OutputFold:
         events = self.place(delta)
         opened = self.append(delta)
         if delta_text(delta) or isinstance(delta, TextDelta):
-            events.append(delta_event(delta, opened.id, opened.index, self.number()))
+            events.append(delta_event(delta, opened, self.number()))
         return events
 
     def place(self, delta: Delta) -> list[ResponseStreamEvent]:
@@ -105,7 +106,7 @@ class OutputFold:
         call = delta if isinstance(delta, ToolCallDelta) else None
         if call is not None and (call.name is None or call.id is None):
             raise InternalError(f"function call {call.call} continued without a beginning")
-        return [*self._close("completed"), *self._begin(_ITEM_TYPES[type(delta)], call)]
+        return [*self._close("completed"), *self._begin(self._type(delta), call)]
 
     def append(self, delta: Delta) -> OpenItem:
         """Append the delta's content to the open item, which `place` has chosen."""
@@ -127,6 +128,11 @@ class OutputFold:
             return opened is not None and opened.call is not None and opened.call.call == delta.call
         return opened is not None and opened.type == _ITEM_TYPES[type(delta)]
 
+    def _type(self, delta: Delta) -> ItemType:
+        if isinstance(delta, ToolCallDelta):
+            return "custom_tool_call" if self._offered.origin(delta.name or "").is_custom else "function_call"
+        return _ITEM_TYPES[type(delta)]
+
     def _begin(self, type_: ItemType, call: ToolCallDelta | None) -> list[ResponseStreamEvent]:
         index = len(self._done)
         opened = OpenItem(type=type_, id=item_id(type_, self._response_id, index), index=index, call=call)
@@ -134,7 +140,7 @@ class OutputFold:
         added = ResponseOutputItemAddedEvent(
             output_index=index, item=self._item(opened, "in_progress"), sequence_number=self.number()
         )
-        if type_ == "function_call":
+        if call is not None:
             return [added]
         part: OutputTextContent | ReasoningTextContent = (
             OutputTextContent(type="output_text", text="")
@@ -171,6 +177,12 @@ class OutputFold:
                     sequence_number=self.number(),
                 )
             ]
+        if isinstance(item, CustomToolCall):
+            return [
+                ResponseCustomToolCallInputDoneEvent(
+                    item_id=opened.id, output_index=opened.index, input=item.input, sequence_number=self.number()
+                )
+            ]
         done: ResponseTextDoneEvent | ResponseReasoningTextDoneEvent
         part: OutputTextContent | ReasoningTextContent
         text = "".join(opened.pieces)
@@ -203,14 +215,7 @@ class OutputFold:
         begun = status == "in_progress"
         text = "".join(opened.pieces)
         if opened.call is not None:
-            return FunctionToolCall(
-                type="function_call",
-                id=opened.id,
-                call_id=opened.call.id or "",
-                name=opened.call.name or "",
-                arguments=text,
-                status=status,
-            )
+            return self._call(opened, opened.call, text, status)
         if opened.type == "reasoning":
             return ReasoningItem(
                 type="reasoning",
@@ -221,6 +226,31 @@ class OutputFold:
             )
         part = OutputTextContent(type="output_text", text=text, logprobs=_logprobs(opened.logprobs, with_bytes=True))
         return OutputMessage(type="message", id=opened.id, status=status, content=[] if begun else [part])
+
+    def _call(
+        self, opened: OpenItem, call: ToolCallDelta, text: str, status: ItemStatus
+    ) -> FunctionToolCall | CustomToolCall:
+        origin = self._offered.origin(call.name or "")
+        id, call_id, name, namespace = opened.id, call.id or "", origin.name, origin.namespace
+        if opened.type == "custom_tool_call":
+            return CustomToolCall(
+                type="custom_tool_call",
+                id=id,
+                call_id=call_id,
+                name=name,
+                input=text,
+                status=status,
+                namespace=namespace,
+            )
+        return FunctionToolCall(
+            type="function_call",
+            id=id,
+            call_id=call_id,
+            name=name,
+            arguments=text,
+            status=status,
+            namespace=namespace,
+        )
 
 
 def delta_text(delta: Delta) -> str:
@@ -236,9 +266,19 @@ def _is_empty(delta: Delta) -> bool:
 
 
 def delta_event(
-    delta: Delta, item_id: str, output_index: int, sequence_number: int
-) -> ResponseTextDeltaEvent | ResponseReasoningTextDeltaEvent | ResponseFunctionCallArgumentsDeltaEvent:
-    """The event of a delta's content."""
+    delta: Delta, opened: OpenItem, sequence_number: int
+) -> (
+    ResponseTextDeltaEvent
+    | ResponseReasoningTextDeltaEvent
+    | ResponseFunctionCallArgumentsDeltaEvent
+    | ResponseCustomToolCallInputDeltaEvent
+):
+    """The event of a delta's content in the item that it belongs to."""
+    item_id, output_index = opened.id, opened.index
+    if isinstance(delta, ToolCallDelta) and opened.type == "custom_tool_call":
+        return ResponseCustomToolCallInputDeltaEvent(
+            item_id=item_id, output_index=output_index, delta=delta.arguments, sequence_number=sequence_number
+        )
     if isinstance(delta, ToolCallDelta):
         return ResponseFunctionCallArgumentsDeltaEvent(
             item_id=item_id, output_index=output_index, delta=delta.arguments, sequence_number=sequence_number

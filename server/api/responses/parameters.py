@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from contracts.responses.request import INCLUDED, CreateResponse, TokenCountRequest
-from contracts.responses.tools import FunctionTool, Tool
+from contracts.responses.tools import NamespaceTool, OtherTool, Tool
 from server.api.generation.parameters import check_stream_options, check_template_kwargs
 from server.api.refusals import check_parameters, unsupported
 from server.noted import note
@@ -70,7 +70,8 @@ def _refuse_shared(request: CreateResponse | TokenCountRequest) -> None:
 
 def _refuse_tools(tools: list[Tool]) -> None:
     for index, tool in enumerate(tools):
-        path = f"tools[{index}]"
-        if not isinstance(tool, FunctionTool):
-            raise unsupported(f"{path}.type", f"{tool.type!r} is not a tool of this server; only functions are")
-        check_parameters(tool, path=f"{path}.")
+        members = tool.tools if isinstance(tool, NamespaceTool) else []
+        places = [(tool, ""), *((member, f".tools[{place}]") for place, member in enumerate(members))]
+        for each, place in places:
+            if not isinstance(each, OtherTool | NamespaceTool):
+                check_parameters(each, path=f"tools[{index}]{place}.")

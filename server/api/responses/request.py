@@ -7,13 +7,13 @@ from contextlib import aclosing
 
 from contracts.responses.items import StoredItem
 from contracts.responses.request import LOGPROBS, CreateResponse, TokenCountRequest
-from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
+from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest, Tool
 from providers.errors import InvalidRequest
 from server.api.generation.grammar import one_form
 from server.api.generation.sampling import to_sampling, to_stop
 from server.api.generation.thinking import thinking_kwargs
 from server.api.responses.conversation import to_turns
-from server.api.responses.tools import to_grammar, to_tools
+from server.api.responses.tools import OfferedTools, to_grammar, to_tools
 
 __all__ = ["renamed", "to_prompt", "to_response_generation"]
 
@@ -28,13 +28,15 @@ _NAMES_HERE = {
 """The engine's names of parameters, and the names of this endpoint."""
 
 
-def to_response_generation(request: CreateResponse, items: Sequence[StoredItem], *, id: str) -> GenerationRequest:
+def to_response_generation(
+    request: CreateResponse, items: Sequence[StoredItem], offered: OfferedTools, *, id: str
+) -> GenerationRequest:
     """Translate a request. The contract has checked each of its values. `items` is the whole conversation.
 
     Raises:
         InvalidRequest: values contradict each other, or a `logit_bias` key is not a token id.
     """
-    prompt = to_prompt(request, items)
+    prompt = to_prompt(request, items, offered)
     form = one_form(request, to_grammar(request.text.format if request.text else None))
     if prompt.tool_choice.mode == "required":
         form = None  # a response that must call consists of calls only: it has no text that a form could hold
@@ -54,13 +56,15 @@ def to_response_generation(request: CreateResponse, items: Sequence[StoredItem],
     )
 
 
-def to_prompt(request: CreateResponse | TokenCountRequest, items: Sequence[StoredItem]) -> ChatPrompt:
+def to_prompt(
+    request: CreateResponse | TokenCountRequest, items: Sequence[StoredItem], offered: OfferedTools
+) -> ChatPrompt:
     """The prompt of the model.
 
     Raises:
         InvalidRequest: calls do not match their outputs, or the choice of a tool does not match the tools.
     """
-    tools, choice = to_tools(request.tools, request.tool_choice, request.parallel_tool_calls)
+    tools, choice = to_tools(offered, request.tool_choice, request.parallel_tool_calls)
     effort = request.reasoning.effort if request.reasoning else None
     return ChatPrompt(
         messages=to_turns(items, instructions=request.instructions),
@@ -70,21 +74,23 @@ def to_prompt(request: CreateResponse | TokenCountRequest, items: Sequence[Store
     )
 
 
-async def renamed(events: AsyncGenerator[GenerationEvent, None]) -> AsyncGenerator[GenerationEvent, None]:
-    """The same events. A refusal has the parameter's name of this endpoint."""
+async def renamed(
+    events: AsyncGenerator[GenerationEvent, None], offered: OfferedTools, listed: Sequence[Tool]
+) -> AsyncGenerator[GenerationEvent, None]:
+    """The same events. A refusal has the parameter's name of this endpoint. `listed`: the prompt's functions."""
     try:
         async with aclosing(events):
             async for event in events:
                 yield event
     except InvalidRequest as error:
         if error.param is not None:
-            error.param = _name_here(error.param)
+            error.param = _name_here(error.param, offered, listed)
         raise
 
 
-def _name_here(param: str) -> str:
+def _name_here(param: str, offered: OfferedTools, listed: Sequence[Tool]) -> str:
     if param.startswith("tools["):
-        return param.replace(".function.", ".", 1)  # chat nests the fields of a function one level deeper
+        return offered.path(param, listed)
     return _NAMES_HERE.get(param, param)
 
 

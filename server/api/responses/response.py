@@ -22,6 +22,7 @@ from contracts.responses.tools import ResponseTextParam, TextResponseFormatText
 from providers.chat.types import Accepted, Finished, GenerationEvent, Usage
 from providers.errors import InternalError, InvalidRequest, QueueFull, ServiceError
 from server.api.responses.items import OutputFold
+from server.api.responses.tools import OfferedTools
 
 __all__ = ["ResponseDraft", "new_response_id", "whole_response"]
 
@@ -33,8 +34,8 @@ def new_response_id() -> str:
 class ResponseDraft:
     """A response that is being generated: the request's values, and the output so far."""
 
-    def __init__(self, request: CreateResponse, *, id: str, model: str, request_id: str) -> None:
-        self.output = OutputFold(id, encrypt=ENCRYPTED_REASONING in (request.include or []))
+    def __init__(self, request: CreateResponse, offered: OfferedTools, *, id: str, model: str, request_id: str) -> None:
+        self.output = OutputFold(id, offered, encrypt=ENCRYPTED_REASONING in (request.include or []))
         self.created = _created(request, id=id, model=model, request_id=request_id)
         """The response in progress, without output."""
 

@@ -25,6 +25,8 @@ __all__ = ["IN_MEMORY", "ResponseStore"]
 MAX_WAITING = 1000
 """Responses that may wait in memory for the disk."""
 
+_CALLS = ("function_call", "custom_tool_call")
+
 T = TypeVar("T")
 
 _log = otel.get_logger("server.store")
@@ -114,7 +116,7 @@ class ResponseStore:
             if bodies is None:
                 return None
             items = map(_item, bodies)
-            return [item for item in items if item.type != "function_call" or item.status == "completed"]
+            return [item for item in items if item.type not in _CALLS or item.status == "completed"]
 
         return await self._ask(conversation)
 

@@ -98,7 +98,7 @@ class ResponseStreamEncoder:
         opening = b"" if output.fits(delta) else b"".join(map(_event, output.place(delta)))
         opened = output.append(delta)
         if self._template is None or self._template[0] is not opened:
-            self._template = (opened, *_template(delta, opened.id, opened.index))
+            self._template = (opened, *_template(delta, opened))
         _, before, after = self._template
         return b"%b%b%b%b%d}\n\n" % (opening, before, _encode_text(text), after, output.number())
 
@@ -120,12 +120,12 @@ def _joined(events: Sequence[GenerationEvent]) -> list[GenerationEvent]:
     return joined
 
 
-def _template(delta: Delta, item_id: str, output_index: int) -> tuple[bytes, bytes]:
+def _template(delta: Delta, opened: OpenItem) -> tuple[bytes, bytes]:
     """The constant bytes in the events of an item's deltas: before the text, and between the text and the number."""
     empty = (
         ToolCallDelta(0) if isinstance(delta, ToolCallDelta) else type(delta)("")  # a delta without content
     )
-    before, _, after = _event(delta_event(empty, item_id, output_index, 0)).partition(_EMPTY)
+    before, _, after = _event(delta_event(empty, opened, 0)).partition(_EMPTY)
     return before + _EMPTY.removesuffix(b'""'), after.removesuffix(b"0}\n\n")
 
 

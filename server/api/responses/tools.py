@@ -1,13 +1,24 @@
-"""Functions, the choice among them, and the form of the text, from the wire of a response to the domain."""
+"""Tools, the choice among them, and the form of the text, from the wire of a response to the domain."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import attrs
+
 from contracts.responses.tools import (
+    AllowedTool,
+    CustomTool,
     FunctionTool,
+    GrammarFormat,
+    NamespaceTool,
+    OtherTool,
     TextFormat,
     TextResponseFormatJsonObject,
     TextResponseFormatJsonSchema,
     ToolChoiceAllowed,
+    ToolChoiceCustom,
     ToolChoiceFunction,
     ToolChoiceOther,
 )
@@ -16,29 +27,95 @@ from contracts.responses.tools import ToolChoice as WireToolChoice
 from providers.chat.types import Grammar, JsonObjectGrammar, JsonSchemaGrammar, Tool
 from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.tools import Functions, Selection
+from server.noted import note
 
-__all__ = ["to_grammar", "to_tools"]
+__all__ = ["INPUT", "OfferedTools", "Origin", "offer", "prompt_name", "to_grammar", "to_tools"]
+
+INPUT = "input"
+"""The argument of the function that stands for a custom tool."""
+
+_PLAIN = (None, "", "functions")
+"""Namespaces that change no name. Codex puts tools of its own into `functions`."""
 
 
-def to_tools(tools: list[WireTool] | None, choice: WireToolChoice | None, parallel: bool | None) -> Selection:
-    """Translate the tools of a response. `allowed_tools` leaves only those it lists.
+@attrs.frozen(kw_only=True)
+class Origin:
+    """A tool as the client knows it."""
+
+    name: str
+    namespace: str | None = None
+    is_custom: bool = False
+    path: str = "tools"
+    """Its place in the request."""
+
+
+@attrs.frozen
+class OfferedTools:
+    """The tools of a response that the model may call, by the names under which it knows them."""
+
+    functions: dict[str, Tool] = attrs.field(factory=dict)
+    origins: dict[str, Origin] = attrs.field(factory=dict)
+
+    @property
+    def has_custom(self) -> bool:
+        return any(origin.is_custom for origin in self.origins.values())
+
+    def origin(self, name: str) -> Origin:
+        """The tool that the model called by this name."""
+        return self.origins.get(name) or Origin(name=name)
+
+    def path(self, param: str, listed: Sequence[Tool]) -> str:
+        """The client's path of `tools[0].function.…`, in which the engine counts the functions that are `listed`."""
+        number, _, rest = param.removeprefix("tools[").partition("]")
+        rest = rest.removeprefix(".function")  # chat nests the fields of a function one level deeper
+        if not (number.isdecimal() and int(number) < len(listed)):
+            return f"tools[{number}]{rest}"
+        origin = self.origin(listed[int(number)].name)
+        return f"{origin.path}.format.definition" if origin.is_custom else f"{origin.path}{rest}"
+
+
+def offer(tools: Sequence[WireTool] | None) -> OfferedTools:
+    """The functions that the model sees: custom tools take their input as an argument, and the members of a namespace
+    bear its name. Tools of other types are left out and noted.
 
     Raises:
-        InvalidRequest: two functions have the same name, or the choice names a function that is not there.
-        UnsupportedParameter: the choice is a tool that is not a function.
+        InvalidRequest: two tools have the same name.
     """
-    by_name = {tool.name: _tool(tool) for tool in tools or [] if isinstance(tool, FunctionTool)}
-    if len(by_name) != len(tools or []):
-        raise InvalidRequest("tools: two functions have the same name", param="tools")
-    functions = Functions(by_name, parallel is not False)
+    offered = OfferedTools()
+    for tool, namespace, path in _each(tools or []):
+        if isinstance(tool, OtherTool):
+            note(f"{path}.{tool.type}")
+            continue
+        origin = Origin(name=tool.name, namespace=namespace, is_custom=isinstance(tool, CustomTool), path=path)
+        name = _unused(prompt_name(tool.name, namespace), origin, offered)
+        offered.origins[name] = origin
+        offered.functions[name] = _custom(name, tool, path) if isinstance(tool, CustomTool) else _function(name, tool)
+    return offered
+
+
+def prompt_name(name: str, namespace: str | None) -> str:
+    """The name of a function in the prompt, as agents named the tools of MCP servers before there were namespaces."""
+    if namespace is None or namespace in _PLAIN:
+        return name
+    return f"{namespace}{'' if namespace.endswith('__') else '__'}{name}"
+
+
+def to_tools(offered: OfferedTools, choice: WireToolChoice | None, parallel: bool | None) -> Selection:
+    """The functions that the model may call, and whether it must. `allowed_tools` leaves only those it lists.
+
+    Raises:
+        InvalidRequest: the choice names a tool that is not there.
+        UnsupportedParameter: the choice is a tool that this server does not have.
+    """
+    functions = Functions(offered.functions, parallel is not False)
     if isinstance(choice, ToolChoiceAllowed):
         names = [_allowed(choice, index) for index in range(len(choice.tools))]
         return functions.only(
             [(name, f"tool_choice.tools[{index}].name") for index, name in enumerate(names)], choice.mode
         )
     if isinstance(choice, ToolChoiceOther):
-        raise _no_function("tool_choice.type", choice.type)
-    if isinstance(choice, ToolChoiceFunction):
+        raise _not_here("tool_choice.type", choice.type)
+    if isinstance(choice, ToolChoiceFunction | ToolChoiceCustom):
         return functions.one(choice.name, "tool_choice.name")
     return functions.any(choice or "auto")
 
@@ -52,16 +129,51 @@ def to_grammar(format: TextFormat | None) -> tuple[Grammar, str] | None:
     return None
 
 
-def _tool(tool: FunctionTool) -> Tool:
-    return Tool(name=tool.name, description=tool.description, parameters=tool.parameters, strict=bool(tool.strict))
+def _each(tools: Sequence[WireTool]) -> Iterator[tuple[FunctionTool | CustomTool | OtherTool, str | None, str]]:
+    """Every tool with its namespace and its path."""
+    for index, tool in enumerate(tools):
+        if isinstance(tool, NamespaceTool):
+            for place, member in enumerate(tool.tools):
+                yield member, tool.name, f"tools[{index}].tools[{place}]"
+        else:
+            yield tool, None, f"tools[{index}]"
+
+
+def _unused(name: str, origin: Origin, offered: OfferedTools) -> str:
+    """This name, or one like it where a tool of another namespace has it."""
+    while (other := offered.origins.get(name)) is not None:
+        if other.namespace == origin.namespace:
+            raise InvalidRequest(f"tools: two functions have the same name: {origin.name[:64]!r}", param="tools")
+        name += "_"
+    return name
+
+
+def _function(name: str, tool: FunctionTool) -> Tool:
+    return Tool(name=name, description=tool.description, parameters=tool.parameters, strict=bool(tool.strict))
+
+
+def _custom(name: str, tool: CustomTool, path: str) -> Tool:
+    """The tool as a function. A regular expression holds its argument. A Lark grammar cannot hold text inside of JSON:
+    the model only reads it."""
+    held: dict[str, Any] = {"type": "string"}
+    description = tool.description
+    grammar = tool.format if isinstance(tool.format, GrammarFormat) else None
+    if grammar is not None and grammar.syntax == "regex":
+        held["pattern"] = f"^(?:{grammar.definition})$"
+    elif grammar is not None:
+        note(f"{path}.format")
+        about = f"`{INPUT}` is text of this Lark grammar:\n{grammar.definition}"
+        description = f"{description}\n{about}" if description else about
+    parameters = {"type": "object", "properties": {INPUT: held}, "required": [INPUT], "additionalProperties": False}
+    return Tool(name=name, description=description, parameters=parameters, strict="pattern" in held)
 
 
 def _allowed(choice: ToolChoiceAllowed, index: int) -> str:
     tool = choice.tools[index]
-    if tool.type != "function":
-        raise _no_function(f"tool_choice.tools[{index}].type", tool.type)
+    if not isinstance(tool, AllowedTool):
+        raise _not_here(f"tool_choice.tools[{index}].type", tool.type)
     return tool.name
 
 
-def _no_function(path: str, type_: str) -> UnsupportedParameter:
-    return UnsupportedParameter(f"{path}: {type_!r} is not a tool of this server; only functions are", param=path)
+def _not_here(path: str, type_: str) -> UnsupportedParameter:
+    return UnsupportedParameter(f"{path}: {type_[:64]!r} is not a tool of this server", param=path)

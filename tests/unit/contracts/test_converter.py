@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 import attrs
 import pytest
 from annotated_types import Ge, Le, MaxLen, MinLen
+from cattrs.errors import ClassValidationError
 
+from contracts._fields import OTHER_FIELDS
 from contracts.chat.messages import (
     ChatCompletionRequestMessageContentPartImage,
     ChatCompletionRequestMessageContentPartText,
@@ -245,11 +247,28 @@ def test_a_request_is_unchanged_after_writing_and_reading() -> None:
     assert converter.structure(converter.unstructure(request), ChatCompletionRequest) == request
 
 
-def test_a_union_of_classes_without_literal_types_is_a_programming_error() -> None:
+def test_a_class_whose_type_is_any_text_reads_the_types_that_no_other_class_names() -> None:
+    @attrs.frozen(kw_only=True)
+    class Other:
+        type: str
+        rest: dict[str, Any] = attrs.field(factory=dict, metadata=OTHER_FIELDS)
+
+    Other.__annotations__ |= {"type": str, "rest": dict[str, Any]}
+    hook = converter.get_structure_hook(Cat | Other)
+    assert isinstance(hook({"type": "cat", "name": "Tom"}, Cat | Other), Cat)
+    given = {"type": "newt", "rest": 1, "legs": {"front": 2}}
+    newt = hook(given, Cat | Other)
+    assert newt == Other(type="newt", rest={"rest": 1, "legs": {"front": 2}})
+    assert converter.unstructure(newt) == given
+    with pytest.raises(ClassValidationError):
+        hook({"type": 3}, Cat | Other)
+
+
+def test_a_union_of_classes_without_types_of_text_is_a_programming_error() -> None:
     @attrs.frozen(kw_only=True)
     class Untagged:
-        type: str
+        type: int
 
-    Untagged.__annotations__["type"] = str
+    Untagged.__annotations__["type"] = int
     with pytest.raises(TypeError, match="must be a Literal"):
         converter.get_structure_hook(Cat | Untagged)

@@ -43,6 +43,8 @@ KEYS = {
         "arguments",
         "sequence_number",
     ],
+    "ResponseCustomToolCallInputDeltaEvent": ["type", "item_id", "output_index", "delta", "sequence_number"],
+    "ResponseCustomToolCallInputDoneEvent": ["type", "item_id", "output_index", "input", "sequence_number"],
     "ResponseErrorEvent": ["type", "code", "message", "param", "sequence_number"],
 }
 

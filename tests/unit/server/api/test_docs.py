@@ -25,6 +25,7 @@ from server.api.docs import PAGES, page, table
 from server.api.embeddings.request import to_embedding_request, to_rerank_request
 from server.api.responses.conversation import input_items
 from server.api.responses.request import to_response_generation
+from server.api.responses.tools import offer
 from server.api.speech.request import speech_answer, to_speech_request
 from server.serialization import converter
 
@@ -94,7 +95,7 @@ def translated(request: Any) -> Any:
             return to_generation_requests(request, id="id")
         case CreateResponse():
             items = input_items(request.input, {}, response_id="resp_1")
-            return to_response_generation(request, items, id="id")
+            return to_response_generation(request, items, offer(request.tools), id="id")
         case CreateSpeechRequest():
             return to_speech_request(request, id="id"), speech_answer(request)
         case EmbeddingRequest():

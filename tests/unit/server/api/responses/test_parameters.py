@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import attrs
 import pytest
@@ -12,9 +12,7 @@ from litestar import Litestar
 from openai.types.responses import response_create_params
 
 from contracts.parameters import parameters
-from contracts.responses.items import OtherItem
 from contracts.responses.request import INCLUDED, CreateResponse, Includable, TokenCountRequest
-from contracts.responses.tools import OtherTool, ToolChoiceOther
 from providers.chat.types import (
     RESERVED_TEMPLATE_KWARGS,
     ChatPrompt,
@@ -30,6 +28,7 @@ from providers.chat.types import (
 )
 from server.api.responses.conversation import input_items
 from server.api.responses.request import to_response_generation
+from server.api.responses.tools import offer
 from server.serialization import converter
 from tests.unit.server.api.responses.scripts import BODY, PATH, WEATHER, stream_events
 from tests.unit.server.fakes import FakeChat
@@ -107,6 +106,25 @@ REFUSED_VALUES: dict[str, Any] = {
     "function_call": "auto",
 }
 
+HOSTED = (
+    "apply_patch",
+    "code_interpreter",
+    "computer",
+    "computer_use_preview",
+    "file_search",
+    "image_generation",
+    "local_shell",
+    "mcp",
+    "programmatic_tool_calling",
+    "shell",
+    "telepathy",
+    "tool_search",
+    "web_search",
+    "web_search_2025_08_26",
+    "web_search_preview",
+)
+"""Types of tools that OpenAI runs, and one that nothing knows."""
+
 NOTED_VALUES: dict[str, Any] = {
     "user": "label",
     "safety_identifier": "label",
@@ -128,12 +146,12 @@ NOTED_PARTS: list[tuple[dict[str, Any], str]] = [
     *(({"reasoning": {"context": context}}, "reasoning.context") for context in ("current_turn", "all_turns")),
     ({"reasoning": {"mode": "pro"}}, "reasoning.mode"),
     *(({"include": [name]}, "include[0]") for name in get_args(Includable) if name not in INCLUDED),
+    ({"tools": [WEATHER, {**WEATHER, "name": "b", "defer_loading": True}]}, "tools[1].defer_loading"),
+    ({"tools": [{**WEATHER, "output_schema": {}}]}, "tools[0].output_schema"),
 ]
 """Parts of honoured parameters that are noted, and their paths."""
 
 NESTED: list[tuple[dict[str, Any], str]] = [
-    ({"tools": [WEATHER, {**WEATHER, "name": "b", "defer_loading": True}]}, "tools[1].defer_loading"),
-    ({"tools": [{**WEATHER, "output_schema": {}}]}, "tools[0].output_schema"),
     ({"tools": [{**WEATHER, "allowed_callers": ["programmatic"]}]}, "tools[0].allowed_callers"),
     (
         {"tools": [WEATHER], "tool_choice": {"type": "allowed_tools", "mode": "auto", "tools": [{"type": "mcp"}]}},
@@ -157,7 +175,8 @@ def app(chat: FakeChat) -> Litestar:
 
 def translate(**fields: Any) -> GenerationRequest:
     request = converter.structure({**BODY, **fields}, CreateResponse)
-    return to_response_generation(request, input_items(request.input, {}, response_id="resp_1"), id="id")
+    items = input_items(request.input, {}, response_id="resp_1")
+    return to_response_generation(request, items, offer(request.tools), id="id")
 
 
 def prompt(**fields: Any) -> ChatPrompt:
@@ -213,26 +232,26 @@ async def test_a_refused_part_of_a_parameter_is_named(
     assert await refusal(app, chat, fields) == ("unsupported_parameter", param)
 
 
-@pytest.mark.parametrize("type_", get_args(get_type_hints(OtherTool)["type"]))
-async def test_a_tool_of_openai_is_refused_by_name(app: Litestar, chat: FakeChat, type_: str) -> None:
-    answer = await ask(app, path=PATH, json={**BODY, "tools": [{"type": type_}]})
-    assert (answer.status, answer.error["code"], answer.error["param"]) == (
-        400,
-        "unsupported_parameter",
-        "tools[0].type",
-    )
-    assert repr(type_) in answer.error["message"]
+@pytest.mark.parametrize("type_", HOSTED)
+async def test_a_tool_of_openai_is_left_out_and_noted(type_: str) -> None:
+    chat = FakeChat()
+    tools = [WEATHER, {"type": type_, "size": 3}]
+    answer = await ask(make_app(chat), path=PATH, json={**BODY, "tools": tools})
+    assert (answer.status, answer.headers["x-ignored-parameters"]) == (200, f"tools[1].{type_}")
+    assert answer.json["tools"][1] == {"type": type_, "size": 3}
+    (request,) = chat.requests
+    assert isinstance(request.prompt, ChatPrompt)
+    assert [tool.name for tool in request.prompt.tools] == ["get_weather"]
 
 
-@pytest.mark.parametrize("type_", get_args(get_type_hints(ToolChoiceOther)["type"]))
+async def test_a_call_that_no_function_can_answer_is_refused(app: Litestar, chat: FakeChat) -> None:
+    asked = {"tools": [{"type": "web_search"}], "tool_choice": "required"}
+    assert await refusal(app, chat, asked) == ("invalid_request_error", "tool_choice")
+
+
+@pytest.mark.parametrize("type_", HOSTED)
 async def test_the_choice_of_such_a_tool_is_refused(app: Litestar, chat: FakeChat, type_: str) -> None:
     assert await refusal(app, chat, {"tool_choice": {"type": type_}}) == ("unsupported_parameter", "tool_choice.type")
-
-
-@pytest.mark.parametrize("type_", get_args(get_type_hints(OtherItem)["type"]))
-async def test_an_item_of_such_a_tool_is_refused(app: Litestar, chat: FakeChat, type_: str) -> None:
-    items = [{"role": "user", "content": "x"}, {"type": type_, "id": "1"}]
-    assert await refusal(app, chat, {"input": items}) == ("unsupported_parameter", "input[1].type")
 
 
 @pytest.mark.parametrize(
@@ -313,8 +332,6 @@ async def test_metadata_changes_nothing_but_is_repeated() -> None:
             },
             "tool_choice.tools[0].name",
         ),
-        ({"tools": [{"type": "telepathy"}]}, "tools[0].type"),
-        ({"input": [{"type": "telepathy"}]}, "input[0].type"),
         ({"text": {"format": {"type": "json_schema", "name": "n"}}}, "text.format.schema"),
         ({"text": {"format": {"type": "json_schema", "name": "n n", "schema": {}}}}, "text.format.name"),
         ({"text": {"format": {"type": "json_object"}}, "guided_regex": "a"}, "guided_regex"),

@@ -31,6 +31,7 @@ from providers.chat.types import (
 from providers.errors import EngineCrashed, QueueFull
 from server.api.responses.response import ResponseDraft
 from server.api.responses.stream import ResponseStreamEncoder
+from server.api.responses.tools import offer
 from server.serialization import encode_contract
 from tests.unit.server.api.responses.scripts import AGENT, PATH, STREAM, WEATHER, script, stream_events, types
 from tests.unit.server.fakes import FakeChat
@@ -231,7 +232,7 @@ async def test_a_streamed_response_that_is_not_to_be_stored_is_not() -> None:
 
 def encoder(ended: list[Response] | None = None) -> ResponseStreamEncoder:
     request = CreateResponse(model="m", input="x")
-    draft = ResponseDraft(request, id="resp_1", model="m", request_id='a"b')
+    draft = ResponseDraft(request, offer(request.tools), id="resp_1", model="m", request_id='a"b')
     return ResponseStreamEncoder(draft, (ended if ended is not None else []).append)
 
 

@@ -1,0 +1,73 @@
+"""Items of tools that this server does not have, as clients replay them from other servers.
+
+A call that the client answered reads as a call of a function and its output. Everything else is skipped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from contracts.responses.items import FunctionCallOutput, FunctionToolCall, OtherItem
+from server.noted import note
+
+__all__ = ["as_calls"]
+
+_CALLS: Mapping[str, str] = {
+    "apply_patch_call": "operation",
+    "computer_call": "action",
+    "local_shell_call": "action",
+    "shell_call": "action",
+    "tool_search_call": "arguments",
+}
+"""Types of calls, and the field that has their arguments. The name of the function is that of the type."""
+
+_OUTPUTS: Mapping[str, str] = {
+    "apply_patch_call_output": "output",
+    "computer_call_output": "output",
+    "local_shell_call_output": "output",
+    "shell_call_output": "output",
+    "tool_search_output": "tools",
+}
+
+_ANSWERED: Mapping[str, tuple[str, str]] = {
+    "code_interpreter_call": ("code", "outputs"),
+    "mcp_call": ("arguments", "output"),
+}
+"""Types of calls that carry their output, and the fields of both."""
+
+
+def as_calls(item: OtherItem, id: str) -> list[FunctionToolCall | FunctionCallOutput]:
+    """The calls and outputs of an item; `id` is for those that have none. None of them: the item is skipped, and
+    noted."""
+    fields = item.fields
+    own = fields.get("id")
+    call_id = next((each for each in (fields.get("call_id"), own, id) if isinstance(each, str) and each), id)
+    if item.type in _CALLS:
+        return [_call(item.type.removesuffix("_call"), call_id, id, fields.get(_CALLS[item.type]))]
+    if item.type in _OUTPUTS:
+        return [_output(call_id, id, fields.get(_OUTPUTS[item.type]))]
+    if item.type in _ANSWERED:
+        arguments, output = _ANSWERED[item.type]
+        name = fields.get("name")
+        return [
+            _call(name if isinstance(name, str) else "code_interpreter", call_id, id, fields.get(arguments)),
+            _output(call_id, f"{id}o", fields.get(output) or fields.get("error")),
+        ]
+    note(f"input[].{item.type}")
+    return []
+
+
+def _call(name: str, call_id: str, id: str, arguments: Any) -> FunctionToolCall:
+    return FunctionToolCall(type="function_call", id=id, call_id=call_id, name=name, arguments=_text(arguments))
+
+
+def _output(call_id: str, id: str, output: Any) -> FunctionCallOutput:
+    return FunctionCallOutput(type="function_call_output", id=id, call_id=call_id, output=_text(output))
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
