@@ -151,6 +151,6 @@ def _merged(run: list[_Delta]) -> _Delta:
     text = "".join(delta.text for delta in run if not isinstance(delta, ToolCallDelta))
     if isinstance(first, ReasoningDelta):
         return msgspec.structs.replace(first, text=text, tokens=tokens)
-    told = [delta.logprobs for delta in run if isinstance(delta, TextDelta) and delta.logprobs is not None]
-    logprobs = [token for tokens_of_delta in told for token in tokens_of_delta] if told else None
+    known = [delta.logprobs for delta in run if isinstance(delta, TextDelta) and delta.logprobs is not None]
+    logprobs = [token for tokens_of_delta in known for token in tokens_of_delta] if known else None
     return TextDelta(text, tokens, first.index, logprobs)

@@ -124,9 +124,9 @@ def _words(words: Sequence[dict[str, Any]]) -> list[Word]:
 
 
 def _probabilities(tokens: Sequence[int], logprobs: Sequence[float], tokenizer: Tokenizer) -> list[TokenProbability]:
-    told = []
+    found = []
     for token, logprob in zip(tokens, logprobs, strict=True):
         if token < tokenizer.eot:
             raw = tokenizer.encoding.decode_single_token_bytes(token)
-            told.append(TokenProbability(raw.decode("utf-8", "replace"), raw, logprob))
-    return told
+            found.append(TokenProbability(raw.decode("utf-8", "replace"), raw, logprob))
+    return found
