@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -16,12 +15,6 @@ from otel.testing import CapturedSpans, capture_spans
 
 class Refused(Exception):
     code = "timeout"
-
-
-@pytest.fixture
-def spans() -> Iterator[CapturedSpans]:
-    with capture_spans() as captured:
-        yield captured
 
 
 def start() -> otel.TaskSpan:
