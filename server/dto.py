@@ -72,6 +72,7 @@ class ContractDTO(AbstractDTO[T]):
         InvalidRequest: `param` is the path of the wrong value.
         UnsupportedParameter: an unknown field, where the server has `--strict-parameters`.
         """
+        value = _with_extra_body(value)
         try:
             contract = self.converter.structure(value, self.model_type)
         except Exception as error:
@@ -139,6 +140,16 @@ class ContractPlugin(SerializationPlugin):
     def create_dto_for_type(self, field_definition: FieldDefinition) -> type[AbstractDTO[Any]]:
         contract = next(field.annotation for field in _nested(field_definition) if self.supports_type(field))
         return ContractDTO[contract]  # type: ignore[valid-type]
+
+
+def _with_extra_body(value: Any) -> Any:
+    """The body with the fields of its `extra_body`.
+
+    OpenAI's Python client merges this argument into the body. Users of other clients send it as a field.
+    """
+    if isinstance(value, dict) and isinstance(extra := value.get("extra_body"), dict):
+        return {**extra, **{name: field for name, field in value.items() if name != "extra_body"}}
+    return value
 
 
 def _nested(field: FieldDefinition) -> Iterator[FieldDefinition]:

@@ -21,9 +21,30 @@ from contracts.sampling import GenerationOptions
 __all__ = [
     "ChatCompletionRequest",
     "ReasoningEffort",
+    "ReasoningSwitch",
+    "ThinkingSwitch",
 ]
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+@attrs.frozen(kw_only=True)
+class ThinkingSwitch:
+    """Whether the model reasons first, and for up to how many tokens, in Anthropic's and DeepSeek's form."""
+
+    type: Literal["enabled", "disabled", "adaptive", "auto"]
+    budget_tokens: Count | None = None
+
+
+@attrs.frozen(kw_only=True)
+class ReasoningSwitch:
+    """Whether and how much the model reasons first, in OpenRouter's form."""
+
+    enabled: bool | None = None
+    effort: ReasoningEffort | None = None
+    max_tokens: Count | None = None
+    exclude: Any = attrs.field(default=None, metadata=noted(accepted=(False,)))
+    summary: Any = attrs.field(default=None, metadata=noted(accepted=("auto",)))
 
 
 @attrs.frozen(kw_only=True)
@@ -101,6 +122,38 @@ class ChatCompletionRequest(GenerationOptions):
             "The chat template gets it as `reasoning_effort`, and as `enable_thinking`, which is false for `none` and "
             "`minimal`. `chat_template_kwargs` has the last word. What a template does not read changes nothing.",
             otherwise="the chat template's own",
+        ),
+    )
+    enable_thinking: bool | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension: as in `chat_template_kwargs`. Of `enable_thinking`, `think`, `thinking` and `reasoning`, those "
+            "that are sent must agree.",
+            otherwise="by `reasoning_effort`",
+        ),
+    )
+    think: bool | ReasoningEffort | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension: Ollama's name of `enable_thinking`, and of `reasoning_effort`.",
+            otherwise="by `reasoning_effort`",
+        ),
+    )
+    thinking: ThinkingSwitch | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension: Anthropic's and DeepSeek's form of `enable_thinking` and `max_reasoning_tokens`.",
+            values='`{"type": "enabled"}`, `"disabled"`, `"adaptive"` or `"auto"`; `budget_tokens`',
+            otherwise="by `reasoning_effort`",
+        ),
+    )
+    reasoning: ReasoningSwitch | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension: OpenRouter's form of `enable_thinking`, `reasoning_effort` and `max_reasoning_tokens`. "
+            "`exclude` and `summary` are noted.",
+            values="`enabled`, `effort`, `max_tokens`",
+            otherwise="by `reasoning_effort`",
         ),
     )
     max_reasoning_tokens: Count | None = attrs.field(

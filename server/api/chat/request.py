@@ -9,7 +9,7 @@ from server.api.generation.grammar import to_grammar
 from server.api.generation.messages import to_chat_messages
 from server.api.generation.parameters import check_stream_options, check_template_kwargs
 from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
-from server.api.generation.thinking import thinking_kwargs
+from server.api.generation.thinking import max_reasoning_tokens, template_arguments, thinking_switches
 from server.api.generation.tools import to_tools
 from server.api.refusals import check_parameters
 
@@ -37,7 +37,7 @@ def to_generation_request(request: ChatCompletionRequest, *, id: str) -> Generat
         id=id,
         prompt=ChatPrompt(
             messages=to_chat_messages(request.messages),
-            template_kwargs={**thinking_kwargs(request.reasoning_effort), **(request.chat_template_kwargs or {})},
+            template_kwargs={**thinking_switches(request), **template_arguments(request.chat_template_kwargs)},
             tools=tools,
             tool_choice=choice,
         ),
@@ -49,7 +49,7 @@ def to_generation_request(request: ChatCompletionRequest, *, id: str) -> Generat
         top_logprobs=_top_logprobs(request),
         grammar=grammar,
         grammar_param=grammar_param,
-        max_reasoning_tokens=request.max_reasoning_tokens,
+        max_reasoning_tokens=max_reasoning_tokens(request),
         stream=bool(request.stream),
     )
 

@@ -11,7 +11,7 @@ from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest,
 from providers.errors import InvalidRequest
 from server.api.generation.grammar import one_form
 from server.api.generation.sampling import to_sampling, to_stop
-from server.api.generation.thinking import thinking_kwargs
+from server.api.generation.thinking import template_arguments, thinking_kwargs
 from server.api.responses.conversation import to_turns
 from server.api.responses.tools import OfferedTools, to_grammar, to_tools
 
@@ -68,7 +68,7 @@ def to_prompt(
     effort = request.reasoning.effort if request.reasoning else None
     return ChatPrompt(
         messages=to_turns(items, instructions=request.instructions),
-        template_kwargs={**thinking_kwargs(effort), **(request.chat_template_kwargs or {})},
+        template_kwargs={**thinking_kwargs(effort), **template_arguments(request.chat_template_kwargs)},
         tools=tools,
         tool_choice=choice,
     )

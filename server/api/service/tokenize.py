@@ -12,6 +12,7 @@ from providers.errors import InvalidRequest
 from server.api.error_responses import COUNTING, errors
 from server.api.generation.messages import to_chat_messages
 from server.api.generation.parameters import check_template_kwargs
+from server.api.generation.thinking import template_arguments
 from server.api.generation.tools import to_tools
 from server.dependencies import Chat, provide
 from server.guards import json_body
@@ -72,7 +73,7 @@ def to_prompt(request: TokenizeRequest) -> Prompt:
         raise InvalidRequest(f"{name} is only allowed with a prompt: the chat template adds its own", param=name)
     check_template_kwargs(request.chat_template_kwargs)
     tools, choice = to_tools(request.tools, None, None)
-    template_kwargs = dict(request.chat_template_kwargs or {})
+    template_kwargs = template_arguments(request.chat_template_kwargs)
     if request.add_generation_prompt is not None:
         template_kwargs["add_generation_prompt"] = request.add_generation_prompt
     return ChatPrompt(to_chat_messages(request.messages), template_kwargs, tools, choice)

@@ -222,6 +222,26 @@ SERVED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             "prompt.messages.2.content": "ok\nno",
         },
     ),
+    *(
+        (f"27 {spelling}", spelling, {"prompt.template_kwargs.enable_thinking": False})
+        for spelling in (
+            {"enable_thinking": False},
+            {"chat_template_kwargs": {"enable_thinking": False}},
+            {"extra_body": {"chat_template_kwargs": {"enable_thinking": False}}},
+            {"extra_body": {"enable_thinking": False}},
+            {"reasoning_effort": "none"},
+            {"thinking": {"type": "disabled"}},
+            {"think": False},
+            {"reasoning": {"enabled": False}},
+            {"reasoning": {"effort": "none"}},
+            {"chat_template_kwargs": {"enable_thinking": "false"}},
+            {"chat_template_kwargs": {"enable_thinking": "False"}},
+            {"enable_thinking": False, "think": False, "thinking": {"type": "disabled"}},
+            {"reasoning_effort": "high", "chat_template_kwargs": {"enable_thinking": False}},
+        )
+    ),
+    ("27 Ollama's levels", {"think": "high"}, {"prompt.template_kwargs.reasoning_effort": "high"}),
+    ("27 the body wins over extra_body", {"extra_body": {"n": 2, "seed": 3}, "n": 1}, {"n": 1, "sampling.seed": 3}),
     ("no model", {"model": ABSENT}, {}),
     ("a null model", {"model": None}, {}),
 ]
@@ -261,6 +281,13 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
         turns({"role": "robot", "content": "x"}),
         "messages[1].role",
         "expected one of 'system', 'developer', 'user', 'assistant', 'tool', 'function', got 'robot'",
+    ),
+    ("27 contradictions", {"think": True, "enable_thinking": False}, "think", "send one of them"),
+    (
+        "27 two efforts",
+        {"reasoning_effort": "low", "reasoning": {"effort": "high"}},
+        "reasoning.effort",
+        "contradict each other",
     ),
     ("0 tokens", {"max_tokens": 0}, "max_tokens", "must be at least 1; -1 and leaving it out mean no limit"),
 ]
@@ -311,6 +338,7 @@ NOTED: list[tuple[str, dict[str, Any], str | None]] = [
         None,
     ),
     ("2 a tier", {"service_tier": "priority"}, "service_tier"),
+    ("27 no reasoning in the answer", {"reasoning": {"exclude": True}}, "reasoning.exclude"),
     ("2 verbosity", {"verbosity": "low"}, "verbosity"),
     (
         "1 tools of other types",

@@ -83,6 +83,19 @@ HONOURED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"reasoning_effort": "low"},
         {"prompt.template_kwargs": {"reasoning_effort": "low", "enable_thinking": True}},
     ),
+    "enable_thinking": ({"enable_thinking": False}, {"prompt.template_kwargs": {"enable_thinking": False}}),
+    "think": ({"think": True}, {"prompt.template_kwargs": {"enable_thinking": True}}),
+    "thinking": (
+        {"thinking": {"type": "enabled", "budget_tokens": 9}},
+        {"prompt.template_kwargs": {"enable_thinking": True}, "max_reasoning_tokens": 9},
+    ),
+    "reasoning": (
+        {"reasoning": {"effort": "low", "max_tokens": 9}},
+        {
+            "prompt.template_kwargs": {"reasoning_effort": "low", "enable_thinking": True},
+            "max_reasoning_tokens": 9,
+        },
+    ),
     "max_reasoning_tokens": ({"max_reasoning_tokens": 9}, {"max_reasoning_tokens": 9}),
     "chat_template_kwargs": (
         {"chat_template_kwargs": {"enable_thinking": False}},
