@@ -107,9 +107,9 @@ class ChatCompletionRequest(GenerationOptions):
     response_format: ResponseFormat | None = attrs.field(
         default=None,
         metadata=honoured(
-            "The answer keeps to every schema, `strict` or not, at any temperature. A schema that cannot be kept to is "
-            "`400` with the path of the keyword. `json_schema.name` and `description` change nothing. The schema may "
-            "also be in `schema`, beside `json_schema` or `json_object`.",
+            "The answer keeps to the schema at any temperature. A keyword that no grammar can hold is `400` with its "
+            "path if `strict` is true; otherwise it is given up, and the log has its path. `json_schema.name` and "
+            "`description` change nothing. The schema may also be in `schema`, beside `json_schema` or `json_object`.",
             values="`text`, `json_object`, `json_schema`",
             default={"type": "text"},
         ),

@@ -34,7 +34,7 @@ class ResponseFormatJSONObject:
 
 @attrs.frozen(kw_only=True)
 class JSONSchema:
-    """A schema that the answer keeps to, `strict` or not."""
+    """A schema that the answer keeps to; unless it is `strict`, as far as a grammar can hold it."""
 
     name: str | None = None
     schema: JsonObject | None = None

@@ -59,8 +59,9 @@ _TOOL_CHOICE = honoured(
 )
 _PARALLEL_TOOL_CALLS = honoured("False: at most one call.", default=True)
 _TEXT = honoured(
-    "`format` is `text`, `json_object` or `json_schema`; the text keeps to the schema, `strict` or not. `verbosity` "
-    "other than `medium` is noted.",
+    "`format` is `text`, `json_object` or `json_schema`; the text keeps to the schema, of which a keyword that no "
+    "grammar can hold is `400` if `strict` is true, and is given up otherwise. `verbosity` other than `medium` is "
+    "noted.",
     values="`format`, `verbosity`",
     default={"format": {"type": "text"}},
 )

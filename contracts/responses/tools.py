@@ -175,7 +175,7 @@ class TextResponseFormatJsonObject:
 
 @attrs.frozen(kw_only=True)
 class TextResponseFormatJsonSchema:
-    """JSON that the schema accepts, `strict` or not."""
+    """JSON that the schema accepts; unless it is `strict`, as far as a grammar can hold it."""
 
     type: Literal["json_schema"]
     name: SchemaName

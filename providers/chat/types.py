@@ -139,9 +139,10 @@ class JsonObjectGrammar(msgspec.Struct, frozen=True, tag="json_object"):
 
 
 class JsonSchemaGrammar(msgspec.Struct, frozen=True, tag="json_schema"):
-    """JSON that this schema accepts."""
+    """JSON that this schema accepts. If it is not `strict`, keywords that no grammar holds are given up."""
 
     schema: dict[str, Any] | bool
+    strict: bool = True
 
 
 class RegexGrammar(msgspec.Struct, frozen=True, tag="regex"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,8 @@ from providers.errors import InvalidRequest
 from providers.spec import ModelSpec
 
 __all__ = ["Intake"]
+
+logger = logging.getLogger(__name__)
 
 
 class Intake:
@@ -136,7 +139,12 @@ class Intake:
 
     def _grammar(self, request: GenerationRequest, format: AnswerFormat, *, opened: bool) -> CompiledGrammar | None:
         constraint = decide(request, format.tools, format.reasoning, opened=opened)
-        return None if constraint is None else self._grammars.compile(constraint)
+        if constraint is None:
+            return None
+        grammar = self._grammars.compile(constraint)
+        if grammar.given_up:
+            logger.warning("answers are not held to %s, which no grammar can hold", ", ".join(grammar.given_up))
+        return grammar
 
     def _thought_limit(self, request: GenerationRequest) -> ThoughtLimit | None:
         tokens = request.max_reasoning_tokens

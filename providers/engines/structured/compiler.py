@@ -22,6 +22,7 @@ from providers.engines.structured import grammar_text as text
 from providers.engines.structured import schema as schemas
 from providers.engines.structured.constraint import Calls, Constraint
 from providers.engines.structured.processor import GrammarProcessor
+from providers.engines.structured.schema_forms import SchemaForm
 from providers.errors import InvalidRequest, UnsupportedParameter
 
 __all__ = ["CompiledGrammar", "GrammarCompiler"]
@@ -34,6 +35,8 @@ MAX_CHOICES = 4096
 MAX_CHOICE_CHARACTERS = 256 * 1024
 MAX_TOOLS = 1024
 """A grammar of 142 tools compiles in 0.2 s, and one of 500 in 0.7 s."""
+MAX_GIVEN_UP = 32
+"""Keywords of one schema that are found one by one, each with several compilations."""
 KEPT = 32
 """Compiled grammars in the cache: a few hundred kB each as a rule, about ten MB at the limits above."""
 
@@ -60,6 +63,8 @@ class CompiledGrammar:
     ends: tuple[int, ...]
     start_after: tuple[int, ...] | None
     """Ids after which it starts; None: immediately."""
+    given_up: tuple[str, ...]
+    """Paths of the request's keywords that it does not hold; none in what is strict."""
     _start: LLMatcher
 
     def processor(self) -> GrammarProcessor:
@@ -109,58 +114,109 @@ class GrammarCompiler:
     # ── grammars ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _compile(self, constraint: Constraint) -> CompiledGrammar:
+        try:
+            return self._compile_with(constraint, plain_calls=False)
+        except InvalidRequest:
+            calls = constraint.calls
+            if calls is None or all(tool.strict for tool in calls.tools):
+                raise
+            return self._compile_with(constraint, plain_calls=True)
+
+    def _compile_with(self, constraint: Constraint, *, plain_calls: bool) -> CompiledGrammar:
+        """`plain_calls`: calls of functions that are not strict may have any arguments."""
         sources = []
+        given_up: list[str] = []
         if constraint.answer is not None:
-            self._check_answer(constraint.answer, constraint.param)
-            source = _source(constraint.answer, constraint.param)
+            answer = self._held(constraint.answer, constraint.param, given_up)
+            source = _source(answer, constraint.param)
             # By itself first: an error in the whole grammar would mention text that the client did not write.
-            compiled = self._matcher(source, constraint)
+            compiled = self._matcher(source, constraint, given_up)
             if constraint.calls is None and constraint.thought is None:
                 return compiled
             sources.append(source)
         if constraint.calls is not None:
-            sources.append(self._calls_text(constraint.calls, free_text=constraint.answer is None))
+            arguments = self._arguments(constraint.calls, given_up, plain=plain_calls)
+            sources.append(self._calls_text(constraint.calls, arguments, free_text=constraint.answer is None))
         source = text.answer_or_calls(*sources) if len(sources) == 2 else sources[0]
         if constraint.thought is not None:
             source = text.after_thought(source, constraint.thought, self._marks())
-        return self._matcher(source, constraint)
+        return self._matcher(source, constraint, given_up)
 
-    def _calls_text(self, calls: Calls, *, free_text: bool) -> str:
-        """`free_text`: other text may stand around calls that are not required."""
-        choice, markup = calls.choice, calls.markup
-        if not calls.tools:
-            return text.free_call(markup.begin, self._marks())
+    def _arguments(self, calls: Calls, given_up: list[str], *, plain: bool) -> dict[str, dict[str, Any]]:
+        """The schemas of the arguments, by function name."""
         if len(calls.tools) > MAX_TOOLS:
             raise InvalidRequest(f"at most {MAX_TOOLS} tools can be called, not {len(calls.tools)}", param="tools")
         arguments = {}
         for index, tool in enumerate(calls.tools):
-            if choice.name in (None, tool.name):
+            if calls.choice.name in (None, tool.name):
                 place = f"tools[{index}].function.parameters"
-                arguments[tool.name] = schema = _arguments_schema(tool, place)
-                self._check_schema(schema, place)
+                arguments[tool.name] = self._tool_arguments(tool, place, given_up, plain=plain)
+        return arguments
+
+    def _tool_arguments(self, tool: Tool, place: str, given_up: list[str], *, plain: bool) -> dict[str, Any]:
+        if tool.strict:
+            return self._held_schema(_arguments_schema(tool, place), place, given_up, strict=True)
+        lost: list[str] = []
+        try:
+            if not plain:
+                schema = self._held_schema(_arguments_schema(tool, place), place, lost, strict=False)
+                given_up += lost
+                return schema
+        except InvalidRequest as error:
+            logger.debug("%s: %s", place, error)
+        given_up.append(place)
+        return {"type": "object"}
+
+    def _calls_text(self, calls: Calls, arguments: dict[str, dict[str, Any]], *, free_text: bool) -> str:
+        """`free_text`: other text may stand around calls that are not required."""
+        choice, markup = calls.choice, calls.markup
+        if not calls.tools:
+            return text.free_call(markup.begin, self._marks())
         if not arguments:
             raise InvalidRequest(f"tool_choice: there is no tool named {choice.name!r}", param="tool_choice")
         free_text = free_text and choice.mode != "required"
         return text.tool_calls(arguments, markup, self._marks(), free_text=free_text, parallel=choice.parallel)
 
-    def _check_answer(self, grammar: Grammar, param: str) -> None:
-        if isinstance(grammar, JsonSchemaGrammar):
-            self._check_schema(grammar.schema, param)
-        else:
+    def _held(self, grammar: Grammar, param: str, given_up: list[str]) -> Grammar:
+        """The grammar in the form that is compiled."""
+        if not isinstance(grammar, JsonSchemaGrammar):
             _check_text(grammar, param)
+        elif isinstance(grammar.schema, dict):
+            schema = self._held_schema(grammar.schema, param, given_up, strict=grammar.strict)
+            return JsonSchemaGrammar(schema, strict=grammar.strict)
+        elif not grammar.schema:
+            raise InvalidRequest("JSON schema: no value satisfies the schema `false`", param=param)
+        return grammar
 
-    def _check_schema(self, schema: dict[str, Any] | bool, param: str) -> None:
+    def _held_schema(self, schema: dict[str, Any], param: str, given_up: list[str], *, strict: bool) -> dict[str, Any]:
+        """The schema in the form that is compiled. If it is not `strict`, that may lack what cannot be held.
+
+        Raises:
+            InvalidRequest: it cannot be held, or not enough of it.
+        """
         fault = schemas.check(schema)
-        if fault is None:
-            error = self._schema_error(schema)
-            if not error:
-                return
-            fault = schemas.explain(schema, error, self._schema_error)
-        where = f"{fault.keyword}: " if fault.keyword and fault.keyword not in fault.message else ""
-        path = fault.path + ((fault.keyword,) if fault.keyword else ())
-        raise InvalidRequest(f"JSON schema: {where}{fault.message}", param=schemas.place(param, path))
+        if fault is not None and fault.keyword is None:
+            raise _schema_refusal(fault, fault.path, param)
+        form = SchemaForm.of(schema)
+        if not strict:
+            form.give_up_unheld(self._refuses)
+        for _ in range(MAX_GIVEN_UP):
+            fault = schemas.check(form.schema)
+            if fault is None:
+                error = self._schema_error(form.schema)
+                if not error:
+                    given_up += [schemas.place(param, path) for path in form.given_up]
+                    return form.schema
+                fault = schemas.explain(form.schema, error, self._schema_error)
+            if strict or not form.give_up(fault):
+                break
+        assert fault is not None
+        raise _schema_refusal(fault, form.path(fault.path), param)
 
-    def _schema_error(self, schema: dict[str, Any] | bool) -> str:
+    def _refuses(self, pattern: str) -> bool:
+        return bool(self._schema_error({"type": "string", "pattern": pattern}))
+
+    def _schema_error(self, schema: dict[str, Any]) -> str:
         try:
             source = text.schema_text(schema)
         except ValueError as error:
@@ -169,7 +225,7 @@ class GrammarCompiler:
         # The same error must give the same text whichever references lead to it.
         return messages[0].split("\n  while processing")[0] if messages else ""
 
-    def _matcher(self, source: str, constraint: Constraint) -> CompiledGrammar:
+    def _matcher(self, source: str, constraint: Constraint, given_up: Sequence[str]) -> CompiledGrammar:
         """Compile and take the first step, which builds the lexers, finds that a grammar cannot be satisfied, and
         applies the limits to pathological ones."""
         table = self._llg()
@@ -185,6 +241,7 @@ class GrammarCompiler:
             vocabulary=table.vocab_size,
             ends=self._ends,
             start_after=start_after,
+            given_up=tuple(given_up),
             start=matcher,
         )
 
@@ -251,6 +308,13 @@ def _check_text(grammar: Grammar, param: str) -> None:
             raise InvalidRequest("there must be at least one choice", param=param)
         if len(grammar.choices) > MAX_CHOICES or sum(map(len, grammar.choices)) > MAX_CHOICE_CHARACTERS:
             raise InvalidRequest(f"there are more than {MAX_CHOICES} choices, or they are too long", param=param)
+
+
+def _schema_refusal(fault: schemas.Fault, path: schemas.Path, param: str) -> InvalidRequest:
+    """`path`: of the fault, in the client's schema."""
+    where = f"{fault.keyword}: " if fault.keyword and fault.keyword not in fault.message else ""
+    path += (fault.keyword,) if fault.keyword else ()
+    return InvalidRequest(f"JSON schema: {where}{fault.message}", param=schemas.place(param, path))
 
 
 def _arguments_schema(tool: Tool, param: str) -> dict[str, Any]:

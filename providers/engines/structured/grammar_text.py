@@ -30,11 +30,11 @@ __all__ = [
 ]
 
 JSON_OPTIONS = {
-    # One optional space after a separator, as models write it, and no other white space: if any were allowed, a
-    # small model at a high temperature would write line breaks until its tokens run out.
-    "whitespace_flexible": False,
-    "item_separator": ", ?",
-    "key_separator": ": ?",
+    # Between two tokens of JSON, one space, or a line break and an indentation, as models write it. If any white
+    # space were allowed, a small model at a high temperature would write line breaks until its tokens run out; if
+    # none were, a model that begins a new line after `[` would end the array there.
+    "whitespace_flexible": True,
+    "whitespace_pattern": r" |\n[ \t]{0,32}",
     # A schema is followed completely or refused.
     "coerce_one_of": False,
     "lenient": False,

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Fault", "check", "explain", "place"]
+__all__ = ["Fault", "Path", "check", "explain", "place", "walk"]
 
 Path = tuple[str | int, ...]
 Compile = Callable[[dict[str, Any]], str]
@@ -63,7 +63,7 @@ def check(schema: dict[str, Any] | bool) -> Fault | None:
         return Fault(message=f"the schema is nested more than {MAX_DEPTH} levels deep")
     multiples: set[Fraction] = set()
     combining = False
-    for path, part in _walk(schema):
+    for path, part in walk(schema):
         if fault := _too_large(path, part) or _uncountable(path, part):
             return fault
         if multiple := _multiple(part):
@@ -228,7 +228,9 @@ def place(root: str, path: Path) -> str:
     return root
 
 
-def _walk(schema: dict[str, Any] | bool) -> Iterator[tuple[Path, dict[str, Any]]]:
+def walk(schema: dict[str, Any] | bool) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every subschema that is an object, with its path, the whole schema first. A subschema may be changed before the
+    next one is taken; the walk then goes on into what it holds."""
     pending: list[tuple[Path, dict[str, Any]]] = [((), schema)] if isinstance(schema, dict) else []
     while pending:
         path, part = pending.pop()

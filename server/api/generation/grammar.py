@@ -49,17 +49,18 @@ def _of_format(format: ResponseFormat | None) -> tuple[Grammar, str] | None:
     if isinstance(format, ResponseFormatJSONObject):
         if format.schema is None:
             return JsonObjectGrammar(), "response_format"
-        return JsonSchemaGrammar(format.schema), "response_format.schema"
+        return JsonSchemaGrammar(format.schema, strict=False), "response_format.schema"
     if not isinstance(format, ResponseFormatJSONSchema):
         return None
     within = format.json_schema.schema if format.json_schema else None
+    strict = bool(format.strict or (format.json_schema and format.json_schema.strict))
     if within is not None and format.schema not in (None, within):
         path = "response_format.schema"
         raise InvalidRequest(f"{path}: json_schema.schema is another schema; send one of them", param=path)
     if within is not None:
-        return JsonSchemaGrammar(within), "response_format.json_schema.schema"
+        return JsonSchemaGrammar(within, strict=strict), "response_format.json_schema.schema"
     if format.schema is not None:
-        return JsonSchemaGrammar(format.schema), "response_format.schema"
+        return JsonSchemaGrammar(format.schema, strict=strict), "response_format.schema"
     path = "response_format.json_schema" + (".schema" if format.json_schema else "")
     example = '{"type": "json_schema", "json_schema": {"name": "…", "schema": {…}}}'
     raise InvalidRequest(f"{path}: required, but missing; send {example}", param=path)

@@ -125,7 +125,7 @@ def to_grammar(format: TextFormat | None) -> tuple[Grammar, str] | None:
     if isinstance(format, TextResponseFormatJsonObject):
         return JsonObjectGrammar(), "text.format"
     if isinstance(format, TextResponseFormatJsonSchema):
-        return JsonSchemaGrammar(format.schema), "text.format.schema"
+        return JsonSchemaGrammar(format.schema, strict=bool(format.strict)), "text.format.schema"
     return None
 
 

@@ -71,7 +71,7 @@ def test_answers_follow_other_grammars_too(roomy: EngineClient, grammar: Grammar
 
 def test_neighbours_in_the_batch_are_not_constrained(roomy: EngineClient) -> None:
     alone = roomy.ask("alone", TextPrompt("free"), sampling=NO_END, max_tokens=20).text
-    held = [roomy.generate(f"h{i}", TextPrompt("x"), sampling=WILD, grammar=POINT, max_tokens=60) for i in range(3)]
+    held = [roomy.generate(f"h{i}", TextPrompt("x"), sampling=WILD, grammar=POINT, max_tokens=200) for i in range(3)]
     free = roomy.generate("free", TextPrompt("free"), sampling=NO_END, max_tokens=20)
     roomy.wait(free, *held)
     assert free.text == alone

@@ -74,7 +74,7 @@ def test_a_named_function_is_called_once_with_arguments_of_its_schema(roomy: Eng
 
 def test_required_calls_may_be_several(roomy: EngineClient) -> None:
     sampling = SamplingParams(temperature=1.5, seed=5, logit_bias={tiny.END: -100.0})
-    answer = roomy.ask("several", ask_with_tools(ToolChoice("required")), sampling=sampling, max_tokens=240)
+    answer = roomy.ask("several", ask_with_tools(ToolChoice("required")), sampling=sampling, max_tokens=400)
     assert len(answer.calls) > 2
     for name, arguments in answer.calls[:2]:
         check_weather(arguments) if name == "get_weather" else json.loads(arguments)
@@ -145,13 +145,16 @@ def test_an_unknown_parser_is_refused_at_the_start_by_its_option(
     ("prompt", "param"),
     [
         (ask_with_tools(ToolChoice("required", name="no_such_tool")), "tool_choice"),
-        (ask_with_tools(REQUIRED, Tool("f", parameters={"type": "string"})), "tools[0].function.parameters.type"),
+        (
+            ask_with_tools(REQUIRED, Tool("f", parameters={"type": "string"}, strict=True)),
+            "tools[0].function.parameters.type",
+        ),
         (ask_with_tools(ToolChoice(), WEATHER, WEATHER), "tools[1].function.name"),
         (
             ask_with_tools(
                 ToolChoice("required", name="b"),
                 WEATHER,
-                Tool("b", parameters={"type": "object", "properties": {"x": {"$ref": "#/nowhere"}}}),
+                Tool("b", parameters={"type": "object", "properties": {"x": {"$ref": "#/nowhere"}}}, strict=True),
             ),
             "tools[1].function.parameters.properties.x.$ref",
         ),

@@ -233,14 +233,40 @@ def test_a_scripted_call_amid_text_is_followed() -> None:
 @pytest.mark.parametrize(
     ("tools", "choice", "param"),
     [
-        ([Tool("f", parameters={"properties": {"a": {"not": {}}}})], ToolChoice("required"), "properties.a.not"),
-        ([Tool("f", parameters={"type": "array"})], ToolChoice("required"), "type"),
+        (
+            [Tool("f", parameters={"properties": {"a": {"not": {}}}}, strict=True)],
+            ToolChoice("required"),
+            "properties.a.not",
+        ),
+        ([Tool("f", parameters={"type": "array"}, strict=True)], ToolChoice("required"), "type"),
+        ([Tool("f", parameters={"type": "array"}, strict=True)], ToolChoice(), "type"),
     ],
 )
-def test_an_unsupported_tool_is_refused_by_its_place(tools: list[Tool], choice: ToolChoice, param: str) -> None:
+def test_an_unsupported_strict_tool_is_refused_by_its_place(tools: list[Tool], choice: ToolChoice, param: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         compile_calls([Tool("other"), *tools], choice, MARKUP)
     assert caught.value.param == f"tools[1].function.parameters.{param}"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "given_up"),
+    [
+        ({"properties": {"a": {"not": {}}}}, [".properties.a.not"]),
+        ({"properties": {"to": {"type": "string", "pattern": "^(?!a)b"}}}, [".properties.to.pattern"]),
+        ({"type": "array"}, [""]),
+        ({"type": "strin"}, [""]),
+        ({"properties": {"a": {"enum": []}}, "required": ["a"]}, [""]),
+        ({"$ref": "#"}, [".$ref"]),
+        ({"description": "x" * 300_000}, [""]),
+    ],
+)
+def test_a_required_tool_that_is_not_strict_never_fails(parameters: dict[str, Any], given_up: list[str]) -> None:
+    compiled = compile_calls([Tool("f", parameters=parameters), Tool("other")], ToolChoice("required", "f"), MARKUP)
+    assert list(compiled.given_up) == [f"tools[0].function.parameters{path}" for path in given_up]
+    made = answer(compiled.processor(), 1)
+    assert made.processor.failure is None
+    if made.ended:
+        assert all(isinstance(call["arguments"], dict) for call in calls(made.text, MARKUP))
 
 
 def numbered(count: int) -> list[Tool]:

@@ -70,7 +70,7 @@ def test_parallel_calls_are_allowed_by_default() -> None:
 def test_a_schema_is_a_form_strict_or_not(strict: bool | None) -> None:
     format = {**JSON_SCHEMA, "json_schema": {**JSON_SCHEMA["json_schema"], "strict": strict}}  # type: ignore[dict-item]
     request = translate(response_format=format)
-    assert request.grammar == JsonSchemaGrammar(SCHEMA)
+    assert request.grammar == JsonSchemaGrammar(SCHEMA, strict=strict is True)
     assert request.grammar_param == "response_format.json_schema.schema"
 
 

@@ -66,7 +66,11 @@ REQUEST: dict[str, tuple[Any, str, Any]] = {
     "guided_regex": ("a+", "grammar", RegexGrammar("a+")),
     "guided_choice": (["a", "b"], "grammar", ChoiceGrammar(["a", "b"])),
     "guided_grammar": ("start: A", "grammar", LarkGrammar("start: A")),
-    "text": ({"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}}, "grammar", JsonSchemaGrammar(SCHEMA)),
+    "text": (
+        {"format": {"type": "json_schema", "name": "n", "schema": SCHEMA}},
+        "grammar",
+        JsonSchemaGrammar(SCHEMA, strict=False),
+    ),
 }
 """A value on the wire, and the field of the request that has it."""
 
