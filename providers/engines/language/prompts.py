@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import json
@@ -12,6 +13,7 @@ import attrs
 
 from providers.chat.types import RESERVED_TEMPLATE_KWARGS, ChatMessage, ChatPrompt, Prompt, TextPrompt, TokenPrompt
 from providers.engines.language.tool_prompts import ToolPlan, ToolPrompter
+from providers.engines.language.turn_orders import turn_orders
 from providers.engines.output.markup import ReasoningFormat
 from providers.engines.prefix.common_prefix import common_prefix
 from providers.errors import ContextLengthExceeded, InvalidRequest
@@ -213,13 +215,10 @@ class PromptBuilder:
         try:
             return self._apply(messages, options)
         except Exception as error:
-            merged = merge_turns(messages)
-            if merged == messages:
-                raise _template_refusal(error) from error
-            try:
-                return self._apply(merged, options)
-            except Exception:
-                raise _template_refusal(error) from error
+            for order in turn_orders(messages):
+                with contextlib.suppress(Exception):
+                    return self._apply(order, options)
+            raise _template_refusal(error) from error
 
     def _apply(self, messages: list[dict[str, Any]], options: Mapping[str, Any]) -> str:
         return str(self._tokenizer.apply_chat_template(messages, tokenize=False, **options))
@@ -252,20 +251,6 @@ def render_plainly(messages: Sequence[Mapping[str, Any]]) -> str:
     """The prompt of a model without a chat template: one `role: content` paragraph per turn, then `assistant:`."""
     turns = [f"{message['role']}: {message['content']}" for message in messages]
     return "\n\n".join([*turns, "assistant:"])
-
-
-def merge_turns(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The messages for templates that require alternating roles: adjacent turns of one role become one, and system
-    messages become part of the first user turn."""
-    merged: list[dict[str, Any]] = []
-    for message in messages:
-        role = "user" if message["role"] in ("system", "developer") and len(messages) > 1 else message["role"]
-        plain = set(message) <= {"role", "content"}
-        if merged and plain and merged[-1]["role"] == role and set(merged[-1]) <= {"role", "content"}:
-            merged[-1]["content"] = "\n\n".join(filter(None, (merged[-1]["content"], message["content"])))
-        else:
-            merged.append({**message, "role": role})
-    return merged
 
 
 def answer_room(prompt_tokens: int, max_tokens: int | None, limit: int, *, param: str) -> int:
