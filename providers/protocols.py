@@ -10,6 +10,7 @@ from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
 import attrs
 
 from providers.capabilities import CapabilityName
+from providers.chat.types import SamplingParams
 from providers.spec import ModelSpec
 
 __all__ = ["Capability", "ModelCard", "ModelStatus", "Provider", "QueueStats"]
@@ -31,6 +32,8 @@ class ModelCard:
     """Tokens; None until the engine has reported its model's own limit, and for models that have no context."""
     detail: str | None = None
     """Why a model failed or is unavailable; what a loading one is doing."""
+    sampling: SamplingParams = attrs.field(factory=SamplingParams)
+    """How tokens are chosen where a request leaves it open, as far as it is known."""
 
 
 @attrs.frozen(kw_only=True)

@@ -12,6 +12,7 @@ from typing import Generic, Protocol, TypeVar
 import otel
 from providers.admission import AdmissionQueue
 from providers.capabilities import MODALITIES
+from providers.chat.types import SamplingParams
 from providers.errors import GenerationTimeout, InternalError, ServiceError
 from providers.events import Event, Request
 from providers.protocols import ModelCard, ModelStatus, QueueStats
@@ -66,6 +67,7 @@ class QueuedProvider(ABC, Generic[R, E]):
             status=self._status,
             context_length=self._context_length,
             detail=self._detail,
+            sampling=self._sampling,
         )
 
     @property
@@ -82,6 +84,10 @@ class QueuedProvider(ABC, Generic[R, E]):
             sequences=self._queue.taken,
             outcomes=self._queue.outcomes,
         )
+
+    @property
+    def _sampling(self) -> SamplingParams:
+        return self._spec.sampling
 
     @property
     @abstractmethod

@@ -106,7 +106,8 @@ class Response:
     safety_identifier: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     service_tier: Literal["default"] = "default"
     temperature: float | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    """None, as for `top_p`: the model's own default."""
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
     text: ResponseTextParam
     tool_choice: ToolChoice
     tools: list[Tool]

@@ -7,8 +7,10 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
 import attrs
+import msgspec
 
 import otel
+from providers.chat.types import SamplingParams
 from providers.engine_host.event_stream import Mailbox
 from providers.engine_host.host import EngineHost
 from providers.engine_host.memory_usage import resident_bytes
@@ -34,6 +36,11 @@ class EngineProvider(QueuedProvider[R, E]):
     @property
     def _status(self) -> ModelStatus:
         return self.host.status
+
+    @property
+    def _sampling(self) -> SamplingParams:
+        known = self.host.info.details.get("sampling", {}) if self.host.info else {}
+        return msgspec.structs.replace(self._spec.sampling, **known)
 
     @property
     def _context_length(self) -> int | None:

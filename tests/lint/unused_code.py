@@ -16,7 +16,7 @@ from vulture.core import Item, Vulture
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("contracts", "otel", "providers", "server")
-HANDLERS = ("@get", "@post", "@delete", "@*.command", "@*.group")
+HANDLERS = ("@get", "@post", "@delete", "@route", "@*.command", "@*.group")
 """Decorators that mark functions for Litestar and click to call."""
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {

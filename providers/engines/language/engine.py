@@ -29,7 +29,7 @@ from providers.engines.prefix.common_prefix import common_prefix
 from providers.engines.process.base import BaseEngine, Loaded, as_service_error, is_late, timed_out
 from providers.engines.process.engine import EngineLoadError, Outbox, Progress
 from providers.engines.process.platform import Platform
-from providers.engines.sampling.settings import make_processors
+from providers.engines.sampling.settings import make_processors, resolve
 from providers.errors import InternalError
 from providers.spec import ModelSpec
 
@@ -82,6 +82,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         )
         self._prefixes = make_prefix_cache(spec, loaded.folder, loaded.dtype)
         self._batch = self._new_batch()
+        settings = resolve(spec.sampling, self._defaults, vocabulary=vocabulary)
         return Loaded(
             model_type=str(loaded.config.get("model_type")),
             dtype=loaded.dtype,
@@ -90,6 +91,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
                 "adapters": [Path(path).name for path in spec.lora_paths],
                 "dtype_reason": loaded.dtype_reason,
                 "prefix_cache_bytes": self._prefixes.max_bytes,
+                "sampling": {"temperature": settings.temperature, "top_p": settings.top_p},
                 "vocabulary": vocabulary,
             },
         )

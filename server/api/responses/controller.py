@@ -7,7 +7,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any
 
-from litestar import Controller, MediaType, Request, Response, delete, get, post
+from litestar import Controller, MediaType, Request, Response, delete, get, post, route
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import JSONBody, Parameter
 
@@ -76,7 +76,7 @@ class ResponsesController(Controller):
         id, request_id = new_response_id(), otel.request_id.get() or ""
         earlier, own = await _conversation(data, service.responses, id)
         offered = offer(data.tools)
-        draft = ResponseDraft(data, offered, id=id, model=chat.spec.name, request_id=request_id)
+        draft = ResponseDraft(data, offered, chat, id=id, request_id=request_id)
         events = aclosing(
             _events(chat, to_response_generation(data, [*earlier, *own], offered, id=request_id), offered)
         )
@@ -106,6 +106,11 @@ class ResponsesController(Controller):
         earlier, own = await _conversation(data, service.responses, new_response_id())
         tokens = await chat.tokenize(to_prompt(data, [*earlier, *own], offer(data.tools)))
         return TokenCount(input_tokens=len(tokens))
+
+    @route("/compact", http_method=["DELETE", "GET", "POST"], status_code=200, include_in_schema=False)
+    async def compact(self) -> None:
+        """A 404, where `GET /v1/responses/{id}` would make it a 405: agents then compact by themselves."""
+        raise NotFound("This server does not compact conversations.")
 
     @get(
         "/{response_id:str}",

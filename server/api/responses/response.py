@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import AsyncIterator
-from typing import Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 import attrs
@@ -19,8 +20,10 @@ from contracts.responses.response import (
     ResponseUsage,
 )
 from contracts.responses.tools import ResponseTextParam, TextResponseFormatText
-from providers.chat.types import Accepted, Finished, GenerationEvent, Usage
+from providers.chat.protocol import ChatProvider
+from providers.chat.types import Accepted, Finished, GenerationEvent, SamplingParams, Usage
 from providers.errors import InternalError, InvalidRequest, QueueFull, ServiceError
+from providers.protocols import ModelCard
 from server.api.responses.items import OutputFold
 from server.api.responses.tools import OfferedTools
 
@@ -34,15 +37,20 @@ def new_response_id() -> str:
 class ResponseDraft:
     """A response that is being generated: the request's values, and the output so far."""
 
-    def __init__(self, request: CreateResponse, offered: OfferedTools, *, id: str, model: str, request_id: str) -> None:
+    def __init__(
+        self, request: CreateResponse, offered: OfferedTools, chat: ChatProvider, *, id: str, request_id: str
+    ) -> None:
+        self._request, self._chat, self._id, self._request_id = request, chat, id, request_id
+        self._created_at = int(time.time())
         self.output = OutputFold(id, offered, encrypt=ENCRYPTED_REASONING in (request.include or []))
-        self.created = _created(request, id=id, model=model, request_id=request_id)
-        """The response in progress, without output."""
 
-    @property
-    def stored(self) -> bool:
-        """Whether the client wants the response stored."""
-        return self.created.store
+    @functools.cached_property
+    def created(self) -> Response:
+        """The response in progress, without output. The model must have accepted the request: only then are its
+        defaults known."""
+        return _created(
+            self._request, self._chat.card, id=self._id, created_at=self._created_at, request_id=self._request_id
+        )
 
     def finished(self, event: Finished) -> Response:
         """The response after its last event. Call `output.finish` first."""
@@ -86,13 +94,13 @@ async def whole_response(draft: ResponseDraft, events: AsyncIterator[GenerationE
     raise InternalError.truncated("answer")
 
 
-def _created(request: CreateResponse, *, id: str, model: str, request_id: str) -> Response:
+def _created(request: CreateResponse, model: ModelCard, *, id: str, created_at: int, request_id: str) -> Response:
     text = request.text or ResponseTextParam()
     return Response(
         id=id,
-        created_at=int(time.time()),
+        created_at=created_at,
         status="in_progress",
-        model=model,
+        model=model.id,
         output=[],
         instructions=request.instructions,
         previous_response_id=request.previous_response_id,
@@ -104,15 +112,21 @@ def _created(request: CreateResponse, *, id: str, model: str, request_id: str) -
         prompt_cache_key=request.prompt_cache_key,
         reasoning=_reasoning(request.reasoning or Reasoning()),
         safety_identifier=request.safety_identifier,
-        temperature=request.temperature,
+        **_sampling(request, model.sampling),
         text=ResponseTextParam(format=text.format or TextResponseFormatText(type="text"), verbosity="medium"),
         tool_choice=request.tool_choice or "auto",
         tools=request.tools or [],
         top_logprobs=request.top_logprobs or 0,
-        top_p=request.top_p,
         user=request.user,
         request_id=request_id,
     )
+
+
+def _sampling(request: CreateResponse, model: SamplingParams) -> dict[str, Any]:
+    """The numbers that are used: the request's, else the model's, else OpenAI's."""
+    usual = {"temperature": 1.0, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
+    chosen = {name: (getattr(request, name), getattr(model, name), value) for name, value in usual.items()}
+    return {name: next(value for value in values if value is not None) for name, values in chosen.items()}
 
 
 def _reasoning(asked: Reasoning) -> Reasoning:

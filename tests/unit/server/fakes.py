@@ -17,6 +17,7 @@ from providers.chat.types import (
     GenerationEvent,
     GenerationRequest,
     Prompt,
+    SamplingParams,
     TextDelta,
     TextPrompt,
     Usage,
@@ -62,6 +63,7 @@ class FakeChat:
     draining: bool = False
     max_concurrency: int = 8
     lazy: bool = False
+    sampling: SamplingParams = attrs.field(factory=SamplingParams)
     max_tokens: int | None = None
     tokenized: list[tuple[Prompt, bool | None]] = attrs.field(factory=list)
 
@@ -79,7 +81,12 @@ class FakeChat:
     @property
     def card(self) -> ModelCard:
         return ModelCard(
-            id=self.name, created=1_700_000_000, capabilities=("chat",), status=self.status, context_length=4096
+            id=self.name,
+            created=1_700_000_000,
+            capabilities=("chat",),
+            status=self.status,
+            context_length=4096,
+            sampling=self.sampling,
         )
 
     async def start(self) -> None: ...

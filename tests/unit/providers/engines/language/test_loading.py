@@ -107,6 +107,14 @@ def test_weights_are_kept_as_shipped_where_memory_does_not_suffice(packed_gguf: 
     assert engine.ask("a", "hello", max_tokens=4).finished is not None
 
 
+def test_the_sampling_of_a_request_that_leaves_it_open_is_reported(tmp_path: Path) -> None:
+    folder = tiny.write_folder(tmp_path / "warm")
+    (folder / "generation_config.json").write_text('{"temperature": 0.6, "top_p": 0.95}')
+    assert SteppedEngine(folder).info.details["sampling"] == {"temperature": 0.6, "top_p": 0.95}
+    cold = SteppedEngine(folder, sampling=SamplingParams(temperature=0.25))
+    assert cold.info.details["sampling"] == {"temperature": 0.25, "top_p": 0.95}
+
+
 def test_a_model_without_a_template_gets_plain_paragraphs(tmp_path: Path) -> None:
     engine = SteppedEngine(tiny.write_folder(tmp_path / "plain", template=None))
     answer = engine.ask("a", chat(("user", "hi")), sampling=NO_END, max_tokens=6)

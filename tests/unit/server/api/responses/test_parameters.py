@@ -51,7 +51,7 @@ SAMPLING: dict[str, tuple[Any, SamplingParams]] = {
     "repetition_penalty": (1.1, SamplingParams(repetition_penalty=1.1)),
     "repetition_context_size": (20, SamplingParams(repetition_context_size=20)),
     "logit_bias": ({"5": -100}, SamplingParams(logit_bias={5: -100.0})),
-    "seed": (-1, SamplingParams(seed=2**63 - 1)),
+    "seed": (-2, SamplingParams(seed=2**63 - 2)),
 }
 """A value on the wire, and the sampling that results from it."""
 

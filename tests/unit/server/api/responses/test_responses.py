@@ -14,11 +14,12 @@ from providers.chat.types import (
     GenerationEvent,
     GenerationRequest,
     ReasoningDelta,
+    SamplingParams,
     TextDelta,
     TokenLogprob,
 )
 from providers.errors import ContextLengthExceeded, EngineCrashed, QueueFull
-from tests.unit.server.api.responses.scripts import AGENT, BODY, PATH, WEATHER, script
+from tests.unit.server.api.responses.scripts import AGENT, BODY, PATH, WEATHER, script, stream_events
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import ask, make_app
 
@@ -72,16 +73,26 @@ async def test_a_whole_response_has_openai_s_shape_and_the_request_id() -> None:
         "reasoning": {"effort": None, "summary": None},
         "safety_identifier": None,
         "service_tier": "default",
-        "temperature": None,
+        "temperature": 1.0,
         "text": {"format": {"type": "text"}, "verbosity": "medium"},
         "tool_choice": "auto",
         "tools": [],
         "top_logprobs": 0,
-        "top_p": None,
+        "top_p": 1.0,
+        "presence_penalty": 0.0,
+        "frequency_penalty": 0.0,
         "truncation": "disabled",
         "user": None,
         "request_id": "abc",
     }
+
+
+async def test_numbers_that_a_request_leaves_open_are_the_model_s() -> None:
+    chat = FakeChat(sampling=SamplingParams(temperature=0.6, top_p=0.95, presence_penalty=0.5))
+    names = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+    assert [(await created(chat))[name] for name in names] == [0.6, 0.95, 0.5, 0.0]
+    streamed = stream_events(await ask(make_app(chat), path=PATH, json={**BODY, "stream": True, "temperature": 0}))
+    assert [streamed[0]["response"][name] for name in names] == [0.0, 0.95, 0.5, 0.0]
 
 
 async def test_the_request_s_values_are_repeated() -> None:
@@ -94,6 +105,8 @@ async def test_the_request_s_values_are_repeated() -> None:
         "reasoning": {"effort": "low", "summary": "auto"},
         "safety_identifier": "s",
         "temperature": 0.5,
+        "presence_penalty": 1.5,
+        "frequency_penalty": -0.5,
         "text": {"format": {"type": "json_schema", "name": "n", "schema": {"type": "object"}}, "verbosity": "medium"},
         "tool_choice": {"type": "function", "name": "get_weather"},
         "tools": [WEATHER],

@@ -232,7 +232,7 @@ async def test_a_streamed_response_that_is_not_to_be_stored_is_not() -> None:
 
 def encoder(ended: list[Response] | None = None) -> ResponseStreamEncoder:
     request = CreateResponse(model="m", input="x")
-    draft = ResponseDraft(request, offer(request.tools), id="resp_1", model="m", request_id='a"b')
+    draft = ResponseDraft(request, offer(request.tools), FakeChat(name="m"), id="resp_1", request_id='a"b')
     return ResponseStreamEncoder(draft, (ended if ended is not None else []).append)
 
 
