@@ -65,7 +65,7 @@ def test_the_answer_carries_its_request_and_usage(spans: CapturedSpans) -> None:
     }
 
 
-def test_events_say_when_it_was_admitted_cached_and_begun(spans: CapturedSpans) -> None:
+def test_events_mark_admission_cache_and_first_token(spans: CapturedSpans) -> None:
     with otel.start_server_span("POST", "/v1/chat/completions", {}).use() as server:
         otel.start_queue(model="qwen", request_id="req-1", depth=0).admitted()
         chat = start_chat()

@@ -34,7 +34,7 @@ async def test_serves_first_come_first_served():
     assert places.stats.completed == 10
 
 
-async def test_nobody_slips_in_between_the_one_that_leaves_and_the_one_that_waits():
+async def test_a_late_request_does_not_take_the_place_of_a_waiting_one():
     places = queue()
     first = await places.admit()
     waiting = asyncio.ensure_future(places.admit())
@@ -48,7 +48,7 @@ async def test_nobody_slips_in_between_the_one_that_leaves_and_the_one_that_wait
     late.cancel()
 
 
-async def test_a_full_queue_refuses_at_once_and_says_when_to_come_back():
+async def test_a_full_queue_refuses_immediately_with_retry_after():
     places = queue(waiting=1)
     await places.admit()
     waiting = asyncio.ensure_future(places.admit())
@@ -110,7 +110,7 @@ async def test_a_place_given_in_the_step_of_the_cancellation_goes_to_the_next():
     assert places.active == 0
 
 
-async def test_drain_turns_away_who_waits_and_lets_the_admitted_end():
+async def test_drain_refuses_waiting_requests_and_lets_the_admitted_end():
     places = queue()
     slot = await places.admit()
     waiting = asyncio.ensure_future(places.admit())
@@ -235,7 +235,7 @@ async def test_a_request_for_several_places_takes_all_or_none():
     assert places.stats.completed == 4
 
 
-async def test_nobody_overtakes_a_request_for_many_places():
+async def test_no_request_overtakes_one_for_many_places():
     places = queue(at_once=2)
     first = await places.admit()
     many = asyncio.ensure_future(places.admit(2))

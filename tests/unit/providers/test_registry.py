@@ -27,12 +27,12 @@ def test_of_several_models_the_named_one_answers():
     assert caught.value.param == "model"
 
 
-def test_without_models_nobody_answers():
+def test_without_models_no_model_is_found():
     with pytest.raises(ModelNotFound):
         ModelRegistry(()).find(CHAT, "any")
 
 
-def test_a_card_is_found_by_its_exact_id_alone():
+def test_a_card_is_found_only_by_its_exact_id():
     registry = ModelRegistry((echo("a"),))
     assert registry.card("a").capabilities == ("chat", "speech")
     with pytest.raises(ModelNotFound):

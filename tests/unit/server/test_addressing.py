@@ -87,5 +87,5 @@ async def test_names_that_are_allowed_and_servers_on_a_network_answer() -> None:
 
 
 @pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", True), ("::1", True), ("0.0.0.0", False), ("::", False)])
-def test_loopback_is_told_from_networks(host: str, expected: bool) -> None:
+def test_loopback_is_distinguished_from_networks(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected

@@ -62,7 +62,7 @@ async def test_a_preflight_needs_no_key_and_reaches_no_model() -> None:
 
 
 @pytest.mark.parametrize("path", ["/internal/diagnostics", "/traces/data", "/metrics"])
-async def test_what_tells_of_the_server_is_for_no_other_page(path: str) -> None:
+async def test_details_of_the_server_are_not_shared_with_other_origins(path: str) -> None:
     app = make_app(cors_origins=("*", NAMED))
     answer = await ask(app, "GET", path, headers={"origin": NAMED})
     assert answer.status == 200

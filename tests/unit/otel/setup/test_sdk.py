@@ -132,7 +132,7 @@ def test_the_environment_names_the_service(collector: Collector, named: dict[str
         {"OTEL_TRACES_EXPORTER": "none"},
     ],
 )
-def test_nothing_is_exported_or_even_loaded_when_the_environment_says_so(
+def test_nothing_is_exported_or_even_loaded_unless_the_environment_configures_it(
     collector: Collector, environment: dict[str, str]
 ) -> None:
     endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url} if environment else {}

@@ -33,7 +33,7 @@ from tests.unit.providers.chat.chats import (
 # The engine's death
 
 
-async def test_the_engine_s_death_fails_its_answers_at_once_and_the_next_one_succeeds(serve):
+async def test_the_engine_s_death_fails_its_answers_immediately_and_the_next_one_succeeds(serve):
     provider = await ready(await serve())
     stream = provider.generate(ask("hold"))
     assert [await anext(stream), await anext(stream)] == [Accepted(3, 0), TextDelta("held")]
@@ -77,7 +77,7 @@ async def test_requests_that_kill_the_engine_never_take_the_model_away_for_good(
     await ready(provider)
 
 
-async def test_requests_that_wait_when_the_engine_dies_are_told(serve):
+async def test_requests_that_wait_when_the_engine_dies_get_an_error(serve):
     provider = await ready(await serve(max_concurrency=1))
     running = asyncio.create_task(answer(provider, "hold"))
     waiting = [asyncio.create_task(answer(provider, "say x")) for _ in range(5)]
@@ -91,7 +91,7 @@ async def test_requests_that_wait_when_the_engine_dies_are_told(serve):
 # Loading
 
 
-async def test_while_loading_requests_are_told_to_come_back(serve):
+async def test_while_loading_requests_are_refused_with_retry_after(serve):
     provider = await serve("hang")
     await status(provider, "loading", "reading weights (50%)")
     with pytest.raises(ModelNotReady, match=r"loading: reading weights \(50%\)") as caught:
@@ -180,7 +180,7 @@ async def test_stop_in_the_first_moment_of_loading_leaves_no_process(serve):
         assert not [pid for pid in starts(provider) if alive(pid)]
 
 
-async def test_stop_while_loading_wakes_who_waits_for_ready(serve):
+async def test_stop_while_loading_wakes_callers_that_wait_for_ready(serve):
     provider = await serve("hang")
     waiting = asyncio.create_task(provider.wait_ready())
     await status(provider, "loading", "reading")

@@ -34,7 +34,7 @@ async def test_streams_the_engine_s_events_in_order(serve):
     assert provider.queue_stats.completed == 1
 
 
-async def test_the_card_tells_what_the_engine_told(serve):
+async def test_the_card_has_what_the_engine_reported(serve):
     provider = await serve(context_length=100_000)
     assert provider.card.context_length is None
     await ready(provider)
@@ -72,7 +72,7 @@ async def test_what_cannot_be_sent_is_a_bad_request(serve, prompt: str, limit: i
     assert await text(provider, "say x") == "x"
 
 
-async def test_a_slow_reader_costs_no_more_memory_than_its_text_and_stalls_nobody(serve):
+async def test_a_slow_reader_costs_no_more_memory_than_its_text_and_stalls_no_other(serve):
     provider = await ready(await serve())
     slow = provider.generate(ask("many 10000"))
     assert await anext(slow) == Accepted(3, 0)

@@ -125,7 +125,7 @@ async def test_refuses_what_does_not_fit_the_context():
     assert provider.queue_stats.active == 0
 
 
-async def test_gives_as_many_answers_as_are_asked_for():
+async def test_gives_the_requested_number_of_answers():
     provider = await echo()
     events = await answer(provider, chat("a b", n=3))
     for index in range(3):
@@ -173,7 +173,7 @@ async def test_refuses_by_name_what_it_cannot_do(request_: GenerationRequest, pa
     assert caught.value.param == param
 
 
-async def test_breaks_off_where_it_is_told_to():
+async def test_breaks_off_at_the_configured_place():
     provider = await echo()
     stream = provider.generate(chat("a b c", template={"echo_fail_after": 2}))
     assert text([await anext(stream) for _ in range(3)]) == "a b "

@@ -59,7 +59,7 @@ async def test_a_sentence_is_a_piece_and_its_times_go_on_from_the_one_before():
     assert spans[-1].end == len(one.audio + two.audio) // 2 == finished.samples
 
 
-async def test_where_the_times_say_silence_there_is_silence():
+async def test_audio_is_silent_exactly_where_its_times_have_no_phoneme():
     (piece,) = pieces(await speak(await echo(), request("Hi you.")))
     samples = np.frombuffer(piece.audio, "<i2")
     for span in piece.phonemes:
@@ -79,7 +79,7 @@ async def test_a_woman_speaks_higher_than_a_man_and_a_mix_between_them():
 
 
 @pytest.mark.parametrize("text", ["...", "\U0001f44d", "!?", ""])
-async def test_where_there_is_nothing_to_say_there_are_no_pieces(text: str):
+async def test_text_without_words_gives_no_pieces(text: str):
     accepted, finished = await speak(await echo(), request(text))
     assert (accepted.pieces, finished.samples) == (0, 0)
     assert isinstance(finished, SpeechFinished)
@@ -93,14 +93,14 @@ async def test_a_text_without_end_is_spoken_in_parts(text: str):
     assert "".join(span.word for piece in spoken for span in piece.words) == text.replace(" ", "").replace("!", "")
 
 
-async def test_an_unknown_voice_is_told_which_there_are():
+async def test_the_refusal_of_an_unknown_voice_lists_the_known_ones():
     with pytest.raises(InvalidRequest, match="bf_emma") as caught:
         await speak(await echo(), request(voice="zork"))
     assert caught.value.param == "voice"
     assert {"bf_emma", "af_heart"} <= {voice.id for voice in await (await echo()).voices()}
 
 
-async def test_breaks_off_after_as_many_sentences_as_it_is_told():
+async def test_breaks_off_after_the_configured_number_of_sentences():
     provider = await echo(path="fail_after=1")
     async with aclosing(provider.speak(request())) as events:
         assert [type(await anext(events)) for _ in range(2)] == [SpeechAccepted, SpeechPiece]

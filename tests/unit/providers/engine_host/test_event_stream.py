@@ -73,7 +73,7 @@ async def test_thinking_text_and_calls_stay_apart_and_in_order():
     ]
 
 
-async def test_an_error_comes_after_what_was_said_before_it():
+async def test_an_error_comes_after_the_events_before_it():
     events = stream()
     events.put(TextDelta("almost"))
     events.fail(EngineCrashed("died"))
@@ -83,7 +83,7 @@ async def test_an_error_comes_after_what_was_said_before_it():
         await anext(events)
 
 
-async def test_closing_tells_once_whether_the_engine_still_works():
+async def test_closing_reports_once_whether_the_engine_still_works():
     told: list[bool] = []
     half, whole = TextMailbox(told.append, 2), TextMailbox(told.append, 1)
     for events in (half, whole):

@@ -72,7 +72,7 @@ async def test_the_pieces_of_the_engine_come_in_order(serve):
     assert provider.queue_stats.completed == 1
 
 
-async def test_the_engine_is_asked_for_its_own_voices(serve):
+async def test_requests_to_the_engine_name_its_own_voices(serve):
     provider = await serve()
     await speak(provider, request(voice="marin"))
     await speak(provider, SpeechRequest(id="r", text="one", voices=[]))
@@ -96,12 +96,12 @@ async def test_a_voice_that_cannot_speak_is_refused_and_the_engine_never_asked(s
     assert (provider.queue_stats.failed, provider.queue_stats.active) == (1, 0)
 
 
-async def test_a_model_without_voices_says_so(serve):
+async def test_a_model_without_voices_is_refused(serve):
     with pytest.raises(InvalidRequest, match="no voices"):
         await speak(await serve(warmup=True), request())
 
 
-async def test_the_voices_are_those_that_the_engine_told(serve):
+async def test_the_voices_are_those_that_the_engine_reported(serve):
     assert [voice.id for voice in await (await serve()).voices()] == ["am_first", "af_heart", "jf_alpha"]
 
 
@@ -160,7 +160,7 @@ async def test_a_speech_over_its_timeout_is_an_error_and_cancelled(serve):
     assert told(provider)[1] == "cancelled"
 
 
-async def test_the_death_of_the_engine_is_told_after_what_it_said(serve):
+async def test_the_engine_s_death_is_reported_after_its_last_events(serve):
     provider = await serve()
     async with asyncio.timeout(PATIENCE), aclosing(provider.speak(request("one crash"))) as events:
         assert [type(await anext(events)) for _ in range(2)] == [SpeechAccepted, SpeechPiece]

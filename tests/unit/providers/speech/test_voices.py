@@ -13,7 +13,7 @@ KNOWN = [
 ]
 
 
-def test_nobody_named_is_the_default_or_the_first():
+def test_without_a_voice_the_default_or_the_first_is_used():
     assert resolve_voices([], KNOWN) == [(DEFAULT_VOICE, 1.0)]
     assert resolve_voices([], KNOWN[:1]) == [("am_michael", 1.0)]
 
@@ -32,7 +32,7 @@ def test_weights_are_relative_and_a_voice_counts_once():
     assert mixed == [("af_heart", 0.75), ("am_michael", 0.25)]
 
 
-def test_an_unknown_voice_is_told_those_that_can_be_asked_for():
+def test_the_refusal_of_an_unknown_voice_lists_the_known_ones():
     with pytest.raises(InvalidRequest) as caught:
         resolve_voices([("zork", 1.0)], KNOWN)
     assert caught.value.message == (

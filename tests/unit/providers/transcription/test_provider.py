@@ -63,7 +63,7 @@ async def refuse(request: TranscriptionRequest) -> AsyncGenerator[TranscriptionE
     yield
 
 
-async def test_its_span_tells_what_was_heard_and_what_the_time_went_into() -> None:
+async def test_its_span_has_the_duration_and_the_parts_of_the_time() -> None:
     provider = Scripted(said)
     with capture_spans() as spans:
         async with aclosing(provider.transcribe(REQUEST)) as events:

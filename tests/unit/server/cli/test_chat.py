@@ -182,7 +182,7 @@ def test_ctrl_d_and_exit_leave(talk: Terminal, leave: str) -> None:
     assert talk.wait() == 0
 
 
-def test_ctrl_c_at_the_prompt_says_how_to_leave(talk: Terminal) -> None:
+def test_ctrl_c_at_the_prompt_explains_how_to_leave(talk: Terminal) -> None:
     talk.interrupt_until("Ctrl-D or /exit leaves")
 
     talk.expect("> ")

@@ -153,7 +153,7 @@ def test_float_weights_keep_their_names_and_shared_layers_are_taken_once(tmp_pat
     assert set(weights) == {"predictor.F0.0.norm1.fc.bias", "predictor.F0_proj.weight"}
 
 
-def test_what_is_not_kokoro_s_export_is_said(tmp_path: Path) -> None:
+def test_an_export_that_is_not_kokoro_s_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OnnxError, match="no weights"):
         Export().read(tmp_path)
     lost = Export()

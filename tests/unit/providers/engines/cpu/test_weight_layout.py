@@ -77,7 +77,7 @@ def test_prompts_and_steps_give_the_same_logits(tmp_path: Path, monkeypatch: pyt
         assert mx.array_equal(plain.argmax(-1), laid_out.argmax(-1))
 
 
-def test_quantised_weights_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_quantised_weights_stay_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = loaded(tiny.write_folder(tmp_path), monkeypatch, quantize=8)
     prompt = mx.arange(12)[None]
     before = model(prompt)

@@ -133,7 +133,7 @@ def test_what_does_not_fit_is_refused_with_counts_or_loses_its_end(engine: Stepp
     assert np.abs(whole - engine.embed(["cat " * 50_000], truncate=True)[0]).max() < 1e-6
 
 
-def test_a_text_too_long_to_count_is_refused_at_once(engine: Stepped) -> None:
+def test_a_text_too_long_to_count_is_refused_immediately(engine: Stepped) -> None:
     with pytest.raises(ContextLengthExceeded, match="2000001 characters"):
         engine.embed(["c" * 2_000_001])
 
@@ -186,7 +186,7 @@ def test_vectors_that_are_not_finite_are_an_error(engine: Stepped, monkeypatch: 
     assert "nan" not in engine.events
 
 
-def test_vectors_are_cut_only_where_the_model_says_so(engine: Stepped, tmp_path: Path) -> None:
+def test_vectors_are_cut_only_where_the_model_allows_it(engine: Stepped, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedParameter):
         engine.embed(["cat"], dimensions=8)
     assert engine.embed(["cat"], dimensions=32).shape == (1, 32)
@@ -210,7 +210,7 @@ def test_vectors_are_cut_only_where_the_model_says_so(engine: Stepped, tmp_path:
         ("lasttoken", lambda states: states[-1]),
     ],
 )
-def test_the_folder_says_how_to_pool(tmp_path: Path, mode: str, pool: Callable[[Floats], Floats]) -> None:
+def test_the_folder_decides_the_pooling(tmp_path: Path, mode: str, pool: Callable[[Floats], Floats]) -> None:
     pooled = Stepped(tiny.bert_folder(tmp_path / "model", pooling={f"pooling_mode_{mode}": True}))
     texts = ["red fish slow", "cat"]
     found = pooled.embed(texts)
@@ -237,7 +237,9 @@ def test_without_a_cross_encoder_documents_are_ranked_by_cosine(engine: Stepped)
 
 
 @pytest.mark.parametrize("make", [tiny.bert_ranker, tiny.roberta_ranker, tiny.modernbert_ranker])
-def test_a_cross_encoder_scores_pairs_alike_alone_and_together(tmp_path: Path, make: Callable[[Path], Path]) -> None:
+def test_a_cross_encoder_scores_a_pair_the_same_in_a_batch_and_outside(
+    tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
     ranker = Stepped(make(tmp_path / "model"))
     documents = [text for text in TEXTS if len(text.split()) < 20]
     scores, end = ranker.rank("cat dog", documents)

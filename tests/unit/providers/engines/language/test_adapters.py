@@ -166,7 +166,7 @@ def _without_scale(folder: Path) -> None:
         (_without_scale, "missing required key 'scale'"),
     ],
 )
-def test_an_adapter_that_cannot_be_used_is_refused_and_says_why(
+def test_an_unusable_adapter_is_refused_with_the_reason(
     tiny_folder: Path, tmp_path: Path, harm: Callable[[Path], None], words: str
 ) -> None:
     adapter = write_adapter(tmp_path / "adapter")

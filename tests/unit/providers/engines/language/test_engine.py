@@ -30,7 +30,7 @@ def test_an_answer_is_accepted_streamed_and_finished_with_usage(engine: EngineCl
     assert answer.finished.decode_seconds > 0
 
 
-def test_eight_answers_in_a_batch_are_those_each_prompt_gets_alone(engine: EngineClient) -> None:
+def test_eight_answers_in_a_batch_equal_the_separate_ones(engine: EngineClient) -> None:
     batch = [engine.generate(f"b{i}", prompt, sampling=NO_END, max_tokens=24) for i, prompt in enumerate(PROMPTS)]
     engine.wait(*batch)
     alone = [engine.ask(f"a{i}", prompt, sampling=NO_END, max_tokens=24) for i, prompt in enumerate(PROMPTS)]
@@ -95,7 +95,7 @@ def test_seeds_hold_inside_a_batch(engine: EngineClient) -> None:
     assert engine.ask("s3", "seeds", sampling=other, max_tokens=20).text != alone
 
 
-def test_a_cancelled_request_is_told_nothing_more_and_its_row_is_free(engine: EngineClient) -> None:
+def test_a_cancelled_request_gets_no_more_events_and_its_place_is_free(engine: EngineClient) -> None:
     gone = engine.generate("gone", "cancel me", sampling=NO_END, max_tokens=400)
     while not gone.deltas:
         engine.pump()

@@ -28,7 +28,7 @@ class _Broken:
         raise ZeroDivisionError("inside one answer")
 
 
-def test_an_answer_that_cannot_be_decoded_fails_alone(engine: SteppedEngine) -> None:
+def test_an_answer_that_cannot_be_decoded_fails_no_other(engine: SteppedEngine) -> None:
     good = engine.submit("good", "good", sampling=NO_END, max_tokens=10)
     engine.step()
     whole = engine.engine._text.decoder

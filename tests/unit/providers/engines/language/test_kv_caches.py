@@ -64,7 +64,7 @@ def reference(folder: Path, prompt: list[int], cache: Any) -> str:
 
 
 @pytest.mark.parametrize("bits", [4, 8])
-def test_quantised_caches_give_what_mlx_lms_own_give_alone_and_in_a_batch(wide_folder: Path, bits: int) -> None:
+def test_quantised_caches_equal_mlx_lm_s_in_a_batch_and_outside(wide_folder: Path, bits: int) -> None:
     engine = SteppedEngine(wide_folder, kv_bits=bits, kv_group_size=32, prefix_cache_bytes=0)
 
     batch = texts(engine, PROMPTS, "batch")

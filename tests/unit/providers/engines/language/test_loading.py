@@ -65,7 +65,9 @@ def _with_broken_tokenizer(folder: Path) -> None:
         (_with_broken_tokenizer, "tokenizer"),
     ],
 )
-def test_a_folder_that_cannot_be_loaded_says_why(tmp_path: Path, harm: Callable[[Path], None], words: str) -> None:
+def test_a_folder_that_cannot_be_loaded_is_refused_with_the_reason(
+    tmp_path: Path, harm: Callable[[Path], None], words: str
+) -> None:
     folder = tiny.write_folder(tmp_path / "model")
     harm(folder)
     with pytest.raises(EngineLoadError, match=words):

@@ -31,7 +31,7 @@ def test_a_chunk_takes_no_longer_than_a_few_steps_of_answers() -> None:
     assert learned(step=0.2, token=0.001).budget() == pytest.approx(200 * STEPS)
 
 
-def test_what_nobody_notices_is_not_saved() -> None:
+def test_the_budget_uses_the_time_that_no_client_notices() -> None:
     assert learned(step=0.001, token=0.001).budget() == pytest.approx(UNNOTICED / 0.001)
 
 
@@ -65,7 +65,7 @@ def steps_until_first_token(engine: SteppedEngine, id: str) -> int:
     return steps
 
 
-def test_a_prompt_alone_is_computed_in_full_chunks(engine: SteppedEngine) -> None:
+def test_without_streams_a_prompt_is_computed_in_full_chunks(engine: SteppedEngine) -> None:
     engine.submit("long", "x" * 512, sampling=NO_END, max_tokens=2)
     assert steps_until_first_token(engine, "long") <= 512 // 128 + 3
 
@@ -92,7 +92,7 @@ def test_a_short_prompt_does_not_wait_for_the_end_of_a_long_one(engine: SteppedE
     assert not long.deltas
 
 
-def test_two_who_debate_get_on_alike(engine: SteppedEngine) -> None:
+def test_two_prompts_get_equal_shares(engine: SteppedEngine) -> None:
     engine.submit("stream", "go on", sampling=NO_END, max_tokens=300)
     steps_until_first_token(engine, "stream")
     debaters = [engine.submit(name, name * 200, sampling=NO_END, max_tokens=40) for name in ("a", "b")]

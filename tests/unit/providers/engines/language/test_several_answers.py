@@ -65,7 +65,7 @@ def test_the_prompt_is_computed_once(
     assert answer.text == engine.ask("alone", prompt, sampling=GREEDY, max_tokens=6).text
 
 
-def test_answers_beyond_the_batch_wait_for_a_row_and_so_does_who_comes_later(tiny_folder: Path) -> None:
+def test_answers_beyond_the_batch_wait_for_a_place_and_so_do_later_requests(tiny_folder: Path) -> None:
     engine = SteppedEngine(tiny_folder, max_concurrency=2)
     many = engine.submit("many", PROMPT, sampling=seeded(3), n=5, max_tokens=4)
     later = engine.submit("later", "later", sampling=GREEDY, max_tokens=4)
@@ -98,7 +98,7 @@ def test_a_timeout_fails_the_request_once(engine: EngineClient) -> None:
     assert engine.ask("next", PROMPT, sampling=GREEDY, max_tokens=2).finished is not None
 
 
-def test_one_broken_answer_fails_the_request_and_nobody_else(tiny_folder: Path) -> None:
+def test_one_broken_answer_fails_its_request_and_no_other(tiny_folder: Path) -> None:
     engine = SteppedEngine(tiny_folder)
     good = engine.submit("good", "good", sampling=GREEDY, max_tokens=12)
     bad = engine.submit("bad", PROMPT, sampling=GREEDY, n=3, max_tokens=12)

@@ -143,7 +143,7 @@ def test_a_long_prompt_is_read_by_the_draft_model_while_the_answer_goes_on(mindf
 
 
 @pytest.mark.parametrize("max_tokens", [1, 2, 3, 4, 5, 30, 31, 32, 33])
-def test_the_length_is_exactly_what_was_asked_for(circling: Path, circles: SteppedEngine, max_tokens: int) -> None:
+def test_the_length_is_exactly_the_requested_one(circling: Path, circles: SteppedEngine, max_tokens: int) -> None:
     engine = SteppedEngine(circling, dtype="float32", prompt_lookup=8)
     answer = engine.ask("length", PROMPT, max_tokens=max_tokens)
     assert outcome(answer) == outcome(circles.ask("length", PROMPT, max_tokens=max_tokens))

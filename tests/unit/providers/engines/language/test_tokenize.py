@@ -77,7 +77,7 @@ def test_what_cannot_be_answered_is_refused_by_name(
     assert (failed.code, failed.param) == ("invalid_request_error", param)
 
 
-def test_a_question_that_breaks_fails_alone(start: Callable[..., EngineClient]) -> None:
+def test_a_question_that_fails_affects_no_other(start: Callable[..., EngineClient]) -> None:
     fake = start("-m", "tests.unit.providers.engines.fake_engine")
     fake.load("anything")
     failed = fake.question(Detokenize("bad", [1]))

@@ -229,7 +229,7 @@ def test_calls_of_strict_functions_are_json(prompter_of: Any) -> None:
     assert [message["role"] for message in mistral.messages] == ["system", "user", "assistant", "user"]
 
 
-def test_a_model_whose_parser_is_unknown_is_asked_for_the_generic_format(prompter_of: Any) -> None:
+def test_a_model_with_an_unknown_parser_gets_the_generic_format(prompter_of: Any) -> None:
     takes_tools_without_markup = "{{ tools | tojson if tools else '' }}" + CHATML
     prompter = prompter_of(takes_tools_without_markup)
     assert (prompter.native, prompter.format) == (False, GENERIC_TOOLS)

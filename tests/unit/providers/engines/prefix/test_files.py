@@ -317,7 +317,7 @@ def test_a_conversation_goes_on_after_a_restart(tmp_path: Path, write: Callable[
     assert second.text == nothing.ask("same", talk, sampling=NO_END, max_tokens=6).text
 
 
-def test_an_engine_that_is_told_to_end_writes_what_it_kept(
+def test_an_engine_that_ends_on_request_writes_its_prefix_cache(
     tiny_folder: Path, tmp_path: Path, start: Callable[..., EngineClient]
 ) -> None:
     prompt = "a prompt that somebody will come back to, and it is a rather long one, so that it is worth it"

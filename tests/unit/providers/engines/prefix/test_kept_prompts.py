@@ -74,7 +74,7 @@ def test_a_last_turn_that_is_edited_costs_that_turn(engine: SteppedEngine) -> No
     assert cached(edited) >= length(engine, SYSTEM, *before)
 
 
-def test_a_turn_that_dropped_what_had_asked_for_the_answer_finds_the_rest(tmp_path: Path) -> None:
+def test_a_turn_without_the_previous_generation_prompt_finds_the_rest(tmp_path: Path) -> None:
     for family in FAMILIES:
         engine = made(family, tmp_path / family, THINKING)
         question = ("user", "what does the sea say to the land all day?")

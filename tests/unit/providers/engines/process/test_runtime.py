@@ -83,7 +83,7 @@ def test_requests_that_come_together_start_in_one_step(fake: EngineClient) -> No
 
 
 @pytest.mark.parametrize(("prompt", "code"), [("refuse", "invalid_request_error"), ("break", "internal_error")])
-def test_a_request_that_fails_in_preparation_fails_alone(fake: EngineClient, prompt: str, code: str) -> None:
+def test_a_request_that_fails_in_preparation_affects_no_other(fake: EngineClient, prompt: str, code: str) -> None:
     failed = fake.ask("bad", prompt).failed
     assert failed is not None
     assert failed.code == code

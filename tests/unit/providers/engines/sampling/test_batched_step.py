@@ -43,7 +43,7 @@ def seeded(number: int, params: SamplingParams) -> SamplingParams:
     return msgspec.structs.replace(params, seed=number, logit_bias={**(params.logit_bias or {}), tiny.END: -100.0})
 
 
-def test_answers_of_mixed_settings_are_those_each_gets_alone(tmp_path: Path) -> None:
+def test_answers_of_mixed_settings_equal_the_separate_ones(tmp_path: Path) -> None:
     """Outputs of different lengths: sequences enter and leave the batch while others stay."""
     folder = tiny.write_folder(tmp_path)
 

@@ -59,13 +59,13 @@ def test_the_tokens_spell_the_answer_and_the_likeliest_are_probabilities(engine:
         assert len(told.top) == 128
 
 
-def test_none_of_the_likeliest_is_told_when_none_is_asked_for(engine: EngineClient) -> None:
+def test_no_likeliest_tokens_are_reported_when_none_are_requested(engine: EngineClient) -> None:
     answer = engine.ask("zero", "hello", sampling=NO_END, max_tokens=5, top_logprobs=0)
     assert answer.logprobs
     assert all(told.top == [] for told in answer.logprobs)
 
 
-def test_neighbours_that_did_not_ask_are_told_nothing_and_answer_alike(engine: EngineClient) -> None:
+def test_neighbours_without_the_option_get_no_log_probabilities_and_the_same_answer(engine: EngineClient) -> None:
     alone = engine.ask("alone", "neighbour", sampling=NO_END, max_tokens=20)
     asking = [engine.generate(f"a{i}", f"asks {i}", sampling=NO_END, max_tokens=20, top_logprobs=5) for i in range(3)]
     plain = engine.generate("plain", "neighbour", sampling=NO_END, max_tokens=20)
@@ -75,7 +75,7 @@ def test_neighbours_that_did_not_ask_are_told_nothing_and_answer_alike(engine: E
     assert all(answer.logprobs for answer in asking)
 
 
-def test_what_a_grammar_forced_is_told_with_the_models_doubt(roomy: EngineClient) -> None:
+def test_log_probabilities_of_forced_tokens_are_the_model_s_own(roomy: EngineClient) -> None:
     answer = roomy.ask("forced", "x", grammar=ChoiceGrammar(["zebra"]), max_tokens=20, top_logprobs=1)
     assert answer.text == "zebra"
     assert sum(told.logprob for told in answer.logprobs) < -1.0

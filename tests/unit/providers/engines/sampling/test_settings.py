@@ -103,7 +103,7 @@ def test_zero_temperature_zero_top_p_and_one_top_k_take_the_likeliest(params: Sa
     assert sampler(logprobs(ROW, ROW[::-1])).tolist() == [1, 6]
 
 
-def test_equal_settings_share_a_sampler_so_that_a_batch_is_sampled_at_once() -> None:
+def test_equal_settings_share_a_sampler_so_that_a_batch_is_sampled_together() -> None:
     settings = Settings(temperature=0.7, top_p=0.9)
     assert make_sampler(settings, None) is make_sampler(Settings(temperature=0.7, top_p=0.9), None)
     assert make_sampler(settings, None) is not make_sampler(Settings(temperature=0.8, top_p=0.9), None)
@@ -177,7 +177,7 @@ def test_repetition_looks_at_the_last_tokens_of_prompt_and_answer() -> None:
     assert logits.tolist() == [[4.0, 2.0, -8.0, 4.0]]
 
 
-def test_the_models_own_repetition_penalty_applies_unless_the_request_says_otherwise() -> None:
+def test_the_models_own_repetition_penalty_applies_unless_the_request_sets_one() -> None:
     assert len(make_processors(SamplingParams(), {"repetition_penalty": 1.1})) == 1
     assert make_processors(SamplingParams(repetition_penalty=1.0), {"repetition_penalty": 1.1}) == []
 

@@ -19,7 +19,7 @@ WILD = SamplingParams(temperature=1.2, seed=5, logit_bias={tiny.END: -100.0})
 
 @pytest.mark.parametrize("budget", [0, 1, 7])
 @pytest.mark.parametrize("sampling", [NO_END, WILD], ids=["greedy", "sampled"])
-def test_a_thought_has_as_many_tokens_as_it_may_and_the_answer_follows(
+def test_a_thought_ends_at_its_budget_and_the_answer_follows(
     thinker: EngineClient, budget: int, sampling: SamplingParams
 ) -> None:
     request = {"sampling": sampling, "max_reasoning_tokens": budget}
@@ -79,7 +79,7 @@ def test_a_required_call_follows_a_closed_thought(thinker: EngineClient) -> None
     assert [(name, json.loads(arguments)) for name, arguments in answer.calls] == [("get_time", {})]
 
 
-def test_an_answer_that_does_not_think_is_left_alone(thinker: EngineClient) -> None:
+def test_an_answer_without_a_thought_stays_unchanged(thinker: EngineClient) -> None:
     prompt = chat(("user", "do not think"))
     free = thinker.ask("free", prompt, sampling=NO_END, max_tokens=16)
     bound = thinker.ask("bound", prompt, sampling=NO_END, max_tokens=16, max_reasoning_tokens=0)

@@ -60,7 +60,7 @@ def test_the_blocks_of_the_cpu_are_those_of_mlx_audio(length: int) -> None:
     np.testing.assert_allclose(CPUSnakeBlock(block)(np.array(x), np.array(style)[0]), expected, atol=1e-3)
 
 
-def test_both_directions_at_once_are_those_of_mlx_audio() -> None:
+def test_both_directions_together_equal_mlx_audio_s() -> None:
     from mlx_audio.tts.models.kokoro import modules
 
     reference, x = modules.LSTM(12, 6), mx.random.normal((9, 12))

@@ -47,7 +47,7 @@ def test_blocks_of_markdown_are_sentences_without_their_marks() -> None:
 
 
 @pytest.mark.parametrize("nothing", ["", "   ", "😀🎉", "...", "—", "***", "你好"])
-def test_nothing_is_said_where_there_is_nothing_to_say(nothing: str) -> None:
+def test_text_without_words_has_no_sentences(nothing: str) -> None:
     assert sentences(normalize(nothing)) == []
 
 
@@ -99,7 +99,7 @@ chunks = st.builds(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.lists(chunks, min_size=1, max_size=120), min_size=1, max_size=6))
-def test_no_word_is_lost_or_said_twice_and_every_piece_fits_the_model(text: list[list[Chunk]]) -> None:
+def test_no_word_is_lost_or_repeated_and_every_piece_fits_the_model(text: list[list[Chunk]]) -> None:
     pieces = cut(text)
     assert [chunk for piece in pieces for chunk in piece.chunks] == [chunk for sentence in text for chunk in sentence]
     for piece in pieces:

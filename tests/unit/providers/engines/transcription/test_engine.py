@@ -98,7 +98,7 @@ def silent(tmp_path: Path) -> Path:
     return path
 
 
-def test_an_answer_is_accepted_told_and_finished(many: Stepped, spoken: Path) -> None:
+def test_an_answer_is_accepted_streamed_and_finished(many: Stepped, spoken: Path) -> None:
     many.submit("a", spoken, language="fr")
     many.run()
 
@@ -137,7 +137,7 @@ def test_silence_is_passed_over_without_the_model(many: Stepped, silent: Path, m
     assert not any(isinstance(event, Segment) for event in many.of("a"))
 
 
-def test_a_language_nobody_named_is_found_out(many: Stepped, spoken: Path) -> None:
+def test_a_language_that_is_not_named_is_detected(many: Stepped, spoken: Path) -> None:
     many.submit("a", spoken)
     many.run()
     *_, end = many.of("a")
@@ -154,7 +154,7 @@ def test_requests_take_turns(many: Stepped, spoken: Path) -> None:
     assert told == ["a", "b", "a", "b"]
 
 
-def test_a_cancelled_request_is_told_nothing_more_and_lets_go_of_its_file(many: Stepped, spoken: Path) -> None:
+def test_a_cancelled_request_gets_no_more_events_and_closes_its_file(many: Stepped, spoken: Path) -> None:
     many.submit("a", spoken, language="en")
     many.submit("b", spoken, language="en")
     many.step()
@@ -228,7 +228,7 @@ def test_a_model_of_all_languages_translates(many: Stepped, spoken: Path) -> Non
         many.submit("b", spoken, task="translate", words=True)
 
 
-def test_a_model_of_english_alone_says_so(folders: Callable[[int], Path], spoken: Path) -> None:
+def test_an_english_only_model_refuses_other_languages(folders: Callable[[int], Path], spoken: Path) -> None:
     english = Stepped(folders(tiny_whisper.VOCABULARY - 1))
     with pytest.raises(InvalidRequest, match="only English") as refused:
         english.submit("a", spoken, language="de")
@@ -261,7 +261,7 @@ def test_another_folder_is_refused(tmp_path: Path) -> None:
         Stepped(tmp_path)
 
 
-def test_missing_weights_are_told(tmp_path: Path) -> None:
+def test_missing_weights_are_named(tmp_path: Path) -> None:
     folder = tiny_whisper.write_folder(tmp_path)
     weights = dict(tree_flatten(tiny_whisper.random_whisper().parameters()))
     del weights["encoder.conv1.bias"]

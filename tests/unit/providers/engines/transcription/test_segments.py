@@ -66,7 +66,7 @@ def test_without_pairs_the_window_is_one_segment(tokenizer: Tokenizer) -> None:
     assert heard == 250
 
 
-def test_what_says_nothing_or_takes_no_time_is_left_out(tokenizer: Tokenizer) -> None:
+def test_segments_without_text_or_duration_are_left_out(tokenizer: Tokenizer) -> None:
     tokens = [
         at(tokenizer, 0.0), *tokenizer.encode(" "), at(tokenizer, 1.0),
         at(tokenizer, 1.0), *tokenizer.encode(" now"), at(tokenizer, 1.0),
