@@ -13,7 +13,8 @@ from contracts.parameters import honoured, noted
 
 __all__ = ["MAX_INPUTS", "CreateEmbeddingResponse", "Embedding", "EmbeddingRequest", "EmbeddingUsage", "Truncation"]
 
-Truncation = Literal["none", "end"]
+Truncation = Literal["none", "end", "start", "NONE", "END", "START"]
+"""The capitals are Cohere's."""
 
 MAX_INPUTS = 2048
 """OpenAI's limit."""
@@ -35,7 +36,8 @@ class EmbeddingRequest:
     )
     input: str | Annotated[list[str | TokenId | list[TokenId]], MinLen(1)] = attrs.field(
         metadata=honoured(
-            "None may be empty. Token ids are the model's own and are used as they are: no special tokens are added.",
+            "An empty text has a vector too. Token ids are the model's own and are used as they are: no special tokens "
+            "are added.",
             values=f"a text, up to {MAX_INPUTS} texts, a list of token ids, or up to {MAX_INPUTS} such lists",
         )
     )
@@ -56,12 +58,13 @@ class EmbeddingRequest:
     user: Any = attrs.field(default=None, metadata=noted("A label."))
 
     # Extensions.
-    truncate: Truncation | None = attrs.field(
+    truncate: Truncation | bool | None = attrs.field(
         default=None,
         metadata=honoured(
-            "Extension. An input over the model's context is `400` `context_length_exceeded`, with the counts "
-            "(`none`), or loses its end (`end`).",
-            default="none",
+            "Extension. An input over the model's context is `400` `context_length_exceeded`, with its index and the "
+            "counts (`none`, false), or loses its end (`end`, true) or its start (`start`).",
+            values="`none`, `end`, `start`, true, false",
+            otherwise="`--embeddings-truncate`",
         ),
     )
     timeout: Seconds | None = attrs.field(

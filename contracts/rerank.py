@@ -21,7 +21,7 @@ class RerankDocument:
     """A document in the form of an object."""
 
     type: Literal["text"] = "text"
-    text: Text
+    text: str
 
 
 @attrs.frozen(kw_only=True)
@@ -39,20 +39,22 @@ class RerankRequest:
         ),
     )
     query: Text = attrs.field(metadata=honoured(values="text, not empty"))
-    documents: Annotated[list[Text | RerankDocument], MinLen(1), MaxLen(MAX_DOCUMENTS)] = attrs.field(
-        metadata=honoured("None may be empty.", values=f'up to {MAX_DOCUMENTS} texts or `{{"text": …}}`')
+    documents: Annotated[list[str | RerankDocument], MinLen(1), MaxLen(MAX_DOCUMENTS)] = attrs.field(
+        metadata=honoured(values=f'up to {MAX_DOCUMENTS} texts or `{{"text": …}}`')
     )
     top_n: Count | None = attrs.field(default=None, metadata=honoured("Results to return.", otherwise="all"))
     return_documents: bool | None = attrs.field(
         default=None, metadata=honoured("Whether each result has `document`.", default=False)
     )
     user: Any = attrs.field(default=None, metadata=noted("A label."))
-    truncate: Truncation | None = attrs.field(
+    truncate: Truncation | bool | None = attrs.field(
         default=None,
         metadata=honoured(
-            "A document over the model's context is `400` `context_length_exceeded`, with the counts (`none`), or "
-            "loses its end (`end`). An overlong query is always refused.",
-            default="none",
+            "A document over the model's context is `400` `context_length_exceeded`, with its index and the counts "
+            "(`none`, false), or loses its end (`end`, true) or its start (`start`). An overlong query is always "
+            "refused.",
+            values="`none`, `end`, `start`, true, false",
+            otherwise="`--embeddings-truncate`",
         ),
     )
     timeout: Seconds | None = attrs.field(

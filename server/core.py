@@ -64,6 +64,7 @@ class ServicePlugin(InitPlugin):
             heartbeat_interval=settings.heartbeat_interval,
             responses=responses,
             version=_version(),
+            embeddings_truncate=settings.embeddings_truncate,
         )
         app_config.state.drain = drain
         app_config.state.service = service

@@ -14,6 +14,7 @@ from litestar.types import Receive
 
 from contracts.service.diagnostics import RecentError
 from providers.chat.protocol import ChatProvider
+from providers.embeddings.types import Truncation
 from providers.events import Event
 from providers.protocols import Capability, ModelCard, Provider
 from server.api.responses.store import ResponseStore
@@ -64,6 +65,7 @@ class Service:
     heartbeat_interval: float
     responses: ResponseStore
     version: str
+    embeddings_truncate: Truncation = "none"
     errors: deque[RecentError] = attrs.field(factory=lambda: deque(maxlen=KEPT_ERRORS))
     """The most recent failed requests, oldest first."""
 

@@ -5,36 +5,39 @@ Vectors travel as little-endian float32, row after row; no number of theirs beco
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import msgspec
 
 from providers.events import Event
 
-__all__ = ["Embedded", "EmbeddingEvent", "EmbeddingRequest", "Ranked", "RerankRequest", "Vectors"]
+__all__ = ["Embedded", "EmbeddingEvent", "EmbeddingRequest", "Ranked", "RerankRequest", "Truncation", "Vectors"]
+
+Truncation = Literal["none", "end", "start"]
+"""Where tokens are removed from a text over the model's context; `none` refuses it."""
 
 
 class EmbeddingRequest(msgspec.Struct, frozen=True, tag="embedding"):
     """Texts, or token ids used as they are, to turn into unit vectors.
 
-    `truncate` cuts what is over the model's context at its end, instead of refusing it. `dimensions` is how many
-    numbers of each vector to keep. `timeout` is in seconds from admission.
+    `truncate` cuts what is over the model's context at its start or its end, instead of refusing it.
+    `dimensions` is how many numbers of each vector to keep. `timeout` is in seconds from admission.
     """
 
     id: str
     inputs: list[str | list[int]]
-    truncate: bool = False
+    truncate: Truncation = "none"
     dimensions: int | None = None
     timeout: float | None = None
 
 
 class RerankRequest(msgspec.Struct, frozen=True, tag="rerank"):
-    """A query, and the documents to score against it. `truncate` cuts documents at their end."""
+    """A query, and the documents to score against it. `truncate` cuts documents at their start or their end."""
 
     id: str
     query: str
     documents: list[str]
-    truncate: bool = False
+    truncate: Truncation = "none"
     timeout: float | None = None
 
 

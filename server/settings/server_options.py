@@ -94,6 +94,16 @@ SERVER_OPTIONS: tuple[Option, ...] = (
         boolean=True,
     ),
     server_option(
+        "embeddings_truncate",
+        "EMBEDDINGS_TRUNCATE",
+        "Where inputs over the context of an embedding or reranking model are cut, if the request does not set it: at "
+        "their end, at their start, or not at all, which refuses them.",
+        choice(("none", "end", "start")),
+        default="none",
+        default_text="none",
+        metavar="none|end|start",
+    ),
+    server_option(
         "heartbeat_interval",
         "HEARTBEAT_INTERVAL",
         "Seconds without output in a stream after which the server sends a keep-alive comment.",

@@ -16,6 +16,7 @@ import attrs
 
 from providers.capabilities import MODALITIES, Modality
 from providers.chat.types import SamplingParams
+from providers.embeddings.types import Truncation
 from providers.spec import ModelSpec
 from server.settings.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, SAMPLING_OPTIONS, Option
 from server.settings.sources import ONE_MODEL_ONLY, Raw, SettingsError, from_command_line, from_environ, read_file
@@ -80,6 +81,8 @@ class Settings:
     """Maximum size of one file in a form; forms have no other bound."""
     strict_parameters: bool = False
     """True: refuse parameters without effect instead of noting them."""
+    embeddings_truncate: Truncation = "none"
+    """Where inputs over an embedding model's context are cut."""
     heartbeat_interval: float = 15.0
     grace_period: float = 10.0
     """Time that running requests have to finish after SIGTERM."""

@@ -26,7 +26,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         *("escaped", "record_exception", "set_attribute", "set_status_on_exception"),
         *("connection_made", "connection_lost", "data_received"),
         # tokenizers, mlx-audio, mlx-embeddings, mlx-lm, tqdm, PyAV
-        *("__class__", "normalizer", "post_processor", "pre_tokenizer"),
+        *("__class__", "normalizer", "post_processor", "pre_tokenizer", "truncation_side"),
         *("add_pooling_layer", "forward_with_cross_qk", "prefill_batch_size", "prefill_step_size", "qkv_attention"),
         *("all_language_tokens", "no_speech", "non_speech_tokens", "sot_lm", "sot_prev"),
         *("sot_sequence_including_notimestamps", "split_to_word_tokens"),

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import attrs
 
-from providers.embeddings.types import EmbeddingRequest, RerankRequest
+from providers.embeddings.types import EmbeddingRequest, RerankRequest, Truncation
 from providers.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 
@@ -18,6 +18,8 @@ COUNTED_CHARACTERS = 2_000_000
 second per million characters, while other requests wait."""
 CHARACTERS_PER_TOKEN = 64
 """More than any tokenizer joins into one token, except for runs of spaces."""
+
+_CUT = 'shorten it, send "truncate": "end", or start the server with --embeddings-truncate end'
 
 Kind = Literal["embed", "cosine", "score"]
 
@@ -96,18 +98,18 @@ class EmbeddingIntake:
             return self._pairs(request, paths)
         query = self._prompts.get("query", "") + request.query
         prefix = self._prompts.get("document", self._prompts.get("passage", ""))
-        (first,) = self._tokenize([query], ["query"], truncate=False)
+        (first,) = self._tokenize([query], ["query"], truncate="none")
         documents = [prefix + document for document in request.documents]
         rows = [first, *self._tokenize(documents, paths, truncate=request.truncate)]
         return EmbeddingJob(request.id, "cosine", rows, [*map(len, rows)], self._dimensions)
 
     def _pairs(self, request: RerankRequest, paths: list[str]) -> EmbeddingJob:
-        (query,) = self._tokenize([request.query], ["query"], truncate=False, room=self._limit - 2)
+        (query,) = self._tokenize([request.query], ["query"], truncate="none", room=self._limit - 2)
         texts = [
             self._shortened(document, path, request.truncate)
             for document, path in zip(request.documents, paths, strict=True)
         ]
-        how = {"truncation": "only_second", "max_length": self._limit} if request.truncate else {"truncation": False}
+        how = self._truncation(request.truncate, "only_second", self._limit)
         rows = self._tokenizer([request.query] * len(texts), texts, verbose=False, **how)["input_ids"]
         for row, path in zip(rows, paths, strict=True):
             self._check_length(len(row), path, self._limit)
@@ -115,34 +117,47 @@ class EmbeddingIntake:
         return EmbeddingJob(request.id, "score", rows, [len(query)] * len(rows), 1)
 
     def _tokenize(
-        self, texts: Sequence[str], paths: Sequence[str], *, truncate: bool, room: int | None = None
+        self, texts: Sequence[str], paths: Sequence[str], *, truncate: Truncation, room: int | None = None
     ) -> list[list[int]]:
         if not texts:
             return []
         limit = self._limit if room is None else room
         shortened = [self._shortened(text, path, truncate) for text, path in zip(texts, paths, strict=True)]
-        options: dict[str, Any] = {"truncation": True, "max_length": limit} if truncate else {"truncation": False}
+        options = self._truncation(truncate, "longest_first", limit)
         rows: list[list[int]] = self._tokenizer(shortened, padding=False, verbose=False, **options)["input_ids"]
-        for row, path in zip(rows, paths, strict=True):
-            if not row:
-                raise InvalidRequest(f"{path}: the text has no tokens", param=path)
+        for place, path in enumerate(paths):
+            # An empty text of a tokenizer without special tokens has none; it is read as a separator or padding.
+            row = rows[place] = rows[place] or [self._blank()]
             self._check_length(len(row), path, limit)
         return rows
 
-    def _shortened(self, text: str, path: str, truncate: bool) -> str:
-        """The part of an overlong text that decides its first tokens.
+    def _truncation(self, truncate: Truncation, strategy: str, limit: int) -> dict[str, Any]:
+        """The tokenizer's options for cutting a text."""
+        if truncate == "none":
+            return {"truncation": False}
+        self._tokenizer.truncation_side = "left" if truncate == "start" else "right"
+        return {"truncation": strategy, "max_length": limit}
+
+    def _blank(self) -> int:
+        tokenizer = self._tokenizer
+        known = (tokenizer.eos_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
+        return next((token for token in known if token is not None), 0)
+
+    def _shortened(self, text: str, path: str, truncate: Truncation) -> str:
+        """The part of an overlong text that decides its first tokens, or its last where its start is removed.
 
         Raises:
             ContextLengthExceeded: it may not be cut and is too long to count.
         """
         size = self._limit * CHARACTERS_PER_TOKEN
-        if not truncate and len(text) > max(size, COUNTED_CHARACTERS):
-            message = f"{path}: {len(text)} characters are more than a context of {self._limit} tokens can hold"
+        if truncate == "none" and len(text) > max(size, COUNTED_CHARACTERS):
+            message = f"{path}: {len(text)} characters are more than a context of {self._limit} tokens can hold; {_CUT}"
             raise ContextLengthExceeded(message, param=path)
-        while truncate and len(text) > size:
-            # A cut changes the tokens of the last word, which is far behind the limit here.
-            if len(self._tokenizer(text[:size], verbose=False)["input_ids"]) > 2 * self._limit:
-                return text[:size]
+        while truncate != "none" and len(text) > size:
+            part = text[-size:] if truncate == "start" else text[:size]
+            # A cut changes the tokens of the word at it, which is far from the limit here.
+            if len(self._tokenizer(part, truncation=False, verbose=False)["input_ids"]) > 2 * self._limit:
+                return part
             size *= 4
         return text
 
@@ -150,19 +165,21 @@ class EmbeddingIntake:
         if count > limit:
             raise ContextLengthExceeded(
                 f"{path}: {self._name}'s maximum context length is {limit} tokens, however you requested {count} "
-                'tokens; shorten it, or send "truncate": "end"',
+                f"tokens; {_CUT}",
                 param=path,
             )
 
-    def _checked_tokens(self, tokens: list[int], path: str, *, truncate: bool) -> list[int]:
+    def _checked_tokens(self, tokens: list[int], path: str, *, truncate: Truncation) -> list[int]:
         worst = max(tokens) if min(tokens) >= 0 else min(tokens)
         if not 0 <= worst < self._vocabulary:
             where = f"{path}[{tokens.index(worst)}]"
             raise InvalidRequest(
-                f"{where}: token id {worst} is not in the vocabulary of {self._vocabulary}", param=where
+                f"{where}: token id {worst} is not in the vocabulary of {self._vocabulary}. Token ids must be the "
+                "model's own: send text (LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False)",
+                param=where,
             )
-        if truncate:
-            return tokens[: self._limit]
+        if truncate != "none":
+            return tokens[-self._limit :] if truncate == "start" else tokens[: self._limit]
         self._check_length(len(tokens), path, self._limit)
         return tokens
 

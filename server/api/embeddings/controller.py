@@ -49,7 +49,7 @@ class EmbeddingsController(Controller):
         service: ServiceDependency,
     ) -> Response[CreateEmbeddingResponse]:
         request_id = otel.request_id.get() or ""
-        asked = to_embedding_request(data, id=request_id)
+        asked = to_embedding_request(data, id=request_id, truncate=service.embeddings_truncate)
         async with service.answering(request.receive), aclosing(embedder.embed(asked)) as events:
             body = await embedding_response(
                 events,
@@ -77,7 +77,7 @@ class EmbeddingsController(Controller):
         service: ServiceDependency,
     ) -> RerankResponse:
         request_id = otel.request_id.get() or ""
-        asked = to_rerank_request(data, id=request_id)
+        asked = to_rerank_request(data, id=request_id, truncate=service.embeddings_truncate)
         ranked: Ranked | None = None
         async with service.answering(request.receive), aclosing(embedder.rerank(asked)) as events:
             async for event in events:

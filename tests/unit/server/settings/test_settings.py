@@ -68,6 +68,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "queue_size": ("1", "2", "0"),
     "queue_timeout": ("1", "2", "3"),
     "strict_parameters": (True, "false", True),
+    "embeddings_truncate": ("end", "start", "none"),
     "log_level": ("debug", "warning", "error"),
     "log_format": ("json", "console", "json"),
     "log_file": ("/tmp/cli.log", "/tmp/env.log", "/tmp/new/file.log"),

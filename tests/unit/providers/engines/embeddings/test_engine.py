@@ -128,9 +128,23 @@ def test_what_does_not_fit_is_refused_with_counts_or_loses_its_end(engine: Stepp
         with pytest.raises(ContextLengthExceeded, match=r"40 tokens.* 52 tokens") as caught:
             engine.embed(["dog", given])
         assert caught.value.param == "input[1]"
-    whole, cut = engine.embed(["cat " * 38, "cat " * 50], truncate=True)
+    whole, cut = engine.embed(["cat " * 38, "cat " * 50], truncate="end")
     assert np.abs(whole - cut).max() < 1e-6
-    assert np.abs(whole - engine.embed(["cat " * 50_000], truncate=True)[0]).max() < 1e-6
+    assert np.abs(whole - engine.embed(["cat " * 50_000], truncate="end")[0]).max() < 1e-6
+
+
+@pytest.mark.parametrize("dogs", [12, 50_000])
+def test_a_text_may_lose_its_start(engine: Stepped, dogs: int) -> None:
+    whole, cut = engine.embed(["cat " * 38, "dog " * dogs + "cat " * 38], truncate="start")
+    assert np.abs(whole - cut).max() < 1e-6
+    last, ids = engine.embed([[2] * 40, [3] * 12 + [2] * 40], truncate="start")
+    assert np.abs(last - ids).max() < 1e-6
+
+
+def test_an_empty_text_has_a_vector(engine: Stepped) -> None:
+    together = engine.embed(["", "cat", "   "])
+    assert np.isfinite(together).all()
+    assert np.abs(together[0] - engine.embed([""])[0]).max() < 1e-6
 
 
 def test_a_text_too_long_to_count_is_refused_immediately(engine: Stepped) -> None:
@@ -264,12 +278,12 @@ def test_the_second_text_of_a_pair_has_its_own_type(tmp_path: Path) -> None:
 def test_a_cross_encoder_cuts_documents_and_never_the_query(tmp_path: Path) -> None:
     ranker = Stepped(tiny.bert_ranker(tmp_path / "model"))
     whole = ranker.rank("cat", ["dog " * 36])[0]
-    assert ranker.rank("cat", ["dog " * 60], truncate=True)[0] == pytest.approx(whole, abs=1e-6)
+    assert ranker.rank("cat", ["dog " * 60], truncate="end")[0] == pytest.approx(whole, abs=1e-6)
     with pytest.raises(ContextLengthExceeded) as caught:
         ranker.rank("cat", ["dog " * 60])
     assert caught.value.param == "documents[0]"
     with pytest.raises(ContextLengthExceeded) as caught:
-        ranker.rank("cat " * 60, ["dog"], truncate=True)
+        ranker.rank("cat " * 60, ["dog"], truncate="end")
     assert caught.value.param == "query"
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from litestar import Litestar
+from structlog.testing import capture_logs
 
 from contracts.embeddings import EmbeddingRequest as EmbeddingContract
 from contracts.rerank import RerankRequest as RerankContract
 from providers.embeddings.types import EmbeddingRequest, RerankRequest
+from server.api.embeddings.request import _warn_of_token_ids
 from tests.unit.server.fakes import FakeChat, FakeEmbedder
 from tests.unit.server.harness import WAIT, Exchange, ask, make_app, start
 from tests.unit.server.parameters import with_status
@@ -89,9 +91,8 @@ async def test_every_form_of_input_is_accepted(
 @pytest.mark.parametrize(
     ("body", "param"),
     [
-        ({"input": ""}, "input"),
         ({"input": []}, "input"),
-        ({"input": ["a", ""]}, "input[1]"),
+        ({"input": [[5], []]}, "input[1]"),
         ({"input": [[]]}, "input"),
         ({"input": ["a", 5]}, "input[1]"),
         ({"input": [[5], "a"]}, "input[1]"),
@@ -101,7 +102,7 @@ async def test_every_form_of_input_is_accepted(
         ({"input": {"text": "a"}}, "input"),
         ({"input": "a", "encoding_format": "hex"}, "encoding_format"),
         ({"input": "a", "dimensions": 0}, "dimensions"),
-        ({"input": "a", "truncate": "start"}, "truncate"),
+        ({"input": "a", "truncate": "middle"}, "truncate"),
         ({"input": "a", "timeout": 0}, "timeout"),
         ({}, "input"),
     ],
@@ -117,7 +118,7 @@ async def test_an_invalid_input_is_named(
 
 HONOURED: dict[str, tuple[Any, dict[str, Any]]] = {
     "dimensions": (2, {"dimensions": 2}),
-    "truncate": ("end", {"truncate": True}),
+    "truncate": ("start", {"truncate": "start"}),
     "timeout": (1.5, {"timeout": 1.5}),
 }
 
@@ -129,6 +130,43 @@ async def test_a_parameter_reaches_the_engine(app: Litestar, embedder: FakeEmbed
     await embed(app, "a", **{name: value})
     plain, request = ({**attrs_of(one), "id": ""} for one in embedder.requests)
     assert request == {**plain, **expected}
+
+
+@pytest.mark.parametrize("inputs", ["", ["short text", "", "   "]])
+async def test_an_empty_text_has_a_vector(app: Litestar, embedder: FakeEmbedder, inputs: Any) -> None:
+    answer = await embed(app, inputs)
+    assert len(answer.json["data"]) == (3 if isinstance(inputs, list) else 1)
+    (request,) = embedder.requests
+    assert request.inputs == (inputs if isinstance(inputs, list) else [inputs])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("default", "asked", "expected"),
+    [
+        ("none", None, "none"),
+        ("end", None, "end"),
+        ("start", None, "start"),
+        ("end", "none", "none"),
+        ("none", "END", "end"),
+        ("none", True, "end"),
+        ("end", False, "none"),
+    ],
+)
+async def test_a_request_overrides_where_the_server_cuts(default: str, asked: Any, expected: str) -> None:
+    embedder = FakeEmbedder()
+    app = make_app(embedder, embeddings_truncate=default)
+    await embed(app, "a", truncate=asked)
+    await rerank(app, ["a", ""], truncate=asked)
+    assert [request.truncate for request in embedder.requests] == [expected, expected]
+
+
+async def test_the_first_token_ids_are_warned_of() -> None:
+    _warn_of_token_ids.cache_clear()
+    with capture_logs() as logs:
+        for _ in range(2):
+            await embed(make_app(FakeEmbedder()), [[15339, 1917]])
+    (line,) = [entry for entry in logs if entry["log_level"] == "warning"]
+    assert "check_embedding_ctx_length=False" in line["event"]
 
 
 def attrs_of(request: Any) -> dict[str, Any]:
@@ -187,7 +225,7 @@ async def test_the_parameters_of_a_ranking_reach_the_engine(app: Litestar, embed
         "id": request.id,
         "query": "q",
         "documents": ["a", "bb"],
-        "truncate": True,
+        "truncate": "end",
         "timeout": 2.0,
     }
 
@@ -197,8 +235,6 @@ async def test_the_parameters_of_a_ranking_reach_the_engine(app: Litestar, embed
     [
         ({"query": ""}, "query"),
         ({"documents": []}, "documents"),
-        ({"documents": ["a", ""]}, "documents[1]"),
-        ({"documents": [{"text": ""}]}, "documents[0].text"),
         ({"documents": [{"image": "x"}]}, "documents[0].text"),
         ({"documents": ["a"] * 2049}, "documents"),
         ({"documents": "a"}, "documents"),
