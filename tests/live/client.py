@@ -135,6 +135,6 @@ def eventually(holds: Callable[[], bool], within: float = PATIENCE, every: float
     begun = time.monotonic()
     while not holds():
         if time.monotonic() - begun > within:
-            pytest.fail(f"not so within {within} s")
+            pytest.fail(f"the condition is still false after {within} s")
         time.sleep(every)
     return time.monotonic() - begun

@@ -125,7 +125,7 @@ def assert_gone(family: list[psutil.Process], within: float = STOP_SECONDS) -> N
     _, alive = psutil.wait_procs(family, timeout=within)
     for process in alive:
         process.kill()
-    assert not alive, f"still there: {alive}"
+    assert not alive, f"still running: {alive}"
 
 
 def clean_environment(**extra: str) -> dict[str, str]:

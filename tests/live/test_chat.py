@@ -99,7 +99,7 @@ def test_chunks_have_openai_s_form(client: OpenAI) -> None:
 
     assert (first.choices[0].delta.role, first.choices[0].delta.content) == ("assistant", None)
     assert all(chunk.choices[0].delta.role is None and chunk.choices[0].delta.content for chunk in middle)
-    assert len(middle) > 3, "it comes as it is made"
+    assert len(middle) > 3, "the answer is not streamed while it is generated"
     assert not last.choices[0].delta.content
     assert {chunk.object for chunk in (first, *middle, last)} == {"chat.completion.chunk"}
     assert len({(chunk.id, chunk.created, chunk.model) for chunk in (first, *middle, last)}) == 1

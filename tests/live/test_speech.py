@@ -91,7 +91,7 @@ def test_every_format_decodes_to_the_same_length(client: OpenAI, audio_format: F
 
     assert length > RATE // 2
     assert 0 <= samples(audio_format, whole) - length <= FRAMES[audio_format]
-    assert streamed == whole, "the same words are the same bytes"
+    assert streamed == whole, "the streamed bytes differ from the whole file"
 
 
 def test_the_audio_has_the_levels_of_speech(voice: LiveServer) -> None:
@@ -105,7 +105,7 @@ def test_the_first_sentence_arrives_before_the_last_one_is_synthesized(voice: Li
     with httpx.stream("POST", f"{voice.url}/v1/audio/speech", json=body, timeout=PATIENCE) as response:
         chunks = response.iter_raw()
         first = next(chunks)
-        assert queue_stats(voice.url)["active"] == 1, "it was all made before any of it was sent"
+        assert queue_stats(voice.url)["active"] == 1, "the speech was complete before the first part was sent"
         rest = b"".join(chunks)
 
     assert first.startswith(b"RIFF")

@@ -46,7 +46,7 @@ def test_the_page_plays_the_sentences_without_a_gap_and_shows_all_shapes_in_orde
     # A busy machine may miss a frame, and a shape with it, but never adds or reorders shapes.
     assert is_part_of(seen["shapes"], expected), (seen["shapes"], expected)
     assert len(seen["shapes"]) > 0.7 * len(expected)
-    assert seen["brow"] == 0, "what is no viseme is left alone"
+    assert seen["brow"] == 0, "a morph target that is no viseme must not change"
     assert "there is no voice 'zork'" in seen["refusal"]
 
 

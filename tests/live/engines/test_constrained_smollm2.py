@@ -86,10 +86,10 @@ def test_three_answers_to_one_prompt_equal_those_of_their_seeds(engine: EngineCl
 def test_log_probabilities_are_valid_and_greedy_sampling_takes_the_likeliest_token(engine: EngineClient) -> None:
     prompt = chat(("user", "What is the capital of France?"))
     answer = engine.ask("logprobs", prompt, sampling=GREEDY, max_tokens=12, top_logprobs=20)
-    assert b"".join(told.raw for told in answer.logprobs).decode() == answer.text
-    for told in answer.logprobs:
-        assert told.logprob == pytest.approx(told.top[0][2])
-        assert told.token == told.top[0][0]
-        assert 0.1 < sum(math.exp(value) for _, _, value in told.top) <= 1.001
-    paris = next(told for told in answer.logprobs if "Paris" in told.token)
+    assert b"".join(likely.raw for likely in answer.logprobs).decode() == answer.text
+    for likely in answer.logprobs:
+        assert likely.logprob == pytest.approx(likely.top[0][2])
+        assert likely.token == likely.top[0][0]
+        assert 0.1 < sum(math.exp(value) for _, _, value in likely.top) <= 1.001
+    paris = next(likely for likely in answer.logprobs if "Paris" in likely.token)
     assert math.exp(paris.logprob) > 0.3

@@ -29,7 +29,7 @@ def folder(tmp_path: Path) -> Path:
         style = mx.load(str(embedded / "voices" / f"{voice}.safetensors"))
         assert isinstance(style, dict)
         mx.save_safetensors(str(tmp_path / "voices" / f"{voice}.safetensors"), style)
-        (tmp_path / "voices" / f"{voice}.pt").write_bytes(b"PyTorch's, which nobody reads")
+        (tmp_path / "voices" / f"{voice}.pt").write_bytes(b"PyTorch's, which the server does not read")
     config = json.loads((embedded / "config.json").read_text(encoding="utf-8"))
     (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "kokoro"}), encoding="utf-8")
     (tmp_path / "README.md").write_text("# Kokoro")
