@@ -73,6 +73,11 @@ live: setup ## Run the tests of a real server with the embedded models, and of i
 	$(call part,embedded models,$(BIN)/mlx-openai-server models pull embedded)
 	$(call part,live tests,$(LIVE_ENV) $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/live tests/browser $(ARGS))
 
+.PHONY: compat
+compat: setup ## Judge the server by other people's suites and SDKs (downloads them into the cache; network)
+	$(call part,embedded models,$(BIN)/mlx-openai-server models pull embedded)
+	$(call part,judges,$(BIN)/pytest -q tests/compat $(ARGS))
+
 .PHONY: bench
 bench: setup ## Measure this machine as in docs/performance.md (several minutes, on a quiet machine)
 	@$(BIN)/mlx-openai-server bench suite $(ARGS)

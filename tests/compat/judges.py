@@ -1,0 +1,203 @@
+"""Installs and runs the judges: suites of other people, and scripts of ours over other people's clients.
+
+Packages come from the registries in the locked versions, into the cache folder. The repository holds none of their
+code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+from filelock import FileLock
+
+from providers.weights._cache import cache_folder
+from tests.live.test_sdk_node import node_and_npm
+
+HERE = Path(__file__).parent
+SECONDS = 900.0
+"""For one judge against a small model on a busy machine."""
+
+
+@attrs.frozen
+class Service:
+    """A running server under judgement."""
+
+    name: str
+    url: str
+    model: str
+    embedder: str
+
+
+@attrs.frozen
+class Outcome:
+    """One case of a judge. `passed` is None where the judge skipped it."""
+
+    case: str
+    passed: bool | None
+    detail: str = ""
+
+
+@attrs.frozen
+class Judge:
+    """A suite, the package that it judges by, and how to run it."""
+
+    name: str
+    package: str
+    run: Callable[[Service], list[Outcome]]
+
+    @property
+    def version(self) -> str:
+        """The locked version of the package."""
+        npm = json.loads((HERE / "node" / "package-lock.json").read_text())["packages"].get(
+            f"node_modules/{self.package}"
+        )
+        if npm is not None:
+            return str(npm["version"])
+        lock = (HERE / "python" / "requirements.txt").read_text()
+        found = re.search(rf"^{re.escape(self.package)}==(\S+)", lock, re.MULTILINE)
+        assert found is not None, f"{self.package} is in no lock"
+        return found[1]
+
+
+def _installed(kind: str, lock: Path, install: Callable[[Path], None]) -> Path:
+    """A folder in the cache with this lock's packages; each lock is installed once."""
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    folder = cache_folder() / f"compat-{kind}" / digest
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "installed").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            install(folder)
+            (folder / "installed").touch()
+    return folder
+
+
+def node_folder() -> Path:
+    """The folder with npm's packages and our scripts."""
+
+    def install(folder: Path) -> None:
+        for name in ("package.json", "package-lock.json", ".npmrc"):
+            shutil.copy(HERE / "node" / name, folder)
+        npm = [*node_and_npm()[1], "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        path = os.pathsep.join((str(Path(node_and_npm()[0]).parent), os.environ.get("PATH", "")))
+        _checked(npm, cwd=folder, env={**os.environ, "PATH": path})
+
+    folder = _installed("node", HERE / "node" / "package-lock.json", install)
+    for script in (HERE / "node").glob("*.mjs"):
+        shutil.copy(script, folder)
+    return folder
+
+
+def python_bin() -> Path:
+    """The folder of commands of the judges' own environment."""
+
+    def install(folder: Path) -> None:
+        venv.create(folder / "env", with_pip=False)
+        uv = str(Path(sys.executable).with_name("uv"))
+        lock = str(HERE / "python" / "requirements.txt")
+        python = str(folder / "env" / "bin" / "python")
+        _checked([uv, "pip", "install", "--python", python, "--require-hashes", "-r", lock], cwd=folder)
+
+    return _installed("python", HERE / "python" / "requirements.txt", install) / "env" / "bin"
+
+
+def _checked(command: list[str], *, cwd: Path, env: dict[str, str] | None = None) -> None:
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _run(command: list[str], cwd: Path, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        env={**os.environ, "NO_COLOR": "1", "PYTHONPATH": "", "LANGSMITH_TRACING": "false", **env},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+
+
+def _script(name: str) -> Callable[[Service], list[Outcome]]:
+    """One of our scripts in `node/`: a JSON line per case."""
+
+    def run(service: Service) -> list[Outcome]:
+        command = [node_and_npm()[0], f"{name}.mjs", service.url, service.model, service.embedder]
+        done = _run(command, node_folder())
+        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+        assert done.returncode == 0, done.stderr
+        return [Outcome(line["case"], line["passed"], line["detail"]) for line in lines]
+
+    return run
+
+
+def _compatcanary(service: Service) -> list[Outcome]:
+    folder = node_folder()
+    cli = str(folder / "node_modules" / "compatcanary" / "src" / "cli.js")
+    command = [node_and_npm()[0], cli, "scan", "--base-url", f"{service.url}/v1", "--model", service.model]
+    command += ["--format", "json", "--fail-on", "never"]
+    done = _run(command, folder)
+    assert done.returncode == 0, done.stderr
+    probes = json.loads(done.stdout)["results"]
+    return [Outcome(probe["id"], probe["status"] == "pass", probe.get("summary", "")) for probe in probes]
+
+
+def _provider_check(service: Service) -> list[Outcome]:
+    folder = python_bin()
+    command = [str(folder / "trustedrouter-provider-check"), "--base-url", f"{service.url}/v1"]
+    command += ["--model", service.model, "--tier", "5", "--json", "-"]
+    done = _run(command, folder)
+    assert done.stdout, done.stderr
+    checks = json.loads(done.stdout)["checks"]
+    verdicts = {"pass": True, "skip": None}
+    return [Outcome(check["id"], verdicts.get(check["status"], False), str(check["measured"])) for check in checks]
+
+
+def _langchain(test_class: str) -> Callable[[Service], list[Outcome]]:
+    def run(service: Service) -> list[Outcome]:
+        python, report = python_bin() / "python", python_bin().parent / f"{service.name}-{test_class}.xml"
+        # Outside the tree, where pytest finds no conftest of ours.
+        tests = shutil.copy(HERE / "python" / "judge_langchain.py", python_bin().parent)
+        scope = ("default_test_loop_scope", "default_fixture_loop_scope")  # the classes keep clients between tests
+        command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
+        command += ["-o", "asyncio_mode=auto", *(part for each in scope for part in ("-o", f"asyncio_{each}=session"))]
+        command += ["--benchmark-disable", f"--junitxml={report}", f"{tests}::{test_class}"]
+        command += ["--rootdir", str(python_bin().parent)]
+        done = _run(command, python_bin().parent, COMPAT_URL=service.url, COMPAT_MODEL=service.model)
+        assert done.returncode in (0, 1), done.stdout + done.stderr
+        return [_junit(case) for case in ET.parse(report).iter("testcase")]
+
+    return run
+
+
+def _junit(case: ET.Element) -> Outcome:
+    name = str(case.get("name"))
+    failed = case.find("failure") if case.find("failure") is not None else case.find("error")
+    if failed is not None:
+        return Outcome(name, False, str(failed.get("message"))[:400])
+    skipped = case.find("skipped")
+    return Outcome(name, True) if skipped is None else Outcome(name, None, str(skipped.get("message")))
+
+
+JUDGES = (
+    Judge("compatcanary", "compatcanary", _compatcanary),
+    Judge("trustedrouter-provider-check, tiers 1 to 5", "trustedrouter-provider-check", _provider_check),
+    Judge("langchain-tests, ChatOpenAI over chat completions", "langchain-tests", _langchain("TestChatCompletions")),
+    Judge("langchain-tests, ChatOpenAI over responses", "langchain-tests", _langchain("TestResponses")),
+    Judge("langchain-tests, ChatAnthropic over messages", "langchain-tests", _langchain("TestMessages")),
+    Judge("AI SDK, four providers", "ai", _script("ai_sdk")),
+    Judge("OpenAI SDK for Node", "openai", _script("openai_sdk")),
+    Judge("Anthropic SDK for Node", "@anthropic-ai/sdk", _script("anthropic_sdk")),
+)
