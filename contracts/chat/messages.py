@@ -110,3 +110,5 @@ class ChatCompletionRequestMessage:
     tool_call_id: str | None = None
     function_call: CalledFunction | None = None
     audio: JsonObject | None = None
+    prefix: bool | None = None
+    """The answer continues this turn, which is the last and the assistant's."""

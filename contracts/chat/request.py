@@ -172,6 +172,15 @@ class ChatCompletionRequest(GenerationOptions):
         ),
     )
 
+    continue_final_message: bool | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. The answer continues the last message, which is the assistant's, instead of opening a new one. "
+            "`prefix: true` in that message means the same. Not with a form of the answer.",
+            default=False,
+        ),
+    )
+
     # Log-probabilities.
     logprobs: bool | None = attrs.field(
         default=None,

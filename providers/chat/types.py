@@ -97,6 +97,8 @@ class ChatPrompt(msgspec.Struct, frozen=True, tag="chat"):
     template_kwargs: dict[str, Any] = {}
     tools: list[Tool] = []
     tool_choice: ToolChoice = ToolChoice()
+    continue_final: bool = False
+    """The answer continues the last message, which is the assistant's, instead of opening a turn."""
 
 
 class TextPrompt(msgspec.Struct, frozen=True, tag="text"):

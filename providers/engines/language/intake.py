@@ -29,7 +29,7 @@ from providers.engines.sampling.settings import resolve, with_defaults
 from providers.engines.sampling.thinking_budget import ThoughtLimit
 from providers.engines.structured.compiler import CompiledGrammar, GrammarCompiler
 from providers.engines.structured.constraint import decide
-from providers.errors import InvalidRequest
+from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 
 __all__ = ["Intake"]
@@ -84,6 +84,9 @@ class Intake:
         settings = resolve(request.sampling, self._defaults, vocabulary=self._vocabulary)
         if request.timeout is not None and not request.timeout > 0:
             raise InvalidRequest(f"timeout must be greater than 0, not {request.timeout}", param="timeout")
+        if request.grammar is not None and _continues(prompt):
+            message = "an answer that continues a turn cannot have a form"
+            raise UnsupportedParameter(message, param=request.grammar_param)
         built = self._prompts.build(prompt)
         param = "messages" if isinstance(prompt, ChatPrompt) else "prompt"
         room = answer_room(len(built.tokens), request.max_tokens, self._limit, param=param)
@@ -105,7 +108,7 @@ class Intake:
             format=format,
             tools=[] if plan is None else plan.callable,
             parallel=not isinstance(prompt, ChatPrompt) or prompt.tool_choice.parallel,
-            bare=request.grammar is None,
+            bare=request.grammar is None and not _continues(prompt),
             opened=built.opened,
             grammar=self._grammar(request, format, opened=built.opened),
             thoughts=self._thought_limit(request),
@@ -159,6 +162,10 @@ class Intake:
             for marker in (self._reasoning.start, self._reasoning.end)
         )
         return ThoughtLimit(tokens=tokens, start=start, end=end)
+
+
+def _continues(prompt: Prompt) -> bool:
+    return isinstance(prompt, ChatPrompt) and prompt.continue_final
 
 
 def _one_call(prompt: Prompt) -> Prompt:

@@ -91,7 +91,7 @@ class PromptBuilder:
             tokens = self._tokens(prompt) or [self._start()]
             return BuiltPrompt(tokens=tokens, boundaries=[], system_end=0, plan=None, opened=False)
         plan = self._plan(prompt)
-        text = self._render(plan.messages, plan.tools, prompt.template_kwargs)
+        text = self._text(prompt, plan)
         self._check_length(text, "messages", to_count)
         tokens = self._encode(text, "messages", special=False) or [self._start()]
         system_end, boundaries = self._boundaries(plan, prompt.template_kwargs, tokens)
@@ -100,7 +100,7 @@ class PromptBuilder:
             boundaries=boundaries,
             system_end=system_end,
             plan=plan,
-            opened=self._reasoning is not None and self._reasoning.opened_by(text),
+            opened=self._opens(prompt, plan, text),
         )
 
     def tokens(self, prompt: Prompt, *, special: bool | None = None) -> list[int]:
@@ -109,7 +109,7 @@ class PromptBuilder:
         are longer than the context."""
         if isinstance(prompt, ChatPrompt):
             plan = self._plan(prompt)
-            text = self._render(plan.messages, plan.tools, prompt.template_kwargs)
+            text = self._text(prompt, plan)
             self._check_length(text, "messages", to_count=True)
             return self._encode(text, "messages", special=special is True)
         if isinstance(prompt, TextPrompt):
@@ -146,6 +146,33 @@ class PromptBuilder:
         if not prompt.messages:
             raise InvalidRequest("messages must not be empty", param="messages")
         return self._prompter.plan([_as_dict(message) for message in prompt.messages], prompt)
+
+    def _text(self, prompt: ChatPrompt, plan: ToolPlan) -> str:
+        if not prompt.continue_final:
+            return self._render(plan.messages, plan.tools, prompt.template_kwargs)
+        *turns, last = plan.messages
+        if last["role"] != "assistant":
+            raise InvalidRequest("only a last message of the assistant can be continued", param="messages")
+        begun = last["content"]
+        if begun.strip() and self._tokenizer.has_chat_template:
+            options = {**prompt.template_kwargs, "add_generation_prompt": False, "continue_final_message": True}
+            if plan.tools is not None:
+                options["tools"] = plan.tools
+            with contextlib.suppress(Exception):
+                text = self._apply([dict(turn) for turn in plan.messages], options)
+                if text.rstrip().endswith(begun.strip()):
+                    return text
+        # The template changes the turn, or has more after it: open a turn, and write its text.
+        opening = self._render(turns, plan.tools, prompt.template_kwargs)
+        return f"{opening} {begun}" if not self._tokenizer.has_chat_template else opening + begun
+
+    def _opens(self, prompt: ChatPrompt, plan: ToolPlan, text: str) -> bool:
+        """Whether the prompt ends inside a thought."""
+        format = self._reasoning
+        if format is None:
+            return False
+        begun = plan.messages[-1]["content"] if prompt.continue_final else ""
+        return format.opened_by(text) or (format.start in begun and begun.rfind(format.start) > begun.rfind(format.end))
 
     def _boundaries(
         self, plan: ToolPlan, template_kwargs: Mapping[str, Any], tokens: Sequence[int]

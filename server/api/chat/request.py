@@ -5,6 +5,7 @@ from __future__ import annotations
 from contracts.chat.request import ChatCompletionRequest
 from providers.chat.types import ChatPrompt, GenerationRequest
 from providers.errors import InvalidRequest
+from server.api.generation.continuation import continues, without_continuation
 from server.api.generation.grammar import to_grammar
 from server.api.generation.messages import to_chat_messages
 from server.api.generation.parameters import check_stream_options, check_template_kwargs
@@ -24,7 +25,8 @@ def to_generation_request(request: ChatCompletionRequest, *, id: str) -> Generat
         UnsupportedParameter: the server cannot honour a parameter.
     """
     check_parameters(request)
-    check_template_kwargs(request.chat_template_kwargs)
+    template_kwargs = without_continuation(request.chat_template_kwargs)
+    check_template_kwargs(template_kwargs)
     check_stream_options(request)
     tools, choice = to_tools(request.tools, request.tool_choice, request.parallel_tool_calls)
     form = to_grammar(request, request.response_format)
@@ -37,9 +39,10 @@ def to_generation_request(request: ChatCompletionRequest, *, id: str) -> Generat
         id=id,
         prompt=ChatPrompt(
             messages=to_chat_messages(request.messages),
-            template_kwargs={**thinking_switches(request), **template_arguments(request.chat_template_kwargs)},
+            template_kwargs={**thinking_switches(request), **template_arguments(template_kwargs)},
             tools=tools,
             tool_choice=choice,
+            continue_final=continues(request),
         ),
         sampling=to_sampling(request),
         max_tokens=_max_tokens(request),

@@ -68,11 +68,14 @@ def to_message_generation(request: MessagesRequest, *, id: str) -> GenerationReq
 def to_message_prompt(request: CountTokensRequest) -> ChatPrompt:
     """The prompt of the model. Raises as `to_message_generation`."""
     tools, choice = _tools(request)
+    turns = list(_turns(request.messages))
+    last = turns[-1] if turns else None
     return ChatPrompt(
-        messages=[*_system(request.system), *_turns(request.messages)],
+        messages=[*_system(request.system), *turns],
         template_kwargs=_thinking(request),
         tools=tools,
         tool_choice=choice,
+        continue_final=last is not None and last.role == "assistant" and bool(last.content) and not last.tool_calls,
     )
 
 

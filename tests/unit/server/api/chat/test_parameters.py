@@ -83,6 +83,16 @@ HONOURED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"reasoning_effort": "low"},
         {"prompt.template_kwargs": {"reasoning_effort": "low", "enable_thinking": True}},
     ),
+    "continue_final_message": (
+        {
+            "continue_final_message": True,
+            "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "He"}],
+        },
+        {
+            "prompt.continue_final": True,
+            "prompt.messages": [ChatMessage("user", "Hi"), ChatMessage("assistant", "He")],
+        },
+    ),
     "enable_thinking": ({"enable_thinking": False}, {"prompt.template_kwargs": {"enable_thinking": False}}),
     "think": ({"think": True}, {"prompt.template_kwargs": {"enable_thinking": True}}),
     "thinking": (
@@ -331,6 +341,7 @@ def test_every_field_of_a_turn_is_read() -> None:
         "content",
         "function_call",
         "name",
+        "prefix",
         "reasoning",
         "reasoning_content",
         "refusal",

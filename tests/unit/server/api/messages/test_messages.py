@@ -319,3 +319,17 @@ async def test_tokens_are_counted_with_the_tools(path: str) -> None:
     ((counted, _),) = chat.tokenized
     assert isinstance(counted, ChatPrompt)
     assert [tool.name for tool in counted.tools] == ["Read"]
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ({"role": "assistant", "content": "{"}, True),
+        ({"role": "assistant", "content": [{"type": "text", "text": "{"}]}, True),
+        ({"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "Read", "input": {}}]}, False),
+        ({"role": "user", "content": "Go on"}, False),
+    ],
+)
+async def test_a_last_turn_of_the_assistant_is_continued(last: dict[str, Any], expected: bool) -> None:
+    asked = await prompt(messages=[*BODY["messages"], last])
+    assert asked.continue_final is expected
