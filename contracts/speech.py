@@ -15,7 +15,6 @@ from contracts._fields import EXPLICIT_NULL, ModelName, Seconds
 from contracts.parameters import honoured, noted
 
 __all__ = [
-    "MAX_CHARACTERS",
     "AudioFormat",
     "CreateSpeechRequest",
     "HeadTtsSpeech",
@@ -36,9 +35,6 @@ __all__ = [
 AudioFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 VisemeSet = Literal["oculus", "azure", "arkit", "rhubarb"]
 
-MAX_CHARACTERS = 16_384
-"""Longest input: four times OpenAI's, about twenty minutes of speech."""
-
 VoiceName = Annotated[str, MinLen(1), MaxLen(512)]
 """A voice's id, an OpenAI name, or a mix of them."""
 
@@ -57,8 +53,12 @@ class CreateSpeechRequest:
     `null` means the same as leaving a field out. Unknown fields are noted.
     """
 
-    input: Annotated[str, MinLen(1), MaxLen(MAX_CHARACTERS)] = attrs.field(
-        metadata=honoured("The text to speak. See [Text](#text). White space only, or a control character: `400`.")
+    input: Annotated[str, MinLen(1)] = attrs.field(
+        metadata=honoured(
+            "The text to speak. See [Text](#text). White space only, or a control character: `400`. "
+            "`--max-speech-characters` limits its length.",
+            values="text, not empty",
+        )
     )
     model: ModelName | None = attrs.field(
         default=None,
@@ -78,6 +78,12 @@ class CreateSpeechRequest:
     )
     response_format: AudioFormat | None = attrs.field(
         default=None, metadata=honoured("See [Formats](#formats).", default="mp3")
+    )
+    format: AudioFormat | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Another name of `response_format`. Both may be sent if they agree.", otherwise="as `response_format`"
+        ),
     )
     speed: Annotated[float, Ge(0.25), Le(4)] | None = attrs.field(
         default=None,

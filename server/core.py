@@ -65,6 +65,7 @@ class ServicePlugin(InitPlugin):
             responses=responses,
             version=_version(),
             embeddings_truncate=settings.embeddings_truncate,
+            max_speech_characters=settings.max_speech_characters,
         )
         app_config.state.drain = drain
         app_config.state.service = service

@@ -66,6 +66,7 @@ class Service:
     responses: ResponseStore
     version: str
     embeddings_truncate: Truncation = "none"
+    max_speech_characters: int | None = None
     errors: deque[RecentError] = attrs.field(factory=lambda: deque(maxlen=KEPT_ERRORS))
     """The most recent failed requests, oldest first."""
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, InternalServerException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import Scope
 
 import otel
@@ -161,7 +162,9 @@ def _on_http_exception(request: Request[Any, Any, Any], error: HTTPException) ->
     message = {
         404: f"there is no {request.method} {request.scope['path']}",
         405: f"{request.scope['path']} does not support {request.method}",
-        413: "the request body is too large",
+        413: "the request body is too large; --max-body-size sets the limit, and --max-upload that of a file"
+        if isinstance(error, RequestEntityTooLarge)
+        else error.detail,
     }.get(status, error.detail)
     code = _HTTP_CODES.get(status, "invalid_request_error")
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}

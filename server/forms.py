@@ -105,7 +105,7 @@ async def _end(part: MultipartSegment, value: UploadFile | bytearray, max_file_b
     """
     if isinstance(value, UploadFile):
         if value.file.seek(0, 2) > max_file_bytes:
-            raise RequestTooLarge(f"the file is larger than {max_file_bytes} bytes")
+            raise RequestTooLarge(f"the file is larger than {max_file_bytes:,} bytes; --max-upload sets this limit")
         await value.seek(0)
         return value
     charset = (part.charset or "utf-8").lower()

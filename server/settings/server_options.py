@@ -77,10 +77,10 @@ SERVER_OPTIONS: tuple[Option, ...] = (
     server_option(
         "max_upload",
         "MAX_UPLOAD",
-        "Maximum size of an audio file to transcribe, e.g. 100MB. The default is OpenAI's own limit.",
+        "Maximum size of an audio file to transcribe, e.g. 100MB. OpenAI's own limit is 25MiB.",
         size(1),
-        default=26_214_400,
-        default_text="25MiB",
+        default=200_000_000,
+        default_text="200MB",
         metavar="SIZE",
     ),
     server_option(
@@ -92,6 +92,15 @@ SERVER_OPTIONS: tuple[Option, ...] = (
         default=False,
         default_text="off",
         boolean=True,
+    ),
+    server_option(
+        "max_speech_characters",
+        "MAX_SPEECH_CHARACTERS",
+        "Maximum number of characters of a text to speak; 0 for no limit.",
+        integer(0),
+        default_text="16384, or 262144 where the audio is streamed",
+        metavar="N",
+        example="50000",
     ),
     server_option(
         "embeddings_truncate",

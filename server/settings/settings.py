@@ -77,10 +77,12 @@ class Settings:
     cors_origins: tuple[str, ...] = ("*",)
     allowed_hosts: tuple[str, ...] = ()
     max_body_bytes: int = 32_000_000
-    max_upload_bytes: int = 26_214_400
+    max_upload_bytes: int = 200_000_000
     """Maximum size of one file in a form; forms have no other bound."""
     strict_parameters: bool = False
     """True: refuse parameters without effect instead of noting them."""
+    max_speech_characters: int | None = None
+    """Longest text to speak; 0 for no limit, None for the defaults."""
     embeddings_truncate: Truncation = "none"
     """Where inputs over an embedding model's context are cut."""
     heartbeat_interval: float = 15.0

@@ -57,15 +57,18 @@ class SpeechController(Controller):
         service: ServiceDependency,
     ) -> Response[SpeechWithTimings]:
         answer = speech_answer(data)
-        asked = to_speech_request(data, id=otel.request_id.get() or "")
-        header = SpeechHeader(model=speech.spec.name, request_id=asked.id)
         info = FORMATS[answer.audio_format]
+        # A client that sends `audio` wants a stream, even where common decoders cannot read one.
+        whole = not answer.events and (answer.timings or (info.wants_length and data.stream_format is None))
+        asked = to_speech_request(
+            data, id=otel.request_id.get() or "", streamed=not whole, max_characters=service.max_speech_characters
+        )
+        header = SpeechHeader(model=speech.spec.name, request_id=asked.id)
         if answer.events:
             source = aclosing(encoded(audible(speech.speak(asked)), answer.audio_format))
             encoder = SpeechEventEncoder(header, answer, characters=len(asked.text))
             return service.streamed(source, encoder)
-        # A client that sends `audio` wants a stream, even where common decoders cannot read one.
-        if answer.timings or (info.wants_length and data.stream_format is None):
+        if whole:
             return await _whole(request, speech, service, asked, answer, header)
         source = aclosing(encoded(audible(speech.speak(asked)), answer.audio_format))
         return StreamResponse(AudioStream(source, info.media_type, drain=service.drain))

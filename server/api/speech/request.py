@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import re
 import unicodedata
 
 import attrs
@@ -12,10 +14,23 @@ from providers.errors import InvalidRequest
 from providers.speech.types import SpeechRequest
 from server.api.refusals import check_parameters
 
-__all__ = ["MAX_MIXED_VOICES", "SpeechAnswer", "speech_answer", "to_speech_request"]
+__all__ = [
+    "MAX_CHARACTERS",
+    "MAX_MIXED_VOICES",
+    "MAX_STREAMED_CHARACTERS",
+    "SpeechAnswer",
+    "speech_answer",
+    "to_speech_request",
+]
 
 MAX_MIXED_VOICES = 8
+MAX_CHARACTERS = 16_384
+"""Longest input of an answer that is sent whole: four times OpenAI's, about twenty minutes of speech."""
+MAX_STREAMED_CHARACTERS = 262_144
+"""Longest input of a stream, about five hours of speech: its audio is never in memory as a whole."""
 
+_VOICE = re.compile(r"\s*(?P<name>[^:()\s][^:()]*?)\s*(?::(?P<colon>[^:()]+)|\((?P<brackets>[^:()]+)\))?\s*")
+"""A voice and its weight."""
 _SPACES = "\t\n\r\v\f\x85"
 """The control characters that count as white space."""
 
@@ -32,14 +47,17 @@ class SpeechAnswer:
     """Whether the answer consists of server-sent events."""
 
 
-def to_speech_request(data: CreateSpeechRequest, *, id: str) -> SpeechRequest:
-    """Translate a request.
+def to_speech_request(
+    data: CreateSpeechRequest, *, id: str, streamed: bool = False, max_characters: int | None = None
+) -> SpeechRequest:
+    """Translate a request. `max_characters` is the server's limit on the text: 0 for none, None for the default.
 
     Raises:
-        InvalidRequest: the text cannot be spoken, or the mix of voices makes no sense.
+        InvalidRequest: the text cannot be spoken or is too long, or the mix of voices makes no sense.
         UnsupportedParameter: a parameter has no effect, and the server has `--strict-parameters`.
     """
     check_parameters(data)
+    _check_length(data.input, max_characters, streamed=streamed)
     _check_text(data.input)
     named = data.voice.id if data.voice is not None and not isinstance(data.voice, str) else data.voice
     return SpeechRequest(
@@ -67,12 +85,34 @@ def speech_answer(data: CreateSpeechRequest) -> SpeechAnswer:
     if headtts and viseme_set != "oculus":
         raise InvalidRequest("viseme_set: must be oculus with timing_format headtts", param="viseme_set")
     return SpeechAnswer(
-        audio_format=data.response_format or "mp3",
+        audio_format=_audio_format(data),
         viseme_set=viseme_set,
         timings=timings,
         headtts=headtts,
         events=data.stream_format == "sse",
     )
+
+
+def _audio_format(data: CreateSpeechRequest) -> AudioFormat:
+    if data.format is not None and data.response_format not in (None, data.format):
+        raise InvalidRequest(
+            f"format is {data.format} and response_format is {data.response_format}; they mean the same: send one of "
+            "them",
+            param="format",
+        )
+    return data.response_format or data.format or "mp3"
+
+
+def _check_length(text: str, limit: int | None, *, streamed: bool) -> None:
+    if limit is None:
+        limit = MAX_STREAMED_CHARACTERS if streamed else MAX_CHARACTERS
+    if limit and len(text) > limit:
+        hint = "" if streamed else "stream the answer, or "
+        raise InvalidRequest(
+            f"input: has {len(text)} characters; at most {limit} are allowed. Split it, {hint}start the server with a "
+            "larger --max-speech-characters",
+            param="input",
+        )
 
 
 def _check_text(text: str) -> None:
@@ -86,24 +126,28 @@ def _check_text(text: str) -> None:
 
 
 def _voices(text: str) -> list[tuple[str, float]]:
-    """The voices of `af_heart` or `af_heart:0.6,am_michael:0.4`. Without a weight, a voice has weight 1."""
-    parts = text.split(",")
+    """The voices of `af_heart`, `af_heart:0.6,am_michael:0.4` or `af_heart(2)+am_michael(1)`; none for `default`.
+
+    Without a weight, a voice has weight 1.
+    """
+    if text.strip().lower() in ("", "default"):
+        return []
+    parts = re.split("[,+]", text)
     if len(parts) > MAX_MIXED_VOICES:
         raise InvalidRequest(f"voice: mixes {len(parts)} voices; at most {MAX_MIXED_VOICES} are allowed", param="voice")
     return [_weighted(part) for part in parts]
 
 
 def _weighted(part: str) -> tuple[str, float]:
-    name, colon, written = part.strip().partition(":")
-    weight = 1.0
-    if colon:
-        try:
-            weight = float(written)
-        except ValueError:
-            weight = math.nan
-    if not name.strip() or not (math.isfinite(weight) and 0 < weight <= 1000):
+    found = _VOICE.fullmatch(part)
+    weight = math.nan
+    if found is not None:
+        with contextlib.suppress(ValueError):
+            weight = float(found["colon"] or found["brackets"] or 1)
+    if found is None or not (math.isfinite(weight) and 0 < weight <= 1000):
         raise InvalidRequest(
-            "voice: expected a voice, or voices with weights over 0 like 'af_heart:0.6,am_michael:0.4'",
+            "voice: expected a voice, or voices with weights over 0 like 'af_heart:0.6,am_michael:0.4' or "
+            "'af_heart(2)+am_michael(1)'",
             param="voice",
         )
-    return name.strip(), weight
+    return found["name"], weight

@@ -68,6 +68,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "queue_size": ("1", "2", "0"),
     "queue_timeout": ("1", "2", "3"),
     "strict_parameters": (True, "false", True),
+    "max_speech_characters": ("0", "5", "6"),
     "embeddings_truncate": ("end", "start", "none"),
     "log_level": ("debug", "warning", "error"),
     "log_format": ("json", "console", "json"),

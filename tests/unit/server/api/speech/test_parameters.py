@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from litestar import Litestar
 
-from contracts.speech import MAX_CHARACTERS, CreateSpeechRequest
+from contracts.speech import CreateSpeechRequest
+from providers.errors import InvalidRequest
 from providers.speech.types import SpeechRequest
 from providers.speech.voices import DEFAULT_VOICE, OPENAI_VOICES
-from server.api.speech.request import to_speech_request
+from server.api.speech.request import MAX_CHARACTERS, MAX_STREAMED_CHARACTERS, speech_answer, to_speech_request
 from server.api.speech.viseme_tables import PHONEMES
 from server.serialization import converter
 from tests.unit.server.api.speech.speaking import BODY, PATH, echoing, speak
@@ -34,7 +35,7 @@ TRANSLATED: dict[str, tuple[Any, dict[str, Any]]] = {
     "timeout": (3, {"timeout": 3.0}),
     "voice": ("af_heart:3, alloy", {"voices": [("af_heart", 3.0), ("alloy", 1.0)]}),
 }
-ANSWERED = {"model", "response_format", "stream_format", "include_visemes", "viseme_set", "timing_format"}
+ANSWERED = {"model", "format", "response_format", "stream_format", "include_visemes", "viseme_set", "timing_format"}
 """Fields whose effect on the response tests/unit/server/api/speech/test_speech.py checks."""
 
 
@@ -79,8 +80,20 @@ async def test_instructions_have_no_effect_and_are_noted_unless_empty(app: Lites
     [
         ({"input": ""}, "input", "empty"),
         ({"input": " \n\t\u00a0 "}, "input", "empty"),
-        ({"input": "a" * (MAX_CHARACTERS + 1)}, "input", f"{MAX_CHARACTERS + 1} characters.*{MAX_CHARACTERS}"),
-        ({"input": "a" * 100_000}, "input", f"100000 characters.*{MAX_CHARACTERS}"),
+        (
+            {"input": "a" * (MAX_CHARACTERS + 1), "include_visemes": True},
+            "input",
+            f"{MAX_CHARACTERS + 1} characters.*at most {MAX_CHARACTERS} .*stream the answer.*--max-speech-characters",
+        ),
+        (
+            {"input": "a" * (MAX_STREAMED_CHARACTERS + 1)},
+            "input",
+            f"{MAX_STREAMED_CHARACTERS + 1} characters.*at most {MAX_STREAMED_CHARACTERS} .*--max-speech-characters",
+        ),
+        ({"response_format": "wav", "format": "mp3"}, "format", "send one of them"),
+        ({"voice": "af_heart(0)"}, "voice", "weights over 0"),
+        ({"voice": "af_heart(1"}, "voice", r"'af_heart\(2\)\+am_michael\(1\)'"),
+        ({"voice": "af_heart:1(2)"}, "voice", "weights over 0"),
         ({"input": "a\x00b"}, "input", r"U\+0000 at position 1"),
         ({"input": "\x1b[31mred"}, "input", r"U\+001B at position 0"),
         ({"input": 5}, "input", "expected a string"),
@@ -121,6 +134,50 @@ async def test_a_bad_value_is_a_400_that_names_its_field(
     assert re.search(message, answer.error["message"]), answer.error["message"]
 
 
+@pytest.mark.parametrize(
+    ("voice", "expected"),
+    [
+        pytest.param("af_bella(2)+af_sky(1)", [("af_bella", 2.0), ("af_sky", 1.0)], id="17 a mix in brackets"),
+        pytest.param("af_bella+af_sky", [("af_bella", 1.0), ("af_sky", 1.0)], id="17 a sum"),
+        pytest.param("af_bella(0.3)", [("af_bella", 0.3)], id="17 one voice with a weight"),
+        pytest.param("af_bella:2, af_sky", [("af_bella", 2.0), ("af_sky", 1.0)], id="17 our own"),
+        pytest.param("default", [], id="17 default"),
+        pytest.param("Alloy", [("Alloy", 1.0)], id="17 OpenAI's name"),
+        pytest.param({"id": "af_heart"}, [("af_heart", 1.0)], id="17 an object"),
+        pytest.param(None, [], id="17 null"),
+    ],
+)
+def test_a_voice_is_named_as_clients_spell_it(voice: Any, expected: list[tuple[str, float]]) -> None:
+    assert translated(voice=voice).voices == expected
+
+
+@pytest.mark.parametrize("fields", [{"voice": "Alloy"}, {"voice": "default", "model": "tts-1"}, {"voice": None}])
+async def test_a_voice_by_another_name_speaks(app: Litestar, fields: dict[str, Any]) -> None:
+    assert (await speak(app, **fields)).status == 200
+
+
+def test_format_is_another_name_of_response_format() -> None:
+    for fields in ({"format": "wav"}, {"format": "wav", "response_format": "wav"}):
+        assert (
+            speech_answer(
+                converter.structure({**BODY, "response_format": None, **fields}, CreateSpeechRequest)
+            ).audio_format
+            == "wav"
+        )
+
+
+@pytest.mark.parametrize(
+    ("limit", "length", "status"), [(10, 11, 400), (10, 10, 200), (0, MAX_CHARACTERS + 1, 200), (None, 24_121, 200)]
+)
+def test_the_limit_on_characters_is_an_option(limit: int | None, length: int, status: int) -> None:
+    data = converter.structure({**BODY, "input": "a" * length}, CreateSpeechRequest)
+    if status == 200:
+        assert len(to_speech_request(data, id="r", streamed=limit is None, max_characters=limit).text) == length
+    else:
+        with pytest.raises(InvalidRequest, match="has 11 characters; at most 10 are allowed"):
+            to_speech_request(data, id="r", max_characters=limit)
+
+
 async def test_half_a_character_is_a_400(app: Litestar) -> None:
     answer = await ask(app, path=PATH, content=b'{"input": "a\\ud800b", "voice": "alloy"}')
     assert (answer.status, answer.error["param"]) == (400, "input")
@@ -133,6 +190,7 @@ def test_a_text_that_can_be_spoken_is_not_changed(text: str) -> None:
 
 def test_the_document_has_the_numbers_and_names_of_the_code() -> None:
     assert f"{MAX_CHARACTERS} characters" in DOCUMENT
+    assert f"{MAX_STREAMED_CHARACTERS}" in DOCUMENT
     assert f"`{DEFAULT_VOICE}`" in DOCUMENT
     aliases = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|$", DOCUMENT, re.MULTILINE))
     assert aliases == dict(OPENAI_VOICES)
