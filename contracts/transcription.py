@@ -8,7 +8,7 @@ import attrs
 from annotated_types import MaxLen
 
 from contracts._fields import EXPLICIT_NULL, Fraction, ModelName, Seconds
-from contracts.parameters import honoured, refused
+from contracts.parameters import honoured, noted, refused
 from contracts.uploads import Upload
 
 __all__ = [
@@ -46,7 +46,7 @@ class RecordingForm:
         default=None,
         metadata=honoured(
             "The spoken language. An English-only model refuses every other.",
-            values="ISO-639-1 code or English name",
+            values="ISO-639-1 code, with or without a region (`en-US`), English name, or `auto`",
             otherwise="detected, by a model of several languages",
         ),
     )
@@ -67,6 +67,14 @@ class RecordingForm:
     timestamp_granularities: list[Granularity] | None = attrs.field(
         default=None,
         metadata=honoured("`word` needs `verbose_json`, and is refused for translations.", default=["segment"]),
+    )
+    vad_filter: bool | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. Whether a detector skips what is not speech before the model hears it. False: for singing, "
+            "whispers and very quiet recordings.",
+            default=True,
+        ),
     )
     stream: bool | None = attrs.field(
         default=None,
@@ -110,11 +118,16 @@ class CreateTranscriptionRequest(RecordingForm):
         ),
     )
 
-    # Known, and refused.
     chunking_strategy: Any = attrs.field(
         default=None,
-        metadata=refused(note="Windows follow Whisper's own timestamps, and begin where speech begins."),
+        metadata=noted(
+            "Windows follow Whisper's own timestamps, and begin where speech begins. The detector has no settings; "
+            "`vad_filter` turns it off.",
+            accepted=("auto", "server_vad"),
+        ),
     )
+
+    # Known, and refused.
     keywords: Any = attrs.field(
         default=None, metadata=refused(instead="put them into prompt", note="Put them into `prompt`.")
     )

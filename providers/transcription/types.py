@@ -50,6 +50,8 @@ class TranscriptionRequest(msgspec.Struct, frozen=True, tag="transcription"):
     """Whether to tell when each word was spoken."""
     logprobs: bool = False
     """Whether to tell how probable each token was."""
+    detect_speech: bool = True
+    """Whether stretches without speech are skipped by a detector, before the model hears them."""
     timeout: float | None = None
 
 

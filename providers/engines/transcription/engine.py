@@ -64,7 +64,8 @@ class WhisperEngine(BaseEngine[Transcript]):
         language = self._checked_language(request.language)
         prompt = self._prompt(request.prompt)
         reader = AudioReader(Path(request.path))
-        return Transcript(request, Recording(reader), self._model, half=self._half, prompt=prompt, language=language)
+        recording = Recording(reader, detect=request.detect_speech)
+        return Transcript(request, recording, self._model, half=self._half, prompt=prompt, language=language)
 
     def _checked_language(self, language: str | None) -> str | None:
         """The code of the language; None to let the model detect it."""

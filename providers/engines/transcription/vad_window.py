@@ -22,13 +22,14 @@ frame of speech: a click makes five, a short word ten."""
 class Recording:
     """A window of bounded length over an `AudioReader`. Places are samples from the start of the file."""
 
-    def __init__(self, reader: AudioReader) -> None:
+    def __init__(self, reader: AudioReader, *, detect: bool = True) -> None:
+        """Without `detect`, all of the recording counts as speech."""
         self.reader = reader
         self._samples = np.empty(0, np.float32)
         self._start = 0
         self._speech: list[bool] = []
         """Whether each whole frame of `_samples` is speech."""
-        self._detector = webrtcvad.Vad(_MODE)
+        self._detector = webrtcvad.Vad(_MODE) if detect else None
         self.ended = False
         """Whether the whole file has been read."""
 
@@ -78,4 +79,7 @@ class Recording:
         done = len(self._speech) * _FRAME
         new = self._samples[done : len(self._samples) // _FRAME * _FRAME]
         pcm = (np.clip(new, -1.0, 1.0) * 32767).astype("<i2").reshape(-1, _FRAME)
+        if self._detector is None:
+            self._speech += [True] * len(pcm)
+            return
         self._speech += [self._detector.is_speech(frame.tobytes(), SAMPLE_RATE) for frame in pcm]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import attrs
@@ -13,6 +14,9 @@ from server.api.refusals import check_parameters
 
 __all__ = ["TranscriptAnswer", "to_transcription_request", "transcript_answer"]
 
+_DETECTED = ("", "auto", "detect", "null", "none")
+"""Values with which front ends say that the language is unknown."""
+_REGIONAL = re.compile(r"([a-z]{2,3})[-_][a-z0-9_-]+")
 _STREAMED = ("json", "text")
 
 
@@ -71,11 +75,21 @@ def to_transcription_request(
     return TranscriptionRequest(
         id=id,
         path=str(path),
-        language=request.language,
+        language=_language(request.language),
         prompt=request.prompt,
         temperature=request.temperature or 0.0,
         task=answer.task,
         words=answer.words,
         logprobs=answer.logprobs,
+        detect_speech=request.vad_filter is not False,
         timeout=request.timeout,
     )
+
+
+def _language(given: str | None) -> str | None:
+    """The language without its region (`en-US` is `en`); None if the model is to detect it."""
+    language = (given or "").strip().lower()
+    if language in _DETECTED:
+        return None
+    found = _REGIONAL.fullmatch(language)
+    return found[1] if found else language

@@ -31,6 +31,14 @@ def test_speech_is_found_where_it_begins(tmp_path: Path) -> None:
     assert heard.onset(int(6.5 * RATE)) is None
 
 
+def test_without_the_detector_everything_is_speech(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(wav(silence(2.0)))
+    heard = Recording(AudioReader(path), detect=False)
+    heard.move(0, 10 * RATE)
+    assert (heard.onset(0), heard.onset(RATE)) == (0, RATE)
+
+
 @pytest.mark.parametrize("decibels", [-90, -60, -40])
 def test_quiet_noise_is_silence(tmp_path: Path, decibels: int) -> None:
     noise = np.random.default_rng(0).normal(0, 10 ** (decibels / 20), 5 * RATE)

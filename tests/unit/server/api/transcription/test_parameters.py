@@ -5,7 +5,7 @@ from __future__ import annotations
 from contracts.transcription import CreateTranscriptionRequest, CreateTranslationRequest
 from tests.unit.server.parameters import with_status
 
-REFUSED = {"chunking_strategy", "keywords", "known_speaker_names", "known_speaker_references", "languages"}
+REFUSED = {"keywords", "known_speaker_names", "known_speaker_references", "languages"}
 """Fields whose refusal tests/unit/server/api/transcription/test_transcription.py checks."""
 
 

@@ -64,6 +64,48 @@ async def test_empty_fields_mean_the_same_as_missing_ones() -> None:
     assert (transcriber.requests[0].language, transcriber.requests[0].prompt) == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("given", "language"),
+    [
+        ("en-US", "en"),
+        ("pt_BR", "pt"),
+        ("zh-Hans-CN", "zh"),
+        ("EN", "en"),
+        ("english", "english"),
+        ("auto", None),
+        ("Auto", None),
+        ("", None),
+    ],
+)
+async def test_a_language_may_have_a_region_and_may_be_left_to_the_model(given: str, language: str | None) -> None:
+    transcriber = FakeTranscriber()
+    assert (await ask(make_app(transcriber), {"language": given})).status == 200
+    assert transcriber.requests[0].language == language
+
+
+@pytest.mark.parametrize(
+    ("fields", "detects"), [({}, True), ({"vad_filter": "true"}, True), ({"vad_filter": "false"}, False)]
+)
+async def test_the_detector_of_speech_can_be_turned_off(fields: dict[str, str], detects: bool) -> None:
+    transcriber = FakeTranscriber()
+    assert (await ask(make_app(transcriber), fields)).status == 200
+    assert transcriber.requests[0].detect_speech is detects
+
+
+@pytest.mark.parametrize(
+    ("fields", "noted"),
+    [
+        ({"chunking_strategy": "auto"}, None),
+        ({"chunking_strategy[type]": "server_vad"}, None),
+        ({"chunking_strategy": '{"type":"server_vad","threshold":0.2}'}, "chunking_strategy"),
+        ({"model": "", "colour": "red"}, "colour"),
+    ],
+)
+async def test_how_a_recording_is_cut_is_a_hint(fields: dict[str, str], noted: str | None) -> None:
+    answer = await ask(make_app(FakeTranscriber()), fields)
+    assert (answer.status, answer.headers.get("x-ignored-parameters")) == (200, noted)
+
+
 @pytest.mark.parametrize("name", ["timestamp_granularities[]", "timestamp_granularities"])
 async def test_lists_are_fields_sent_several_times_with_brackets_or_without(name: str) -> None:
     transcriber = FakeTranscriber()
@@ -192,8 +234,6 @@ async def test_progress_comes_only_on_request() -> None:
         ({"include[]": "progress"}, "include", "invalid_request_error"),
         ({"stream": "true", "response_format": "srt"}, "stream", "invalid_request_error"),
         ({"response_format": "diarized_json"}, "response_format", "unsupported_parameter"),
-        ({"chunking_strategy": "auto"}, "chunking_strategy", "unsupported_parameter"),
-        ({"chunking_strategy[type]": "server_vad"}, "chunking_strategy", "unsupported_parameter"),
         ({"known_speaker_names[]": "ann"}, "known_speaker_names", "unsupported_parameter"),
         ({"known_speaker_references[]": "data:,"}, "known_speaker_references", "unsupported_parameter"),
         ({"keywords[]": "ann"}, "keywords", "unsupported_parameter"),
