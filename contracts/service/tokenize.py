@@ -11,6 +11,7 @@ from contracts._fields import EXPLICIT_NULL, JsonObject, ModelName
 from contracts.chat.messages import ChatCompletionRequestMessage
 from contracts.chat.tools import MAX_TOOLS, ChatCompletionTool
 from contracts.completions import TokenId
+from contracts.parameters import honoured
 
 __all__ = ["DetokenizeRequest", "DetokenizeResponse", "TokenizeRequest", "TokenizeResponse"]
 
@@ -26,14 +27,28 @@ class TokenizeRequest:
     after it are for `messages`.
     """
 
-    model: ModelName | None = None
-    prompt: str | None = None
-    messages: Annotated[list[ChatCompletionRequestMessage], MinLen(1)] | None = None
-    return_token_strs: bool | None = None
-    add_special_tokens: bool | None = None
-    add_generation_prompt: bool | None = None
-    tools: Annotated[list[ChatCompletionTool], MaxLen(MAX_TOOLS)] | None = None
-    chat_template_kwargs: JsonObject | None = None
+    model: ModelName | None = attrs.field(
+        default=None, metadata=honoured("As in chat completions.", otherwise="the only chat model")
+    )
+    prompt: str | None = attrs.field(default=None, metadata=honoured(otherwise="`messages`"))
+    messages: Annotated[list[ChatCompletionRequestMessage], MinLen(1)] | None = attrs.field(
+        default=None, metadata=honoured("As in chat completions.", otherwise="`prompt`")
+    )
+    return_token_strs: bool | None = attrs.field(
+        default=None, metadata=honoured("Whether the response has `token_strs`.", default=False)
+    )
+    add_special_tokens: bool | None = attrs.field(
+        default=None, metadata=honoured("Whether `prompt` gets the model's special tokens.", default=True)
+    )
+    add_generation_prompt: bool | None = attrs.field(
+        default=None, metadata=honoured("Whether the assistant's turn begins.", default=True)
+    )
+    tools: Annotated[list[ChatCompletionTool], MaxLen(MAX_TOOLS)] | None = attrs.field(
+        default=None, metadata=honoured("As in chat completions.", default=[])
+    )
+    chat_template_kwargs: JsonObject | None = attrs.field(
+        default=None, metadata=honoured("As in chat completions.", default={})
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -51,8 +66,10 @@ class TokenizeResponse:
 class DetokenizeRequest:
     """Token ids whose text is wanted."""
 
-    model: ModelName | None = None
-    tokens: Annotated[list[TokenId], MaxLen(MAX_TOKENS)]
+    model: ModelName | None = attrs.field(
+        default=None, metadata=honoured("As in chat completions.", otherwise="the only chat model")
+    )
+    tokens: Annotated[list[TokenId], MaxLen(MAX_TOKENS)] = attrs.field(metadata=honoured("Ids of the model's tokens."))
 
 
 @attrs.frozen(kw_only=True)
