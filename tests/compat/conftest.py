@@ -52,7 +52,8 @@ def scripted() -> Generator[Service]:
 @pytest.fixture(scope="session")
 def embedded() -> Generator[Service]:
     """The embedded default, as `launch` without options serves it."""
-    running = start()
+    # Bounded: a small model does not always end its answer.
+    running = start("--max-tokens", "128")
     yield Service("embedded", running.url, "smollm2-135m-instruct", "all-minilm-l6-v2")
     assert running.stop() == 0
     assert "Traceback" not in running.log.text

@@ -149,7 +149,8 @@ class _Example:
                 return schema
 
     def _object(self, schema: dict[str, Any]) -> dict[str, Any]:
-        return {name: self._of(value) for name, value in schema.get("properties", {}).items()}
+        properties = schema.get("properties", {})
+        return {name: self._of(properties.get(name, {})) for name in schema.get("required", properties)}
 
     def _array(self, schema: dict[str, Any]) -> list[Any]:
         return [self._of(schema.get("items", {"type": "string"})) for _ in range(schema.get("minItems", 1))]

@@ -1,0 +1,220 @@
+"""Requests in the shape of the clients in docs/clients/: accepted, and nothing ignored beyond what the page names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from tests.unit.server.api.responses.scripts import AGENT, script
+from tests.unit.server.fakes import FakeChat, FakeEmbedder
+from tests.unit.server.harness import ask, make_app
+
+PAGES = Path(__file__).parents[3] / "docs" / "clients"
+CHAT = "/v1/chat/completions"
+SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}, "required": ["path"]}
+STRICT = {**SCHEMA, "additionalProperties": False}
+FUNCTION = {"type": "function", "function": {"name": "read", "description": "Read a file", "parameters": SCHEMA}}
+CALL = {"id": "c1", "type": "function", "function": {"name": "read", "arguments": '{"path": "a.txt"}'}}
+HELLO = {"role": "user", "content": "Hello"}
+HISTORY = [
+    {"role": "system", "content": "You are an agent."},
+    HELLO,
+    {"role": "assistant", "content": "", "tool_calls": [CALL]},
+    {"role": "tool", "tool_call_id": "c1", "content": "helo"},
+]
+USAGE = {"stream": True, "stream_options": {"include_usage": True}}
+CODEX_TOOLS = [
+    {"type": "function", "name": "exec_command", "description": "Run", "strict": False, "parameters": SCHEMA},
+    {
+        "type": "custom",
+        "name": "apply_patch",
+        "description": "Edit",
+        "format": {"type": "grammar", "syntax": "lark", "definition": "start: /(.|\\n)+/"},
+    },
+    {
+        "type": "namespace",
+        "name": "mcp__notes",
+        "description": "Notes",
+        "tools": [{"type": "function", "name": "add", "description": "Add", "strict": False, "parameters": SCHEMA}],
+    },
+    {"type": "web_search", "external_web_access": False},
+]
+CODEX: dict[str, Any] = {
+    "model": "MODEL",
+    "stream": True,
+    "input": [
+        {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "Sandbox: read only."}]},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]},
+    ],
+    "tools": CODEX_TOOLS,
+    "tool_choice": "auto",
+    "parallel_tool_calls": True,
+    "reasoning": {"summary": "auto"},
+    "store": False,
+    "include": ["reasoning.encrypted_content"],
+    "prompt_cache_key": "k1",
+    "client_metadata": {"x-codex-window-id": "w1:0"},
+}
+CLAUDE: dict[str, Any] = {
+    "model": "MODEL",
+    "max_tokens": 32000,
+    "stream": True,
+    "system": [
+        {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1.197; cc_entrypoint=sdk-cli;"},
+        {"type": "text", "text": "You are an agent.", "cache_control": {"type": "ephemeral"}},
+    ],
+    "messages": [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}],
+    "tools": [{"name": "Read", "description": "Read a file", "input_schema": SCHEMA}],
+    "metadata": {"user_id": "u"},
+    "output_config": {"effort": "high"},
+}
+MAIN = {"thinking": {"type": "adaptive"}, "context_management": {"edits": [{"type": "clear_thinking_20251015"}]}}
+SAMPLING = {"temperature": 0.7, "top_p": 0.9, "top_k": 40, "min_p": 0.05, "seed": 1, "stop": ["END"]}
+
+
+@attrs.frozen
+class Shape:
+    """What a client posts, and what the server then names in `X-Ignored-Parameters`."""
+
+    page: str
+    case: str
+    path: str
+    body: dict[str, Any]
+    ignored: tuple[str, ...] = ()
+
+
+SHAPES = (
+    Shape(
+        "codex",
+        "a turn",
+        "/v1/responses",
+        CODEX,
+        ("prompt_cache_key", "client_metadata", "tools[1].format", "tools[3].web_search"),
+    ),
+    Shape("claude-code", "a turn", "/v1/messages?beta=true", {**CLAUDE, **MAIN}, ("metadata", "context_management")),
+    Shape("claude-code", "a subagent", "/v1/messages?beta=true", CLAUDE, ("metadata",)),
+    Shape(
+        "claude-code",
+        "counting",
+        "/v1/messages/count_tokens?beta=true",
+        {name: CLAUDE[name] for name in ("model", "system", "messages", "tools")},
+    ),
+    Shape(
+        "opencode",
+        "a turn",
+        CHAT,
+        {"model": "M", "max_tokens": 8192, "messages": HISTORY, "tools": [FUNCTION], "tool_choice": "auto", **USAGE},
+    ),
+    Shape("opencode", "a title", CHAT, {"model": "M", "max_tokens": 8192, "messages": [HELLO], **USAGE}),
+    Shape(
+        "cline",
+        "a turn",
+        CHAT,
+        {"model": "M", "messages": HISTORY, "tools": [FUNCTION], "tool_choice": "auto", **USAGE},
+    ),
+    Shape(
+        "cline",
+        "the extension",
+        CHAT,
+        {
+            "model": "M",
+            "messages": [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}],
+            "max_tokens": -1,
+            "temperature": 0,
+            **USAGE,
+        },
+    ),
+    Shape("aider", "a turn", CHAT, {"model": "M", "messages": HISTORY[:2], "stream": True, "temperature": 0}),
+    Shape("open-webui", "a chat", CHAT, {"model": "M", "messages": HISTORY[:2], **USAGE, **SAMPLING}),
+    Shape("open-webui", "a title", CHAT, {"model": "M", "messages": [HELLO], "stream": False, "max_tokens": 1000}),
+    Shape("open-webui", "documents", "/v1/embeddings", {"model": "org/vectors", "input": ["one", "two"]}),
+    Shape(
+        "home-assistant",
+        "a command",
+        CHAT,
+        {
+            "model": "M",
+            "messages": HISTORY,
+            "tools": [FUNCTION],
+            "tool_choice": "auto",
+            "max_tokens": 150,
+            "top_p": 1,
+            "temperature": 0.5,
+            "user": "01HXYZ",
+        },
+        ("user",),
+    ),
+    Shape(
+        "langchain",
+        "a turn",
+        CHAT,
+        {"model": "M", "messages": HISTORY, "tools": [FUNCTION], "tool_choice": "required", **USAGE},
+    ),
+    Shape(
+        "langchain",
+        "embeddings",
+        "/v1/embeddings",
+        {"model": "org/vectors", "input": ["one", "two"], "encoding_format": "base64"},
+    ),
+    Shape(
+        "llamaindex",
+        "a turn",
+        CHAT,
+        {
+            "model": "M",
+            "messages": HISTORY,
+            "stream": False,
+            "temperature": 0.1,
+            "tools": [{**FUNCTION, "function": {**FUNCTION["function"], "strict": False}}],  # type: ignore[dict-item]
+            "tool_choice": "auto",
+            "parallel_tool_calls": False,
+        },
+    ),
+    Shape("llamaindex", "embeddings", "/v1/embeddings", {"model": "org/vectors", "input": ["one"]}),
+    Shape(
+        "ai-sdk",
+        "an object",
+        CHAT,
+        {
+            "model": "M",
+            "messages": [HELLO],
+            "max_tokens": 64,
+            "temperature": 0,
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {
+                    "schema": {**SCHEMA, "additionalProperties": False},
+                    "strict": True,
+                    "name": "response",
+                },
+            },
+            **USAGE,
+        },
+    ),
+    Shape(
+        "ai-sdk", "embeddings", "/v1/embeddings", {"model": "org/vectors", "input": ["a"], "encoding_format": "float"}
+    ),
+)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.page}: {shape.case}")
+async def test_a_client_s_request_is_accepted(shape: Shape) -> None:
+    chat = FakeChat(script=script(*AGENT)) if shape.path == "/v1/responses" else FakeChat()
+    answer = await ask(make_app(chat, FakeEmbedder()), path=shape.path, json=shape.body)
+
+    assert answer.status == 200, answer.body
+    ignored = answer.headers.get("x-ignored-parameters", "")
+    assert {*filter(None, ignored.split(", "))} == {*shape.ignored}
+
+
+@pytest.mark.parametrize("page", sorted(PAGES.glob("*.md")), ids=lambda page: page.stem)
+def test_a_page_names_what_is_ignored(page: Path) -> None:
+    shapes = [shape for shape in SHAPES if shape.page == page.stem]
+    assert shapes
+    text = page.read_text(encoding="utf-8")
+    names = {name.rpartition("].")[2] for shape in shapes for name in shape.ignored}
+    assert [name for name in names if f"`{name}`" not in text] == []
+    assert ("No parameter that it sends by default is ignored." in text) == (not names)
