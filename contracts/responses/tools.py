@@ -8,7 +8,7 @@ import attrs
 from annotated_types import MinLen
 
 from contracts._fields import EXPLICIT_NULL, OTHER_FIELDS, JsonObject, SchemaName
-from contracts.chat.tools import FunctionName
+from contracts.chat.tools import FunctionChoice, FunctionName
 from contracts.parameters import noted, refused
 
 __all__ = [
@@ -112,15 +112,17 @@ class NamespaceTool:
 
 Tool = FunctionTool | CustomTool | NamespaceTool | OtherTool
 
-ToolChoiceOptions = Literal["none", "auto", "required"]
+ToolChoiceOptions = Literal["none", "auto", "required", "any"]
+"""`any` is another API's word for `required`."""
 
 
 @attrs.frozen(kw_only=True)
 class ToolChoiceFunction:
-    """The model must call this function."""
+    """The model must call this function. `function` has its name in chat completions."""
 
-    type: Literal["function"]
-    name: FunctionName
+    type: Literal["function", "tool"]
+    name: FunctionName | None = None
+    function: FunctionChoice | None = None
 
 
 @attrs.frozen(kw_only=True)

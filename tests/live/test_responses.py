@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Callable, Generator
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.live.harness import STOP_SECONDS, LiveServer
 
 Launch = Callable[..., LiveServer]
 
+CODEX = Path(__file__).parents[1] / "unit" / "server" / "api" / "responses" / "codex"
 QUESTION = "What is the capital of France?"
 SLOWLY = {"chat_template_kwargs": {"echo_delay": 0.2}}
 """Seconds before each word of the echo model."""
@@ -186,3 +188,35 @@ def test_a_response_that_a_shutdown_interrupts_fails_and_is_stored(launch: Launc
     again = launch(*options)
     with client_of(again) as client:
         assert client.responses.retrieve(last.response.id).status == "failed"
+
+
+@pytest.mark.parametrize("name", ["first_turn", "third_turn"])
+def test_a_turn_of_codex_is_answered(client: OpenAI, name: str) -> None:
+    body = json.loads((CODEX / f"{name}.json").read_bytes()) | {"max_output_tokens": 16, "temperature": 0}
+    unknown = {"client_metadata": body.pop("client_metadata")}
+    with client.responses.create(**body, extra_body=unknown) as events:
+        found = [*events]
+    assert [event.type for event in found[:3]] == [
+        "response.created",
+        "response.in_progress",
+        "response.output_item.added",
+    ]
+    assert [event.sequence_number for event in found] == [*range(len(found))]
+    assert found[-1].type in ("response.completed", "response.incomplete")
+    assert found[-1].response.output
+
+
+def test_a_regular_expression_holds_the_input_of_a_custom_tool(client: OpenAI) -> None:
+    grammar = {"type": "grammar", "syntax": "regex", "definition": '(red|blue)"\\n[0-9]{2}'}
+    response = client.responses.create(
+        model="any",
+        input="Pick a colour and a number.",
+        temperature=0,
+        max_output_tokens=60,
+        tools=[{"type": "custom", "name": "pick", "description": "Pick both.", "format": grammar}],  # type: ignore[list-item]
+        tool_choice={"type": "custom", "name": "pick"},
+        parallel_tool_calls=False,
+    )
+    (call,) = response.output
+    assert call.type == "custom_tool_call"
+    assert re.fullmatch(grammar["definition"], call.input)

@@ -25,7 +25,7 @@ from providers.chat.types import Accepted, Finished, GenerationEvent, SamplingPa
 from providers.errors import InternalError, InvalidRequest, QueueFull, ServiceError
 from providers.protocols import ModelCard
 from server.api.responses.items import OutputFold
-from server.api.responses.tools import OfferedTools
+from server.api.responses.tools import OfferedTools, as_choice
 
 __all__ = ["ResponseDraft", "new_response_id", "whole_response"]
 
@@ -114,7 +114,7 @@ def _created(request: CreateResponse, model: ModelCard, *, id: str, created_at: 
         safety_identifier=request.safety_identifier,
         **_sampling(request, model.sampling),
         text=ResponseTextParam(format=text.format or TextResponseFormatText(type="text"), verbosity="medium"),
-        tool_choice=request.tool_choice or "auto",
+        tool_choice=as_choice(request.tool_choice),
         tools=request.tools or [],
         top_logprobs=request.top_logprobs or 0,
         user=request.user,

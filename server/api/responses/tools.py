@@ -29,7 +29,7 @@ from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.tools import Functions, Selection
 from server.noted import note
 
-__all__ = ["INPUT", "OfferedTools", "Origin", "offer", "prompt_name", "to_grammar", "to_tools"]
+__all__ = ["INPUT", "OfferedTools", "Origin", "as_choice", "offer", "prompt_name", "to_grammar", "to_tools"]
 
 INPUT = "input"
 """The argument of the function that stands for a custom tool."""
@@ -108,6 +108,7 @@ def to_tools(offered: OfferedTools, choice: WireToolChoice | None, parallel: boo
         UnsupportedParameter: the choice is a tool that this server does not have.
     """
     functions = Functions(offered.functions, parallel is not False)
+    choice = as_choice(choice)
     if isinstance(choice, ToolChoiceAllowed):
         names = [_allowed(choice, index) for index in range(len(choice.tools))]
         return functions.only(
@@ -116,8 +117,25 @@ def to_tools(offered: OfferedTools, choice: WireToolChoice | None, parallel: boo
     if isinstance(choice, ToolChoiceOther):
         raise _not_here("tool_choice.type", choice.type)
     if isinstance(choice, ToolChoiceFunction | ToolChoiceCustom):
-        return functions.one(choice.name, "tool_choice.name")
-    return functions.any(choice or "auto")
+        return functions.one(choice.name or "", "tool_choice.name")
+    return functions.any("required" if choice == "any" else choice)
+
+
+def as_choice(choice: WireToolChoice | None) -> WireToolChoice:
+    """The choice in OpenAI's form, from those of other APIs.
+
+    Raises:
+        InvalidRequest: a function is chosen without its name.
+    """
+    if isinstance(choice, ToolChoiceFunction):
+        name = choice.name or (choice.function.name if choice.function else None)
+        if name is None:
+            raise InvalidRequest("tool_choice.name: required, but missing", param="tool_choice.name")
+        return ToolChoiceFunction(type="function", name=name)
+    word = choice.type if isinstance(choice, ToolChoiceOther) else choice
+    if word in ("none", "auto"):
+        return "none" if word == "none" else "auto"
+    return "required" if word in ("any", "required") else choice or "auto"
 
 
 def to_grammar(format: TextFormat | None) -> tuple[Grammar, str] | None:

@@ -198,6 +198,27 @@ async def test_a_refusal_counts_tools_as_the_client_does(param: str, here: str) 
     assert found.error["param"] == here
 
 
+@pytest.mark.parametrize(
+    ("choice", "expected", "echoed"),
+    [
+        ("any", ToolChoice("required"), "required"),
+        ({"type": "any"}, ToolChoice("required"), "required"),
+        ({"type": "auto"}, ToolChoice("auto"), "auto"),
+        ({"type": "none"}, ToolChoice("none"), "none"),
+        *(
+            (choice, ToolChoice("required", "add_note"), {"type": "function", "name": "add_note"})
+            for choice in (
+                {"type": "tool", "name": "add_note"},
+                {"type": "function", "function": {"name": "add_note"}},
+            )
+        ),
+    ],
+)
+async def test_case_63_choices_in_the_forms_of_other_apis(choice: Any, expected: ToolChoice, echoed: Any) -> None:
+    found, prompt = await answer([ADD_NOTE], tool_choice=choice)
+    assert (prompt.tool_choice, found.json["tool_choice"]) == (expected, echoed)
+
+
 async def test_case_7_more_than_128_tools() -> None:
     tools = [{**ADD_NOTE, "name": f"t{number:03}"} for number in range(238)]
     for choice in ("auto", "required"):
