@@ -77,3 +77,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(
             f"| {judge.name} | {judge.version} | {service.name} | {passed} of {ran} | {expected} | {skipped} |"
         )
+    for judge, service, outcomes, _ in rows:
+        for outcome in outcomes:
+            if outcome.passed is False:
+                terminalreporter.write_line(f"failed: {judge.name}, {service.name}: {outcome.case}")
