@@ -33,6 +33,7 @@ __all__ = [
     "ToolChoiceFunction",
     "ToolChoiceOptions",
     "ToolChoiceOther",
+    "ToolChoiceWord",
 ]
 
 
@@ -112,7 +113,8 @@ class NamespaceTool:
 
 Tool = FunctionTool | CustomTool | NamespaceTool | OtherTool
 
-ToolChoiceOptions = Literal["none", "auto", "required", "any"]
+ToolChoiceOptions = Literal["none", "auto", "required"]
+ToolChoiceWord = Literal[ToolChoiceOptions, "any"]
 """`any` is another API's word for `required`."""
 
 
@@ -158,7 +160,7 @@ class ToolChoiceOther:
     fields: JsonObject = attrs.field(factory=dict, metadata=OTHER_FIELDS)
 
 
-ToolChoice = ToolChoiceOptions | ToolChoiceFunction | ToolChoiceCustom | ToolChoiceAllowed | ToolChoiceOther
+ToolChoice = ToolChoiceWord | ToolChoiceFunction | ToolChoiceCustom | ToolChoiceAllowed | ToolChoiceOther
 
 
 @attrs.frozen(kw_only=True)

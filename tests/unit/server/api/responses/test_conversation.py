@@ -210,7 +210,7 @@ REPLAYED: list[tuple[str, list[dict[str, Any]], list[ChatMessage]]] = [
             {"type": "function_call", "call_id": None, "name": "f", "arguments": None},
             {"type": "function_call_output", "call_id": None, "output": None},
         ],
-        answered("f", "", "", id=""),
+        answered("f", {}, "", id=""),
     ),
     (
         "an output that is an object",
