@@ -19,12 +19,12 @@ from litestar.plugins import SerializationPlugin
 from litestar.typing import FieldDefinition
 
 from contracts.chat.response import ChatCompletion, ChatCompletionChunk
+from contracts.conversion.validation import is_validation_error
 from contracts.messages.response import Message, MessageStreamEvent
 from contracts.responses.events import ResponseStreamEvent
 from contracts.responses.response import Response as ResponseContract
 from contracts.speech import SpeechStreamEvent, SpeechWithTimings
 from contracts.transcription import Transcription, TranscriptionStreamEvent, TranscriptionVerbose
-from contracts.validation import is_validation_error
 from providers.errors import InvalidRequest
 from server.errors import invalid_body
 from server.noted import note_unknown

@@ -26,8 +26,8 @@ from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 from litestar.types import Scope
 
 import otel
+from contracts.conversion.validation import problems
 from contracts.errors import Error, ErrorResponse
-from contracts.validation import problems
 from providers.errors import (
     EngineCrashed,
     ExtraNotInstalled,

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.converter import make_converter, make_form_converter
+from contracts.conversion.converter import make_converter, make_form_converter
 
 __all__ = ["converter", "encode_contract", "encode_json", "form_converter"]
 

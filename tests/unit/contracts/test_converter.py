@@ -16,9 +16,9 @@ from contracts.chat.messages import (
 )
 from contracts.chat.request import ChatCompletionRequest
 from contracts.chat.response import ChatCompletionChunk, ChatCompletionChunkChoice, ChatCompletionChunkDelta
-from contracts.converter import make_converter
+from contracts.conversion.converter import make_converter
+from contracts.conversion.validation import ValidationProblem, is_validation_error, problems
 from contracts.errors import Error, ErrorResponse
-from contracts.validation import ValidationProblem, is_validation_error, problems
 
 converter = make_converter()
 BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}

@@ -8,8 +8,8 @@ import attrs
 import pytest
 
 from contracts._fields import Fraction
-from contracts.converter import make_converter, make_form_converter
-from contracts.validation import ValidationProblem, problems
+from contracts.conversion.converter import make_converter, make_form_converter
+from contracts.conversion.validation import ValidationProblem, problems
 
 converter = make_form_converter()
 

@@ -8,7 +8,7 @@ from typing import Any
 from cattrs import Converter
 
 from contracts._fields import JsonText
-from contracts._strict import MAX_DEPTH, free_form
+from contracts.conversion.strict import MAX_DEPTH, free_form
 
 __all__ = ["register_lenient_hooks"]
 

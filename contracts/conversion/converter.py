@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from cattrs import Converter
 
-from contracts._classes import register_class_hooks
-from contracts._forms import register_form_hooks
-from contracts._lenient import register_lenient_hooks
-from contracts._strict import register_strict_hooks
-from contracts._unions import register_union_hooks
+from contracts.conversion.classes import register_class_hooks
+from contracts.conversion.forms import register_form_hooks
+from contracts.conversion.lenient import register_lenient_hooks
+from contracts.conversion.strict import register_strict_hooks
+from contracts.conversion.unions import register_union_hooks
 
 __all__ = ["configure_converter", "make_converter", "make_form_converter"]
 

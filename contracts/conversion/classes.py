@@ -11,7 +11,7 @@ import attrs
 from cattrs import BaseConverter, Converter
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from contracts._strict import Hook, Problem, describe
+from contracts.conversion.strict import Hook, Problem, describe
 
 __all__ = ["register_class_hooks"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from cattrs import BaseConverter, Converter
 
-from contracts._strict import Hook, has_origin, strict_list
+from contracts.conversion.strict import Hook, has_origin, strict_list
 
 __all__ = ["register_form_hooks"]
 

@@ -14,7 +14,7 @@ import attrs
 from cattrs import BaseConverter, Converter
 from cattrs.errors import AttributeValidationNote, ClassValidationError
 
-from contracts._strict import Hook, Problem, describe
+from contracts.conversion.strict import Hook, Problem, describe
 
 __all__ = ["register_union_hooks"]
 

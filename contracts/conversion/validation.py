@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import attrs
 from cattrs.errors import BaseValidationError, ClassValidationError, IterableValidationError
 
-from contracts._strict import Problem
+from contracts.conversion.strict import Problem
 
 __all__ = ["ValidationProblem", "is_validation_error", "problems"]
 

@@ -1,0 +1,1 @@
+"""Between JSON or forms and contracts: the converter, its hooks, and readable problems."""
