@@ -1,18 +1,18 @@
 """Tracing, metrics and log lines. Imports no other room; never raises into a request; records no prompt by default."""
 
 from otel._answer import Summary
-from otel._chat import ChatParams, ChatSpan, start_chat
 from otel._content import Content, captures_content
-from otel._load import LoadSpan, start_load
 from otel._logging.configuration import LogFormat, configure_logging, get_logger
-from otel._operation import request_id
+from otel._operations.chat import ChatParams, ChatSpan, start_chat
+from otel._operations.load import LoadSpan, start_load
+from otel._operations.operation import request_id
+from otel._operations.queue import QueueSpan, start_queue
+from otel._operations.server import Headers, ServerSpan, start_server_span
+from otel._operations.task import TaskSpan, start_task
 from otel._parameters import ignored_parameter
-from otel._queue import QueueSpan, start_queue
 from otel._readings import ModelReading, Tally, readings, watch
 from otel._remote import serving, trace_parent
-from otel._server import Headers, ServerSpan, start_server_span
 from otel._setup.sdk import Telemetry, metrics_page, recent_requests, setup
-from otel._task import TaskSpan, start_task
 
 __all__ = [
     "ChatParams",

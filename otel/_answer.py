@@ -12,7 +12,7 @@ from opentelemetry.metrics import Histogram
 from otel import metric_names as m
 from otel import names
 from otel._instruments import instruments
-from otel._operation import clean, error_type, guarded
+from otel._operations.operation import clean, error_type, guarded
 from otel._readings import tally
 
 __all__ = ["CANCELLED_ERROR", "Measure", "Summary", "arrived", "summary"]

@@ -11,7 +11,7 @@ from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from otel import metric_names as m
 from otel import names
-from otel._operation import SCOPE, clean
+from otel._operations.operation import SCOPE, clean
 from otel._readings import ModelReading, readings
 
 __all__ = ["Instruments", "instruments"]

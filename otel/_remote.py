@@ -9,7 +9,7 @@ from opentelemetry import context as context_api
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from otel._operation import request_id
+from otel._operations.operation import request_id
 
 __all__ = ["serving", "trace_parent"]
 

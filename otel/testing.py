@@ -14,7 +14,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from otel import _content, _instruments, _operation, _readings
+from otel import _content, _instruments, _readings
+from otel._operations import operation as _operation
 from otel._setup import sdk as _setup
 from otel._setup.metrics import Metrics
 

@@ -16,7 +16,7 @@ from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from otel._logging.request_line import request_line
-from otel._operation import request_id
+from otel._operations.operation import request_id
 
 __all__ = ["LogFormat", "configure_logging", "get_logger"]
 

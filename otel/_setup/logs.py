@@ -13,7 +13,7 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExp
 from opentelemetry.sdk.resources import Resource
 
 from otel import names
-from otel._operation import SCOPE, clean, request_id
+from otel._operations.operation import SCOPE, clean, request_id
 
 __all__ = ["send_logs"]
 

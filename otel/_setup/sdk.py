@@ -17,7 +17,7 @@ from opentelemetry import trace
 from opentelemetry.semconv.attributes.service_attributes import SERVICE_NAME, SERVICE_VERSION
 
 from otel._content import capture_content
-from otel._operation import use_tracer
+from otel._operations.operation import use_tracer
 from otel._setup.exporters import disabled, exporters
 
 if TYPE_CHECKING:

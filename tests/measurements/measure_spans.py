@@ -23,7 +23,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 import otel
-from otel import _instruments, _operation
+from otel import _instruments
+from otel._operations import operation as _operation
 from otel._recent.local_spans import LocalTracer
 from otel._recent.sampled_spans import RecentProcessor, RecordAll
 from otel._recent.store import RecentRequests

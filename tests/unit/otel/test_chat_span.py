@@ -10,7 +10,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
 import otel
-from otel import _operation, names
+from otel import names
+from otel._operations import operation as _operation
 from otel.testing import CapturedSpans, capture_spans
 from tests.unit.otel.chat_spans import Refused, attributes, backdate, seconds, start_chat, stop
 

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.trace import StatusCode
 
 import otel
-from otel import _operation
+from otel._operations import operation as _operation
 from otel.testing import CapturedSpans
 from tests.unit.otel.chat_spans import Refused, attributes, start_chat, stop
 

@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.trace import StatusCode, get_current_span
 
 import otel
-from otel import _operation
+from otel._operations import operation as _operation
 from otel._recent.local_spans import LocalSpan, LocalTracer
 from otel._recent.store import RecentRequests
 

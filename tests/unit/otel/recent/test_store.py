@@ -9,7 +9,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import otel
-from otel import _content, _operation
+from otel import _content
+from otel._operations import operation as _operation
 from otel._recent.local_spans import LocalTracer
 from otel._recent.sampled_spans import RecentProcessor, RecordAll
 from otel._recent.store import MAX_SPANS, RecentRequests

@@ -15,7 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from otel import names
 from otel._answer import CANCELLED_ERROR, Summary, summary
 from otel._instruments import instruments
-from otel._operation import Operation, clean, error_type, guarded, request_id, tracer
+from otel._operations.operation import Operation, clean, error_type, guarded, request_id, tracer
 
 __all__ = ["Headers", "ServerSpan", "start_server_span"]
 

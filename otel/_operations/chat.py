@@ -11,7 +11,7 @@ import attrs
 from otel import names
 from otel._answer import Measure
 from otel._content import Content, captures_content, content_attributes
-from otel._operation import Operation, clean, error_type, guarded, nanoseconds
+from otel._operations.operation import Operation, clean, error_type, guarded, nanoseconds
 
 __all__ = ["ChatParams", "ChatSpan", "start_chat"]
 

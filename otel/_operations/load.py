@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from otel import names
-from otel._operation import Operation
+from otel._operations.operation import Operation
 
 __all__ = ["LoadSpan", "start_load"]
 

@@ -9,7 +9,7 @@ from opentelemetry import trace
 from otel import names
 from otel._answer import arrived
 from otel._instruments import instruments
-from otel._operation import Operation, clean, guarded
+from otel._operations.operation import Operation, clean, guarded
 
 __all__ = ["QueueSpan", "start_queue"]
 

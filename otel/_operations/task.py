@@ -7,7 +7,7 @@ from typing import Any
 
 from otel import names
 from otel._answer import Measure
-from otel._operation import Operation, guarded, nanoseconds
+from otel._operations.operation import Operation, guarded, nanoseconds
 
 __all__ = ["TaskSpan", "start_task"]
 

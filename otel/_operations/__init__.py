@@ -1,0 +1,1 @@
+"""Spans: one module per operation, over what they share."""
