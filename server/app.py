@@ -5,11 +5,11 @@ from __future__ import annotations
 from litestar import Litestar
 
 from providers.registry import ModelRegistry
-from server.addressing import AddressMiddleware, is_loopback
 from server.core import ServicePlugin
-from server.cors import CorsMiddleware
 from server.dependencies import Registry
-from server.middleware import RequestMiddleware
+from server.middleware.addressing import AddressMiddleware, is_loopback
+from server.middleware.cors import CorsMiddleware
+from server.middleware.request import RequestMiddleware
 from server.run.parent_watch import Lifecycle
 from server.schemas import ContractSchemaPlugin
 from server.settings.settings import Settings

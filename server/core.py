@@ -26,7 +26,7 @@ from server.drain import Drain
 from server.dto import ContractPlugin
 from server.errors import EXCEPTION_HANDLERS
 from server.guards import api_key_guard
-from server.middleware import is_work
+from server.middleware.request import is_work
 from server.run.parent_watch import Lifecycle
 from server.run.preload import configure_logging
 from server.settings.settings import Settings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.addressing import is_loopback, normal_path
+from server.middleware.addressing import is_loopback, normal_path
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app
 

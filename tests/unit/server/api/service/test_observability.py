@@ -16,7 +16,7 @@ from providers.errors import EngineCrashed
 from providers.registry import ModelRegistry
 from providers.spec import ModelSpec
 from server.app import create_app
-from server.body_logging import MAX_BYTES, Body
+from server.middleware.body_logging import MAX_BYTES, Body
 from server.settings.settings import Settings
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app, serving

@@ -19,8 +19,8 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage,
 import otel
 from contracts.service.diagnostics import RecentError
 from providers.errors import ServiceError
-from server.body_logging import Body
 from server.errors import CLIENT_CLOSED_REQUEST, DISCONNECTED, FAILURE, as_service_error, status_of, to_wire
+from server.middleware.body_logging import Body
 from server.noted import Noted, noting
 from server.serialization import encode_contract
 
