@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import rich_click as click
 
 from server.cli._output import INTERRUPTED, UNUSABLE, fail
-from server.cli.bench.output import (
+from server.cli.bench.reporting.output import (
     NamedUrl,
     Numbers,
     Report,
@@ -280,7 +280,7 @@ def suite(
     from rich.console import Console
 
     from server.cli.bench.engine import EngineFailed
-    from server.cli.bench.report import as_json, to_markdown
+    from server.cli.bench.reporting.report import as_json, to_markdown
     from server.cli.bench.servers import ServerFailed
     from server.cli.bench.suite import SuiteOptions, SuiteResult, run_suite
     from server.cli.bench.suite_peers import run_peers

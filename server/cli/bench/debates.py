@@ -12,8 +12,8 @@ import attrs
 import cattrs
 
 from server.cli.bench.debate import DebateResult, DebateTurn, run_debate, same_answers
+from server.cli.bench.reporting.tables import Table, number, seconds
 from server.cli.bench.sweep import HttpServer, Unusable
-from server.cli.bench.tables import Table, number, seconds
 
 __all__ = ["Debate", "Debates"]
 
@@ -132,7 +132,7 @@ class Debates:
         return {"debates": debates, "notes": self.notes()}
 
     def draw(self, file: Path) -> None:
-        from server.cli.bench.plot import plot_debates
+        from server.cli.bench.reporting.plot import plot_debates
 
         names = [server.name for server in self.servers]
         plot_debates({name: self._medians(name) for name in names}, file)

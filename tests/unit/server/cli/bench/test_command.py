@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from server.cli._app import cli
-from server.cli.bench import plot
+from server.cli.bench.reporting import plot
 from tests.unit.server.cli.scripted import Stub, chunk
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 5, "prompt_tokens_details": {"cached_tokens": 3}}

@@ -11,12 +11,12 @@ import pytest
 from server.cli.bench.client import Sample
 from server.cli.bench.load import LoadResult, percentile
 from server.cli.bench.metrics import ratios
-from server.cli.bench.plot import plot_load
 from server.cli.bench.prompts import make_prompts, shared_prefix
-from server.cli.bench.report import as_json, to_markdown
+from server.cli.bench.reporting.plot import plot_load
+from server.cli.bench.reporting.report import as_json, to_markdown
+from server.cli.bench.reporting.tables import load_tables, seconds
 from server.cli.bench.suite import Measured, SuiteResult
 from server.cli.bench.sweep import Case, Run, make_cases
-from server.cli.bench.tables import load_tables, seconds
 
 CASE = Case(streams=1, prompt_words=10, max_tokens=4, requests=2)
 

@@ -16,8 +16,8 @@ from server.cli._output import INTERRUPTED, UNUSABLE, fail
 
 if TYPE_CHECKING:
     from server.cli.bench.debates import Debates
+    from server.cli.bench.reporting.tables import Table
     from server.cli.bench.sweep import HttpServer, Sweep
-    from server.cli.bench.tables import Table
 
 __all__ = [
     "NamedUrl",
@@ -161,7 +161,7 @@ class Report:
 
     def check(self) -> None:
         """End the command with a message if a destination cannot be written. Called before anything is measured."""
-        from server.cli.bench.plot import MISSING, can_plot
+        from server.cli.bench.reporting.plot import MISSING, can_plot
 
         if self.plot is not None and self.plot.suffix.lower() != ".png":
             fail(f"--plot: {self.plot} does not end in .png", UNUSABLE)
@@ -184,8 +184,8 @@ class Report:
             data: content of the JSON file.
             draw: function that draws the plot into a given file.
         """
-        from server.cli.bench.plot import MISSING, can_plot
-        from server.cli.bench.report import as_json
+        from server.cli.bench.reporting.plot import MISSING, can_plot
+        from server.cli.bench.reporting.report import as_json
 
         content = as_json(data)
         if self.as_json:
@@ -249,9 +249,9 @@ def http_servers(
 
 def run_sweep(name: str, sweep: Sweep, report: Report) -> None:
     """Measure with a progress bar and report the results, after Ctrl-C those so far. Ends the command on failure."""
-    from server.cli.bench.plot import plot_load
-    from server.cli.bench.report import sweep_data
-    from server.cli.bench.tables import load_notes, load_tables
+    from server.cli.bench.reporting.plot import plot_load
+    from server.cli.bench.reporting.report import sweep_data
+    from server.cli.bench.reporting.tables import load_notes, load_tables
 
     with _Progress(sweep.total_requests) as progress:
         sweep.on_start, sweep.on_done = progress.describe, progress.advance

@@ -1,0 +1,1 @@
+"""What `bench` prints and writes: tables, reports, plots, and progress."""
