@@ -12,7 +12,7 @@ from opentelemetry.trace import StatusCode
 import otel
 from otel._operations import operation as _operation
 from otel.testing import CapturedSpans
-from tests.unit.otel.chat_spans import Refused, attributes, start_chat, stop
+from tests.unit.otel.operations.chat_spans import Refused, attributes, start_chat, stop
 
 
 def test_an_error_with_a_code_is_recorded_by_its_code(spans: CapturedSpans) -> None:

@@ -13,7 +13,7 @@ import otel
 from otel import names
 from otel._operations import operation as _operation
 from otel.testing import CapturedSpans, capture_spans
-from tests.unit.otel.chat_spans import Refused, attributes, backdate, seconds, start_chat, stop
+from tests.unit.otel.operations.chat_spans import Refused, attributes, backdate, seconds, start_chat, stop
 
 
 def test_one_answer_is_a_chat_span_with_prefill_and_decode(spans: CapturedSpans) -> None:
