@@ -122,7 +122,7 @@ def test_a_guided_answer_matches_its_guide(client: OpenAI, guide: dict[str, Any]
             {
                 "response_format": {
                     "type": "json_schema",
-                    "json_schema": {"name": "n", "schema": {"type": "number", "multipleOf": -1}},
+                    "json_schema": {"name": "n", "strict": True, "schema": {"type": "number", "multipleOf": -1}},
                 }
             },
             "response_format.json_schema.schema.multipleOf",

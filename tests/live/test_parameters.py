@@ -129,9 +129,20 @@ CASES: Cases = {
         "required",
         true(lambda one, other: calls(one) < calls(other)),
     ),
-    "parallel_tool_calls": ({**CALLS, **ENDLESS}, False, true(lambda one, other: calls(one) > calls(other) == 1)),
+    "parallel_tool_calls": (
+        {**CALLS, **ENDLESS, "temperature": 1.5, "seed": 1},
+        False,
+        true(lambda one, other: calls(one) > calls(other) == 1),
+    ),
     "response_format": (GREEDY, {"type": "json_object"}, true(lambda _, other: content(other).startswith("{"))),
     "guided_json": (GREEDY, SCHEMA, true(lambda _, other: "ok" in json.loads(content(other)))),
+    "json_schema": (GREEDY, SCHEMA, true(lambda _, other: "ok" in json.loads(content(other)))),
+    "grammar": (HOT, 'root ::= "<" [a-z] [a-z] ">"', says("<[a-z]{2}>")),
+    "continue_final_message": (
+        {**GREEDY, "messages": [{"role": "user", "content": QUESTION}, {"role": "assistant", "content": "Once"}]},
+        True,
+        true(lambda one, other: bool(one["usage"]["prompt_tokens"] > other["usage"]["prompt_tokens"])),
+    ),
     "guided_regex": (HOT, "[a-c]{3}", says("[a-c]{3}")),
     "guided_choice": (HOT, ["yes", "perhaps"], says("yes|perhaps")),
     "guided_grammar": (HOT, 'start: "<" /[a-z]{1,5}/ ">"', says("<[a-z]{1,5}>")),
@@ -146,6 +157,10 @@ def thinks(answer: dict[str, Any]) -> bool:
 
 THINKING: Cases = {
     "chat_template_kwargs": (GREEDY, {"enable_thinking": True}, true(lambda a, b: thinks(b) and not thinks(a))),
+    "enable_thinking": (GREEDY, True, true(lambda a, b: thinks(b) and not thinks(a))),
+    "think": (GREEDY, True, true(lambda a, b: thinks(b) and not thinks(a))),
+    "thinking": (GREEDY, {"type": "enabled"}, true(lambda a, b: thinks(b) and not thinks(a))),
+    "reasoning": (GREEDY, {"enabled": True}, true(lambda a, b: thinks(b) and not thinks(a))),
     "reasoning_effort": (GREEDY, "high", true(lambda a, b: thinks(b) and not thinks(a))),
     "max_reasoning_tokens": (
         {**GREEDY, **THOUGHTFUL},
