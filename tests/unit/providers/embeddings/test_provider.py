@@ -83,7 +83,7 @@ async def test_a_refusal_is_the_spans_error_and_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    "request_", [EmbeddingRequest("a", ["text", [1, 2]], True, 8, 1.5), RerankRequest("b", "q", ["d"], True, 2.0)]
+    "request_", [EmbeddingRequest("a", ["text", [1, 2]], "end", 8, 1.5), RerankRequest("b", "q", ["d"], "start", 2.0)]
 )
 def test_requests_cross_the_socket_whole(request_: EmbeddingRequest | RerankRequest) -> None:
     assert decode_command(encode(Generate(request_))[4:]) == Generate(request_)
