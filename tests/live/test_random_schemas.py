@@ -46,7 +46,7 @@ async def outcome(
     client: AsyncOpenAI, bias: dict[str, int], places: asyncio.Semaphore, schema: dict[str, Any], seed: int
 ) -> str:
     """Result of one schema. Fails on an invalid answer, and on a refusal that does not name what it refuses."""
-    form: Any = {"type": "json_schema", "json_schema": {"name": "random", "schema": schema}}
+    form: Any = {"type": "json_schema", "json_schema": {"name": "random", "strict": True, "schema": schema}}
     messages: Any = [{"role": "user", "content": "Fill in the form."}]
     try:
         async with places:

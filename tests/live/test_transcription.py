@@ -63,7 +63,8 @@ def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ears(uploads: Path) -> Generator[LiveServer]:
     """A server with only whisper and its own folder for uploads, which must be empty at the end."""
-    running = start("--model-type", "whisper", "--max-concurrency", "2", env={"TMPDIR": str(uploads)})
+    options = ("--max-concurrency", "2", "--max-upload", "25MiB")
+    running = start("--model-type", "whisper", *options, env={"TMPDIR": str(uploads)})
     yield running
     assert running.stop() == 0, running.log.text
     assert "Traceback" not in running.log.text
@@ -258,7 +259,8 @@ def test_an_english_only_model_refuses_other_languages_and_translation(ears: Liv
 
 
 def test_an_upload_over_the_limit_is_a_413(ears: LiveServer) -> None:
-    assert_error(post(ears.url, bytes(26_214_401)), 413, "request_too_large")
+    message = assert_error(post(ears.url, bytes(26_214_401)), 413, "request_too_large")
+    assert "--max-upload" in message
 
 
 # ── disconnects ────────────────────────────────────────────────────────────────────────────────────────────
