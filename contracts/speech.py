@@ -26,6 +26,7 @@ __all__ = [
     "SpeechViseme",
     "SpeechWithTimings",
     "SpeechWord",
+    "UnspokenText",
     "VisemeSet",
     "Voice",
     "VoiceId",
@@ -125,11 +126,20 @@ class CreateSpeechRequest:
 
 @attrs.frozen(kw_only=True)
 class SpeechWord:
-    """A word of the normalised text, without punctuation."""
+    """A word of the normalised text, without punctuation, and the stretch of the input that it says.
+
+    Words of one number or sign share a stretch: `$5` is spoken as `five` and `dollars`.
+    """
 
     word: str
     start_time: float
     end_time: float
+    text: str
+    """The stretch as it was written."""
+    start_char: int
+    """Offset of the stretch in `input`, in Unicode code points."""
+    end_char: int
+    """Offset of its end."""
 
 
 @attrs.frozen(kw_only=True)
@@ -150,6 +160,15 @@ class SpeechViseme:
 
 
 @attrs.frozen(kw_only=True)
+class UnspokenText:
+    """Letters of the input that the voice cannot say, with their offsets in Unicode code points."""
+
+    text: str
+    start_char: int
+    end_char: int
+
+
+@attrs.frozen(kw_only=True)
 class SpeechWithTimings:
     """A complete utterance. `duration` is the sample count over the sample rate, and the end of the last viseme."""
 
@@ -160,6 +179,8 @@ class SpeechWithTimings:
     duration: float
     words: list[SpeechWord]
     visemes: list[SpeechViseme]
+    unspoken: list[UnspokenText] | None = None
+    """Present if a part of the input could not be said."""
     model: str
     request_id: str
 
@@ -169,6 +190,8 @@ class _HeadTtsTimings:
     """Parallel arrays, in milliseconds."""
 
     words: list[str]
+    subtitles: list[str]
+    """Extension: for each word the stretch of the input that it says; empty where the previous word has the same."""
     wtimes: list[int]
     wdurations: list[int]
     visemes: list[str]
@@ -185,6 +208,8 @@ class HeadTtsSpeech(_HeadTtsTimings):
     audio: str
     """Base64."""
     audio_encoding: AudioFormat = attrs.field(alias="audioEncoding")
+    unspoken: list[UnspokenText] | None = None
+    """Extension: present if a part of the input could not be said."""
     model: str
     request_id: str
 
@@ -202,6 +227,10 @@ class SpeechAudioDelta:
     """Number of pieces."""
     text: str | None = None
     """The normalised text of the piece. Empty for the last bytes of the audio, which add no words."""
+    start_char: int | None = None
+    """Offset of the piece's stretch in `input`, in Unicode code points. None for the last bytes of the audio."""
+    end_char: int | None = None
+    """Offset of the end of that stretch."""
     words: list[SpeechWord] | None = None
     visemes: list[SpeechViseme] | None = None
 
@@ -231,6 +260,8 @@ class SpeechAudioDone:
     usage: SpeechUsage
     duration: float
     """Seconds."""
+    unspoken: list[UnspokenText] | None = None
+    """Present if a part of the input could not be said."""
     model: str
     request_id: str
 

@@ -7,7 +7,6 @@ and separates words. Women's voices are an octave above men's, so that a listene
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +26,9 @@ _OTHER = "ə"
 
 _LONGEST = 200
 """Maximum characters of a piece: synthesis blocks the event loop, and a text may have no full stop."""
+
+_PART = re.compile(rf"\S(?:.{{0,{_LONGEST - 2}}}\S)?(?!\S)|\S{{1,{_LONGEST}}}")
+"""The longest part of a sentence that ends with a word, or else a part of a word."""
 
 _LETTER_SECONDS = 0.075
 _PAUSE_SECONDS = 0.05
@@ -50,18 +52,22 @@ ECHO_VOICES = tuple(_voice(id) for id in sorted({*OPENAI_VOICES.values(), "bf_em
 """Named as Kokoro's voices, so that a request for the echo also works there."""
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences that contain a word; long ones are split."""
-    parts = (part for match in _SENTENCE.finditer(text) for part in textwrap.wrap(match[0].strip(), _LONGEST))
-    return [part for part in parts if _WORD.search(part)]
+def sentences(text: str) -> list[tuple[int, str]]:
+    """The sentences that contain a word, with their offsets; long ones are split."""
+    return [
+        (match.start() + part.start(), part[0])
+        for match in _SENTENCE.finditer(text)
+        for part in _PART.finditer(match[0])
+        if _WORD.search(part[0])
+    ]
 
 
 def spoken(request: SpeechRequest) -> Iterator[SpeechPiece]:
     """One piece per sentence. `request.voices` are voices of the echo, with weights that sum to 1."""
     base = sum(weight * (_HIGH if voice[1] == "f" else _LOW) for voice, weight in request.voices)
     line = _Line(base=base, letter=_samples(_LETTER_SECONDS / request.speed), pause=_samples(_PAUSE_SECONDS))
-    for sentence in sentences(request.text):
-        yield line.speak(sentence)
+    for at, sentence in sentences(request.text):
+        yield line.speak(sentence, at)
 
 
 def _samples(seconds: float) -> int:
@@ -77,18 +83,19 @@ class _Line:
     pause: int
     position: int = 0
 
-    def speak(self, sentence: str) -> SpeechPiece:
+    def speak(self, sentence: str, at: int) -> SpeechPiece:
+        """The sentence that is at this offset of the input."""
         words: list[WordSpan] = []
         sounds = [self._sound("", self.pause)]
-        for word in _WORD.findall(sentence):
-            start = self.position
+        for match in _WORD.finditer(sentence):
+            word, start = match[0], self.position
             sounds += [
                 self._sound(_SOUNDS.get(letter, _OTHER), self.letter) for letter in word.lower() if letter.isalnum()
             ]
-            words.append(WordSpan(word, start, self.position))
+            words.append(WordSpan(word, start, self.position, word, at + match.start(), at + match.end()))
             sounds.append(self._sound("", self.pause))
         audio = np.concatenate([self._tone(span) for span in sounds]).astype("<i2").tobytes()
-        return SpeechPiece(sentence, audio, sounds, words, 0.0)
+        return SpeechPiece(sentence, audio, sounds, words, 0.0, at, at + len(sentence))
 
     def _sound(self, phoneme: str, samples: int) -> PhonemeSpan:
         start = self.position

@@ -23,6 +23,7 @@ __all__ = [
     "SpeechFinished",
     "SpeechPiece",
     "SpeechRequest",
+    "Unspoken",
     "VoiceInfo",
     "WordSpan",
 ]
@@ -59,11 +60,26 @@ class PhonemeSpan(msgspec.Struct, frozen=True, array_like=True):
 
 
 class WordSpan(msgspec.Struct, frozen=True, array_like=True):
-    """A word as it was spoken: of the normalised text, without punctuation."""
+    """A word as it was spoken, without punctuation, and the stretch of the input that it says.
+
+    `text` is that stretch: `input[start_char:end_char]`, in Unicode code points of the client's input. Words of one
+    sign or number share a stretch: `$5` is spoken as `five` and `dollars`. Two stretches are equal or do not overlap.
+    """
 
     word: str
     start: int
     end: int
+    text: str = ""
+    start_char: int = 0
+    end_char: int = 0
+
+
+class Unspoken(msgspec.Struct, frozen=True, array_like=True):
+    """Letters of the input that the voice cannot say. Offsets are as in `WordSpan`."""
+
+    text: str
+    start_char: int
+    end_char: int
 
 
 class SpeechAccepted(Event, frozen=True, array_like=True, tag="sa"):
@@ -81,7 +97,8 @@ class SpeechPiece(Event, frozen=True, array_like=True, tag="sp"):
 
     `phonemes` are contiguous: the first starts where the piece before ended (0 for the first piece), the last ends with
     the audio, and pauses are spans of silence. `words` are in order and lie within the piece. `text` is the normalised
-    text of the piece. `seconds` is how long the engine took for it.
+    text of the piece, and `start_char` and `end_char` delimit its stretch of the input, in Unicode code points.
+    `seconds` is how long the engine took for it.
     """
 
     text: str
@@ -89,19 +106,22 @@ class SpeechPiece(Event, frozen=True, array_like=True, tag="sp"):
     phonemes: list[PhonemeSpan]
     words: list[WordSpan]
     seconds: float
+    start_char: int = 0
+    end_char: int = 0
 
 
 class SpeechFinished(Event, frozen=True, array_like=True, tag="sf"):
     """Everything is spoken: the last event.
 
     `samples` is the length of all pieces together; `seconds` the time from the first piece's start to the last one's
-    end in the engine.
+    end in the engine. `unspoken` are the words of the input that could not be said.
     """
 
     ends: ClassVar[bool] = True
 
     samples: int
     seconds: float
+    unspoken: list[Unspoken] = msgspec.field(default_factory=list)
 
 
 SpeechEvent = SpeechAccepted | SpeechPiece | SpeechFinished

@@ -21,7 +21,7 @@ from providers.engines.speech.timing import Timed, time_piece, trimmed
 from providers.engines.speech.voices import Voices
 from providers.errors import InternalError, ServiceError
 from providers.spec import ModelSpec
-from providers.speech.types import SAMPLE_RATE, SpeechAccepted, SpeechFinished, SpeechPiece, SpeechRequest
+from providers.speech.types import SAMPLE_RATE, SpeechAccepted, SpeechFinished, SpeechPiece, SpeechRequest, WordSpan
 from providers.speech.voices import voices_in
 
 __all__ = ["SpeechEngine"]
@@ -142,7 +142,11 @@ class SpeechEngine(BaseEngine[SpeechJob]):
             return
         phonemes, words = timed.after(speaking.samples)
         now = time.monotonic()
-        out.event(job.id, SpeechPiece(piece.text, _pcm(timed.samples), phonemes, words, now - started))
+        pcm = _pcm(timed.samples)
+        out.event(
+            job.id,
+            SpeechPiece(piece.text, pcm, phonemes, words, now - started, piece.start_char, piece.end_char),
+        )
         speaking.done += 1
         speaking.samples += len(timed.samples)
         if speaking.done == len(job.pieces):
@@ -155,7 +159,7 @@ class SpeechEngine(BaseEngine[SpeechJob]):
         tokens = [self._vocabulary[symbol] for symbol in symbols]
         style = self._voices.style(voices, len(tokens))
         spoken = self._kokoro.speak(tokens, style, speed=speed, seed=number)
-        words = [chunk.word for chunk in piece.chunks]
+        words = [WordSpan(chunk.word, 0, 0, chunk.written, chunk.start_char, chunk.end_char) for chunk in piece.chunks]
         timed = time_piece(spoken.samples, spoken.frames, symbols, owners, words)
         return trimmed(timed, rest=_REST_SAMPLES if piece.ends_sentence else _CLAUSE_REST_SAMPLES)
 

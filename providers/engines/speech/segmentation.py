@@ -34,6 +34,16 @@ class Piece:
         return " ".join(chunk.text for chunk in self.chunks)
 
     @property
+    def start_char(self) -> int:
+        """Where the piece's stretch of the input begins, in Unicode code points."""
+        return min((chunk.first_char for chunk in self.chunks), default=0)
+
+    @property
+    def end_char(self) -> int:
+        """Where that stretch ends."""
+        return max((chunk.last_char for chunk in self.chunks), default=0)
+
+    @property
     def symbols(self) -> tuple[str, list[int]]:
         """The phonemes with a space between chunks, and for each symbol the number of its chunk; -1 for the spaces."""
         symbols: list[str] = []

@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from providers.engines.speech.text.g2p import PAUSES, SPACES
@@ -45,7 +46,7 @@ class Timed:
     def after(self, start: int) -> tuple[list[PhonemeSpan], list[WordSpan]]:
         """The times within an utterance whose earlier pieces end at `start`."""
         phonemes = [PhonemeSpan(span.phoneme, span.start + start, span.end + start) for span in self.phonemes]
-        return phonemes, [WordSpan(span.word, span.start + start, span.end + start) for span in self.words]
+        return phonemes, [_moved(span, start) for span in self.words]
 
 
 @attrs.define
@@ -57,7 +58,7 @@ class _Sound:
 
 
 def time_piece(
-    samples: NDArray[np.float32], frames: Sequence[int], symbols: str, owners: Sequence[int], words: Sequence[str]
+    samples: NDArray[np.float32], frames: Sequence[int], symbols: str, owners: Sequence[int], words: Sequence[WordSpan]
 ) -> Timed:
     """Compute when every phoneme and word is heard.
 
@@ -65,7 +66,7 @@ def time_piece(
         samples: as many as the frames have.
         frames: those of the padding before, of each symbol, and of the padding after.
         owners: for each symbol the number of its word; -1 for none.
-        words: by number; empty if there is none.
+        words: by number, without times; their `word` is empty if there is none.
     """
     edges = np.cumsum(np.asarray(frames)) * FRAME
     if edges[-1] != len(samples) or len(frames) != len(symbols) + 2:
@@ -90,8 +91,12 @@ def trimmed(timed: Timed, *, rest: int) -> Timed:
         for span in timed.phonemes
         if span.end > cut and span.start < end
     ]
-    words = [WordSpan(span.word, span.start - cut, span.end - cut) for span in timed.words]
+    words = [_moved(span, -cut) for span in timed.words]
     return Timed(timed.samples[cut:end], phonemes, words)
+
+
+def _moved(span: WordSpan, samples: int) -> WordSpan:
+    return structs.replace(span, start=span.start + samples, end=span.end + samples)
 
 
 def _sounds(symbols: str, owners: Sequence[int], edges: Sequence[int]) -> list[_Sound]:
@@ -162,11 +167,11 @@ def _spans(sounds: Sequence[_Sound], length: int) -> list[PhonemeSpan]:
     return spans
 
 
-def _words(sounds: Sequence[_Sound], words: Sequence[str]) -> list[WordSpan]:
+def _words(sounds: Sequence[_Sound], words: Sequence[WordSpan]) -> list[WordSpan]:
     found: dict[int, WordSpan] = {}
     for sound in sounds:
-        if sound.owner >= 0 and words[sound.owner]:
+        if sound.owner >= 0 and words[sound.owner].word:
             known = found.get(sound.owner)
             start = sound.start if known is None else known.start
-            found[sound.owner] = WordSpan(words[sound.owner], start, sound.end)
+            found[sound.owner] = structs.replace(words[sound.owner], start=start, end=sound.end)
     return list(found.values())

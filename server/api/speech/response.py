@@ -16,6 +16,7 @@ from contracts.speech import (
     SpeechUsage,
     SpeechWithTimings,
     SpeechWord,
+    UnspokenText,
 )
 from providers.speech.types import SAMPLE_RATE, PhonemeSpan, SpeechAccepted, SpeechFinished, SpeechPiece, WordSpan
 from server.api.speech.pieces import EncodedAudio
@@ -75,6 +76,8 @@ class SpeechEventEncoder:
             piece=self._spoken,
             pieces=max(self._pieces, self._spoken),
             text=piece.text,
+            start_char=None if event.piece is None else piece.start_char,
+            end_char=None if event.piece is None else piece.end_char,
             words=_words(piece.words),
             visemes=speech_visemes(piece.phonemes, self._answer.viseme_set),
         )
@@ -86,6 +89,7 @@ class SpeechEventEncoder:
                 input_tokens=self._characters, output_tokens=frames, total_tokens=self._characters + frames
             ),
             duration=event.samples / SAMPLE_RATE,
+            unspoken=_unspoken(event),
             model=self._header.model,
             request_id=self._header.request_id,
         )
@@ -97,7 +101,12 @@ def speech_with_timings(
     """The whole utterance. `audio` is a file of the requested format."""
     phonemes = [span for piece in pieces for span in piece.phonemes]
     words = [span for piece in pieces for span in piece.words]
-    header_fields: dict[str, Any] = {"audio": _base64(audio), "model": header.model, "request_id": header.request_id}
+    header_fields: dict[str, Any] = {
+        "audio": _base64(audio),
+        "unspoken": _unspoken(finished),
+        "model": header.model,
+        "request_id": header.request_id,
+    }
     if answer.headtts:
         return HeadTtsSpeech(audioEncoding=answer.audio_format, **_headtts(phonemes, words), **header_fields)
     return SpeechWithTimings(
@@ -112,9 +121,22 @@ def speech_with_timings(
 
 def _words(spans: Sequence[WordSpan]) -> list[SpeechWord]:
     return [
-        SpeechWord(word=span.word, start_time=span.start / SAMPLE_RATE, end_time=span.end / SAMPLE_RATE)
+        SpeechWord(
+            word=span.word,
+            start_time=span.start / SAMPLE_RATE,
+            end_time=span.end / SAMPLE_RATE,
+            text=span.text,
+            start_char=span.start_char,
+            end_char=span.end_char,
+        )
         for span in spans
     ]
+
+
+def _unspoken(finished: SpeechFinished) -> list[UnspokenText] | None:
+    return [
+        UnspokenText(text=word.text, start_char=word.start_char, end_char=word.end_char) for word in finished.unspoken
+    ] or None
 
 
 def _headtts(phonemes: Sequence[PhonemeSpan], words: Sequence[WordSpan]) -> dict[str, Any]:
@@ -123,6 +145,7 @@ def _headtts(phonemes: Sequence[PhonemeSpan], words: Sequence[WordSpan]) -> dict
     visemes = [span for span in viseme_spans(phonemes) if span.viseme != "sil"]
     return {
         "words": [span.word for span in words],
+        "subtitles": _subtitles(words),
         "wtimes": [_milliseconds(span.start) for span in words],
         "wdurations": [_milliseconds(span.end) - _milliseconds(span.start) for span in words],
         "visemes": [span.viseme for span in visemes],
@@ -130,6 +153,12 @@ def _headtts(phonemes: Sequence[PhonemeSpan], words: Sequence[WordSpan]) -> dict
         "vdurations": [_milliseconds(span.end) - _milliseconds(span.start) for span in visemes],
         "phonemes": [span.phoneme for span in visemes],
     }
+
+
+def _subtitles(words: Sequence[WordSpan]) -> list[str]:
+    """The stretches of the words, each only once."""
+    stretches = [(span.start_char, span.end_char) for span in words]
+    return ["" if at and stretches[at] == stretches[at - 1] else span.text for at, span in enumerate(words)]
 
 
 def _milliseconds(samples: int) -> int:

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.engines.speech.timing import FRAME, time_piece, trimmed
+from providers.speech.types import WordSpan
 from server.api.speech.visemes import viseme_spans
 from tests.live.engines.durations import Durations
 from tests.live.texts import some, spoken_words, texts
@@ -53,9 +54,8 @@ def test_times_have_no_gap_and_every_word_moves_the_mouth(
         random, frames = np.random.default_rng(seed), sum(piece["frames"])
         samples = random.normal(size=frames * FRAME).astype(np.float32)
         samples *= np.repeat(random.random(frames) < heard, FRAME)
-        timed = trimmed(
-            time_piece(samples, piece["frames"], piece["symbols"], piece["owners"], piece["words"]), rest=REST
-        )
+        words = [WordSpan(word, 0, 0) for word in piece["words"]]
+        timed = trimmed(time_piece(samples, piece["frames"], piece["symbols"], piece["owners"], words), rest=REST)
 
         visemes = list(viseme_spans(timed.phonemes))
         at = 0

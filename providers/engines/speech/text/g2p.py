@@ -40,6 +40,15 @@ class Chunk:
     """Only symbols of the vocabulary, punctuation included. A word has at least one with a sound."""
     dropped: int = 0
     """Count of phonemes that the vocabulary lacks."""
+    written: str = ""
+    """The stretch of the input that the word says. The phonemizer leaves it and the offsets empty."""
+    start_char: int = 0
+    """Where that stretch begins in the input, in Unicode code points."""
+    end_char: int = 0
+    first_char: int = 0
+    """Where the characters of `text`, punctuation included, begin in the input."""
+    last_char: int = 0
+    """Where they end."""
 
 
 class Phonemizer(Protocol):

@@ -98,7 +98,14 @@ async def test_times_come_with_the_audio_in_one_object(app: Litestar) -> None:
     }
     assert body["request_id"] == answer.headers["x-request-id"]
     assert [word["word"] for word in body["words"]] == ["Hello", "there", "How", "are", "you"]
-    assert body["words"][0] == {"word": "Hello", "start_time": 0.05, "end_time": 0.425}
+    assert body["words"][0] == {
+        "word": "Hello",
+        "start_time": 0.05,
+        "end_time": 0.425,
+        "text": "Hello",
+        "start_char": 0,
+        "end_char": 5,
+    }
     assert body["visemes"][:2] == [
         {"viseme": "sil", "viseme_id": 0, "phoneme": "", "start_time": 0.0, "end_time": 0.05},
         {"viseme": "kk", "viseme_id": 5, "phoneme": "h", "start_time": 0.05, "end_time": 0.125},
