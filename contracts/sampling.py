@@ -1,4 +1,4 @@
-"""The fields that chat completions, completions and responses share."""
+"""The fields that the endpoints which generate text share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from contracts._fields import (
 )
 from contracts.parameters import honoured, noted
 
-__all__ = ["MAX_STOP", "GenerationOptions", "GuidedOptions", "SamplingOptions", "StreamOptions"]
+__all__ = ["MAX_STOP", "GenerationOptions", "GuidedOptions", "SamplingOptions", "StopText", "StreamOptions"]
 
 MAX_STOP = 64
 """Stop strings in a request. OpenAI allows 4; each costs a search in every decode step."""

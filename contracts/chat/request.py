@@ -61,7 +61,7 @@ class ChatCompletionRequest(GenerationOptions):
             "of text parts, which are joined by line breaks, without empty ones. An assistant's turn may have "
             "`tool_calls` and `reasoning_content` (or `reasoning`), and no text; a tool's turn has `tool_call_id`. "
             "Role `function` and `function_call` are read as `tool` and `tool_calls`. Images, sound and files are "
-            "refused.",
+            "refused; in a tool's turn the model reads `[image]`, `[audio]` or `[file]` instead, and they are noted.",
             values="at least one turn",
         )
     )

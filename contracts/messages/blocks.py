@@ -9,9 +9,11 @@ from typing import Literal
 
 import attrs
 
-from contracts._fields import JsonObject
+from contracts._fields import OTHER_FIELDS, JsonObject
+from contracts.parameters import honoured, noted
 
 __all__ = [
+    "CACHE_CONTROL",
     "DocumentBlock",
     "ImageBlock",
     "InputBlock",
@@ -27,75 +29,85 @@ __all__ = [
 ]
 
 
+CACHE_CONTROL = noted("The prefix cache needs no marks.")
+"""Metadata of the field in every block that has it."""
+
+_CITATIONS = noted("The model cites nothing.", accepted=({}, {"enabled": False}))
+
+
 @attrs.frozen(kw_only=True)
 class TextBlock:
-    """Text. `cache_control` has no effect: the prefix cache needs no marks."""
+    """Text."""
 
-    type: Literal["text"] = "text"
-    text: str
-    cache_control: JsonObject | None = None
-    citations: list[JsonObject] | None = None
+    type: Literal["text"] = attrs.field(default="text", metadata=honoured(default="text"))
+    text: str = attrs.field(metadata=honoured())
+    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
+    citations: list[JsonObject] | None = attrs.field(
+        default=None, metadata=noted("The text itself is read.", accepted=([],))
+    )
 
 
 @attrs.frozen(kw_only=True)
 class ThinkingBlock:
     """Reasoning. The signature is opaque and is not verified."""
 
-    type: Literal["thinking"]
-    thinking: str
-    signature: str = ""
+    type: Literal["thinking"] = attrs.field(metadata=honoured())
+    thinking: str = attrs.field(metadata=honoured())
+    signature: str | None = attrs.field(default="", metadata=honoured("Not verified.", default=""))
 
 
 @attrs.frozen(kw_only=True)
 class RedactedThinkingBlock:
     """Encrypted reasoning of another server. It is skipped."""
 
-    type: Literal["redacted_thinking"]
-    data: str = ""
+    type: Literal["redacted_thinking"] = attrs.field(metadata=honoured())
+    data: str | None = attrs.field(default=None, metadata=noted("No other server can read it."))
 
 
 @attrs.frozen(kw_only=True)
 class ToolUseBlock:
     """A call of a client's tool."""
 
-    type: Literal["tool_use"]
-    id: str
-    name: str
-    input: JsonObject
-    cache_control: JsonObject | None = None
+    type: Literal["tool_use"] = attrs.field(metadata=honoured())
+    id: str = attrs.field(metadata=honoured())
+    name: str = attrs.field(metadata=honoured())
+    input: JsonObject | str | None = attrs.field(
+        default=None, metadata=honoured("An object, or its JSON text.", default={})
+    )
+    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
 
 
 @attrs.frozen(kw_only=True)
 class ImageBlock:
     """An image, in base64 or at a URL."""
 
-    type: Literal["image"]
-    source: JsonObject
-    cache_control: JsonObject | None = None
+    type: Literal["image"] = attrs.field(metadata=honoured())
+    source: JsonObject = attrs.field(metadata=honoured())
+    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
 
 
 @attrs.frozen(kw_only=True)
 class DocumentBlock:
     """A document. A source of type `text` or `content` is read as text."""
 
-    type: Literal["document"]
-    source: JsonObject
-    title: str | None = None
-    context: str | None = None
-    citations: JsonObject | None = None
-    cache_control: JsonObject | None = None
+    type: Literal["document"] = attrs.field(metadata=honoured())
+    source: JsonObject = attrs.field(metadata=honoured())
+    title: str | None = attrs.field(default=None, metadata=honoured(otherwise="none"))
+    context: str | None = attrs.field(default=None, metadata=honoured(otherwise="none"))
+    citations: JsonObject | None = attrs.field(default=None, metadata=_CITATIONS)
+    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
 
 
 @attrs.frozen(kw_only=True)
 class SearchResultBlock:
     """A passage that the client's own search found."""
 
-    type: Literal["search_result"]
-    source: str
-    title: str
-    content: list[TextBlock]
-    citations: JsonObject | None = None
-    cache_control: JsonObject | None = None
+    type: Literal["search_result"] = attrs.field(metadata=honoured())
+    source: str = attrs.field(metadata=honoured())
+    title: str = attrs.field(metadata=honoured())
+    content: list[TextBlock] = attrs.field(metadata=honoured())
+    citations: JsonObject | None = attrs.field(default=None, metadata=_CITATIONS)
+    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
 
 
 @attrs.frozen(kw_only=True)
@@ -115,7 +127,8 @@ class ServerToolBlock:
         "mcp_tool_result",
         "container_upload",
         "compaction",
-    ]
+    ] = attrs.field(metadata=honoured("The block is skipped, and its type is noted."))
+    fields: JsonObject = attrs.field(factory=dict, metadata={**OTHER_FIELDS, **honoured(default={})})
 
 
 ToolResultContent = TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | ServerToolBlock
@@ -125,11 +138,13 @@ ToolResultContent = TextBlock | ImageBlock | DocumentBlock | SearchResultBlock |
 class ToolResultBlock:
     """What a client's tool returned."""
 
-    type: Literal["tool_result"]
-    tool_use_id: str
-    content: str | list[ToolResultContent] | None = None
-    is_error: bool | None = None
-    cache_control: JsonObject | None = None
+    type: Literal["tool_result"] = attrs.field(metadata=honoured())
+    tool_use_id: str = attrs.field(metadata=honoured())
+    content: str | list[ToolResultContent] | None = attrs.field(
+        default=None, metadata=honoured("An image is read as `[image]`.", default="")
+    )
+    is_error: bool | None = attrs.field(default=None, metadata=honoured(default=False))
+    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
 
 
 InputBlock = (

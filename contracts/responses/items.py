@@ -30,6 +30,7 @@ __all__ = [
     "ReasoningSummary",
     "ReasoningTextContent",
     "RefusalContent",
+    "ReturnedContent",
     "StoredItem",
     "TopLogProb",
 ]
@@ -100,6 +101,8 @@ class RefusalContent:
 
 
 InputContent = InputTextContent | InputImageContent | InputFileContent | OutputTextContent | RefusalContent
+ReturnedContent = InputContent | JsonObject
+"""What a tool returned. Parts of other types come from tools that pass on what another API returned."""
 
 
 @attrs.frozen(kw_only=True)
@@ -158,7 +161,7 @@ class CustomToolCallOutput:
     type: Literal["custom_tool_call_output"]
     id: str | None = None
     call_id: str | None = None
-    output: str | list[InputContent] | JsonObject | None = None
+    output: str | list[ReturnedContent] | JsonObject | None = None
     status: str | None = None
 
 
@@ -169,7 +172,7 @@ class FunctionCallOutput:
     type: Literal["function_call_output"]
     id: str | None = None
     call_id: str | None = None
-    output: str | list[InputContent] | JsonObject | None = None
+    output: str | list[ReturnedContent] | JsonObject | None = None
     status: str | None = None
 
 

@@ -19,6 +19,7 @@ from contracts.bounds import MaxKeyLen
 from contracts.chat.request import ChatCompletionRequest
 from contracts.completions import CompletionRequest
 from contracts.embeddings import EmbeddingRequest
+from contracts.messages.request import CountTokensRequest, MessagesRequest
 from contracts.parameters import Parameter, parameters
 from contracts.rerank import RerankRequest
 from contracts.responses.request import CreateResponse
@@ -29,6 +30,7 @@ __all__ = ["PAGES", "page", "table"]
 
 PAGES: Mapping[str, Sequence[type[attrs.AttrsInstance]]] = {
     "embeddings.md": (EmbeddingRequest, RerankRequest),
+    "messages.md": (MessagesRequest, CountTokensRequest),
     "parameters.md": (ChatCompletionRequest, CompletionRequest),
     "responses.md": (CreateResponse,),
     "speech.md": (CreateSpeechRequest,),

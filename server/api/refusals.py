@@ -11,7 +11,7 @@ from contracts.parameters import Parameter, parameters
 from providers.errors import UnsupportedParameter
 from server.noted import note
 
-__all__ = ["check_parameters", "unsupported"]
+__all__ = ["check_deeply", "check_parameters", "unsupported"]
 
 
 def check_parameters(contract: attrs.AttrsInstance, *, path: str = "") -> None:
@@ -32,6 +32,25 @@ def check_parameters(contract: attrs.AttrsInstance, *, path: str = "") -> None:
         note(path + name)
 
 
+def check_deeply(contract: attrs.AttrsInstance, *, path: str = "") -> None:
+    """`check_parameters` of a request and of the objects inside it, at any depth.
+
+    The index in a list is left out of a path, so that a field of every turn is one name.
+
+    Raises:
+        UnsupportedParameter: as `check_parameters`.
+    """
+    check_parameters(contract, path=path)
+    for name in _names(type(contract)):
+        value = getattr(contract, name)
+        if attrs.has(type(value)):
+            check_deeply(value, path=f"{path}{name}.")
+        elif isinstance(value, list):
+            for item in value:
+                if attrs.has(type(item)):
+                    check_deeply(item, path=f"{path}{name}[].")
+
+
 def unsupported(path: str, hint: str) -> UnsupportedParameter:
     """The refusal of the parameter at `path`. `hint` completes the sentence with what to send instead."""
     return UnsupportedParameter(f"{path} is not supported by this server; {hint}", param=path)
@@ -40,6 +59,11 @@ def unsupported(path: str, hint: str) -> UnsupportedParameter:
 @functools.cache
 def _without_effect(contract: type[attrs.AttrsInstance]) -> tuple[tuple[str, Parameter], ...]:
     return tuple((name, found) for name, found in parameters(contract).items() if found.status != "honoured")
+
+
+@functools.cache
+def _names(contract: type[attrs.AttrsInstance]) -> tuple[str, ...]:
+    return tuple(field.name for field in attrs.fields(contract))
 
 
 def _other_values(parameter: Parameter) -> str:

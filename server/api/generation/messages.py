@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import msgspec
 
 from contracts.chat.messages import (
     ChatCompletionRequestMessage,
+    ChatCompletionRequestMessageContentPartAudio,
+    ChatCompletionRequestMessageContentPartImage,
     ChatCompletionRequestMessageContentPartRefusal,
     ChatCompletionRequestMessageContentPartText,
     ContentPart,
@@ -15,9 +18,15 @@ from contracts.chat.messages import (
 from contracts.chat.tools import CalledFunction
 from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, UnsupportedParameter
+from server.api.generation.unread import placeholder
 
 __all__ = ["call_arguments", "to_chat_messages"]
 
+_TEXTS = (ChatCompletionRequestMessageContentPartText, ChatCompletionRequestMessageContentPartRefusal)
+_KINDS: Mapping[type, Literal["audio", "image"]] = {
+    ChatCompletionRequestMessageContentPartAudio: "audio",
+    ChatCompletionRequestMessageContentPartImage: "image",
+}
 _OF_ASSISTANTS = ("tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
 
 
@@ -103,13 +112,21 @@ def _content(message: ChatCompletionRequestMessage, path: str, *, called: bool) 
     if isinstance(message.content, str):
         return message.content
     if message.content:
-        parts = (_text(part, f"{path}.content[{index}]") for index, part in enumerate(message.content))
+        read = _returned if message.role in ("tool", "function") else _text
+        parts = (read(part, f"{path}.content[{index}]") for index, part in enumerate(message.content))
         return "\n".join(part for part in parts if part)
     if message.role == "assistant":
         return None if called and not message.refusal else message.refusal or ""
     if message.role in ("tool", "function"):
         return ""
     raise _invalid(f"{path}.content", "required, but missing" if message.content is None else "must not be empty")
+
+
+def _returned(part: ContentPart, path: str) -> str:
+    """The text of what a tool returned."""
+    if isinstance(part, _TEXTS):
+        return _text(part, path)
+    return placeholder(_KINDS.get(type(part), "file"), f"messages[].content[].{part.type}")
 
 
 def _text(part: ContentPart, path: str) -> str:
@@ -131,7 +148,7 @@ def _called(id: str, function: CalledFunction) -> dict[str, Any]:
 def call_arguments(text: str) -> Any:
     """The arguments of an earlier call as an object, which chat templates expect.
 
-    No text is no arguments. Text that is no object, such as that of a turn that was cut off, stays text.
+    No text and `null` are no arguments. Text that is no object, such as that of a turn that was cut off, stays text.
     """
     if not text.strip():
         return {}
@@ -140,6 +157,8 @@ def call_arguments(text: str) -> Any:
         msgspec.msgpack.encode(decoded)  # a value that a frame cannot carry (integers over 64 bits) stays text as well
     except (ValueError, OverflowError, RecursionError):
         return text
+    if decoded is None:
+        return {}
     return decoded if isinstance(decoded, dict) else text
 
 

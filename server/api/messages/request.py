@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
-
 from contracts.messages.blocks import (
     DocumentBlock,
     ImageBlock,
@@ -26,38 +24,40 @@ from providers.chat.types import (
     ChatPrompt,
     GenerationRequest,
     JsonSchemaGrammar,
-    SamplingParams,
     Tool,
 )
 from providers.errors import InvalidRequest, UnsupportedParameter
-from server.api.generation.sampling import to_stop
+from server.api.generation.messages import call_arguments
+from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
 from server.api.generation.tools import Functions, Selection
-from server.api.refusals import check_parameters
+from server.api.generation.unread import placeholder
+from server.api.refusals import check_deeply
 from server.noted import note
 
 __all__ = ["to_message_generation", "to_message_prompt"]
+
+Conversation = MessagesRequest | CountTokensRequest
+
+_RETURNED = "messages[].content[].content[]."
+"""The path of a tool result's blocks, for notes."""
 
 
 def to_message_generation(request: MessagesRequest, *, id: str) -> GenerationRequest:
     """Translate a request. The contract has checked each of its values.
 
     Raises:
-        InvalidRequest: values contradict each other.
+        InvalidRequest: values contradict each other, or a `logit_bias` key is not a token id.
         UnsupportedParameter: a turn holds content that the model cannot read.
     """
-    check_parameters(request)
     prompt = to_message_prompt(request)
     form = _format(request)
     return GenerationRequest(
         id=id,
         prompt=prompt,
-        sampling=SamplingParams(
-            temperature=request.temperature,
-            top_p=request.top_p,
-            top_k=0 if request.top_k == -1 else request.top_k,
-        ),
-        max_tokens=request.max_tokens,
-        stop=to_stop([text for text in request.stop_sequences or [] if text]),
+        sampling=to_sampling(request),
+        max_tokens=to_max_tokens(request.max_tokens),
+        stop=to_stop([*(request.stop_sequences or []), *to_stop(request.stop)]),
+        timeout=request.timeout,
         grammar=JsonSchemaGrammar(form.schema) if form and prompt.tool_choice.mode != "required" else None,
         grammar_param="output_format.schema",
         max_reasoning_tokens=request.thinking.budget_tokens if request.thinking else None,
@@ -65,8 +65,9 @@ def to_message_generation(request: MessagesRequest, *, id: str) -> GenerationReq
     )
 
 
-def to_message_prompt(request: CountTokensRequest) -> ChatPrompt:
+def to_message_prompt(request: Conversation) -> ChatPrompt:
     """The prompt of the model. Raises as `to_message_generation`."""
+    check_deeply(request)
     tools, choice = _tools(request)
     turns = list(_turns(request.messages))
     last = turns[-1] if turns else None
@@ -79,13 +80,13 @@ def to_message_prompt(request: CountTokensRequest) -> ChatPrompt:
     )
 
 
-def _format(request: CountTokensRequest) -> OutputFormat | None:
+def _format(request: Conversation) -> OutputFormat | None:
     if request.output_config is not None and request.output_config.format is not None:
         return request.output_config.format
     return request.output_format
 
 
-def _thinking(request: CountTokensRequest) -> dict[str, Any]:
+def _thinking(request: Conversation) -> dict[str, Any]:
     """Anthropic's default is no reasoning."""
     kwargs: dict[str, Any] = {
         "enable_thinking": request.thinking is not None and request.thinking.type != "disabled",
@@ -121,7 +122,9 @@ def _assistant(blocks: Sequence[InputBlock], path: str) -> ChatMessage:
             thoughts.append(block.thinking)
         elif isinstance(block, ToolUseBlock):
             calls.append(_call(block))
-        elif not isinstance(block, (RedactedThinkingBlock, ServerToolBlock)):
+        elif isinstance(block, ServerToolBlock):
+            _skip(block)
+        elif not isinstance(block, RedactedThinkingBlock):
             _refuse_type(block.type, "a turn of the assistant", f"{path}[{index}].type")
     return ChatMessage(
         "assistant",
@@ -132,11 +135,7 @@ def _assistant(blocks: Sequence[InputBlock], path: str) -> ChatMessage:
 
 
 def _call(block: ToolUseBlock) -> dict[str, Any]:
-    try:
-        msgspec.msgpack.encode(block.input)
-        arguments: Any = block.input
-    except (OverflowError, RecursionError):  # what a frame cannot carry (integers over 64 bits) goes as text
-        arguments = msgspec.json.encode(block.input).decode()
+    arguments = call_arguments(block.input) if isinstance(block.input, str) else block.input or {}
     return {"id": block.id, "type": "function", "function": {"name": block.name, "arguments": arguments}}
 
 
@@ -163,10 +162,19 @@ def _result(block: ToolResultBlock, names: Mapping[str, str], path: str) -> Chat
         text = block.content
     else:
         parts = enumerate(block.content or [])
-        text = "\n".join(piece for index, part in parts for piece in _text(part, f"{path}.content[{index}]"))
+        text = "\n".join(piece for index, part in parts for piece in _returned(part, f"{path}.content[{index}]"))
     if block.is_error:
         text = f"Error: {text}"  # chat templates have no field for it
     return ChatMessage("tool", text, name=names.get(block.tool_use_id), tool_call_id=block.tool_use_id)
+
+
+def _returned(block: ToolResultContent, path: str) -> list[str]:
+    """The texts of what a tool returned."""
+    if isinstance(block, ImageBlock):
+        return [placeholder("image", _RETURNED + block.type)]
+    if isinstance(block, DocumentBlock) and _document(block.source) is None:
+        return [*filter(None, (block.title, block.context)), placeholder("file", _RETURNED + block.type)]
+    return _text(block, path)
 
 
 def _text(block: ToolResultContent, path: str) -> list[str]:
@@ -175,7 +183,7 @@ def _text(block: ToolResultContent, path: str) -> list[str]:
     if isinstance(block, SearchResultBlock):
         return [block.title, block.source, *(part.text for part in block.content)]
     if isinstance(block, ServerToolBlock):
-        note(block.type)
+        _skip(block)
         return []
     if isinstance(block, DocumentBlock) and (text := _document(block.source)) is not None:
         return [*filter(None, (block.title, block.context)), text]
@@ -192,7 +200,7 @@ def _document(source: Mapping[str, Any]) -> str | None:
     return content if isinstance(content, str) else None
 
 
-def _tools(request: CountTokensRequest) -> Selection:
+def _tools(request: Conversation) -> Selection:
     by_name: dict[str, Tool] = {}
     for index, tool in enumerate(request.tools or []):
         if tool.input_schema is None and tool.type not in (None, "custom"):
@@ -213,6 +221,10 @@ def _tools(request: CountTokensRequest) -> Selection:
     if choice.type == "any" or choice.type == "tool":
         return functions.any("required")
     return functions.any(choice.type)
+
+
+def _skip(block: ServerToolBlock) -> None:
+    note(f"messages[].content[].{block.type}")
 
 
 def _refuse_type(type_: str, where: str, path: str) -> None:

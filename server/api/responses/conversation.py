@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -17,6 +16,8 @@ from contracts.responses.items import (
     FunctionCallOutput,
     FunctionToolCall,
     InputContent,
+    InputFileContent,
+    InputImageContent,
     InputItem,
     InputMessage,
     InputTextContent,
@@ -25,12 +26,14 @@ from contracts.responses.items import (
     OutputTextContent,
     ReasoningItem,
     RefusalContent,
+    ReturnedContent,
     StoredItem,
 )
 from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.messages import call_arguments
-from server.api.responses.foreign import as_calls
+from server.api.generation.unread import placeholder
+from server.api.responses.foreign import as_calls, returned_text
 from server.api.responses.tools import INPUT, prompt_name
 from server.noted import note
 
@@ -74,7 +77,8 @@ def input_items(
 
     Raises:
         InvalidRequest: an item lacks a required field.
-        UnsupportedParameter: an item holds content that this server cannot read: an image, audio, a file.
+        UnsupportedParameter: a message holds content that this server cannot read: an image, audio, a file. In the
+            output of a tool, the model reads a placeholder instead.
     """
     if isinstance(given, str):
         given = [InputMessage(role="user", content=given)]
@@ -206,12 +210,24 @@ def _check(item: StoredItem, path: str) -> None:
             raise InvalidRequest(f"{path}.content: must not be empty", param=f"{path}.content")
         _check_parts(item.content, f"{path}.content", spoken=item.role == "assistant")
     elif isinstance(item, FunctionCallOutput | CustomToolCallOutput):
-        _check_parts(item.output, f"{path}.output", spoken=False)
+        _note_unread(item.output)
     elif isinstance(item, ReasoningItem) and item.encrypted_content and not _thought(item):
         note("input[].encrypted_content")
 
 
-def _check_parts(content: str | list[InputContent] | dict[str, Any] | None, path: str, *, spoken: bool) -> None:
+def _note_unread(output: str | list[ReturnedContent] | dict[str, Any] | None) -> None:
+    for part in output if isinstance(output, list) else []:
+        if isinstance(part, InputImageContent | InputFileContent):
+            placeholder(_kind(part), f"input[].output[].{part.type}")
+
+
+def _kind(part: InputImageContent | InputFileContent) -> Literal["audio", "file", "image"]:
+    if isinstance(part, InputImageContent):
+        return "image"
+    return "audio" if part.type == "input_audio" else "file"
+
+
+def _check_parts(content: str | list[InputContent] | None, path: str, *, spoken: bool) -> None:
     if not isinstance(content, list):
         return
     for index, part in enumerate(content):
@@ -238,9 +254,14 @@ def _stored(item: StoredItem, id: str) -> StoredItem:
     return attrs.evolve(item, id=id, status="completed")  # input items have no other status
 
 
-def _output(output: str | list[InputContent] | dict[str, Any] | None) -> str | list[InputContent]:
+def _output(output: str | list[ReturnedContent] | dict[str, Any] | None) -> str | list[ReturnedContent]:
     if isinstance(output, dict):
-        return json.dumps(output, ensure_ascii=False)
+        return returned_text(output)
+    if isinstance(output, list):
+        return [
+            InputTextContent(type="input_text", text=returned_text(part)) if isinstance(part, dict) else part
+            for part in output
+        ]
     return output or ""
 
 
@@ -256,12 +277,18 @@ def _parts(message: InputMessage) -> list[InputContent]:
     return [InputTextContent(type="input_text", text=content or "")]
 
 
-def _text(content: str | Sequence[InputContent] | dict[str, Any] | None) -> str:
+def _text(content: str | Sequence[ReturnedContent] | dict[str, Any] | None) -> str:
     if content is None or isinstance(content, str):
         return content or ""
-    return "\n".join(
-        part.refusal if isinstance(part, RefusalContent) else getattr(part, "text", "") for part in content
-    )
+    return "\n".join(_part_text(part) for part in content)
+
+
+def _part_text(part: Any) -> str:
+    if isinstance(part, RefusalContent):
+        return part.refusal
+    if isinstance(part, InputImageContent | InputFileContent):
+        return f"[{_kind(part)}]"
+    return str(getattr(part, "text", ""))
 
 
 def _thought(item: ReasoningItem) -> str:

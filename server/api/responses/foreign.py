@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from contracts.responses.items import FunctionCallOutput, FunctionToolCall, OtherItem
+from server.api.generation.unread import placeholder
 from server.noted import note
 
-__all__ = ["as_calls"]
+__all__ = ["as_calls", "returned_text"]
 
 _CALLS: Mapping[str, str] = {
     "apply_patch_call": "operation",
@@ -36,6 +37,10 @@ _ANSWERED: Mapping[str, tuple[str, str]] = {
     "mcp_call": ("arguments", "output"),
 }
 """Types of calls that carry their output, and the fields of both."""
+
+
+_IMAGES = ("computer_screenshot", "image", "image_url")
+"""Types of what a tool returned that hold an image, as text of a megabyte or more."""
 
 
 def as_calls(item: OtherItem, id: str) -> list[FunctionToolCall | FunctionCallOutput]:
@@ -64,7 +69,18 @@ def _call(name: str, call_id: str, id: str, arguments: Any) -> FunctionToolCall:
 
 
 def _output(call_id: str, id: str, output: Any) -> FunctionCallOutput:
-    return FunctionCallOutput(type="function_call_output", id=id, call_id=call_id, output=_text(output))
+    return FunctionCallOutput(type="function_call_output", id=id, call_id=call_id, output=returned_text(output))
+
+
+def returned_text(value: Any) -> str:
+    """What a tool returned, as text: that of a text part, a placeholder for an image, and JSON of anything else."""
+    if isinstance(value, dict):
+        type_ = value.get("type")
+        if type_ in _IMAGES:
+            return placeholder("image", f"input[].output.{type_}")
+        if type_ == "text" and isinstance(value.get("text"), str):
+            return str(value["text"])
+    return _text(value)
 
 
 def _text(value: Any) -> str:

@@ -159,7 +159,7 @@ SERVED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             turns(call(id="c1", of={"arguments": given}), result(tool_call_id="c1")),
             {"prompt.messages.1.tool_calls.0.function.arguments": arguments},
         )
-        for given, arguments in (("", {}), (None, {}), ('{"city": "Os', '{"city": "Os'), ("[1]", "[1]"))
+        for given, arguments in (("", {}), (None, {}), ("null", {}), ('{"city": "Os', '{"city": "Os'), ("[1]", "[1]"))
     ),
     *(
         (
@@ -203,6 +203,22 @@ SERVED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         "61 content of a result in parts",
         turns(call(id="c1"), result(tool_call_id="c1", content=[{"type": "text", "text": "3 C"}])),
         {"prompt.messages.2.content": "3 C"},
+    ),
+    (
+        "images, sound and files of a tool",
+        turns(
+            call(id="c1"),
+            result(
+                tool_call_id="c1",
+                content=[
+                    {"type": "text", "text": "Here:"},
+                    {"type": "image_url", "image_url": {"url": "data:,"}},
+                    {"type": "input_audio", "input_audio": {"data": "", "format": "wav"}},
+                    {"type": "file", "file": {"file_data": ""}},
+                ],
+            ),
+        ),
+        {"prompt.messages.2.content": "Here:\n[image]\n[audio]\n[file]"},
     ),
     (
         "62 parts in every role",
@@ -344,6 +360,13 @@ NOTED: list[tuple[str, dict[str, Any], str | None]] = [
         "1 tools of other types",
         {"tools": [SAVE, {"type": "web_search"}, {"type": "custom", "custom": {"name": "patch"}}]},
         "tools[1].web_search, tools[2].custom",
+    ),
+    (
+        "an image of a tool",
+        turns(
+            call(id="c1"), result(tool_call_id="c1", content=[{"type": "image_url", "image_url": {"url": "data:,"}}])
+        ),
+        "messages[].content[].image_url",
     ),
     (
         "62 cache_control",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import attrs
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from contracts.chat.request import ChatCompletionRequest
 from contracts.completions import CompletionRequest
 from contracts.embeddings import EmbeddingRequest
+from contracts.messages.request import CountTokensRequest, MessagesRequest
 from contracts.parameters import Parameter, parameters
 from contracts.rerank import RerankRequest
 from contracts.responses.request import CreateResponse
@@ -22,6 +23,7 @@ from server.api.chat.request import to_generation_request
 from server.api.completions.request import to_generation_requests
 from server.api.docs import PAGES, page, table
 from server.api.embeddings.request import to_embedding_request, to_rerank_request
+from server.api.messages.request import to_message_generation, to_message_prompt
 from server.api.responses.conversation import input_items
 from server.api.responses.request import to_response_generation
 from server.api.responses.tools import offer
@@ -40,13 +42,27 @@ def test_the_tables_of_a_page_are_the_contracts(name: str) -> None:
 
 
 def requests() -> list[type[attrs.AttrsInstance]]:
-    """Every contract that a handler reads, except Anthropic's, whose fields are described by Anthropic."""
+    """Every contract that a handler reads."""
     found: dict[type[attrs.AttrsInstance], None] = {}
     for route in make_app().routes:
         for handler in getattr(route, "route_handlers", ()):
             annotation = handler.parsed_fn_signature.parameters.get("data")
-            if annotation is not None and not annotation.annotation.__module__.startswith("contracts.messages"):
+            if annotation is not None:
                 found[annotation.annotation] = None
+    return [*found]
+
+
+def inside(type_: Any) -> list[type[attrs.AttrsInstance]]:
+    """The classes of the objects inside a contract, at any depth."""
+    found: dict[type[attrs.AttrsInstance], None] = {}
+    open_ = [*get_type_hints(type_).values()]
+    while open_:
+        each = open_.pop()
+        if not attrs.has(each):
+            open_ += get_args(each)
+        elif each not in found:
+            found[each] = None
+            open_ += get_type_hints(each).values()
     return [*found]
 
 
@@ -54,7 +70,7 @@ def test_every_contract_with_a_table_is_read_by_a_handler() -> None:
     assert {*CONTRACTS} <= {*requests()}
 
 
-@pytest.mark.parametrize("contract", requests(), ids=lambda contract: contract.__name__)
+@pytest.mark.parametrize("contract", [*requests(), *inside(MessagesRequest)], ids=lambda contract: contract.__name__)
 def test_every_field_states_what_happens_to_it(contract: type[attrs.AttrsInstance]) -> None:
     stated = parameters(contract)
     assert list(stated) == [field.name for field in attrs.fields(contract)]
@@ -94,7 +110,9 @@ BODIES: dict[type[attrs.AttrsInstance], dict[str, Any]] = {
     CompletionRequest: {"model": "any", "prompt": "Hi"},
     CreateResponse: {"model": "any", "input": "Hi"},
     CreateSpeechRequest: {"input": "Hi"},
+    CountTokensRequest: CHAT,
     EmbeddingRequest: {"model": "any", "input": "Hi"},
+    MessagesRequest: CHAT,
     RerankRequest: {"model": "any", "query": "q", "documents": ["d"]},
 }
 SAMPLING = {field.name for field in attrs.fields(SamplingOptions)}
@@ -111,6 +129,10 @@ def translated(request: Any) -> Any:
             return to_response_generation(request, items, offer(request.tools), id="id")
         case CreateSpeechRequest():
             return to_speech_request(request, id="id"), speech_answer(request)
+        case MessagesRequest():
+            return to_message_generation(request, id="id")
+        case CountTokensRequest():
+            return to_message_prompt(request)
         case EmbeddingRequest():
             return to_embedding_request(request, id="id")
         case _:

@@ -292,6 +292,81 @@ async def test_documents_of_text_are_read() -> None:
     assert asked.messages == [ChatMessage("user", "Sea\nThe sea is salt.")]
 
 
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+PDF = {"type": "document", "title": "Sea", "source": {"type": "base64", "media_type": "application/pdf", "data": "AA"}}
+
+
+def returned(*content: dict[str, Any]) -> list[dict[str, Any]]:
+    """A conversation in which a tool returned this."""
+    used = {"type": "tool_use", "id": "t1", "name": "Read", "input": {}}
+    return [
+        *BODY["messages"],
+        {"role": "assistant", "content": [used]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": [*content]}]},
+    ]
+
+
+async def test_of_a_tool_s_result_the_model_reads_what_it_can() -> None:
+    chat = FakeChat()
+    answer = await asked_with(chat, messages=returned({"type": "text", "text": "Here:"}, IMAGE, PDF))
+    assert answer.status == 200
+    asked = chat.requests[0].prompt
+    assert isinstance(asked, ChatPrompt)
+    assert asked.messages[-1].content == "Here:\n[image]\nSea\n[file]"
+    noted = "messages[].content[].content[].image, messages[].content[].content[].document"
+    assert answer.headers["x-ignored-parameters"] == noted
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"), [(None, {}), ("", {}), ("null", {}), ('{"a": 1}', {"a": 1}), ({"a": 1}, {"a": 1})]
+)
+async def test_the_input_of_a_replayed_call_may_be_missing_or_text(given: Any, expected: dict[str, Any]) -> None:
+    used = {"type": "tool_use", "id": "t1", "name": "Read", "input": given}
+    asked = await prompt(messages=[*BODY["messages"], {"role": "assistant", "content": [used]}])
+    (call,) = asked.messages[-1].tool_calls or ()
+    assert call["function"]["arguments"] == expected
+
+
+async def test_extensions_of_the_other_endpoints_work_here_too() -> None:
+    request = await translate(seed=7, min_p=0.1, repetition_penalty=1.1, timeout=5, stop="END", max_tokens=-1)
+    sampling = request.sampling
+    assert (sampling.seed, sampling.min_p, sampling.repetition_penalty, request.timeout) == (7, 0.1, 1.1, 5)
+    assert (request.stop, request.max_tokens) == (["END"], None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "header"),
+    [
+        ({"cache_control": {"type": "ephemeral"}}, "cache_control"),
+        ({"system": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}]}, "system[].cache_control"),
+        ({"tools": [{**READ, "cache_control": {"type": "ephemeral"}}]}, "tools[].cache_control"),
+        (
+            {"messages": returned({"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}})},
+            "messages[].content[].content[].cache_control",
+        ),
+        ({"thinking": {"type": "adaptive", "display": "omitted"}}, "thinking.display"),
+        ({"mcp_servers": [{"type": "url", "url": "x", "name": "x"}]}, "mcp_servers"),
+        (
+            {
+                "messages": [
+                    {"role": "user", "content": "x"},
+                    {"role": "assistant", "content": [{"type": "server_tool_use", "id": "s", "name": "web_search"}]},
+                    {"role": "user", "content": "y"},
+                ]
+            },
+            "messages[].content[].server_tool_use",
+        ),
+        ({"mcp_servers": [], "context_management": {}}, None),
+    ],
+)
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/count_tokens"])
+async def test_what_has_no_effect_is_named_at_any_depth(path: str, fields: dict[str, Any], header: str | None) -> None:
+    answer = await ask(make_app(FakeChat()), path=path, json={**BODY, **fields})
+    named = {*answer.headers.get("x-ignored-parameters", "").split(", ")} - {"", "max_tokens"}  # no field of a count
+    assert answer.status == 200
+    assert named == ({header} if header else set())
+
+
 async def test_parameters_without_effect_are_named_in_a_header() -> None:
     answer = await asked_with(
         FakeChat(),

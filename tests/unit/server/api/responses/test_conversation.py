@@ -324,7 +324,6 @@ def test_items_of_other_types_are_skipped_and_noted(type_: str) -> None:
             "input[0].content[0].type",
         ),
         ({"role": "user", "content": []}, "invalid_request_error", "input[0].content"),
-        (output("a", [{"type": "input_image"}]), "unsupported_parameter", "input[0].output[0].type"),
         ({"role": "user"}, "invalid_request_error", "input[0].content"),
     ],
 )
@@ -332,6 +331,53 @@ def test_invalid_content_of_an_item_is_named(item: Any, code: str, param: str) -
     with pytest.raises(ServiceError) as refused:
         items(item)
     assert (refused.value.code, refused.value.param) == (code, param)
+
+
+@pytest.mark.parametrize(
+    ("part", "text", "noted_as"),
+    [
+        ({"type": "input_image", "image_url": "data:image/png;base64,AAAA"}, "[image]", ".output[].input_image"),
+        ({"type": "input_file", "file_data": "AAAA"}, "[file]", ".output[].input_file"),
+        ({"type": "input_audio", "input_audio": {"data": "AAAA"}}, "[audio]", ".output[].input_audio"),
+        ({"type": "image", "data": "AAAA", "mimeType": "image/png"}, "[image]", ".output.image"),
+        ({"type": "image_url", "image_url": {"url": "data:,"}}, "[image]", ".output.image_url"),
+    ],
+)
+def test_of_a_tool_s_output_the_model_reads_what_it_can(part: Any, text: str, noted_as: str) -> None:
+    """Codex's `view_image` returns an image. Every later turn repeats it."""
+    with noting() as noted:
+        *_, answer = turns(user("x"), call("1"), output("1", [{"type": "input_text", "text": "Here:"}, part]))
+    assert answer.content == f"Here:\n{text}"
+    assert [*noted.names] == [f"input[]{noted_as}"]
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        ({"type": "output_text", "text": "a"}, "a"),
+        ({"type": "text", "text": "a"}, "a"),
+        ({"type": "resource", "uri": "b"}, '{"type": "resource", "uri": "b"}'),
+    ],
+)
+def test_an_output_may_have_parts_of_other_apis(part: Any, text: str) -> None:
+    *_, answer = turns(user("x"), call("1"), output("1", [part]))
+    assert answer.content == text
+
+
+def test_a_screenshot_is_no_text() -> None:
+    shot = {"type": "computer_screenshot", "image_url": "data:image/png;base64,AAAA"}
+    replayed = [
+        {"type": "computer_call", "call_id": "1", "action": {"type": "screenshot"}},
+        {"type": "computer_call_output", "call_id": "1", "output": shot},
+    ]
+    *_, answer = turns(user("x"), *replayed)
+    assert answer.content == "[image]"
+
+
+@pytest.mark.parametrize("arguments", ["", "null", None, {}, "{}"])
+def test_no_arguments_are_an_empty_object(arguments: Any) -> None:
+    *_, turn, _ = turns(user("x"), call("1", arguments), output("1"))
+    assert turn.tool_calls == [made("1")]
 
 
 def test_every_item_gets_an_id_and_keeps_its_own() -> None:
