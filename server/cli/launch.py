@@ -64,14 +64,15 @@ def _launch(options: dict[str, Any]) -> None:
     from providers.errors import ExtraNotInstalled
     from providers.registry import check_servable
     from providers.weights import WeightsError
-    from server.run.granian import PortUnavailable, bind, serve
+    from server.run.granian import serve
+    from server.run.sockets import PortUnavailable, bind
     from server.settings.settings import Settings, SettingsError
 
     try:
         settings = Settings.load(options)
         check_servable(settings.models)
-        listener = bind(settings.host, settings.port)
-        serve(_with_local_weights(settings), listener)
+        sockets = bind(settings.host, settings.port)
+        serve(_with_local_weights(settings), sockets)
     except SettingsError as error:
         fail(str(error), UNUSABLE)
     except (ExtraNotInstalled, PortUnavailable, WeightsError) as error:

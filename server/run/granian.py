@@ -1,11 +1,12 @@
-"""Granian with this service's settings: one ASGI worker on a socket that is bound before anything loads.
+"""Granian with this service's settings: one ASGI worker on sockets that are bound before anything loads.
 
     main process    reads settings, binds the port, fetches weights, waits for signals
       └─ worker     the Litestar application; starts one engine process per model
 
 `Launcher` changes granian in four ways:
 
-- It binds the socket itself: a port in use is an error before weights load, and port 0 gets a number to print.
+- It serves sockets that are bound already, one or two: a port in use is an error before weights load, and port 0 gets
+  a number to print.
 - It notifies the worker of SIGTERM and Ctrl-C before granian waits for open streams.
 - A second signal ends running answers immediately; a third kills the worker.
 - SIGHUP ends the server, unless it was ignored at the start (`nohup`); granian would start a second worker beside the
@@ -15,23 +16,22 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import multiprocessing
 import signal
 import socket
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from granian import Granian
-from granian._granian import SocketHolder
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.log import LogLevels
 
+from server.run.listeners import Holders, serve_lifespan_worker
 from server.run.parent_watch import StopWord
+from server.run.sockets import BACKLOG, listen, url_of
 from server.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -39,57 +39,10 @@ if TYPE_CHECKING:
 
     from server.run.preload import EnginesFirst
 
-__all__ = ["Launcher", "PortUnavailable", "bind", "build_app", "serve", "url_of"]
+__all__ = ["Launcher", "build_app", "serve"]
 
-_BACKLOG = 1024
 _HURRY = 5.0
 """Seconds that the worker has to shut down after its last answer has ended, before it is killed."""
-
-
-class PortUnavailable(Exception):
-    """Raised when the server cannot listen on the address; the message gives the reason in one line."""
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A bound socket that does not listen yet, so that no client connects before a worker exists.
-
-    It is not set to SO_REUSEPORT, which granian would set: with it two servers could share one port unnoticed.
-
-    Raises:
-        PortUnavailable: the port is in use or not allowed, or the address does not belong to this machine.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-    except (OSError, UnicodeError):
-        raise PortUnavailable(f"cannot listen on {host!r}: it is not an address of this machine") from None
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.bind(address)
-    except OSError as error:
-        listener.close()
-        raise PortUnavailable(_why(host, port, error)) from None
-    return listener
-
-
-def _why(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} of {host} is in use; stop the program that uses it, or choose another port with --port"
-    if error.errno in {errno.EACCES, errno.EPERM}:
-        return f"port {port} of {host} needs privileges; choose a port from 1024 up with --port"
-    if error.errno == errno.EADDRNOTAVAIL:
-        return f"cannot listen on {host!r}: it is not an address of this machine"
-    return f"cannot listen on {host}:{port}: {error.strerror}"
-
-
-def url_of(listener: socket.socket) -> str:
-    """The server's URL for a client on this machine, such as `http://127.0.0.1:8000`."""
-    host, port = listener.getsockname()[:2]
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def build_app(settings: Settings, connection: Connection, url: str) -> EnginesFirst:
@@ -110,41 +63,40 @@ def build_app(settings: Settings, connection: Connection, url: str) -> EnginesFi
     return EnginesFirst(settings, registry, build)
 
 
-def serve(settings: Settings, listener: socket.socket) -> None:
+def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
     """Serve until a signal ends the server. Returns after SIGTERM and Ctrl-C.
 
     Raises:
-        PortUnavailable: another process has begun to listen since `bind`.
+        PortUnavailable: another process has begun to listen since the sockets were bound.
         SystemExit: status 1, the worker failed.
     """
-    try:
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        raise PortUnavailable(_why(settings.host, settings.port, error)) from None
+    listen(sockets)
     multiprocessing.set_start_method("spawn", force=True)
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    Launcher(settings, listener, sender).serve(
-        target_loader=partial(build_app, settings, receiver, url_of(listener)), wrap_loader=False
+    Launcher(settings, sockets, sender).serve(
+        serve_lifespan_worker,
+        target_loader=partial(build_app, settings, receiver, url_of(sockets[0])),
+        wrap_loader=False,
     )
 
 
 class Launcher(Granian):  # type: ignore[misc, valid-type]
-    """A granian server with one worker, its own socket and a pipe to the worker."""
+    """A granian server with one worker, its own sockets and a pipe to the worker."""
 
-    def __init__(self, settings: Settings, listener: socket.socket, stop_words: Connection) -> None:
+    def __init__(self, settings: Settings, sockets: Sequence[socket.socket], stop_words: Connection) -> None:
         super().__init__(
             "server.app:create_app",
             address=settings.host,
-            port=listener.getsockname()[1],
+            port=sockets[0].getsockname()[1],
             interface=Interfaces.ASGI,
             loop=Loops.uvloop,
             http=HTTPModes.http1,
             workers=1,
-            backlog=_BACKLOG,
+            backlog=BACKLOG,
             websockets=False,
             log_level=LogLevels.warning,
         )
-        self._listener = listener
+        self._sockets = sockets
         self._stop_words = stop_words
         self._grace_period = settings.grace_period
         self._word: StopWord = "now"
@@ -152,14 +104,15 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
         self._nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
     def _init_shared_socket(self) -> None:
-        fd = self._listener.fileno()
-        holder: Callable[..., SocketHolder] = SocketHolder
-        listens_itself = sys.platform == "linux" or sys.platform.startswith("freebsd")
         self._ssp = None
-        self._shd = holder(fd, False, self.backlog) if listens_itself else holder(fd, False)
-        self._sfd = fd
-        self._listener.set_inheritable(True)
-        self._sso = self._listener
+        self._shd = Holders(self._sockets)
+        for bound in self._sockets:
+            bound.set_inheritable(True)
+        self._sso = self._sockets  # granian sends them to the worker, which holds them open
+
+    def _drop_shared_socket(self) -> None:
+        for bound in self._sockets:
+            bound.close()
 
     def _spawn_workers(self, spawn_target: Callable[..., None], target_loader: Callable[..., Any]) -> None:
         if self._nohup:

@@ -35,7 +35,7 @@ _MLX_OPENAI_SERVER = Program(
     text="""\
 The command has the same name and the same form: `mlx-openai-server launch --model-path …`. Its options, and the keys
 of its YAML file (`models:` and `server:`), work as they stand. What differs without any option: the server listens on
-127.0.0.1, not on every address; the context is at most 32768 tokens; no log file is written; 8 requests run at the same
+localhost, not on every address; the context is at most 32768 tokens; no log file is written; 8 requests run at the same
 time, not 32; a local model is named after its folder, not its whole path. Models of the types `multimodal`,
 `image-generation` and `image-edit` are refused by this version.
 """,
@@ -46,7 +46,7 @@ time, not 32; a local model is named after its folder, not its whole path. Model
         "--context-length",
         "--served-model-name",
         "--port",
-        ("--host", "the default is 127.0.0.1"),
+        ("--host", "the default is localhost, on IPv4 and IPv6"),
         "--queue-timeout",
         "--queue-size",
         ("--max-concurrency", "of earlier versions"),
@@ -258,7 +258,7 @@ Ollama is configured by its environment; variables here have other names. Its va
 `OLLAMA_HOST` too, with another meaning. Clients use `/v1`; Ollama's own `/api` is not served.
 """,
     rows=(
-        ("OLLAMA_HOST", "`SERVER_HOST` and `SERVER_PORT`; the default is 127.0.0.1 and 8000, not 11434"),
+        ("OLLAMA_HOST", "`SERVER_HOST` and `SERVER_PORT`; the default is localhost and 8000, not 11434"),
         ("OLLAMA_ORIGINS", "`CORS_ORIGINS`"),
         ("OLLAMA_CONTEXT_LENGTH", "`CONTEXT_LENGTH`"),
         ("OLLAMA_NUM_PARALLEL", "`MAX_CONCURRENCY`"),

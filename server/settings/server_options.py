@@ -21,10 +21,10 @@ SERVER_OPTIONS: tuple[Option, ...] = (
     server_option(
         "host",
         "SERVER_HOST",
-        "Address to listen on.",
+        "Address to listen on; `localhost` is 127.0.0.1 and, where the machine has IPv6, ::1.",
         text,
-        default="127.0.0.1",
-        default_text="127.0.0.1",
+        default="localhost",
+        default_text="localhost",
         metavar="ADDRESS",
     ),
     server_option(

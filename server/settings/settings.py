@@ -70,7 +70,7 @@ class Settings:
 
     models: tuple[ModelSpec, ...] = attrs.field(validator=attrs.validators.min_len(1))
     """At least one; their names are unique."""
-    host: str = "127.0.0.1"
+    host: str = "localhost"
     port: int = 8000
     """0 chooses a free port."""
     api_key: str | None = attrs.field(default=None, repr=False)

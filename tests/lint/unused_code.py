@@ -37,7 +37,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         *("data_to_encodable_type", "decode_bytes", "detect_nested_field", "generate_field_definitions"),
         *("handler_id", "is_supported_model_type_field", "to_asgi_response"),
         # granian
-        *("_init_shared_socket", "_sfd", "_shd", "_ssp", "_sso"),
+        *("_init_shared_socket", "_drop_shared_socket", "_shd", "_ssp", "_sso", "is_uds"),
         *("interrupt_by_parent", "signal_handler_reload", "workers_kill_timeout"),
     ),
     "fields that are written out with all others of their class": (

@@ -22,6 +22,9 @@ SLOW_ECHO = ("--model-type", "echo", "--model-path", "delay=0.05")
 LONG = "word " * 2000
 """At SLOW_ECHO's speed this takes longer than any test waits."""
 
+HAS_IPV6 = any(":" in address.address for address in psutil.net_if_addrs().get("lo", []))
+needs_ipv6 = pytest.mark.skipif(not HAS_IPV6, reason="the machine has no IPv6")
+
 Launch = Callable[..., LiveServer]
 
 
@@ -247,11 +250,56 @@ def test_a_model_that_cannot_be_loaded_is_named_and_gives_exit_status_1(tmp_path
     assert "weights are missing" in result.stderr
 
 
-def test_host_names_are_resolved_and_ipv6_addresses_work(launch: Launch) -> None:
-    for host in ("localhost", "::1"):
-        server = launch("--model-type", "echo", "--host", host)
+@needs_ipv6
+def test_localhost_is_served_on_both_loopback_addresses_until_the_end(launch: Launch) -> None:
+    server = launch(*SLOW_ECHO)
+    port = server.url.rpartition(":")[2]
+    assert server.url == f"http://127.0.0.1:{port}"
+    assert httpx.get(f"http://[::1]:{port}/health", headers={"host": f"localhost:{port}"}).json()["status"] == "ok"
 
+    with (
+        stream(f"http://[::1]:{port}", "word " * 30) as second,
+        stream(f"http://127.0.0.1:{port}", "word " * 10) as first,
+    ):
+        server.process.send_signal(signal.SIGTERM)
+        assert [*first][-1] == [*second][-1] == "[DONE]"
+    assert server.process.wait(10) == 0
+
+
+@needs_ipv6
+def test_a_client_of_the_second_address_that_leaves_frees_its_slot(launch: Launch) -> None:
+    server = launch(*SLOW_ECHO)
+    url = f"http://[::1]:{server.url.rpartition(':')[2]}"
+
+    def active() -> int:
+        return int(httpx.get(f"{url}/v1/queue/stats").json()["total"]["active"])
+
+    with stream(url):
+        assert active() == 1
+
+    deadline = time.monotonic() + 10
+    while active():
+        assert time.monotonic() < deadline, server.log.text
+        time.sleep(0.05)
+
+
+@needs_ipv6
+def test_an_ipv6_address_is_served_and_all_of_them_include_ipv4(launch: Launch) -> None:
+    for host in ("::1", "::"):
+        server = launch("--model-type", "echo", "--host", host)
+        assert server.url.startswith("http://[::1]:")
         assert httpx.get(f"{server.url}/health").json()["status"] == "ok"
+    assert httpx.get(f"http://127.0.0.1:{server.url.rpartition(':')[2]}/health").json()["status"] == "ok"
+
+
+@needs_ipv6
+def test_a_port_in_use_on_the_second_address_only_is_an_error() -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        result = refused("--model-type", "echo", "--port", str(port))
+
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"Error: port {port} of ::1 is in use; ")
 
 
 def test_the_printed_curl_line_works(launch: Launch) -> None:
