@@ -14,6 +14,8 @@ from contracts.chat.tools import (
     MAX_TOOLS,
     ChatCompletionTool,
     ChatCompletionToolChoiceOption,
+    FunctionChoice,
+    FunctionDefinition,
 )
 from contracts.parameters import honoured, noted, refused
 from contracts.sampling import GenerationOptions
@@ -103,6 +105,23 @@ class ChatCompletionRequest(GenerationOptions):
     )
     parallel_tool_calls: bool | None = attrs.field(
         default=None, metadata=honoured("False: at most one call.", default=True)
+    )
+    functions: Annotated[list[FunctionDefinition], MaxLen(MAX_TOOLS)] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "The older form of `tools`. The answer has `function_call` instead of `tool_calls`, and `finish_reason` "
+            "`function_call`; it calls one function at most. Not together with `tools`.",
+            values=f"up to {MAX_TOOLS} functions",
+            default=[],
+        ),
+    )
+    function_call: Literal["none", "auto"] | FunctionChoice | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "The older form of `tool_choice`. Not together with it.",
+            values='`none`, `auto`, `{"name": "…"}`',
+            otherwise="as `tool_choice`",
+        ),
     )
     response_format: ResponseFormat | None = attrs.field(
         default=None,
@@ -217,12 +236,5 @@ class ChatCompletionRequest(GenerationOptions):
     moderation: Any = attrs.field(default=None, metadata=noted("Nothing is moderated."))
 
     # Known, and refused unless they ask for what happens anyway.
-    functions: list[JsonObject] | None = attrs.field(
-        default=None, metadata=refused([], instead="use tools", note="Deprecated by OpenAI: use `tools`.")
-    )
-    function_call: str | JsonObject | None = attrs.field(
-        default=None,
-        metadata=refused("none", instead="use tool_choice", note="Deprecated by OpenAI: use `tool_choice`."),
-    )
     modalities: list[str] | None = attrs.field(default=None, metadata=refused(["text"]))
     audio: JsonObject | None = attrs.field(default=None, metadata=refused())

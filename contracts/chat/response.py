@@ -7,7 +7,12 @@ from typing import Literal
 import attrs
 
 from contracts._fields import EXPLICIT_NULL
-from contracts.chat.tools import ChatCompletionMessageToolCall, ChatCompletionMessageToolCallChunk
+from contracts.chat.tools import (
+    ChatCompletionMessageToolCall,
+    ChatCompletionMessageToolCallChunk,
+    ChatCompletionMessageToolCallChunkFunction,
+    ChatCompletionMessageToolCallFunction,
+)
 from contracts.usage import CompletionUsage
 
 __all__ = [
@@ -23,7 +28,8 @@ __all__ = [
     "TopLogprob",
 ]
 
-FinishReason = Literal["stop", "length", "tool_calls"]
+FinishReason = Literal["stop", "length", "tool_calls", "function_call"]
+"""`function_call`: to a request with `functions`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -62,6 +68,8 @@ class ChatCompletionMessage:
     refusal: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     reasoning_content: str | None = None
     tool_calls: list[ChatCompletionMessageToolCall] | None = None
+    function_call: ChatCompletionMessageToolCallFunction | None = None
+    """The call, to a request with `functions`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -97,6 +105,7 @@ class ChatCompletionChunkDelta:
     content: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[ChatCompletionMessageToolCallChunk] | None = None
+    function_call: ChatCompletionMessageToolCallChunkFunction | None = None
 
 
 @attrs.frozen(kw_only=True)

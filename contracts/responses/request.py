@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal
 import attrs
 from annotated_types import MaxLen, MinLen
 
-from contracts._fields import EXPLICIT_NULL, Count, JsonObject, Metadata, ModelName, TopLogprobs
+from contracts._fields import EXPLICIT_NULL, Count, JsonObject, Metadata, ModelName, TokenLimit, TopLogprobs
 from contracts.bounds import MaxKeyLen
 from contracts.chat.request import ReasoningEffort
+from contracts.chat.response_format import ResponseFormat
 from contracts.chat.tools import MAX_TOOLS
 from contracts.parameters import honoured, noted, refused
 from contracts.responses.items import InputItem
@@ -21,27 +22,15 @@ __all__ = [
     "INCLUDED",
     "LOGPROBS",
     "CreateResponse",
-    "Includable",
     "Reasoning",
     "ResponseStreamOptions",
     "TokenCountRequest",
 ]
 
-Includable = Literal[
-    "code_interpreter_call.outputs",
-    "computer_call_output.output.image_url",
-    "file_search_call.results",
-    "message.input_image.image_url",
-    "message.output_text.logprobs",
-    "reasoning.encrypted_content",
-    "web_search_call.action.sources",
-    "web_search_call.results",
-]
-
-LOGPROBS: Includable = "message.output_text.logprobs"
-ENCRYPTED_REASONING: Includable = "reasoning.encrypted_content"
+LOGPROBS = "message.output_text.logprobs"
+ENCRYPTED_REASONING = "reasoning.encrypted_content"
 INCLUDED = (LOGPROBS, ENCRYPTED_REASONING)
-"""The values of `include` that this server honours. The others belong to tools that it does not have, and are noted."""
+"""The values of `include` that this server honours. The others are noted."""
 
 Input = str | Annotated[list[InputItem], MinLen(1)]
 Tools = Annotated[list[Tool], MaxLen(MAX_TOOLS)]
@@ -119,18 +108,41 @@ class ChatOnly(GuidedOptions):
     """Sampling, and the fields that chat completions have and responses do not."""
 
     messages: Any = attrs.field(default=None, metadata=_of_chat("here it is input"))
-    max_tokens: Any = attrs.field(default=None, metadata=_of_chat("here it is max_output_tokens"))
-    max_completion_tokens: Any = attrs.field(default=None, metadata=_of_chat("here it is max_output_tokens"))
-    response_format: Any = attrs.field(default=None, metadata=_of_chat("here it is text.format"))
-    reasoning_effort: Any = attrs.field(default=None, metadata=_of_chat("here it is reasoning.effort"))
-    verbosity: Any = attrs.field(default=None, metadata=_of_chat("here it is text.verbosity"))
-    logprobs: Any = attrs.field(
+    max_tokens: TokenLimit | None = attrs.field(
         default=None,
-        metadata=_of_chat(
-            "here they are asked for by top_logprobs, or by include",
-            False,
-            note="Of chat completions: here `top_logprobs` or `include` requests them.",
+        metadata=honoured(
+            "Of chat completions: `max_output_tokens`. Those that are sent must agree.",
+            values="1 or more, or -1 for no limit",
+            otherwise="as `max_output_tokens`",
         ),
+    )
+    max_completion_tokens: TokenLimit | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "As `max_tokens`.", values="1 or more, or -1 for no limit", otherwise="as `max_output_tokens`"
+        ),
+    )
+    response_format: ResponseFormat | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Of chat completions: `text.format`. Not together with it.",
+            values="`text`, `json_object`, `json_schema`",
+            otherwise="as `text.format`",
+        ),
+    )
+    reasoning_effort: ReasoningEffort | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Of chat completions: `reasoning.effort`. Those that are sent must agree.",
+            otherwise="as `reasoning.effort`",
+        ),
+    )
+    verbosity: Any = attrs.field(
+        default=None, metadata=noted("Of chat completions, and a hint as `text.verbosity`.", accepted=("medium",))
+    )
+    logprobs: bool | None = attrs.field(
+        default=None,
+        metadata=honoured("Of chat completions: as the log-probabilities that `include` requests.", default=False),
     )
     n: Any = attrs.field(
         default=None,
@@ -162,10 +174,10 @@ class CreateResponse(ChatOnly):
             otherwise="no obfuscation",
         ),
     )
-    include: list[Includable] | None = attrs.field(
+    include: list[str] | None = attrs.field(
         default=None,
         metadata=honoured(
-            "The other values of OpenAI belong to tools that this server does not have, and are noted.",
+            "Every other value is noted; those of OpenAI belong to tools that this server does not have.",
             values=" and ".join(f"`{name}`" for name in INCLUDED),
             default=[],
         ),
@@ -186,10 +198,12 @@ class CreateResponse(ChatOnly):
     )
     chat_template_kwargs: JsonObject | None = attrs.field(default=None, metadata=_CHAT_TEMPLATE_KWARGS)
 
-    max_output_tokens: Count | None = attrs.field(
+    max_output_tokens: TokenLimit | None = attrs.field(
         default=None,
         metadata=honoured(
-            "Tokens to generate at most, reasoning included. A response that reaches it is `incomplete`.",
+            "Tokens to generate at most, reasoning included. More than the context has room for means as many as it "
+            "has. A response that reaches it is `incomplete`.",
+            values="1 or more, or -1 for no limit",
             otherwise="as many as the context has room for",
         ),
     )
@@ -227,6 +241,11 @@ class CreateResponse(ChatOnly):
         default=None, metadata=noted("A hint: the client compacts its conversation itself.", accepted=([],))
     )
 
+    moderation: Any = attrs.field(default=None, metadata=noted("Nothing is moderated."))
+    background_options: Any = attrs.field(default=None, metadata=noted("Of `background`."))
+    access_programs: Any = attrs.field(default=None, metadata=noted("Of OpenAI's accounts."))
+    image: Any = attrs.field(default=None, metadata=noted("A hint about images, which are not read."))
+
     # Known, and refused unless they ask for what happens anyway.
     background: bool | None = attrs.field(
         default=None, metadata=refused(False, instead="stream the response, or wait for it")
@@ -235,10 +254,6 @@ class CreateResponse(ChatOnly):
     prompt: JsonObject | None = attrs.field(
         default=None, metadata=refused(instead="send the prompt's text as instructions")
     )
-    moderation: JsonObject | None = attrs.field(default=None, metadata=refused())
-    background_options: JsonObject | None = attrs.field(default=None, metadata=refused())
-    access_programs: JsonObject | None = attrs.field(default=None, metadata=refused())
-    image: JsonObject | None = attrs.field(default=None, metadata=refused())
 
 
 @attrs.frozen(kw_only=True)

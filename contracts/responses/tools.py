@@ -9,7 +9,7 @@ from annotated_types import MinLen
 
 from contracts._fields import EXPLICIT_NULL, OTHER_FIELDS, JsonObject, SchemaName
 from contracts.chat.tools import FunctionChoice, FunctionName
-from contracts.parameters import noted, refused
+from contracts.parameters import noted
 
 __all__ = [
     "AllowedTool",
@@ -37,9 +37,7 @@ __all__ = [
 ]
 
 
-_ALLOWED_CALLERS = refused(
-    [], ["direct"], ["direct", "programmatic"], instead="only the model itself calls; leave it out"
-)
+_ALLOWED_CALLERS = noted("Only the model itself calls.", accepted=([], ["direct"], ["direct", "programmatic"]))
 
 
 @attrs.frozen(kw_only=True)

@@ -12,6 +12,7 @@ import otel
 from contracts.chat.request import ChatCompletionRequest
 from contracts.chat.response import ChatCompletion
 from providers.chat.protocol import CHAT
+from server.api.chat.functions import has_functions
 from server.api.chat.request import to_generation_request
 from server.api.chat.response import ChatChunkEncoder, chat_completion
 from server.api.error_responses import ANSWERING, errors
@@ -52,10 +53,10 @@ class ChatController(Controller):
             model=chat.spec.name, version=service.version, request_id=request_id, prefix="chatcmpl"
         )
         asked = to_generation_request(data, id=request_id)
-        events = aclosing(chat.generate(asked))
+        events, older = aclosing(chat.generate(asked)), has_functions(data)
         if data.stream:
             include_usage = data.stream_options.include_usage if data.stream_options else None
-            encoder = ChatChunkEncoder(header, include_usage=include_usage, n=asked.n)
+            encoder = ChatChunkEncoder(header, include_usage=include_usage, n=asked.n, older=older)
             return service.streamed(events, encoder, answers=asked.n)
         async with service.answering(request.receive), events as answer:
-            return Response(chat_completion(header, await collect_all(answer, asked.n)))
+            return Response(chat_completion(header, await collect_all(answer, asked.n), older=older))

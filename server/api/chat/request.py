@@ -5,13 +5,13 @@ from __future__ import annotations
 from contracts.chat.request import ChatCompletionRequest
 from providers.chat.types import ChatPrompt, GenerationRequest
 from providers.errors import InvalidRequest
+from server.api.chat.functions import selection
 from server.api.generation.continuation import continues, without_continuation
 from server.api.generation.grammar import to_grammar
 from server.api.generation.messages import to_chat_messages
 from server.api.generation.parameters import check_stream_options, check_template_kwargs
 from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
 from server.api.generation.thinking import max_reasoning_tokens, template_arguments, thinking_switches
-from server.api.generation.tools import to_tools
 from server.api.refusals import check_parameters
 
 __all__ = ["to_generation_request"]
@@ -28,7 +28,7 @@ def to_generation_request(request: ChatCompletionRequest, *, id: str) -> Generat
     template_kwargs = without_continuation(request.chat_template_kwargs)
     check_template_kwargs(template_kwargs)
     check_stream_options(request)
-    tools, choice = to_tools(request.tools, request.tool_choice, request.parallel_tool_calls)
+    tools, choice = selection(request)
     form = to_grammar(request, request.response_format)
     if form is None or choice.mode == "required":
         # An answer that must call consists of calls only: it has no content that a form could hold.

@@ -15,6 +15,7 @@ from contracts.chat.response import (
     ChoiceLogprobs,
     TopLogprob,
 )
+from contracts.chat.response import FinishReason as WireFinishReason
 from contracts.chat.tools import (
     ChatCompletionMessageToolCall,
     ChatCompletionMessageToolCallChunk,
@@ -25,6 +26,7 @@ from contracts.usage import CompletionUsage
 from providers.chat.types import (
     Accepted,
     Finished,
+    FinishReason,
     GenerationEvent,
     ReasoningDelta,
     TextDelta,
@@ -40,8 +42,8 @@ from server.api.generation.usage import completion_usage
 __all__ = ["ChatChunkEncoder", "chat_completion", "choice_logprobs"]
 
 
-def chat_completion(header: AnswerHeader, answers: Sequence[Answer]) -> ChatCompletion:
-    """The answers to one prompt, in order."""
+def chat_completion(header: AnswerHeader, answers: Sequence[Answer], *, older: bool = False) -> ChatCompletion:
+    """The answers to one prompt, in order. `older`: calls have the form that answers `functions`."""
     return ChatCompletion(
         id=header.id,
         created=header.created,
@@ -51,9 +53,9 @@ def chat_completion(header: AnswerHeader, answers: Sequence[Answer]) -> ChatComp
         choices=[
             ChatCompletionChoice(
                 index=index,
-                message=_message(answer),
+                message=_message(answer, older=older),
                 logprobs=None if answer.logprobs is None else choice_logprobs(answer.logprobs),
-                finish_reason=answer.finish_reason,
+                finish_reason=_reason(answer.finish_reason, older=older),
             )
             for index, answer in enumerate(answers)
         ],
@@ -61,11 +63,13 @@ def chat_completion(header: AnswerHeader, answers: Sequence[Answer]) -> ChatComp
     )
 
 
-def _message(answer: Answer) -> ChatCompletionMessage:
+def _message(answer: Answer, *, older: bool) -> ChatCompletionMessage:
+    calls = [_tool_call(call) for call in answer.tool_calls]
     return ChatCompletionMessage(
-        content=None if answer.tool_calls and not answer.text else answer.text,
+        content=None if calls and not answer.text else answer.text,
         reasoning_content=answer.reasoning or None,
-        tool_calls=[_tool_call(call) for call in answer.tool_calls] or None,
+        tool_calls=None if older else calls or None,
+        function_call=calls[0].function if older and calls else None,
     )
 
 
@@ -75,6 +79,10 @@ def _tool_call(call: ToolCall) -> ChatCompletionMessageToolCall:
         type="function",
         function=ChatCompletionMessageToolCallFunction(name=call.name, arguments=call.arguments),
     )
+
+
+def _reason(reason: FinishReason, *, older: bool) -> WireFinishReason:
+    return "function_call" if older and reason == "tool_calls" else reason
 
 
 def choice_logprobs(tokens: Iterable[TokenLogprob]) -> ChoiceLogprobs:
@@ -100,9 +108,11 @@ class ChatChunkEncoder(ChunkWriter[ChatCompletionChunkChoice]):
     One chunk per decode step is the hottest path of the server: the constant parts of a text chunk are encoded once.
     """
 
-    def __init__(self, header: AnswerHeader, *, include_usage: bool | None, n: int = 1) -> None:
+    def __init__(self, header: AnswerHeader, *, include_usage: bool | None, n: int = 1, older: bool = False) -> None:
+        """`older`: as in `chat_completion`."""
         super().__init__(include_usage=include_usage, answers=n, n=n)
         self._header = header
+        self._older = older
         template = ChatCompletionChunkDelta(content=SLOT)
         self._frames = [text_frame(self._delta(template, index), "content") for index in range(n)]
 
@@ -146,10 +156,13 @@ class ChatChunkEncoder(ChunkWriter[ChatCompletionChunkChoice]):
             case ReasoningDelta(text=text, index=index):
                 return self._delta(ChatCompletionChunkDelta(reasoning_content=text), index) if text else b""
             case ToolCallDelta():
-                return self._delta(ChatCompletionChunkDelta(tool_calls=[_call_chunk(event)]), event.index)
+                call = _call_chunk(event)
+                older = ChatCompletionChunkDelta(function_call=call.function)
+                return self._delta(older if self._older else ChatCompletionChunkDelta(tool_calls=[call]), event.index)
             case Finished():
+                reason = _reason(event.finish_reason, older=self._older)
                 choice = ChatCompletionChunkChoice(
-                    index=event.index, delta=ChatCompletionChunkDelta(), finish_reason=event.finish_reason
+                    index=event.index, delta=ChatCompletionChunkDelta(), finish_reason=reason
                 )
                 return self._finished(choice, event.index, event.usage)
 

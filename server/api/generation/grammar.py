@@ -18,7 +18,7 @@ from providers.chat.types import (
 )
 from providers.errors import InvalidRequest
 
-__all__ = ["one_form", "to_grammar"]
+__all__ = ["of_format", "one_form", "to_grammar"]
 
 
 def to_grammar(request: GenerationOptions, response_format: ResponseFormat | None = None) -> tuple[Grammar, str] | None:
@@ -27,7 +27,7 @@ def to_grammar(request: GenerationOptions, response_format: ResponseFormat | Non
     Raises:
         InvalidRequest: there are several forms, or one lacks its schema.
     """
-    return one_form(request, _of_format(response_format), *_of_llama_cpp(request))
+    return one_form(request, of_format(response_format), *_of_llama_cpp(request))
 
 
 def one_form(request: GuidedOptions, *formats: tuple[Grammar, str] | None) -> tuple[Grammar, str] | None:
@@ -44,8 +44,9 @@ def one_form(request: GuidedOptions, *formats: tuple[Grammar, str] | None) -> tu
     return found[0] if found else None
 
 
-def _of_format(format: ResponseFormat | None) -> tuple[Grammar, str] | None:
-    """Raises: InvalidRequest, if `json_schema` comes without a schema, or with two."""
+def of_format(format: ResponseFormat | None) -> tuple[Grammar, str] | None:
+    """The form that `response_format` sets. Raises: InvalidRequest, if `json_schema` comes without a schema, or with
+    two."""
     if isinstance(format, ResponseFormatJSONObject):
         if format.schema is None:
             return JsonObjectGrammar(), "response_format"

@@ -19,6 +19,7 @@ from contracts.chat.tools import CalledFunction
 from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.unread import placeholder
+from server.noted import note
 
 __all__ = ["call_arguments", "to_chat_messages"]
 
@@ -67,6 +68,8 @@ class _OpenCalls:
         id = message.tool_call_id
         if not id:
             fitting = [call for call in self._open if message.name in (None, call[1])] or self._open
+            if message.role == "function":  # has no ids, and its call may have been cut from the history
+                fitting = fitting[:1] or [(self.add(None, message.name or ""), "")]
             if len(fitting) != 1:
                 known = ", ".join(repr(call) for call, _ in self._open[:8])
                 raise _invalid(
@@ -81,7 +84,7 @@ class _OpenCalls:
 
 def _message(message: ChatCompletionRequestMessage, path: str, calls: _OpenCalls) -> ChatMessage:
     if message.audio is not None:
-        raise UnsupportedParameter(f"{path}.audio is not supported", param=f"{path}.audio")
+        note("messages[].audio")  # the id of sound that another server keeps
     result = message.role in ("tool", "function")
     _check_role(message, path, result=result)
     made = [_called(calls.add(call.id, call.function.name), call.function) for call in message.tool_calls or []]

@@ -9,7 +9,7 @@ from contracts.chat.request import ChatCompletionRequest, ReasoningEffort
 from providers.errors import InvalidRequest
 from server.api.refusals import check_parameters
 
-__all__ = ["max_reasoning_tokens", "template_arguments", "thinking_kwargs", "thinking_switches"]
+__all__ = ["agreed", "max_reasoning_tokens", "template_arguments", "thinking_kwargs", "thinking_switches"]
 
 T = TypeVar("T")
 
@@ -45,8 +45,8 @@ def thinking_switches(request: ChatCompletionRequest) -> dict[str, Any]:
         "reasoning.effort": reasoning.effort if reasoning else None,
         "think": None if isinstance(think, bool) else think,
     }
-    effort: ReasoningEffort | None = _agreed(efforts)
-    on = _agreed(
+    effort: ReasoningEffort | None = agreed(efforts)
+    on = agreed(
         {
             "enable_thinking": request.enable_thinking,
             "reasoning.enabled": reasoning.enabled if reasoning else None,
@@ -74,7 +74,7 @@ def template_arguments(given: Mapping[str, Any] | None) -> dict[str, Any]:
     }
 
 
-def _agreed(values: Mapping[str, T | None]) -> T | None:
+def agreed(values: Mapping[str, T | None]) -> T | None:
     """The value of the fields that have one.
 
     Raises:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from contracts.chat.request import ReasoningEffort
 from contracts.responses.items import StoredItem
 from contracts.responses.request import LOGPROBS, CreateResponse, TokenCountRequest
 from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest, Tool
 from providers.errors import InvalidRequest
-from server.api.generation.grammar import one_form
-from server.api.generation.sampling import to_sampling, to_stop
-from server.api.generation.thinking import template_arguments, thinking_kwargs
+from server.api.generation.grammar import of_format, one_form
+from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
+from server.api.generation.thinking import agreed, template_arguments, thinking_kwargs
 from server.api.responses.conversation import to_turns
 from server.api.responses.tools import OfferedTools, to_grammar, to_tools
 
@@ -37,7 +38,9 @@ def to_response_generation(
         InvalidRequest: values contradict each other, or a `logit_bias` key is not a token id.
     """
     prompt = to_prompt(request, items, offered)
-    form = one_form(request, to_grammar(request.text.format if request.text else None))
+    form = one_form(
+        request, to_grammar(request.text.format if request.text else None), of_format(request.response_format)
+    )
     if prompt.tool_choice.mode == "required":
         form = None  # a response that must call consists of calls only: it has no text that a form could hold
     grammar, grammar_param = form or (None, "text.format")
@@ -45,7 +48,7 @@ def to_response_generation(
         id=id,
         prompt=prompt,
         sampling=to_sampling(request),
-        max_tokens=request.max_output_tokens,
+        max_tokens=_max_tokens(request),
         stop=to_stop(request.stop),
         timeout=request.timeout,
         top_logprobs=_top_logprobs(request),
@@ -65,7 +68,7 @@ def to_prompt(
         InvalidRequest: calls do not match their outputs, or the choice of a tool does not match the tools.
     """
     tools, choice = to_tools(offered, request.tool_choice, request.parallel_tool_calls)
-    effort = request.reasoning.effort if request.reasoning else None
+    effort = _effort(request)
     return ChatPrompt(
         messages=to_turns(items, instructions=request.instructions),
         template_kwargs={**thinking_kwargs(effort), **template_arguments(request.chat_template_kwargs)},
@@ -94,8 +97,22 @@ def _name_here(param: str, offered: OfferedTools, listed: Sequence[Tool]) -> str
     return _NAMES_HERE.get(param, param)
 
 
+def _max_tokens(request: CreateResponse) -> int | None:
+    """The limit under the names that clients know. Raises: InvalidRequest, if two of them differ."""
+    names = ("max_output_tokens", "max_completion_tokens", "max_tokens")
+    return to_max_tokens(agreed({name: getattr(request, name) for name in names}))
+
+
+def _effort(request: CreateResponse | TokenCountRequest) -> ReasoningEffort | None:
+    """Raises: InvalidRequest, if the fields that set it differ."""
+    effort = request.reasoning.effort if request.reasoning else None
+    if isinstance(request, TokenCountRequest):
+        return effort
+    return agreed({"reasoning.effort": effort, "reasoning_effort": request.reasoning_effort})
+
+
 def _top_logprobs(request: CreateResponse) -> int | None:
     """The number of likeliest tokens to report. `include` without a number requests only the chosen tokens."""
     if request.top_logprobs:
         return request.top_logprobs
-    return 0 if LOGPROBS in (request.include or []) else None
+    return 0 if request.logprobs or LOGPROBS in (request.include or []) else None

@@ -105,12 +105,12 @@ def _created(request: CreateResponse, model: ModelCard, *, id: str, created_at: 
         instructions=request.instructions,
         previous_response_id=request.previous_response_id,
         store=request.store is not False,
-        max_output_tokens=request.max_output_tokens,
+        max_output_tokens=_first(request.max_output_tokens, request.max_completion_tokens, request.max_tokens),
         max_tool_calls=request.max_tool_calls,
         metadata=request.metadata or {},
         parallel_tool_calls=request.parallel_tool_calls is not False,
         prompt_cache_key=request.prompt_cache_key,
-        reasoning=_reasoning(request.reasoning or Reasoning()),
+        reasoning=_reasoning(request.reasoning or Reasoning(effort=request.reasoning_effort)),
         safety_identifier=request.safety_identifier,
         **_sampling(request, model.sampling),
         text=ResponseTextParam(format=text.format or TextResponseFormatText(type="text"), verbosity="medium"),
@@ -126,7 +126,12 @@ def _sampling(request: CreateResponse, model: SamplingParams) -> dict[str, Any]:
     """The numbers that are used: the request's, else the model's, else OpenAI's."""
     usual = {"temperature": 1.0, "top_p": 1.0, "presence_penalty": 0.0, "frequency_penalty": 0.0}
     chosen = {name: (getattr(request, name), getattr(model, name), value) for name, value in usual.items()}
-    return {name: next(value for value in values if value is not None) for name, values in chosen.items()}
+    return {name: _first(*values) for name, values in chosen.items()}
+
+
+def _first(*values: Any) -> Any:
+    """The first value that is not None; None: there is none."""
+    return next((value for value in values if value is not None), None)
 
 
 def _reasoning(asked: Reasoning) -> Reasoning:

@@ -12,6 +12,7 @@ from contracts.responses.tools import (
     CustomTool,
     FunctionTool,
     GrammarFormat,
+    NamespaceMember,
     NamespaceTool,
     OtherTool,
     TextFormat,
@@ -110,10 +111,7 @@ def to_tools(offered: OfferedTools, choice: WireToolChoice | None, parallel: boo
     functions = Functions(offered.functions, parallel is not False)
     choice = as_choice(choice)
     if isinstance(choice, ToolChoiceAllowed):
-        names = [_allowed(choice, index) for index in range(len(choice.tools))]
-        return functions.only(
-            [(name, f"tool_choice.tools[{index}].name") for index, name in enumerate(names)], choice.mode
-        )
+        return functions.only(_allowed(choice), choice.mode)
     if isinstance(choice, ToolChoiceOther):
         raise _not_here("tool_choice.type", choice.type)
     if isinstance(choice, ToolChoiceFunction | ToolChoiceCustom):
@@ -151,10 +149,22 @@ def _each(tools: Sequence[WireTool]) -> Iterator[tuple[FunctionTool | CustomTool
     """Every tool with its namespace and its path."""
     for index, tool in enumerate(tools):
         if isinstance(tool, NamespaceTool):
-            for place, member in enumerate(tool.tools):
+            for place, member in enumerate(_described(tool)):
                 yield member, tool.name, f"tools[{index}].tools[{place}]"
         else:
             yield tool, None, f"tools[{index}]"
+
+
+def _described(namespace: NamespaceTool) -> Iterator[NamespaceMember]:
+    """The members. The first that the model sees describes the namespace as well, for which prompts have no place."""
+    about = namespace.description
+    for member in namespace.tools:
+        if about and not isinstance(member, OtherTool):
+            head = f"[{namespace.name}: {about}]"
+            yield attrs.evolve(member, description=f"{head}\n{member.description}" if member.description else head)
+            about = None
+        else:
+            yield member
 
 
 def _unused(name: str, origin: Origin, offered: OfferedTools) -> str:
@@ -186,11 +196,22 @@ def _custom(name: str, tool: CustomTool, path: str) -> Tool:
     return Tool(name=name, description=description, parameters=parameters, strict="pattern" in held)
 
 
-def _allowed(choice: ToolChoiceAllowed, index: int) -> str:
-    tool = choice.tools[index]
-    if not isinstance(tool, AllowedTool):
-        raise _not_here(f"tool_choice.tools[{index}].type", tool.type)
-    return tool.name
+def _allowed(choice: ToolChoiceAllowed) -> list[tuple[str, str]]:
+    """The names of the allowed tools that this server has, with their paths. The others are noted.
+
+    Raises:
+        UnsupportedParameter: it has none of them.
+    """
+    names: list[tuple[str, str]] = []
+    for index, tool in enumerate(choice.tools):
+        path = f"tool_choice.tools[{index}]"
+        if isinstance(tool, AllowedTool):
+            names.append((tool.name, f"{path}.name"))
+        elif all(isinstance(each, OtherTool) for each in choice.tools):
+            raise _not_here(f"{path}.type", tool.type)
+        else:
+            note(f"{path}.{tool.type}")
+    return names
 
 
 def _not_here(path: str, type_: str) -> UnsupportedParameter:

@@ -362,6 +362,11 @@ NOTED: list[tuple[str, dict[str, Any], str | None]] = [
         "tools[1].web_search, tools[2].custom",
     ),
     (
+        "the sound of an earlier answer",
+        turns({"role": "assistant", "content": None, "audio": {"id": "1"}}, GO_ON),
+        "messages[].audio",
+    ),
+    (
         "an image of a tool",
         turns(
             call(id="c1"), result(tool_call_id="c1", content=[{"type": "image_url", "image_url": {"url": "data:,"}}])

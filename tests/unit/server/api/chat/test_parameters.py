@@ -93,6 +93,10 @@ HONOURED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "prompt.messages": [ChatMessage("user", "Hi"), ChatMessage("assistant", "He")],
         },
     ),
+    "functions": (
+        {"functions": [{"name": "f", "description": "F.", "parameters": {}}]},
+        {"prompt.tools": [Tool("f", "F.", {})], "prompt.tool_choice": ToolChoice("auto", parallel=False)},
+    ),
     "enable_thinking": ({"enable_thinking": False}, {"prompt.template_kwargs": {"enable_thinking": False}}),
     "think": ({"think": True}, {"prompt.template_kwargs": {"enable_thinking": True}}),
     "thinking": (
@@ -114,12 +118,10 @@ HONOURED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 """The fields that are sent, and all differences from a plain request that reach the engine."""
 
-ELSEWHERE = {"model", "messages", "stream", "stream_options"}
+ELSEWHERE = {"model", "messages", "stream", "stream_options", "function_call"}
 """Honoured fields with tests of their own."""
 
 REFUSED_VALUES: dict[str, Any] = {
-    "functions": [{"name": "f"}],
-    "function_call": {"name": "f"},
     "modalities": ["text", "audio"],
     "audio": {"voice": "alloy", "format": "mp3"},
 }
@@ -321,8 +323,7 @@ def test_a_history_of_empty_strings_is_a_conversation() -> None:
         ({"role": "user", "content": []}, "invalid_request_error", "messages[0].content"),
         ({"role": "user", "content": None}, "invalid_request_error", "messages[0].content"),
         ({"role": "user", "content": [{"type": "input_text", "text": "x"}]}, INVALID, "messages[0].content[0].type"),
-        ({"role": "function", "content": "x", "name": "f"}, INVALID, "messages[0].tool_call_id"),
-        ({"role": "assistant", "audio": {"id": "1"}}, "unsupported_parameter", "messages[0].audio"),
+        ({"role": "tool", "content": "x", "name": "f"}, INVALID, "messages[0].tool_call_id"),
         ({"role": "assistant", "function_call": {"arguments": "{}"}}, INVALID, "messages[0].function_call.name"),
         ({"role": "user", "content": "x", "tool_call_id": "1"}, "invalid_request_error", "messages[0].tool_call_id"),
         ({"role": "user", "content": "x", "refusal": "no"}, "invalid_request_error", "messages[0].refusal"),

@@ -156,6 +156,15 @@ async def test_members_of_a_namespace_are_functions_and_their_calls_name_it() ->
     )
 
 
+async def test_the_first_member_describes_its_namespace() -> None:
+    members = [{"type": "web_search"}, {"type": "function", "name": "list"}, ADD_NOTE]
+    _, prompt = await answer([{**NOTES, "description": "A person's notes", "tools": members}])
+    assert [tool.description for tool in prompt.tools] == [
+        "[mcp__notes: A person's notes]",
+        ADD_NOTE.get("description"),
+    ]
+
+
 async def test_names_are_unique() -> None:
     same = {"type": "function", "name": "mcp__notes__add_note"}
     found, prompt = await answer([same, NOTES], *called("mcp__notes__add_note_", "{}"))
