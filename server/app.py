@@ -10,6 +10,7 @@ from server.dependencies import Registry
 from server.middleware.addressing import AddressMiddleware, is_loopback
 from server.middleware.cors import CorsMiddleware
 from server.middleware.request import RequestMiddleware
+from server.middleware.unread_body import UnreadBodyMiddleware
 from server.run.parent_watch import Lifecycle
 from server.schemas import ContractSchemaPlugin
 from server.settings.settings import Settings
@@ -43,10 +44,12 @@ def create_app(
     handler = (
         CorsMiddleware(app.asgi_handler, origins=settings.cors_origins) if settings.cors_origins else app.asgi_handler
     )
-    app.asgi_handler = RequestMiddleware(
-        AddressMiddleware(handler, hosts=hosts),
-        errors=app.state.service.errors,
-        log_bodies=settings.log_bodies,
-        strict=settings.strict_parameters,
+    app.asgi_handler = UnreadBodyMiddleware(
+        RequestMiddleware(
+            AddressMiddleware(handler, hosts=hosts),
+            errors=app.state.service.errors,
+            log_bodies=settings.log_bodies,
+            strict=settings.strict_parameters,
+        )
     )
     return app

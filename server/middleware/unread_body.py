@@ -1,0 +1,60 @@
+"""Bodies that a response did not wait for: the rest of a refused upload is read and dropped. Pure ASGI.
+
+A server that closes a connection while its client still sends makes the client's system report a broken pipe, and many
+clients then never look at the response that says why. The response leaves first, and the rest of the body is read for
+a bounded time, as nginx does (`lingering_close`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
+
+__all__ = ["UnreadBodyMiddleware"]
+
+_TOTAL = 10.0
+_IDLE = 2.0
+"""Seconds that the rest of a body may take, and seconds between two pieces of it."""
+
+
+class UnreadBodyMiddleware:
+    """Lets a client that sends its whole body before it reads see the response to a request that was refused early.
+
+    A client that sent `Expect: 100-continue` sends no body after a final response, so that nothing is read.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP or not _sends_body(scope):
+            await self._app(scope, receive, send)
+            return
+        unread, complete = True, False
+
+        async def receive_and_note() -> ReceiveMessage:
+            nonlocal unread
+            message = await receive()
+            unread = message["type"] == "http.request" and message["more_body"]
+            return message
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal complete
+            await send(message)
+            complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+
+        await self._app(scope, receive_and_note, send_and_note)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_TOTAL):
+                while complete and unread:
+                    await asyncio.wait_for(receive_and_note(), _IDLE)
+
+
+def _sends_body(scope: HTTPScope) -> bool:
+    headers = dict(scope["headers"])
+    if b"expect" in headers:
+        return False
+    return b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"

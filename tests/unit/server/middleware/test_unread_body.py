@@ -1,0 +1,68 @@
+import asyncio
+from typing import Any
+
+import pytest
+
+from server.middleware import unread_body
+from server.middleware.unread_body import UnreadBodyMiddleware
+
+PIECE = {"type": "http.request", "body": b"x", "more_body": True}
+LAST = {"type": "http.request", "body": b"x", "more_body": False}
+GONE = {"type": "http.disconnect"}
+LENGTH = (b"content-length", b"3")
+
+
+async def run(*messages: dict[str, Any], headers: tuple[tuple[bytes, bytes], ...] = (LENGTH,), reads: int = 0) -> int:
+    """Number of messages received when the response is complete after `reads` of them."""
+    waiting, received = list(messages), 0
+
+    async def receive() -> Any:
+        nonlocal received
+        if not waiting:
+            await asyncio.Event().wait()
+        received += 1
+        return waiting.pop(0)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        for _ in range(reads):
+            await receive()
+        await send({"type": "http.response.start", "status": 413, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def send(message: Any) -> None:
+        assert received == reads, "the response waits for nothing"
+
+    await UnreadBodyMiddleware(app)({"type": "http", "headers": headers}, receive, send)  # type: ignore[typeddict-item]
+    return received
+
+
+@pytest.mark.parametrize("reads", [0, 1, 3])
+async def test_the_rest_of_a_body_is_read_after_the_response(reads: int) -> None:
+    assert await run(PIECE, PIECE, LAST, GONE, reads=reads) == 3
+
+
+async def test_a_chunked_body_is_read_too() -> None:
+    assert await run(PIECE, LAST, headers=((b"transfer-encoding", b"chunked"),)) == 2
+
+
+async def test_reading_ends_when_the_client_leaves() -> None:
+    assert await run(PIECE, GONE, PIECE) == 2
+
+
+@pytest.mark.parametrize("headers", [(), ((b"content-length", b"0"),), (LENGTH, (b"expect", b"100-continue"))])
+async def test_nothing_is_read_where_no_body_follows(headers: tuple[tuple[bytes, bytes], ...]) -> None:
+    assert await run(PIECE, headers=headers) == 0
+
+
+async def test_a_client_that_stops_sending_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unread_body, "_IDLE", 0.01)
+
+    async with asyncio.timeout(1):
+        assert await run(PIECE) == 1
+
+
+async def test_a_client_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unread_body, "_TOTAL", 0.01)
+
+    async with asyncio.timeout(1):
+        assert await run(PIECE) == 1
