@@ -29,6 +29,7 @@ class Summary:
     """Totals of the answers to one HTTP request. Times are in seconds."""
 
     model: str | None = None
+    """Of the first answer: the speech of a chat is the chat's."""
     input_tokens: int | None = None
     cached_tokens: int | None = None
     output_tokens: int | None = None
@@ -84,7 +85,7 @@ class Measure:
             names.GEN_AI_PROVIDER_NAME: names.PROVIDER,
             names.GEN_AI_REQUEST_MODEL: clean(model),
         }
-        if self._summary is not None:
+        if self._summary is not None and self._summary.model is None:
             self._summary.model = model
 
     def begin(self, prompt_tokens: int, cached_tokens: int) -> None:

@@ -18,6 +18,7 @@ from providers.embeddings.types import Truncation
 from providers.events import Event
 from providers.protocols import Capability, ModelCard, Provider
 from server.api.responses.store import ResponseStore
+from server.api.spoken.said import SaidAnswers
 from server.disconnect import answering
 from server.drain import Drain
 from server.streaming.response import StreamResponse
@@ -65,6 +66,8 @@ class Service:
     heartbeat_interval: float
     responses: ResponseStore
     version: str
+    said: SaidAnswers = attrs.field(factory=SaidAnswers)
+    """The answers that were spoken."""
     embeddings_truncate: Truncation = "none"
     max_speech_characters: int | None = None
     errors: deque[RecentError] = attrs.field(factory=lambda: deque(maxlen=KEPT_ERRORS))

@@ -7,6 +7,7 @@ from typing import Literal
 import attrs
 
 from contracts._fields import JsonObject
+from contracts.chat.audio import AudioReference
 from contracts.chat.tools import CalledFunction, EarlierToolCall
 
 __all__ = [
@@ -109,6 +110,7 @@ class ChatCompletionRequestMessage:
     tool_calls: list[EarlierToolCall] | None = None
     tool_call_id: str | None = None
     function_call: CalledFunction | None = None
-    audio: JsonObject | None = None
+    audio: AudioReference | None = None
+    """The spoken answer that the turn was."""
     prefix: bool | None = None
     """The answer continues this turn, which is the last and the assistant's."""

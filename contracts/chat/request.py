@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 import attrs
 from annotated_types import MaxLen, MinLen
 
-from contracts._fields import Count, JsonObject, TokenLimit, TopLogprobs
+from contracts._fields import Count, JsonObject, Seconds, TokenLimit, TopLogprobs
+from contracts.chat.audio import AudioOptions, HeardAudio
 from contracts.chat.messages import ChatCompletionRequestMessage
 from contracts.chat.response_format import ResponseFormat
 from contracts.chat.tools import (
@@ -17,7 +18,7 @@ from contracts.chat.tools import (
     FunctionChoice,
     FunctionDefinition,
 )
-from contracts.parameters import honoured, noted, refused
+from contracts.parameters import honoured, noted
 from contracts.sampling import GenerationOptions
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "ReasoningSwitch",
     "ThinkingSwitch",
 ]
+
+Modality = Literal["text", "audio"]
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
@@ -200,6 +203,40 @@ class ChatCompletionRequest(GenerationOptions):
         ),
     )
 
+    # Speech.
+    modalities: list[Modality] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "With `audio`, the answer is also spoken: see [speech in chat](speech-in-chat.md). `400` if the "
+            "server has no model that speaks.",
+            default=["text"],
+        ),
+    )
+    audio: AudioOptions | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "The voice of the answer, only with `audio` in `modalities`; otherwise it is noted.",
+            values="`voice`, `format`; extensions `model`, `speed`, `include_visemes`, `viseme_set`",
+            otherwise="the default voice",
+        ),
+    )
+    max_spoken_seconds: Seconds | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension, only with `audio` in `modalities`. The answer ends with the last sentence that is spoken "
+            "within this time, with `finish_reason` `length`. Text then comes sentence by sentence, with its speech.",
+            otherwise="no limit of its own",
+        ),
+    )
+    heard: list[HeardAudio] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. How much of earlier spoken answers was played: `audio_id`, `played_ms`. The prompt holds the "
+            "words that were heard to their end. `audio.played_ms` of a message means the same.",
+            otherwise="everything was heard",
+        ),
+    )
+
     # Log-probabilities.
     logprobs: bool | None = attrs.field(
         default=None,
@@ -236,5 +273,3 @@ class ChatCompletionRequest(GenerationOptions):
     moderation: Any = attrs.field(default=None, metadata=noted("Nothing is moderated."))
 
     # Known, and refused unless they ask for what happens anyway.
-    modalities: list[str] | None = attrs.field(default=None, metadata=refused(["text"]))
-    audio: JsonObject | None = attrs.field(default=None, metadata=refused())

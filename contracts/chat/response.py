@@ -7,6 +7,7 @@ from typing import Literal
 import attrs
 
 from contracts._fields import EXPLICIT_NULL
+from contracts.chat.audio import AudioDelta, ChatCompletionAudio
 from contracts.chat.tools import (
     ChatCompletionMessageToolCall,
     ChatCompletionMessageToolCallChunk,
@@ -70,6 +71,8 @@ class ChatCompletionMessage:
     tool_calls: list[ChatCompletionMessageToolCall] | None = None
     function_call: ChatCompletionMessageToolCallFunction | None = None
     """The call, to a request with `functions`."""
+    audio: ChatCompletionAudio | None = None
+    """The answer's speech and text, if it was requested; `content` is then null."""
 
 
 @attrs.frozen(kw_only=True)
@@ -106,6 +109,7 @@ class ChatCompletionChunkDelta:
     reasoning_content: str | None = None
     tool_calls: list[ChatCompletionMessageToolCallChunk] | None = None
     function_call: ChatCompletionMessageToolCallChunkFunction | None = None
+    audio: AudioDelta | None = None
 
 
 @attrs.frozen(kw_only=True)

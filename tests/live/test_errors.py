@@ -78,19 +78,6 @@ def test_a_token_limit_beyond_the_context_is_clamped(server: LiveServer, bound: 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("audio", {}),
-        ("modalities", ["audio"]),
-    ],
-)
-def test_an_unsupported_parameter_is_refused_by_name(echo_server: LiveServer, name: str, value: Any) -> None:
-    message = assert_error(ask(echo_server.url, chat("x", **{name: value})), 400, "unsupported_parameter", param=name)
-
-    assert name in message
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
         ("prediction", {"type": "content", "content": "x"}),
         ("web_search_options", {}),
         ("service_tier", "flex"),

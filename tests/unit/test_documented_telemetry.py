@@ -67,7 +67,7 @@ async def requests_of_every_kind() -> None:
     sampling = {"temperature": 0.5, "top_p": 0.9, "top_k": 3, "presence_penalty": 0.1, "frequency_penalty": 0.1}
     full = {**BODY, **sampling, "max_tokens": 9, "seed": 7, "stop": ["END"], "n": 2, "user": "someone"}
     await ask(app, json={**full, "stream": True}, headers={"user-agent": "test"})
-    await ask(app, json={**BODY, "audio": {}})
+    await ask(app, json={**BODY, "logit_bias": {"no id": 1}})
     await ask(app, json={**BODY, "chat_template_kwargs": {"echo_fail_after": 0}})
     await ask(app, path="/v1/messages", json={**BODY, "max_tokens": 9, "metadata": {"user_id": "someone"}})
     await ask(app, "BREW", "/v1/models")

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
+import attrs
 from litestar import Controller, MediaType, Request, Response, post
-from litestar.params import JSONBody
+from litestar.params import FromPath, JSONBody
 
 import otel
+from contracts.chat.audio import HeardAnswer, HeardRequest
 from contracts.chat.request import ChatCompletionRequest
 from contracts.chat.response import ChatCompletion
 from providers.chat.protocol import CHAT
 from server.api.chat.functions import has_functions
 from server.api.chat.request import to_generation_request
 from server.api.chat.response import ChatChunkEncoder, chat_completion
+from server.api.chat.spoken import SpokenAnswers, SpokenChunkEncoder, new_audio_id, spoken_completion
 from server.api.error_responses import ANSWERING, errors
 from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
 from server.api.openapi import StreamedOperation
-from server.dependencies import Chat, ServiceDependency, provide
+from server.api.spoken.audio import recorded, voiced
+from server.api.spoken.heard import as_heard, heard_answer
+from server.api.spoken.speaking import SpokenEvent, speaking
+from server.api.spoken.voice import answer_voice
+from server.dependencies import Chat, Service, ServiceDependency, provide
 from server.guards import json_body
 
 __all__ = ["ChatController"]
@@ -29,9 +37,9 @@ class ChatController(Controller):
     path = "/v1/chat/completions"
     tags = ("Chat",)
     guards = (json_body,)
-    dependencies = {"chat": provide(CHAT)}  # noqa: RUF012
 
     @post(
+        dependencies={"chat": provide(CHAT)},
         status_code=200,
         media_type=MediaType.JSON,
         operation_id="createChatCompletion",
@@ -52,11 +60,52 @@ class ChatController(Controller):
         header = AnswerHeader.new(
             model=chat.spec.name, version=service.version, request_id=request_id, prefix="chatcmpl"
         )
+        data = attrs.evolve(data, messages=as_heard(data.messages, data.heard, service.said))
         asked = to_generation_request(data, id=request_id)
+        voice = await answer_voice(data, service.registry, request_id=request_id)
+        if voice is not None:
+            said = [service.said.begin(new_audio_id(), header.id) for _ in range(asked.n)]
+            spoken = speaking(chat.generate(asked), voice.speak, answers=asked.n, max_seconds=data.max_spoken_seconds)
+            return await _spoken(
+                request, service, recorded(spoken, said), SpokenAnswers(header, voice, said, has_functions(data)), data
+            )
         events, older = aclosing(chat.generate(asked)), has_functions(data)
         if data.stream:
-            include_usage = data.stream_options.include_usage if data.stream_options else None
-            encoder = ChatChunkEncoder(header, include_usage=include_usage, n=asked.n, older=older)
+            encoder = ChatChunkEncoder(header, include_usage=_include_usage(data), n=asked.n, older=older)
             return service.streamed(events, encoder, answers=asked.n)
         async with service.answering(request.receive), events as answer:
             return Response(chat_completion(header, await collect_all(answer, asked.n), older=older))
+
+    @post(
+        "/{completion_id:str}/heard",
+        status_code=200,
+        operation_id="reportHeard",
+        name="chat.completions.heard",
+        summary="Report how much of a spoken answer was played",
+        description="Later turns that refer to the answer hold the words that were heard to their end.",
+        responses=errors(400, 404, 500),
+    )
+    async def heard(
+        self, completion_id: FromPath[str], data: JSONBody[HeardRequest], service: ServiceDependency
+    ) -> Response[HeardAnswer]:
+        return Response(heard_answer(service.said, completion_id, data, request_id=otel.request_id.get() or ""))
+
+
+async def _spoken(
+    request: Request[Any, Any, Any],
+    service: Service,
+    events: AsyncGenerator[SpokenEvent, None],
+    answers: SpokenAnswers,
+    data: ChatCompletionRequest,
+) -> Response[ChatCompletion]:
+    """The answers with their speech, whole or streamed."""
+    if data.stream:
+        encoder = SpokenChunkEncoder(answers, include_usage=_include_usage(data))
+        source = aclosing(voiced(events, answers.voice.audio_format))
+        return service.streamed(source, encoder, answers=len(answers.said))
+    async with service.answering(request.receive), aclosing(events) as answer:
+        return Response(await spoken_completion(answers, answer))
+
+
+def _include_usage(data: ChatCompletionRequest) -> bool | None:
+    return data.stream_options.include_usage if data.stream_options else None

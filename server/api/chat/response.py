@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import ClassVar
 
+from contracts.chat.audio import ChatCompletionAudio
 from contracts.chat.response import (
     ChatCompletion,
     ChatCompletionChoice,
@@ -42,8 +44,17 @@ from server.api.generation.usage import completion_usage
 __all__ = ["ChatChunkEncoder", "chat_completion", "choice_logprobs"]
 
 
-def chat_completion(header: AnswerHeader, answers: Sequence[Answer], *, older: bool = False) -> ChatCompletion:
-    """The answers to one prompt, in order. `older`: calls have the form that answers `functions`."""
+def chat_completion(
+    header: AnswerHeader,
+    answers: Sequence[Answer],
+    audio: Sequence[ChatCompletionAudio | None] | None = None,
+    *,
+    older: bool = False,
+) -> ChatCompletion:
+    """The answers to one prompt, in order, with the speech of each that was spoken.
+
+    `older`: calls have the form that answers `functions`.
+    """
     return ChatCompletion(
         id=header.id,
         created=header.created,
@@ -53,7 +64,7 @@ def chat_completion(header: AnswerHeader, answers: Sequence[Answer], *, older: b
         choices=[
             ChatCompletionChoice(
                 index=index,
-                message=_message(answer, older=older),
+                message=_message(answer, None if audio is None else audio[index], older=older),
                 logprobs=None if answer.logprobs is None else choice_logprobs(answer.logprobs),
                 finish_reason=_reason(answer.finish_reason, older=older),
             )
@@ -63,13 +74,14 @@ def chat_completion(header: AnswerHeader, answers: Sequence[Answer], *, older: b
     )
 
 
-def _message(answer: Answer, *, older: bool) -> ChatCompletionMessage:
+def _message(answer: Answer, audio: ChatCompletionAudio | None, *, older: bool) -> ChatCompletionMessage:
     calls = [_tool_call(call) for call in answer.tool_calls]
     return ChatCompletionMessage(
-        content=None if calls and not answer.text else answer.text,
+        content=None if audio is not None or (calls and not answer.text) else answer.text,
         reasoning_content=answer.reasoning or None,
         tool_calls=None if older else calls or None,
         function_call=calls[0].function if older and calls else None,
+        audio=audio,
     )
 
 
@@ -108,13 +120,18 @@ class ChatChunkEncoder(ChunkWriter[ChatCompletionChunkChoice]):
     One chunk per decode step is the hottest path of the server: the constant parts of a text chunk are encoded once.
     """
 
+    _TEXT: ClassVar = "content"
+
     def __init__(self, header: AnswerHeader, *, include_usage: bool | None, n: int = 1, older: bool = False) -> None:
         """`older`: as in `chat_completion`."""
         super().__init__(include_usage=include_usage, answers=n, n=n)
         self._header = header
         self._older = older
-        template = ChatCompletionChunkDelta(content=SLOT)
-        self._frames = [text_frame(self._delta(template, index), "content") for index in range(n)]
+        self._frames = [text_frame(self._delta(self._text_delta(SLOT, index), index), self._TEXT) for index in range(n)]
+
+    def _text_delta(self, text: str, index: int) -> ChatCompletionChunkDelta:
+        """Text to append to the answer, which is the value of `_TEXT` in it."""
+        return ChatCompletionChunkDelta(content=text)
 
     def encode(self, events: Sequence[GenerationEvent]) -> bytes:
         """The chunks of these events; neighbouring pieces of text become one chunk."""
@@ -152,7 +169,7 @@ class ChatChunkEncoder(ChunkWriter[ChatCompletionChunkChoice]):
             case TextDelta(text=text, index=index, logprobs=logprobs):
                 if not text and not logprobs:
                     return b""
-                return self._delta(ChatCompletionChunkDelta(content=text), index, logprobs)
+                return self._delta(self._text_delta(text, index), index, logprobs)
             case ReasoningDelta(text=text, index=index):
                 return self._delta(ChatCompletionChunkDelta(reasoning_content=text), index) if text else b""
             case ToolCallDelta():

@@ -19,7 +19,6 @@ from contracts.chat.tools import CalledFunction
 from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.unread import placeholder
-from server.noted import note
 
 __all__ = ["call_arguments", "to_chat_messages"]
 
@@ -28,7 +27,7 @@ _KINDS: Mapping[type, Literal["audio", "image"]] = {
     ChatCompletionRequestMessageContentPartAudio: "audio",
     ChatCompletionRequestMessageContentPartImage: "image",
 }
-_OF_ASSISTANTS = ("tool_calls", "function_call", "refusal", "reasoning_content", "reasoning")
+_OF_ASSISTANTS = ("tool_calls", "function_call", "refusal", "reasoning_content", "reasoning", "audio")
 
 
 def to_chat_messages(messages: list[ChatCompletionRequestMessage]) -> list[ChatMessage]:
@@ -83,8 +82,6 @@ class _OpenCalls:
 
 
 def _message(message: ChatCompletionRequestMessage, path: str, calls: _OpenCalls) -> ChatMessage:
-    if message.audio is not None:
-        note("messages[].audio")  # the id of sound that another server keeps
     result = message.role in ("tool", "function")
     _check_role(message, path, result=result)
     made = [_called(calls.add(call.id, call.function.name), call.function) for call in message.tool_calls or []]

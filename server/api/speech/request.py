@@ -21,6 +21,7 @@ __all__ = [
     "SpeechAnswer",
     "speech_answer",
     "to_speech_request",
+    "to_voices",
 ]
 
 MAX_MIXED_VOICES = 8
@@ -63,7 +64,7 @@ def to_speech_request(
     return SpeechRequest(
         id=id,
         text=data.input,
-        voices=[] if named is None else _voices(named),
+        voices=[] if named is None else to_voices(named),
         speed=1.0 if data.speed is None else data.speed,
         timeout=data.timeout,
     )
@@ -125,10 +126,13 @@ def _check_text(text: str) -> None:
             )
 
 
-def _voices(text: str) -> list[tuple[str, float]]:
+def to_voices(text: str) -> list[tuple[str, float]]:
     """The voices of `af_heart`, `af_heart:0.6,am_michael:0.4` or `af_heart(2)+am_michael(1)`; none for `default`.
 
     Without a weight, a voice has weight 1.
+
+    Raises:
+        InvalidRequest: the mix makes no sense.
     """
     if text.strip().lower() in ("", "default"):
         return []

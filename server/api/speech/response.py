@@ -24,7 +24,7 @@ from server.api.speech.request import SpeechAnswer
 from server.api.speech.visemes import speech_visemes, viseme_spans
 from server.streaming.sse import data_message
 
-__all__ = ["SpeechEventEncoder", "SpeechHeader", "speech_with_timings"]
+__all__ = ["SpeechEventEncoder", "SpeechHeader", "speech_with_timings", "speech_words"]
 
 FRAMES_PER_SECOND = 40
 """Frames of the model per second. `usage` counts frames."""
@@ -78,7 +78,7 @@ class SpeechEventEncoder:
             text=piece.text,
             start_char=None if event.piece is None else piece.start_char,
             end_char=None if event.piece is None else piece.end_char,
-            words=_words(piece.words),
+            words=speech_words(piece.words),
             visemes=speech_visemes(piece.phonemes, self._answer.viseme_set),
         )
 
@@ -113,13 +113,13 @@ def speech_with_timings(
         format=answer.audio_format,
         sample_rate=SAMPLE_RATE,
         duration=finished.samples / SAMPLE_RATE,
-        words=_words(words),
+        words=speech_words(words),
         visemes=speech_visemes(phonemes, answer.viseme_set),
         **header_fields,
     )
 
 
-def _words(spans: Sequence[WordSpan]) -> list[SpeechWord]:
+def speech_words(spans: Sequence[WordSpan]) -> list[SpeechWord]:
     return [
         SpeechWord(
             word=span.word,

@@ -61,7 +61,7 @@ async def test_an_unknown_path_has_no_route(spans: CapturedSpans) -> None:
 
 
 async def test_a_refusal_names_its_code_and_is_no_error(spans: CapturedSpans) -> None:
-    await ask(make_app(), json={**BODY, "audio": {}})
+    await ask(make_app(), json={**BODY, "modalities": ["audio"]})
     span = spans.one(CHAT)
     assert dict(span.attributes or {})["error.type"] == "unsupported_parameter"
     assert span.status.status_code is StatusCode.UNSET

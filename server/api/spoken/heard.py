@@ -1,0 +1,72 @@
+"""Turns that were spoken, in a later request: each holds what was heard of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from contracts.chat.audio import HeardAnswer, HeardAudio, HeardRequest
+from contracts.chat.messages import ChatCompletionRequestMessage
+from providers.errors import NotFound
+from server.api.spoken.said import SaidAnswer, SaidAnswers
+from server.noted import note
+
+__all__ = ["as_heard", "heard_answer"]
+
+
+def as_heard(
+    messages: Sequence[ChatCompletionRequestMessage], heard: Sequence[HeardAudio] | None, said: SaidAnswers
+) -> list[ChatCompletionRequestMessage]:
+    """The turns, with the words that were heard as the content of each turn that was spoken.
+
+    A turn was spoken if it has `audio`, or if it is an assistant's with exactly the text of an answer that `heard`
+    names. An id that is not kept, because it has expired or another server made it, is noted; its turn keeps the text
+    that it has.
+    """
+    cut: dict[str, SaidAnswer] = {}
+    for report in heard or ():
+        answer = said.find(report.audio_id)
+        if answer is None:
+            note("heard[].audio_id")
+        else:
+            answer.played_ms = report.played_ms
+            cut[answer.text] = answer
+    return [_as_heard(message, cut, said) for message in messages]
+
+
+def _as_heard(
+    message: ChatCompletionRequestMessage, cut: dict[str, SaidAnswer], said: SaidAnswers
+) -> ChatCompletionRequestMessage:
+    if message.role != "assistant":
+        return message
+    if message.audio is None:
+        answer = cut.get(message.content) if isinstance(message.content, str) else None
+        return message if answer is None else attrs.evolve(message, content=answer.heard())
+    answer = said.find(message.audio.id)
+    if answer is None:
+        note("messages[].audio")
+        return attrs.evolve(message, audio=None)
+    if message.audio.played_ms is not None:
+        answer.played_ms = message.audio.played_ms
+    return attrs.evolve(message, content=answer.heard(), audio=None)
+
+
+def heard_answer(said: SaidAnswers, id: str, report: HeardRequest, *, request_id: str) -> HeardAnswer:
+    """Note how much of the answer was played.
+
+    Raises:
+        NotFound: there is no answer of this id, or it has expired.
+    """
+    answer = said.find(report.audio_id or id)
+    if answer is None or id not in (answer.id, answer.completion_id):
+        raise NotFound(f"there is no spoken answer {id[:64]!r}; answers are kept for an hour")
+    answer.played_ms = report.played_ms
+    return HeardAnswer(
+        id=answer.id,
+        transcript=answer.heard(),
+        played_ms=report.played_ms,
+        complete=answer.complete,
+        expires_at=answer.expires_at,
+        request_id=request_id,
+    )

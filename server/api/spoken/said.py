@@ -1,0 +1,70 @@
+"""Answers that were spoken, kept for a while: later turns refer to them, and hold what was heard of them."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+import attrs
+
+from providers.speech.types import SAMPLE_RATE, WordSpan
+
+__all__ = ["KEPT_SECONDS", "SaidAnswer", "SaidAnswers"]
+
+KEPT_SECONDS = 3600
+"""As OpenAI's."""
+KEPT_ANSWERS = 512
+
+
+@attrs.define(kw_only=True)
+class SaidAnswer:
+    """The text of an answer and its words, while it is spoken and afterwards."""
+
+    id: str
+    """Of its audio."""
+    completion_id: str
+    expires_at: int
+    text: str = ""
+    words: list[WordSpan] = attrs.field(factory=list)
+    played_ms: float | None = None
+    """How much of it was played; None: nothing was reported, so all of it counts as heard."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether every word was heard."""
+        return self.played_ms is None or not self.words or self.words[-1].end <= self._played
+
+    def heard(self) -> str:
+        """The text up to the end of the last word that was heard to its end."""
+        if self.complete:
+            return self.text
+        return self.text[: max((word.end_char for word in self.words if word.end <= self._played), default=0)]
+
+    @property
+    def _played(self) -> float:
+        """Samples. The client's milliseconds are whole, so that a word may end within the last one."""
+        return ((self.played_ms or 0.0) + 1) * SAMPLE_RATE / 1000
+
+
+class SaidAnswers:
+    """The most recent spoken answers, in the memory of the process."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._by_id: OrderedDict[str, SaidAnswer] = OrderedDict()
+
+    def begin(self, id: str, completion_id: str) -> SaidAnswer:
+        """Keep an answer from its beginning: one that is interrupted was heard in part."""
+        answer = SaidAnswer(id=id, completion_id=completion_id, expires_at=int(self._clock()) + KEPT_SECONDS)
+        self._by_id[id] = answer
+        while len(self._by_id) > KEPT_ANSWERS:
+            self._by_id.popitem(last=False)
+        return answer
+
+    def find(self, id: str) -> SaidAnswer | None:
+        """The answer whose audio or completion has this id; None if there is none, or it has expired."""
+        found = self._by_id.get(id) or next(
+            (answer for answer in self._by_id.values() if answer.completion_id == id), None
+        )
+        return None if found is None or found.expires_at <= self._clock() else found

@@ -1,0 +1,108 @@
+"""The voice of a chat's answers: a speech model of this server, checked before anything is generated."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+
+import attrs
+
+from contracts.chat.audio import AnswerAudioFormat, AudioOptions
+from contracts.chat.request import ChatCompletionRequest
+from contracts.speech import AudioFormat, VisemeSet
+from providers.errors import InvalidRequest, ModelNotFound, UnsupportedParameter
+from providers.speech.protocol import SPEECH, SpeechProvider
+from providers.speech.types import SpeechEvent, SpeechRequest
+from providers.speech.voices import resolve_voices
+from server.api.speech.request import to_voices
+from server.dependencies import Registry
+from server.noted import note
+
+__all__ = ["AnswerVoice", "answer_voice"]
+
+_FORMATS: dict[AnswerAudioFormat, AudioFormat] = {"pcm16": "pcm"}
+"""The formats that have another name here."""
+
+logger = logging.getLogger(__name__)
+
+
+@attrs.frozen(kw_only=True)
+class AnswerVoice:
+    """Who speaks, how, and what of it the client wants."""
+
+    provider: SpeechProvider
+    request_id: str
+    voices: Sequence[tuple[str, float]]
+    speed: float
+    audio_format: AudioFormat
+    viseme_set: VisemeSet
+    timings: bool
+
+    async def speak(self, text: str) -> AsyncGenerator[SpeechEvent, None]:
+        """Speak a stretch of the answer. Text that no voice can say is left out: the rest of the answer is spoken.
+
+        Raises:
+            ServiceError: any error of the provider, except that of the text.
+        """
+        request = SpeechRequest(id=self.request_id, text=text, voices=[*self.voices], speed=self.speed)
+        try:
+            async with aclosing(self.provider.speak(request)) as events:
+                async for event in events:
+                    yield event
+        except InvalidRequest as error:
+            if error.param != "input":
+                raise
+            logger.info("a part of the answer cannot be spoken: %s", error.message)
+
+
+async def answer_voice(data: ChatCompletionRequest, registry: Registry, *, request_id: str) -> AnswerVoice | None:
+    """The voice that a request asks for; None if it asks for text only.
+
+    Raises:
+        UnsupportedParameter: no model speaks.
+        ModelNotFound: no model that speaks has this name.
+        InvalidRequest: the model has no such voice; `param` is `audio.voice`.
+    """
+    if "audio" not in (data.modalities or ()):
+        for name in ("audio", "max_spoken_seconds"):
+            if getattr(data, name) is not None:
+                note(name)
+        return None
+    asked = data.audio or AudioOptions()
+    provider = _provider(asked.model, registry)
+    named = asked.voice.id if asked.voice is not None and not isinstance(asked.voice, str) else asked.voice
+    known = await provider.voices()
+    try:
+        voices = [] if named is None else to_voices(named)
+        if known:  # otherwise the weights are not there yet, and the provider checks the voices when they are
+            voices = resolve_voices(voices, known)
+    except InvalidRequest as error:
+        raise InvalidRequest(f"audio.{error.message}", param="audio.voice") from None
+    wanted = asked.format or ("pcm16" if data.stream else "wav")
+    return AnswerVoice(
+        provider=provider,
+        request_id=request_id,
+        voices=voices,
+        speed=1.0 if asked.speed is None else asked.speed,
+        audio_format=_FORMATS.get(wanted, wanted),  # type: ignore[arg-type]  # the others have the same name
+        viseme_set=asked.viseme_set or "oculus",
+        timings=asked.include_visemes is not False,
+    )
+
+
+def _provider(name: str | None, registry: Registry) -> SpeechProvider:
+    if name is None:
+        available = registry.available(SPEECH)
+        if available:
+            return available[0]
+    try:
+        return registry.find(SPEECH, name or "")
+    except ModelNotFound as error:
+        if name is not None and registry.available(SPEECH):
+            raise ModelNotFound(error.message, param="audio.model") from None
+        raise UnsupportedParameter(
+            "modalities: audio needs a model that speaks, and this server has none; start it with one "
+            "(--model-type tts), or leave audio out",
+            param="modalities",
+        ) from None

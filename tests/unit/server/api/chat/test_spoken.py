@@ -1,0 +1,192 @@
+"""Chat completions with `modalities: ["text", "audio"]`."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+from litestar import Litestar
+
+from providers.chat.types import Accepted, ChatPrompt, Finished, GenerationEvent, GenerationRequest, TextDelta, Usage
+from providers.echo.provider import EchoProvider
+from providers.spec import ModelSpec
+from server.app import create_app
+from server.settings.settings import Settings
+from tests.unit.server.api.speech.sounds import RATE, decoded
+from tests.unit.server.fakes import FakeChat, FakeRegistry
+from tests.unit.server.harness import Exchange, ask, make_app
+
+TEXT = "Cats are quiet animals. **Dogs** are loud."
+WORDS = ["Cats", "are", "quiet", "animals", "Dogs", "are", "loud"]
+
+
+async def repeat(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+    """The last turn, word by word."""
+    assert isinstance(request.prompt, ChatPrompt)
+    yield Accepted(5, 0)
+    for word in re.findall(r"\S+\s*", request.prompt.messages[-1].content or ""):
+        yield TextDelta(word)
+    yield Finished("stop", Usage(5, 9), 0.1, 0.2)
+
+
+@pytest.fixture
+def chat() -> FakeChat:
+    return FakeChat(script=repeat)
+
+
+@pytest.fixture
+async def app(chat: FakeChat) -> Litestar:
+    voice = EchoProvider(ModelSpec(name="voice", path="", model_type="echo"))
+    await voice.start()
+    return create_app(Settings(models=(chat.spec, voice.spec)), FakeRegistry((chat, voice)))  # type: ignore[arg-type]
+
+
+def body(**fields: Any) -> dict[str, Any]:
+    return {
+        "model": "org/fake",
+        "messages": [{"role": "user", "content": TEXT}],
+        "modalities": ["text", "audio"],
+        "audio": {"voice": "alloy", "format": "pcm16"},
+        **fields,
+    }
+
+
+async def whole(app: Litestar, **fields: Any) -> dict[str, Any]:
+    answer = await ask(app, json=body(**fields))
+    assert answer.status == 200, answer.body
+    message: dict[str, Any] = json.loads(answer.body)["choices"][0]["message"]
+    return message
+
+
+def deltas(answer: Exchange) -> list[dict[str, Any]]:
+    lines = [line.removeprefix("data: ") for line in answer.body.decode().splitlines() if line.startswith("data: ")]
+    assert lines.pop() == "[DONE]"
+    return [json.loads(line)["choices"][0] for line in lines]
+
+
+async def test_the_answer_is_a_transcript_with_its_sound(app: Litestar) -> None:
+    message = await whole(app, audio={"voice": "alloy", "format": "wav"})
+
+    audio = message["audio"]
+    assert message["content"] is None
+    assert audio["transcript"] == TEXT
+    assert len(decoded("wav", base64.b64decode(audio["data"]))) == round(audio["duration"] * RATE)
+    assert [word["word"] for word in audio["words"]] == WORDS
+    assert [TEXT[word["start_char"] : word["end_char"]] for word in audio["words"]] == WORDS
+    assert audio["visemes"][0]["start_time"] == 0
+    assert audio["visemes"][-1]["end_time"] == audio["duration"]
+
+
+async def test_a_stream_has_text_then_its_sound_then_the_end(app: Litestar) -> None:
+    answer = await ask(app, json=body(stream=True))
+
+    choices = deltas(answer)
+    audio = [choice["delta"]["audio"] for choice in choices if "audio" in choice["delta"]]
+    assert len({part["id"] for part in audio}) == 1
+    assert "".join(part.get("transcript", "") for part in audio) == TEXT
+    assert all("content" not in choice["delta"] for choice in choices)
+    pieces = [part for part in audio if "data" in part]
+    assert [part["start_sample"] for part in pieces] == [0, pieces[0]["samples"]]
+    assert audio[-1]["expires_at"] > 0
+    assert audio[-1]["duration"] == sum(part["samples"] for part in pieces) / RATE
+    assert choices[-1]["finish_reason"] == "stop"
+    assert [word["word"] for part in pieces for word in part["words"]] == WORDS
+
+
+async def test_the_stream_has_the_sound_of_the_whole(app: Litestar) -> None:
+    streamed = b"".join(
+        base64.b64decode(choice["delta"]["audio"].get("data", ""))
+        for choice in deltas(await ask(app, json=body(stream=True)))
+        if "audio" in choice["delta"]
+    )
+    message = await whole(app)
+    assert streamed == base64.b64decode(message["audio"]["data"])
+
+
+async def test_without_the_modality_the_answer_is_text_and_the_voice_is_noted(app: Litestar) -> None:
+    answer = await ask(app, json=body(modalities=["text"]))
+    assert "audio" not in json.loads(answer.body)["choices"][0]["message"]
+    assert answer.headers["x-ignored-parameters"] == "audio"
+
+
+async def test_a_server_without_a_voice_says_so() -> None:
+    answer = await ask(make_app(FakeChat()), json=body())
+    assert answer.status == 400
+    error = json.loads(answer.body)["error"]
+    assert (error["code"], error["param"]) == ("unsupported_parameter", "modalities")
+    assert "speaks" in error["message"]
+
+
+async def test_an_unknown_voice_is_refused_before_anything_is_generated(app: Litestar) -> None:
+    answer = await ask(app, json=body(audio={"voice": "nobody"}, stream=True))
+    assert answer.status == 400
+    error = json.loads(answer.body)["error"]
+    assert error["param"] == "audio.voice"
+    assert "af_heart" in error["message"]
+
+
+async def test_a_later_turn_refers_to_the_answer(app: Litestar, chat: FakeChat) -> None:
+    audio = (await whole(app))["audio"]
+    assert await turn_of(app, chat, {"audio": {"id": audio["id"]}}) == TEXT
+
+
+@pytest.mark.parametrize(("before_the_end", "heard"), [(0, "Cats are quiet"), (0.02, "Cats are"), (100, "")])
+async def test_a_later_turn_holds_what_was_heard(
+    app: Litestar, chat: FakeChat, before_the_end: float, heard: str
+) -> None:
+    audio = (await whole(app))["audio"]
+    played = max(0, audio["words"][2]["end_time"] - before_the_end)
+    assert await turn_of(app, chat, {"audio": {"id": audio["id"], "played_ms": 1000 * played}}) == heard
+
+
+async def test_what_was_heard_is_reported_by_id(app: Litestar, chat: FakeChat) -> None:
+    answer = (await ask(app, json=body())).json
+    audio = answer["choices"][0]["message"]["audio"]
+    for id, word in ((answer["id"], 1), (audio["id"], 2)):
+        played = 1000 * audio["words"][word]["end_time"]
+        report = await ask(app, path=f"/v1/chat/completions/{id}/heard", json={"played_ms": played})
+        assert report.status == 200
+        assert report.json["transcript"] == " ".join(WORDS[: word + 1])
+        assert report.json["complete"] is False
+        assert await turn_of(app, chat, {"audio": {"id": audio["id"]}}) == report.json["transcript"]
+
+
+async def test_a_client_that_keeps_texts_names_the_answer_in_its_next_request(app: Litestar, chat: FakeChat) -> None:
+    audio = (await whole(app))["audio"]
+    heard = [{"audio_id": audio["id"], "played_ms": 1000 * audio["words"][1]["end_time"]}]
+    assert await turn_of(app, chat, {"content": TEXT}, heard=heard) == "Cats are"
+
+
+async def test_an_answer_that_is_not_kept_leaves_the_turn_its_text_and_is_noted(app: Litestar, chat: FakeChat) -> None:
+    assert await turn_of(app, chat, {"content": "I said it.", "audio": {"id": "audio_gone"}}) == "I said it."
+    assert await turn_of(app, chat, {"audio": {"id": "audio_gone"}}) == ""
+    spoken = {"role": "assistant", "audio": {"id": "audio_gone"}}
+    heard = [{"audio_id": "audio_gone", "played_ms": 5}]
+    answer = await ask(app, json=body(messages=[spoken, {"role": "user", "content": "Go on."}], heard=heard))
+    assert answer.headers["x-ignored-parameters"] == "heard[].audio_id, messages[].audio"
+
+
+async def test_a_report_on_an_answer_that_is_not_kept_is_not_found(app: Litestar) -> None:
+    report = await ask(app, path="/v1/chat/completions/gone/heard", json={"played_ms": 5})
+    assert report.status == 404
+
+
+async def test_spoken_time_is_bounded(app: Litestar) -> None:
+    sentence = "Cats are quiet animals. "
+    one = (await whole(app, messages=[{"role": "user", "content": sentence.strip()}]))["audio"]["duration"]
+    turns = [{"role": "user", "content": sentence * 10}]
+    message = await whole(app, messages=turns, max_spoken_seconds=2.5 * one)
+    assert message["audio"]["transcript"] == sentence * 2
+
+
+async def turn_of(app: Litestar, chat: FakeChat, turn: dict[str, Any], **fields: Any) -> str | None:
+    """The text that the model sees of an assistant's turn."""
+    user = {"role": "user", "content": "Go on."}
+    await whole(app, messages=[user, {"role": "assistant", **turn}, user], **fields)
+    prompt = chat.requests[-1].prompt
+    assert isinstance(prompt, ChatPrompt)
+    return prompt.messages[1].content
