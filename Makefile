@@ -89,7 +89,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 .PHONY: lock
 lock: setup ## Resolve the locks again; ARGS=--upgrade allows newer versions
 	$(LOCK) $(ARGS) pyproject.toml requirements/build.in --output-file requirements/runtime.txt
-	$(LOCK) $(ARGS) --extra dev --extra bench --constraint requirements/runtime.txt pyproject.toml requirements/build.in --output-file requirements/dev.txt
+	$(LOCK) $(ARGS) --extra dev --extra bench --extra speech-ja --constraint requirements/runtime.txt pyproject.toml requirements/build.in --output-file requirements/dev.txt
 
 .PHONY: resolve
 resolve: setup ## Check that every platform and Python can install the project (network, several minutes)

@@ -36,6 +36,8 @@ __all__ = [
 AudioFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 VisemeSet = Literal["oculus", "azure", "arkit", "rhubarb"]
 
+LanguageName = Annotated[str, MinLen(1), MaxLen(64)]
+
 VoiceName = Annotated[str, MinLen(1), MaxLen(512)]
 """A voice's id, an OpenAI name, or a mix of them."""
 
@@ -75,6 +77,20 @@ class CreateSpeechRequest:
             "See [Voices](#voices).",
             values='a voice, a mix, or `{"id": "…"}`',
             otherwise="`af_heart`, or the model's first voice",
+        ),
+    )
+    language: LanguageName | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. The language of the text: BCP 47, ISO 639 or a name (`es`, `es-MX`, `spa`, `Spanish`). See "
+            "[Languages](#languages).",
+            otherwise="that of the voice",
+        ),
+    )
+    lang_code: LanguageName | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Kokoro-FastAPI's name of `language`. Both may be sent if they agree.", otherwise="as `language`"
         ),
     )
     response_format: AudioFormat | None = attrs.field(

@@ -32,7 +32,7 @@ class EngineSpeechProvider(EngineProvider[SpeechRequest, SpeechEvent], QueuedSpe
 
     async def _events(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
         # Not before the queue: the voices are known once the model is loaded.
-        voices = resolve_voices(request.voices, self._known_voices())
+        voices = resolve_voices(request.voices, self._known_voices(), language=request.language)
         async with aclosing(super()._events(msgspec.structs.replace(request, voices=voices))) as events:
             async for event in events:
                 yield event

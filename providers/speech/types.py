@@ -40,8 +40,9 @@ Gender = Literal["female", "male"]
 class SpeechRequest(msgspec.Struct, frozen=True, tag="speech"):
     """A text to speak.
 
-    `voices` are ids and their weights, which sum to 1: one voice is `[("af_heart", 1.0)]`. A mix is spoken in the
-    language of its first voice. `speed` 2 takes half as long. `timeout` is in seconds from admission into the engine.
+    `voices` are ids and their weights, which sum to 1: one voice is `[("af_heart", 1.0)]`. `language` is what
+    `language_named` returned; without it, a mix is spoken in the language of its first voice. `speed` 2 takes half as
+    long. `timeout` is in seconds from admission into the engine.
     """
 
     id: str
@@ -49,6 +50,7 @@ class SpeechRequest(msgspec.Struct, frozen=True, tag="speech"):
     voices: list[tuple[str, float]]
     speed: float = 1.0
     timeout: float | None = None
+    language: str | None = None
 
 
 class PhonemeSpan(msgspec.Struct, frozen=True, array_like=True):

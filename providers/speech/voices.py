@@ -6,19 +6,19 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 from providers.errors import InvalidRequest
+from providers.speech.languages import LANGUAGES, readable_languages, variant
 from providers.speech.types import Gender, VoiceInfo
 
 __all__ = [
     "DEFAULT_VOICE",
-    "LANGUAGES",
     "OPENAI_VOICES",
-    "READ_LANGUAGES",
+    "VOICE_LANGUAGES",
     "resolve_voices",
     "voice_files",
     "voices_in",
 ]
 
-LANGUAGES: Mapping[str, str] = {
+VOICE_LANGUAGES: Mapping[str, str] = {
     "a": "en-US",
     "b": "en-GB",
     "e": "es-ES",
@@ -30,8 +30,6 @@ LANGUAGES: Mapping[str, str] = {
     "z": "zh-CN",
 }
 """What the first letter of a voice's name says."""
-READ_LANGUAGES = ("en-US", "en-GB")
-"""Those whose texts can be turned into sounds."""
 _GENDERS: Mapping[str, Gender] = {"f": "female", "m": "male"}
 
 DEFAULT_VOICE = "af_heart"
@@ -58,48 +56,70 @@ OPENAI_VOICES: Mapping[str, str] = {
 def voice_files(folder: Path) -> dict[str, Path]:
     """The files of a model folder's voices by their names, in the order of these."""
     files = sorted((folder / "voices").glob("*.safetensors"))
-    return {file.stem: file for file in files if file.stem[:1] in LANGUAGES}
+    return {file.stem: file for file in files if file.stem[:1] in VOICE_LANGUAGES}
 
 
-def voices_in(folder: Path, *, spoken: Container[str] = READ_LANGUAGES) -> list[VoiceInfo]:
-    """The voices of a model folder, for clients. `spoken`: languages that can be read."""
+def voices_in(folder: Path, *, spoken: Container[str] | None = None) -> list[VoiceInfo]:
+    """The voices of a model folder, for clients. `spoken`: languages that can be read; None: those of this machine."""
+    spoken = list(readable_languages()) if spoken is None else spoken
     return [
         VoiceInfo(
             id=voice,
-            language=LANGUAGES[voice[0]],
+            language=VOICE_LANGUAGES[voice[0]],
             gender=_GENDERS.get(voice[1:2]),
             name=voice.partition("_")[2].replace("_", " ").title() or voice,
-            spoken=LANGUAGES[voice[0]] in spoken,
+            spoken=VOICE_LANGUAGES[voice[0]] in spoken,
         )
         for voice in voice_files(folder)
     ]
 
 
-def resolve_voices(asked: Sequence[tuple[str, float]], known: Sequence[VoiceInfo]) -> list[tuple[str, float]]:
+def resolve_voices(
+    asked: Sequence[tuple[str, float]], known: Sequence[VoiceInfo], *, language: str | None = None
+) -> list[tuple[str, float]]:
     """The model's own ids for what was asked, each once, with weights that sum to 1.
 
+    Args:
+        language: what `language_named` returned: it is spoken instead of the first voice's own language.
+
     Raises:
-        InvalidRequest: the model has no such voice (the message lists those it has), or cannot speak its language.
+        InvalidRequest: the model has no such voice (the message lists those it has), or the language cannot be spoken.
     """
     voices = {voice.id: voice for voice in known}
     if not voices:
         raise InvalidRequest("voice: the model has no voices", param="voice")
     if not asked:
-        asked = [(DEFAULT_VOICE if DEFAULT_VOICE in voices else known[0].id, 1.0)]
+        asked = [(_default(known, language).id, 1.0)]
     weights: dict[str, float] = {}
     for name, weight in asked:
         id = name if name in voices else OPENAI_VOICES.get(name.lower(), name)
         if id not in voices:
             raise InvalidRequest(f"voice: there is no voice {_shown(name)}; there are: {_listed(known)}", param="voice")
-        if not voices[id].spoken:
-            raise InvalidRequest(
-                f"voice: {id} speaks {voices[id].language}, whose texts this server cannot turn into sounds; "
-                f"there are: {_listed(known)}",
-                param="voice",
-            )
         weights[id] = weights.get(id, 0.0) + weight
+    _check_language(voices[next(iter(weights))], language, known)
     total = sum(weights.values())
     return [(id, weight / total) for id, weight in weights.items()]
+
+
+def _default(known: Sequence[VoiceInfo], language: str | None) -> VoiceInfo:
+    """The voice of a request that names none: the first of the language that it names."""
+    default = next((voice for voice in known if voice.id == DEFAULT_VOICE), known[0])
+    if language is None or variant(language, default.language).startswith(default.language[:2]):
+        return default
+    return next((voice for voice in known if voice.language[:2] == language[:2]), default)
+
+
+def _check_language(first: VoiceInfo, language: str | None, known: Sequence[VoiceInfo]) -> None:
+    reading = LANGUAGES.get(variant(language, first.language))
+    missing = "" if reading is None else reading.missing
+    if language is not None:
+        if missing:
+            raise InvalidRequest(f"language: {missing}", param="language")
+    elif not first.spoken:
+        reason = missing or "which this server cannot read"
+        raise InvalidRequest(
+            f"voice: {first.id} speaks {first.language}: {reason}; there are: {_listed(known)}", param="voice"
+        )
 
 
 def _shown(name: str) -> str:

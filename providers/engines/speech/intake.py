@@ -14,12 +14,14 @@ from providers.engines.speech.text.g2p import English, Phonemizer
 from providers.engines.speech.text.normalize import normalize, sentences
 from providers.engines.speech.voices import Voices
 from providers.errors import InvalidRequest
+from providers.speech.languages import variant
 from providers.speech.types import MAX_SPEED, MIN_SPEED, SpeechRequest
-from providers.speech.voices import READ_LANGUAGES
 
 __all__ = ["SpeechIntake", "SpeechJob", "make_phonemizers"]
 
 logger = logging.getLogger(__name__)
+
+_ENGLISH = ("en-US", "en-GB")
 
 
 @attrs.frozen
@@ -41,7 +43,7 @@ def make_phonemizers(vocabulary: Container[str]) -> dict[str, Phonemizer]:
         EngineLoadError: the phonemizer of English is not installed.
     """
     try:
-        return {language: English(vocabulary, british=language == "en-GB") for language in READ_LANGUAGES}
+        return {language: English(vocabulary, british=language == "en-GB") for language in _ENGLISH}
     except (ImportError, OSError) as error:
         raise EngineLoadError(f"the phonemizer is not installed (the extra `speech`): {error}") from error
 
@@ -67,7 +69,7 @@ class SpeechIntake:
         received = time.monotonic()
         if not MIN_SPEED <= request.speed <= MAX_SPEED:
             raise InvalidRequest(f"speed must be from {MIN_SPEED} to {MAX_SPEED}, not {request.speed}", param="speed")
-        pieces = self.pieces(request.text, self._language(request.voices))
+        pieces = self.pieces(request.text, self._language(request.voices, request.language))
         return SpeechJob(
             id=request.id,
             pieces=pieces,
@@ -86,8 +88,8 @@ class SpeechIntake:
             logger.info("left out %d phonemes that the model does not know", dropped)
         return cut(chunked) if chunked else []
 
-    def _language(self, voices: list[tuple[str, float]]) -> str:
-        """The language of the first voice.
+    def _language(self, voices: list[tuple[str, float]], language: str | None) -> str:
+        """The language to read: the one that is requested, or that of the first voice.
 
         Raises:
             InvalidRequest: a voice is unknown, or texts in its language cannot be read.
@@ -100,10 +102,7 @@ class SpeechIntake:
                 raise InvalidRequest(f"voice: there is no voice {voice!r}; there are: {known}", param="voice")
             if not 0 <= weight <= 1:
                 raise InvalidRequest(f"voice: the weight of {voice} must be from 0 to 1, not {weight}", param="voice")
-        language = self._voices.language(voices[0][0])
+        language = variant(language, self._voices.language(voices[0][0]))
         if language not in self._phonemizers:
-            raise InvalidRequest(
-                f"voice: {voices[0][0]} speaks {language}, which this server cannot turn into phonemes",
-                param="voice",
-            )
+            raise InvalidRequest(f"language: this server cannot turn {language} into phonemes", param="language")
         return language

@@ -26,7 +26,7 @@ LEAD = 1200
 """How much earlier sounds are than their frames, measured with the words and voices that `alignment.py` names."""
 
 _STRESSES = frozenset("ˈˌ")
-_MODIFIERS = frozenset("ːʰʲ̃↓→↗↘")
+_MODIFIERS = frozenset("ːʰʲᵝ̃↓→↗↘")
 _WINDOW = 120
 """Samples: 5 ms, the resolution of energy."""
 _QUIET = 0.01

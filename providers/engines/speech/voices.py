@@ -8,7 +8,7 @@ from pathlib import Path
 import mlx.core as mx
 
 from providers.engines.process.engine import EngineLoadError
-from providers.speech.voices import LANGUAGES, voice_files
+from providers.speech.voices import VOICE_LANGUAGES, voice_files
 
 __all__ = ["Voices"]
 
@@ -31,7 +31,7 @@ class Voices:
         return list(self._files)
 
     def language(self, voice: str) -> str:
-        return LANGUAGES[voice[0]]
+        return VOICE_LANGUAGES[voice[0]]
 
     def style(self, mix: Sequence[tuple[str, float]], length: int) -> mx.array:
         """The style, (1, 256), of a mix of voices for a text of `length` phonemes. Only for the MLX thread."""

@@ -11,6 +11,7 @@ import attrs
 
 from contracts.speech import AudioFormat, CreateSpeechRequest, VisemeSet
 from providers.errors import InvalidRequest
+from providers.speech.languages import language_named
 from providers.speech.types import SpeechRequest
 from server.api.refusals import check_parameters
 
@@ -67,6 +68,7 @@ def to_speech_request(
         voices=[] if named is None else to_voices(named),
         speed=1.0 if data.speed is None else data.speed,
         timeout=data.timeout,
+        language=_language(data),
     )
 
 
@@ -102,6 +104,16 @@ def _audio_format(data: CreateSpeechRequest) -> AudioFormat:
             param="format",
         )
     return data.response_format or data.format or "mp3"
+
+
+def _language(data: CreateSpeechRequest) -> str | None:
+    named = {language_named(name) for name in (data.language, data.lang_code) if name is not None}
+    if len(named) > 1:
+        raise InvalidRequest(
+            f"lang_code is {data.lang_code} and language is {data.language}; they mean the same: send one of them",
+            param="lang_code",
+        )
+    return next(iter(named), None)
 
 
 def _check_length(text: str, limit: int | None, *, streamed: bool) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from providers.errors import InvalidRequest
+from providers.speech import languages
 from providers.speech.types import VoiceInfo
 from providers.speech.voices import DEFAULT_VOICE, OPENAI_VOICES, resolve_voices
 
@@ -54,6 +55,27 @@ def test_an_alias_whose_voice_the_model_lacks_is_unknown():
 def test_a_language_without_sounds_is_named():
     with pytest.raises(InvalidRequest, match=r"jf_alpha speaks ja-JP.*af_heart"):
         resolve_voices([("jf_alpha", 1.0)], KNOWN)
+
+
+def test_a_language_without_sounds_is_refused_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(languages.shutil, "which", lambda program: None)
+
+    with pytest.raises(InvalidRequest, match=r"language: Spanish needs the program espeak-ng") as refused:
+        resolve_voices([("af_heart", 1.0)], KNOWN, language="es")
+    assert refused.value.param == "language"
+
+
+def test_a_language_that_is_named_is_spoken_by_any_voice() -> None:
+    assert resolve_voices([("jf_alpha", 1.0)], KNOWN, language="en") == [("jf_alpha", 1.0)]
+
+
+def test_without_a_voice_a_voice_of_the_language_speaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(languages.shutil, "which", lambda program: program)
+    known = [*KNOWN, VoiceInfo("ef_dora", "es-ES", "female", "Dora")]
+
+    assert resolve_voices([], known, language="es-419") == [("ef_dora", 1.0)]
+    assert resolve_voices([], known, language="fr-FR") == [(DEFAULT_VOICE, 1.0)]
+    assert resolve_voices([], known, language="en-GB") == [(DEFAULT_VOICE, 1.0)]
 
 
 def test_every_voice_of_the_official_sdk_has_one_of_ours():

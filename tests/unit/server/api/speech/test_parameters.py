@@ -31,6 +31,8 @@ FIELDS = [field.name for field in attrs.fields(CreateSpeechRequest)]
 
 TRANSLATED: dict[str, tuple[Any, dict[str, Any]]] = {
     "input": ("Bye.", {"text": "Bye."}),
+    "language": ("es_MX", {"language": "es-419"}),
+    "lang_code": ("j", {"language": "ja-JP"}),
     "speed": (1.5, {"speed": 1.5}),
     "timeout": (3, {"timeout": 3.0}),
     "voice": ("af_heart:3, alloy", {"voices": [("af_heart", 3.0), ("alloy", 1.0)]}),

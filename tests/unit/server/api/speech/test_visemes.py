@@ -27,6 +27,12 @@ def spans(*phonemes: str, length: int = 600) -> list[PhonemeSpan]:
     return [PhonemeSpan(phoneme, index * length, (index + 1) * length) for index, phoneme in enumerate(phonemes)]
 
 
+def alphabet() -> dict[str, int]:
+    config = files("providers.engines.convert").joinpath("kokoro_config.json").read_text(encoding="utf-8")
+    vocabulary: dict[str, int] = json.loads(config)["vocab"]
+    return vocabulary
+
+
 def names(phonemes: Sequence[str], viseme_set: VisemeSet = "oculus") -> list[str]:
     return [span.viseme for span in viseme_spans(spans(*phonemes), viseme_set)]
 
@@ -41,8 +47,16 @@ def test_every_letter_of_the_dictionaries_has_its_shapes(british: bool) -> None:
 
 
 def test_every_letter_of_kokoro_s_alphabet_has_its_shapes() -> None:
-    config = json.loads(files("providers.engines.convert").joinpath("kokoro_config.json").read_text(encoding="utf-8"))
-    assert set(config["vocab"]) - MARKS - PUNCTUATION == set(PHONEMES)
+    assert set(alphabet()) - MARKS - PUNCTUATION == set(PHONEMES)
+
+
+@pytest.mark.parametrize("viseme_set", SETS)
+def test_every_letter_of_kokoro_s_alphabet_has_a_viseme_in_every_set(viseme_set: VisemeSet) -> None:
+    for phoneme in set(alphabet()) - MARKS - PUNCTUATION:
+        visemes = speech_visemes([PhonemeSpan(phoneme, 0, 2400)], viseme_set)
+
+        assert all(viseme.viseme not in ("sil", "0", "X") for viseme in visemes), phoneme
+        assert (visemes[0].start_time, visemes[-1].end_time) == (0.0, 0.1), phoneme
 
 
 def test_every_shape_is_one_of_its_set() -> None:
