@@ -6,6 +6,7 @@ import rich_click as click
 
 from server.cli.bench.command import bench
 from server.cli.chat import chat
+from server.cli.debate.command import debate
 from server.cli.doctor import doctor
 from server.cli.launch import launch
 from server.cli.models import models
@@ -32,9 +33,9 @@ def cli() -> None:
     """An OpenAI-compatible server for MLX models.
 
     `mlx-openai-server launch` downloads and serves small models. `mlx-openai-server chat` talks to a running server,
-    and `mlx-openai-server speak` synthesizes speech with it.
+    `mlx-openai-server speak` synthesizes speech with it, and `mlx-openai-server debate` lets two speakers argue.
     """
 
 
-for _command in (launch, chat, speak, models, doctor, bench):
+for _command in (launch, chat, speak, debate, models, doctor, bench):
     cli.add_command(_command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Generator, Iterator
 from typing import Any
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 import attrs
 import httpx
 
-__all__ = ["Answered", "Client", "ClientError", "Piece"]
+__all__ = ["Answered", "Client", "ClientError", "Piece", "Sound"]
 
 
 class ClientError(Exception):
@@ -23,6 +24,14 @@ class Piece:
 
     text: str
     reasoning: bool = False
+
+
+@attrs.frozen
+class Sound:
+    """A spoken part of the answer: 16-bit mono PCM at 24 kHz, and its words as the server sends them."""
+
+    pcm: bytes
+    words: list[dict[str, Any]]
 
 
 @attrs.frozen
@@ -63,8 +72,10 @@ class Client:
             raise ClientError(f"{self.url} is not an OpenAI-compatible server") from None
         return [str(item["id"]) for item in items if capability in item.get("capabilities", [capability])]
 
-    def answer(self, body: dict[str, Any]) -> Generator[Piece | Answered]:
-        """Stream one answer; the last item is `Answered`. Closing the iterator closes the connection.
+    def answer(self, body: dict[str, Any]) -> Generator[Piece | Sound | Answered]:
+        """Stream one answer; the last item is `Answered`. `Sound` comes if the body asks for audio, in `pcm16`.
+
+        Closing the iterator closes the connection.
 
         Raises:
             ClientError: the request was refused, the stream broke, or the server cannot be reached. The iterator has
@@ -123,7 +134,7 @@ def _decoded(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
     raise ClientError("the connection closed before the answer was complete")
 
 
-def _pieces(events: Iterator[dict[str, Any]]) -> Iterator[Piece | Answered]:
+def _pieces(events: Iterator[dict[str, Any]]) -> Iterator[Piece | Sound | Answered]:
     finish_reason, tokens = None, None
     for event in events:
         try:
@@ -134,10 +145,19 @@ def _pieces(events: Iterator[dict[str, Any]]) -> Iterator[Piece | Answered]:
                     yield Piece(delta["reasoning_content"], reasoning=True)
                 if delta.get("content"):
                     yield Piece(delta["content"])
+                if delta.get("audio"):
+                    yield from _spoken(delta["audio"])
                 finish_reason = choice.get("finish_reason") or finish_reason
-        except (AttributeError, TypeError):
+        except (AttributeError, TypeError, ValueError):
             raise _nonsense(json.dumps(event)) from None
     yield Answered(finish_reason, tokens)
+
+
+def _spoken(audio: dict[str, Any]) -> Iterator[Piece | Sound]:
+    if audio.get("transcript"):
+        yield Piece(audio["transcript"])
+    if audio.get("data"):
+        yield Sound(base64.b64decode(audio["data"]), audio.get("words", []))
 
 
 def _nonsense(data: str) -> ClientError:

@@ -123,14 +123,14 @@ class _Shown:
         self._last = "\n"
 
     def show(self, stream: Iterator[Any]) -> str:
-        from server.cli._client import Piece
+        from server.cli._client import Answered, Piece
 
         first = None
         for item in stream:
             if isinstance(item, Piece):
                 first = first or time.monotonic()
                 self._write(item.text, item.reasoning)
-            else:
+            elif isinstance(item, Answered):
                 return _note(item.finish_reason, item.completion_tokens, self._begun, first)
         return ""
 

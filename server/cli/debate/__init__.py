@@ -1,0 +1,1 @@
+"""`debate`: two speakers argue about a topic in the terminal."""
