@@ -17,6 +17,7 @@ __all__ = [
     "MIN_SPEED",
     "SAMPLE_RATE",
     "Gender",
+    "InputFormat",
     "PhonemeSpan",
     "SpeechAccepted",
     "SpeechEvent",
@@ -36,6 +37,9 @@ MAX_SPEED = 4.0
 
 Gender = Literal["female", "male"]
 
+InputFormat = Literal["text", "markdown"]
+"""How to read an input. Without one, only unmistakable marks of Markdown are silent."""
+
 
 class SpeechRequest(msgspec.Struct, frozen=True, tag="speech"):
     """A text to speak.
@@ -43,6 +47,7 @@ class SpeechRequest(msgspec.Struct, frozen=True, tag="speech"):
     `voices` are ids and their weights, which sum to 1: one voice is `[("af_heart", 1.0)]`. `language` is what
     `language_named` returned; without it, a mix is spoken in the language of its first voice. `speed` 2 takes half as
     long. `timeout` is in seconds from admission into the engine.
+    `lexicon` has phonemes by word.
     """
 
     id: str
@@ -51,6 +56,8 @@ class SpeechRequest(msgspec.Struct, frozen=True, tag="speech"):
     speed: float = 1.0
     timeout: float | None = None
     language: str | None = None
+    input_format: InputFormat | None = None
+    lexicon: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class PhonemeSpan(msgspec.Struct, frozen=True, array_like=True):

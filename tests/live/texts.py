@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from providers.engines.speech.text.normalize import normalize
+from tests.spoken_text import normalize
 
 __all__ = ["some", "spoken_words", "texts"]
 

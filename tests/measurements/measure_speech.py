@@ -104,7 +104,7 @@ def phonemes_of() -> Callable[[str], str]:
     folder = pull("kokoro-82m")
     vocabulary = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab"]
     voices = Voices(folder)
-    intake = SpeechIntake(make_phonemizers(vocabulary), voices)
+    intake = SpeechIntake(make_phonemizers(vocabulary), voices, vocabulary)
 
     def made(text: str) -> str:
         pieces = []

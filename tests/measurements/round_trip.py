@@ -17,7 +17,7 @@ from functools import partial
 import httpx
 import jiwer
 
-from providers.engines.speech.text.normalize import normalize
+from tests.spoken_text import normalize
 
 VOICES = ("af_heart", "af_bella", "am_michael", "am_fenrir", "bf_emma", "bm_george")
 

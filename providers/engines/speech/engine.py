@@ -72,7 +72,7 @@ class SpeechEngine(BaseEngine[SpeechJob]):
         progress("loading the dictionaries", None)
         self._kokoro, self._vocabulary = loaded.kokoro, loaded.vocabulary
         self._voices = Voices(folder)
-        self._intake = SpeechIntake(make_phonemizers(loaded.vocabulary), self._voices)
+        self._intake = SpeechIntake(make_phonemizers(loaded.vocabulary), self._voices, loaded.vocabulary)
         voices = voices_in(folder, spoken=self._intake.languages)
         return Loaded(model_type="kokoro", dtype="float32", details={"sample_rate": SAMPLE_RATE, "voices": voices})
 
@@ -110,7 +110,7 @@ class SpeechEngine(BaseEngine[SpeechJob]):
                 job = speaking.job
                 out.event(job.id, SpeechAccepted(pieces=len(job.pieces), characters=job.characters))
                 if not job.pieces:  # an emoji or three dots: there is nothing to speak, which is no error
-                    out.event(job.id, SpeechFinished(0, 0.0))
+                    out.event(job.id, SpeechFinished(0, 0.0, job.unspoken))
                     del self._speaking[job.id]
         elif self._speaking:
             first = min(self._speaking.values(), key=lambda waiting: (waiting.done, waiting.order))
@@ -150,17 +150,22 @@ class SpeechEngine(BaseEngine[SpeechJob]):
         speaking.done += 1
         speaking.samples += len(timed.samples)
         if speaking.done == len(job.pieces):
-            out.event(job.id, SpeechFinished(speaking.samples, now - speaking.started))
+            out.event(job.id, SpeechFinished(speaking.samples, now - speaking.started, job.unspoken))
             del self._speaking[job.id]
 
     def _spoken(self, piece: Piece, voices: list[tuple[str, float]], speed: float, number: int) -> Timed:
         """Audio and times of a piece. The piece's number seeds the noise: equal arguments give equal samples."""
         symbols, owners = piece.symbols
+        rest = None if piece.rest is None else round(piece.rest * SAMPLE_RATE)
+        if not symbols:
+            return Timed.silence(rest or 0)
         tokens = [self._vocabulary[symbol] for symbol in symbols]
         style = self._voices.style(voices, len(tokens))
         spoken = self._kokoro.speak(tokens, style, speed=speed, seed=number)
         words = [WordSpan(chunk.word, 0, 0, chunk.written, chunk.start_char, chunk.end_char) for chunk in piece.chunks]
         timed = time_piece(spoken.samples, spoken.frames, symbols, owners, words)
+        if rest is not None:
+            return trimmed(timed, rest=max(rest, _CLAUSE_REST_SAMPLES)).resting(rest)
         return trimmed(timed, rest=_REST_SAMPLES if piece.ends_sentence else _CLAUSE_REST_SAMPLES)
 
 

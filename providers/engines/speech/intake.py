@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 
 import attrs
 
 from providers.engines.process.engine import EngineLoadError
+from providers.engines.speech.markup.document import passages
+from providers.engines.speech.markup.marks import Marks
+from providers.engines.speech.markup.own_words import OwnWords
 from providers.engines.speech.segmentation import Piece, cut
 from providers.engines.speech.text.g2p import English, Phonemizer
-from providers.engines.speech.text.normalize import normalize, sentences
+from providers.engines.speech.text.partition import Part, partition, script_of, unspoken
+from providers.engines.speech.text.reading import Reading
 from providers.engines.speech.voices import Voices
 from providers.errors import InvalidRequest
 from providers.speech.languages import variant
-from providers.speech.types import MAX_SPEED, MIN_SPEED, SpeechRequest
+from providers.speech.types import MAX_SPEED, MIN_SPEED, InputFormat, SpeechRequest, Unspoken
 
 __all__ = ["SpeechIntake", "SpeechJob", "make_phonemizers"]
 
@@ -30,10 +34,20 @@ class SpeechJob:
 
     id: str
     pieces: list[Piece]
+    unspoken: list[Unspoken]
     characters: int
     voices: list[tuple[str, float]]
     speed: float
     deadline: float | None
+
+
+@attrs.frozen
+class _Said:
+    """What is said of a text: its pieces, and what became of each character."""
+
+    pieces: list[Piece]
+    parts: list[Part]
+    unspoken: list[Unspoken]
 
 
 def make_phonemizers(vocabulary: Container[str]) -> dict[str, Phonemizer]:
@@ -51,9 +65,10 @@ def make_phonemizers(vocabulary: Container[str]) -> dict[str, Phonemizer]:
 class SpeechIntake:
     """Turns requests into jobs."""
 
-    def __init__(self, phonemizers: Mapping[str, Phonemizer], voices: Voices) -> None:
+    def __init__(self, phonemizers: Mapping[str, Phonemizer], voices: Voices, vocabulary: Container[str]) -> None:
         self._phonemizers = phonemizers
         self._voices = voices
+        self._vocabulary = vocabulary
 
     @property
     def languages(self) -> list[str]:
@@ -69,10 +84,15 @@ class SpeechIntake:
         received = time.monotonic()
         if not MIN_SPEED <= request.speed <= MAX_SPEED:
             raise InvalidRequest(f"speed must be from {MIN_SPEED} to {MAX_SPEED}, not {request.speed}", param="speed")
-        pieces = self.pieces(request.text, self._language(request.voices, request.language))
+        language = self._language(request.voices, request.language)
+        lexicon = OwnWords(request.lexicon, param="lexicon")
+        said = self._said(request.text, language, request.input_format, [lexicon])
+        if not said.pieces and said.unspoken:
+            raise _unsayable(said.unspoken[0], language)
         return SpeechJob(
             id=request.id,
-            pieces=pieces,
+            pieces=said.pieces,
+            unspoken=said.unspoken,
             characters=len(request.text),
             voices=request.voices,
             speed=request.speed,
@@ -81,12 +101,27 @@ class SpeechIntake:
 
     def pieces(self, text: str, language: str) -> list[Piece]:
         """The pieces of a text. None if the text has nothing to speak."""
-        read = self._phonemizers[language]
-        chunked = [read(sentence) for sentence in sentences(normalize(text, british=language == "en-GB"))]
+        return self._said(text, language, None, []).pieces
+
+    def _said(self, text: str, language: str, input_format: InputFormat | None, lexicons: Sequence[OwnWords]) -> _Said:
+        """The pieces of a text, and what of it is not said.
+
+        Raises:
+            InvalidRequest: a mark of the text, or a sound that the client gives, is wrong.
+        """
+        phonemizer, marks = self._phonemizers[language], Marks()
+        reading = Reading(text, marks, phonemizer, self._vocabulary, lexicons)
+        chunked = [
+            sentence
+            for passage in passages(text, input_format, marks, english=phonemizer.english)
+            for sentence in reading.sentences(passage)
+        ]
         dropped = sum(chunk.dropped for sentence in chunked for chunk in sentence)
         if dropped:
             logger.info("left out %d phonemes that the model does not know", dropped)
-        return cut(chunked) if chunked else []
+        words = [(chunk.start_char, chunk.end_char) for sentence in chunked for chunk in sentence if chunk.word]
+        parts = partition(text, words, marks.silent)
+        return _Said(cut(chunked), parts, unspoken(text, parts))
 
     def _language(self, voices: list[tuple[str, float]], language: str | None) -> str:
         """The language to read: the one that is requested, or that of the first voice.
@@ -106,3 +141,12 @@ class SpeechIntake:
         if language not in self._phonemizers:
             raise InvalidRequest(f"language: this server cannot turn {language} into phonemes", param="language")
         return language
+
+
+def _unsayable(word: Unspoken, language: str) -> InvalidRequest:
+    shown = word.text if len(word.text) <= 40 else f"{word.text[:40]}…"
+    return InvalidRequest(
+        f"input: the voice reads {language} and cannot say {script_of(word.text[0])} letters: {shown!r} at position "
+        f"{word.start_char}, and nothing else in the text can be said",
+        param="input",
+    )

@@ -28,6 +28,8 @@ class Piece:
 
     chunks: tuple[Chunk, ...]
     ends_sentence: bool = True
+    rest: float | None = None
+    """Seconds of silence after it, where the text wants more than the end of a sentence does."""
 
     @property
     def text(self) -> str:
@@ -59,12 +61,32 @@ class Piece:
 
 
 def cut(sentences: Sequence[Sequence[Chunk]]) -> list[Piece]:
-    """The pieces of a text, in order. Every chunk is in one of them."""
+    """The pieces of a text, in order. Every chunk is in one of them.
+
+    A pause that the client asks for ends a piece. One at the beginning is a piece without words.
+    """
+    pieces: list[Piece] = []
+    waiting: list[Sequence[Chunk]] = []
+    for sentence in sentences:
+        silent = not any(chunk.text for chunk in sentence)
+        if not silent:
+            waiting.append(sentence)
+        if sentence[-1].pauses:
+            pieces += _pieces(waiting, is_first=not pieces)
+            waiting.clear()
+            if silent and pieces:
+                pieces[-1] = attrs.evolve(pieces[-1], rest=(pieces[-1].rest or 0) + (sentence[-1].rest or 0))
+            elif silent and sentence[-1].rest:
+                pieces.append(Piece(tuple(sentence), rest=sentence[-1].rest))
+    return pieces + _pieces(waiting, is_first=not pieces)
+
+
+def _pieces(sentences: Sequence[Sequence[Chunk]], *, is_first: bool) -> list[Piece]:
     pieces: list[Piece] = []
     for sentence in _joined(sentences):
-        parts = list(_clauses(list(sentence), FIRST if not pieces else LONG, LONG))
+        parts = list(_clauses(list(sentence), FIRST if is_first and not pieces else LONG, LONG))
         pieces += [Piece(tuple(part), ends_sentence=False) for part in parts[:-1]]
-        pieces.append(Piece(tuple(parts[-1])))
+        pieces.append(Piece(tuple(parts[-1]), rest=parts[-1][-1].rest))
     return pieces
 
 

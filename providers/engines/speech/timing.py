@@ -43,6 +43,21 @@ class Timed:
     phonemes: list[PhonemeSpan]
     words: list[WordSpan]
 
+    @classmethod
+    def silence(cls, samples: int) -> Timed:
+        return cls(np.zeros(samples, np.float32), [PhonemeSpan("", 0, samples)] if samples else [], [])
+
+    def resting(self, rest: int) -> Timed:
+        """The piece with at least `rest` samples of silence after its last sound."""
+        heard = max((span.end for span in self.phonemes if span.phoneme), default=0)
+        length = len(self.samples)
+        more = heard + rest - length
+        if more <= 0:
+            return self
+        phonemes = [span for span in self.phonemes if span.end <= heard]
+        silence = PhonemeSpan("", heard, length + more)
+        return Timed(np.pad(self.samples, (0, more)), [*phonemes, silence], self.words)
+
     def after(self, start: int) -> tuple[list[PhonemeSpan], list[WordSpan]]:
         """The times within an utterance whose earlier pieces end at `start`."""
         phonemes = [PhonemeSpan(span.phoneme, span.start + start, span.end + start) for span in self.phonemes]

@@ -50,7 +50,7 @@ def main() -> None:
     mx.set_cache_limit(256 << 20)
     folder = pull("kokoro-82m")
     loaded, voices = load_kokoro(folder, on_cpu=True), Voices(folder)
-    intake = SpeechIntake(make_phonemizers(loaded.vocabulary), voices)
+    intake = SpeechIntake(make_phonemizers(loaded.vocabulary), voices, loaded.vocabulary)
     for line in sys.stdin:
         text, language, voice, speed = json.loads(line)
         answer = []

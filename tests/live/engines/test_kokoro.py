@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from providers.engine_host.frames import EngineInfo, Failed, Generate
-from providers.engines.speech.text.normalize import normalize
 from providers.speech.types import (
     PhonemeSpan,
     SpeechAccepted,
@@ -19,6 +18,7 @@ from providers.speech.types import (
     SpeechRequest,
     WordSpan,
 )
+from tests.spoken_text import normalize
 from tests.unit.providers.engines.client import EngineClient
 
 # A contended CPU needs several seconds per second of speech.

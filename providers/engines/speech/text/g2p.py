@@ -12,6 +12,8 @@ import attrs
 
 from providers.engines.speech.text.letter_to_sound import LetterToSound
 from providers.engines.speech.text.lexicon import Lexicon
+from providers.engines.speech.text.mapped import Mapped
+from providers.engines.speech.text.normalize import normalize, sentences
 from providers.engines.speech.text.pronunciation import Pronunciation
 
 __all__ = ["PAUSES", "SPACES", "Chunk", "English", "Phonemizer", "is_sound"]
@@ -49,13 +51,31 @@ class Chunk:
     """Where the characters of `text`, punctuation included, begin in the input."""
     last_char: int = 0
     """Where they end."""
+    rest: float | None = None
+    """Seconds of silence after it, where the text wants more than the end of a sentence does."""
+    pauses: bool = False
+    """Whether the client asks for that rest, so that nothing after it is spoken together with it."""
 
 
 class Phonemizer(Protocol):
-    """Reads sentences of one language."""
+    """Reads texts of one language."""
+
+    english: bool
+    """Whether dates and numbers are written, and phonemes named, as in English."""
+
+    def normalize(self, text: Mapped) -> Mapped:
+        """A paragraph in words. `Mapped.sub` and the like keep the offsets.
+
+        Characters that `is_note` names stand for words, and stay. What the language is not written with is left out.
+        """
+        ...
+
+    def sentences(self, normalized: Mapped) -> list[Mapped]:
+        """The sentences of a normalised paragraph that have something to say, in order."""
+        ...
 
     def __call__(self, sentence: str) -> list[Chunk]:
-        """The chunks of a sentence. Their texts, joined by spaces, are the sentence."""
+        """The chunks of a sentence. Their texts are parts of the sentence, in order, with only blanks between them."""
         ...
 
 
@@ -70,6 +90,8 @@ class English:
     """
 
     def __init__(self, vocabulary: Container[str], *, british: bool) -> None:
+        self.english = True
+        self._british = british
         self._vocabulary = vocabulary
         lexicon = Lexicon(british=british)
 
@@ -79,6 +101,12 @@ class English:
 
         self._fallback = LetterToSound(look, british=british)
         self._read = Pronunciation(lexicon, self._fallback)
+
+    def normalize(self, text: Mapped) -> Mapped:
+        return normalize(text, british=self._british)
+
+    def sentences(self, normalized: Mapped) -> list[Mapped]:
+        return sentences(normalized)
 
     def __call__(self, sentence: str) -> list[Chunk]:
         chunks: list[Chunk] = []

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 
 from num2words import num2words
+
+from providers.engines.speech.text.mapped import Mapped
 
 __all__ = ["to_words"]
 
@@ -107,6 +110,9 @@ _FRACTIONS = {
     "⅞": "7/8",
 }
 
+_FRACTION_AFTER = re.compile(rf"(?<=\d)[{''.join(_FRACTIONS)}]")
+_OTHER = re.compile(r"[^\x00-\x7f]")
+
 _NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+"
 _NOT_INSIDE = r"(?<![\w.,/])"
 _ENDS = r"(?![\w]|[.,/:]\d)"
@@ -114,18 +120,27 @@ _LONGEST = 15
 """Digits. Longer numbers are read digit by digit."""
 
 
-def to_words(text: str, *, british: bool) -> str:
+def to_words(text: Mapped, *, british: bool) -> Mapped:
     """The text with every digit in words."""
-    for sign, fraction in _FRACTIONS.items():
-        text = re.sub(rf"(?<=\d){sign}", f" and {fraction}", text).replace(sign, fraction)
-    text = "".join(_ascii_digit(character) for character in text)
+    text = text.sub(_FRACTION_AFTER, lambda match: f" and {_FRACTIONS[match[0]]}")
+    text = text.sub(_OTHER, lambda match: _ascii_digits(match[0]))
     for pattern, spoken in _BRITISH_RULES if british else _RULES:
-        text = pattern.sub(spoken, text)
+        text = text.sub(pattern, spoken)
     return text
 
 
-def _ascii_digit(character: str) -> str:
-    return str(int(character)) if character.isdecimal() and not character.isascii() else character
+def _ascii_digits(character: str) -> str:
+    """The value of a digit of another script, of a fraction, or of a number in a circle, a bracket or the like."""
+    if character.isdecimal():
+        return str(int(character))
+    if character in _FRACTIONS:
+        return _FRACTIONS[character]
+    if unicodedata.category(character) not in ("No", "Nl") or character in "²³":
+        return character
+    plain = unicodedata.normalize("NFKC", character).replace("\u2044", "/")
+    if not plain.isascii():
+        return character
+    return f" to the power of {plain} " if "SUPERSCRIPT" in unicodedata.name(character, "") else f" {plain} "
 
 
 def _cardinal(number: str) -> str:
@@ -263,6 +278,8 @@ def _telephone(match: Match) -> str:
 
 def _rules(*, british: bool) -> list[tuple[re.Pattern[str], Callable[[Match], str]]]:
     rules: list[tuple[str, Callable[[Match], str]]] = [
+        (r"#(?=\d)", lambda match: " number "),
+        (r"(?<!\w)~\s?(?=[$£€]?\d)", lambda match: " about "),
         (rf"{_NOT_INSIDE}(\d{{4}})-(\d{{2}})-(\d{{2}})(?:T(?=\d)|{_ENDS})", _iso_date(british)),
         (rf"{_NOT_INSIDE}(\d{{1,2}})/(\d{{1,2}})/(\d{{4}}){_ENDS}", _slash_date(british)),
         (rf"\b({_MONTH})\s+(\d{{1,2}})(?:st|nd|rd|th)?(?:,?\s+(\d{{4}}))?{_ENDS}", _month_day(british)),
@@ -270,8 +287,8 @@ def _rules(*, british: bool) -> list[tuple[re.Pattern[str], Callable[[Match], st
             rf"{_NOT_INSIDE}(\d{{1,2}})(?:st|nd|rd|th)?\s+(?:of\s+)?({_MONTH})(?:,?\s+(\d{{4}}))?(?!\w)",
             _day_month(british),
         ),
-        (rf"{_NOT_INSIDE}(\d{{1,2}}):(\d{{2}})(?::(\d{{2}}))?(?:\s*([ap]\.?m\b\.?(?!\w)))?{_ENDS}", _time),
-        (rf"{_NOT_INSIDE}(\d{{1,2}})()()\s*([ap]\.?m\b\.?(?!\w))", _time),
+        (rf"{_NOT_INSIDE}(\d{{1,2}}):(\d{{2}})(?::(\d{{2}}))?(?:\s*([apAP]\.?[mM]\b\.?(?!\w)))?{_ENDS}", _time),
+        (rf"{_NOT_INSIDE}(\d{{1,2}})()()\s*([apAP]\.?[mM]\b\.?(?!\w))", _time),
         (
             rf"(?:(?P<sign>US\$|[$£€¥₹])\s?(?P<amount>{_NUMBER})|(?!))"
             r"(?P<scale>\s?(?:thousand|million|billion|trillion|mn|bn|tn|[kKmMbBtT])\b)?(?P<after>(?!))?",

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.engines.speech.text.lexicon import Lexicon
-from providers.engines.speech.text.normalize import normalize
 from providers.engines.speech.text.pronunciation import Pronunciation, Token
+from tests.spoken_text import normalize
 
 SENTENCES = [
     (

@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.engines.speech.segmentation import LONGEST, cut
+from providers.engines.speech.text import normalize as english
 from providers.engines.speech.text.g2p import PAUSES, Chunk
 from providers.engines.speech.text.letter_to_sound import LetterToSound
-from providers.engines.speech.text.normalize import normalize, sentences
+from providers.engines.speech.text.mapped import Mapped
+from tests.spoken_text import normalize, sentences
 
 
 @pytest.mark.parametrize(
@@ -48,11 +50,12 @@ def test_blocks_of_markdown_are_sentences_without_their_marks() -> None:
 
 @pytest.mark.parametrize("nothing", ["", "   ", "😀🎉", "...", "—", "***", "你好"])
 def test_text_without_words_has_no_sentences(nothing: str) -> None:
-    assert sentences(normalize(nothing)) == []
+    assert sentences(nothing) == []
 
 
 def test_sentences_end_where_a_reader_would_end_them() -> None:
-    assert sentences('He lives in the U.S. now. "Hi," she said. Really?! Yes') == [
+    text = Mapped.of('He lives in the U.S. now. "Hi," she said. Really?! Yes')
+    assert [sentence.text for sentence in english.sentences(text)] == [
         "He lives in the U.S. now.",
         '"Hi," she said.',
         "Really?!",
@@ -67,9 +70,10 @@ def test_any_text_becomes_letters_and_known_punctuation(text: str) -> None:
     assert all(character.isalpha() or character in ".,;:!?—…\"“”()'- \n" for character in normalized)
     assert "  " not in normalized
     assert max((len(chunk) for chunk in normalized.split()), default=0) <= 60
-    assert " ".join(sentences(normalized)).split() == [
-        word for line in normalized.split("\n") for word in line.split() if line
-    ] or any(not any(map(str.isalpha, word)) for word in normalized.split())
+    lines = [english.sentences(Mapped.of(line)) for line in normalized.split("\n")]
+    said = " ".join(sentence.text for line in lines for sentence in line).split()
+    words = normalized.split()
+    assert said == words or any(not any(map(str.isalpha, word)) for word in words)
 
 
 @settings(max_examples=300, deadline=None)
