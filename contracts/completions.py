@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 import attrs
 from annotated_types import Ge, Le, MinLen
 
-from contracts._fields import EXPLICIT_NULL, INT32_MAX, Count, TokenLimit
+from contracts._fields import EXPLICIT_NULL, INT32_MAX, TopLogprobs
 from contracts.chat.response_format import ResponseFormat
-from contracts.parameters import honoured, refused
+from contracts.parameters import honoured
 from contracts.sampling import GenerationOptions
 from contracts.usage import CompletionUsage
 
@@ -47,24 +47,28 @@ class CompletionRequest(GenerationOptions):
             values="a text, a list of texts, a list of token ids, or a list of such lists",
         )
     )
-    max_tokens: TokenLimit | None = attrs.field(
+    max_tokens: Annotated[int, Ge(-1)] | None = attrs.field(
         default=None,
         metadata=honoured(
-            "Tokens to generate at most. More than the context has room for means as many as it has.",
-            values="1 or more, or -1 for no limit",
+            "Tokens to generate at most. More than the context has room for means as many as it has. 0 only with "
+            "`echo`: the answer is the prompt.",
+            values="0 or more, or -1 for no limit",
             default=DEFAULT_MAX_TOKENS,
         ),
     )
     echo: bool | None = attrs.field(
         default=None,
         metadata=honoured(
-            "The prompt's text comes before the answer. Refused together with `logprobs`.", default=False
+            "The prompt's text comes before the answer, and with `logprobs` those of its tokens: `max_tokens` 0 or 1 "
+            "scores a text, as lm-evaluation-harness does.",
+            default=False,
         ),
     )
-    logprobs: Annotated[int, Ge(0), Le(5)] | None = attrs.field(
+    logprobs: TopLogprobs | None = attrs.field(
         default=None,
         metadata=honoured(
-            "In the older shape: `tokens`, `token_logprobs`, `top_logprobs` (null for 0), `text_offset`.",
+            "In the older shape: `tokens`, `token_logprobs`, `top_logprobs` (null for 0), `text_offset`. Nothing comes "
+            "before the first token of an echoed prompt, which has null.",
             otherwise="none",
         ),
     )
@@ -75,22 +79,34 @@ class CompletionRequest(GenerationOptions):
         ),
     )
 
-    # Known, and refused unless they ask for what happens anyway.
-    best_of: Count | None = attrs.field(default=None, metadata=refused(unless="equal to `n`"))
+    best_of: Annotated[int, Ge(1), Le(128)] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Generates this number of choices per prompt, and returns the `n` whose tokens have the highest mean "
+            "log-probability. More than `n` cannot be streamed.",
+            otherwise="`n`",
+        ),
+    )
     suffix: str | None = attrs.field(
         default=None,
-        metadata=refused("", instead="text is continued, not filled in", note="Text is continued, not filled in."),
+        metadata=honoured(
+            "The answer fills the gap between the prompt and this text. Needs a model whose tokenizer has tokens for "
+            "it (Qwen2.5-Coder, StarCoder, CodeLlama, DeepSeek-Coder, Codestral, …); with others it is `400`.",
+            default="",
+        ),
     )
 
 
 @attrs.frozen(kw_only=True)
 class CompletionLogprobs:
     """For each token of the text: the token, its natural log-probability, the likeliest tokens in its place (null if
-    none were requested), and the character offset in the text at which it begins."""
+    none were requested), and the character offset in the text at which it begins.
+
+    Nothing comes before the first token of an echoed prompt: it has null."""
 
     tokens: list[str]
-    token_logprobs: list[float]
-    top_logprobs: list[dict[str, float]] | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    token_logprobs: list[float | None]
+    top_logprobs: list[dict[str, float] | None] | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     text_offset: list[int]
 
 

@@ -38,8 +38,6 @@ class Parameter:
     """The values of a refused or noted field that match what happens anyway."""
     instead: str = ""
     """What to send instead of a refused field, as the end of a sentence."""
-    unless: str = ""
-    """When a refused field is accepted, if that depends on other fields. The endpoint checks it."""
 
     @property
     def default_text(self) -> str:
@@ -49,7 +47,7 @@ class Parameter:
     @property
     def accepted_text(self) -> str:
         """The accepted values of a refused field; empty if there are none."""
-        return self.unless or " or ".join(f"`{_json(value)}`" for value in self.accepted)
+        return " or ".join(f"`{_json(value)}`" for value in self.accepted)
 
 
 def _json(value: Any) -> str:
@@ -68,9 +66,9 @@ def noted(note: str = "", *, accepted: tuple[Any, ...] = ()) -> dict[str, Any]:
     return _metadata(Parameter(status="noted", note=note, accepted=accepted))
 
 
-def refused(*accepted: Any, note: str = "", instead: str = "", unless: str = "") -> dict[str, Any]:
+def refused(*accepted: Any, note: str = "", instead: str = "") -> dict[str, Any]:
     """Metadata of a field that the server cannot honour, unless it has one of the `accepted` values."""
-    return _metadata(Parameter(status="refused", note=note, accepted=accepted, instead=instead, unless=unless))
+    return _metadata(Parameter(status="refused", note=note, accepted=accepted, instead=instead))
 
 
 def _metadata(parameter: Parameter) -> dict[str, Any]:

@@ -24,12 +24,14 @@ __all__ = [
     "ChatCompletionChunkDelta",
     "ChatCompletionMessage",
     "ChatCompletionTokenLogprob",
+    "ChoiceFinishReason",
     "ChoiceLogprobs",
     "FinishReason",
     "TopLogprob",
 ]
 
-FinishReason = Literal["stop", "length", "tool_calls", "function_call"]
+FinishReason = Literal["stop", "length", "tool_calls"]
+ChoiceFinishReason = Literal[FinishReason, "function_call"]
 """`function_call`: to a request with `functions`."""
 
 
@@ -82,7 +84,7 @@ class ChatCompletionChoice:
     index: int = 0
     message: ChatCompletionMessage
     logprobs: ChoiceLogprobs | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    finish_reason: FinishReason
+    finish_reason: ChoiceFinishReason
 
 
 @attrs.frozen(kw_only=True)
@@ -119,7 +121,7 @@ class ChatCompletionChunkChoice:
     index: int = 0
     delta: ChatCompletionChunkDelta
     logprobs: ChoiceLogprobs | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    finish_reason: FinishReason | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    finish_reason: ChoiceFinishReason | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
 
 
 @attrs.frozen(kw_only=True)

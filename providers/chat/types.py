@@ -102,15 +102,17 @@ class ChatPrompt(msgspec.Struct, frozen=True, tag="chat"):
 
 
 class TextPrompt(msgspec.Struct, frozen=True, tag="text"):
-    """Raw text, tokenised without a template."""
+    """Raw text, tokenised without a template. The answer fills the gap before the `suffix`, if there is one."""
 
     text: str
+    suffix: str = ""
 
 
 class TokenPrompt(msgspec.Struct, frozen=True, tag="tokens"):
-    """Token ids, used unchanged."""
+    """Token ids, used unchanged. `suffix`: as in `TextPrompt`."""
 
     tokens: list[int]
+    suffix: str = ""
 
 
 Prompt = ChatPrompt | TextPrompt | TokenPrompt
@@ -172,9 +174,10 @@ class GenerationRequest(msgspec.Struct, frozen=True, tag="generation"):
     """One prompt and the answers to generate.
 
     `max_tokens` counts generated tokens (None: `ModelSpec.max_tokens`; None there or -1: up to the context, and never
-    beyond it). `stop` strings end the answer and are not part of it. `timeout` is in seconds from admission into the
-    engine. `n` answers share one prefill. `top_logprobs` None computes no log-probabilities, 0 only those of the chosen
-    tokens. `grammar` constrains the answer, not the reasoning before it; if tools may be called and no call is
+    beyond it; 0: no answer, only the prompt's count and log-probabilities). `stop` strings end the answer and are not
+    part of it. `timeout` is in seconds from admission into the engine. `n` answers share one prefill. `top_logprobs`
+    None computes no log-probabilities, 0 only those of the chosen tokens; `prompt_logprobs` is the same for the tokens
+    of the prompt. `grammar` constrains the answer, not the reasoning before it; if tools may be called and no call is
     required, it constrains the answers that do not call. `grammar_param` is the path of the field that the grammar came
     from, for errors. `max_reasoning_tokens` is the number of tokens after which the reasoning is closed. `stream`: the
     client reads the answer while it is generated; only telemetry uses this.
@@ -188,6 +191,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, tag="generation"):
     timeout: float | None = None
     n: int = 1
     top_logprobs: int | None = None
+    prompt_logprobs: int | None = None
     grammar: Grammar | None = None
     grammar_param: str = "response_format"
     max_reasoning_tokens: int | None = None
@@ -203,20 +207,27 @@ class Usage(msgspec.Struct, frozen=True, array_like=True):
     reasoning_tokens: int = 0
 
 
-class Accepted(Event, frozen=True, array_like=True, tag="a"):
-    """The request has passed every check and entered the batch. Always the first event, and sent once."""
-
-    prompt_tokens: int
-    cached_tokens: int
-
-
 class TokenLogprob(msgspec.Struct, frozen=True, array_like=True):
-    """A generated token, its UTF-8 bytes, its natural log-probability, and the most likely tokens in its place."""
+    """A token, its UTF-8 bytes, its natural log-probability, and the most likely tokens in its place."""
 
     token: str
     raw: bytes
     logprob: float
     top: list[tuple[str, bytes, float]] = []
+
+
+class Accepted(Event, frozen=True, array_like=True, tag="a"):
+    """The request has passed every check and entered the batch. Always the first event, and sent once.
+
+    `prompt_logprobs`, if the request asks for them: of every token of the prompt. Nothing comes before the first one,
+    whose log-probability means nothing.
+    """
+
+    prompt_tokens: int
+    cached_tokens: int
+    prompt_logprobs: list[TokenLogprob] | None = None
+    index: int = 0
+    """The number of the request's first answer."""
 
 
 class TextDelta(Event, frozen=True, array_like=True, tag="t"):

@@ -25,7 +25,7 @@ def check_parameters(contract: attrs.AttrsInstance, *, path: str = "") -> None:
     """
     for name, parameter in _without_effect(type(contract)):
         value = getattr(contract, name)
-        if value is None or value in parameter.accepted or parameter.unless:
+        if value is None or value in parameter.accepted:
             continue
         if parameter.status == "refused":
             raise unsupported(path + name, parameter.instead or _other_values(parameter))

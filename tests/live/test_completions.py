@@ -99,3 +99,48 @@ def test_log_probabilities_belong_to_the_tokens_of_the_text(client: OpenAI) -> N
         assert logprob == max(top.values())  # temperature 0 chooses the likeliest
         assert math.isclose(top[token], logprob)
         assert sum(math.exp(value) for value in top.values()) <= 1.001
+
+
+def test_scored_choices_are_those_that_the_model_prefers(client: OpenAI) -> None:
+    """What lm-evaluation-harness sends: prompts of token ids, `echo`, `logprobs` and up to one token of an answer."""
+    prompts = [f"{PROMPT} Paris", f"{PROMPT} Rome", f"{PROMPT} banana"]
+    for max_tokens in (0, 1):
+        scored = complete(client, prompts, echo=True, logprobs=1, max_tokens=max_tokens)
+        sums = []
+        for choice, prompt in zip(scored.choices, prompts, strict=True):
+            told = choice.logprobs
+            assert choice.text.startswith(prompt)
+            assert told is not None
+            assert told.token_logprobs is not None
+            assert told.token_logprobs[0] is None
+            assert told.tokens is not None
+            assert "".join(told.tokens) == choice.text
+            begin = next(place for place, offset in enumerate(told.text_offset or []) if offset >= len(PROMPT))
+            end = len(told.tokens) - max_tokens
+            sums.append(sum(told.token_logprobs[begin:end]))
+        assert sums[0] == max(sums)
+    assert scored.usage is not None
+    assert scored.usage.completion_tokens == 3
+
+
+def test_the_log_probabilities_of_an_answer_are_those_of_the_same_prompt(client: OpenAI) -> None:
+    generated = complete(client, logprobs=2).choices[0]
+    scored = complete(client, PROMPT + generated.text, logprobs=2, echo=True, max_tokens=0).choices[0]
+    assert generated.logprobs is not None
+    assert scored.logprobs is not None
+    assert generated.logprobs.token_logprobs is not None
+    assert scored.logprobs.token_logprobs is not None
+    assert scored.logprobs.token_logprobs[-6:] == pytest.approx(generated.logprobs.token_logprobs, abs=0.02)
+
+
+def test_a_model_without_tokens_for_it_fills_nothing_in(server: LiveServer) -> None:
+    body = {"prompt": "def add(a, b):\n    return ", "suffix": "\n\nprint(add(1, 2))"}
+    refused = httpx.post(f"{server.base_url}/completions", json=body, timeout=PATIENCE)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "suffix")
+
+
+def test_the_best_of_several_is_returned(client: OpenAI) -> None:
+    best = complete(client, temperature=1, seed=3, best_of=4, n=1)
+    assert len(best.choices) == 1
+    assert best.usage is not None
+    assert best.usage.completion_tokens > 6

@@ -15,13 +15,14 @@ import mlx.core as mx
 import msgspec
 from mlx_lm.models.cache import make_prompt_cache
 
-from providers.chat.types import Accepted, GenerationRequest
+from providers.chat.types import Accepted, Finished, GenerationRequest, TokenLogprob, Usage
 from providers.engine_host.frames import Detokenize, Detokenized, Memory, Tokenize, Tokenized
 from providers.engines.language.batch import Batch
 from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.kv_caches import shape_caches
 from providers.engines.language.loading import LoadedModel, load_language_model, model_context, usable_vocabulary
+from providers.engines.language.scoring import PromptScoring
 from providers.engines.language.sequences import ActiveSequence, Request
 from providers.engines.language.speculation import make_speculation
 from providers.engines.prefix.cache import MIN_SAVED, can_always_trim, make_prefix_cache, worth_keeping
@@ -67,7 +68,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         self._prefill_step, self._gather_gap = spec.prefill_step_size or PREFILL_STEP[device], GATHER_GAP[device]
         self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
         layers = self._make_caches(loaded, spec)
-        vocabulary = usable_vocabulary(loaded)
+        vocabulary = self._vocabulary = usable_vocabulary(loaded)
         self._intake = Intake(
             loaded.tokenizer,
             spec,
@@ -153,6 +154,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     def step(self, out: Outbox) -> None:
         self._expire(out)
         self._admit(out)
+        self._score(out)
         if not self._sequences:
             self._keep_next()
             return
@@ -211,7 +213,12 @@ class LanguageEngine(BaseEngine[LanguageJob]):
 
     @property
     def _has_room(self) -> bool:
-        return len(self._sequences) < self._slots
+        return len(self._sequences) + len(self._scored) < self._slots
+
+    @property
+    def _scored(self) -> list[Request]:
+        """The requests whose prompts get log-probabilities before an answer begins."""
+        return [request for request in self._requests.values() if request.scoring is not None]
 
     def _admit(self, out: Outbox) -> None:
         """Fill the batch: first with further outputs of the requests in it, then with the oldest waiting requests."""
@@ -235,15 +242,61 @@ class LanguageEngine(BaseEngine[LanguageJob]):
 
     def _start(self, job: LanguageJob, out: Outbox) -> None:
         self._prefixes.make_room(self._batch.nbytes)
-        cache, cached = self._fetch(job.tokens)
-        request = Request(job=job, cached_tokens=cached, waiting=list(range(1, job.n)))
-        self._requests[job.id] = request
-        cuts = [cached, *worth_keeping(job.boundaries, cached), len(job.tokens)]
-        if cached == len(job.tokens) - 1:
+        if job.prompt_logprobs is not None:
+            self._start_scoring(job, job.prompt_logprobs)
+        elif job.max_tokens == 0:
+            out.event(job.id, Accepted(prompt_tokens=len(job.tokens), cached_tokens=0))
+            self._end_without_answer(Request(job=job, cached_tokens=0), out)
+        else:
+            cache, cached = self._fetch(job.tokens)
+            request = Request(job=job, cached_tokens=cached, waiting=list(range(1, job.n)))
+            self._requests[job.id] = request
+            self._begin(request, cache, out)
+
+    def _begin(
+        self, request: Request, cache: list[Any] | None, out: Outbox, logprobs: list[TokenLogprob] | None = None
+    ) -> None:
+        """Start the first output of a request. `cache`: that of the first `cached_tokens` of its prompt."""
+        job, cached = request.job, request.cached_tokens
+        computed = cached if logprobs is None else len(job.tokens) - 1
+        cuts = [computed, *worth_keeping(job.boundaries, computed), len(job.tokens)]
+        if computed == len(job.tokens) - 1:
             request.prompt_ready, request.prefix = True, copy.deepcopy(cache) if job.n > 1 else None
         self._insert(request, 0, [job.tokens[start:end] for start, end in itertools.pairwise(cuts)], cache)
-        out.event(job.id, Accepted(prompt_tokens=len(job.tokens), cached_tokens=cached))
+        out.event(job.id, Accepted(prompt_tokens=len(job.tokens), cached_tokens=cached, prompt_logprobs=logprobs))
         self._branch(request)
+
+    def _start_scoring(self, job: LanguageJob, top: int) -> None:
+        request = Request(job=job, cached_tokens=0, waiting=[])
+        request.scoring = PromptScoring(self._model, job.tokens, self._text.piece, top=top, vocabulary=self._vocabulary)
+        self._requests[job.id] = request
+
+    def _score(self, out: Outbox) -> None:
+        """Compute a chunk of the oldest prompt that gets log-probabilities."""
+        for request in self._scored[:1]:
+            self._guard(request.job, out, functools.partial(self._score_next, request, out))
+
+    def _score_next(self, request: Request, out: Outbox) -> None:
+        scoring = request.scoring
+        assert scoring is not None
+        with mx.stream(self._batch.generator.stream):
+            if not scoring.step():
+                return
+        request.scoring = None
+        if request.job.max_tokens:
+            request.waiting = list(range(1, request.job.n))
+            cache = scoring.cache if len(request.job.tokens) > 1 else None
+            self._begin(request, cache, out, scoring.logprobs)
+            return
+        count = len(request.job.tokens)
+        out.event(request.job.id, Accepted(prompt_tokens=count, cached_tokens=0, prompt_logprobs=scoring.logprobs))
+        del self._requests[request.job.id]
+        self._end_without_answer(request, out)
+
+    def _end_without_answer(self, request: Request, out: Outbox) -> None:
+        usage, seconds = Usage(len(request.job.tokens), 0), time.monotonic() - request.accepted_at
+        for index in range(request.job.n):
+            out.event(request.job.id, Finished("length", usage, seconds, 0.0, index=index))
 
     def _fetch(self, tokens: list[int]) -> tuple[list[Any] | None, int]:
         """`PrefixCache.fetch`, after keeping the prompt of a sequence in the batch that shares a longer prefix."""
@@ -308,7 +361,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         for uid in request.sequences:
             self._sequences.pop(uid, None)
         request.waiting.clear()
-        request.prefix = None
+        request.prefix = request.scoring = None
         return list(request.sequences)
 
     def _keep_prompts(self, uids: list[int]) -> None:

@@ -113,6 +113,8 @@ class Intake:
             grammar=self._grammar(request, format, opened=built.opened),
             thoughts=self._thought_limit(request),
             top_logprobs=request.top_logprobs,
+            prompt_logprobs=request.prompt_logprobs,
+            ends=built.ends,
         )
 
     def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:

@@ -49,6 +49,10 @@ class LanguageJob:
     """None: thoughts are unlimited, or the model has none."""
     top_logprobs: int | None
     """As in `GenerationRequest`."""
+    prompt_logprobs: int | None
+    """As in `GenerationRequest`."""
+    ends: frozenset[int]
+    """Tokens that end an answer, beside those that end every one."""
     context: Context = attrs.field(factory=copy_context, eq=False, repr=False)
     """Context of the request, for log lines."""
 

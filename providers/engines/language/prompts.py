@@ -12,11 +12,12 @@ from typing import Any
 import attrs
 
 from providers.chat.types import RESERVED_TEMPLATE_KWARGS, ChatMessage, ChatPrompt, Prompt, TextPrompt, TokenPrompt
+from providers.engines.language.infill import find_infill
 from providers.engines.language.tool_prompts import ToolPlan, ToolPrompter
 from providers.engines.language.turn_orders import turn_orders
 from providers.engines.output.markup import ReasoningFormat
 from providers.engines.prefix.common_prefix import common_prefix
-from providers.errors import ContextLengthExceeded, InvalidRequest
+from providers.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
 
 __all__ = ["BuiltPrompt", "PromptBuilder", "answer_room"]
 
@@ -51,6 +52,8 @@ class BuiltPrompt:
     """None: the prompt is not a chat."""
     opened: bool
     """The prompt ends inside a thought."""
+    ends: frozenset[int] = frozenset()
+    """Tokens that end the answer, beside those that end every one."""
 
 
 class PromptBuilder:
@@ -75,6 +78,7 @@ class PromptBuilder:
         self._limit = limit
         self._longest_token = max(map(len, tokenizer.get_vocab()), default=1)
         self._trimmable = trimmable
+        self._infill = find_infill(tokenizer)
         self._system_tokens = functools.lru_cache(maxsize=64)(self._tokens_of_system)
 
     def build(self, prompt: Prompt, *, to_count: bool = False) -> BuiltPrompt:
@@ -82,12 +86,14 @@ class PromptBuilder:
 
         Raises:
             InvalidRequest: the template refuses the messages, or the text or ids cannot be used.
-            UnsupportedParameter: this model cannot call tools.
+            UnsupportedParameter: this model cannot call tools, or fill in the middle.
             ContextLengthExceeded: the text is too long for the context, found without tokenising all of it.
         """
         if not isinstance(prompt, ChatPrompt):
             if isinstance(prompt, TextPrompt):
                 self._check_length(prompt.text, "prompt", to_count)
+            if prompt.suffix:
+                return self._with_gap(prompt)
             tokens = self._tokens(prompt) or [self._start()]
             return BuiltPrompt(tokens=tokens, boundaries=[], system_end=0, plan=None, opened=False)
         plan = self._plan(prompt)
@@ -115,6 +121,25 @@ class PromptBuilder:
         if isinstance(prompt, TextPrompt):
             self._check_length(prompt.text, "prompt", to_count=True)
         return self._tokens(prompt, special=special)
+
+    def _with_gap(self, prompt: TextPrompt | TokenPrompt) -> BuiltPrompt:
+        """The prompt for the text between a prompt and its suffix.
+
+        Raises:
+            UnsupportedParameter: the tokenizer has no tokens for it.
+        """
+        if self._infill is None:
+            message = (
+                "suffix: this model has no tokens for filling in the middle; leave suffix out to continue the prompt"
+            )
+            raise UnsupportedParameter(message, param="suffix")
+        self._check_length(prompt.suffix, "suffix", to_count=False)
+        before = self._tokens(prompt, special=False)
+        after = self._encode(prompt.suffix, "suffix", special=False)
+        begins = self._encode("", "prompt", special=True)[:1]
+        begin = [id for id in begins if id == self._tokenizer.bos_token_id]
+        tokens = [*begin, *self._infill.tokens(before, after)]
+        return BuiltPrompt(tokens=tokens, boundaries=[], system_end=0, plan=None, opened=False, ends=self._infill.ends)
 
     def _tokens(self, prompt: TextPrompt | TokenPrompt, *, special: bool | None = None) -> list[int]:
         if isinstance(prompt, TextPrompt):
@@ -281,16 +306,16 @@ def render_plainly(messages: Sequence[Mapping[str, Any]]) -> str:
 
 
 def answer_room(prompt_tokens: int, max_tokens: int | None, limit: int, *, param: str) -> int:
-    """The number of tokens that the answer may have, at least 1: `max_tokens`, and not more than the context has room
-    for. A client cannot know that room, so a higher bound is no error. None and -1 are no bound.
+    """The number of tokens that the answer may have: `max_tokens`, and not more than the context has room for. A client
+    cannot know that room, so a higher bound is no error. None and -1 are no bound; 0 is no answer.
 
     Raises:
-        InvalidRequest: `max_tokens` is any other number below 1.
+        InvalidRequest: `max_tokens` is any other number below 0.
         ContextLengthExceeded: the prompt does not fit; in OpenAI's words, with counts.
     """
-    if max_tokens is not None and max_tokens < 1 and max_tokens != NO_BOUND:
-        raise InvalidRequest(f"max_tokens must be at least 1, not {max_tokens}", param="max_tokens")
-    if prompt_tokens >= limit:
+    if max_tokens is not None and max_tokens < 0 and max_tokens != NO_BOUND:
+        raise InvalidRequest(f"max_tokens must be at least 0, not {max_tokens}", param="max_tokens")
+    if prompt_tokens > limit - (max_tokens != 0):
         raise ContextLengthExceeded(
             f"This model's maximum context length is {limit} tokens. However, your {param} resulted in "
             f"{prompt_tokens} tokens. Please reduce the length of the {param}.",

@@ -10,6 +10,7 @@ import attrs
 
 from providers.chat.types import Finished, FinishReason, GenerationEvent, Usage
 from providers.engines.language.job import LanguageJob
+from providers.engines.language.scoring import PromptScoring
 from providers.engines.output.detokenizer import Decoder, Vocabulary
 from providers.engines.output.parser import AnswerSplitter
 from providers.engines.sampling.logprobs import LogprobRecorder
@@ -35,10 +36,13 @@ class Request:
     prompt_ready: bool = False
     """Whether they may begin: `prefix` is the cache of all of the prompt but its last token; None if that is empty."""
     prefix: list[Any] | None = None
+    scoring: PromptScoring | None = None
+    """Computes the prompt instead of the first sequence, with its log-probabilities. None: it is not asked for, or
+    done."""
 
     @property
     def ended(self) -> bool:
-        return not self.sequences and not self.waiting
+        return not self.sequences and not self.waiting and self.scoring is None
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -114,6 +118,8 @@ class ActiveSequence:
             self.first_token_at = now
         self.generated += 1
         logprob = None if self.logprobs is None else self.logprobs.take(token)
+        if finish is None and token in self.request.job.ends:
+            finish = "stop"
         if finish is None:
             deltas = self.splitter.push(self.decoder.add(token), logprob)
             return [*deltas, *self._end("stop", now)] if self.splitter.stopped else deltas

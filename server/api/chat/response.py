@@ -14,10 +14,10 @@ from contracts.chat.response import (
     ChatCompletionChunkDelta,
     ChatCompletionMessage,
     ChatCompletionTokenLogprob,
+    ChoiceFinishReason,
     ChoiceLogprobs,
     TopLogprob,
 )
-from contracts.chat.response import FinishReason as WireFinishReason
 from contracts.chat.tools import (
     ChatCompletionMessageToolCall,
     ChatCompletionMessageToolCallChunk,
@@ -93,7 +93,7 @@ def _tool_call(call: ToolCall) -> ChatCompletionMessageToolCall:
     )
 
 
-def _reason(reason: FinishReason, *, older: bool) -> WireFinishReason:
+def _reason(reason: FinishReason, *, older: bool) -> ChoiceFinishReason:
     return "function_call" if older and reason == "tool_calls" else reason
 
 

@@ -12,8 +12,9 @@ import otel
 from contracts.completions import DEFAULT_MAX_TOKENS, Completion, CompletionRequest
 from providers.chat.protocol import CHAT, ChatProvider
 from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
+from providers.errors import InvalidRequest
 from server.api.completions.fan_out import merged
-from server.api.completions.request import to_generation_requests
+from server.api.completions.request import chooses, to_generation_requests
 from server.api.completions.response import CompletionChunkEncoder, completion
 from server.api.error_responses import ANSWERING, errors
 from server.api.generation.collect import collect_all
@@ -52,7 +53,10 @@ class CompletionsController(Controller):
         header = AnswerHeader.new(model=chat.spec.name, version=service.version, request_id=request_id, prefix="cmpl")
         default_tokens = DEFAULT_MAX_TOKENS if chat.spec.max_tokens is None else None
         asked = to_generation_requests(data, id=request_id, default_tokens=default_tokens)
-        n, top = asked[0].n, bool(data.logprobs)
+        n = asked[0].n
+        if chooses(data) and n > chat.spec.max_concurrency:
+            message = f"best_of is {n}; {chat.spec.name} gives {chat.spec.max_concurrency} answers at once"
+            raise InvalidRequest(message, param="best_of")
         echoes = [await _text(chat, one) if data.echo else "" for one in asked]
         if len(asked) == 1:
             events = aclosing(chat.generate(asked[0]))
@@ -60,11 +64,13 @@ class CompletionsController(Controller):
             events = aclosing(merged(chat.generate, asked, at_once=max(1, chat.spec.max_concurrency // n)))
         if data.stream:
             include_usage = data.stream_options.include_usage if data.stream_options else None
-            encoder = CompletionChunkEncoder(header, include_usage=include_usage, echoes=echoes, n=n, top=top)
+            encoder = CompletionChunkEncoder(
+                header, include_usage=include_usage, echoes=echoes, n=n, top=bool(data.logprobs)
+            )
             return service.streamed(events, encoder, answers=n * len(asked))
         async with service.answering(request.receive), events as source:
             answers = await collect_all(source, n * len(asked))
-        return Response(completion(header, answers, echoes=echoes, top=top))
+        return Response(completion(header, answers, echoes=echoes, n=data.n or 1, logprobs=data.logprobs))
 
 
 async def _text(chat: ChatProvider, request: GenerationRequest) -> str:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import msgspec
 
-from providers.chat.types import Accepted, GenerationEvent, GenerationRequest
+from providers.chat.types import GenerationEvent, GenerationRequest
 
 __all__ = ["merged"]
 
@@ -61,6 +61,6 @@ async def merged(
 
 
 def _renumbered(event: GenerationEvent, first: int) -> GenerationEvent:
-    if isinstance(event, Accepted) or not first:
+    if not first:
         return event
     return msgspec.structs.replace(event, index=event.index + first)

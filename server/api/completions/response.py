@@ -6,9 +6,13 @@ import codecs
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+import attrs
+import msgspec
+
 from contracts.completions import Completion, CompletionChoice, CompletionLogprobs
 from contracts.usage import CompletionUsage
 from providers.chat.types import (
+    Accepted,
     Finished,
     FinishReason,
     GenerationEvent,
@@ -42,6 +46,23 @@ class TokenOffsets:
             text_offset=[self._begin(token.raw) for token in given],
         )
 
+    def echoed(self, tokens: Iterable[TokenLogprob], text: str) -> CompletionLogprobs:
+        """Those of the prompt's tokens.
+
+        `text` is the prompt's. It may lack what a tokenizer adds at the beginning: a token of its own, or a blank.
+        """
+        given = list(tokens)
+        for place, token in enumerate(given):
+            if text.startswith(token.token):
+                break
+            if token.token[:1] == " " and text.startswith(token.token[1:]):
+                given[place] = msgspec.structs.replace(token, raw=token.raw[1:])
+                break
+            given[place] = msgspec.structs.replace(token, raw=b"")
+        found = self.logprobs(given)
+        top = None if found.top_logprobs is None else [None, *found.top_logprobs[1:]]
+        return attrs.evolve(found, token_logprobs=[None, *found.token_logprobs[1:]], top_logprobs=top)
+
     def _begin(self, raw: bytes) -> int:
         begin = self._offset
         self._offset += len(self._decoder.decode(raw))
@@ -56,20 +77,58 @@ def _top(token: TokenLogprob) -> dict[str, float]:
     return top
 
 
-def completion(header: AnswerHeader, answers: Sequence[Answer], *, echoes: Sequence[str], top: bool) -> Completion:
-    """The answers, ordered by prompt and equally many for each. `echoes`: the text before the answers, by prompt."""
-    n = len(answers) // len(echoes)
-    choices = [
-        CompletionChoice(
-            index=index,
-            text=echoes[index // n] + answer.reasoning + answer.text,
-            logprobs=None if answer.logprobs is None else TokenOffsets(top=top).logprobs(answer.logprobs),
-            finish_reason=_reason(answer.finish_reason),
-        )
-        for index, answer in enumerate(answers)
-    ]
-    usage = completion_usage(total_usage([answer.usage for answer in answers], n))
+def completion(
+    header: AnswerHeader, answers: Sequence[Answer], *, echoes: Sequence[str], n: int, logprobs: int | None
+) -> Completion:
+    """The best `n` answers to each prompt. They come ordered by prompt and equally many for each.
+
+    `echoes`: the text before the answers, by prompt. `logprobs`: how many of the likeliest tokens to report; None: no
+    log-probabilities.
+    """
+    made = len(answers) // len(echoes)
+    choices: list[CompletionChoice] = []
+    for number, echo in enumerate(echoes):
+        several = answers[number * made : (number + 1) * made]
+        prompt = several[0].prompt_logprobs
+        for answer in several if n == made else _best(several, n):
+            choices.append(
+                CompletionChoice(
+                    index=len(choices),
+                    text=echo + answer.reasoning + answer.text,
+                    logprobs=None if logprobs is None else _logprobs(answer, prompt, echo, top=logprobs > 0),
+                    finish_reason=_reason(answer.finish_reason),
+                )
+            )
+    usage = completion_usage(total_usage([answer.usage for answer in answers], made))
     return _completion(header, choices, usage)
+
+
+def _best(answers: Sequence[Answer], n: int) -> list[Answer]:
+    """The answers whose tokens have the highest mean log-probability, the best first."""
+
+    def mean(answer: Answer) -> float:
+        found = [token.logprob for token in answer.logprobs or ()]
+        return sum(found) / len(found) if found else 0.0
+
+    return sorted(answers, key=mean, reverse=True)[:n]
+
+
+def _logprobs(
+    answer: Answer, prompt: Sequence[TokenLogprob] | None, echo: str, *, top: bool
+) -> CompletionLogprobs | None:
+    """Those of the echoed prompt, if there are any, and then of the answer."""
+    offsets = TokenOffsets(top=top)
+    parts = [] if prompt is None else [offsets.echoed(prompt, echo)]
+    if answer.logprobs is not None:
+        parts.append(offsets.logprobs(answer.logprobs))
+    if not parts:
+        return None
+    return CompletionLogprobs(
+        tokens=[token for part in parts for token in part.tokens],
+        token_logprobs=[value for part in parts for value in part.token_logprobs],
+        top_logprobs=[found for part in parts for found in part.top_logprobs or []] if top else None,
+        text_offset=[offset for part in parts for offset in part.text_offset],
+    )
 
 
 def _reason(reason: FinishReason) -> Literal["stop", "length"]:
@@ -104,6 +163,8 @@ class CompletionChunkEncoder(ChunkWriter[CompletionChoice]):
         self._echoes = {index: echoes[index // n] for index in range(self._answers) if echoes[index // n]}
         self._offsets = [TokenOffsets(top=top) for _ in range(self._answers)]
         self._frames: dict[int, tuple[bytes, bytes]] = {}
+        self._prompts: dict[int, list[TokenLogprob]] = {}
+        """Log-probabilities of the prompts that are echoed, by prompt."""
 
     def encode(self, events: Sequence[GenerationEvent]) -> bytes:
         """The chunks of these events; neighbouring pieces of the text of one answer become one chunk."""
@@ -111,7 +172,9 @@ class CompletionChunkEncoder(ChunkWriter[CompletionChoice]):
         text: list[str] = []
         index = 0
         for event in events:
-            if isinstance(event, (TextDelta, ReasoningDelta)):
+            if isinstance(event, Accepted) and event.prompt_logprobs is not None:
+                self._prompts[event.index // self._n] = event.prompt_logprobs
+            elif isinstance(event, (TextDelta, ReasoningDelta)):
                 logprobs = event.logprobs if isinstance(event, TextDelta) else None
                 if text and (event.index != index or logprobs is not None):
                     written.append(self._text("".join(text), index))
@@ -128,7 +191,12 @@ class CompletionChunkEncoder(ChunkWriter[CompletionChoice]):
         return b"".join(written)
 
     def _echo(self, index: int) -> bytes:
-        return self._plain(self._echoes.pop(index, ""), index)
+        echo = self._echoes.pop(index, "")
+        prompt = self._prompts.get(index // self._n)
+        if not echo or prompt is None:
+            return self._plain(echo, index)
+        wire = self._offsets[index].echoed(prompt, echo)
+        return self._written([CompletionChoice(index=index, text=echo, logprobs=wire)])
 
     def _text(self, text: str, index: int) -> bytes:
         return self._echo(index) + self._plain(text, index) if text else b""

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import attrs
 
 from providers.chat.types import (
+    Accepted,
     Finished,
     FinishReason,
     GenerationEvent,
@@ -34,7 +35,8 @@ class ToolCall:
 class Answer:
     """The reasoning, text and calls of one answer, why it ended, and its usage.
 
-    `logprobs` is None where the request asks for none. `stop` is the stop string that ended it; None: none did.
+    `logprobs` is None where the request asks for none. `prompt_logprobs` are those of the prompt, of its first answer.
+    `stop` is the stop string that ended it; None: none did.
     """
 
     text: str
@@ -43,6 +45,7 @@ class Answer:
     reasoning: str = ""
     tool_calls: tuple[ToolCall, ...] = ()
     logprobs: tuple[TokenLogprob, ...] | None = None
+    prompt_logprobs: tuple[TokenLogprob, ...] | None = None
     stop: str | None = None
 
 
@@ -60,7 +63,9 @@ async def collect_all(events: AsyncIterator[GenerationEvent], answers: int) -> l
             whole[event.index] = open_answers[event.index].answer(event)
             if len(whole) == answers:
                 return [whole[index] for index in range(answers)]
-        elif isinstance(event, (TextDelta, ReasoningDelta, ToolCallDelta)):
+        elif isinstance(event, Accepted):
+            open_answers[event.index].prompt_logprobs = event.prompt_logprobs
+        else:
             open_answers[event.index].add(event)
     raise InternalError.truncated("answer")
 
@@ -83,6 +88,7 @@ class _Pieces:
         self._reasoning: list[str] = []
         self._calls: dict[int, tuple[str, str, list[str]]] = {}
         self._logprobs: list[TokenLogprob] | None = None
+        self.prompt_logprobs: list[TokenLogprob] | None = None
 
     def add(self, event: TextDelta | ReasoningDelta | ToolCallDelta) -> None:
         if isinstance(event, TextDelta):
@@ -105,6 +111,7 @@ class _Pieces:
                 for _, (id, name, arguments) in sorted(self._calls.items())
             ),
             logprobs=None if self._logprobs is None else tuple(self._logprobs),
+            prompt_logprobs=None if self.prompt_logprobs is None else tuple(self.prompt_logprobs),
             finish_reason=end.finish_reason,
             usage=end.usage,
             stop=end.stop,

@@ -82,8 +82,8 @@ def test_every_field_states_what_happens_to_it(contract: type[attrs.AttrsInstanc
 
 
 def test_a_table_has_required_fields_first_and_refused_ones_last() -> None:
-    rows = table(CompletionRequest).splitlines()[2:]
-    assert [row.split("|")[1].strip(" `") for row in rows[:2]] == ["prompt", "max_tokens"]
+    rows = table(ChatCompletionRequest).splitlines()[2:]
+    assert [row.split("|")[1].strip(" `") for row in rows[:2]] == ["messages", "max_completion_tokens"]
     assert [row.split("|")[2].strip() for row in rows[-3:]] == ["noted", "refused", "refused"]
 
 

@@ -195,7 +195,7 @@ def test_empty_prompts_are_answered(engine: EngineClient, prompt: Any, tokens: i
         ({"prompt": TokenPrompt([-1])}, "prompt", "vocabulary"),
         ({"sampling": SamplingParams(logit_bias={len(tiny.vocabulary()): 1.0})}, "logit_bias", "vocabulary"),
         ({"sampling": SamplingParams(temperature=float("nan"))}, "temperature", "temperature"),
-        ({"max_tokens": 0}, "max_tokens", "at least 1"),
+        ({"max_tokens": -2}, "max_tokens", "at least 0"),
         ({"timeout": float("nan")}, "timeout", "timeout"),
         ({"max_reasoning_tokens": -1}, "max_reasoning_tokens", "at least 0"),
     ],
