@@ -54,19 +54,20 @@ class Judge:
 
     name: str
     package: str
+    """Name in a lock, after its registry: `npm:openai`, `pypi:openai`."""
     run: Callable[[Service], list[Outcome]]
 
     @property
     def version(self) -> str:
         """The locked version of the package."""
-        npm = json.loads((HERE / "node" / "package-lock.json").read_text())["packages"].get(
-            f"node_modules/{self.package}"
+        registry, name = self.package.split(":")
+        if registry == "npm":
+            lock = json.loads((HERE / "node" / "package-lock.json").read_text())
+            return str(lock["packages"][f"node_modules/{name}"]["version"])
+        found = re.search(
+            rf"^{re.escape(name)}==(\S+)", (HERE / "python" / "requirements.txt").read_text(), re.MULTILINE
         )
-        if npm is not None:
-            return str(npm["version"])
-        lock = (HERE / "python" / "requirements.txt").read_text()
-        found = re.search(rf"^{re.escape(self.package)}==(\S+)", lock, re.MULTILINE)
-        assert found is not None, f"{self.package} is in no lock"
+        assert found is not None, f"{name} is in no lock"
         return found[1]
 
 
@@ -130,17 +131,35 @@ def _run(command: list[str], cwd: Path, **env: str) -> subprocess.CompletedProce
     )
 
 
-def _script(name: str) -> Callable[[Service], list[Outcome]]:
-    """One of our scripts in `node/`: a JSON line per case."""
+def _cases(done: subprocess.CompletedProcess[str]) -> list[Outcome]:
+    """What one of our scripts printed: a JSON line per case."""
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return [Outcome(line["case"], line["passed"], line["detail"]) for line in lines]
+
+
+def _script(name: str, *arguments: str) -> Callable[[Service], list[Outcome]]:
+    """One of our scripts in `node/`."""
 
     def run(service: Service) -> list[Outcome]:
-        command = [node_and_npm()[0], f"{name}.mjs", service.url, service.model, service.embedder]
-        done = _run(command, node_folder())
-        lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-        assert done.returncode == 0, done.stderr
-        return [Outcome(line["case"], line["passed"], line["detail"]) for line in lines]
+        command = [node_and_npm()[0], f"{name}.mjs", service.url, service.model, service.embedder, *arguments]
+        return _cases(_run(command, node_folder()))
 
     return run
+
+
+def _two_turns(title: str, package: str) -> Judge:
+    """A conversation of two turns with a forced tool, by the client in `package`."""
+    registry, name = package.split(":")
+
+    def python(service: Service) -> list[Outcome]:
+        script = shutil.copy(HERE / "python" / "two_turns.py", python_bin().parent)
+        return _cases(
+            _run([str(python_bin() / "python"), script, service.url, service.model, name], python_bin().parent)
+        )
+
+    run = _script("two_turns", name) if registry == "npm" else python
+    return Judge(f"two turns with a forced tool, {title}", package, run)
 
 
 def _compatcanary(service: Service) -> list[Outcome]:
@@ -192,12 +211,24 @@ def _junit(case: ET.Element) -> Outcome:
 
 
 JUDGES = (
-    Judge("compatcanary", "compatcanary", _compatcanary),
-    Judge("trustedrouter-provider-check, tiers 1 to 5", "trustedrouter-provider-check", _provider_check),
-    Judge("langchain-tests, ChatOpenAI over chat completions", "langchain-tests", _langchain("TestChatCompletions")),
-    Judge("langchain-tests, ChatOpenAI over responses", "langchain-tests", _langchain("TestResponses")),
-    Judge("langchain-tests, ChatAnthropic over messages", "langchain-tests", _langchain("TestMessages")),
-    Judge("AI SDK, four providers", "ai", _script("ai_sdk")),
-    Judge("OpenAI SDK for Node", "openai", _script("openai_sdk")),
-    Judge("Anthropic SDK for Node", "@anthropic-ai/sdk", _script("anthropic_sdk")),
+    Judge("compatcanary", "npm:compatcanary", _compatcanary),
+    Judge("trustedrouter-provider-check, tiers 1 to 5", "pypi:trustedrouter-provider-check", _provider_check),
+    Judge(
+        "langchain-tests, ChatOpenAI over chat completions", "pypi:langchain-tests", _langchain("TestChatCompletions")
+    ),
+    Judge("langchain-tests, ChatOpenAI over responses", "pypi:langchain-tests", _langchain("TestResponses")),
+    Judge("langchain-tests, ChatAnthropic over messages", "pypi:langchain-tests", _langchain("TestMessages")),
+    Judge("AI SDK, four providers", "npm:ai", _script("ai_sdk")),
+    Judge("OpenAI SDK for Node", "npm:openai", _script("openai_sdk")),
+    Judge("Anthropic SDK for Node", "npm:@anthropic-ai/sdk", _script("anthropic_sdk")),
 )
+TWO_TURNS = (
+    _two_turns("OpenAI SDK for Python", "pypi:openai"),
+    _two_turns("OpenAI SDK for Node", "npm:openai"),
+    _two_turns("Anthropic SDK for Python", "pypi:anthropic"),
+    _two_turns("Anthropic SDK for Node", "npm:@anthropic-ai/sdk"),
+    _two_turns("LangChain's ChatOpenAI", "pypi:langchain-openai"),
+    _two_turns("LangChain's ChatAnthropic", "pypi:langchain-anthropic"),
+    _two_turns("AI SDK, four providers", "npm:ai"),
+)
+"""Clients that a model of any size can answer."""

@@ -30,6 +30,8 @@ __all__ = ["Call", "Reply", "reply"]
 _QUOTED = re.compile(r"['\"“]([^'\"”]+)['\"”]")
 _PLACE = re.compile(r"\b(?:in|for|of) ((?:[A-Z][\w.-]*)(?: [A-Z][\w.-]*)*)")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
+_REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
+"""What Claude Code adds to the user's words."""
 _STEM = 4
 """Letters that a word of a tool's name needs to be looked for in the prompt."""
 _FORMATS = {
@@ -62,9 +64,10 @@ def reply(prompt: Prompt, grammar: Grammar | None) -> Reply:
     if not isinstance(prompt, ChatPrompt):
         return Reply(f"You said: {prompt.text if isinstance(prompt, TextPrompt) else prompt.tokens}")
     messages = [message for message in prompt.messages if message.role != "system"]
-    last = messages[-1] if messages else ChatMessage("user", "")
     asked = next((message.content or "" for message in reversed(messages) if message.role == "user"), "")
-    tools = _called(prompt, asked, answered=last.role == "tool")
+    asked = _REMINDER.sub("", asked)
+    result = _result(messages)
+    tools = _called(prompt, asked, answered=result is not None)
     if tools:
         return Reply(calls=tuple(call for tool in tools for call in _calls(tool, asked, prompt.tool_choice.parallel)))
     if isinstance(grammar, JsonSchemaGrammar):
@@ -72,9 +75,18 @@ def reply(prompt: Prompt, grammar: Grammar | None) -> Reply:
     if isinstance(grammar, JsonObjectGrammar):
         keys = _QUOTED.findall(asked) or ["answer"]
         return Reply(json.dumps(dict.fromkeys(keys, "text"), ensure_ascii=False))
-    if last.role == "tool":
-        return Reply(f"The tool answered: {last.content}")
-    return Reply(f"You said: {asked}")
+    return Reply(f"You said: {asked}" if result is None else f"The tool answered: {result}")
+
+
+def _result(messages: list[ChatMessage]) -> str | None:
+    """The last result of the turn before this one; None where that turn called nothing.
+
+    Agents may append text of their own after the results.
+    """
+    for message in reversed(messages):
+        if message.role in ("tool", "assistant"):
+            return message.content or "" if message.role == "tool" else None
+    return None
 
 
 def _called(prompt: ChatPrompt, asked: str, *, answered: bool) -> list[Tool]:

@@ -2,7 +2,7 @@
 
 The scripted model answers right, so each failure is the server's. The embedded model is too small to choose tools and
 to repeat a word: `MODEL_FAULTS` names the cases that fail for the content of its answer. It is judged by the two suites
-that judge the wire most.
+that judge the wire most, and holds a conversation with each client: its grammar holds the call that the client forces.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 
 from tests.compat.conftest import ROWS
-from tests.compat.judges import JUDGES, Judge, Service
+from tests.compat.judges import JUDGES, TWO_TURNS, Judge, Service
 
 MODEL_FAULTS = {
     "chat.pong": "the model does not repeat the word",
@@ -37,6 +37,6 @@ def test_over_the_scripted_model(judge: Judge, scripted: Service, pytestconfig: 
     judged(judge, scripted, pytestconfig, {})
 
 
-@pytest.mark.parametrize("judge", JUDGES[:2], ids=lambda judge: judge.name)
+@pytest.mark.parametrize("judge", [*JUDGES[:2], *TWO_TURNS], ids=lambda judge: judge.name)
 def test_over_the_embedded_model(judge: Judge, embedded: Service, pytestconfig: pytest.Config) -> None:
     judged(judge, embedded, pytestconfig, MODEL_FAULTS)

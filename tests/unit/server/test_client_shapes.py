@@ -71,7 +71,13 @@ CLAUDE: dict[str, Any] = {
     "metadata": {"user_id": "u"},
     "output_config": {"effort": "high"},
 }
-MAIN = {"thinking": {"type": "adaptive"}, "context_management": {"edits": [{"type": "clear_thinking_20251015"}]}}
+DEFERRED = {"name": "DeferredToolPlaceholder", "description": "Never call", "input_schema": {}, "defer_loading": True}
+MAIN = {
+    "messages": [*CLAUDE["messages"], {"role": "system", "content": "# Environment"}],
+    "tools": [*CLAUDE["tools"], DEFERRED],
+    "thinking": {"type": "adaptive", "display": "omitted"},
+    "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
+}
 SAMPLING = {"temperature": 0.7, "top_p": 0.9, "top_k": 40, "min_p": 0.05, "seed": 1, "stop": ["END"]}
 
 
@@ -94,7 +100,13 @@ SHAPES = (
         CODEX,
         ("prompt_cache_key", "client_metadata", "tools[1].format", "tools[3].web_search"),
     ),
-    Shape("claude-code", "a turn", "/v1/messages?beta=true", {**CLAUDE, **MAIN}, ("metadata", "context_management")),
+    Shape(
+        "claude-code",
+        "a turn",
+        "/v1/messages?beta=true",
+        {**CLAUDE, **MAIN},
+        ("metadata", "context_management", "tools[].defer_loading"),
+    ),
     Shape("claude-code", "a subagent", "/v1/messages?beta=true", CLAUDE, ("metadata",)),
     Shape(
         "claude-code",
