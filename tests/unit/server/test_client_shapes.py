@@ -71,6 +71,7 @@ CLAUDE: dict[str, Any] = {
     "metadata": {"user_id": "u"},
     "output_config": {"effort": "high"},
 }
+CACHED = "system[].cache_control"
 DEFERRED = {"name": "DeferredToolPlaceholder", "description": "Never call", "input_schema": {}, "defer_loading": True}
 MAIN = {
     "messages": [*CLAUDE["messages"], {"role": "system", "content": "# Environment"}],
@@ -105,14 +106,15 @@ SHAPES = (
         "a turn",
         "/v1/messages?beta=true",
         {**CLAUDE, **MAIN},
-        ("metadata", "context_management", "tools[].defer_loading"),
+        ("metadata", "context_management", "tools[].defer_loading", "thinking.display", CACHED),
     ),
-    Shape("claude-code", "a subagent", "/v1/messages?beta=true", CLAUDE, ("metadata",)),
+    Shape("claude-code", "a subagent", "/v1/messages?beta=true", CLAUDE, ("metadata", CACHED)),
     Shape(
         "claude-code",
         "counting",
         "/v1/messages/count_tokens?beta=true",
         {name: CLAUDE[name] for name in ("model", "system", "messages", "tools")},
+        (CACHED,),
     ),
     Shape(
         "opencode",
