@@ -58,8 +58,8 @@ class CreateSpeechRequest:
 
     input: Annotated[str, MinLen(1)] = attrs.field(
         metadata=honoured(
-            "The text to speak. See [Text](#text). White space only, or a control character: `400`. "
-            "`--max-speech-characters` limits its length.",
+            "The text to speak, or one `<speak>` element of [SSML](#ssml). See [Text](#text). White space only: "
+            "`400`. `--max-speech-characters` limits its length.",
             values="text, not empty",
         )
     )
@@ -114,6 +114,25 @@ class CreateSpeechRequest:
         metadata=honoured(
             "Extension. Seconds from entering the engine; then `504`, an error event, or a connection that breaks off.",
             otherwise="no limit",
+        ),
+    )
+
+    # The text.
+    input_format: Literal["text", "markdown"] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. `text`: every character is text, marks included. `markdown`: read as CommonMark. See "
+            "[Marks](#marks).",
+            otherwise="text, of which unmistakable marks are silent",
+        ),
+    )
+    lexicon: dict[str, str] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. Phonemes by word, up to 1000. See [Pronunciation](#pronunciation). They override those of "
+            "`--lexicon`.",
+            values='`{"Siobhan": "ʃəvˈɔn"}`',
+            otherwise="none",
         ),
     )
 

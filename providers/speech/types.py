@@ -94,11 +94,13 @@ class Unspoken(msgspec.Struct, frozen=True, array_like=True):
 class SpeechAccepted(Event, frozen=True, array_like=True, tag="sa"):
     """The request passed every check. Always the first event, and sent once.
 
-    `pieces` is how many `SpeechPiece`s will follow; `characters` counts the input.
+    `pieces` is how many `SpeechPiece`s will follow; `characters` counts the input. `unspoken` are the words of the
+    input that will not be said.
     """
 
     pieces: int
     characters: int
+    unspoken: list[Unspoken] = msgspec.field(default_factory=list)
 
 
 class SpeechPiece(Event, frozen=True, array_like=True, tag="sp"):

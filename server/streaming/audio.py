@@ -10,6 +10,7 @@ from litestar.types import Receive, Scope, Send
 from providers.errors import InternalError
 from providers.speech.types import SpeechAccepted, SpeechFinished
 from server.api.speech.pieces import EncodedAudio
+from server.api.speech.response import unspoken_headers
 from server.disconnect import answering
 from server.drain import Drain
 from server.errors import DISCONNECTED, ClientDisconnected, as_service_error, note_failure
@@ -29,7 +30,7 @@ class AudioStream:
 
     def __init__(self, source: AudioSource, media_type: str, *, drain: Drain) -> None:
         self._source = source
-        self._media_type = media_type
+        self._headers = [(b"content-type", media_type.encode()), (b"cache-control", b"no-store")]
         self._drain = drain
         self._started = False
 
@@ -56,7 +57,9 @@ class AudioStream:
     async def _deliver(self, send: Send) -> None:
         async with self._source as events:
             async for event in events:
-                if isinstance(event, EncodedAudio) and event.audio:
+                if isinstance(event, SpeechAccepted):
+                    self._headers += unspoken_headers(event.unspoken)
+                elif isinstance(event, EncodedAudio) and event.audio:
                     await self._send(send, event.audio)
                 elif isinstance(event, SpeechFinished):
                     await self._send(send, b"", more=False)
@@ -66,6 +69,5 @@ class AudioStream:
     async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
         if not self._started:
             self._started = True
-            headers = [(b"content-type", self._media_type.encode()), (b"cache-control", b"no-store")]
-            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.start", "status": 200, "headers": self._headers})
         await send({"type": "http.response.body", "body": body, "more_body": more})

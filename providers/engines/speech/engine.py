@@ -108,7 +108,7 @@ class SpeechEngine(BaseEngine[SpeechJob]):
             for speaking in new:
                 speaking.accepted = True
                 job = speaking.job
-                out.event(job.id, SpeechAccepted(pieces=len(job.pieces), characters=job.characters))
+                out.event(job.id, SpeechAccepted(len(job.pieces), job.characters, job.unspoken))
                 if not job.pieces:  # an emoji or three dots: there is nothing to speak, which is no error
                     out.event(job.id, SpeechFinished(0, 0.0, job.unspoken))
                     del self._speaking[job.id]

@@ -19,7 +19,7 @@ from server.api.openapi import SpeechOperation
 from server.api.speech.encoders import FORMATS
 from server.api.speech.pieces import audible, collected, encoded
 from server.api.speech.request import SpeechAnswer, speech_answer, to_speech_request
-from server.api.speech.response import SpeechEventEncoder, SpeechHeader, speech_with_timings
+from server.api.speech.response import SpeechEventEncoder, SpeechHeader, speech_with_timings, unspoken_headers
 from server.dependencies import Service, ServiceDependency, provide
 from server.guards import json_body
 from server.streaming.audio import AudioStream
@@ -105,7 +105,8 @@ async def _whole(
         audio, pieces, finished = await collected(audible(speech.speak(asked)), answer.audio_format)
     if answer.timings:
         return Response(speech_with_timings(header, answer, pieces, finished, audio), media_type="application/json")
-    return Response(audio, media_type=FORMATS[answer.audio_format].media_type)
+    headers = {name.decode(): value.decode() for name, value in unspoken_headers(finished.unspoken)}
+    return Response(audio, media_type=FORMATS[answer.audio_format].media_type, headers=headers)
 
 
 def _voice(voice: VoiceInfo, model: str) -> Voice:

@@ -33,8 +33,10 @@ MAX_STREAMED_CHARACTERS = 262_144
 
 _VOICE = re.compile(r"\s*(?P<name>[^:()\s][^:()]*?)\s*(?::(?P<colon>[^:()]+)|\((?P<brackets>[^:()]+)\))?\s*")
 """A voice and its weight."""
-_SPACES = "\t\n\r\v\f\x85"
-"""The control characters that count as white space."""
+MAX_LEXICON = 1000
+"""Words of a request's lexicon."""
+_MAX_ENTRY = 200
+"""Characters of one of its words, and of the word's phonemes."""
 
 
 @attrs.frozen(kw_only=True)
@@ -69,6 +71,8 @@ def to_speech_request(
         speed=1.0 if data.speed is None else data.speed,
         timeout=data.timeout,
         language=_language(data),
+        input_format=data.input_format,
+        lexicon=_lexicon(data.lexicon or {}),
     )
 
 
@@ -129,13 +133,20 @@ def _check_length(text: str, limit: int | None, *, streamed: bool) -> None:
 
 
 def _check_text(text: str) -> None:
-    if not text.strip():
+    if not any(unicodedata.category(character) != "Cc" and not character.isspace() for character in text):
         raise InvalidRequest("input: must not be empty; send the text to speak", param="input")
-    for place, character in enumerate(text):
-        if unicodedata.category(character) == "Cc" and character not in _SPACES:
-            raise InvalidRequest(
-                f"input: has the control character U+{ord(character):04X} at position {place}", param="input"
-            )
+
+
+def _lexicon(words: dict[str, str]) -> dict[str, str]:
+    if len(words) > MAX_LEXICON:
+        raise InvalidRequest(f"lexicon: has {len(words)} words; at most {MAX_LEXICON} are allowed", param="lexicon")
+    for word, phonemes in words.items():
+        for text, name in ((word, "a word"), (phonemes, f"the phonemes of {word[:40]!r}")):
+            if not text.strip() or len(text) > _MAX_ENTRY:
+                raise InvalidRequest(
+                    f"lexicon: {name} must have 1 to {_MAX_ENTRY} characters, not {len(text)}", param="lexicon"
+                )
+    return words
 
 
 def to_voices(text: str) -> list[tuple[str, float]]:

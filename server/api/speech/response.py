@@ -18,16 +18,27 @@ from contracts.speech import (
     SpeechWord,
     UnspokenText,
 )
-from providers.speech.types import SAMPLE_RATE, PhonemeSpan, SpeechAccepted, SpeechFinished, SpeechPiece, WordSpan
+from providers.speech.types import (
+    SAMPLE_RATE,
+    PhonemeSpan,
+    SpeechAccepted,
+    SpeechFinished,
+    SpeechPiece,
+    Unspoken,
+    WordSpan,
+)
 from server.api.speech.pieces import EncodedAudio
 from server.api.speech.request import SpeechAnswer
 from server.api.speech.visemes import speech_visemes, viseme_spans
 from server.streaming.sse import data_message
 
-__all__ = ["SpeechEventEncoder", "SpeechHeader", "speech_with_timings", "speech_words"]
+__all__ = ["SpeechEventEncoder", "SpeechHeader", "speech_with_timings", "speech_words", "unspoken_headers"]
 
 FRAMES_PER_SECOND = 40
 """Frames of the model per second. `usage` counts frames."""
+
+MAX_UNSPOKEN = 100
+"""Stretches that the header `X-Unspoken` has room for."""
 
 SpokenEvent = SpeechAccepted | EncodedAudio | SpeechFinished
 """The events after the pieces are encoded."""
@@ -131,6 +142,15 @@ def speech_words(spans: Sequence[WordSpan]) -> list[SpeechWord]:
         )
         for span in spans
     ]
+
+
+def unspoken_headers(words: Sequence[Unspoken]) -> list[tuple[bytes, bytes]]:
+    """`X-Unspoken` with the stretches of the input that are not said, such as `9-11, 20-24`. None if all is said."""
+    if not words:
+        return []
+    stretches = [f"{word.start_char}-{word.end_char}" for word in words[:MAX_UNSPOKEN]]
+    more = [f"and {len(words) - MAX_UNSPOKEN} more"] if len(words) > MAX_UNSPOKEN else []
+    return [(b"x-unspoken", ", ".join(stretches + more).encode("ascii"))]
 
 
 def _unspoken(finished: SpeechFinished) -> list[UnspokenText] | None:
