@@ -228,6 +228,8 @@ class Accepted(Event, frozen=True, array_like=True, tag="a"):
     prompt_logprobs: list[TokenLogprob] | None = None
     index: int = 0
     """The number of the request's first answer."""
+    given_up: tuple[str, ...] = ()
+    """Paths of the request's parameters, or of keywords in its schemas, to which no answer is held."""
 
 
 class TextDelta(Event, frozen=True, array_like=True, tag="t"):

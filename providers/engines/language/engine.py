@@ -245,7 +245,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         if job.prompt_logprobs is not None:
             self._start_scoring(job, job.prompt_logprobs)
         elif job.max_tokens == 0:
-            out.event(job.id, Accepted(prompt_tokens=len(job.tokens), cached_tokens=0))
+            out.event(job.id, _accepted(job))
             self._end_without_answer(Request(job=job, cached_tokens=0), out)
         else:
             cache, cached = self._fetch(job.tokens)
@@ -263,7 +263,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         if computed == len(job.tokens) - 1:
             request.prompt_ready, request.prefix = True, copy.deepcopy(cache) if job.n > 1 else None
         self._insert(request, 0, [job.tokens[start:end] for start, end in itertools.pairwise(cuts)], cache)
-        out.event(job.id, Accepted(prompt_tokens=len(job.tokens), cached_tokens=cached, prompt_logprobs=logprobs))
+        out.event(job.id, _accepted(job, cached, logprobs))
         self._branch(request)
 
     def _start_scoring(self, job: LanguageJob, top: int) -> None:
@@ -288,8 +288,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             cache = scoring.cache if len(request.job.tokens) > 1 else None
             self._begin(request, cache, out, scoring.logprobs)
             return
-        count = len(request.job.tokens)
-        out.event(request.job.id, Accepted(prompt_tokens=count, cached_tokens=0, prompt_logprobs=scoring.logprobs))
+        out.event(request.job.id, _accepted(request.job, 0, scoring.logprobs))
         del self._requests[request.job.id]
         self._end_without_answer(request, out)
 
@@ -391,3 +390,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     def _keep_next(self) -> None:
         if self._unkept:
             self._unkept.popleft()()
+
+
+def _accepted(job: LanguageJob, cached: int = 0, logprobs: list[TokenLogprob] | None = None) -> Accepted:
+    return Accepted(len(job.tokens), cached, logprobs, given_up=job.given_up)

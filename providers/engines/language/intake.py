@@ -28,7 +28,7 @@ from providers.engines.process.engine import EngineLoadError
 from providers.engines.sampling.settings import resolve, with_defaults
 from providers.engines.sampling.thinking_budget import ThoughtLimit
 from providers.engines.structured.compiler import CompiledGrammar, GrammarCompiler
-from providers.engines.structured.constraint import decide
+from providers.engines.structured.constraint import decide, relaxed
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 
@@ -62,6 +62,7 @@ class Intake:
         self._limit = limit
         self._vocabulary = vocabulary
         self._reasoning, tools = _formats(tokenizer, spec)
+        self._calls = tools
         prompter = ToolPrompter(tokenizer, tools)
         markup = visible_tokens(tokenizer, self._reasoning, prompter.format)
         self.text = Vocabulary(tokenizer, markup=markup | visible_tokens(tokenizer, None, GENERIC_TOOLS))
@@ -77,7 +78,7 @@ class Intake:
             ServiceError: the request cannot be fulfilled; with a message for the client.
         """
         received = time.monotonic()
-        prompt = self._completed(request.prompt)
+        prompt, given_up = relaxed(self._completed(request.prompt), self._calls, self._reasoning)
         request = msgspec.structs.replace(
             request, prompt=prompt, sampling=with_defaults(request.sampling, self._spec.sampling)
         )
@@ -94,6 +95,7 @@ class Intake:
             room = min(room, self._spec.max_tokens)
         plan = built.plan
         format = AnswerFormat() if plan is None else AnswerFormat(self._reasoning, plan.format)
+        grammar = self._grammar(request, format, opened=built.opened)
         return LanguageJob(
             id=request.id,
             tokens=built.tokens,
@@ -110,7 +112,8 @@ class Intake:
             parallel=not isinstance(prompt, ChatPrompt) or prompt.tool_choice.parallel,
             bare=request.grammar is None and not _continues(prompt),
             opened=built.opened,
-            grammar=self._grammar(request, format, opened=built.opened),
+            grammar=grammar,
+            given_up=(*given_up, *(() if grammar is None else grammar.given_up)),
             thoughts=self._thought_limit(request),
             top_logprobs=request.top_logprobs,
             prompt_logprobs=request.prompt_logprobs,

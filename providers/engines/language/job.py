@@ -45,6 +45,8 @@ class LanguageJob:
     """The prompt ends inside a thought."""
     grammar: CompiledGrammar | None
     """The constraint on every answer; None: any text."""
+    given_up: tuple[str, ...]
+    """Paths of the request's parameters to which the answers are not held."""
     thoughts: ThoughtLimit | None
     """None: thoughts are unlimited, or the model has none."""
     top_logprobs: int | None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import attrs
+import msgspec
 
-from providers.chat.types import ChatPrompt, GenerationRequest, Grammar, Tool, ToolChoice
+from providers.chat.types import ChatPrompt, GenerationRequest, Grammar, Prompt, Tool, ToolChoice
 from providers.engines.output.markup import GENERIC_TOOLS, ReasoningFormat, ToolFormat
 from providers.errors import UnsupportedParameter
 
-__all__ = ["Calls", "Constraint", "Thought", "ToolMarkup", "call_format", "decide"]
+__all__ = ["Calls", "Constraint", "Thought", "ToolMarkup", "call_format", "decide", "relaxed"]
 
 
 @attrs.frozen(kw_only=True)
@@ -72,6 +73,27 @@ class Constraint:
 def call_format(prompt: ChatPrompt, format: ToolFormat) -> ToolFormat:
     """The format in which a model of this format calls the tools of this prompt: where calls are constrained, JSON."""
     return format if format.is_json or not _constrains_calls(prompt) else GENERIC_TOOLS
+
+
+def relaxed(
+    prompt: Prompt, calls: ToolFormat | None, reasoning: ReasoningFormat | None
+) -> tuple[Prompt, tuple[str, ...]]:
+    """The prompt without the demands on calls that the model's format cannot hold, and their paths.
+
+    Most clients make these demands of every model: some call is required, or a function is strict. The model then calls
+    as it was trained to. A demand for one named function stays, and is refused.
+    """
+    if not isinstance(prompt, ChatPrompt) or calls is None or not _constrains_calls(prompt):
+        return prompt, ()
+    choice, wraps = prompt.tool_choice, reasoning is not None and bool(reasoning.transitions)
+    unmarked = choice.mode == "auto" and not call_format(prompt, calls).start.strip()
+    if choice.name is not None or not (wraps or unmarked):
+        return prompt, ()
+    paths = ["tool_choice"] if choice.mode == "required" else []
+    paths += [f"tools[{index}].function.strict" for index, tool in enumerate(prompt.tools) if tool.strict]
+    tools = [msgspec.structs.replace(tool, strict=False) for tool in prompt.tools]
+    free = msgspec.structs.replace(prompt, tools=tools, tool_choice=msgspec.structs.replace(choice, mode="auto"))
+    return free, tuple(paths)
 
 
 def decide(

@@ -39,6 +39,7 @@ from server.api.generation.chunks import SLOT, ChunkWriter, encode_text, text_fr
 from server.api.generation.collect import Answer, ToolCall, total_usage
 from server.api.generation.header import AnswerHeader
 from server.api.generation.logprobs import finite_logprob
+from server.api.generation.parameters import note_given_up
 from server.api.generation.usage import completion_usage
 
 __all__ = ["ChatChunkEncoder", "chat_completion", "choice_logprobs"]
@@ -164,6 +165,7 @@ class ChatChunkEncoder(ChunkWriter[ChatCompletionChunkChoice]):
     def _other(self, event: GenerationEvent) -> bytes:
         match event:
             case Accepted():
+                note_given_up(event)
                 role = ChatCompletionChunkDelta(role="assistant")
                 return b"".join(self._delta(role, index) for index in range(self._n))
             case TextDelta(text=text, index=index, logprobs=logprobs):

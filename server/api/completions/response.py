@@ -24,6 +24,7 @@ from server.api.generation.chunks import SLOT, ChunkWriter, encode_text, text_fr
 from server.api.generation.collect import Answer, total_usage
 from server.api.generation.header import AnswerHeader
 from server.api.generation.logprobs import finite_logprob
+from server.api.generation.parameters import note_given_up
 from server.api.generation.usage import completion_usage
 
 __all__ = ["CompletionChunkEncoder", "TokenOffsets", "completion"]
@@ -172,8 +173,10 @@ class CompletionChunkEncoder(ChunkWriter[CompletionChoice]):
         text: list[str] = []
         index = 0
         for event in events:
-            if isinstance(event, Accepted) and event.prompt_logprobs is not None:
-                self._prompts[event.index // self._n] = event.prompt_logprobs
+            if isinstance(event, Accepted):
+                note_given_up(event)
+                if event.prompt_logprobs is not None:
+                    self._prompts[event.index // self._n] = event.prompt_logprobs
             elif isinstance(event, (TextDelta, ReasoningDelta)):
                 logprobs = event.logprobs if isinstance(event, TextDelta) else None
                 if text and (event.index != index or logprobs is not None):

@@ -18,6 +18,7 @@ from providers.chat.types import (
     Usage,
 )
 from providers.errors import InternalError
+from server.api.generation.parameters import note_given_up
 
 __all__ = ["Answer", "ToolCall", "collect_all", "total_usage"]
 
@@ -64,6 +65,7 @@ async def collect_all(events: AsyncIterator[GenerationEvent], answers: int) -> l
             if len(whole) == answers:
                 return [whole[index] for index in range(answers)]
         elif isinstance(event, Accepted):
+            note_given_up(event)
             open_answers[event.index].prompt_logprobs = event.prompt_logprobs
         else:
             open_answers[event.index].add(event)

@@ -7,12 +7,12 @@ from typing import Any, Protocol
 
 import attrs
 
-from providers.chat.types import RESERVED_TEMPLATE_KWARGS
+from providers.chat.types import RESERVED_TEMPLATE_KWARGS, Accepted
 from providers.errors import UnsupportedParameter
 from server.api.refusals import check_parameters
 from server.noted import note
 
-__all__ = ["check_stream_options", "check_template_kwargs"]
+__all__ = ["check_stream_options", "check_template_kwargs", "note_given_up"]
 
 
 class _Streamed(Protocol):
@@ -42,3 +42,13 @@ def check_stream_options(request: _Streamed) -> None:
         check_parameters(request.stream_options, path="stream_options.")
     elif request.stream_options != type(request.stream_options)():
         note("stream_options")
+
+
+def note_given_up(event: Accepted) -> None:
+    """Note the parameters to which the model cannot be held. Call it before the response begins.
+
+    Raises:
+        UnsupportedParameter: the server has `--strict-parameters`.
+    """
+    for path in event.given_up:
+        note(path, known=False)

@@ -22,6 +22,7 @@ from contracts.messages.response import (
 )
 from providers.chat.types import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from providers.errors import InternalError, ServiceError
+from server.api.generation.parameters import note_given_up
 from server.api.messages.errors import error_body
 from server.api.messages.response import MessageHeader, messages_usage, stopped
 from server.streaming.sse import named_message
@@ -55,6 +56,7 @@ class MessageStreamEncoder:
 
     def _events(self, event: GenerationEvent) -> list[MessageStreamEvent]:
         if isinstance(event, Accepted):
+            note_given_up(event)
             usage = messages_usage(Usage(event.prompt_tokens, 0, event.cached_tokens))
             return [MessageStartEvent(message=self._header.message(content=[], usage=usage)), PingEvent()]
         if isinstance(event, Finished):

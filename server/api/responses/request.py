@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+import msgspec
+
 from contracts.chat.request import ReasoningEffort
 from contracts.responses.items import StoredItem
 from contracts.responses.request import LOGPROBS, CreateResponse, TokenCountRequest
-from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest, Tool
+from providers.chat.types import Accepted, ChatPrompt, GenerationEvent, GenerationRequest, Tool
 from providers.errors import InvalidRequest
 from server.api.generation.grammar import of_format, one_form
 from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
@@ -84,6 +86,9 @@ async def renamed(
     try:
         async with aclosing(events):
             async for event in events:
+                if isinstance(event, Accepted) and event.given_up:
+                    given_up = tuple(_name_here(path, offered, listed) for path in event.given_up)
+                    event = msgspec.structs.replace(event, given_up=given_up)
                 yield event
     except InvalidRequest as error:
         if error.param is not None:

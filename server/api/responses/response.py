@@ -24,6 +24,7 @@ from providers.chat.protocol import ChatProvider
 from providers.chat.types import Accepted, Finished, GenerationEvent, SamplingParams, Usage
 from providers.errors import InternalError, InvalidRequest, QueueFull, ServiceError
 from providers.protocols import ModelCard
+from server.api.generation.parameters import note_given_up
 from server.api.responses.items import OutputFold
 from server.api.responses.tools import OfferedTools, as_choice
 
@@ -89,7 +90,9 @@ async def whole_response(draft: ResponseDraft, events: AsyncIterator[GenerationE
         if isinstance(event, Finished):
             draft.output.finish(event.finish_reason)
             return draft.finished(event)
-        if not isinstance(event, Accepted):
+        if isinstance(event, Accepted):
+            note_given_up(event)
+        else:
             draft.output.add(event)
     raise InternalError.truncated("answer")
 

@@ -10,6 +10,7 @@ from contracts.responses.events import ResponseErrorEvent, ResponseLifecycleEven
 from contracts.responses.response import Response
 from providers.chat.types import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
 from providers.errors import ServiceError
+from server.api.generation.parameters import note_given_up
 from server.api.responses.items import Delta, OpenItem, delta_event, delta_text
 from server.api.responses.response import ResponseDraft
 from server.streaming.sse import named_message
@@ -40,6 +41,7 @@ class ResponseStreamEncoder:
         written: list[bytes] = []
         for event in events if len(events) == 1 else _joined(events):
             if isinstance(event, Accepted):
+                note_given_up(event)
                 self._accepted = True
                 written.extend(
                     self._lifecycle(type_, self._draft.created)

@@ -167,22 +167,30 @@ def test_unsupported_tools_are_refused_with_their_path(roomy: EngineClient, prom
 
 
 @pytest.mark.parametrize(
-    ("prompt", "param"),
+    ("prompt", "given_up"),
     [
-        (ask_with_tools(REQUIRED), "tool_choice"),
-        (ask_with_tools(ToolChoice(), Tool("f", strict=True)), "tools"),
+        (ask_with_tools(REQUIRED), ("tool_choice",)),
+        (ask_with_tools(ToolChoice(), Tool("f", strict=True)), ("tools[0].function.strict",)),
+        (ask_with_tools(ToolChoice()), ()),
     ],
-    ids=["required", "strict"],
+    ids=["required", "strict", "free"],
 )
-def test_constrained_calls_are_refused_for_a_model_that_writes_in_channels(
-    roomy_folder: Path, prompt: ChatPrompt, param: str
+def test_a_model_that_writes_in_channels_calls_as_it_was_trained_to(
+    roomy_folder: Path, prompt: ChatPrompt, given_up: tuple[str, ...]
 ) -> None:
     engine = SteppedEngine(roomy_folder, reasoning_parser="harmony", tool_call_parser="harmony", warmup=False)
+    answer = engine.ask("free", prompt, sampling=NO_END, max_tokens=5)
+    assert answer.finished is not None
+    assert answer.accepted is not None
+    assert answer.accepted.given_up == given_up
+
+
+def test_a_named_function_is_refused_for_a_model_that_writes_in_channels(roomy_folder: Path) -> None:
+    engine = SteppedEngine(roomy_folder, reasoning_parser="harmony", tool_call_parser="harmony", warmup=False)
+    prompt = ask_with_tools(ToolChoice("required", "f"), Tool("f"))
     with pytest.raises(UnsupportedParameter, match="harmony") as refused:
         engine.submit("held", prompt, max_tokens=5)
-    assert refused.value.param == param
-    free = engine.ask("free", ask_with_tools(ToolChoice()), sampling=NO_END, max_tokens=5)
-    assert free.finished is not None
+    assert refused.value.param == "tool_choice"
 
 
 def test_a_grammar_waits_for_the_channel_of_the_answer(roomy_folder: Path) -> None:

@@ -23,7 +23,7 @@ from providers.engines.output.markup import (
     make_reasoning_format,
     make_tool_format,
 )
-from providers.engines.structured.constraint import Calls, Constraint, Thought, ToolMarkup, call_format, decide
+from providers.engines.structured.constraint import Calls, Constraint, Thought, ToolMarkup, call_format, decide, relaxed
 from providers.errors import UnsupportedParameter
 
 YES = ChoiceGrammar(["yes", "no"])
@@ -123,6 +123,42 @@ def test_calls_without_a_marker_cannot_be_constrained(tool: Tool, grammar: Any, 
         decided(chat(tool), bare, grammar=grammar)
     assert caught.value.param == param
     assert decided(chat(tool, choice=REQUIRED), bare, grammar=grammar) is not None
+
+
+BARE = ToolFormat(name="bare", start=" ", end="", parse=None)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "calls", "reasoning", "paths"),
+    [
+        (chat(LOOSE, choice=REQUIRED), GENERIC_TOOLS, HARMONY, ("tool_choice",)),
+        (chat(LOOSE, STRICT), GENERIC_TOOLS, HARMONY, ("tools[1].function.strict",)),
+        (chat(STRICT), BARE, None, ("tools[0].function.strict",)),
+    ],
+)
+def test_what_a_format_cannot_hold_is_given_up(
+    prompt: ChatPrompt, calls: ToolFormat, reasoning: Any, paths: tuple[str, ...]
+) -> None:
+    free, given_up = relaxed(prompt, calls, reasoning)
+    assert given_up == paths
+    assert isinstance(free, ChatPrompt)
+    assert (free.tool_choice.mode, [tool.strict for tool in free.tools]) == ("auto", [False] * len(prompt.tools))
+    assert decided(free, calls, reasoning) is None
+
+
+@pytest.mark.parametrize(
+    ("prompt", "calls", "reasoning"),
+    [
+        (chat(LOOSE), GENERIC_TOOLS, HARMONY),
+        (chat(LOOSE, choice=ToolChoice("required", LOOSE.name)), GENERIC_TOOLS, HARMONY),
+        (chat(STRICT), GENERIC_TOOLS, THINK),
+        (chat(STRICT, choice=REQUIRED), BARE, None),
+        (chat(STRICT), None, HARMONY),
+        (TextPrompt("x"), GENERIC_TOOLS, HARMONY),
+    ],
+)
+def test_everything_else_is_held_or_refused(prompt: Prompt, calls: ToolFormat | None, reasoning: Any) -> None:
+    assert relaxed(prompt, calls, reasoning) == (prompt, ())
 
 
 def test_calls_that_follow_a_schema_are_json() -> None:
