@@ -49,9 +49,7 @@ class QueuedProvider(ABC, Generic[R, E]):
     def __init__(self, spec: ModelSpec) -> None:
         self._spec = spec
         self._created = int(time.time())
-        self._queue = AdmissionQueue(
-            max_concurrency=spec.max_concurrency, queue_size=spec.queue_size, queue_timeout=spec.queue_timeout
-        )
+        self._queue = self._new_queue()
         otel.watch(self.reading)
 
     @property
@@ -128,13 +126,25 @@ class QueuedProvider(ABC, Generic[R, E]):
     def begin_drain(self) -> None:
         self._queue.begin_drain()
 
-    async def _answered(self, request: R, record: Callable[[], Record[E]], places: int = 1) -> AsyncGenerator[E, None]:
-        """Wait for this number of places, then answer, until one event per place has ended an answer."""
-        queue_span = otel.start_queue(model=self._spec.name, request_id=request.id, depth=self._queue.pending)
+    def _new_queue(self) -> AdmissionQueue:
+        spec = self._spec
+        return AdmissionQueue(
+            max_concurrency=spec.max_concurrency, queue_size=spec.queue_size, queue_timeout=spec.queue_timeout
+        )
+
+    async def _answered(
+        self, request: R, record: Callable[[], Record[E]], places: int = 1, queue: AdmissionQueue | None = None
+    ) -> AsyncGenerator[E, None]:
+        """Wait for this number of places, then answer, until one event per place has ended an answer.
+
+        `queue`: another one than the model's own.
+        """
+        queue = queue or self._queue
+        queue_span = otel.start_queue(model=self._spec.name, request_id=request.id, depth=queue.pending)
         with _recorded(queue_span):
             if (refusal := self._refusal()) is not None:
-                self._queue.refuse(refusal)
-            slot = await self._queue.admit(places)
+                queue.refuse(refusal)
+            slot = await queue.admit(places)
             queue_span.admitted()
         unfinished = places
         with slot:

@@ -237,6 +237,16 @@ class ChatCompletionRequest(GenerationOptions):
         ),
     )
 
+    prefill_only: bool | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. True: no answer is generated. The prompt is computed and kept, so that a later request that "
+            "begins alike starts sooner. It yields to every other request, and takes no place in the queue. The "
+            "response has no text; `usage` counts the prompt.",
+            default=False,
+        ),
+    )
+
     # Log-probabilities.
     logprobs: bool | None = attrs.field(
         default=None,

@@ -9,6 +9,7 @@ from providers.chat.content import ChatContent
 from providers.chat.types import Accepted, Finished, GenerationEvent, GenerationRequest, ToolCallDelta
 from providers.errors import InvalidRequest
 from providers.queued import QueuedProvider
+from providers.spec import ModelSpec
 
 __all__ = ["QueuedChatProvider"]
 
@@ -16,11 +17,21 @@ __all__ = ["QueuedChatProvider"]
 class QueuedChatProvider(QueuedProvider[GenerationRequest, GenerationEvent]):
     """A `ChatProvider` whose subclass makes the events and knows the tokens."""
 
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        self._prefills = self._new_queue()
+        """For requests that only compute their prompts: they take no place that an answer could have."""
+
+    def begin_drain(self) -> None:
+        super().begin_drain()
+        self._prefills.begin_drain()
+
     def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
         if request.n > self._spec.max_concurrency:
             most = self._spec.max_concurrency
             raise InvalidRequest(f"n is {request.n}; {self._spec.name} gives {most} answers at once", param="n")
-        return self._answered(request, lambda: _ChatRecord(self._spec.name, request), places=request.n)
+        queue = self._prefills if request.prefill_only else None
+        return self._answered(request, lambda: _ChatRecord(self._spec.name, request), places=request.n, queue=queue)
 
 
 class _ChatRecord:

@@ -179,8 +179,9 @@ class GenerationRequest(msgspec.Struct, frozen=True, tag="generation"):
     None computes no log-probabilities, 0 only those of the chosen tokens; `prompt_logprobs` is the same for the tokens
     of the prompt. `grammar` constrains the answer, not the reasoning before it; if tools may be called and no call is
     required, it constrains the answers that do not call. `grammar_param` is the path of the field that the grammar came
-    from, for errors. `max_reasoning_tokens` is the number of tokens after which the reasoning is closed. `stream`: the
-    client reads the answer while it is generated; only telemetry uses this.
+    from, for errors. `max_reasoning_tokens` is the number of tokens after which the reasoning is closed. With
+    `prefill_only` the prompt is computed and kept for a later request, without an answer, while nothing else is to do.
+    `stream`: the client reads the answer while it is generated; only telemetry uses this.
     """
 
     id: str
@@ -195,6 +196,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, tag="generation"):
     grammar: Grammar | None = None
     grammar_param: str = "response_format"
     max_reasoning_tokens: int | None = None
+    prefill_only: bool = False
     stream: bool = False
 
 

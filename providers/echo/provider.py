@@ -169,7 +169,7 @@ class EchoProvider(QueuedChatProvider):
 
     async def stop(self) -> None:
         self._state = "stopped"
-        self._queue.begin_drain()
+        self.begin_drain()
         self._stopped.set()
 
     async def tokenize(self, prompt: Prompt, *, add_special_tokens: bool | None = None) -> list[int]:
@@ -235,6 +235,8 @@ class EchoProvider(QueuedChatProvider):
         if request.max_tokens is None:
             request = structs.replace(request, max_tokens=self._spec.max_tokens)
         room = self._spec.context_length - prompt_tokens
+        if request.prefill_only:
+            request = structs.replace(request, max_tokens=0)
         words, reason, stop = _answer(self._last_text(request.prompt), request, room)
         started = monotonic()
         await self._pause(settings.prefill)

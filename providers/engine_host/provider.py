@@ -67,7 +67,7 @@ class EngineProvider(QueuedProvider[R, E]):
             await self.host.wait_ready()
 
     async def stop(self) -> None:
-        self._queue.begin_drain()
+        self.begin_drain()
         await self.host.stop()
 
     async def ready(self) -> None:

@@ -18,6 +18,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from providers.chat.types import Accepted, Finished, GenerationRequest, TokenLogprob, Usage
 from providers.engine_host.frames import Detokenize, Detokenized, Memory, Tokenize, Tokenized
 from providers.engines.language.batch import Batch
+from providers.engines.language.filling import Fillings
 from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.kv_caches import shape_caches
@@ -83,6 +84,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         )
         self._prefixes = make_prefix_cache(spec, loaded.folder, loaded.dtype)
         self._batch = self._new_batch()
+        self._fillings = Fillings(self._model, self._prefixes, lambda: self._batch, trimmable=self._cut_anywhere)
         settings = resolve(spec.sampling, self._defaults, vocabulary=vocabulary)
         return Loaded(
             model_type=str(loaded.config.get("model_type")),
@@ -139,10 +141,10 @@ class LanguageEngine(BaseEngine[LanguageJob]):
 
     @property
     def busy(self) -> bool:
-        return bool(self._requests or self._waiting or self._unkept)
+        return bool(self._requests or self._waiting or self._unkept or self._fillings.busy)
 
     def submit(self, job: LanguageJob) -> None:
-        self._waiting.append(job)
+        (self._fillings.submit if job.prefill_only else self._waiting.append)(job)
 
     def cancel(self, request_id: str) -> None:
         request = self._requests.get(request_id)
@@ -150,12 +152,15 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             self._batch.remove(self._forget(request))
         else:
             self._waiting = deque(job for job in self._waiting if job.id != request_id)
+            self._fillings.cancel(request_id)
 
     def step(self, out: Outbox) -> None:
         self._expire(out)
         self._admit(out)
         self._score(out)
         if not self._sequences:
+            if not (self._unkept or self._requests):
+                self._fillings.step(out)
             self._keep_next()
             return
         prompted, generated = self._batch.next()
@@ -173,7 +178,9 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     def recover(self, out: Outbox) -> None:
         # Without a request in the batch, a waiting one is to blame: left there, it would break every later step.
         doomed = [request.job for request in self._requests.values()] or list(self._waiting)
-        if not self._requests:
+        if not doomed:
+            self._fillings.fail_all(InternalError.unforeseen, out)
+        elif not self._requests:
             self._waiting.clear()
         for job in doomed:
             out.fail(job.id, InternalError.unforeseen())
@@ -198,6 +205,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         return msgspec.structs.replace(super().memory(), prefix_cache=self._prefixes.nbytes, speculated=speculated)
 
     def _expire(self, out: Outbox) -> None:
+        self._fillings.expire(out)
         now = time.monotonic()
         late = [request for request in self._requests.values() if is_late(request.job, now)]
         for request in late:

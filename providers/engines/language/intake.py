@@ -117,6 +117,7 @@ class Intake:
             thoughts=self._thought_limit(request),
             top_logprobs=request.top_logprobs,
             prompt_logprobs=request.prompt_logprobs,
+            prefill_only=request.prefill_only,
             ends=built.ends,
         )
 

@@ -48,11 +48,12 @@ def to_generation_request(request: ChatCompletionRequest, *, id: str) -> Generat
         max_tokens=_max_tokens(request),
         stop=to_stop(request.stop),
         timeout=request.timeout,
-        n=request.n or 1,
+        n=1 if request.prefill_only else request.n or 1,
         top_logprobs=_top_logprobs(request),
         grammar=grammar,
         grammar_param=grammar_param,
         max_reasoning_tokens=max_reasoning_tokens(request),
+        prefill_only=bool(request.prefill_only),
         stream=bool(request.stream),
     )
 

@@ -57,13 +57,15 @@ class AnswerVoice:
 
 
 async def answer_voice(data: ChatCompletionRequest, registry: Registry, *, request_id: str) -> AnswerVoice | None:
-    """The voice that a request asks for; None if it asks for text only.
+    """The voice that a request asks for; None if it asks for text only, or for no answer.
 
     Raises:
         UnsupportedParameter: no model speaks.
         ModelNotFound: no model that speaks has this name.
         InvalidRequest: the model has no such voice; `param` is `audio.voice`.
     """
+    if data.prefill_only:
+        return None
     if "audio" not in (data.modalities or ()):
         for name in ("audio", "max_spoken_seconds"):
             if getattr(data, name) is not None:

@@ -111,6 +111,7 @@ HONOURED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         },
     ),
     "max_reasoning_tokens": ({"max_reasoning_tokens": 9}, {"max_reasoning_tokens": 9}),
+    "prefill_only": ({"prefill_only": True}, {"prefill_only": True}),
     "chat_template_kwargs": (
         {"chat_template_kwargs": {"enable_thinking": False}},
         {"prompt.template_kwargs": {"enable_thinking": False}},
