@@ -29,11 +29,15 @@ __all__ = ["Call", "Reply", "reply"]
 
 _QUOTED = re.compile(r"['\"“]([^'\"”]+)['\"”]")
 _PLACE = re.compile(r"\b(?:in|for|of) ((?:[A-Z][\w.-]*)(?: [A-Z][\w.-]*)*)")
+_PATH = re.compile(r"(?<!\S)/[\w./-]*\w")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
 """What Claude Code adds to the user's words."""
 _STEM = 4
-"""Letters that a word of a tool's name needs to be looked for in the prompt."""
+"""Letters that a word of a tool's name or description needs to be looked for in the prompt."""
+_SUM = re.compile(r"(\d+) ?\+ ?(\d+)")
+_FACTS = {"capital of France": "Paris"}
+"""What judges ask a model to know."""
 _FORMATS = {
     "date": "2026-01-31",
     "date-time": "2026-01-31T12:00:00Z",
@@ -75,7 +79,11 @@ def reply(prompt: Prompt, grammar: Grammar | None) -> Reply:
     if isinstance(grammar, JsonObjectGrammar):
         keys = _QUOTED.findall(asked) or ["answer"]
         return Reply(json.dumps(dict.fromkeys(keys, "text"), ensure_ascii=False))
-    return Reply(f"You said: {asked}" if result is None else f"The tool answered: {result}")
+    if result is not None:
+        return Reply(f"The tool answered: {result}")
+    if found := _SUM.search(asked):
+        return Reply(str(int(found[1]) + int(found[2])))
+    return Reply(next((answer for fact, answer in _FACTS.items() if fact in asked), f"You said: {asked}"))
 
 
 def _result(messages: list[ChatMessage]) -> str | None:
@@ -99,15 +107,17 @@ def _called(prompt: ChatPrompt, asked: str, *, answered: bool) -> list[Tool]:
     if choice.name is not None:
         return [tool for tool in prompt.tools if tool.name == choice.name]
     fitting = [tool for tool in prompt.tools if _mentions(asked, tool.name)]
+    if not fitting:
+        fitting = [tool for tool in prompt.tools if _mentions(asked, tool.description or "")][:1]
     if not fitting and (choice.mode == "required" or "tool" in asked or _NUMBER.search(asked)):
         fitting = prompt.tools[:1]
     return fitting if choice.parallel else fitting[:1]
 
 
-def _mentions(asked: str, name: str) -> bool:
-    """Whether the prompt has the tool's name, or a long word of it."""
-    words = [word for word in re.split(r"[^a-zA-Z]+", name) if len(word) >= _STEM]
-    return name in asked or any(word.lower() in asked.lower() for word in words)
+def _mentions(asked: str, text: str) -> bool:
+    """Whether the prompt has a tool's name or description, or words that begin as a long one of its words."""
+    words = [word for word in re.split(r"[^a-zA-Z]+", text) if len(word) >= _STEM]
+    return (text != "" and text in asked) or any(re.search(rf"\b{word}", asked, re.IGNORECASE) for word in words)
 
 
 def _calls(tool: Tool, asked: str, parallel: bool) -> Iterator[Call]:
@@ -170,8 +180,10 @@ class _Example:
     def _string(self, schema: dict[str, Any]) -> str:
         if "format" in schema:
             return _FORMATS.get(schema["format"], "text")
-        found = _QUOTED.search(self._asked) or _PLACE.search(self._asked)
-        return found[1] if found else "text"
+        if found := _QUOTED.search(self._asked) or _PLACE.search(self._asked):
+            return found[1]
+        found = _PATH.search(self._asked)
+        return found[0] if found else "text"
 
     def _integer(self, schema: dict[str, Any]) -> int:
         return int(max(float(next(self._numbers, 1)), schema.get("minimum", float("-inf"))))

@@ -79,6 +79,16 @@ MAIN = {
     "thinking": {"type": "adaptive", "display": "omitted"},
     "context_management": {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]},
 }
+REASONED = {"role": "assistant", "content": "Hi", "reasoning_content": "A greeting."}
+HOME_FORM = {
+    "type": "object",
+    "properties": {"state": {"type": ["string", "null"]}},
+    "required": ["state"],
+    "additionalProperties": False,
+    "strict": True,
+}
+"""Home Assistant puts `strict` into the schema itself."""
+PENALTIES = {"frequency_penalty": 0.1, "presence_penalty": 0.1, "reasoning_effort": "low", "logit_bias": {"5": -10}}
 SAMPLING = {"temperature": 0.7, "top_p": 0.9, "top_k": 40, "min_p": 0.05, "seed": 1, "stop": ["END"]}
 
 
@@ -142,7 +152,44 @@ SHAPES = (
         },
     ),
     Shape("aider", "a turn", CHAT, {"model": "M", "messages": HISTORY[:2], "stream": True, "temperature": 0}),
-    Shape("open-webui", "a chat", CHAT, {"model": "M", "messages": HISTORY[:2], **USAGE, **SAMPLING}),
+    Shape(
+        "open-webui",
+        "a chat",
+        CHAT,
+        {"model": "M", "messages": [*HISTORY, REASONED, HELLO], "tools": [FUNCTION], **USAGE, **SAMPLING, **PENALTIES},
+    ),
+    Shape(
+        "open-webui",
+        "a continued answer",
+        CHAT,
+        {
+            "model": "M",
+            "messages": [*HISTORY[:2], REASONED],
+            "stream": True,
+            "continue_final_message": True,
+            "add_generation_prompt": False,
+        },
+        ("add_generation_prompt",),
+    ),
+    Shape(
+        "open-webui",
+        "a chat over responses",
+        "/v1/responses",
+        {
+            "model": "M",
+            "instructions": "You are an agent.",
+            "input": [
+                {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]},
+                {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hi"}]},
+                {"type": "function_call", "call_id": "c1", "name": "read", "arguments": "{}"},
+                {"type": "function_call_output", "call_id": "c1", "output": "helo"},
+            ],
+            "tools": [{"type": "function", "name": "read", "parameters": SCHEMA, "strict": False}],
+            "max_output_tokens": 1000,
+            "temperature": 0.7,
+            "stream": True,
+        },
+    ),
     Shape("open-webui", "a title", CHAT, {"model": "M", "messages": [HELLO], "stream": False, "max_tokens": 1000}),
     Shape("open-webui", "documents", "/v1/embeddings", {"model": "org/vectors", "input": ["one", "two"]}),
     Shape(
@@ -151,13 +198,57 @@ SHAPES = (
         CHAT,
         {
             "model": "M",
-            "messages": HISTORY,
+            "messages": [*HISTORY[:2], {"role": "assistant", "tool_calls": [CALL]}, HISTORY[3]],
             "tools": [FUNCTION],
             "tool_choice": "auto",
             "max_tokens": 150,
             "top_p": 1,
             "temperature": 0.5,
+            **USAGE,
+        },
+    ),
+    Shape(
+        "home-assistant",
+        "a command of older versions",
+        CHAT,
+        {"model": "M", "messages": HISTORY, "tools": [FUNCTION], "max_tokens": 150, "top_p": 1, "user": "01HXYZ"},
+        ("user",),
+    ),
+    Shape(
+        "home-assistant",
+        "a task with a form",
+        CHAT,
+        {
+            "model": "M",
+            "messages": HISTORY[:2],
+            "max_completion_tokens": 150,
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "task", "strict": True, "schema": HOME_FORM},
+            },
+            **USAGE,
+        },
+    ),
+    Shape(
+        "home-assistant",
+        "a command over responses",
+        "/v1/responses",
+        {
+            "model": "M",
+            "input": [
+                {"type": "message", "role": "developer", "content": "You are an agent."},
+                {"type": "message", "role": "user", "content": "Hello"},
+                {"type": "function_call", "name": "read", "arguments": "{}", "call_id": "c1"},
+                {"type": "function_call_output", "call_id": "c1", "output": '{"a": 1}'},
+            ],
+            "tools": [{"type": "function", "name": "read", "parameters": SCHEMA, "description": "R", "strict": False}],
+            "text": {"format": {"type": "json_schema", "name": "task", "schema": HOME_FORM}},
+            "max_output_tokens": 3000,
+            "top_p": 1.0,
+            "temperature": 1.0,
             "user": "01HXYZ",
+            "store": False,
+            "stream": True,
         },
         ("user",),
     ),
