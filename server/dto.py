@@ -27,6 +27,7 @@ from contracts.speech import SpeechStreamEvent, SpeechWithTimings
 from contracts.transcription import Transcription, TranscriptionStreamEvent, TranscriptionVerbose
 from providers.errors import InvalidRequest
 from server.errors import invalid_body
+from server.large_bodies import decoded_ahead
 from server.noted import note_unknown
 from server.serialization import converter
 
@@ -58,6 +59,8 @@ class ContractDTO(AbstractDTO[T]):
 
     def decode_bytes(self, value: bytes) -> Any:
         """Raises: InvalidRequest; `param` is the path of the wrong value."""
+        if (ahead := decoded_ahead(self.asgi_connection.scope)) is not None:
+            return ahead
         try:
             decoded = msgspec.json.decode(value)
         except RecursionError:

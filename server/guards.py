@@ -12,6 +12,7 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Guard
 
 from providers.errors import InvalidApiKey, InvalidRequest
+from server.large_bodies import decode_ahead
 
 __all__ = ["RequestTooLarge", "UnsupportedMediaType", "api_key_guard", "json_body"]
 
@@ -58,14 +59,14 @@ def _given_keys(headers: Mapping[str, str]) -> list[str]:
     return [key.strip() for key in candidates if key.strip()]
 
 
-async def json_body(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Require a JSON body that is not empty.
+async def json_body(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Require a JSON body that is not empty, and decode it where it is large.
 
     Litestar does not check the content type of a DTO's body, and does not decode an empty one.
 
     Raises:
         UnsupportedMediaType: the content type, charset or encoding is not that of JSON in UTF-8.
-        InvalidRequest: the body is empty.
+        InvalidRequest: the body is empty, or a large body is wrong.
     """
     assert isinstance(connection, Request)
     given, options = connection.content_type
@@ -77,5 +78,6 @@ async def json_body(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
         raise UnsupportedMediaType("JSON must be in UTF-8")
     if connection.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("compressed bodies are not supported")
-    if not await connection.body():
+    if not (body := await connection.body()):
         raise InvalidRequest("the request body is empty; send a JSON object")
+    await decode_ahead(connection, handler, body)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types as at
 from cattrs import BaseConverter, Converter
@@ -177,13 +178,20 @@ def strict_list(type_: Any, converter: BaseConverter) -> Hook:
 
 
 def _integer_bounds(type_: Any) -> tuple[int, int] | None:
-    """The least and the greatest integer of this type; None for other types and other bounds."""
+    """The least and the greatest integer of this type, or of the only number of a union; None for other types."""
+    if get_origin(type_) in (Union, UnionType):
+        numbers = [arm for arm in get_args(type_) if _base(arm) in (int, float)]
+        return _integer_bounds(numbers[0]) if len(numbers) == 1 else None
     base, *metadata = get_args(type_) if get_origin(type_) is Annotated else (type_,)
     if base is not int or not all(isinstance(bound, (at.Ge, at.Le)) for bound in metadata):
         return None
     least: list[Any] = [bound.ge for bound in metadata if isinstance(bound, at.Ge)]
     greatest: list[Any] = [bound.le for bound in metadata if isinstance(bound, at.Le)]
     return max(least, default=INT64_MIN), min(greatest, default=UINT64_MAX)
+
+
+def _base(type_: Any) -> Any:
+    return get_args(type_)[0] if get_origin(type_) is Annotated else type_
 
 
 def _dict(type_: Any, converter: BaseConverter) -> Hook:

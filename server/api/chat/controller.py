@@ -29,6 +29,7 @@ from server.api.spoken.speaking import SpokenEvent, speaking
 from server.api.spoken.voice import answer_voice
 from server.dependencies import Chat, Service, ServiceDependency, provide
 from server.guards import json_body
+from server.large_bodies import translated
 
 __all__ = ["ChatController"]
 
@@ -61,7 +62,7 @@ class ChatController(Controller):
             model=chat.spec.name, version=service.version, request_id=request_id, prefix="chatcmpl"
         )
         data = attrs.evolve(data, messages=as_heard(data.messages, data.heard, service.said))
-        asked = to_generation_request(data, id=request_id)
+        asked = await translated(request, to_generation_request, data, id=request_id)
         voice = await answer_voice(data, service.registry, request_id=request_id)
         if voice is not None:
             said = [service.said.begin(new_audio_id(), header.id) for _ in range(asked.n)]

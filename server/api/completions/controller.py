@@ -22,6 +22,7 @@ from server.api.generation.header import AnswerHeader
 from server.api.openapi import StreamedCompletionOperation
 from server.dependencies import Chat, ServiceDependency, provide
 from server.guards import json_body
+from server.large_bodies import translated
 
 __all__ = ["CompletionsController"]
 
@@ -52,7 +53,7 @@ class CompletionsController(Controller):
         request_id = otel.request_id.get() or ""
         header = AnswerHeader.new(model=chat.spec.name, version=service.version, request_id=request_id, prefix="cmpl")
         default_tokens = DEFAULT_MAX_TOKENS if chat.spec.max_tokens is None else None
-        asked = to_generation_requests(data, id=request_id, default_tokens=default_tokens)
+        asked = await translated(request, to_generation_requests, data, id=request_id, default_tokens=default_tokens)
         n = asked[0].n
         if chooses(data) and n > chat.spec.max_concurrency:
             message = f"best_of is {n}; {chat.spec.name} gives {chat.spec.max_concurrency} answers at once"

@@ -20,6 +20,7 @@ from server.api.embeddings.response import embedding_response, rerank_response
 from server.api.error_responses import ANSWERING, errors
 from server.dependencies import ServiceDependency, provide
 from server.guards import json_body
+from server.large_bodies import translated
 
 __all__ = ["EmbeddingsController"]
 
@@ -49,7 +50,9 @@ class EmbeddingsController(Controller):
         service: ServiceDependency,
     ) -> Response[CreateEmbeddingResponse]:
         request_id = otel.request_id.get() or ""
-        asked = to_embedding_request(data, id=request_id, truncate=service.embeddings_truncate)
+        asked = await translated(
+            request, to_embedding_request, data, id=request_id, truncate=service.embeddings_truncate
+        )
         async with service.answering(request.receive), aclosing(embedder.embed(asked)) as events:
             body = await embedding_response(
                 events,
@@ -77,7 +80,7 @@ class EmbeddingsController(Controller):
         service: ServiceDependency,
     ) -> RerankResponse:
         request_id = otel.request_id.get() or ""
-        asked = to_rerank_request(data, id=request_id, truncate=service.embeddings_truncate)
+        asked = await translated(request, to_rerank_request, data, id=request_id, truncate=service.embeddings_truncate)
         ranked: Ranked | None = None
         async with service.answering(request.receive), aclosing(embedder.rerank(asked)) as events:
             async for event in events:

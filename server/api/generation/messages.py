@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from itertools import islice
 from typing import Any, Literal
 
 import msgspec
@@ -48,14 +50,18 @@ class _OpenCalls:
     """
 
     def __init__(self) -> None:
-        self._open: list[tuple[str, str]] = []
+        self._open: dict[str, list[str]] = {}
+        """Names by id."""
+        self._named: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        """Ids by name."""
         self._made = 0
 
     def add(self, id: str | None, name: str) -> str:
         if not id:
             self._made += 1
             id = f"call_{self._made}"
-        self._open.append((id, name))
+        self._open.setdefault(id, []).append(name)
+        self._named[name][id] = None
         return id
 
     def answered(self, message: ChatCompletionRequestMessage, path: str) -> str:
@@ -66,18 +72,19 @@ class _OpenCalls:
         """
         id = message.tool_call_id
         if not id:
-            fitting = [call for call in self._open if message.name in (None, call[1])] or self._open
+            fitting: Collection[str] = self._named.get(message.name or "") or self._open
             if message.role == "function":  # has no ids, and its call may have been cut from the history
-                fitting = fitting[:1] or [(self.add(None, message.name or ""), "")]
+                fitting = [next(iter(fitting), None) or self.add(None, message.name or "")]
             if len(fitting) != 1:
-                known = ", ".join(repr(call) for call, _ in self._open[:8])
+                known = ", ".join(repr(call) for call in islice(self._open, 8))
                 raise _invalid(
                     f"{path}.tool_call_id",
                     f"required in a message of role {message.role!r}; "
                     + (f"the calls without a result are {known}" if known else "no call is without a result"),
                 )
-            id = fitting[0][0]
-        self._open = [call for call in self._open if call[0] != id]
+            (id,) = fitting
+        for name in self._open.pop(id, ()):
+            self._named[name].pop(id, None)
         return id
 
 

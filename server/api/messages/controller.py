@@ -21,6 +21,7 @@ from server.api.messages.stream import MessageStreamEncoder
 from server.api.openapi import StreamedMessageOperation
 from server.dependencies import Chat, ServiceDependency, provide
 from server.guards import json_body
+from server.large_bodies import translated
 
 __all__ = ["MessagesController"]
 
@@ -51,7 +52,8 @@ class MessagesController(Controller):
     ) -> Response[Message]:
         request_id = otel.request_id.get() or ""
         header = MessageHeader.new(model=chat.spec.name, request_id=request_id)
-        events = aclosing(chat.generate(to_message_generation(data, id=request_id)))
+        asked = await translated(request, to_message_generation, data, id=request_id)
+        events = aclosing(chat.generate(asked))
         if data.stream:
             encoder = MessageStreamEncoder(header)
             return service.streamed(events, encoder, ending=encoder)

@@ -36,6 +36,7 @@ from server.api.responses.stream import ResponseStreamEncoder
 from server.api.responses.tools import OfferedTools, offer
 from server.dependencies import Chat, ServiceDependency, provide
 from server.guards import json_body
+from server.large_bodies import translated
 
 __all__ = ["ResponsesController"]
 
@@ -77,9 +78,9 @@ class ResponsesController(Controller):
         earlier, own = await _conversation(data, service.responses, id)
         offered = offer(data.tools)
         draft = ResponseDraft(data, offered, chat, id=id, request_id=request_id)
-        events = aclosing(
-            _events(chat, to_response_generation(data, [*earlier, *own], offered, id=request_id), offered)
-        )
+        turns = [*earlier, *own]
+        asked = await translated(request, to_response_generation, data, turns, offered, id=request_id)
+        events = aclosing(_events(chat, asked, offered))
         keep = partial(_keep, service.responses, own)
         if data.stream:
             encoder = ResponseStreamEncoder(draft, keep)

@@ -1,0 +1,82 @@
+import asyncio
+import time
+from typing import Any
+
+import pytest
+
+from server.large_bodies import LARGE
+from tests.unit.server.fakes import FakeChat
+from tests.unit.server.harness import BODY, ask, make_app, start
+
+WORDS = "word " * LARGE
+
+
+def calls(count: int) -> list[dict[str, Any]]:
+    """A turn with calls, and their results, without ids."""
+    made = [{"function": {"name": f"f{index}", "arguments": "{}"}} for index in range(count)]
+    results = [{"role": "tool", "name": f"f{index}", "content": "x"} for index in range(count)]
+    return [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": made}, *results]
+
+
+async def test_a_large_body_is_the_same_request_as_a_small_one() -> None:
+    chat = FakeChat()
+    body = {**BODY, "messages": [{"role": "user", "content": WORDS}], "seed": 3, "unknown": 1}
+
+    answer = await ask(make_app(chat), json=body)
+
+    assert (answer.status, answer.headers["x-ignored-parameters"]) == (200, "unknown")
+    (request,) = chat.requests
+    assert request.prompt.messages[0].content == WORDS  # type: ignore[union-attr]
+    assert request.sampling.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({**BODY, "metadata": WORDS, "temperature": "hot"}, "temperature"),
+        ({"messages": [{"role": "user", "content": WORDS, "tool_call_id": "c"}]}, "messages[0].tool_call_id"),
+    ],
+)
+async def test_a_large_body_is_refused_with_the_path_of_what_is_wrong(body: dict[str, Any], param: str) -> None:
+    answer = await ask(make_app(), json=body)
+
+    assert (answer.status, answer.error["param"]) == (400, param)
+
+
+async def test_a_large_body_that_is_no_json_is_a_400() -> None:
+    answer = await ask(make_app(), content=b"[" + b"1," * LARGE)
+
+    assert answer.status == 400
+    assert "not valid JSON" in answer.error["message"]
+
+
+async def test_parameters_without_effect_are_refused_in_large_bodies_too() -> None:
+    answer = await ask(make_app(strict_parameters=True), json={**BODY, "unknown": WORDS})
+
+    assert (answer.status, answer.error["param"]) == (400, "unknown")
+
+
+async def test_other_requests_are_answered_while_a_large_body_is_read() -> None:
+    app = make_app()
+    await ask(app, "GET", "/v1/health/live")
+    large = start(app, json={**BODY, "metadata": {f"key{index}": index for index in range(300_000)}})
+
+    answered = 0
+    while not large.task.done():
+        assert (await ask(app, "GET", "/v1/health/live")).status == 200
+        answered += 1
+        await asyncio.sleep(0)
+
+    assert (await large.finished()).status == 200
+    assert answered > 10, "on the event loop the body took a second, and these waited for it"
+
+
+async def test_the_results_of_many_calls_take_linear_time() -> None:
+    app = make_app()
+    await ask(app, json=BODY)
+    begun = time.process_time()
+
+    answer = await ask(app, json={**BODY, "messages": calls(5_000)})
+
+    assert answer.status == 200
+    assert time.process_time() - begun < 2, "in quadratic time it was five seconds"
