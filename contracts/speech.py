@@ -257,9 +257,9 @@ class SpeechAudioDelta:
     audio: str
     """Base64. The decoded deltas, concatenated, are a file of the requested format."""
     piece: int | None = None
-    """Number of the sentence or clause, from 1."""
+    """Number of the piece, from 1: a sentence, or a part of one."""
     pieces: int | None = None
-    """Number of pieces."""
+    """Number of pieces: present on the last piece, and earlier if it is known."""
     text: str | None = None
     """The normalised text of the piece. Empty for the last bytes of the audio, which add no words."""
     start_char: int | None = None

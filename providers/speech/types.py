@@ -48,6 +48,7 @@ class SpeechRequest(msgspec.Struct, frozen=True, tag="speech"):
     `language_named` returned; without it, a mix is spoken in the language of its first voice. `speed` 2 takes half as
     long. `timeout` is in seconds from admission into the engine.
     `lexicon` has phonemes by word.
+    `streamed`: the client plays what it gets, so pieces are sized to begin early and then arrive in time.
     """
 
     id: str
@@ -58,6 +59,7 @@ class SpeechRequest(msgspec.Struct, frozen=True, tag="speech"):
     language: str | None = None
     input_format: InputFormat | None = None
     lexicon: dict[str, str] = msgspec.field(default_factory=dict)
+    streamed: bool = False
 
 
 class PhonemeSpan(msgspec.Struct, frozen=True, array_like=True):
@@ -94,11 +96,11 @@ class Unspoken(msgspec.Struct, frozen=True, array_like=True):
 class SpeechAccepted(Event, frozen=True, array_like=True, tag="sa"):
     """The request passed every check. Always the first event, and sent once.
 
-    `pieces` is how many `SpeechPiece`s will follow; `characters` counts the input. `unspoken` are the words of the
-    input that will not be said.
+    `pieces` is how many `SpeechPiece`s will follow, or None if the engine reads the text while it speaks; `characters`
+    counts the input. `unspoken` are the words of the input that will not be said, as far as it is read.
     """
 
-    pieces: int
+    pieces: int | None
     characters: int
     unspoken: list[Unspoken] = msgspec.field(default_factory=list)
 
@@ -109,7 +111,7 @@ class SpeechPiece(Event, frozen=True, array_like=True, tag="sp"):
     `phonemes` are contiguous: the first starts where the piece before ended (0 for the first piece), the last ends with
     the audio, and pauses are spans of silence. `words` are in order and lie within the piece. `text` is the normalised
     text of the piece, and `start_char` and `end_char` delimit its stretch of the input, in Unicode code points.
-    `seconds` is how long the engine took for it.
+    `seconds` is how long the engine took for it. `last`: no piece follows.
     """
 
     text: str
@@ -119,6 +121,7 @@ class SpeechPiece(Event, frozen=True, array_like=True, tag="sp"):
     seconds: float
     start_char: int = 0
     end_char: int = 0
+    last: bool = False
 
 
 class SpeechFinished(Event, frozen=True, array_like=True, tag="sf"):

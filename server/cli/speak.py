@@ -173,7 +173,7 @@ def _bar() -> Generator[Any]:
         def advance(event: dict[str, Any]) -> None:
             if "piece" in event:
                 shown = printable(event["text"]).replace("\n", " ")[:40]
-                progress.update(task, completed=event["piece"], total=event["pieces"], text=shown)
+                progress.update(task, completed=event["piece"], total=event.get("pieces"), text=shown)
 
         yield advance
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 import mlx.core as mx
 import numpy as np
@@ -31,6 +31,12 @@ _BLOCK_BYTES = 1 << 17
 _EPS = 1e-5
 
 
+class Moments(Protocol):
+    """Statistics that several parts of a sentence share: those of `kokoro.layers`."""
+
+    def including(self, norm: object, count: int, mean: Any, variance: Any) -> tuple[Any, Any]: ...
+
+
 class _Half:
     """Half of a pair of convolutions: normalise by the style, activate, convolve."""
 
@@ -41,10 +47,10 @@ class _Half:
         self.conv = Convolution(np.array(fold_weight_norm(conv.weight_v, conv.weight_g)), conv.dilation)
         self.bias = np.array(conv.bias)
 
-    def __call__(self, x: Array, style: Array) -> Array:
+    def __call__(self, x: Array, style: Array, moments: Moments | None = None) -> Array:
         """The convolution without its bias."""
         length = x.shape[0]
-        scale, shift = self._affine(x, style)
+        scale, shift = self._affine(x, style, moments)
         layout = self.conv.layout(length)
         for block, rows in _blocks(x, self.conv.dilation):
             y = block * scale
@@ -57,7 +63,7 @@ class _Half:
             self._place(layout, wave, rows)
         return self.conv(layout, length)
 
-    def _affine(self, x: Array, style: Array) -> tuple[Array, Array]:
+    def _affine(self, x: Array, style: Array, moments: Moments | None) -> tuple[Array, Array]:
         gamma, beta = np.split(style @ self._style_weight + self._style_bias, 2)
         ones = np.ones(x.shape[0], np.float32)
         mean = ones @ x / x.shape[0]
@@ -66,7 +72,10 @@ class _Half:
             centred = block - mean
             centred *= centred
             squares += ones[: block.shape[0]] @ centred
-        scale = (1 + gamma) / np.sqrt(squares / x.shape[0] + _EPS)
+        variance = squares / x.shape[0]
+        if moments is not None:
+            mean, variance = moments.including(self, x.shape[0], mean, variance)
+        scale = (1 + gamma) / np.sqrt(variance + _EPS)
         return scale, beta - mean * scale
 
     def _place(self, layout: Array, block: Array, start: int) -> None:
@@ -91,12 +100,12 @@ class CPUSnakeBlock:
         second = zip(module.adain2, module.alpha2, module.convs2, strict=True)
         self._pairs = [(_Half(*one), _Half(*two)) for one, two in zip(first, second, strict=True)]
 
-    def __call__(self, x: Array, style: Array) -> Array:
+    def __call__(self, x: Array, style: Array, moments: Moments | None = None) -> Array:
         """(length, channels) → the same; style (128,). May run on any thread, and on several at the same time."""
         x = x.copy()
         for first, second in self._pairs:
             # The first convolution's bias is left out: the second norm would remove it.
-            y = second(first(x, style), style)
+            y = second(first(x, style, moments), style, moments)
             for block, start in _blocks(x, 1):
                 block += y[start : start + block.shape[0]]
                 block += second.bias
@@ -112,9 +121,11 @@ class CPUBlocks:
     def make(self, module: Any) -> CPUSnakeBlock:
         return CPUSnakeBlock(module)
 
-    def start(self, block: CPUSnakeBlock, x: mx.array, style: mx.array) -> Callable[[], mx.array]:
+    def start(
+        self, block: CPUSnakeBlock, x: mx.array, style: mx.array, moments: Moments | None
+    ) -> Callable[[], mx.array]:
         """Start a block. Returns a function that waits for its result. MLX's arrays stay on the caller's thread."""
-        future = self._threads.submit(block, np.array(x), np.array(style)[0])
+        future = self._threads.submit(block, np.array(x), np.array(style)[0], moments)
         return lambda: mx.array(future.result())
 
 

@@ -1,8 +1,9 @@
-"""The engine of speech models: Kokoro. A step synthesises one piece, of the request that has received the fewest."""
+"""The engine of speech models: Kokoro. A step synthesises one piece, of the request that has the least sound so far."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from contextvars import Context, copy_context
 
 import attrs
@@ -16,20 +17,18 @@ from providers.engines.process.platform import Platform
 from providers.engines.process.weights import find_folder
 from providers.engines.speech.intake import SpeechIntake, SpeechJob, make_phonemizers
 from providers.engines.speech.kokoro.model import load_kokoro
+from providers.engines.speech.pacing import OVERHEAD, Pace, Playback
 from providers.engines.speech.segmentation import Piece
-from providers.engines.speech.timing import Timed, time_piece, trimmed
+from providers.engines.speech.sentence import Part, Sentence
+from providers.engines.speech.timing import Timed
 from providers.engines.speech.voices import Voices
 from providers.errors import InternalError, ServiceError
 from providers.spec import ModelSpec
-from providers.speech.types import SAMPLE_RATE, SpeechAccepted, SpeechFinished, SpeechPiece, SpeechRequest, WordSpan
+from providers.speech.types import SAMPLE_RATE, SpeechAccepted, SpeechFinished, SpeechPiece, SpeechRequest
 from providers.speech.voices import voices_in
 
 __all__ = ["SpeechEngine"]
 
-_REST_SAMPLES = SAMPLE_RATE * 3 // 10
-"""Silence after a sentence."""
-_CLAUSE_REST_SAMPLES = SAMPLE_RATE // 10
-"""Silence after a clause whose sentence continues."""
 _WARMUP = "Hello there."
 
 
@@ -40,12 +39,21 @@ class _Speaking:
     job: SpeechJob
     order: int
     accepted: bool = False
-    done: int = 0
-    """Pieces that have been sent."""
+    pieces: Iterator[Piece] = attrs.field(init=False)
+    following: Piece | None = None
+    """What is read but not begun."""
+    sentence: Sentence | None = None
+    """What is being decoded."""
+    begun: int = 0
+    """Count of sentences."""
     samples: int = 0
+    playback: Playback = attrs.field(factory=Playback)
     started: float = 0.0
     context: Context = attrs.field(factory=copy_context)
     """The request's context, for log lines."""
+
+    def __attrs_post_init__(self) -> None:
+        self.pieces = iter(self.job.pieces)
 
 
 class SpeechEngine(BaseEngine[SpeechJob]):
@@ -60,6 +68,7 @@ class SpeechEngine(BaseEngine[SpeechJob]):
         super().__init__(prepared)
         self._speaking: dict[str, _Speaking] = {}
         self._submitted = 0
+        self._pace = Pace()
 
     # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -80,7 +89,9 @@ class SpeechEngine(BaseEngine[SpeechJob]):
         voice = next(iter(self._voices.ids))
         language = self._intake.languages[0]
         for piece in self._intake.pieces(_WARMUP, language):
-            self._spoken(piece, [(voice, 1.0)], 1.0, 0)
+            started = time.monotonic()
+            part = self._prepared(piece, [(voice, 1.0)], 1.0, 0).whole(self._kokoro)
+            self._pace.measured(time.monotonic() - started, len(part.timed.samples) / SAMPLE_RATE)
 
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -108,12 +119,9 @@ class SpeechEngine(BaseEngine[SpeechJob]):
             for speaking in new:
                 speaking.accepted = True
                 job = speaking.job
-                out.event(job.id, SpeechAccepted(len(job.pieces), job.characters, job.unspoken))
-                if not job.pieces:  # an emoji or three dots: there is nothing to speak, which is no error
-                    out.event(job.id, SpeechFinished(0, 0.0, job.unspoken))
-                    del self._speaking[job.id]
+                out.event(job.id, SpeechAccepted(None, job.characters, job.unspoken))
         elif self._speaking:
-            first = min(self._speaking.values(), key=lambda waiting: (waiting.done, waiting.order))
+            first = min(self._speaking.values(), key=lambda waiting: (waiting.samples, waiting.order))
             first.context.run(self._speak, first, out)
 
     def recover(self, out: Outbox) -> None:
@@ -134,39 +142,56 @@ class SpeechEngine(BaseEngine[SpeechJob]):
     def _speak(self, speaking: _Speaking, out: Outbox) -> None:
         job, started = speaking.job, time.monotonic()
         speaking.started = speaking.started or started
-        piece = job.pieces[speaking.done]
         try:
-            timed = self._spoken(piece, job.voices, job.speed, speaking.done)
+            part = self._part(speaking)
+            if part is None or part.last:
+                speaking.sentence, speaking.following = None, next(speaking.pieces, None)
         except Exception as error:
             self._end(job.id, as_service_error(error, job.id), out)
             return
-        phonemes, words = timed.after(speaking.samples)
         now = time.monotonic()
-        pcm = _pcm(timed.samples)
-        out.event(
-            job.id,
-            SpeechPiece(piece.text, pcm, phonemes, words, now - started, piece.start_char, piece.end_char),
-        )
-        speaking.done += 1
-        speaking.samples += len(timed.samples)
-        if speaking.done == len(job.pieces):
+        finished = speaking.sentence is None and speaking.following is None
+        if part is not None:
+            self._send(speaking, part, now - started, out, last=finished)
+        if finished:
             out.event(job.id, SpeechFinished(speaking.samples, now - speaking.started, job.unspoken))
             del self._speaking[job.id]
 
-    def _spoken(self, piece: Piece, voices: list[tuple[str, float]], speed: float, number: int) -> Timed:
-        """Audio and times of a piece. The piece's number seeds the noise: equal arguments give equal samples."""
-        symbols, owners = piece.symbols
-        rest = None if piece.rest is None else round(piece.rest * SAMPLE_RATE)
-        if not symbols:
-            return Timed.silence(rest or 0)
-        tokens = [self._vocabulary[symbol] for symbol in symbols]
+    def _part(self, speaking: _Speaking) -> Part | None:
+        """The next part of what a request says. None if there is nothing to speak: an emoji or three dots."""
+        job, sentence = speaking.job, speaking.sentence
+        if sentence is None:
+            piece = speaking.following or next(speaking.pieces, None)
+            if piece is None:
+                return None
+            number = speaking.begun
+            speaking.begun += 1
+            if not piece.symbols[0]:
+                return Part(piece, Timed.silence(round((piece.rest or 0) * SAMPLE_RATE)), True)
+            sentence = speaking.sentence = self._prepared(piece, job.voices, job.speed, number)
+        started = time.monotonic()
+        if not job.streamed:
+            return sentence.whole(self._kokoro)
+        factor = self._pace.factor * len(self._speaking)
+        part = sentence.next(self._kokoro, speaking.playback.wanted(started, factor, sentence.left))
+        self._pace.measured(time.monotonic() - started, len(part.timed.samples) / SAMPLE_RATE + OVERHEAD)
+        return part
+
+    def _send(self, speaking: _Speaking, part: Part, seconds: float, out: Outbox, *, last: bool) -> None:
+        piece, samples = part.piece, part.timed.samples
+        phonemes, words = part.timed.after(speaking.samples)
+        speaking.samples += len(samples)
+        speaking.playback.add(time.monotonic(), len(samples) / SAMPLE_RATE)
+        out.event(
+            speaking.job.id,
+            SpeechPiece(piece.text, _pcm(samples), phonemes, words, seconds, piece.start_char, piece.end_char, last),
+        )
+
+    def _prepared(self, piece: Piece, voices: list[tuple[str, float]], speed: float, number: int) -> Sentence:
+        """A piece, ready to be decoded. Its number seeds the noise: equal arguments give equal samples."""
+        tokens = [self._vocabulary[symbol] for symbol in piece.symbols[0]]
         style = self._voices.style(voices, len(tokens))
-        spoken = self._kokoro.speak(tokens, style, speed=speed, seed=number)
-        words = [WordSpan(chunk.word, 0, 0, chunk.written, chunk.start_char, chunk.end_char) for chunk in piece.chunks]
-        timed = time_piece(spoken.samples, spoken.frames, symbols, owners, words)
-        if rest is not None:
-            return trimmed(timed, rest=max(rest, _CLAUSE_REST_SAMPLES)).resting(rest)
-        return trimmed(timed, rest=_REST_SAMPLES if piece.ends_sentence else _CLAUSE_REST_SAMPLES)
+        return Sentence(piece, self._kokoro.prepare(tokens, style, speed=speed, seed=number))
 
 
 def _refuse_unsupported(spec: ModelSpec) -> None:

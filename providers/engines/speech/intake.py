@@ -12,7 +12,7 @@ from providers.engines.process.engine import EngineLoadError
 from providers.engines.speech.markup.document import passages
 from providers.engines.speech.markup.marks import Marks
 from providers.engines.speech.markup.own_words import OwnWords
-from providers.engines.speech.segmentation import Piece, cut
+from providers.engines.speech.segmentation import FIRST, LONG, Piece, cut
 from providers.engines.speech.text.g2p import English, Phonemizer
 from providers.engines.speech.text.partition import Part, partition, script_of, unspoken
 from providers.engines.speech.text.reading import Reading
@@ -38,6 +38,7 @@ class SpeechJob:
     characters: int
     voices: list[tuple[str, float]]
     speed: float
+    streamed: bool
     deadline: float | None
 
 
@@ -86,7 +87,9 @@ class SpeechIntake:
             raise InvalidRequest(f"speed must be from {MIN_SPEED} to {MAX_SPEED}, not {request.speed}", param="speed")
         language = self._language(request.voices, request.language)
         lexicon = OwnWords(request.lexicon, param="lexicon")
-        said = self._said(request.text, language, request.input_format, [lexicon])
+        # The engine itself decodes the long sentences of a stream in parts.
+        first = LONG if request.streamed else FIRST
+        said = self._said(request.text, language, request.input_format, [lexicon], first)
         if not said.pieces and said.unspoken:
             raise _unsayable(said.unspoken[0], language)
         return SpeechJob(
@@ -96,6 +99,7 @@ class SpeechIntake:
             characters=len(request.text),
             voices=request.voices,
             speed=request.speed,
+            streamed=request.streamed,
             deadline=None if request.timeout is None else received + request.timeout,
         )
 
@@ -103,7 +107,14 @@ class SpeechIntake:
         """The pieces of a text. None if the text has nothing to speak."""
         return self._said(text, language, None, []).pieces
 
-    def _said(self, text: str, language: str, input_format: InputFormat | None, lexicons: Sequence[OwnWords]) -> _Said:
+    def _said(
+        self,
+        text: str,
+        language: str,
+        input_format: InputFormat | None,
+        lexicons: Sequence[OwnWords],
+        first: int = FIRST,
+    ) -> _Said:
         """The pieces of a text, and what of it is not said.
 
         Raises:
@@ -121,7 +132,7 @@ class SpeechIntake:
             logger.info("left out %d phonemes that the model does not know", dropped)
         words = [(chunk.start_char, chunk.end_char) for sentence in chunked for chunk in sentence if chunk.word]
         parts = partition(text, words, marks.silent)
-        return _Said(cut(chunked), parts, unspoken(text, parts))
+        return _Said(cut(chunked, first=first), parts, unspoken(text, parts))
 
     def _language(self, voices: list[tuple[str, float]], language: str | None) -> str:
         """The language to read: the one that is requested, or that of the first voice.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
 from providers.engines.speech.text.g2p import PAUSES, Chunk
 
-__all__ = ["Piece", "cut"]
+__all__ = ["FIRST", "LONG", "Piece", "cut", "pieces_of"]
 
 SHORTEST = 12
 """Phonemes. A shorter sentence is spoken together with the next, because the model speaks short ones badly."""
@@ -60,52 +60,64 @@ class Piece:
         return "".join(symbols), owners
 
 
-def cut(sentences: Sequence[Sequence[Chunk]]) -> list[Piece]:
-    """The pieces of a text, in order. Every chunk is in one of them.
+def cut(sentences: Iterable[Sequence[Chunk]], *, first: int = FIRST) -> list[Piece]:
+    """All of `pieces_of`."""
+    return list(pieces_of(sentences, first=first))
+
+
+def pieces_of(sentences: Iterable[Sequence[Chunk]], *, first: int = FIRST) -> Iterator[Piece]:
+    """The pieces of a text, in order. Every chunk is in one of them. Reads at most a few sentences ahead.
 
     A pause that the client asks for ends a piece. One at the beginning is a piece without words.
+
+    Args:
+        first: the most phonemes of the first piece, where its sentence has a place to cut.
     """
-    pieces: list[Piece] = []
-    waiting: list[Sequence[Chunk]] = []
-    for sentence in sentences:
-        silent = not any(chunk.text for chunk in sentence)
-        if not silent:
-            waiting.append(sentence)
-        if sentence[-1].pauses:
-            pieces += _pieces(waiting, is_first=not pieces)
-            waiting.clear()
-            if silent and pieces:
-                pieces[-1] = attrs.evolve(pieces[-1], rest=(pieces[-1].rest or 0) + (sentence[-1].rest or 0))
-            elif silent and sentence[-1].rest:
-                pieces.append(Piece(tuple(sentence), rest=sentence[-1].rest))
-    return pieces + _pieces(waiting, is_first=not pieces)
-
-
-def _pieces(sentences: Sequence[Sequence[Chunk]], *, is_first: bool) -> list[Piece]:
-    pieces: list[Piece] = []
+    limit = first
+    kept: Piece | None = None  # until it is known which pause follows it
     for sentence in _joined(sentences):
-        parts = list(_clauses(list(sentence), FIRST if is_first and not pieces else LONG, LONG))
-        pieces += [Piece(tuple(part), ends_sentence=False) for part in parts[:-1]]
-        pieces.append(Piece(tuple(parts[-1]), rest=parts[-1][-1].rest))
-    return pieces
-
-
-def _joined(sentences: Sequence[Sequence[Chunk]]) -> Iterator[list[Chunk]]:
-    """The sentences. Those that are too short are joined with the next, the last one with the one before."""
-    waiting: list[Chunk] = []
-    kept: list[Chunk] | None = None
-    for sentence in sentences:
-        waiting += sentence
-        if _length(waiting) < SHORTEST:
-            continue
+        rest = sentence[-1].rest
+        if not _is_silent(sentence):
+            parts = list(_clauses(sentence, limit, LONG))
+            if kept is not None:
+                yield kept
+            yield from (Piece(tuple(part), ends_sentence=False) for part in parts[:-1])
+            kept = Piece(tuple(parts[-1]), rest=parts[-1][-1].rest)
+        elif kept is not None:
+            kept = attrs.evolve(kept, rest=(kept.rest or 0) + (rest or 0))
+        elif rest:
+            kept = Piece(tuple(sentence), rest=rest)
         if kept is not None:
-            yield kept
-        kept, waiting = waiting, []
-    if kept is None:
-        if waiting:
-            yield waiting
-    else:
+            limit = LONG
+    if kept is not None:
+        yield kept
+
+
+def _joined(sentences: Iterable[Sequence[Chunk]]) -> Iterator[list[Chunk]]:
+    """The sentences, and the pauses between them. Sentences that are too short are joined with the next, those before
+    a pause and the last one with the one before."""
+    waiting: list[Chunk] = []
+    kept: list[Chunk] = []
+    for sentence in sentences:
+        silent = _is_silent(sentence)
+        if not silent:
+            waiting += sentence
+            if _length(waiting) >= SHORTEST:
+                if kept:
+                    yield kept
+                kept, waiting = waiting, []
+        if sentence[-1].pauses:
+            if kept or waiting:
+                yield kept + waiting
+            kept, waiting = [], []
+            if silent:
+                yield list(sentence)
+    if kept or waiting:
         yield kept + waiting
+
+
+def _is_silent(sentence: Sequence[Chunk]) -> bool:
+    return not any(chunk.text for chunk in sentence)
 
 
 def _clauses(chunks: list[Chunk], limit: int, next_limit: int) -> Iterator[list[Chunk]]:

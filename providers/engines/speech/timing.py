@@ -9,7 +9,7 @@ are in samples.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from itertools import pairwise
 
 import attrs
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from providers.engines.speech.text.g2p import PAUSES, SPACES
 from providers.speech.types import PhonemeSpan, WordSpan
 
-__all__ = ["FRAME", "LEAD", "Timed", "time_piece", "trimmed"]
+__all__ = ["FRAME", "LEAD", "Border", "Layout", "Timed"]
 
 FRAME = 600
 LEAD = 1200
@@ -30,7 +30,7 @@ _MODIFIERS = frozenset("ːʰʲᵝ̃↓→↗↘")
 _WINDOW = 120
 """Samples: 5 ms, the resolution of energy."""
 _QUIET = 0.01
-"""Fraction of the loudest window, 40 dB below it: quieter windows are silence."""
+"""Fraction of the loudest window so far, 40 dB below it: quieter windows are silence."""
 _MARGIN = 1800
 """Silence to keep before the first sound."""
 
@@ -70,44 +70,79 @@ class _Sound:
     owner: int
     start: int
     end: int
+    before_pause: bool = True
 
 
-def time_piece(
-    samples: NDArray[np.float32], frames: Sequence[int], symbols: str, owners: Sequence[int], words: Sequence[WordSpan]
-) -> Timed:
-    """Compute when every phoneme and word is heard.
+@attrs.frozen
+class Border:
+    """A place between two words where the audio of a piece may be cut. `at`: samples from the start of the piece."""
+
+    at: int
+    chunk: int
+    """Number of the chunk that begins after it."""
+    pause: bool
+    """Whether there is silence."""
+
+
+class Layout:
+    """When each sound of a piece is heard, as far as the durations tell it: before there is any audio.
 
     Args:
-        samples: as many as the frames have.
         frames: those of the padding before, of each symbol, and of the padding after.
-        owners: for each symbol the number of its word; -1 for none.
-        words: by number, without times; their `word` is empty if there is none.
+        owners: for each symbol the number of its chunk; -1 for none.
+        words: by number of their chunk, without times; their `word` is empty if there is none.
     """
-    edges = np.cumsum(np.asarray(frames)) * FRAME
-    if edges[-1] != len(samples) or len(frames) != len(symbols) + 2:
-        raise ValueError(
-            f"{len(frames)} durations of {edges[-1]} samples for {len(symbols)} symbols, {len(samples)} samples"
-        )
-    edges = edges[:-1] - min(LEAD, int(edges[0]))
-    sounds = _sounds(symbols, owners, [int(edge) for edge in edges])
-    _end_before_pauses(sounds, _loud(samples))
-    return Timed(samples, _spans(sounds, len(samples)), _words(sounds, words))
 
+    def __init__(self, frames: Sequence[int], symbols: str, owners: Sequence[int], words: Sequence[WordSpan]) -> None:
+        edges = np.cumsum(np.asarray(frames)) * FRAME
+        if len(frames) != len(symbols) + 2:
+            raise ValueError(f"{len(frames)} durations for {len(symbols)} symbols")
+        self.samples = int(edges[-1])
+        edges = edges[:-1] - min(LEAD, int(edges[0]))
+        self._words = words
+        self._loudest = 0.0
+        self._sounds = _sounds(symbols, owners, [int(edge) for edge in edges])
+        for sound, following in pairwise(self._sounds):
+            sound.before_pause = following.start > sound.end
 
-def trimmed(timed: Timed, *, rest: int) -> Timed:
-    """Remove the silence of the padding, except a moment before the first sound and `rest` samples after the last."""
-    heard = [span for span in timed.phonemes if span.phoneme]
-    if not heard:
-        return timed
-    cut = max(0, heard[0].start - _MARGIN)
-    end = min(len(timed.samples), heard[-1].end + rest)
-    phonemes = [
-        PhonemeSpan(span.phoneme, max(span.start - cut, 0), min(span.end, end) - cut)
-        for span in timed.phonemes
-        if span.end > cut and span.start < end
-    ]
-    words = [_moved(span, -cut) for span in timed.words]
-    return Timed(timed.samples[cut:end], phonemes, words)
+    def audible(self, rest: int) -> tuple[int, int]:
+        """The stretch to keep: from a moment before the first sound to `rest` samples after the last."""
+        if not self._sounds:
+            return 0, self.samples
+        return max(0, self._sounds[0].start - _MARGIN), min(self.samples, self._sounds[-1].end + rest)
+
+    def borders(self) -> list[Border]:
+        """The places between words, in order."""
+        return [
+            Border((sound.end + following.start) // 2, following.owner, sound.before_pause)
+            for sound, following in pairwise(self._sounds)
+            if following.owner > sound.owner >= 0
+        ]
+
+    def timed(self, samples: NDArray[np.float32], start: int = 0) -> Timed:
+        """The times of what is heard in a stretch of the audio, from 0 to its length. `start`: where it begins."""
+        stop = start + len(samples)
+        sounds = [
+            attrs.evolve(sound, start=sound.start - start, end=min(sound.end, stop) - start)
+            for sound in self._sounds
+            if start <= sound.start < stop
+        ]
+        energy = _energy(samples)
+        self._loudest = max(self._loudest, float(energy.max(initial=0.0)))
+        _end_before_pauses(sounds, energy > _QUIET * self._loudest)
+        return Timed(samples, _spans(sounds, len(samples)), _words(sounds, self._words))
+
+    def trimmed(self, samples: NDArray[np.float32], start: int, *, rest: int) -> Timed:
+        """`timed`, without the silence beyond `rest` samples after the last sound."""
+        timed = self.timed(samples, start)
+        heard = [span for span in timed.phonemes if span.phoneme]
+        if not heard:
+            return timed
+        end = min(len(samples), heard[-1].end + rest)
+        phonemes = [
+            PhonemeSpan(span.phoneme, span.start, min(span.end, end)) for span in timed.phonemes if span.start < end
+        ]
+        return Timed(samples[:end], phonemes, timed.words)
 
 
 def _moved(span: WordSpan, samples: int) -> WordSpan:
@@ -150,19 +185,17 @@ def _middle(symbols: str, owners: Sequence[int], edges: Sequence[int], first: in
     return (first + end) // 2
 
 
-def _loud(samples: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Whether there is a sound, for each window of 5 ms."""
+def _energy(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of each window of 5 ms."""
     windows = samples[: len(samples) // _WINDOW * _WINDOW].reshape(-1, _WINDOW)
-    energy = np.sqrt(np.mean(np.square(windows), axis=1))
-    loud: NDArray[np.bool_] = energy > _QUIET * energy.max(initial=0.0)
-    return loud
+    energy: NDArray[np.float32] = np.sqrt(np.mean(np.square(windows), axis=1))
+    return energy
 
 
 def _end_before_pauses(sounds: list[_Sound], loud: NDArray[np.bool_]) -> None:
     """End each sound before a pause where it is last heard, but at least one frame after its beginning."""
-    following: list[Any] = [*sounds[1:], None]
-    for sound, after in zip(sounds, following, strict=True):
-        if after is None or after.start > sound.end:
+    for sound in sounds:
+        if sound.before_pause:
             heard = np.flatnonzero(loud[sound.start // _WINDOW : sound.end // _WINDOW])
             last = sound.start + (int(heard[-1]) + 1) * _WINDOW if heard.size else sound.start
             sound.end = min(sound.end, max(last, sound.start + FRAME))

@@ -73,6 +73,7 @@ def to_speech_request(
         language=_language(data),
         input_format=data.input_format,
         lexicon=_lexicon(data.lexicon or {}),
+        streamed=streamed,
     )
 
 

@@ -61,7 +61,8 @@ class SpeechEventEncoder:
         self._header = header
         self._answer = answer
         self._characters = characters
-        self._pieces = self._spoken = 0
+        self._pieces: int | None = None
+        self._spoken = 0
 
     def encode(self, events: Sequence[SpokenEvent]) -> bytes:
         return b"".join(data_message(event) for event in map(self._event, events) if event)
@@ -85,7 +86,7 @@ class SpeechEventEncoder:
         return SpeechAudioDelta(
             audio=audio,
             piece=self._spoken,
-            pieces=max(self._pieces, self._spoken),
+            pieces=self._spoken if piece.last or event.piece is None else self._pieces,
             text=piece.text,
             start_char=None if event.piece is None else piece.start_char,
             end_char=None if event.piece is None else piece.end_char,

@@ -21,7 +21,7 @@ class Durations:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def pieces(self, text: str, language: str, voice: str, speed: float) -> list[dict[str, Any]]:
-        """The pieces of a text, each with `symbols`, `owners`, `words` and `frames`: the arguments of `time_piece`."""
+        """The pieces of a text, each with `symbols`, `owners`, `words` and `frames`: the arguments of `Layout`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps([text, language, voice, speed]) + "\n")

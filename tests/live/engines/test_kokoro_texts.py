@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.engines.speech.timing import FRAME, time_piece, trimmed
+from providers.engines.speech.timing import FRAME, Layout
 from providers.speech.types import WordSpan
 from server.api.speech.visemes import viseme_spans
 from tests.live.engines.durations import Durations
@@ -55,7 +55,9 @@ def test_times_have_no_gap_and_every_word_moves_the_mouth(
         samples = random.normal(size=frames * FRAME).astype(np.float32)
         samples *= np.repeat(random.random(frames) < heard, FRAME)
         words = [WordSpan(word, 0, 0) for word in piece["words"]]
-        timed = trimmed(time_piece(samples, piece["frames"], piece["symbols"], piece["owners"], words), rest=REST)
+        layout = Layout(piece["frames"], piece["symbols"], piece["owners"], words)
+        start, end = layout.audible(REST)
+        timed = layout.trimmed(samples[start:end], start, rest=REST)
 
         visemes = list(viseme_spans(timed.phonemes))
         at = 0

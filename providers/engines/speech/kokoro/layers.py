@@ -13,7 +13,7 @@ import mlx.core as mx
 
 from providers.engines.cpu.conv1d import Conv1d, Depthwise2x, fold_weight_norm
 
-__all__ = ["LSTM", "AdaIN", "ResBlock", "SnakeBlock", "leaky", "plain_conv"]
+__all__ = ["LSTM", "AdaIN", "Moments", "ResBlock", "SnakeBlock", "leaky", "plain_conv"]
 
 _EPS = 1e-5
 
@@ -33,21 +33,45 @@ def plain_conv(module: Any) -> Conv1d:
     )
 
 
+class Moments:
+    """Means and variances over all that was decoded of a sentence so far, by norm.
+
+    Each norm of a part then has the scale of the parts before: by its own, a quiet end would be as loud as the rest.
+    Works on arrays of MLX and of numpy. Norms may be used on several threads, each on one.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, tuple[int, Any, Any]] = {}
+
+    def including(self, norm: object, count: int, mean: Any, variance: Any) -> tuple[Any, Any]:
+        """Add `count` values per channel. Returns mean and variance over all that this norm has seen."""
+        if (seen := self._seen.get(id(norm))) is not None:
+            share = count / (seen[0] + count)
+            apart = mean - seen[1]
+            mean = seen[1] + apart * share
+            variance = seen[2] * (1 - share) + variance * share + apart * apart * (share * (1 - share))
+            count += seen[0]
+        self._seen[id(norm)] = count, mean, variance
+        return mean, variance
+
+
 class AdaIN:
     """Instance normalisation whose scale and shift come from the style."""
 
     def __init__(self, module: Any) -> None:
         self._weight, self._bias = module.fc.weight, module.fc.bias
 
-    def affine(self, x: mx.array, style: mx.array) -> tuple[mx.array, mx.array]:
+    def affine(self, x: mx.array, style: mx.array, moments: Moments | None = None) -> tuple[mx.array, mx.array]:
         """The scale and the shift, both (channels,), for x (length, channels) and style (1, width)."""
         gamma, beta = mx.split(mx.addmm(self._bias, style, self._weight.T)[0], 2)
-        mean = mx.mean(x, axis=0)
-        scale = (1 + gamma) * mx.rsqrt(mx.var(x, axis=0) + _EPS)
+        mean, variance = mx.mean(x, axis=0), mx.var(x, axis=0)
+        if moments is not None:
+            mean, variance = moments.including(self, x.shape[0], mean, variance)
+        scale = (1 + gamma) * mx.rsqrt(variance + _EPS)
         return scale, beta - mean * scale
 
-    def __call__(self, x: mx.array, style: mx.array) -> mx.array:
-        scale, shift = self.affine(x, style)
+    def __call__(self, x: mx.array, style: mx.array, moments: Moments | None = None) -> mx.array:
+        scale, shift = self.affine(x, style, moments)
         return x * scale + shift
 
 
@@ -63,13 +87,13 @@ class ResBlock:
             pool = module.pool
             self._pool = Depthwise2x(fold_weight_norm(pool.weight_v, pool.weight_g), pool.bias)
 
-    def __call__(self, x: mx.array, style: mx.array) -> mx.array:
-        y = leaky(self._norms[0](x, style), 0.2)
+    def __call__(self, x: mx.array, style: mx.array, moments: Moments | None = None) -> mx.array:
+        y = leaky(self._norms[0](x, style, moments), 0.2)
         if self.doubles:
             x = mx.repeat(x, 2, axis=0)
             y = self._pool(y)
         y = self._convs[0](y)
-        y = self._convs[1](leaky(self._norms[1](y, style), 0.2))
+        y = self._convs[1](leaky(self._norms[1](y, style, moments), 0.2))
         if self._shortcut is not None:
             x = self._shortcut(x)
         return (x + y) * (1 / math.sqrt(2))
@@ -89,14 +113,16 @@ class SnakeBlock:
             for norm, alpha, conv in norms
         ]
 
-    def __call__(self, x: mx.array, style: mx.array) -> mx.array:
+    def __call__(self, x: mx.array, style: mx.array, moments: Moments | None = None) -> mx.array:
         for first, second in zip(self._layers[::2], self._layers[1::2], strict=True):
-            x = x + self._half(self._half(x, style, *first), style, *second)
+            x = x + self._half(self._half(x, style, moments, *first), style, moments, *second)
         return x
 
     @staticmethod
-    def _half(x: mx.array, style: mx.array, norm: AdaIN, alpha: mx.array, conv: Conv1d) -> mx.array:
-        y = norm(x, style)
+    def _half(
+        x: mx.array, style: mx.array, moments: Moments | None, norm: AdaIN, alpha: mx.array, conv: Conv1d
+    ) -> mx.array:
+        y = norm(x, style, moments)
         return conv(y + mx.square(mx.sin(y * alpha)) * (1 / alpha))
 
 

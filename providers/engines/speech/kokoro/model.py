@@ -14,13 +14,17 @@ from mlx_lm.utils import dequantize_model
 from numpy.typing import NDArray
 
 from providers.engines.process.engine import EngineLoadError
-from providers.engines.speech.kokoro.layers import LSTM, ResBlock, leaky, plain_conv
+from providers.engines.speech.kokoro.layers import LSTM, Moments, ResBlock, leaky, plain_conv
 from providers.engines.speech.kokoro.vocoder import Decoder
 
-__all__ = ["Kokoro", "Spoken", "load_kokoro"]
+__all__ = ["FRAME_SAMPLES", "Kokoro", "Prepared", "Spoken", "load_kokoro"]
 
 _MAX_FRAMES = 100
 """The most frames of a phoneme."""
+FRAME_SAMPLES = 600
+"""Samples of a frame of 25 ms."""
+_CONTEXT = 4
+"""Frames that are decoded on each side of a stretch and cut off, because the convolutions reach over its ends."""
 
 
 @attrs.frozen(kw_only=True)
@@ -31,6 +35,26 @@ class Spoken:
     """From -1 to 1, `600 · sum(frames)` of them."""
     frames: list[int]
     """The number of frames of 25 ms that each token lasts. The first and the last are those of the padding."""
+
+
+@attrs.frozen(kw_only=True, eq=False)
+class Prepared:
+    """A sentence whose rhythm and melody are known, and whose samples are not yet decoded."""
+
+    frames: list[int]
+    """As in `Spoken`."""
+    features: mx.array
+    pitch: mx.array
+    energy: mx.array
+    source: mx.array
+    style: mx.array
+    moments: Moments = attrs.field(factory=Moments)
+    """What the parts that are decoded one by one have in common."""
+
+    @property
+    def samples(self) -> int:
+        """Samples of the sentence."""
+        return FRAME_SAMPLES * sum(self.frames)
 
 
 @attrs.frozen(kw_only=True)
@@ -101,6 +125,11 @@ class Kokoro:
             style: (1, 256).
             seed: that of the noise in unvoiced sounds; equal seeds give equal samples.
         """
+        prepared = self.prepare(tokens, style, speed=speed, seed=seed)
+        return Spoken(samples=self.decode(prepared, 0, prepared.samples), frames=prepared.frames)
+
+    def prepare(self, tokens: Sequence[int], style: mx.array, *, speed: float, seed: int) -> Prepared:
+        """Everything of a sentence except its samples. Takes a tenth of the time of `speak`, with equal arguments."""
         padded = _padded(tokens)
         decoder_style, prosody_style = style[:, :128], style[:, 128:]
         features = self._prosody(padded, prosody_style)
@@ -110,8 +139,36 @@ class Kokoro:
         counts = np.array(frames)
         at = mx.array(np.repeat(np.arange(len(counts)), counts))
         pitch, energy = self._curves(features[at], prosody_style)
-        samples = self._decoder(text[at], pitch, energy, decoder_style, mx.random.key(seed))
-        return Spoken(samples=np.array(samples), frames=[int(count) for count in counts])
+        source = self._decoder.source(pitch, mx.random.key(seed))
+        return Prepared(
+            frames=[int(count) for count in counts],
+            features=text[at],
+            pitch=pitch,
+            energy=energy,
+            source=source,
+            style=decoder_style,
+        )
+
+    def decode(self, prepared: Prepared, start: int, stop: int) -> NDArray[np.float32]:
+        """The samples from `start` to `stop` of a sentence.
+
+        A part differs a little from the same part of the whole: the decoder normalises by what it has decoded so far,
+        so the level of the first part may differ by some decibels.
+        """
+        total = sum(prepared.frames)
+        whole = start == 0 and stop == prepared.samples
+        first = max(0, start // FRAME_SAMPLES - _CONTEXT) if start else 0
+        last = min(total, -(-stop // FRAME_SAMPLES) + _CONTEXT)
+        samples = self._decoder(
+            prepared.features[first:last],
+            prepared.pitch[2 * first : 2 * last],
+            prepared.energy[2 * first : 2 * last],
+            prepared.style,
+            prepared.source[FRAME_SAMPLES * first : FRAME_SAMPLES * last],
+            None if whole else prepared.moments,
+        )
+        offset = FRAME_SAMPLES * first
+        return np.array(samples)[start - offset : stop - offset]
 
     def durations(self, tokens: Sequence[int], style: mx.array, *, speed: float) -> list[int]:
         """The frames of `speak`, without computing samples."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from providers.engines.cpu.conv1d import Conv1d, ConvTranspose1d, fold_weight_norm
 from providers.engines.cpu.kokoro import CPUBlocks
-from providers.engines.speech.kokoro.layers import ResBlock, SnakeBlock, leaky, plain_conv
+from providers.engines.speech.kokoro.layers import Moments, ResBlock, SnakeBlock, leaky, plain_conv
 
 __all__ = ["Decoder"]
 
@@ -33,7 +33,13 @@ class Decoder:
         self._generator = _Generator(module.generator, on_cpu=on_cpu)
 
     def __call__(
-        self, features: mx.array, pitch: mx.array, energy: mx.array, style: mx.array, key: mx.array
+        self,
+        features: mx.array,
+        pitch: mx.array,
+        energy: mx.array,
+        style: mx.array,
+        source: mx.array,
+        moments: Moments | None = None,
     ) -> mx.array:
         """Samples, (600 · F,), of F duration frames: 600 samples are 25 ms at 24 kHz.
 
@@ -42,14 +48,19 @@ class Decoder:
             pitch: (2 · F,), in hertz.
             energy: (2 · F,).
             style: (1, 128).
-            key: the random key of the source's noise.
+            source: (600 · F,), from `source`.
+            moments: those of the earlier parts of the same sentence.
         """
         curves = [self._pitch(pitch[:, None]), self._energy(energy[:, None])]
-        x = self._encode(mx.concatenate([features, *curves], axis=1), style)
+        x = self._encode(mx.concatenate([features, *curves], axis=1), style, moments)
         kept = [self._residual(features), *curves]
         for block in self._decode:
-            x = block(mx.concatenate([x, *kept], axis=1), style)
-        return self._generator(x, style, pitch, key)
+            x = block(mx.concatenate([x, *kept], axis=1), style, moments)
+        return self._generator(x, style, source, moments)
+
+    def source(self, pitch: mx.array, key: mx.array) -> mx.array:
+        """The excitation, (600 · F,). `pitch`: (2 · F,), in hertz; `key`: the random key of its noise."""
+        return self._generator.source(pitch, key)
 
 
 class _Generator:
@@ -70,14 +81,14 @@ class _Generator:
             for stage in range(stages)
         ]
         self._post = plain_conv(module.conv_post)
-        self._source = _Source(module.m_source)
+        self.source = _Source(module.m_source)
         self._stft = _STFT(module.stft.filter_length, module.stft.hop_length)
 
-    def __call__(self, x: mx.array, style: mx.array, pitch: mx.array, key: mx.array) -> mx.array:
-        excitation = self._stft.analyse(self._source(pitch, key))
+    def __call__(self, x: mx.array, style: mx.array, source: mx.array, moments: Moments | None) -> mx.array:
+        excitation = self._stft.analyse(source)
         # No block waits for another: if there are threads, they run beside the rest.
         sources = [
-            self._blocks.start(block, conv(excitation), style)
+            self._blocks.start(block, conv(excitation), style, moments)
             for block, conv in zip(self._source_blocks, self._source_convs, strict=True)
         ]
         for stage, up in enumerate(self._ups):
@@ -86,7 +97,8 @@ class _Generator:
                 x = mx.concatenate([x[1:2], x])  # reflected, as the model was trained
             x = x + sources[stage]()
             # The last blocks have the widest kernels and take the longest: start them first.
-            started = [self._blocks.start(block, x, style) for block in reversed(self._stage_blocks[stage])]
+            blocks = reversed(self._stage_blocks[stage])
+            started = [self._blocks.start(block, x, style, moments) for block in blocks]
             x = mx.array(sum(result() for result in started)) * (1 / len(started))
         return self._stft.synthesise(self._post(leaky(x, 0.01)))
 
@@ -96,7 +108,7 @@ class Blocks(Protocol):
 
     def make(self, module: Any) -> Any: ...
 
-    def start(self, block: Any, x: mx.array, style: mx.array) -> Callable[[], mx.array]:
+    def start(self, block: Any, x: mx.array, style: mx.array, moments: Moments | None) -> Callable[[], mx.array]:
         """Start a block. Returns a function that waits for its result."""
         ...
 
@@ -105,8 +117,8 @@ class _MLXBlocks:
     def make(self, module: Any) -> SnakeBlock:
         return SnakeBlock(module)
 
-    def start(self, block: SnakeBlock, x: mx.array, style: mx.array) -> Callable[[], mx.array]:
-        y = block(x, style)
+    def start(self, block: SnakeBlock, x: mx.array, style: mx.array, moments: Moments | None) -> Callable[[], mx.array]:
+        y = block(x, style, moments)
         return lambda: y
 
 
