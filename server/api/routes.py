@@ -12,6 +12,7 @@ from server.api.completions.controller import CompletionsController
 from server.api.embeddings.controller import EmbeddingsController
 from server.api.messages.controller import MessagesController
 from server.api.responses.controller import ResponsesController
+from server.api.service.arena import ArenaController
 from server.api.service.diagnostics import DiagnosticsController
 from server.api.service.health import HealthController
 from server.api.service.index import IndexController
@@ -36,6 +37,7 @@ def routes(*, max_upload_bytes: int) -> Sequence[ControllerRouterHandler]:
         request_max_body_size=max_upload_bytes + FORM_BYTES,
     )
     return [
+        ArenaController,
         ChatController,
         CompletionsController,
         DiagnosticsController,

@@ -113,6 +113,8 @@ def banner(cards: Sequence[ModelCard], settings: Settings, url: str) -> str:
     chat = next((card for card in cards if card.status in _SERVED and "chat" in card.capabilities), None)
     if chat is not None:
         lines += ["", "  Try it:", f"    {curl_line(url, chat.id, with_key=settings.api_key is not None)}"]
+    if chat is not None and any(card.status in _SERVED and "speech" in card.capabilities for card in cards):
+        lines += ["", f"  Watch two models debate: {url}/arena"]
     lines += ["", f"  OpenAI base URL: {url}/v1", "  Stop with Ctrl-C", ""]
     return "\n".join(lines)
 

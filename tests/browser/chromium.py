@@ -53,21 +53,24 @@ class Page:
     """A tab that evaluates expressions and awaits promises."""
 
     def __init__(self, write: Any, read: Any) -> None:
+        self.events: list[dict[str, Any]] = []
+        """What the browser reported of itself, of the domains that were enabled."""
         self._write, self._read = write, read
         self._numbers = count(1)
         self._session: str | None = None
 
     def open(self, url: str) -> None:
-        target = self._ask("Target.createTarget", url=url)["targetId"]
-        self._session = self._ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        target = self.command("Target.createTarget", url=url)["targetId"]
+        self._session = self.command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
 
     def evaluate(self, expression: str) -> Any:
         """Evaluate the expression. Raises AssertionError if it throws."""
-        found = self._ask("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        found = self.command("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def _ask(self, method: str, **params: Any) -> dict[str, Any]:
+    def command(self, method: str, **params: Any) -> dict[str, Any]:
+        """Send a command of the protocol. Raises AssertionError if the browser refuses it."""
         number = next(self._numbers)
         session = {} if self._session is None else {"sessionId": self._session}
         self._write.write(json.dumps({"id": number, "method": method, "params": params, **session}).encode() + b"\0")
@@ -78,6 +81,7 @@ class Page:
                 assert "error" not in told, told
                 result: dict[str, Any] = told["result"]
                 return result
+            self.events.append(told)
 
     def _message(self) -> bytes:
         parts = bytearray()
@@ -88,13 +92,16 @@ class Page:
 
 
 @contextmanager
-def browsing(browser: str, profile: Path) -> Generator[Page]:
-    """Start a browser for the block. It reads commands from descriptor 3 and writes answers to descriptor 4."""
+def browsing(browser: str, profile: Path, *more: str) -> Generator[Page]:
+    """Start a browser for the block, with `more` options.
+
+    It reads commands from descriptor 3 and writes answers to descriptor 4.
+    """
     to_browser, our_words = os.pipe()
     its_words, from_browser = os.pipe()
 
     ends = (str(to_browser), str(from_browser))
-    options = (*_OPTIONS, "--remote-debugging-pipe", f"--user-data-dir={profile}")
+    options = (*_OPTIONS, *more, "--remote-debugging-pipe", f"--user-data-dir={profile}")
     command = [sys.executable, "-c", _AT_THREE_AND_FOUR, *ends, browser, *options]
     with subprocess.Popen(
         command, pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

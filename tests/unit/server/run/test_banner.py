@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Sequence
 
 import pytest
 
+from providers.capabilities import CapabilityName
 from providers.protocols import ModelCard, ModelStatus
 from server.run.banner import banner, curl_line
 from server.settings.settings import Settings
@@ -14,8 +16,15 @@ from server.settings.settings import Settings
 URL = "http://127.0.0.1:8000"
 
 
-def card(name: str, status: ModelStatus = "ready", detail: str | None = None) -> ModelCard:
-    return ModelCard(id=name, created=0, capabilities=("chat",), status=status, context_length=8192, detail=detail)
+def card(
+    name: str,
+    status: ModelStatus = "ready",
+    detail: str | None = None,
+    capabilities: Sequence[CapabilityName] = ("chat",),
+) -> ModelCard:
+    return ModelCard(
+        id=name, created=0, capabilities=(*capabilities,), status=status, context_length=8192, detail=detail
+    )
 
 
 def test_the_banner_shows_the_address_the_models_and_how_to_stop() -> None:
@@ -47,6 +56,15 @@ def test_a_model_whose_extra_is_missing_is_shown_with_the_command_that_adds_it()
     text = banner([card("chat"), unavailable], Settings.load({"model_type": "echo"}, {}), URL)
 
     assert "voice  unavailable: the extra `speech` is not installed: pip install 'x[speech]'" in text
+
+
+def test_the_arena_is_announced_where_a_model_chats_and_one_speaks() -> None:
+    settings = Settings.load({"model_type": "echo"}, {})
+    voice = card("voice", capabilities=("speech",))
+
+    assert f"{URL}/arena" in banner([card("qwen"), voice], settings, URL)
+    assert "/arena" not in banner([card("qwen")], settings, URL)
+    assert "/arena" not in banner([card("qwen"), card("voice", "failed", capabilities=("speech",))], settings, URL)
 
 
 @pytest.mark.parametrize("name", ["plain", "it's", 'say "hi"', "$HOME `id`", "org/名前"])

@@ -1,0 +1,306 @@
+/** The debate itself: turns speak in order, stream, are heard or interrupted, and end in a verdict. */
+
+import { CRITERIA, VERDICT, heardText, messagesFor, verdictMessages } from "./prompts.js";
+import { RequestFailed, chunks, json, pcm, request } from "./stream.js";
+
+/**
+ * @typedef {import("./prompts.js").Entry} Entry
+ * @typedef {import("./prompts.js").Settings} Settings
+ * @typedef {"idle" | "running" | "paused" | "failed" | "judging" | "over"} Phase
+ * @typedef {{first: Record<string, number>, second: Record<string, number>, reason: string} | {reason: string}} Verdict
+ */
+
+const CLOSING_SECONDS = 10;
+const MAX_TOKENS = 220; // a turn of a model that ignores its instructions ends here
+
+/** The state of one debate. `changed` is called after every change of it. */
+export class Debate {
+  /** @type {Entry[]} */
+  entries = [];
+  /** The turn that is being spoken. @type {Entry | null} */
+  current = null;
+  /** @type {import("./player.js").Utterance | null} */
+  utterance = null;
+  /** @type {Phase} */
+  phase = "idle";
+  /** @type {Verdict | null} */
+  verdict = null;
+  /** @type {RequestFailed | Error | null} */
+  error = null;
+  #abort = /** @type {AbortController | null} */ (null);
+  #questions = /** @type {string[]} */ ([]);
+  #wish = /** @type {"closing" | "next" | null} */ (null);
+  #halted = false;
+
+  /**
+   * @param {Settings} settings
+   * @param {import("./player.js").Player} player
+   * @param {{changed: () => void, finished: (entry: Entry, samples: Int16Array) => void}} listener
+   * @param {{id?: string, entries?: Entry[], verdict?: Verdict | null}} [earlier] A debate that was saved.
+   */
+  constructor(settings, player, listener, earlier = {}) {
+    this.settings = settings;
+    this.player = player;
+    this.listener = listener;
+    this.id = earlier.id ?? hex(16);
+    this.entries = earlier.entries ?? [];
+    this.verdict = earlier.verdict ?? null;
+  }
+
+  /** What comes next, by what was said so far. */
+  next() {
+    const spoken = this.entries.filter((entry) => entry.kind === "turn");
+    const last = this.entries[this.entries.length - 1];
+    if (last?.kind === "moderator") return { kind: /** @type {const} */ ("closing"), side: last.side };
+    if (spoken.length >= 2 * this.settings.rounds) return null;
+    return { kind: /** @type {const} */ ("turn"), side: /** @type {import("./prompts.js").Side} */ (spoken.length % 2) };
+  }
+
+  /** Speak until the verdict, a failure, or `halt`. */
+  async run() {
+    this.error = null;
+    await this.player.unlock();
+    this.#enter("running");
+    try {
+      for (let next = this.next(); next; next = this.next()) {
+        const questions = next.kind === "turn" ? this.#questions.splice(0) : [];
+        for (const text of questions) this.entries.push(entry("question", next.side, text));
+        if (!(await this.#turn(next.kind, next.side))) return;
+      }
+      if (!this.verdict) await this.#judge();
+      this.#enter("over");
+    } catch (error) {
+      this.#fail(/** @type {Error} */ (error));
+    }
+  }
+
+  async pause() {
+    await this.player.pause();
+    this.#enter("paused");
+  }
+
+  async resume() {
+    await this.player.resume();
+    this.#enter("running");
+  }
+
+  /** @param {string} question The next speaker reads it. */
+  ask(question) {
+    this.#questions.push(question);
+    this.listener.changed();
+  }
+
+  get questions() {
+    return this.#questions;
+  }
+
+  /**
+   * End the current turn where the listener is.
+   *
+   * @param {"closing" | "next"} wish `closing`: the speaker gets ten seconds to finish. `next`: the other one speaks.
+   */
+  async interrupt(wish) {
+    if (!this.utterance || !this.current) return;
+    if (this.phase === "paused") await this.resume();
+    this.#wish = wish;
+    this.#abort?.abort();
+    this.#cut();
+  }
+
+  /** Drop what is left of the turn that failed, and speak it again. */
+  retry() {
+    const last = this.entries[this.entries.length - 1];
+    if (last?.broken) this.entries.pop();
+    return this.run();
+  }
+
+  /** End the debate where it is: its page goes away. Returns the turn that is cut, if one is. */
+  halt() {
+    this.#halted = true;
+    this.#abort?.abort();
+    this.#cut();
+    return this.current;
+  }
+
+  /** Stop the sound; the turn keeps what was heard. */
+  #cut() {
+    const { current, utterance } = this;
+    if (!current || !utterance || utterance.state === "ended" || utterance.state === "stopped") return;
+    const seconds = utterance.stop();
+    current.interrupted = true;
+    current.playedMs = Math.round(seconds * 1000);
+    current.heard = heardText(current.text, current.words, current.playedMs / 1000);
+  }
+
+  /**
+   * @param {"turn" | "closing"} kind
+   * @param {import("./prompts.js").Side} side
+   * @returns {Promise<boolean>} Whether the debate goes on.
+   */
+  async #turn(kind, side) {
+    const persona = this.settings.personas[side];
+    const seconds = kind === "closing" ? Math.min(CLOSING_SECONDS, this.settings.seconds) : this.settings.seconds;
+    const turn = (this.current = entry(kind, side, ""));
+    const measures = (turn.measures = { sent: performance.now(), stalls: 0, stalled: 0 });
+    const utterance = this.player.speak(seconds, (state) => {
+      if (state === "playing") measures.sound ??= performance.now();
+      this.listener.changed();
+    });
+    this.utterance = utterance;
+    this.#wish = null;
+    this.#abort = new AbortController();
+    this.listener.changed();
+    let failure = null;
+    try {
+      const body = {
+        model: persona.model,
+        messages: messagesFor(this.settings, this.entries, side),
+        modalities: ["text", "audio"],
+        audio: { voice: persona.voice, format: "pcm16", viseme_set: "oculus", ...persona.speech },
+        temperature: this.settings.temperature,
+        max_tokens: MAX_TOKENS,
+        max_spoken_seconds: seconds,
+        stream: true,
+        stream_options: { include_usage: true },
+      };
+      turn.requestId = `arena-${this.id.slice(0, 6)}-${this.entries.length + 1}-${hex(2)}`;
+      const headers = { "x-request-id": turn.requestId, traceparent: `00-${this.id}-${hex(8)}-01` };
+      const response = await request("v1/chat/completions", { body, headers, signal: this.#abort.signal });
+      measures.answered = performance.now();
+      turn.requestId = response.headers.get("x-request-id") ?? turn.requestId;
+      for await (const chunk of chunks(response)) this.#take(chunk, turn, utterance);
+    } catch (error) {
+      if (!turn.interrupted) failure = /** @type {Error} */ (error);
+    }
+    measures.written = performance.now();
+    utterance.close();
+    await utterance.done;
+    this.#finish(turn, utterance, failure);
+    if (failure) this.#fail(failure);
+    return !failure && !this.#halted;
+  }
+
+  /** @param {any} chunk @param {Entry} turn @param {import("./player.js").Utterance} utterance */
+  #take(chunk, turn, utterance) {
+    const measures = turn.measures;
+    if (chunk.usage) {
+      measures.prompt = chunk.usage.prompt_tokens;
+      measures.tokens = chunk.usage.completion_tokens;
+      measures.cached = chunk.usage.prompt_tokens_details?.cached_tokens ?? 0;
+    }
+    turn.completionId = chunk.id ?? turn.completionId;
+    const audio = chunk.choices?.[0]?.delta?.audio;
+    if (!audio || turn.interrupted) return;
+    turn.audioId = audio.id ?? turn.audioId;
+    if (audio.transcript) {
+      measures.text ??= performance.now();
+      turn.text += audio.transcript;
+    }
+    if (audio.data) {
+      measures.audio ??= performance.now();
+      turn.words.push(...(audio.words ?? []));
+      turn.visemes.push(...(audio.visemes ?? []));
+      turn.duration = (audio.start_sample + audio.samples) / audio.sample_rate;
+      utterance.push(pcm(audio.data), audio.start_sample, audio.sample_rate);
+    }
+    this.listener.changed();
+  }
+
+  /** @param {Entry} turn @param {import("./player.js").Utterance} utterance @param {Error | null} failure */
+  #finish(turn, utterance, failure) {
+    const measures = turn.measures;
+    Object.assign(measures, { stalls: utterance.stalls, stalled: utterance.stalled, rate: utterance.measured });
+    measures.silent = performance.now();
+    if (failure) {
+      Object.assign(turn, { interrupted: true, broken: true, playedMs: Math.round(turn.duration * 1000) });
+      turn.heard = heardText(turn.text, turn.words, turn.duration);
+    } else if (!turn.interrupted) turn.heard = turn.text;
+    if (!failure || turn.heard) {
+      this.entries.push(turn);
+      this.listener.finished(turn, utterance.samples().subarray(0, turn.interrupted ? turn.playedMs * 24 : undefined));
+    }
+    if (turn.interrupted && turn.audioId) this.#report(turn);
+    if (this.#wish === "closing" && turn.kind === "turn") {
+      const seconds = Math.min(CLOSING_SECONDS, this.settings.seconds);
+      this.entries.push(entry("moderator", turn.side, `The moderator: you have ${seconds} seconds. Finish in one sentence.`));
+    }
+    this.#wish = null;
+    this.current = null;
+    this.utterance = null;
+    this.listener.changed();
+  }
+
+  /** Report what was heard. Later requests hold it as well, so a failure changes nothing. @param {Entry} turn */
+  #report(turn) {
+    const body = { played_ms: turn.playedMs };
+    request(`v1/chat/completions/${turn.audioId}/heard`, { body }).catch(() => {});
+  }
+
+  async #judge() {
+    this.#enter("judging");
+    const body = {
+      model: this.settings.personas[0].model,
+      messages: verdictMessages(this.settings, this.entries),
+      temperature: 0,
+      max_tokens: 300,
+    };
+    let answer;
+    try {
+      answer = await json("v1/chat/completions", { body: { ...body, response_format: VERDICT } });
+    } catch (error) {
+      if (!(error instanceof RequestFailed) || error.status !== 400) throw error;
+      answer = await json("v1/chat/completions", { body }); // a model that follows no schema
+    }
+    this.verdict = verdictOf(answer.choices[0].message.content ?? "");
+  }
+
+  /** @param {Error} error */
+  #fail(error) {
+    this.error = error;
+    this.#enter("failed");
+  }
+
+  /** @param {Phase} phase */
+  #enter(phase) {
+    this.phase = phase;
+    this.listener.changed();
+  }
+}
+
+/** @param {string} text @returns {Verdict} */
+function verdictOf(text) {
+  try {
+    const read = JSON.parse(text);
+    const complete = [read.first, read.second].every((side) => CRITERIA.every((name) => Number.isFinite(side?.[name])));
+    if (complete) return { first: read.first, second: read.second, reason: String(read.reason ?? "") };
+  } catch {
+    // Not JSON: the text itself is all there is to show.
+  }
+  return { reason: "" };
+}
+
+/** @param {Entry["kind"]} kind @param {import("./prompts.js").Side} side @param {string} text @returns {Entry} */
+function entry(kind, side, text) {
+  return {
+    kind,
+    side,
+    text,
+    heard: text,
+    interrupted: false,
+    broken: false,
+    audioId: "",
+    completionId: "",
+    playedMs: 0,
+    duration: 0,
+    words: [],
+    visemes: [],
+    requestId: "",
+    measures: null,
+    key: hex(8),
+  };
+}
+
+/** @param {number} bytes Random hexadecimal digits, two per byte. */
+function hex(bytes) {
+  return Array.from(crypto.getRandomValues(new Uint8Array(bytes)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -1,0 +1,157 @@
+"""The page at `/arena` in headless Chromium: how tests start a debate, watch it and read what it requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.chromium import Page, browsing, find_chromium
+from tests.live.client import eventually
+
+__all__ = ["ArenaPage", "arena_page", "settings"]
+
+_RECORD = """
+window.requests = [];
+const real = window.fetch;
+window.fetch = (path, options) => {
+  if (options?.body) requests.push({ path: String(path), body: JSON.parse(options.body) });
+  return real(path, options);
+};
+let ear = null;
+window.loudest = () => {
+  const heard = new Float32Array(ear?.fftSize ?? 1);
+  ear?.getFloatTimeDomainData(heard);
+  return Math.max(...heard.map(Math.abs));
+};
+const connect = AudioNode.prototype.connect;
+AudioNode.prototype.connect = function (to, ...rest) {
+  if (to instanceof AudioDestinationNode) {
+    ear ??= to.context.createAnalyser();
+    connect.call(this, ear);
+  }
+  return connect.call(this, to, ...rest);
+};
+"""
+"""Runs before the page's scripts: keeps the bodies that the page sends, and listens to its sound."""
+
+_WATCH = """
+window.frames_seen = [];
+(function watch() {
+  const { side, position, speech, visemes } = arena.state();
+  const now = document.querySelector("#caption .now")?.textContent ?? null;
+  if (speech === "playing" && position > 0)
+    frames_seen.push({ side, position, mouth: visemes[side], now, loud: loudest() });
+  requestAnimationFrame(watch);
+})();
+"""
+"""Notes the mouth and the caption of each frame, after the page has drawn it."""
+
+_KEYS = {"Enter": ("Enter", 13, "\r"), " ": ("Space", 32, " "), "Tab": ("Tab", 9, "")}
+
+
+def settings(topic: str = "Tea or coffee?", **changes: Any) -> dict[str, Any]:
+    """Settings of a short debate, as the page keeps them."""
+    persona = {"prompt": "You argue.", "model": "echo"}
+    sides = [{"name": "Ada", "voice": "af_heart", **persona}, {"name": "Bruno", "voice": "bm_george", **persona}]
+    return {"topic": topic, "personas": sides, "rounds": 1, "temperature": 0.5, "seconds": 20, **changes}
+
+
+class ArenaPage:
+    """The page of one server."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+
+    def load(self, wanted: dict[str, Any]) -> None:
+        """Open the page with these settings, as if they had been entered before."""
+        self.page.open("about:blank")
+        for domain in ("Page", "Runtime", "Log"):
+            self.page.command(f"{domain}.enable")
+        entered = f"localStorage.setItem('arena-settings', {json.dumps(json.dumps(wanted))});"
+        source = f"if (location.pathname.startsWith('/arena')) {{ {entered} }} {_RECORD}"
+        self.page.command("Page.addScriptToEvaluateOnNewDocument", source=source)
+        self.page.command("Page.navigate", url=f"{self.url}/arena")
+        self.ready()
+
+    def reload(self) -> None:
+        self.evaluate("window.stale = true")
+        self.page.command("Page.reload")
+        eventually(lambda: self.evaluate("!window.stale"))
+        self.ready()
+
+    def ready(self) -> None:
+        loaded = "Boolean(window.arena && document.querySelector('[name=model-0] option'))"
+        eventually(lambda: self.evaluate(loaded))
+        self.evaluate(_WATCH)
+
+    def evaluate(self, expression: str) -> Any:
+        return self.page.evaluate(expression)
+
+    def press(self, key: str) -> None:
+        code, number, text = _KEYS[key]
+        for kind in ("keyDown", "keyUp"):
+            self.page.command(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=code, windowsVirtualKeyCode=number, text=text
+            )
+
+    def click(self, id: str) -> None:
+        self.evaluate(f"document.getElementById('{id}').click()")
+
+    def text(self, id: str) -> str:
+        shown: str = self.evaluate(f"document.getElementById('{id}').textContent")
+        return shown
+
+    @property
+    def state(self) -> dict[str, Any]:
+        state: dict[str, Any] = self.evaluate("arena.state()")
+        return state
+
+    @property
+    def entries(self) -> list[dict[str, Any]]:
+        entries: list[dict[str, Any]] = self.evaluate("arena.debate()?.entries ?? []")
+        return entries
+
+    def turns_requested(self) -> list[dict[str, Any]]:
+        """Bodies of the speakers' requests, in order."""
+        sent: list[dict[str, Any]] = self.evaluate("requests.filter((r) => r.body.modalities).map((r) => r.body)")
+        return sent
+
+    def wait_for(self, phase: str) -> None:
+        eventually(lambda: self.state["phase"] in (phase, "failed"), within=90)
+        assert self.state["phase"] == phase, self.state
+
+    def wait_for_speech(self, seconds: float, side: int = 0) -> None:
+        """Wait until this much of a turn was played."""
+
+        def played() -> bool:
+            state = self.state
+            return state["side"] == side and (state["position"] or 0) >= seconds
+
+        eventually(played)
+
+    def problems(self) -> list[Any]:
+        """Exceptions and errors of the console, since the page was opened."""
+        self.evaluate("0")
+        return [
+            event["params"]
+            for event in self.page.events
+            if event["method"] == "Runtime.exceptionThrown"
+            or (event["method"] == "Runtime.consoleAPICalled" and event["params"]["type"] in ("error", "assert"))
+            or (event["method"] == "Log.entryAdded" and event["params"]["entry"]["level"] == "error")
+        ]
+
+
+@contextmanager
+def arena_page(url: str, profile: Path, *options: str) -> Generator[ArenaPage]:
+    """A browser that may play sound, for the block. Skips the test where there is none."""
+    browser = find_chromium()
+    if browser is None:
+        pytest.skip("no Chromium on this machine")
+    with browsing(browser, profile, "--autoplay-policy=no-user-gesture-required", *options) as page:
+        yield ArenaPage(page, url)

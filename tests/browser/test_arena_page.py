@@ -1,0 +1,211 @@
+"""The page at `/arena` in a real browser, against a real server with the echo model.
+
+The echo answers with the last user message, so each speaker repeats the one before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.arena import ArenaPage, arena_page, settings
+from tests.browser.chromium import INSTALL_SECONDS
+from tests.live.client import ask, eventually
+from tests.live.harness import LiveServer, start
+
+pytestmark = pytest.mark.timeout(INSTALL_SECONDS + 200)
+
+OPENING = "The motion is: Tea or coffee? You open the debate."
+IN_STEP_SECONDS = 0.05
+"""How far a mouth may be from its viseme."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Generator[LiveServer]:
+    running = start("--model-type", "echo", "--model-path", "delay=0.01&prefill=0.05")
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture
+def arena(server: LiveServer, tmp_path: Path) -> Generator[ArenaPage]:
+    with arena_page(server.url, tmp_path) as page:
+        yield page
+
+
+def in_step(frames: Iterable[dict[str, Any]], track: list[dict[str, Any]]) -> float:
+    """Share of the frames whose mouth is that of a viseme within `IN_STEP_SECONDS` of what is heard."""
+    seen = [*frames]
+    matches = [
+        any(
+            viseme["viseme"] == frame["mouth"]
+            and viseme["start_time"] - IN_STEP_SECONDS <= frame["position"] <= viseme["end_time"] + IN_STEP_SECONDS
+            for viseme in track
+        )
+        for frame in seen
+    ]
+    return sum(matches) / len(matches)
+
+
+def test_a_debate_is_started_by_keyboard_spoken_and_judged(arena: ArenaPage, server: LiveServer) -> None:
+    arena.load(settings())
+    assert arena.text("motion") == "Tea or coffee?"
+    for _ in range(4):  # the brand, three links
+        arena.press("Tab")
+    while arena.evaluate("document.activeElement.id") != "play":
+        arena.press("Tab")
+    arena.press("Enter")
+    arena.wait_for("over")
+
+    turns = arena.entries
+    assert [turn["heard"] for turn in turns] == [OPENING, OPENING]
+    assert [turn["side"] for turn in turns] == [0, 1]
+    frames = arena.evaluate("frames_seen")
+    for turn in turns:
+        own = [frame for frame in frames if frame["side"] == turn["side"]]
+        assert len(own) > 20
+        assert own[-1]["position"] > turn["duration"] - 0.5, "it plays to the end"
+        assert in_step(own, turn["visemes"]) >= 0.95
+        assert len({frame["mouth"] for frame in own}) >= 5
+        spoken = {frame["now"] for frame in own} - {None}
+        assert len(spoken) >= 5, "words light up one after the other"
+        assert max(frame["loud"] for frame in own) > 0.05
+        assert {"first text", "first audio", "first sound"} <= {*arena.evaluate(facts(turn))}
+    eventually(lambda: "prefill" in arena.evaluate(facts(turns[1])))
+
+    data = ask(server.url, method="GET", path="/traces/data").json()
+    traced = {request["request_id"]: request["trace_id"] for request in data["requests"]}
+    assert {traced[turn["requestId"]] for turn in turns} == {arena.evaluate("arena.debate().id")}
+    (refused,) = arena.problems()
+    assert "400" in refused["entry"]["text"], "the echo follows no schema: the verdict is requested again without one"
+
+
+def facts(turn: dict[str, Any]) -> str:
+    place = [0, 1][turn["side"]]
+    return f"[...document.querySelectorAll('#entries li')[{place}].querySelectorAll('dt')].map((dt) => dt.textContent)"
+
+
+def test_files_hold_the_debate_and_its_sound(arena: ArenaPage) -> None:
+    arena.load(settings("Tea?"))
+    arena.click("play")
+    arena.wait_for("over")
+
+    said = "The motion is: Tea? You open the debate."
+    assert f"**Ada:** {said}" in arena.evaluate("arena.file('md')")
+    vtt = arena.evaluate("arena.file('vtt')")
+    assert vtt.startswith("WEBVTT\n\n00:00:00.050 --> ")
+    assert "<v Ada>The motion is: Tea? You open the debate." in vtt
+    assert "<v Bruno>The motion is: Tea? You open the debate." in vtt
+    seconds = sum(turn["duration"] + 0.5 for turn in arena.entries)
+    eventually(lambda: arena.evaluate("arena.sound()") > 44)
+    assert arena.evaluate("arena.sound()") == pytest.approx(44 + 48_000 * seconds, abs=4)
+
+
+def test_later_prompts_hold_only_what_was_heard_of_an_interrupted_turn(arena: ArenaPage) -> None:
+    arena.load(settings())
+    arena.click("play")
+    arena.wait_for_speech(1.6)
+    arena.click("next")
+    eventually(lambda: len(arena.turns_requested()) == 2)
+
+    (cut,) = arena.entries
+    assert cut["interrupted"]
+    words = [word for word in cut["words"] if word["end_time"] * 1000 <= cut["playedMs"] + 1]
+    assert 0 < len(words) < len(cut["words"])
+    heard = OPENING[: words[-1]["end_char"]]
+    assert cut["heard"] == heard
+    assert arena.turns_requested()[1]["messages"][1:] == [{"role": "user", "content": heard}]
+    arena.wait_for("over")
+
+
+def test_ten_seconds_let_the_speaker_finish_and_a_question_waits_for_the_next_turn(arena: ArenaPage) -> None:
+    arena.load(settings())
+    arena.click("play")
+    arena.wait_for_speech(1.0)
+    arena.evaluate("document.getElementById('question').value = 'And cocoa?'")
+    arena.evaluate("document.getElementById('audience').requestSubmit()")
+    arena.click("closing")
+    eventually(lambda: len(arena.turns_requested()) == 3)
+
+    _, closing, other = arena.turns_requested()
+    assert closing["max_spoken_seconds"] == 10
+    own = closing["messages"][2]
+    cut = arena.entries[0]
+    assert own == {
+        "role": "assistant",
+        "content": cut["heard"],
+        "audio": {"id": cut["audioId"], "played_ms": cut["playedMs"]},
+    }
+    assert closing["messages"][3]["content"] == "The moderator: you have 10 seconds. Finish in one sentence."
+    assert other["messages"][1]["content"].endswith("A question from the audience: And cocoa?")
+    arena.wait_for("over")
+    assert [entry["kind"] for entry in arena.entries] == ["turn", "moderator", "closing", "question", "turn"]
+
+
+def test_pause_holds_the_sound_and_space_resumes_it(arena: ArenaPage) -> None:
+    arena.load(settings())
+    arena.click("play")
+    arena.wait_for_speech(0.5)
+    arena.click("play")
+    arena.wait_for("paused")
+    held = arena.state["position"]
+    time.sleep(0.5)
+    assert arena.state["position"] == pytest.approx(held, abs=0.2)
+    assert arena.text("play") == "Resume"
+    arena.evaluate("document.activeElement.blur()")
+    arena.press(" ")
+    arena.wait_for("over")
+    assert len(arena.entries) == 2
+
+
+def test_a_reload_in_mid_debate_keeps_what_was_heard_and_continues(arena: ArenaPage) -> None:
+    arena.load(settings())
+    arena.click("play")
+    arena.wait_for_speech(1.6)
+    arena.reload()
+
+    (cut,) = arena.entries
+    assert cut["interrupted"]
+    assert OPENING.startswith(cut["heard"])
+    assert arena.text("play") == "Continue the debate"
+    arena.click("play")
+    arena.wait_for("over")
+    assert [entry["side"] for entry in arena.entries] == [0, 1]
+    assert arena.entries[1]["heard"] == cut["heard"]
+
+
+def test_a_hidden_tab_speaks_to_the_end(arena: ArenaPage) -> None:
+    arena.load(settings())
+    arena.evaluate("requestAnimationFrame = () => 0")
+    arena.click("play")
+    arena.wait_for("over")
+
+    assert [turn["interrupted"] for turn in arena.entries] == [False, False]
+
+
+def test_a_turn_that_a_restarted_server_broke_off_can_be_spoken_again(tmp_path: Path) -> None:
+    first = start("--model-type", "echo", "--model-path", "delay=0.25")
+    port = first.url.rsplit(":", 1)[1]
+    with arena_page(first.url, tmp_path) as arena:
+        arena.load(settings(rounds=1, topic="Tea or coffee? Or cocoa? Or nothing?"))
+        arena.click("play")
+        arena.wait_for_speech(0.2)
+        first.kill(first.descendants())
+        arena.wait_for("failed")
+        assert arena.text("reason") in (
+            "The connection broke off.",
+            "The server does not answer. It may be restarting.",
+        )
+        arena.click("retry")
+        arena.wait_for("failed")
+        again = start("--model-type", "echo", "--port", port)
+        try:
+            arena.click("retry")
+            arena.wait_for("over")
+            assert [entry["interrupted"] for entry in arena.entries] == [False, False]
+        finally:
+            assert again.stop() == 0
