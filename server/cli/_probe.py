@@ -14,6 +14,7 @@ import attrs
 
 from providers.capabilities import MODALITIES
 from providers.extras import Extra
+from providers.speech.languages import LANGUAGES, SpokenLanguage
 
 __all__ = ["Finding", "Section", "examine"]
 
@@ -36,6 +37,7 @@ print(json.dumps({"device": str(mx.default_device()), "blas": ready.blas, "threa
 """
 _PROBE_SECONDS = 120
 
+_LANGUAGE_EXTRAS = dict.fromkeys(language.extra for language in LANGUAGES.values() if language.extra is not None)
 _EXTRAS = (
     Extra(
         name="cpu",
@@ -52,6 +54,7 @@ _EXTRAS = (
     ),
     Extra(name="embedded", modules=("pip", "gguf", "onnx"), adds="fetching embedded models, and serving GGUF files"),
     *(row.extra for row in MODALITIES.values() if row.extra is not None),
+    *_LANGUAGE_EXTRAS,
     Extra(name="bench", modules=("matplotlib",), adds="plots of what `bench` measured"),
 )
 
@@ -82,6 +85,7 @@ def examine() -> list[Section]:
         Section("MLX", _mlx(machine)),
         Section("Weights", _weights()),
         Section("Extras", [_extra(extra) for extra in _EXTRAS if extra.platform in ("", sys.platform)]),
+        Section("Languages of speech", [_language(language) for language in LANGUAGES.values()]),
     ]
 
 
@@ -160,6 +164,11 @@ def _extra(extra: Extra) -> Finding:
         return Finding(extra.name, f"installed: {extra.adds}")
     partly = "" if extra.any_module or len(missing) == len(extra.modules) else f" (missing: {', '.join(missing)})"
     return Finding(extra.name, f"not installed{partly}; `{extra.command}` adds {extra.adds}", "note")
+
+
+def _language(language: SpokenLanguage) -> Finding:
+    missing = language.missing
+    return Finding(f"{language.code} {language.name}", missing or "can be read", "note" if missing else "ok")
 
 
 def _version(distribution: str) -> str | None:

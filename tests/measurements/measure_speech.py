@@ -25,7 +25,8 @@ import httpx
 import numpy as np
 
 from providers.engines.process import platform
-from providers.engines.speech.intake import SpeechIntake, make_phonemizers
+from providers.engines.speech.intake import SpeechIntake
+from providers.engines.speech.languages.readers import Readers
 from providers.engines.speech.voices import Voices
 from providers.speech.types import SAMPLE_RATE
 from providers.weights import pull
@@ -104,7 +105,7 @@ def phonemes_of() -> Callable[[str], str]:
     folder = pull("kokoro-82m")
     vocabulary = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab"]
     voices = Voices(folder)
-    intake = SpeechIntake(make_phonemizers(vocabulary), voices, vocabulary)
+    intake = SpeechIntake(Readers(vocabulary), voices, vocabulary)
 
     def made(text: str) -> str:
         pieces = []

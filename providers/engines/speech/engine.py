@@ -15,8 +15,9 @@ from providers.engines.process.base import BaseEngine, Loaded, as_service_error,
 from providers.engines.process.engine import EngineLoadError, Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.engines.process.weights import find_folder
-from providers.engines.speech.intake import SpeechIntake, SpeechJob, make_phonemizers
+from providers.engines.speech.intake import SpeechIntake, SpeechJob
 from providers.engines.speech.kokoro.model import load_kokoro
+from providers.engines.speech.languages.readers import Readers
 from providers.engines.speech.pacing import OVERHEAD, Pace, Playback
 from providers.engines.speech.segmentation import Piece
 from providers.engines.speech.sentence import Part, Sentence
@@ -81,7 +82,7 @@ class SpeechEngine(BaseEngine[SpeechJob]):
         progress("loading the dictionaries", None)
         self._kokoro, self._vocabulary = loaded.kokoro, loaded.vocabulary
         self._voices = Voices(folder)
-        self._intake = SpeechIntake(make_phonemizers(loaded.vocabulary), self._voices, loaded.vocabulary)
+        self._intake = SpeechIntake(Readers(loaded.vocabulary), self._voices, loaded.vocabulary)
         voices = voices_in(folder, spoken=self._intake.languages)
         return Loaded(model_type="kokoro", dtype="float32", details={"sample_rate": SAMPLE_RATE, "voices": voices})
 

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 
 import attrs
 
-from providers.engines.process.engine import EngineLoadError
+from providers.engines.speech.languages.readers import Readers
 from providers.engines.speech.markup.document import passages
 from providers.engines.speech.markup.marks import Marks
 from providers.engines.speech.markup.own_words import OwnWords
 from providers.engines.speech.segmentation import FIRST, LONG, Piece, cut
-from providers.engines.speech.text.g2p import English, Phonemizer
 from providers.engines.speech.text.partition import Part, partition, script_of, unspoken
 from providers.engines.speech.text.reading import Reading
 from providers.engines.speech.voices import Voices
 from providers.errors import InvalidRequest
-from providers.speech.languages import variant
+from providers.speech.languages import readable_languages, variant
 from providers.speech.types import MAX_SPEED, MIN_SPEED, InputFormat, SpeechRequest, Unspoken
 
-__all__ = ["SpeechIntake", "SpeechJob", "make_phonemizers"]
+__all__ = ["SpeechIntake", "SpeechJob"]
 
 logger = logging.getLogger(__name__)
-
-_ENGLISH = ("en-US", "en-GB")
 
 
 @attrs.frozen
@@ -51,30 +48,18 @@ class _Said:
     unspoken: list[Unspoken]
 
 
-def make_phonemizers(vocabulary: Container[str]) -> dict[str, Phonemizer]:
-    """By language: the phonemizers that are installed.
-
-    Raises:
-        EngineLoadError: the phonemizer of English is not installed.
-    """
-    try:
-        return {language: English(vocabulary, british=language == "en-GB") for language in _ENGLISH}
-    except (ImportError, OSError) as error:
-        raise EngineLoadError(f"the phonemizer is not installed (the extra `speech`): {error}") from error
-
-
 class SpeechIntake:
     """Turns requests into jobs."""
 
-    def __init__(self, phonemizers: Mapping[str, Phonemizer], voices: Voices, vocabulary: Container[str]) -> None:
-        self._phonemizers = phonemizers
+    def __init__(self, readers: Readers, voices: Voices, vocabulary: Container[str]) -> None:
+        self._readers = readers
         self._voices = voices
         self._vocabulary = vocabulary
 
     @property
     def languages(self) -> list[str]:
         """The languages whose texts can be read."""
-        return list(self._phonemizers)
+        return list(readable_languages())
 
     def job(self, request: SpeechRequest) -> SpeechJob:
         """Check a request and compute its phonemes.
@@ -120,7 +105,7 @@ class SpeechIntake:
         Raises:
             InvalidRequest: a mark of the text, or a sound that the client gives, is wrong.
         """
-        phonemizer, marks = self._phonemizers[language], Marks()
+        phonemizer, marks = self._readers[language], Marks()
         reading = Reading(text, marks, phonemizer, self._vocabulary, lexicons)
         chunked = [
             sentence
@@ -138,7 +123,7 @@ class SpeechIntake:
         """The language to read: the one that is requested, or that of the first voice.
 
         Raises:
-            InvalidRequest: a voice is unknown, or texts in its language cannot be read.
+            InvalidRequest: a voice is unknown.
         """
         if not voices:
             raise InvalidRequest("voice: no voice is named", param="voice")
@@ -148,10 +133,7 @@ class SpeechIntake:
                 raise InvalidRequest(f"voice: there is no voice {voice!r}; there are: {known}", param="voice")
             if not 0 <= weight <= 1:
                 raise InvalidRequest(f"voice: the weight of {voice} must be from 0 to 1, not {weight}", param="voice")
-        language = variant(language, self._voices.language(voices[0][0]))
-        if language not in self._phonemizers:
-            raise InvalidRequest(f"language: this server cannot turn {language} into phonemes", param="language")
-        return language
+        return variant(language, self._voices.language(voices[0][0]))
 
 
 def _unsayable(word: Unspoken, language: str) -> InvalidRequest:

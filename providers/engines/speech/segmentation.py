@@ -33,7 +33,7 @@ class Piece:
 
     @property
     def text(self) -> str:
-        return " ".join(chunk.text for chunk in self.chunks)
+        return "".join(chunk.text if chunk.joined else f" {chunk.text}" for chunk in self.chunks).strip()
 
     @property
     def start_char(self) -> int:

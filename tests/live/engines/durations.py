@@ -42,15 +42,16 @@ def main() -> None:
     platform.prepare()  # before MLX is imported
     import mlx.core as mx
 
-    from providers.engines.speech.intake import SpeechIntake, make_phonemizers
+    from providers.engines.speech.intake import SpeechIntake
     from providers.engines.speech.kokoro.model import load_kokoro
+    from providers.engines.speech.languages.readers import Readers
     from providers.engines.speech.voices import Voices
     from providers.weights import pull
 
     mx.set_cache_limit(256 << 20)
     folder = pull("kokoro-82m")
     loaded, voices = load_kokoro(folder, on_cpu=True), Voices(folder)
-    intake = SpeechIntake(make_phonemizers(loaded.vocabulary), voices, loaded.vocabulary)
+    intake = SpeechIntake(Readers(loaded.vocabulary), voices, loaded.vocabulary)
     for line in sys.stdin:
         text, language, voice, speed = json.loads(line)
         answer = []

@@ -149,7 +149,6 @@ def test_speed_and_mixes_of_voices_change_the_audio(speaker: Speaker) -> None:
     ("request_fields", "param"),
     [
         ({"voice": "nobody"}, "voice"),
-        ({"voice": "jf_alpha"}, "voice"),
         ({"speed": 9.0}, "speed"),
     ],
 )

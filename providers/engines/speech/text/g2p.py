@@ -53,6 +53,8 @@ class Chunk:
     """Where they end."""
     rest: float | None = None
     """Seconds of silence after it, where the text wants more than the end of a sentence does."""
+    joined: bool = False
+    """Whether no blank is between the chunk and the one before, as in Japanese."""
     pauses: bool = False
     """Whether the client asks for that rest, so that nothing after it is spoken together with it."""
 

@@ -21,7 +21,8 @@ _PLAIN_WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
 _STAND_IN = "Name"
 """What the phonemizer reads in place of a word with given phonemes that is not plain letters."""
 _POSSESSIVE = re.compile(r"['’]s")
-_WORD = re.compile(r"\w(?:.*\w)?", re.DOTALL)
+_WORD = re.compile(r"\w(?:.*\w)?[\u0300-\u036f\u0900-\u0903\u093a-\u0957\u0962\u0963]*", re.DOTALL)
+"""From the first letter to the last with its marks."""
 
 
 @attrs.frozen

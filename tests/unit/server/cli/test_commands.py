@@ -142,6 +142,18 @@ def test_doctor_ends_with_1_and_names_the_problem_that_prevents_serving(monkeypa
     assert result.stderr == "\nNo model can be served: mlx: not installed\n"
 
 
+def test_doctor_names_what_is_missing_for_a_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_probe, "_mlx", lambda machine: [])
+    monkeypatch.setattr("providers.speech.languages.shutil.which", lambda program: None)
+
+    (section,) = [section for section in _probe.examine() if section.title == "Languages of speech"]
+
+    found = {finding.name: finding for finding in section.findings}
+    assert found["en-US American English"].state == "ok"
+    assert found["fr-FR French"].state == "note"
+    assert "`apt install espeak-ng`" in found["fr-FR French"].value
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="two of the extras are for Linux")
 def test_doctor_lists_every_extra_with_the_command_that_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "is_importable", lambda module: module in {"mlx_embeddings", "av", "mlx_cuda_12"})
@@ -156,6 +168,8 @@ def test_doctor_lists_every_extra_with_the_command_that_adds_it(monkeypatch: pyt
         "embeddings": "ok",
         "transcription": "note",
         "speech": "note",
+        "speech-ja": "note",
+        "speech-zh": "note",
         "bench": "note",
     }
     values = {finding.name: finding.value for finding in section.findings}
