@@ -18,12 +18,14 @@ __all__ = [
     "Fraction",
     "Half",
     "JsonObject",
+    "JsonSchema",
     "JsonText",
     "Metadata",
     "ModelName",
     "NonEmpty",
     "Penalty",
     "SchemaName",
+    "SchemaValue",
     "Seconds",
     "Temperature",
     "Text",
@@ -41,6 +43,8 @@ OTHER_FIELDS: Mapping[str, Any] = {"other_fields": True}
 INT32_MAX = 2**31 - 1
 
 JsonObject = dict[str, Any]
+SchemaValue = Annotated[Any, "JSON, whose integers may have more than 64 bits"]
+JsonSchema = dict[str, SchemaValue]
 JsonText = Annotated[str, "JSON, which clients also send as the value that it is the text of"]
 
 Fraction = Annotated[float, Ge(0), Le(1)]

@@ -12,7 +12,7 @@ from contracts._fields import (
     Count,
     Fraction,
     Half,
-    JsonObject,
+    JsonSchema,
     ModelName,
     Penalty,
     Seconds,
@@ -131,11 +131,12 @@ class SamplingOptions:
 class GuidedOptions(SamplingOptions):
     """Sampling, and the form of the answer: at most one of these fields."""
 
-    guided_json: JsonObject | str | None = attrs.field(
+    guided_json: JsonSchema | str | None = attrs.field(
         default=None,
         metadata=honoured(
-            "Extension. The answer is JSON that the schema accepts. Of the `guided_…` fields and the endpoint's own "
-            "field for a form, at most one may be sent.",
+            "Extension. The answer is JSON that the schema accepts, as far as a grammar can hold it; "
+            "`X-Ignored-Parameters` names the rest. Of the `guided_…` fields and the endpoint's own field for a form, "
+            "at most one may be sent.",
             values="a JSON schema, or its text",
             otherwise="any text",
         ),
@@ -161,7 +162,7 @@ class GuidedOptions(SamplingOptions):
 class GenerationOptions(GuidedOptions):
     """The model, its sampling, and where its choices end."""
 
-    json_schema: JsonObject | str | None = attrs.field(
+    json_schema: JsonSchema | str | None = attrs.field(
         default=None,
         metadata=honoured(
             "Extension: llama.cpp's name of `guided_json`.",

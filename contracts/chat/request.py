@@ -130,8 +130,9 @@ class ChatCompletionRequest(GenerationOptions):
         default=None,
         metadata=honoured(
             "The answer keeps to the schema at any temperature. A keyword that no grammar can hold is `400` with its "
-            "path if `strict` is true; otherwise it is given up, and the log has its path. `json_schema.name` and "
-            "`description` change nothing. The schema may also be in `schema`, beside `json_schema` or `json_object`.",
+            "path if `strict` is true; otherwise it is given up, and `X-Ignored-Parameters` names it. "
+            "`json_schema.name` and `description` change nothing. The schema may also be in `schema`, beside "
+            "`json_schema` or `json_object`.",
             values="`text`, `json_object`, `json_schema`",
             default={"type": "text"},
         ),

@@ -6,7 +6,7 @@ from typing import Literal
 
 import attrs
 
-from contracts._fields import JsonObject
+from contracts._fields import JsonSchema
 
 __all__ = [
     "JSONSchema",
@@ -29,7 +29,7 @@ class ResponseFormatJSONObject:
     """Any JSON object, or with a schema, JSON that it accepts."""
 
     type: Literal["json_object"]
-    schema: JsonObject | None = None
+    schema: JsonSchema | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -37,7 +37,7 @@ class JSONSchema:
     """A schema that the answer keeps to; unless it is `strict`, as far as a grammar can hold it."""
 
     name: str | None = None
-    schema: JsonObject | None = None
+    schema: JsonSchema | None = None
     description: str | None = None
     strict: bool | None = None
 
@@ -48,7 +48,7 @@ class ResponseFormatJSONSchema:
 
     type: Literal["json_schema"]
     json_schema: JSONSchema | None = None
-    schema: JsonObject | None = None
+    schema: JsonSchema | None = None
     name: str | None = None
     description: str | None = None
     strict: bool | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import attrs
 from annotated_types import MaxLen, MinLen
 
-from contracts._fields import JsonObject
+from contracts._fields import JsonObject, JsonSchema
 
 __all__ = [
     "MAX_TOOLS",
@@ -44,7 +44,7 @@ class FunctionDefinition:
 
     name: FunctionName
     description: str | None = None
-    parameters: JsonObject | None = None
+    parameters: JsonSchema | None = None
     strict: bool | None = None
 
 
@@ -56,7 +56,7 @@ class ChatCompletionFunctionTool:
     function: FunctionDefinition | None = None
     name: FunctionName | None = None
     description: str | None = None
-    parameters: JsonObject | None = None
+    parameters: JsonSchema | None = None
     strict: bool | None = None
 
 

@@ -14,6 +14,7 @@ import annotated_types as at
 from cattrs import BaseConverter, Converter
 from cattrs.errors import IterableValidationError, IterableValidationNote
 
+from contracts._fields import SchemaValue
 from contracts.bounds import checks
 from contracts.uploads import Upload
 
@@ -63,6 +64,9 @@ def register_strict_hooks(converter: Converter) -> None:
     converter.register_structure_hook_func(lambda type_: type_ is Any, lambda value, _: free_form(value, MAX_DEPTH))
     for origin, factory in ((Literal, _literal), (list, strict_list), (dict, _dict), (Annotated, _annotated)):
         converter.register_structure_hook_factory(has_origin(origin), factory)
+    converter.register_structure_hook_func(
+        lambda type_: type_ == SchemaValue, lambda value, _: free_form(value, MAX_DEPTH, wide=True)
+    )
 
 
 def _file(value: Any, _: Any) -> Upload:
@@ -114,9 +118,12 @@ def _str(value: Any, _: Any) -> str:
     return value
 
 
-def free_form(value: Any, levels: int) -> Any:
-    """Free-form JSON. Values that MessagePack cannot carry are refused."""
+def free_form(value: Any, levels: int, *, wide: bool = False) -> Any:
+    """Free-form JSON. Values that MessagePack cannot carry are refused; `wide`: except integers beyond 64 bits, which
+    become floating point, as most JSON readers have them."""
     if isinstance(value, int):
+        if wide and not INT64_MIN <= value <= UINT64_MAX:
+            return _wide(value)
         return value if isinstance(value, bool) else _int(value, int)
     if isinstance(value, float):
         return _float(value, float)
@@ -125,10 +132,17 @@ def free_form(value: Any, levels: int) -> Any:
     if levels == 0:
         raise Problem(f"nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, list):
-        return [free_form(item, levels - 1) for item in value]
+        return [free_form(item, levels - 1, wide=wide) for item in value]
     if isinstance(value, dict):
-        return {_str(key, str): free_form(item, levels - 1) for key, item in value.items()}
+        return {_str(key, str): free_form(item, levels - 1, wide=wide) for key, item in value.items()}
     return value
+
+
+def _wide(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise Problem("beyond the range of numbers") from None
 
 
 def _literal(type_: Any, _: BaseConverter) -> Hook:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import attrs
 from annotated_types import MaxLen, MinLen
 
-from contracts._fields import Count, JsonObject, TokenLimit
+from contracts._fields import Count, JsonObject, JsonSchema, TokenLimit
 from contracts.chat.tools import MAX_TOOLS, FunctionName
 from contracts.messages.blocks import CACHE_CONTROL, InputBlock, TextBlock
 from contracts.parameters import honoured, noted
@@ -42,7 +42,7 @@ class MessageTool:
     name: FunctionName = attrs.field(metadata=honoured())
     type: str | None = attrs.field(default=None, metadata=honoured(default="custom"))
     description: str | None = attrs.field(default=None, metadata=honoured(otherwise="none"))
-    input_schema: JsonObject | None = attrs.field(default=None, metadata=honoured(otherwise="any object"))
+    input_schema: JsonSchema | None = attrs.field(default=None, metadata=honoured(otherwise="any object"))
     strict: bool | None = attrs.field(default=None, metadata=honoured(default=False))
     cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
 
@@ -72,7 +72,7 @@ class OutputFormat:
     """The JSON schema of the response's text."""
 
     type: Literal["json_schema"] = attrs.field(metadata=honoured())
-    schema: JsonObject = attrs.field(metadata=honoured())
+    schema: JsonSchema = attrs.field(metadata=honoured())
 
 
 @attrs.frozen(kw_only=True)

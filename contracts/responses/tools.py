@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import attrs
 from annotated_types import MinLen
 
-from contracts._fields import EXPLICIT_NULL, OTHER_FIELDS, JsonObject, SchemaName
+from contracts._fields import EXPLICIT_NULL, OTHER_FIELDS, JsonObject, JsonSchema, SchemaName
 from contracts.chat.tools import FunctionChoice, FunctionName
 from contracts.parameters import noted
 
@@ -50,7 +50,7 @@ class FunctionTool:
     type: Literal["function"] = "function"
     name: FunctionName
     description: str | None = None
-    parameters: JsonObject | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    parameters: JsonSchema | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     strict: bool | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     allowed_callers: list[str] | None = attrs.field(default=None, metadata=_ALLOWED_CALLERS)
     defer_loading: bool | None = attrs.field(default=None, metadata=noted(accepted=(False,)))
@@ -181,7 +181,7 @@ class TextResponseFormatJsonSchema:
 
     type: Literal["json_schema"]
     name: SchemaName
-    schema: JsonObject
+    schema: JsonSchema
     description: str | None = None
     strict: bool | None = None
 

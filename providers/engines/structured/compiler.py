@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -35,8 +36,10 @@ MAX_CHOICES = 4096
 MAX_CHOICE_CHARACTERS = 256 * 1024
 MAX_TOOLS = 1024
 """A grammar of 142 tools compiles in 0.2 s, and one of 500 in 0.7 s."""
-MAX_GIVEN_UP = 32
-"""Keywords of one schema that are found one by one, each with several compilations."""
+MAX_GIVEN_UP = 256
+MAX_SECONDS = 8.0
+"""Of processor time, for one schema that is not strict. Beyond one of the two, only its type is held. Faults are
+found one by one, each with several compilations."""
 KEPT = 32
 """Compiled grammars in the cache: a few hundred kB each as a rule, about ten MB at the limits above."""
 
@@ -200,18 +203,24 @@ class GrammarCompiler:
         form = SchemaForm.of(schema)
         if not strict:
             form.give_up_unheld(self._refuses)
-        for _ in range(MAX_GIVEN_UP):
-            fault = schemas.check(form.schema)
-            if fault is None:
-                error = self._schema_error(form.schema)
-                if not error:
-                    given_up += [schemas.place(param, path) for path in form.given_up]
-                    return form.schema
-                fault = schemas.explain(form.schema, error, self._schema_error)
+        until = time.thread_time() + MAX_SECONDS
+        while (fault := self._fault(form)) is not None:
+            if form.simplify(fault):
+                continue
             if strict or not form.give_up(fault):
-                break
-        assert fault is not None
-        raise _schema_refusal(fault, form.path(fault.path), param)
+                raise _schema_refusal(fault, form.path(fault.path), param)
+            if time.thread_time() > until or len(form.given_up) > MAX_GIVEN_UP:
+                form.give_up_rest()
+        given_up += [schemas.place(param, path) for path in form.given_up]
+        return form.schema
+
+    def _fault(self, form: SchemaForm) -> schemas.Fault | None:
+        """The first fault of the form as it is."""
+        fault = schemas.check(form.schema)
+        if fault is not None:
+            return fault
+        error = self._schema_error(form.schema)
+        return schemas.explain(form.schema, error, self._schema_error) if error else None
 
     def _refuses(self, pattern: str) -> bool:
         return bool(self._schema_error({"type": "string", "pattern": pattern}))
@@ -322,9 +331,9 @@ def _arguments_schema(tool: Tool, param: str) -> dict[str, Any]:
     if tool.parameters is None:
         return {"type": "object", "properties": {}, "additionalProperties": False}
     kind = tool.parameters.get("type", "object")
-    if kind != "object":
+    if kind != "object" and not (isinstance(kind, list) and "object" in kind):
         raise InvalidRequest(f"arguments must be an object, not {kind!r}", param=f"{param}.type")
-    return {"type": "object", **tool.parameters}
+    return {"type": "object", **tool.parameters, **({} if kind == "object" else {"type": "object"})}
 
 
 def _refusal(matcher: LLMatcher) -> str:

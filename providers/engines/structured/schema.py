@@ -3,17 +3,34 @@ errors are traced to a keyword and a place."""
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
 import re
+import time
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from typing import Any
+from typing import Any, TypeGuard
+from urllib.parse import unquote
 
 import attrs
 
-__all__ = ["Fault", "Path", "check", "explain", "place", "walk"]
+__all__ = [
+    "BOUNDS",
+    "LARGEST",
+    "Fault",
+    "Path",
+    "at",
+    "check",
+    "circular",
+    "explain",
+    "followed",
+    "place",
+    "readable",
+    "siblings",
+    "walk",
+]
 
 Path = tuple[str | int, ...]
 Compile = Callable[[dict[str, Any]], str]
@@ -31,11 +48,24 @@ MAX_MULTIPLE = 20_000
 """`multipleOf` in units of its last decimal, which is how many states its automaton has (0.3 s for 20,000)."""
 MAX_COMBINED_MULTIPLE = 100_000
 """The same where schemas may be intersected, for the least common multiple of their values."""
+BOUNDS = {"minimum": 1, "exclusiveMinimum": 1, "maximum": -1, "exclusiveMaximum": -1}
+"""Keyword to the direction that is inside."""
+LARGEST = 9223372036854774784
+"""The largest floating-point number below 2^63. llguidance counts in 64 bits with a sign."""
 _MAX_COMPILES = 400
+_MAX_SECONDS = 2.0
+"""Of processor time, for the search of one error. A schema of `MAX_TEXT` compiles in up to 3 s."""
 
 _MAPS = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")
 _LISTS = ("prefixItems", "anyOf", "oneOf", "allOf", "items")
 _SINGLE = ("items", "additionalProperties", "additionalItems", "not", "if", "then", "else", "contains", "propertyNames")
+_KEYWORDS = frozenset(
+    {*_MAPS, *_LISTS, *_SINGLE, "$ref", "type", "enum", "const", "required", "pattern", "format", "multipleOf"}
+    | {"uniqueItems", "dependencies", "dependentRequired", "unevaluatedProperties", "unevaluatedItems"}
+    | {f"{side}{what}" for side in ("min", "max") for what in ("Items", "Length", "Properties", "Contains", "imum")}
+    | {"exclusiveMinimum", "exclusiveMaximum"}
+) - {"$defs", "definitions"}
+"""Keywords that constrain; what else a schema holds may be definitions."""
 _COMBINING = frozenset({"allOf", "anyOf", "oneOf", "$ref"})
 
 
@@ -99,6 +129,9 @@ def _too_large(path: Path, part: dict[str, Any]) -> Fault | None:
     if isinstance(patterns, dict) and len(patterns) > MAX_PATTERN_PROPERTIES:
         message = f"an object has more than {MAX_PATTERN_PROPERTIES} patterns of properties"
         return Fault(message=message, path=path, keyword="patternProperties")
+    if keyword := _inexact(part):
+        message = "integers beyond 2^53 are held only if floating point has them, and none beyond 2^63"
+        return Fault(message=message, path=path, keyword=keyword)
     multiple = _multiple(part)
     if multiple is not None and multiple <= 0:
         # llguidance would use the absolute value.
@@ -107,6 +140,31 @@ def _too_large(path: Path, part: dict[str, Any]) -> Fault | None:
         message = f"multipleOf has too many digits: {part['multipleOf']}"
         return Fault(message=message, path=path, keyword="multipleOf")
     return None
+
+
+def _inexact(part: dict[str, Any]) -> str | None:
+    """The keyword with a number that llguidance would change: it takes numbers as floating point, and integers in 64
+    bits with a sign. Bounds have been moved inside, so that those beyond its range have nothing inside."""
+    for keyword, inside in BOUNDS.items():
+        bound = part.get(keyword)
+        if _is_number(bound) and bound * inside > LARGEST:
+            return keyword
+    if "const" in part and _changes(part["const"]):
+        return "const"
+    return "enum" if isinstance(part.get("enum"), list) and _changes(part["enum"]) else None
+
+
+def _changes(value: Any) -> bool:
+    """Whether llguidance would write another value."""
+    if isinstance(value, dict | list):
+        return any(map(_changes, value.values() if isinstance(value, dict) else value))
+    if not _is_number(value):
+        return False
+    return abs(value) > LARGEST or float(value) != value
+
+
+def _is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _uncountable(path: Path, part: dict[str, Any]) -> Fault | None:
@@ -139,10 +197,16 @@ def explain(schema: dict[str, Any] | bool, message: str, error_of: Compile) -> F
     """
     if isinstance(schema, bool):
         return Fault(message="no value satisfies the schema `false`")
-    budget = iter(range(_MAX_COMPILES))
+    budget = _budget()
     path, part = _narrow(schema, message, error_of, budget)
     keyword = _named(message, part) or _blamed(schema, part, message, error_of, budget)
     return Fault(message=readable(message), path=path, keyword=keyword)
+
+
+def _budget() -> Iterator[int]:
+    """A number for each compilation that the search for an error may take."""
+    until = time.thread_time() + _MAX_SECONDS
+    return itertools.takewhile(lambda _: time.thread_time() < until, range(_MAX_COMPILES))
 
 
 def _narrow(
@@ -167,28 +231,35 @@ def _narrow(
 def _referred(schema: dict[str, Any], part: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
     """The definition that the part references by a pointer from the root."""
     reference = part.get("$ref")
-    if not isinstance(reference, str) or not reference.startswith("#/"):
-        return
+    path = followed(schema, reference) if isinstance(reference, str) and reference.startswith("#") else None
+    if path is not None:
+        yield path, at(schema, path)
+
+
+def followed(schema: dict[str, Any], reference: str) -> Path | None:
+    """The path to the definition that a reference leads to by a pointer from the root."""
     path: Path = ()
     target: Any = schema
-    for name in reference.removeprefix("#/").split("/"):
-        step = name.replace("~1", "/").replace("~0", "~")
-        if not isinstance(target, dict) or step not in target:
-            return
-        path, target = (*path, step), target[step]
-    if isinstance(target, dict):
-        yield path, target
+    _, _, pointer = reference.partition("#")
+    for name in pointer.split("/")[1:]:
+        word = unquote(name).replace("~1", "/").replace("~0", "~")
+        step = int(word) if isinstance(target, list) and word.isdecimal() else word
+        try:
+            path, target = (*path, step), target[step]
+        except (LookupError, TypeError):
+            return None
+    return path if isinstance(target, dict) and (path or not pointer) else None
 
 
 def _with_defs(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
-    shared: dict[str, Any] = {key: schema[key] for key in ("$schema", "$id", "$defs", "definitions") if key in schema}
+    shared = {key: value for key, value in schema.items() if key not in _KEYWORDS}
     return {**shared, **part}
 
 
 def _named(message: str, part: dict[str, Any]) -> str | None:
     """The first keyword of this part that the message names."""
-    words = re.findall(r"[$\w]+", message.replace("min/max", "minProperties max"))
-    return next((word for word in words if word in part), None)
+    words = re.findall(r"[$\w]+", re.sub(r"\S*#\S*", "", message).replace("min/max", "minProperties maxProperties "))
+    return next((word for word in words if word in part and word in _KEYWORDS), None)
 
 
 def _blamed(
@@ -196,13 +267,25 @@ def _blamed(
 ) -> str | None:
     """The keyword without which the error disappears or changes."""
     for keyword in part:
-        if keyword in ("$defs", "definitions", "type") and len(part) > 1:
+        if keyword not in _KEYWORDS or (keyword == "type" and len(part) > 1):
             continue
         if next(budget, None) is None:
             return None
         if error_of(_with_defs(schema, {key: value for key, value in part.items() if key != keyword})) != message:
             return keyword
     return None
+
+
+def circular(message: str) -> str | None:
+    """The pointer of a reference that llguidance cannot intersect with the keywords beside it, because the definition
+    contains it."""
+    found = re.search(r"circular references with sibling keys are not supported: [^#\s]*#(\S*)", message)
+    return found and found.group(1)
+
+
+def siblings(part: dict[str, Any]) -> list[str]:
+    """The keywords beside the reference of this part."""
+    return [keyword for keyword in part if keyword in _KEYWORDS and keyword != "$ref"]
 
 
 def readable(message: str) -> str:
@@ -228,14 +311,29 @@ def place(root: str, path: Path) -> str:
     return root
 
 
-def walk(schema: dict[str, Any] | bool) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Every subschema that is an object, with its path, the whole schema first. A subschema may be changed before the
-    next one is taken; the walk then goes on into what it holds."""
-    pending: list[tuple[Path, dict[str, Any]]] = [((), schema)] if isinstance(schema, dict) else []
+def walk(schema: dict[str, Any] | bool, start: Path = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every subschema that is an object, with its path, the whole schema first, and what references lead to wherever
+    it stands. A subschema may be changed before the next one is taken; the walk then goes on into what it holds.
+
+    `start`: path of the subschema at which the walk starts.
+    """
+    if not isinstance(schema, dict):
+        return
+    pending: list[tuple[Path, dict[str, Any]]] = [(start, at(schema, start))]
+    seen: set[int] = set()
     while pending:
         path, part = pending.pop()
+        if id(part) in seen:
+            continue
+        seen.add(id(part))
         yield path, part
+        pending.extend(_referred(schema, part))
         pending.extend((path + step, child) for step, child in _children(part))
+
+
+def at(schema: Any, path: Path) -> Any:
+    """What the path leads to."""
+    return functools.reduce(lambda part, step: part[step], path, schema)
 
 
 def _children(part: dict[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:

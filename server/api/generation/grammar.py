@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from contracts.chat.response_format import ResponseFormat, ResponseFormatJSONObject, ResponseFormatJSONSchema
+from contracts.conversion.strict import Problem, free_form
 from contracts.sampling import GenerationOptions, GuidedOptions
 from providers.chat.types import (
     ChoiceGrammar,
@@ -19,6 +20,9 @@ from providers.chat.types import (
 from providers.errors import InvalidRequest
 
 __all__ = ["of_format", "one_form", "to_grammar"]
+
+MAX_LEVELS = 128
+"""Of a schema that comes as text."""
 
 
 def to_grammar(request: GenerationOptions, response_format: ResponseFormat | None = None) -> tuple[Grammar, str] | None:
@@ -70,7 +74,7 @@ def of_format(format: ResponseFormat | None) -> tuple[Grammar, str] | None:
 def _of_llama_cpp(request: GenerationOptions) -> list[tuple[Grammar, str]]:
     forms: list[tuple[Grammar, str]] = []
     if request.json_schema is not None:
-        forms.append((JsonSchemaGrammar(_schema(request.json_schema, "json_schema")), "json_schema"))
+        forms.append((_json_schema(request.json_schema, "json_schema"), "json_schema"))
     if request.grammar:
         forms.append((LarkGrammar(request.grammar), "grammar"))
     return forms
@@ -79,7 +83,7 @@ def _of_llama_cpp(request: GenerationOptions) -> list[tuple[Grammar, str]]:
 def _guided(request: GuidedOptions) -> list[tuple[Grammar, str]]:
     forms: list[tuple[Grammar, str]] = []
     if request.guided_json is not None:
-        forms.append((JsonSchemaGrammar(_schema(request.guided_json, "guided_json")), "guided_json"))
+        forms.append((_json_schema(request.guided_json, "guided_json"), "guided_json"))
     if request.guided_regex is not None:
         forms.append((RegexGrammar(request.guided_regex), "guided_regex"))
     if request.guided_choice is not None:
@@ -89,13 +93,17 @@ def _guided(request: GuidedOptions) -> list[tuple[Grammar, str]]:
     return forms
 
 
+def _json_schema(given: dict[str, Any] | str, path: str) -> JsonSchemaGrammar:
+    """A schema that cannot be strict: its field has no place to say so."""
+    return JsonSchemaGrammar(_schema(given, path), strict=False)
+
+
 def _schema(given: dict[str, Any] | str, path: str) -> dict[str, Any] | bool:
     if not isinstance(given, str):
         return given
     try:
-        schema = msgspec.json.decode(given)
-        msgspec.msgpack.encode(schema)  # the frame to the engine must be able to carry it
-    except (ValueError, OverflowError, RecursionError) as error:
+        schema = free_form(msgspec.json.decode(given), MAX_LEVELS, wide=True)
+    except (ValueError, Problem, RecursionError) as error:
         raise InvalidRequest(f"{path}: not valid JSON: {error}", param=path) from None
     if not isinstance(schema, (dict, bool)):
         raise InvalidRequest(f"{path}: a schema must be a JSON object", param=path)

@@ -58,11 +58,15 @@ def to_message_generation(request: MessagesRequest, *, id: str) -> GenerationReq
         max_tokens=to_max_tokens(request.max_tokens),
         stop=to_stop([*(request.stop_sequences or []), *to_stop(request.stop)]),
         timeout=request.timeout,
-        grammar=JsonSchemaGrammar(form.schema) if form and prompt.tool_choice.mode != "required" else None,
+        grammar=_grammar(form) if prompt.tool_choice.mode != "required" else None,
         grammar_param="output_format.schema",
         max_reasoning_tokens=request.thinking.budget_tokens if request.thinking else None,
         stream=bool(request.stream),
     )
+
+
+def _grammar(form: OutputFormat | None) -> JsonSchemaGrammar | None:
+    return None if form is None else JsonSchemaGrammar(form.schema, strict=False)
 
 
 def to_message_prompt(request: Conversation) -> ChatPrompt:

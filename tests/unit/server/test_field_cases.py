@@ -93,7 +93,26 @@ SERVED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (
         "29 the greatest integer of 64 bits in a schema",
         {"json_schema": {"type": "integer", "maximum": 18446744073709551615, "minimum": -1.7976931348623157e308}},
-        {"grammar.schema.maximum": 2**64 - 1},
+        {"grammar.schema.maximum": 2**64 - 1, "grammar.strict": False},
+    ),
+    (
+        "29 an integer of more than 64 bits in a schema",
+        {"response_format": {"type": "json_schema", "schema": {"type": "integer", "maximum": 10**30}}},
+        {"grammar.schema.maximum": 1e30},
+    ),
+    (
+        "29 an integer of more than 64 bits in the text of a schema",
+        {"guided_json": '{"type": "integer", "maximum": 1000000000000000000000000000000}'},
+        {"grammar.schema.maximum": 1e30},
+    ),
+    (
+        "29 an integer of more than 64 bits in a function",
+        {
+            "tools": [
+                {"type": "function", "function": {"name": "f", "parameters": {"properties": {"n": {"const": 2**64}}}}}
+            ]
+        },
+        {"prompt.tools.0.parameters.properties.n.const": 2.0**64},
     ),
     ("60 no type", {"tools": [{"function": {"name": "save"}}]}, {"prompt.tools.0.name": "save"}),
     (

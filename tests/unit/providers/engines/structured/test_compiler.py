@@ -254,6 +254,7 @@ def test_an_unsupported_strict_tool_is_refused_by_its_place(tools: list[Tool], c
         ({"properties": {"a": {"not": {}}}}, [".properties.a.not"]),
         ({"properties": {"to": {"type": "string", "pattern": "^(?!a)b"}}}, [".properties.to.pattern"]),
         ({"type": "array"}, [""]),
+        ({"type": ["object", "null"], "not": {}}, [".not"]),
         ({"type": "strin"}, [""]),
         ({"properties": {"a": {"enum": []}}, "required": ["a"]}, [""]),
         ({"$ref": "#"}, [".$ref"]),

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.chat.types import JsonSchemaGrammar
+from providers.engines.structured import compiler
 from providers.engines.structured.disjoint import are_disjoint
 from providers.engines.structured.schema_forms import SchemaForm
 from providers.errors import InvalidRequest
@@ -156,6 +157,16 @@ def test_bounds_beyond_64_bits_are_held(type: str, bounds: dict[str, Any]) -> No
         ({"type": "integer", "multipleOf": 999_983}, ["multipleOf"], {"type": "integer"}),
         ({"$ref": "https://example.org/s", "type": "null"}, ["$ref"], {"type": "null"}),
         ({"properties": {"a": {"minimum": 1e19, "type": "number"}}}, ["properties.a.minimum"], {"type": "object"}),
+        ({"type": "number", "minimum": 2**63, "maximum": 1e19}, ["minimum"], {"type": "number"}),
+        ({"const": 2**64 - 1}, ["const"], {"type": "integer"}),
+        ({"enum": [2**53 + 1, "a"]}, ["enum"], {"type": ["integer", "string"]}),
+        ({"type": "object", "maxProperties": 3, "properties": {"a": {}}}, ["maxProperties"], {"type": "object"}),
+        ({"items": {"$ref": "https://example.org/s#/a"}, "type": "array"}, ["items.$ref"], {"type": "array"}),
+        (
+            {"$ref": "#/other/place", "other": {"place": {"type": "null", "not": {}}}},
+            ["other.place.not"],
+            {"type": "null"},
+        ),
     ],
 )
 def test_a_form_that_is_not_strict_gives_up_only_what_cannot_be_held(
@@ -170,6 +181,77 @@ def test_a_form_that_is_not_strict_gives_up_only_what_cannot_be_held(
     with pytest.raises(InvalidRequest) as caught:
         compile_answer(JsonSchemaGrammar(schema), param="schema")
     assert caught.value.param == f"schema.{given_up[0]}"
+
+
+TREE = {
+    "type": "object",
+    "properties": {"child": {"anyOf": [{"$ref": "#/$defs/tree"}, {"type": "null"}]}, "size": {"type": "integer"}},
+    "required": ["size"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("beside", "given_up"),
+    [
+        ({"type": ["object", "null"]}, []),
+        ({"maxProperties": 1}, ["schema.$defs.tree.properties.child.anyOf[0].$ref"]),
+    ],
+)
+def test_a_definition_that_contains_itself_is_held_as_far_as_it_can_be(beside: Any, given_up: list[str]) -> None:
+    child = {**TREE["properties"]["child"], **beside}  # type: ignore[index]
+    tree = {**TREE, "properties": {**TREE["properties"], "child": child}}  # type: ignore[dict-item]
+    schema = {"$ref": "#/$defs/tree", "$defs": {"tree": tree}}
+    compiled = compile_answer(JsonSchemaGrammar(schema, strict=False), param="schema")
+    assert list(compiled.given_up) == given_up
+    for seed in range(4):
+        made = answer(compiled.processor(), seed)
+        if made.ended:
+            assert_valid(made.text, {**TREE, "properties": {"child": {"type": ["object", "null"]}, "size": {}}})
+
+
+@pytest.mark.parametrize(
+    "siblings", [{"minProperties": 1}, {"required": ["size"]}, {"properties": {"size": {"maximum": 5}}}]
+)
+def test_what_stands_beside_a_reference_means_nothing_in_old_schemas(siblings: dict[str, Any]) -> None:
+    child = {"$ref": "#/definitions/tree", **siblings}
+    tree = {"type": "object", "properties": {"child": child, "size": {"type": "integer"}}}
+    schema = {"$ref": "#/definitions/tree", "definitions": {"tree": tree}}
+    draft = {"$schema": "http://json-schema.org/draft-07/schema#"}
+    assert compile_answer(JsonSchemaGrammar({**schema, **draft})).given_up == ()
+    assert compile_answer(JsonSchemaGrammar(schema, strict=False)).given_up
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [{"maxLength": 10.0}, {"maxLength": 2**70}, {"minLength": 1.0}, {"maxItems": 1e30}, {"maxProperties": 2**64}],
+)
+def test_sizes_are_read_as_json_numbers(sizes: dict[str, Any]) -> None:
+    assert compile_answer(JsonSchemaGrammar({"properties": {"a": sizes}})).given_up == ()
+
+
+@pytest.mark.parametrize("value", [2**53 + 1, 2**63, 2**64 - 1, 10**30, [2**53 + 1], {"a": 2**64}])
+def test_a_strict_form_never_writes_another_integer(value: Any) -> None:
+    for schema in ({"const": value}, {"enum": ["a", value]}):
+        with pytest.raises(InvalidRequest) as caught:
+            compile_answer(JsonSchemaGrammar({"properties": {"n": schema}}), param="schema")
+        assert caught.value.param == f"schema.properties.n.{next(iter(schema))}"
+
+
+@pytest.mark.parametrize("value", [2**53, 2**60, -(2**62), 20_000_000_000, 1e-7, 1e15])
+def test_numbers_that_floating_point_has_are_written_exactly(value: float) -> None:
+    compiled = compile_answer(JsonSchemaGrammar({"enum": [value]}))
+    assert json.loads(answer(compiled.processor(), 1).text) == value
+
+
+def test_a_search_for_faults_that_takes_long_ends_with_the_type_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiler, "MAX_GIVEN_UP", 3)
+    fields = {f"p{n}": {"type": "object", "minProperties": 3} for n in range(9)}
+    schema = {"type": "object", "properties": fields, "additionalProperties": False}
+    compiled = compile_answer(JsonSchemaGrammar(schema, strict=False), param="schema")
+    assert compiled.given_up == ("schema",)
+    made = answer(compiled.processor(), 2)
+    assert not made.ended or isinstance(json.loads(made.text), dict)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,10 @@ HONOURED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "parallel_tool_calls": ({"parallel_tool_calls": False}, {"prompt.tool_choice": ToolChoice(parallel=False)}),
     "response_format": ({"response_format": {"type": "json_object"}}, {"grammar": JsonObjectGrammar()}),
-    "guided_json": ({"guided_json": SCHEMA}, {"grammar": JsonSchemaGrammar(SCHEMA), "grammar_param": "guided_json"}),
+    "guided_json": (
+        {"guided_json": SCHEMA},
+        {"grammar": JsonSchemaGrammar(SCHEMA, strict=False), "grammar_param": "guided_json"},
+    ),
     "guided_regex": ({"guided_regex": "a+"}, {"grammar": RegexGrammar("a+"), "grammar_param": "guided_regex"}),
     "guided_choice": (
         {"guided_choice": ["a", "b"]},
@@ -77,7 +80,10 @@ HONOURED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"guided_grammar": 'start: "a"'},
         {"grammar": LarkGrammar('start: "a"'), "grammar_param": "guided_grammar"},
     ),
-    "json_schema": ({"json_schema": SCHEMA}, {"grammar": JsonSchemaGrammar(SCHEMA), "grammar_param": "json_schema"}),
+    "json_schema": (
+        {"json_schema": SCHEMA},
+        {"grammar": JsonSchemaGrammar(SCHEMA, strict=False), "grammar_param": "json_schema"},
+    ),
     "grammar": ({"grammar": 'root ::= "a"'}, {"grammar": LarkGrammar('root ::= "a"'), "grammar_param": "grammar"}),
     "reasoning_effort": (
         {"reasoning_effort": "low"},

@@ -223,7 +223,7 @@ async def test_thinking_is_off_by_default(thinking: Any, enabled: bool, budget: 
 
 async def test_a_schema_holds_the_text() -> None:
     request = await translate(output_config={"format": {"type": "json_schema", "schema": SCHEMA}})
-    assert request.grammar == JsonSchemaGrammar(SCHEMA)
+    assert request.grammar == JsonSchemaGrammar(SCHEMA, strict=False)
 
 
 @pytest.mark.parametrize(

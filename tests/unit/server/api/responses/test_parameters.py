@@ -66,7 +66,7 @@ REQUEST: dict[str, tuple[Any, str, Any]] = {
     "timeout": (1.5, "timeout", 1.5),
     "top_logprobs": (3, "top_logprobs", 3),
     "include": (["message.output_text.logprobs"], "top_logprobs", 0),
-    "guided_json": (SCHEMA, "grammar", JsonSchemaGrammar(SCHEMA)),
+    "guided_json": (SCHEMA, "grammar", JsonSchemaGrammar(SCHEMA, strict=False)),
     "guided_regex": ("a+", "grammar", RegexGrammar("a+")),
     "guided_choice": (["a", "b"], "grammar", ChoiceGrammar(["a", "b"])),
     "guided_grammar": ("start: A", "grammar", LarkGrammar("start: A")),
