@@ -146,6 +146,18 @@ def test_ten_seconds_let_the_speaker_finish_and_a_question_waits_for_the_next_tu
     assert [entry["kind"] for entry in arena.entries] == ["turn", "moderator", "closing", "question", "turn"]
 
 
+def test_the_next_speaker_s_prompt_is_computed_during_a_turn(arena: ArenaPage) -> None:
+    arena.load(settings())
+    arena.click("play")
+    arena.wait_for("over")
+
+    ahead = arena.evaluate("requests.map((r) => r.body).filter((body) => body.prefill_only)")
+    turn = arena.turns_requested()[1]
+    assert ahead[-1]["messages"] == turn["messages"]
+    assert all(body["messages"][0] == turn["messages"][0] for body in ahead)
+    assert "max_spoken_seconds" not in ahead[-1]
+
+
 def test_pause_holds_the_sound_and_space_resumes_it(arena: ArenaPage) -> None:
     arena.load(settings())
     arena.click("play")

@@ -33,20 +33,25 @@ def node_and_npm() -> tuple[str, list[str]]:
     return node, [node, str(package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
-@pytest.fixture(scope="module")
-def installed() -> Path:
-    """Folder in the cache with the packages of this lock. npm runs once per lock."""
-    lock = hashlib.sha256((SOURCES / "package-lock.json").read_bytes()).hexdigest()[:16]
-    folder = cache_folder() / "node-sdk" / lock
+def npm_packages(sources: Path, name: str) -> Path:
+    """Folder in the cache with the packages of the lock in `sources`. npm runs once per lock."""
+    lock = hashlib.sha256((sources / "package-lock.json").read_bytes()).hexdigest()[:16]
+    folder = cache_folder() / name / lock
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_suffix(".lock")):
         if not (folder / "installed").exists():
-            for name in ("package.json", "package-lock.json", ".npmrc"):
-                shutil.copy(SOURCES / name, folder)
+            for file in ("package.json", "package-lock.json", ".npmrc"):
+                shutil.copy(sources / file, folder)
             npm = [*node_and_npm()[1], "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
             done = subprocess.run(npm, cwd=folder, capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             (folder / "installed").touch()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed() -> Path:
+    folder = npm_packages(SOURCES, "node-sdk")
     shutil.copy(SOURCES / "chat.mjs", folder)
     return folder
 

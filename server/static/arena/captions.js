@@ -5,11 +5,12 @@
  *
  * @param {string} text
  * @param {import("./stream.js").SpokenWord[]} words
- * @returns {{text: string, start: number, end: number, said: boolean}[]} Times in seconds.
+ * @returns {{text: string, start: number, end: number}[]} Times in seconds. What no word says, such as a comma, is said
+ *   with the word before it.
  */
 export function stretches(text, words) {
   const letters = Array.from(text);
-  const found = [];
+  const found = /** @type {{text: string, start: number, end: number}[]} */ ([]);
   let at = 0;
   for (const word of words) {
     const last = found[found.length - 1];
@@ -18,18 +19,24 @@ export function stretches(text, words) {
       if (last) last.end = word.end_time;
       continue;
     }
-    if (word.start_char > at) found.push({ text: letters.slice(at, word.start_char).join(""), start: 0, end: 0, said: false });
+    if (word.start_char > at) found.push(unsaid(letters.slice(at, word.start_char), last));
     found.push({
       text: letters.slice(word.start_char, word.end_char).join(""),
       start: word.start_time,
       end: word.end_time,
-      said: true,
     });
     at = word.end_char;
   }
-  if (at < letters.length) found.push({ text: letters.slice(at).join(""), start: 0, end: 0, said: false });
+  if (at < letters.length) {
+    const rest = unsaid(letters.slice(at), found[found.length - 1]);
+    if (/[\p{L}\p{N}]/u.test(rest.text)) rest.start = rest.end = Infinity; // its words are yet to come
+    found.push(rest);
+  }
   return found;
 }
+
+/** @param {string[]} letters @param {{end: number}} [before] */
+const unsaid = (letters, before) => ({ text: letters.join(""), start: before?.end ?? 0, end: before?.end ?? 0 });
 
 /** One turn's text in an element. */
 export class Captions {
@@ -51,7 +58,6 @@ export class Captions {
     this.#drawn = mark;
     this.#spans = [];
     const nodes = stretches(text, words).map((stretch) => {
-      if (!stretch.said) return document.createTextNode(stretch.text);
       const element = document.createElement("span");
       element.className = "word";
       element.textContent = stretch.text;

@@ -1,5 +1,6 @@
 /** The debate itself: turns speak in order, stream, are heard or interrupted, and end in a verdict. */
 
+import { Ahead } from "./ahead.js";
 import { CRITERIA, VERDICT, heardText, messagesFor, verdictMessages } from "./prompts.js";
 import { RequestFailed, chunks, json, pcm, request } from "./stream.js";
 
@@ -31,6 +32,7 @@ export class Debate {
   #questions = /** @type {string[]} */ ([]);
   #wish = /** @type {"closing" | "next" | null} */ (null);
   #halted = false;
+  #ahead = new Ahead();
 
   /**
    * @param {Settings} settings
@@ -149,6 +151,7 @@ export class Debate {
     this.utterance = utterance;
     this.#wish = null;
     this.#abort = new AbortController();
+    this.#ahead.stop();
     this.listener.changed();
     let failure = null;
     try {
@@ -169,6 +172,7 @@ export class Debate {
       measures.answered = performance.now();
       turn.requestId = response.headers.get("x-request-id") ?? turn.requestId;
       for await (const chunk of chunks(response)) this.#take(chunk, turn, utterance);
+      this.#prepare(turn);
     } catch (error) {
       if (!turn.interrupted) failure = /** @type {Error} */ (error);
     }
@@ -202,8 +206,18 @@ export class Debate {
       turn.visemes.push(...(audio.visemes ?? []));
       turn.duration = (audio.start_sample + audio.samples) / audio.sample_rate;
       utterance.push(pcm(audio.data), audio.start_sample, audio.sample_rate);
+      this.#prepare(turn);
     }
     this.listener.changed();
+  }
+
+  /** Let the other speaker's prompt be computed, with what this turn has said up to now. @param {Entry} turn */
+  #prepare(turn) {
+    const side = turn.side ? 0 : 1;
+    const turns = this.entries.filter((entry) => entry.kind === "turn").length + (turn.kind === "turn" ? 1 : 0);
+    if (turns >= 2 * this.settings.rounds || turn.interrupted || !turn.text) return;
+    const messages = messagesFor(this.settings, [...this.entries, { ...turn, heard: turn.text }], side);
+    this.#ahead.compute({ model: this.settings.personas[side].model, messages });
   }
 
   /** @param {Entry} turn @param {import("./player.js").Utterance} utterance @param {Error | null} failure */

@@ -105,7 +105,7 @@ function draw() {
   if (debate?.error) drawProblem(debate);
   const { current } = debate ?? {};
   if (current) captions.show(current.text, current.words);
-  else if (!debate?.entries.length) captions.show("", []);
+  else if (!debate?.entries.length) captions.show(phase === "idle" ? "Press start to hear them." : "", []);
   const status = statusText(phase);
   if ($("status").textContent !== status) $("status").textContent = status;
   transcript.show(debate);
