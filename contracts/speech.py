@@ -19,6 +19,7 @@ __all__ = [
     "CreateSpeechRequest",
     "HeadTtsSpeech",
     "HeadTtsSpeechDelta",
+    "SpeakerVoice",
     "SpeechAudioDelta",
     "SpeechAudioDone",
     "SpeechStreamEvent",
@@ -26,6 +27,7 @@ __all__ = [
     "SpeechViseme",
     "SpeechWithTimings",
     "SpeechWord",
+    "SpokenTurn",
     "UnspokenText",
     "VisemeSet",
     "Voice",
@@ -50,17 +52,37 @@ class VoiceId:
 
 
 @attrs.frozen(kw_only=True)
+class SpokenTurn:
+    """What one speaker says before the next one speaks."""
+
+    speaker: Annotated[str, MinLen(1), MaxLen(64)] = attrs.field(
+        metadata=honoured("A name of the client's, also one that `speakers` does not have.")
+    )
+    text: Annotated[str, MinLen(1)] = attrs.field(metadata=honoured("As `input`."))
+
+
+@attrs.frozen(kw_only=True)
+class SpeakerVoice:
+    """How a speaker speaks. What is left out is as in the request."""
+
+    voice: VoiceName | VoiceId | None = attrs.field(default=None, metadata=honoured(otherwise="`voice` of the request"))
+    speed: Annotated[float, Ge(0.25), Le(4)] | None = attrs.field(
+        default=None, metadata=honoured(otherwise="`speed` of the request")
+    )
+
+
+@attrs.frozen(kw_only=True)
 class CreateSpeechRequest:
     """A text to speak.
 
     `null` means the same as leaving a field out. Unknown fields are noted.
     """
 
-    input: Annotated[str, MinLen(1)] = attrs.field(
+    input: Annotated[str, MinLen(1)] | list[SpokenTurn] = attrs.field(
         metadata=honoured(
             "The text to speak, or one `<speak>` element of [SSML](#ssml). See [Text](#text). White space only: "
-            "`400`. `--max-speech-characters` limits its length.",
-            values="text, not empty",
+            "`400`. `--max-speech-characters` limits its length. Extension: turns of several [speakers](#speakers).",
+            values='text, not empty, or `[{"speaker": "A", "text": "…"}, …]`',
         )
     )
     model: ModelName | None = attrs.field(
@@ -77,6 +99,14 @@ class CreateSpeechRequest:
             "See [Voices](#voices).",
             values='a voice, a mix, or `{"id": "…"}`',
             otherwise="`af_heart`, or the model's first voice",
+        ),
+    )
+    speakers: dict[str, SpeakerVoice] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. The voices of [speakers](#speakers) by name. Only with turns.",
+            values='`{"A": {"voice": "…", "speed": 1}, …}`',
+            otherwise="`voice` and `speed` for all",
         ),
     )
     language: LanguageName | None = attrs.field(
@@ -175,6 +205,10 @@ class SpeechWord:
     """Offset of the stretch in `input`, in Unicode code points."""
     end_char: int
     """Offset of its end."""
+    speaker: str | None = None
+    """Present if the request has turns. Offsets are then within the text of the turn."""
+    input_index: int | None = None
+    """Number of the turn in `input`, from 0."""
 
 
 @attrs.frozen(kw_only=True)
@@ -192,6 +226,8 @@ class SpeechViseme:
     start_time: float
     end_time: float
     blendshapes: dict[str, float] | None = None
+    speaker: str | None = None
+    """Present if the request has turns. A pause belongs to the speaker before it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -201,6 +237,8 @@ class UnspokenText:
     text: str
     start_char: int
     end_char: int
+    input_index: int | None = None
+    """Number of the turn in `input`, if it has turns."""
 
 
 @attrs.frozen(kw_only=True)
@@ -266,6 +304,9 @@ class SpeechAudioDelta:
     """Offset of the piece's stretch in `input`, in Unicode code points. None for the last bytes of the audio."""
     end_char: int | None = None
     """Offset of the end of that stretch."""
+    speaker: str | None = None
+    """Present if the request has turns, as `input_index`."""
+    input_index: int | None = None
     words: list[SpeechWord] | None = None
     visemes: list[SpeechViseme] | None = None
 

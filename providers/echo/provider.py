@@ -58,8 +58,8 @@ from providers.errors import (
 from providers.protocols import ModelStatus
 from providers.spec import ModelSpec
 from providers.speech.queued import SpeechRecord
+from providers.speech.turns import requests_of, resolved
 from providers.speech.types import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechRequest, VoiceInfo
-from providers.speech.voices import resolve_voices
 
 __all__ = ["EchoProvider", "EchoSettings"]
 
@@ -196,9 +196,10 @@ class EchoProvider(QueuedChatProvider):
         return ECHO_VOICES
 
     async def _speech_events(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
-        request = structs.replace(request, voices=resolve_voices(request.voices, ECHO_VOICES))
+        request = resolved(structs.replace(request, language=None), ECHO_VOICES)
         await self._pause(self._settings.prefill)
-        yield SpeechAccepted(len(sentences(request.text)), len(request.text))
+        texts = [one.text for one in requests_of(request)]
+        yield SpeechAccepted(sum(len(sentences(text)) for text in texts), sum(map(len, texts)))
         samples, begun = 0, monotonic()
         for index, piece in enumerate(spoken(request)):
             if index == self._settings.fail_after:

@@ -12,7 +12,9 @@ from typing import Any
 
 import attrs
 import numpy as np
+from msgspec import structs
 
+from providers.speech.turns import TURN_REST, requests_of
 from providers.speech.types import SAMPLE_RATE, PhonemeSpan, SpeechPiece, SpeechRequest, VoiceInfo, WordSpan
 from providers.speech.voices import OPENAI_VOICES
 
@@ -64,10 +66,16 @@ def sentences(text: str) -> list[tuple[int, str]]:
 
 def spoken(request: SpeechRequest) -> Iterator[SpeechPiece]:
     """One piece per sentence. `request.voices` are voices of the echo, with weights that sum to 1."""
-    base = sum(weight * (_HIGH if voice[1] == "f" else _LOW) for voice, weight in request.voices)
-    line = _Line(base=base, letter=_samples(_LETTER_SECONDS / request.speed), pause=_samples(_PAUSE_SECONDS))
-    for at, sentence in sentences(request.text):
-        yield line.speak(sentence, at)
+    position = 0
+    for turn, one in enumerate(requests_of(request)):
+        base = sum(weight * (_HIGH if voice[1] == "f" else _LOW) for voice, weight in one.voices)
+        line = _Line(base, _samples(_LETTER_SECONDS / one.speed), _samples(_PAUSE_SECONDS), position)
+        found = sentences(one.text)
+        for number, (at, sentence) in enumerate(found, 1):
+            ends = bool(request.turns[turn + 1 :]) and number == len(found)
+            piece = line.speak(sentence, at, rest=_samples(TURN_REST) if ends else 0)
+            yield structs.replace(piece, turn=turn) if request.turns else piece
+        position = line.position
 
 
 def _samples(seconds: float) -> int:
@@ -83,8 +91,8 @@ class _Line:
     pause: int
     position: int = 0
 
-    def speak(self, sentence: str, at: int) -> SpeechPiece:
-        """The sentence that is at this offset of the input."""
+    def speak(self, sentence: str, at: int, *, rest: int = 0) -> SpeechPiece:
+        """The sentence that is at this offset of the input, and `rest` samples of silence more than its pauses."""
         words: list[WordSpan] = []
         sounds = [self._sound("", self.pause)]
         for match in _WORD.finditer(sentence):
@@ -94,6 +102,9 @@ class _Line:
             ]
             words.append(WordSpan(word, start, self.position, word, at + match.start(), at + match.end()))
             sounds.append(self._sound("", self.pause))
+        if rest:
+            sounds[-1] = structs.replace(sounds[-1], end=sounds[-1].end + rest)
+            self.position += rest
         audio = np.concatenate([self._tone(span) for span in sounds]).astype("<i2").tobytes()
         return SpeechPiece(sentence, audio, sounds, words, 0.0, at, at + len(sentence))
 

@@ -10,8 +10,9 @@ import msgspec
 
 from providers.engine_host.provider import EngineProvider
 from providers.speech.queued import QueuedSpeechProvider
+from providers.speech.turns import resolved
 from providers.speech.types import SpeechEvent, SpeechRequest, VoiceInfo
-from providers.speech.voices import resolve_voices, voices_in
+from providers.speech.voices import voices_in
 from providers.weights import local_folder
 
 __all__ = ["EngineSpeechProvider"]
@@ -32,8 +33,7 @@ class EngineSpeechProvider(EngineProvider[SpeechRequest, SpeechEvent], QueuedSpe
 
     async def _events(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
         # Not before the queue: the voices are known once the model is loaded.
-        voices = resolve_voices(request.voices, self._known_voices(), language=request.language)
-        async with aclosing(super()._events(msgspec.structs.replace(request, voices=voices))) as events:
+        async with aclosing(super()._events(resolved(request, self._known_voices()))) as events:
             async for event in events:
                 yield event
 

@@ -8,6 +8,7 @@ from typing import Any
 import otel
 from otel import names
 from providers.queued import QueuedProvider
+from providers.speech.turns import requests_of
 from providers.speech.types import SAMPLE_RATE, SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest
 
 __all__ = ["QueuedSpeechProvider", "SpeechRecord"]
@@ -24,10 +25,12 @@ class SpeechRecord:
     """The span of one utterance, with one child span per piece."""
 
     def __init__(self, model: str, request: SpeechRequest) -> None:
+        turns = requests_of(request)
+        voices = dict.fromkeys(voice for turn in turns for voice, _ in turn.voices)
         attributes = {
-            names.SPEECH_CHARACTERS: len(request.text),
+            names.SPEECH_CHARACTERS: sum(len(turn.text) for turn in turns),
             names.SPEECH_SPEED: request.speed,
-            names.SPEECH_VOICE: ",".join(voice for voice, _ in request.voices) or None,
+            names.SPEECH_VOICE: ",".join(voices) or None,
         }
         self._span = otel.start_task("speech", model=model, request_id=request.id, attributes=attributes)
         self._seconds = 0.0

@@ -24,6 +24,7 @@ __all__ = [
     "SpeechFinished",
     "SpeechPiece",
     "SpeechRequest",
+    "SpeechTurn",
     "Unspoken",
     "VoiceInfo",
     "WordSpan",
@@ -41,6 +42,16 @@ InputFormat = Literal["text", "markdown"]
 """How to read an input. Without one, only unmistakable marks of Markdown are silent."""
 
 
+class SpeechTurn(msgspec.Struct, frozen=True):
+    """What one speaker says before the next. `voices` and `speed` are as in `SpeechRequest`."""
+
+    text: str
+    voices: list[tuple[str, float]]
+    speed: float = 1.0
+    voice_path: str = "voice"
+    """Where the client named the voice."""
+
+
 class SpeechRequest(msgspec.Struct, frozen=True, tag="speech"):
     """A text to speak.
 
@@ -48,6 +59,7 @@ class SpeechRequest(msgspec.Struct, frozen=True, tag="speech"):
     `language_named` returned; without it, a mix is spoken in the language of its first voice. `speed` 2 takes half as
     long. `timeout` is in seconds from admission into the engine.
     `lexicon` has phonemes by word.
+    With `turns`, these are spoken one after the other instead of `text`.
     `streamed`: the client plays what it gets, so pieces are sized to begin early and then arrive in time.
     """
 
@@ -60,6 +72,7 @@ class SpeechRequest(msgspec.Struct, frozen=True, tag="speech"):
     input_format: InputFormat | None = None
     lexicon: dict[str, str] = msgspec.field(default_factory=dict)
     streamed: bool = False
+    turns: list[SpeechTurn] = msgspec.field(default_factory=list)
 
 
 class PhonemeSpan(msgspec.Struct, frozen=True, array_like=True):
@@ -86,11 +99,12 @@ class WordSpan(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Unspoken(msgspec.Struct, frozen=True, array_like=True):
-    """Letters of the input that the voice cannot say. Offsets are as in `WordSpan`."""
+    """Letters of the input that the voice cannot say. Offsets are as in `WordSpan`, within the text of a turn."""
 
     text: str
     start_char: int
     end_char: int
+    turn: int | None = None
 
 
 class SpeechAccepted(Event, frozen=True, array_like=True, tag="sa"):
@@ -111,7 +125,8 @@ class SpeechPiece(Event, frozen=True, array_like=True, tag="sp"):
     `phonemes` are contiguous: the first starts where the piece before ended (0 for the first piece), the last ends with
     the audio, and pauses are spans of silence. `words` are in order and lie within the piece. `text` is the normalised
     text of the piece, and `start_char` and `end_char` delimit its stretch of the input, in Unicode code points.
-    `seconds` is how long the engine took for it. `last`: no piece follows.
+    `seconds` is how long the engine took for it. `last`: no piece follows. `turn` is the number of its turn, within
+    whose text the offsets are; None if the request has no turns.
     """
 
     text: str
@@ -122,6 +137,7 @@ class SpeechPiece(Event, frozen=True, array_like=True, tag="sp"):
     start_char: int = 0
     end_char: int = 0
     last: bool = False
+    turn: int | None = None
 
 
 class SpeechFinished(Event, frozen=True, array_like=True, tag="sf"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextvars import Context, copy_context
 
 import attrs
@@ -15,10 +14,11 @@ from providers.engines.process.base import BaseEngine, Loaded, as_service_error,
 from providers.engines.process.engine import EngineLoadError, Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.engines.process.weights import find_folder
-from providers.engines.speech.intake import SpeechIntake, SpeechJob
+from providers.engines.speech.intake import SpeechIntake
 from providers.engines.speech.kokoro.model import load_kokoro
 from providers.engines.speech.languages.readers import Readers
 from providers.engines.speech.pacing import OVERHEAD, Pace, Playback
+from providers.engines.speech.script import Line, Script, Scripts
 from providers.engines.speech.segmentation import Piece
 from providers.engines.speech.sentence import Part, Sentence
 from providers.engines.speech.timing import Timed
@@ -37,14 +37,13 @@ _WARMUP = "Hello there."
 class _Speaking:
     """A job in progress."""
 
-    job: SpeechJob
+    job: Script
     order: int
     accepted: bool = False
-    pieces: Iterator[Piece] = attrs.field(init=False)
-    following: Piece | None = None
-    """What is read but not begun."""
+    line: Line | None = None
+    """What is being spoken."""
     sentence: Sentence | None = None
-    """What is being decoded."""
+    """The line, as far as it is decoded; None before it is begun."""
     begun: int = 0
     """Count of sentences."""
     samples: int = 0
@@ -53,11 +52,8 @@ class _Speaking:
     context: Context = attrs.field(factory=copy_context)
     """The request's context, for log lines."""
 
-    def __attrs_post_init__(self) -> None:
-        self.pieces = iter(self.job.pieces)
 
-
-class SpeechEngine(BaseEngine[SpeechJob]):
+class SpeechEngine(BaseEngine[Script]):
     """Implements `Engine` for folders that mlx-audio loads as Kokoro."""
 
     REQUESTS = (SpeechRequest,)
@@ -83,6 +79,7 @@ class SpeechEngine(BaseEngine[SpeechJob]):
         self._kokoro, self._vocabulary = loaded.kokoro, loaded.vocabulary
         self._voices = Voices(folder)
         self._intake = SpeechIntake(Readers(loaded.vocabulary), self._voices, loaded.vocabulary)
+        self._scripts = Scripts(self._intake)
         voices = voices_in(folder, spoken=self._intake.languages)
         return Loaded(model_type="kokoro", dtype="float32", details={"sample_rate": SAMPLE_RATE, "voices": voices})
 
@@ -96,12 +93,12 @@ class SpeechEngine(BaseEngine[SpeechJob]):
 
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _job(self, request: SpeechRequest) -> SpeechJob:
-        return self._intake.job(request)
+    def _job(self, request: SpeechRequest) -> Script:
+        return self._scripts.write(request)
 
     # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def submit(self, job: SpeechJob) -> None:
+    def submit(self, job: Script) -> None:
         self._submitted += 1
         self._speaking[job.id] = _Speaking(job, self._submitted)
 
@@ -144,48 +141,56 @@ class SpeechEngine(BaseEngine[SpeechJob]):
         job, started = speaking.job, time.monotonic()
         speaking.started = speaking.started or started
         try:
-            part = self._part(speaking)
-            if part is None or part.last:
-                speaking.sentence, speaking.following = None, next(speaking.pieces, None)
+            line = speaking.line or next(job.lines, None)
+            part = None if line is None else self._part(speaking, line)
+            # Reads on now: the piece that is sent next should know whether it is the last.
+            speaking.line = line if part is not None and not part.last else next(job.lines, None)
         except Exception as error:
             self._end(job.id, as_service_error(error, job.id), out)
             return
         now = time.monotonic()
-        finished = speaking.sentence is None and speaking.following is None
-        if part is not None:
-            self._send(speaking, part, now - started, out, last=finished)
-        if finished:
+        if line is not None and part is not None:
+            self._send(speaking, part, line.turn, now - started, out)
+        if speaking.line is None:
             out.event(job.id, SpeechFinished(speaking.samples, now - speaking.started, job.unspoken))
             del self._speaking[job.id]
 
-    def _part(self, speaking: _Speaking) -> Part | None:
-        """The next part of what a request says. None if there is nothing to speak: an emoji or three dots."""
-        job, sentence = speaking.job, speaking.sentence
+    def _part(self, speaking: _Speaking, line: Line) -> Part:
+        """The next part of a line."""
+        piece = line.piece
+        if not piece.symbols[0]:
+            return Part(piece, Timed.silence(round((piece.rest or 0) * SAMPLE_RATE)), True)
+        sentence = speaking.sentence
         if sentence is None:
-            piece = speaking.following or next(speaking.pieces, None)
-            if piece is None:
-                return None
-            number = speaking.begun
+            sentence = self._prepared(piece, line.voices, line.speed, speaking.begun)
             speaking.begun += 1
-            if not piece.symbols[0]:
-                return Part(piece, Timed.silence(round((piece.rest or 0) * SAMPLE_RATE)), True)
-            sentence = speaking.sentence = self._prepared(piece, job.voices, job.speed, number)
         started = time.monotonic()
-        if not job.streamed:
+        if not speaking.job.streamed:
             return sentence.whole(self._kokoro)
         factor = self._pace.factor * len(self._speaking)
         part = sentence.next(self._kokoro, speaking.playback.wanted(started, factor, sentence.left))
         self._pace.measured(time.monotonic() - started, len(part.timed.samples) / SAMPLE_RATE + OVERHEAD)
+        speaking.sentence = None if part.last else sentence
         return part
 
-    def _send(self, speaking: _Speaking, part: Part, seconds: float, out: Outbox, *, last: bool) -> None:
+    def _send(self, speaking: _Speaking, part: Part, turn: int | None, seconds: float, out: Outbox) -> None:
         piece, samples = part.piece, part.timed.samples
         phonemes, words = part.timed.after(speaking.samples)
         speaking.samples += len(samples)
         speaking.playback.add(time.monotonic(), len(samples) / SAMPLE_RATE)
         out.event(
             speaking.job.id,
-            SpeechPiece(piece.text, _pcm(samples), phonemes, words, seconds, piece.start_char, piece.end_char, last),
+            SpeechPiece(
+                piece.text,
+                _pcm(samples),
+                phonemes,
+                words,
+                seconds,
+                piece.start_char,
+                piece.end_char,
+                last=speaking.line is None,
+                turn=turn,
+            ),
         )
 
     def _prepared(self, piece: Piece, voices: list[tuple[str, float]], speed: float, number: int) -> Sentence:

@@ -61,8 +61,11 @@ class SpeechIntake:
         """The languages whose texts can be read."""
         return list(readable_languages())
 
-    def job(self, request: SpeechRequest) -> SpeechJob:
+    def job(self, request: SpeechRequest, *, is_part: bool = False) -> SpeechJob:
         """Check a request and compute its phonemes.
+
+        Args:
+            is_part: the text is a part of a longer one, so that all of it may be unspoken.
 
         Raises:
             InvalidRequest: `param` names the wrong parameter.
@@ -75,7 +78,7 @@ class SpeechIntake:
         # The engine itself decodes the long sentences of a stream in parts.
         first = LONG if request.streamed else FIRST
         said = self._said(request.text, language, request.input_format, [lexicon], first)
-        if not said.pieces and said.unspoken:
+        if not said.pieces and said.unspoken and not is_part:
             raise _unsayable(said.unspoken[0], language)
         return SpeechJob(
             id=request.id,

@@ -12,6 +12,7 @@ from litestar.params import JSONBody, SkipValidation
 import otel
 from contracts.speech import CreateSpeechRequest, SpeechWithTimings, Voice, VoiceList
 from providers.speech.protocol import SPEECH, SpeechProvider
+from providers.speech.turns import requests_of
 from providers.speech.types import SpeechRequest, VoiceInfo
 from providers.speech.voices import OPENAI_VOICES
 from server.api.error_responses import ANSWERING, errors
@@ -66,7 +67,7 @@ class SpeechController(Controller):
         header = SpeechHeader(model=speech.spec.name, request_id=asked.id)
         if answer.events:
             source = aclosing(encoded(audible(speech.speak(asked)), answer.audio_format))
-            encoder = SpeechEventEncoder(header, answer, characters=len(asked.text))
+            encoder = SpeechEventEncoder(header, answer, characters=sum(len(turn.text) for turn in requests_of(asked)))
             return service.streamed(source, encoder)
         if whole:
             return await _whole(request, speech, service, asked, answer, header)

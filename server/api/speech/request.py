@@ -6,13 +6,15 @@ import contextlib
 import math
 import re
 import unicodedata
+from collections.abc import Sequence
 
 import attrs
 
-from contracts.speech import AudioFormat, CreateSpeechRequest, VisemeSet
+from contracts.speech import AudioFormat, CreateSpeechRequest, SpeakerVoice, SpokenTurn, VisemeSet, VoiceId
 from providers.errors import InvalidRequest
 from providers.speech.languages import language_named
-from providers.speech.types import SpeechRequest
+from providers.speech.turns import at_path
+from providers.speech.types import SpeechRequest, SpeechTurn
 from server.api.refusals import check_parameters
 
 __all__ = [
@@ -33,6 +35,7 @@ MAX_STREAMED_CHARACTERS = 262_144
 
 _VOICE = re.compile(r"\s*(?P<name>[^:()\s][^:()]*?)\s*(?::(?P<colon>[^:()]+)|\((?P<brackets>[^:()]+)\))?\s*")
 """A voice and its weight."""
+MAX_TURNS = 1000
 MAX_LEXICON = 1000
 """Words of a request's lexicon."""
 _MAX_ENTRY = 200
@@ -49,6 +52,8 @@ class SpeechAnswer:
     headtts: bool
     events: bool
     """Whether the answer consists of server-sent events."""
+    speakers: Sequence[str] = ()
+    """By turn; empty if the request has no turns."""
 
 
 def to_speech_request(
@@ -61,13 +66,16 @@ def to_speech_request(
         UnsupportedParameter: a parameter has no effect, and the server has `--strict-parameters`.
     """
     check_parameters(data)
-    _check_length(data.input, max_characters, streamed=streamed)
-    _check_text(data.input)
-    named = data.voice.id if data.voice is not None and not isinstance(data.voice, str) else data.voice
+    text, turns = (data.input, []) if isinstance(data.input, str) else ("", data.input)
+    _check_length(sum(len(turn.text) for turn in turns) or len(text), max_characters, streamed=streamed)
+    _check_turns(data, turns)
+    if not turns:
+        _check_text(text, "input")
     return SpeechRequest(
         id=id,
-        text=data.input,
-        voices=[] if named is None else to_voices(named),
+        text=text,
+        turns=[_turn(data, turn) for turn in turns],
+        voices=_named(data.voice),
         speed=1.0 if data.speed is None else data.speed,
         timeout=data.timeout,
         language=_language(data),
@@ -98,7 +106,38 @@ def speech_answer(data: CreateSpeechRequest) -> SpeechAnswer:
         timings=timings,
         headtts=headtts,
         events=data.stream_format == "sse",
+        speakers=() if isinstance(data.input, str) else [turn.speaker for turn in data.input],
     )
+
+
+def _turn(data: CreateSpeechRequest, turn: SpokenTurn) -> SpeechTurn:
+    speaker = (data.speakers or {}).get(turn.speaker) or SpeakerVoice()
+    path = "voice" if speaker.voice is None else f"speakers.{turn.speaker}.voice"
+    try:
+        voices = _named(data.voice if speaker.voice is None else speaker.voice)
+    except InvalidRequest as error:
+        raise at_path(error, "voice", path) from None
+    speed = data.speed if speaker.speed is None else speaker.speed
+    return SpeechTurn(text=turn.text, voices=voices, speed=1.0 if speed is None else speed, voice_path=path)
+
+
+def _named(voice: str | VoiceId | None) -> list[tuple[str, float]]:
+    if voice is None:
+        return []
+    return to_voices(voice if isinstance(voice, str) else voice.id)
+
+
+def _check_turns(data: CreateSpeechRequest, turns: Sequence[SpokenTurn]) -> None:
+    if isinstance(data.input, str):
+        if data.speakers:
+            raise InvalidRequest("speakers: only allowed when input is a list of turns", param="speakers")
+        return
+    if not 1 <= len(turns) <= MAX_TURNS:
+        raise InvalidRequest(f"input: must have 1 to {MAX_TURNS} turns, not {len(turns)}", param="input")
+    for at, turn in enumerate(turns):
+        if not turn.speaker.strip():
+            raise InvalidRequest(f"input[{at}].speaker: must not be empty", param=f"input[{at}].speaker")
+        _check_text(turn.text, f"input[{at}].text")
 
 
 def _audio_format(data: CreateSpeechRequest) -> AudioFormat:
@@ -121,21 +160,21 @@ def _language(data: CreateSpeechRequest) -> str | None:
     return next(iter(named), None)
 
 
-def _check_length(text: str, limit: int | None, *, streamed: bool) -> None:
+def _check_length(length: int, limit: int | None, *, streamed: bool) -> None:
     if limit is None:
         limit = MAX_STREAMED_CHARACTERS if streamed else MAX_CHARACTERS
-    if limit and len(text) > limit:
+    if limit and length > limit:
         hint = "" if streamed else "stream the answer, or "
         raise InvalidRequest(
-            f"input: has {len(text)} characters; at most {limit} are allowed. Split it, {hint}start the server with a "
+            f"input: has {length} characters; at most {limit} are allowed. Split it, {hint}start the server with a "
             "larger --max-speech-characters",
             param="input",
         )
 
 
-def _check_text(text: str) -> None:
+def _check_text(text: str, path: str) -> None:
     if not any(unicodedata.category(character) != "Cc" and not character.isspace() for character in text):
-        raise InvalidRequest("input: must not be empty; send the text to speak", param="input")
+        raise InvalidRequest(f"{path}: must not be empty; send the text to speak", param=path)
 
 
 def _lexicon(words: dict[str, str]) -> dict[str, str]:

@@ -14,13 +14,13 @@ from contracts.speech import (
     SpeechAudioDelta,
     SpeechAudioDone,
     SpeechUsage,
+    SpeechViseme,
     SpeechWithTimings,
     SpeechWord,
     UnspokenText,
 )
 from providers.speech.types import (
     SAMPLE_RATE,
-    PhonemeSpan,
     SpeechAccepted,
     SpeechFinished,
     SpeechPiece,
@@ -79,7 +79,7 @@ class SpeechEventEncoder:
     def _delta(self, event: EncodedAudio) -> SpeechAudioDelta | HeadTtsSpeechDelta | None:
         audio, piece = _base64(event.audio), event.piece or _NOTHING
         if self._answer.headtts:
-            return HeadTtsSpeechDelta(audio=audio, **_headtts(piece.phonemes, piece.words))
+            return HeadTtsSpeechDelta(audio=audio, **_headtts([piece]))
         if not self._answer.timings:
             return SpeechAudioDelta(audio=audio) if audio else None
         self._spoken += event.piece is not None
@@ -90,8 +90,10 @@ class SpeechEventEncoder:
             text=piece.text,
             start_char=None if event.piece is None else piece.start_char,
             end_char=None if event.piece is None else piece.end_char,
-            words=speech_words(piece.words),
-            visemes=speech_visemes(piece.phonemes, self._answer.viseme_set),
+            speaker=_speaker(piece, self._answer),
+            input_index=piece.turn,
+            words=_words(piece, self._answer),
+            visemes=_visemes(piece, self._answer),
         )
 
     def _done(self, event: SpeechFinished) -> SpeechAudioDone:
@@ -111,8 +113,6 @@ def speech_with_timings(
     header: SpeechHeader, answer: SpeechAnswer, pieces: Sequence[SpeechPiece], finished: SpeechFinished, audio: bytes
 ) -> SpeechWithTimings | HeadTtsSpeech:
     """The whole utterance. `audio` is a file of the requested format."""
-    phonemes = [span for piece in pieces for span in piece.phonemes]
-    words = [span for piece in pieces for span in piece.words]
     header_fields: dict[str, Any] = {
         "audio": _base64(audio),
         "unspoken": _unspoken(finished),
@@ -120,15 +120,33 @@ def speech_with_timings(
         "request_id": header.request_id,
     }
     if answer.headtts:
-        return HeadTtsSpeech(audioEncoding=answer.audio_format, **_headtts(phonemes, words), **header_fields)
+        return HeadTtsSpeech(audioEncoding=answer.audio_format, **_headtts(pieces), **header_fields)
     return SpeechWithTimings(
         format=answer.audio_format,
         sample_rate=SAMPLE_RATE,
         duration=finished.samples / SAMPLE_RATE,
-        words=speech_words(words),
-        visemes=speech_visemes(phonemes, answer.viseme_set),
+        words=[word for piece in pieces for word in _words(piece, answer)],
+        visemes=[viseme for piece in pieces for viseme in _visemes(piece, answer)],
         **header_fields,
     )
+
+
+def _words(piece: SpeechPiece, answer: SpeechAnswer) -> list[SpeechWord]:
+    words = speech_words(piece.words)
+    if piece.turn is None:
+        return words
+    speaker = _speaker(piece, answer)
+    return [attrs.evolve(word, speaker=speaker, input_index=piece.turn) for word in words]
+
+
+def _visemes(piece: SpeechPiece, answer: SpeechAnswer) -> list[SpeechViseme]:
+    visemes = speech_visemes(piece.phonemes, answer.viseme_set)
+    speaker = _speaker(piece, answer)
+    return visemes if speaker is None else [attrs.evolve(viseme, speaker=speaker) for viseme in visemes]
+
+
+def _speaker(piece: SpeechPiece, answer: SpeechAnswer) -> str | None:
+    return None if piece.turn is None else answer.speakers[piece.turn]
 
 
 def speech_words(spans: Sequence[WordSpan]) -> list[SpeechWord]:
@@ -146,27 +164,36 @@ def speech_words(spans: Sequence[WordSpan]) -> list[SpeechWord]:
 
 
 def unspoken_headers(words: Sequence[Unspoken]) -> list[tuple[bytes, bytes]]:
-    """`X-Unspoken` with the stretches of the input that are not said, such as `9-11, 20-24`. None if all is said."""
+    """`X-Unspoken` with the stretches of the input that are not said, such as `9-11, 20-24`. None if all is said.
+
+    The number of the turn comes before the stretch, if there are turns: `2:9-11`.
+    """
     if not words:
         return []
-    stretches = [f"{word.start_char}-{word.end_char}" for word in words[:MAX_UNSPOKEN]]
+    stretches = [
+        f"{'' if word.turn is None else f'{word.turn}:'}{word.start_char}-{word.end_char}"
+        for word in words[:MAX_UNSPOKEN]
+    ]
     more = [f"and {len(words) - MAX_UNSPOKEN} more"] if len(words) > MAX_UNSPOKEN else []
     return [(b"x-unspoken", ", ".join(stretches + more).encode("ascii"))]
 
 
 def _unspoken(finished: SpeechFinished) -> list[UnspokenText] | None:
     return [
-        UnspokenText(text=word.text, start_char=word.start_char, end_char=word.end_char) for word in finished.unspoken
+        UnspokenText(text=word.text, start_char=word.start_char, end_char=word.end_char, input_index=word.turn)
+        for word in finished.unspoken
     ] or None
 
 
-def _headtts(phonemes: Sequence[PhonemeSpan], words: Sequence[WordSpan]) -> dict[str, Any]:
+def _headtts(pieces: Sequence[SpeechPiece]) -> dict[str, Any]:
     """HeadTTS's arrays. Silence is left out, as in HeadTTS: `viseme_sil` would hold the mouth shut against the shapes
     beside it."""
+    words = [span for piece in pieces for span in piece.words]
+    phonemes = [span for piece in pieces for span in piece.phonemes]
     visemes = [span for span in viseme_spans(phonemes) if span.viseme != "sil"]
     return {
         "words": [span.word for span in words],
-        "subtitles": _subtitles(words),
+        "subtitles": _subtitles(pieces),
         "wtimes": [_milliseconds(span.start) for span in words],
         "wdurations": [_milliseconds(span.end) - _milliseconds(span.start) for span in words],
         "visemes": [span.viseme for span in visemes],
@@ -176,10 +203,11 @@ def _headtts(phonemes: Sequence[PhonemeSpan], words: Sequence[WordSpan]) -> dict
     }
 
 
-def _subtitles(words: Sequence[WordSpan]) -> list[str]:
+def _subtitles(pieces: Sequence[SpeechPiece]) -> list[str]:
     """The stretches of the words, each only once."""
-    stretches = [(span.start_char, span.end_char) for span in words]
-    return ["" if at and stretches[at] == stretches[at - 1] else span.text for at, span in enumerate(words)]
+    words = [(piece.turn, span) for piece in pieces for span in piece.words]
+    stretches = [(turn, span.start_char, span.end_char) for turn, span in words]
+    return ["" if at and stretches[at] == stretches[at - 1] else span.text for at, (_, span) in enumerate(words)]
 
 
 def _milliseconds(samples: int) -> int:

@@ -39,8 +39,11 @@ TRANSLATED: dict[str, tuple[Any, dict[str, Any]]] = {
     "lexicon": ({"Siobhan": "ʃəvˈɔn"}, {"lexicon": {"Siobhan": "ʃəvˈɔn"}}),
     "voice": ("af_heart:3, alloy", {"voices": [("af_heart", 3.0), ("alloy", 1.0)]}),
 }
-ANSWERED = {"model", "format", "response_format", "stream_format", "include_visemes", "viseme_set", "timing_format"}
-"""Fields whose effect on the response tests/unit/server/api/speech/test_speech.py checks."""
+ANSWERED = {
+    *("model", "format", "response_format", "stream_format", "include_visemes", "viseme_set", "timing_format"),
+    "speakers",
+}
+"""Fields whose effect on the response test_speech.py and test_turns.py of this folder check."""
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +108,30 @@ async def test_instructions_have_no_effect_and_are_noted_unless_empty(app: Lites
         ({"lexicon": {str(number): "a" for number in range(1001)}}, "lexicon", "1001 words; at most 1000"),
         ({"lexicon": {"a": 1}}, "lexicon.a", "expected a string"),
         ({"input": 5}, "input", "expected a string"),
-        ({"input": ["a"]}, "input", "expected a string"),
+        ({"input": ["a"]}, "input[0]", "expected an object"),
+        ({"input": []}, "input", "1 to 1000 turns"),
+        ({"input": [{"speaker": "A"}]}, "input[0].text", "missing"),
+        ({"input": [{"speaker": "A", "text": "a"}, {"text": "b"}]}, "input[1].speaker", "missing"),
+        ({"input": [{"speaker": "A", "text": "a"}, {"speaker": " ", "text": "b"}]}, "input[1].speaker", "empty"),
+        ({"input": [{"speaker": "A", "text": "a"}, {"speaker": "B", "text": " \n"}]}, "input[1].text", "empty"),
+        (
+            {"input": [{"speaker": "A", "text": "a" * (MAX_CHARACTERS + 1)}], "include_visemes": True},
+            "input",
+            "at most",
+        ),
+        (
+            {"input": [{"speaker": "A", "text": "a"}], "speakers": {"A": {"voice": "zork"}}},
+            "speakers.A.voice",
+            "^speakers.A.voice: there is no voice 'zork'.*af_heart",
+        ),
+        (
+            {"input": [{"speaker": "A", "text": "a"}], "speakers": {"A": {"voice": "af_heart:0"}}},
+            "speakers.A.voice",
+            "weights over 0",
+        ),
+        ({"input": [{"speaker": "A", "text": "a"}], "speakers": {"A": {"speed": 9}}}, "speakers.A.speed", "at most 4"),
+        ({"input": [{"speaker": "A", "text": "a"}], "voice": "zork"}, "voice", "'zork'"),
+        ({"speakers": {"A": {}}}, "speakers", "list of turns"),
         ({"voice": "zork"}, "voice", "'zork'.*af_heart.*alloy"),
         ({"voice": {"id": "voice_1234"}}, "voice", "'voice_1234'.*af_heart"),
         ({"voice": {}}, "voice.id", "missing"),
