@@ -14,6 +14,7 @@ from providers.errors import HostNotAllowed
 __all__ = ["AddressMiddleware", "is_loopback", "normal_path"]
 
 _SLASHES = re.compile(r"/{2,}")
+_REPEATED = re.compile(r"\A(?:/v1)+(?=/v1/)")
 _UNVERSIONED = re.compile(
     "/(?:audio|chat/completions|completions|detokenize|embeddings|messages|models|rerank|responses|tokenize)(?=/|$)"
 )
@@ -64,8 +65,7 @@ def normal_path(path: str) -> str:
     path = _SLASHES.sub("/", path)
     if len(path) > 1:
         path = path.removesuffix("/")
-    while path.startswith("/v1/v1/"):
-        path = path.removeprefix("/v1")
+    path = _REPEATED.sub("", path)
     if _UNVERSIONED.match(path):
         path = f"/v1{path}"
     return _ALIASES.get(path, path)
