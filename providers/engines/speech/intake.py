@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Container, Sequence
+from collections.abc import Container
 
 import attrs
 
 from providers.engines.speech.languages.readers import Readers
-from providers.engines.speech.markup.document import passages
-from providers.engines.speech.markup.marks import Marks
 from providers.engines.speech.markup.own_words import OwnWords
+from providers.engines.speech.partition import script_of
+from providers.engines.speech.reading import Said, read
 from providers.engines.speech.segmentation import FIRST, LONG, Piece, cut
-from providers.engines.speech.text.partition import Part, partition, script_of, unspoken
-from providers.engines.speech.text.reading import Reading
 from providers.engines.speech.voices import Voices
 from providers.errors import InvalidRequest
 from providers.speech.languages import readable_languages, variant
@@ -37,15 +35,6 @@ class SpeechJob:
     speed: float
     streamed: bool
     deadline: float | None
-
-
-@attrs.frozen
-class _Said:
-    """What is said of a text: its pieces, and what became of each character."""
-
-    pieces: list[Piece]
-    parts: list[Part]
-    unspoken: list[Unspoken]
 
 
 class SpeechIntake:
@@ -75,14 +64,14 @@ class SpeechIntake:
             raise InvalidRequest(f"speed must be from {MIN_SPEED} to {MAX_SPEED}, not {request.speed}", param="speed")
         language = self._language(request.voices, request.language)
         lexicon = OwnWords(request.lexicon, param="lexicon")
+        said = self._said(request.text, language, request.input_format, [lexicon])
         # The engine itself decodes the long sentences of a stream in parts.
-        first = LONG if request.streamed else FIRST
-        said = self._said(request.text, language, request.input_format, [lexicon], first)
-        if not said.pieces and said.unspoken and not is_part:
+        pieces = cut(said.sentences, first=LONG if request.streamed else FIRST)
+        if not pieces and said.unspoken and not is_part:
             raise _unsayable(said.unspoken[0], language)
         return SpeechJob(
             id=request.id,
-            pieces=said.pieces,
+            pieces=pieces,
             unspoken=said.unspoken,
             characters=len(request.text),
             voices=request.voices,
@@ -93,34 +82,14 @@ class SpeechIntake:
 
     def pieces(self, text: str, language: str) -> list[Piece]:
         """The pieces of a text. None if the text has nothing to speak."""
-        return self._said(text, language, None, []).pieces
+        return cut(self._said(text, language, None, []).sentences)
 
-    def _said(
-        self,
-        text: str,
-        language: str,
-        input_format: InputFormat | None,
-        lexicons: Sequence[OwnWords],
-        first: int = FIRST,
-    ) -> _Said:
-        """The pieces of a text, and what of it is not said.
-
-        Raises:
-            InvalidRequest: a mark of the text, or a sound that the client gives, is wrong.
-        """
-        phonemizer, marks = self._readers[language], Marks()
-        reading = Reading(text, marks, phonemizer, self._vocabulary, lexicons)
-        chunked = [
-            sentence
-            for passage in passages(text, input_format, marks, english=phonemizer.english)
-            for sentence in reading.sentences(passage)
-        ]
-        dropped = sum(chunk.dropped for sentence in chunked for chunk in sentence)
+    def _said(self, text: str, language: str, input_format: InputFormat | None, lexicons: list[OwnWords]) -> Said:
+        said = read(text, self._readers[language], self._vocabulary, input_format, lexicons)
+        dropped = sum(chunk.dropped for sentence in said.sentences for chunk in sentence)
         if dropped:
             logger.info("left out %d phonemes that the model does not know", dropped)
-        words = [(chunk.start_char, chunk.end_char) for sentence in chunked for chunk in sentence if chunk.word]
-        parts = partition(text, words, marks.silent)
-        return _Said(cut(chunked, first=first), parts, unspoken(text, parts))
+        return said
 
     def _language(self, voices: list[tuple[str, float]], language: str | None) -> str:
         """The language to read: the one that is requested, or that of the first voice.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Container
 
 import attrs
 
-from providers.engines.speech.markup.marks import NOTES, PAUSES, Marks, Sound, Stress, is_note
+from providers.engines.speech.markup.marks import NOTES, PAUSES, Marks, Sound, is_note
 from providers.engines.speech.text.alphabet import looks_like_phonemes
 from providers.engines.speech.text.mapped import Mapped
 
@@ -212,8 +212,7 @@ class _Scan:
         if not is_image and begin < end and looks_like_phonemes(target):
             self._sound(start, begin, token)
         elif not is_image and begin < end and _LEVEL.fullmatch(target):
-            first, last = self._text.stretch(begin, end)
-            self._marks.stresses.append(Stress(first, last, float(target)))
+            self._marks.stress(*self._text.stretch(begin, end), float(target))
             self._cut(start, begin)
             self._cut(end, token.end())
         elif self._references is not None or not target or _TARGET.search(target):

@@ -7,7 +7,7 @@ import attrs
 from providers.engines.speech.text.mapped import Mapped
 from providers.errors import InvalidRequest
 
-__all__ = ["LINE_REST", "NOTES", "PARAGRAPH_REST", "PAUSES", "Marks", "Passage", "Sound", "Stress", "is_note"]
+__all__ = ["LINE_REST", "NOTES", "PARAGRAPH_REST", "PAUSES", "Marks", "Passage", "Sound", "is_note"]
 
 NOTES = "\U000f0000-\U000ffffd"
 """Characters of which each stands for a word whose sound is given, as a set of a regular expression has them."""
@@ -34,22 +34,14 @@ class Sound:
     """Offset of the phonemes in that parameter."""
 
 
-@attrs.frozen
-class Stress:
-    """A stretch of the input whose words are stressed more or less, in the levels of `apply_stress`."""
-
-    start: int
-    end: int
-    level: float
-
-
 @attrs.define
 class Marks:
     """What was found in a text beside its words. Offsets are those of the input."""
 
     silent: list[tuple[int, int]] = attrs.field(factory=list)
     """Stretches that are not said."""
-    stresses: list[Stress] = attrs.field(factory=list)
+    levels: dict[int, float] = attrs.field(factory=dict)
+    """How words are stressed, in the levels of `apply_stress`, by the offsets of their characters."""
     _sounds: list[Sound] = attrs.field(factory=list)
     _pauses: list[float] = attrs.field(factory=list)
 
@@ -58,6 +50,11 @@ class Marks:
         _check_count(self._sounds, "words with phonemes")
         self._sounds.append(sound)
         return chr(_FIRST_NOTE + len(self._sounds) - 1)
+
+    def stress(self, start: int, end: int, level: float) -> None:
+        """Stress the words of a stretch, except those within it that are stressed already."""
+        for at in range(start, end):
+            self.levels.setdefault(at, level)
 
     def sound(self, note: str) -> Sound:
         return self._sounds[ord(note) - _FIRST_NOTE]

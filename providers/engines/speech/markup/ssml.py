@@ -15,7 +15,7 @@ from xml.parsers import expat
 import attrs
 
 from providers.engines.speech.markup.blocks import Block
-from providers.engines.speech.markup.marks import LINE_REST, PARAGRAPH_REST, Marks, Sound, Stress
+from providers.engines.speech.markup.marks import LINE_REST, PARAGRAPH_REST, Marks, Sound
 from providers.engines.speech.markup.say_as import INTERPRETATIONS, said_as
 from providers.engines.speech.text.mapped import Mapped
 from providers.errors import InvalidRequest
@@ -149,7 +149,7 @@ class _Reader:
             self._parts.append(self._spoken(element, inner))
         elif name == "emphasis" and inner.text.strip():
             level = _LEVELS[element.attributes.get("level", "moderate")]
-            self._marks.stresses.append(Stress(*inner.stretch(0, len(inner)), level))
+            self._marks.stress(*inner.stretch(0, len(inner)), level)
 
     def _characters(self, at: int, characters: str) -> None:
         self._event = (at, characters)

@@ -45,8 +45,11 @@ class _Address:
     def __call__(self, match: re.Match[str]) -> Mapped:
         beginning = _BEGINNING.match(match[0])
         silent = beginning.end() if beginning else 0
+        if not any(map(str.isalnum, match[0][silent:])):
+            silent = 0
         said = self._text[match.start() + silent : match.end()].each(lambda character: _SIGNS.get(character, character))
-        # The silent beginning belongs to the first word.
-        start, first = self._text.starts[match.start()], said.starts[:1]
-        starts = [start if at == first[0] else at for at in said.starts] if first else []
+        start, starts = self._text.starts[match.start()], said.starts
+        first = next((at for at, character in enumerate(said.text) if character.isalnum()), None)
+        if first is not None:
+            starts[first] = start  # the silent beginning belongs to the first word
         return Mapped(f" {said.text} ", [start, *starts, said.ends[-1]], [start, *said.ends, said.ends[-1]])

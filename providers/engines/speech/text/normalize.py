@@ -23,6 +23,9 @@ _WIDE = {"\uff0c": ",", "\u3001": ",", "\u3002": ".", "\uff01": "!", "\uff1f": "
 _PUNCTUATION = str.maketrans(_QUOTES | _HYPHENS | _WIDE)
 _BLANKS = re.compile(r"\s+")
 _DOTS = re.compile(r"\.{3,}")
+_BOTH_WAYS = re.compile(r"<[-=]{1,3}>")
+_RIGHT = re.compile(r"(?<![-=])[-=]++>")
+_LEFT = re.compile(r"<-++(?!\d)")
 _DASH = re.compile(r"\s*(?:(?<=\s)-{1,3}(?=\s)|(?<!-)--(?!-)|[–―])\s*(?!\d)")
 
 _LONG_WORD = re.compile(r"\S{61,}")
@@ -39,6 +42,7 @@ def normalize(text: Mapped, *, british: bool = False) -> Mapped:
     # The patterns of the other steps take quadratic time in a run of blanks.
     text = text.composed().translate(_PUNCTUATION).sub(_BLANKS, " ").strip()
     text = text.sub(_DOTS, "…")
+    text = text.sub(_BOTH_WAYS, "↔").sub(_RIGHT, "→").sub(_LEFT, "←")
     text = text.sub(_DASH, " — ").replace("—", " — ")
     text = addresses_in_words(text)
     text = expanded(text).replace("and/or", "and or")
@@ -76,7 +80,7 @@ _TIDY: list[tuple[re.Pattern[str], str | Replacement]] = [
         (r"([,;:])(?: *[,;:])+", r"\1"),
         (r"([.!?])[.!?]*([.!?])", lambda match: _strongest(match.group())),
         (r"^[ .,;:!?…—)'-]+", ""),
-        (rf"(?<=[,;:!?…)”])(?=[^\W\d_]|[{NOTES}])", " "),
+        (rf"(?<=[,;:!?…)”])(?=[^\W\d_]|[{NOTES}])|(?<=[.,;:!?…])(?=\()", " "),
     )
 ]
 

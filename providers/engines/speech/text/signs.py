@@ -80,12 +80,9 @@ _RULES = [
     (re.compile(pattern), spoken)
     for pattern, spoken in (
         (r"(?<=\w)[`\u00b4](?=\w)", "'"),
-        (r"<<+(?=\w)", " “"),
+        (r"(?<!<)<<++(?=\w)", " “"),
         (r"(?<=[\w.!?])>>+", "” "),
         (r"(?<=[A-Za-z])<(\w+(?:, ?\w+)*)>", r" of \1"),
-        (r"<->|<=>", " to and from "),
-        (r"[-=]+>", " to "),
-        (r"<-+(?!\d)", " from "),
         (r"<=", " at most "),
         (r">=", " at least "),
         (r"!==?", " is not equal to "),

@@ -6,11 +6,8 @@ import json
 from collections.abc import Container
 from importlib.resources import files
 
-from providers.engines.speech.markup.document import passages
-from providers.engines.speech.markup.marks import Marks
+from providers.engines.speech.reading import read
 from providers.engines.speech.text.g2p import Chunk, Phonemizer
-from providers.engines.speech.text.partition import partition, unspoken
-from providers.engines.speech.text.reading import Reading
 
 __all__ = ["chunks", "left_out", "phonemes", "vocabulary", "words"]
 
@@ -21,18 +18,8 @@ def vocabulary() -> Container[str]:
     return found
 
 
-def sentences(phonemizer: Phonemizer, text: str) -> list[list[Chunk]]:
-    marks = Marks()
-    reading = Reading(text, marks, phonemizer, vocabulary())
-    return [
-        sentence
-        for passage in passages(text, "text", marks, english=phonemizer.english)
-        for sentence in reading.sentences(passage)
-    ]
-
-
 def chunks(phonemizer: Phonemizer, text: str) -> list[Chunk]:
-    return [chunk for sentence in sentences(phonemizer, text) for chunk in sentence]
+    return [chunk for sentence in read(text, phonemizer, vocabulary(), "text").sentences for chunk in sentence]
 
 
 def phonemes(phonemizer: Phonemizer, text: str) -> str:
@@ -46,5 +33,4 @@ def words(phonemizer: Phonemizer, text: str) -> list[tuple[str, str]]:
 
 def left_out(phonemizer: Phonemizer, text: str) -> list[str]:
     """The letters of the input that are not said."""
-    spoken = [(chunk.start_char, chunk.end_char) for chunk in chunks(phonemizer, text) if chunk.word]
-    return [each.text for each in unspoken(text, partition(text, spoken, []))]
+    return [each.text for each in read(text, phonemizer, vocabulary(), "text").unspoken]

@@ -7,14 +7,17 @@ from collections.abc import Container, Iterator, Sequence
 
 import attrs
 
+from providers.engines.speech.markup.document import passages
 from providers.engines.speech.markup.marks import NOTES, PARAGRAPH_REST, Marks, Passage, Sound
 from providers.engines.speech.markup.own_words import OwnWords
+from providers.engines.speech.partition import Part, partition, unspoken
 from providers.engines.speech.text.alphabet import to_phonemes
 from providers.engines.speech.text.g2p import Chunk, Phonemizer, is_sound
 from providers.engines.speech.text.mapped import Mapped
 from providers.engines.speech.text.stress import apply_stress
+from providers.speech.types import InputFormat, Unspoken
 
-__all__ = ["Reading"]
+__all__ = ["Said", "read"]
 
 _NOTE = re.compile(f"[{NOTES}]")
 _PLAIN_WORD = re.compile(r"[A-Za-z]+(?:'[a-z]+)?")
@@ -34,7 +37,43 @@ class _Placed:
     end: int
 
 
-class Reading:
+@attrs.frozen
+class Said:
+    """What is said of an input, and what became of each of its characters."""
+
+    sentences: list[list[Chunk]]
+    parts: list[Part]
+    unspoken: list[Unspoken]
+
+
+def read(
+    source: str,
+    phonemizer: Phonemizer,
+    vocabulary: Container[str],
+    input_format: InputFormat | None = None,
+    lexicons: Sequence[OwnWords] = (),
+) -> Said:
+    """Read an input. Its sentences are chunks with phonemes and the stretches that they say.
+
+    Args:
+        lexicons: the first that has a word decides its sound.
+
+    Raises:
+        InvalidRequest: a mark of the text, or a sound that the client gives, is wrong.
+    """
+    marks = Marks()
+    reading = _Reading(source, marks, phonemizer, vocabulary, lexicons)
+    sentences = [
+        sentence
+        for passage in passages(source, input_format, marks, english=phonemizer.english)
+        for sentence in reading.sentences(passage)
+    ]
+    words = [(chunk.start_char, chunk.end_char) for sentence in sentences for chunk in sentence if chunk.word]
+    parts = partition(source, words, marks.silent)
+    return Said(sentences, parts, unspoken(source, parts))
+
+
+class _Reading:
     """Reads the passages of one input."""
 
     def __init__(
@@ -43,7 +82,7 @@ class Reading:
         marks: Marks,
         phonemizer: Phonemizer,
         vocabulary: Container[str],
-        lexicons: Sequence[OwnWords] = (),
+        lexicons: Sequence[OwnWords],
     ) -> None:
         self._source = source
         self._marks = marks
@@ -51,6 +90,9 @@ class Reading:
         self._vocabulary = vocabulary
         self._lexicons = lexicons
         self._phonemes: dict[str, str] = {}
+        for lexicon in lexicons:
+            for sound in lexicon.sounds:
+                self._known(sound)
 
     def sentences(self, passage: Passage) -> list[list[Chunk]]:
         """The sentences of a passage. The last chunk has the rest that follows it.
@@ -67,7 +109,7 @@ class Reading:
             if (sentence := self._chunks(words))
         ]
         found = _apart(found, self._source)
-        if self._marks.stresses:
+        if self._marks.levels:
             found = [[self._stressed(chunk) for chunk in sentence] for sentence in found]
         if passage.pauses and not found:
             found = [[Chunk("", "", "")]]
@@ -124,10 +166,10 @@ class Reading:
         return self._phonemes[sound.phonemes]
 
     def _stressed(self, chunk: Chunk) -> Chunk:
-        for stress in self._marks.stresses:
-            if chunk.word and stress.start <= chunk.start_char and chunk.end_char <= stress.end:
-                return attrs.evolve(chunk, phonemes=apply_stress(chunk.phonemes, stress.level))
-        return chunk
+        level = self._marks.levels.get(chunk.start_char)
+        if level is None or not chunk.word:
+            return chunk
+        return attrs.evolve(chunk, phonemes=apply_stress(chunk.phonemes, level))
 
 
 def _leading(phonemes: str) -> Iterator[str]:
@@ -177,7 +219,15 @@ def _apart(sentences: list[list[Chunk]], source: str) -> list[list[Chunk]]:
             if chunk.word:
                 while not (start <= chunk.start_char and chunk.end_char <= end):
                     start, end = next(stretches)
-                chunk = attrs.evolve(chunk, written=source[start:end], start_char=start, end_char=end)
+                first, last = min(chunk.first_char, start), max(chunk.last_char, end)
+                chunk = attrs.evolve(
+                    chunk,
+                    written=source[start:end],
+                    start_char=start,
+                    end_char=end,
+                    first_char=first,
+                    last_char=last,
+                )
             row.append(chunk)
         spread.append(row)
     return spread
