@@ -8,7 +8,7 @@ import attrs
 from annotated_types import MaxLen
 
 from contracts._fields import EXPLICIT_NULL, Fraction, ModelName, Seconds
-from contracts.parameters import honoured, noted, refused
+from contracts.parameters import honoured, noted
 from contracts.uploads import Upload
 
 __all__ = [
@@ -66,7 +66,10 @@ class RecordingForm:
     )
     timestamp_granularities: list[Granularity] | None = attrs.field(
         default=None,
-        metadata=honoured("`word` needs `verbose_json`, and is refused for translations.", default=["segment"]),
+        metadata=honoured(
+            "`word` is refused for translations. Only `verbose_json` has words: with other formats it is noted.",
+            default=["segment"],
+        ),
     )
     vad_filter: bool | None = attrs.field(
         default=None,
@@ -84,11 +87,13 @@ class RecordingForm:
             default=False,
         ),
     )
-    include: list[Literal["logprobs", "progress"]] | None = attrs.field(
+    include: list[str] | None = attrs.field(
         default=None,
         metadata=honoured(
-            "`logprobs` needs `json`. `progress` (an extension) adds `transcript.progress` events with `position` and "
-            "`duration` in seconds to a stream.",
+            "`logprobs` is noted with other formats than `json`. `progress` (an extension) adds `transcript.progress` "
+            "events with `position` and `duration` in seconds to a stream, and is noted without one. Other values are "
+            "noted.",
+            values="a list of `logprobs`, `progress`",
             default=[],
         ),
     )
@@ -127,13 +132,20 @@ class CreateTranscriptionRequest(RecordingForm):
         ),
     )
 
-    # Known, and refused.
-    keywords: Any = attrs.field(
-        default=None, metadata=refused(instead="put them into prompt", note="Put them into `prompt`.")
+    languages: list[str] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "A single one is the `language`, if that is left out. Several are noted: the model detects one.",
+            otherwise="as `language`",
+        ),
     )
-    known_speaker_names: Any = attrs.field(default=None, metadata=refused())
-    known_speaker_references: Any = attrs.field(default=None, metadata=refused())
-    languages: Any = attrs.field(default=None, metadata=refused(instead="use language", note="Use `language`."))
+
+    # Hints that the model cannot take.
+    keywords: Any = attrs.field(default=None, metadata=noted("`prompt` takes names and spelling."))
+    known_speaker_names: Any = attrs.field(
+        default=None, metadata=noted("Of `diarized_json`: the model does not distinguish speakers.")
+    )
+    known_speaker_references: Any = attrs.field(default=None, metadata=noted("As `known_speaker_names`."))
 
 
 @attrs.frozen(kw_only=True)

@@ -5,7 +5,7 @@ Source: https://docs.anthropic.com/en/api/messages.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -41,10 +41,8 @@ class TextBlock:
 
     type: Literal["text"] = attrs.field(default="text", metadata=honoured(default="text"))
     text: str = attrs.field(metadata=honoured())
-    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
-    citations: list[JsonObject] | None = attrs.field(
-        default=None, metadata=noted("The text itself is read.", accepted=([],))
-    )
+    cache_control: Any = attrs.field(default=None, metadata=CACHE_CONTROL)
+    citations: Any = attrs.field(default=None, metadata=noted("The text itself is read.", accepted=([],)))
 
 
 @attrs.frozen(kw_only=True)
@@ -61,7 +59,7 @@ class RedactedThinkingBlock:
     """Encrypted reasoning of another server. It is skipped."""
 
     type: Literal["redacted_thinking"] = attrs.field(metadata=honoured())
-    data: str | None = attrs.field(default=None, metadata=noted("No other server can read it."))
+    data: Any = attrs.field(default=None, metadata=noted("No other server can read it."))
 
 
 @attrs.frozen(kw_only=True)
@@ -74,7 +72,7 @@ class ToolUseBlock:
     input: JsonObject | str | None = attrs.field(
         default=None, metadata=honoured("An object, or its JSON text.", default={})
     )
-    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
+    cache_control: Any = attrs.field(default=None, metadata=CACHE_CONTROL)
 
 
 @attrs.frozen(kw_only=True)
@@ -83,7 +81,7 @@ class ImageBlock:
 
     type: Literal["image"] = attrs.field(metadata=honoured())
     source: JsonObject = attrs.field(metadata=honoured())
-    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
+    cache_control: Any = attrs.field(default=None, metadata=CACHE_CONTROL)
 
 
 @attrs.frozen(kw_only=True)
@@ -94,8 +92,8 @@ class DocumentBlock:
     source: JsonObject = attrs.field(metadata=honoured())
     title: str | None = attrs.field(default=None, metadata=honoured(otherwise="none"))
     context: str | None = attrs.field(default=None, metadata=honoured(otherwise="none"))
-    citations: JsonObject | None = attrs.field(default=None, metadata=_CITATIONS)
-    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
+    citations: Any = attrs.field(default=None, metadata=_CITATIONS)
+    cache_control: Any = attrs.field(default=None, metadata=CACHE_CONTROL)
 
 
 @attrs.frozen(kw_only=True)
@@ -106,8 +104,8 @@ class SearchResultBlock:
     source: str = attrs.field(metadata=honoured())
     title: str = attrs.field(metadata=honoured())
     content: list[TextBlock] = attrs.field(metadata=honoured())
-    citations: JsonObject | None = attrs.field(default=None, metadata=_CITATIONS)
-    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
+    citations: Any = attrs.field(default=None, metadata=_CITATIONS)
+    cache_control: Any = attrs.field(default=None, metadata=CACHE_CONTROL)
 
 
 @attrs.frozen(kw_only=True)
@@ -144,7 +142,7 @@ class ToolResultBlock:
         default=None, metadata=honoured("An image is read as `[image]`.", default="")
     )
     is_error: bool | None = attrs.field(default=None, metadata=honoured(default=False))
-    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
+    cache_control: Any = attrs.field(default=None, metadata=CACHE_CONTROL)
 
 
 InputBlock = (

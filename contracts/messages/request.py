@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import attrs
 from annotated_types import MaxLen, MinLen
 
-from contracts._fields import Count, JsonObject, JsonSchema, TokenLimit
+from contracts._fields import Count, JsonSchema, TokenLimit
 from contracts.chat.tools import MAX_TOOLS, FunctionName
 from contracts.messages.blocks import CACHE_CONTROL, InputBlock, TextBlock
 from contracts.parameters import honoured, noted
@@ -44,7 +44,7 @@ class MessageTool:
     description: str | None = attrs.field(default=None, metadata=honoured(otherwise="none"))
     input_schema: JsonSchema | None = attrs.field(default=None, metadata=honoured(otherwise="any object"))
     strict: bool | None = attrs.field(default=None, metadata=honoured(default=False))
-    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
+    cache_control: Any = attrs.field(default=None, metadata=CACHE_CONTROL)
 
 
 @attrs.frozen(kw_only=True)
@@ -62,9 +62,7 @@ class ThinkingConfig:
 
     type: Literal["enabled", "disabled", "adaptive"] = attrs.field(metadata=honoured())
     budget_tokens: Count | None = attrs.field(default=None, metadata=honoured(otherwise="no limit of its own"))
-    display: str | None = attrs.field(
-        default=None, metadata=noted("Reasoning is returned word for word.", accepted=("full",))
-    )
+    display: Any = attrs.field(default=None, metadata=noted("Reasoning is returned word for word.", accepted=("full",)))
 
 
 @attrs.frozen(kw_only=True)
@@ -136,9 +134,9 @@ class CountTokensRequest:
     thinking: ThinkingConfig | None = attrs.field(default=None, metadata=_THINKING)
     output_config: OutputConfig | None = attrs.field(default=None, metadata=_OUTPUT_CONFIG)
     output_format: OutputFormat | None = attrs.field(default=None, metadata=_OUTPUT_FORMAT)
-    mcp_servers: list[JsonObject] | None = attrs.field(default=None, metadata=_MCP_SERVERS)
-    context_management: JsonObject | None = attrs.field(default=None, metadata=_CONTEXT_MANAGEMENT)
-    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
+    mcp_servers: Any = attrs.field(default=None, metadata=_MCP_SERVERS)
+    context_management: Any = attrs.field(default=None, metadata=_CONTEXT_MANAGEMENT)
+    cache_control: Any = attrs.field(default=None, metadata=CACHE_CONTROL)
 
 
 @attrs.frozen(kw_only=True)
@@ -180,10 +178,10 @@ class MessagesRequest(SamplingOptions):
     output_format: OutputFormat | None = attrs.field(default=None, metadata=_OUTPUT_FORMAT)
 
     # Labels, hints about price and caches, and what only Anthropic's servers have.
-    mcp_servers: list[JsonObject] | None = attrs.field(default=None, metadata=_MCP_SERVERS)
-    context_management: JsonObject | None = attrs.field(default=None, metadata=_CONTEXT_MANAGEMENT)
-    cache_control: JsonObject | None = attrs.field(default=None, metadata=CACHE_CONTROL)
-    metadata: JsonObject | None = attrs.field(default=None, metadata=noted("A label.", accepted=({},)))
-    service_tier: str | None = attrs.field(default=None, metadata=noted("A hint about price."))
-    inference_geo: str | None = attrs.field(default=None, metadata=noted("The model runs here."))
-    container: JsonObject | str | None = attrs.field(default=None, metadata=noted("The server runs no code."))
+    mcp_servers: Any = attrs.field(default=None, metadata=_MCP_SERVERS)
+    context_management: Any = attrs.field(default=None, metadata=_CONTEXT_MANAGEMENT)
+    cache_control: Any = attrs.field(default=None, metadata=CACHE_CONTROL)
+    metadata: Any = attrs.field(default=None, metadata=noted("A label.", accepted=({},)))
+    service_tier: Any = attrs.field(default=None, metadata=noted("A hint about price."))
+    inference_geo: Any = attrs.field(default=None, metadata=noted("The model runs here."))
+    container: Any = attrs.field(default=None, metadata=noted("The server runs no code."))

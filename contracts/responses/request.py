@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import attrs
 from annotated_types import MaxLen, MinLen
@@ -83,7 +83,7 @@ _CONVERSATION = refused(instead="send previous_response_id", note="`previous_res
 class ResponseStreamOptions:
     """How a response is streamed."""
 
-    include_obfuscation: bool | None = attrs.field(default=None, metadata=noted(accepted=(False,)))
+    include_obfuscation: Any = attrs.field(default=None, metadata=noted(accepted=(False,)))
 
 
 @attrs.frozen(kw_only=True)
@@ -91,10 +91,10 @@ class Reasoning:
     """How the model reasons before it answers."""
 
     effort: ReasoningEffort | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    summary: str | None = attrs.field(default=None, metadata={**EXPLICIT_NULL, **noted(accepted=("auto", "none"))})
-    generate_summary: str | None = attrs.field(default=None, metadata=noted(accepted=("auto", "none")))
-    context: str | None = attrs.field(default=None, metadata=noted(accepted=("auto",)))
-    mode: str | None = attrs.field(default=None, metadata=noted(accepted=("standard",)))
+    summary: Any = attrs.field(default=None, metadata={**EXPLICIT_NULL, **noted(accepted=("auto", "none"))})
+    generate_summary: Any = attrs.field(default=None, metadata=noted(accepted=("auto", "none")))
+    context: Any = attrs.field(default=None, metadata=noted(accepted=("auto",)))
+    mode: Any = attrs.field(default=None, metadata=noted(accepted=("standard",)))
 
 
 def _of_chat(here: str, *accepted: Any, note: str = "") -> dict[str, Any]:
@@ -216,9 +216,9 @@ class CreateResponse(ChatOnly):
     )
 
     # Labels, which are repeated in the response and change nothing else in it.
-    user: str | None = attrs.field(default=None, metadata=noted("A label, which the response repeats."))
-    safety_identifier: str | None = attrs.field(default=None, metadata=noted("A label, which the response repeats."))
-    prompt_cache_key: str | None = attrs.field(
+    user: Any = attrs.field(default=None, metadata=noted("A label, which the response repeats."))
+    safety_identifier: Any = attrs.field(default=None, metadata=noted("A label, which the response repeats."))
+    prompt_cache_key: Any = attrs.field(
         default=None,
         metadata=noted("A hint, which the response repeats: every prompt may reuse every cached prefix."),
     )
@@ -226,15 +226,13 @@ class CreateResponse(ChatOnly):
     client_metadata: Any = attrs.field(default=None, metadata=noted("A label of the client's own."))
 
     # Hints about price and caches, and bounds of what does not happen here.
-    truncation: Literal["auto", "disabled"] | None = attrs.field(default=None, metadata=_TRUNCATION)
-    service_tier: str | None = attrs.field(
+    truncation: Any = attrs.field(default=None, metadata=_TRUNCATION)
+    service_tier: Any = attrs.field(
         default=None, metadata=noted("The response's is `default`.", accepted=("auto", "default"))
     )
-    prompt_cache_retention: str | None = attrs.field(default=None, metadata=noted(accepted=("in_memory",)))
-    prompt_cache_options: JsonObject | None = attrs.field(
-        default=None, metadata=noted(accepted=({}, {"mode": "implicit"}))
-    )
-    max_tool_calls: Count | None = attrs.field(
+    prompt_cache_retention: Any = attrs.field(default=None, metadata=noted(accepted=("in_memory",)))
+    prompt_cache_options: Any = attrs.field(default=None, metadata=noted(accepted=({}, {"mode": "implicit"})))
+    max_tool_calls: Any = attrs.field(
         default=None, metadata=noted("It counts calls of OpenAI's own tools. The response repeats it.")
     )
     context_management: Any = attrs.field(
@@ -272,6 +270,6 @@ class TokenCountRequest:
     text: ResponseTextParam | None = attrs.field(default=None, metadata=_TEXT)
     reasoning: Reasoning | None = attrs.field(default=None, metadata=_REASONING)
     chat_template_kwargs: JsonObject | None = attrs.field(default=None, metadata=_CHAT_TEMPLATE_KWARGS)
-    truncation: Literal["auto", "disabled"] | None = attrs.field(default=None, metadata=_TRUNCATION)
+    truncation: Any = attrs.field(default=None, metadata=_TRUNCATION)
     conversation: str | JsonObject | None = attrs.field(default=None, metadata=_CONVERSATION)
-    personality: str | None = attrs.field(default=None, metadata=noted())
+    personality: Any = attrs.field(default=None, metadata=noted())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -98,12 +98,12 @@ class Response:
     previous_response_id: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     store: bool
     max_output_tokens: int | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    max_tool_calls: int | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    max_tool_calls: Any = attrs.field(default=None, metadata=EXPLICIT_NULL)
     metadata: dict[str, str]
     parallel_tool_calls: bool
-    prompt_cache_key: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    prompt_cache_key: Any = attrs.field(default=None, metadata=EXPLICIT_NULL)
     reasoning: Reasoning
-    safety_identifier: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    safety_identifier: Any = attrs.field(default=None, metadata=EXPLICIT_NULL)
     service_tier: Literal["default"] = "default"
     temperature: float | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     presence_penalty: float = 0.0
@@ -114,7 +114,7 @@ class Response:
     top_logprobs: int = 0
     top_p: float | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     truncation: Literal["disabled"] = "disabled"
-    user: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    user: Any = attrs.field(default=None, metadata=EXPLICIT_NULL)
     request_id: str
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import attrs
 from annotated_types import MinLen
@@ -52,9 +52,9 @@ class FunctionTool:
     description: str | None = None
     parameters: JsonSchema | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     strict: bool | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    allowed_callers: list[str] | None = attrs.field(default=None, metadata=_ALLOWED_CALLERS)
-    defer_loading: bool | None = attrs.field(default=None, metadata=noted(accepted=(False,)))
-    output_schema: JsonObject | None = attrs.field(default=None, metadata=noted())
+    allowed_callers: Any = attrs.field(default=None, metadata=_ALLOWED_CALLERS)
+    defer_loading: Any = attrs.field(default=None, metadata=noted(accepted=(False,)))
+    output_schema: Any = attrs.field(default=None, metadata=noted())
 
 
 @attrs.frozen(kw_only=True)
@@ -84,8 +84,8 @@ class CustomTool:
     name: FunctionName
     description: str | None = None
     format: CustomToolFormat | None = None
-    allowed_callers: list[str] | None = attrs.field(default=None, metadata=_ALLOWED_CALLERS)
-    defer_loading: bool | None = attrs.field(default=None, metadata=noted(accepted=(False,)))
+    allowed_callers: Any = attrs.field(default=None, metadata=_ALLOWED_CALLERS)
+    defer_loading: Any = attrs.field(default=None, metadata=noted(accepted=(False,)))
 
 
 @attrs.frozen(kw_only=True)
@@ -194,4 +194,4 @@ class ResponseTextParam:
     """The form of the text."""
 
     format: TextFormat | None = None
-    verbosity: Literal["low", "medium", "high"] | None = attrs.field(default=None, metadata=noted(accepted=("medium",)))
+    verbosity: Any = attrs.field(default=None, metadata=noted(accepted=("medium",)))

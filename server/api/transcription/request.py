@@ -11,6 +11,7 @@ from contracts.transcription import CreateTranscriptionRequest, CreateTranslatio
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.transcription.types import Task, TranscriptionRequest
 from server.api.refusals import check_parameters
+from server.noted import note
 
 __all__ = ["TranscriptAnswer", "to_transcription_request", "transcript_answer"]
 
@@ -46,25 +47,24 @@ def transcript_answer(request: CreateTranscriptionRequest | CreateTranslationReq
         raise UnsupportedParameter(message, param="response_format")
     form = request.response_format or "json"
     wanted, included = request.timestamp_granularities or [], request.include or []
-    if form != "verbose_json" and "word" in wanted:
-        message = "timestamp_granularities: word times need response_format verbose_json"
-        raise InvalidRequest(message, param="timestamp_granularities")
     if request.stream and form not in _STREAMED:
         raise InvalidRequest(
             f"stream: response_format {form} cannot be streamed; use {' or '.join(_STREAMED)}", param="stream"
         )
-    if "logprobs" in included and form != "json":
-        raise InvalidRequest("include: logprobs need response_format json", param="include")
-    if "progress" in included and not request.stream:
-        raise InvalidRequest("include: progress is only allowed when stream is true", param="include")
+    has = {"words": form == "verbose_json", "logprobs": form == "json", "progress": bool(request.stream)}
+    if "word" in wanted and not has["words"]:
+        note("timestamp_granularities.word")
+    for name in included:
+        if not has.get(name):
+            note(f"include.{name}", known=name in has)
     return TranscriptAnswer(
         task="transcribe" if isinstance(request, CreateTranscriptionRequest) else "translate",
         format=form,
         stream=bool(request.stream),
-        words="word" in wanted,
+        words="word" in wanted and has["words"],
         segments="segment" in wanted or not wanted,
-        logprobs="logprobs" in included,
-        progress="progress" in included,
+        logprobs="logprobs" in included and has["logprobs"],
+        progress="progress" in included and has["progress"],
     )
 
 
@@ -75,7 +75,7 @@ def to_transcription_request(
     return TranscriptionRequest(
         id=id,
         path=str(path),
-        language=_language(request.language),
+        language=_language(request.language) or _only_language(request),
         prompt=request.prompt,
         temperature=request.temperature or 0.0,
         task=answer.task,
@@ -84,6 +84,16 @@ def to_transcription_request(
         detect_speech=request.vad_filter is not False,
         timeout=request.timeout,
     )
+
+
+def _only_language(request: CreateTranscriptionRequest | CreateTranslationRequest) -> str | None:
+    """The language of `languages`, if it is the only one. Several are noted."""
+    given = request.languages if isinstance(request, CreateTranscriptionRequest) else None
+    if given is None or len(given) == 1:
+        return _language(given[0]) if given else None
+    if given:
+        note("languages")
+    return None
 
 
 def _language(given: str | None) -> str | None:

@@ -159,5 +159,5 @@ async def test_completions_of_several_prompts(client: AsyncOpenAI, stream: bool)
 
 async def test_a_refusal_is_the_error_the_sdk_has_for_it(client: AsyncOpenAI) -> None:
     with pytest.raises(BadRequestError) as caught:
-        await client.completions.create(model="m", prompt="a", suffix="z")
-    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "suffix")
+        await client.responses.create(model="m", input="a", background=True)
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "background")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import srt as srt_parser
 import webvtt
+from msgspec import structs
 
 from providers.errors import EngineCrashed, InvalidRequest
 from providers.transcription.types import TranscriptionAccepted, TranscriptionEvent, TranscriptionRequest
@@ -229,15 +230,8 @@ async def test_progress_comes_only_on_request() -> None:
         ({"stream": "maybe"}, "stream", "invalid_request_error"),
         ({"response_format": "yaml"}, "response_format", "invalid_request_error"),
         ({"timestamp_granularities[]": "letter"}, "timestamp_granularities[0]", "invalid_request_error"),
-        ({"timestamp_granularities[]": "word"}, "timestamp_granularities", "invalid_request_error"),
-        ({"include[]": "logprobs", "response_format": "text"}, "include", "invalid_request_error"),
-        ({"include[]": "progress"}, "include", "invalid_request_error"),
         ({"stream": "true", "response_format": "srt"}, "stream", "invalid_request_error"),
         ({"response_format": "diarized_json"}, "response_format", "unsupported_parameter"),
-        ({"known_speaker_names[]": "ann"}, "known_speaker_names", "unsupported_parameter"),
-        ({"known_speaker_references[]": "data:,"}, "known_speaker_references", "unsupported_parameter"),
-        ({"keywords[]": "ann"}, "keywords", "unsupported_parameter"),
-        ({"languages[]": "en"}, "languages", "unsupported_parameter"),
     ],
 )
 async def test_a_parameter_that_cannot_be_honoured_is_refused_by_name(
@@ -247,6 +241,45 @@ async def test_a_parameter_that_cannot_be_honoured_is_refused_by_name(
     answer = await ask(make_app(transcriber), data)
     assert (answer.status, answer.error["param"], answer.error["code"]) == (400, param, code)
     assert transcriber.requests == []
+
+
+@pytest.mark.parametrize(
+    ("data", "header"),
+    [
+        ({"keywords[]": ["Ann", "Oslo"]}, "keywords"),
+        ({"known_speaker_names[]": "ann"}, "known_speaker_names"),
+        ({"known_speaker_references[]": "data:,"}, "known_speaker_references"),
+        ({"languages[]": ["en", "fr"]}, "languages"),
+        ({"include[]": "telepathy"}, "include.telepathy"),
+        ({"include[]": "logprobs", "response_format": "text"}, "include.logprobs"),
+        ({"include[]": "progress"}, "include.progress"),
+        ({"timestamp_granularities[]": ["word", "segment"]}, "timestamp_granularities.word"),
+    ],
+)
+async def test_hints_that_the_model_cannot_take_are_noted(data: dict[str, Any], header: str) -> None:
+    plain, transcriber = FakeTranscriber(), FakeTranscriber()
+    form = {"response_format": data["response_format"]} if "response_format" in data else {}
+    expected = await ask(make_app(plain), form)
+    answer = await ask(make_app(transcriber), data)
+    assert (answer.status, answer.headers["x-ignored-parameters"]) == (200, header)
+    assert answer.body == expected.body
+    requests = [structs.replace(one.requests[0], id="", path="") for one in (plain, transcriber)]
+    assert requests[0] == requests[1]
+
+
+@pytest.mark.parametrize(
+    ("data", "language"),
+    [
+        ({"languages[]": "fr"}, "fr"),
+        ({"languages": "fr-CA"}, "fr"),
+        ({"languages[]": "fr", "language": "de"}, "de"),
+        ({"languages[]": ["fr", "de"]}, None),
+    ],
+)
+async def test_a_single_one_of_several_languages_is_the_language(data: dict[str, Any], language: str | None) -> None:
+    transcriber = FakeTranscriber()
+    assert (await ask(make_app(transcriber), data)).status == 200
+    assert transcriber.requests[0].language == language
 
 
 @pytest.mark.parametrize(
