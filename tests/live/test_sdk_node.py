@@ -1,4 +1,4 @@
-"""The official Node SDK (npm package `openai`) against the embedded model."""
+"""The official SDKs for Node (npm packages `openai` and `@anthropic-ai/sdk`) against the embedded model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import pytest
 from filelock import FileLock
 
 from providers.weights._cache import cache_folder
-from tests.live.harness import LiveServer
+from tests.live.harness import READY_SECONDS, LiveServer
 
 SOURCES = Path(__file__).with_name("node")
+TWO_TURNS = SOURCES.parents[1] / "compat" / "node"
+"""Where the conversation of two turns is, which `make compat` runs too."""
 OLDEST_NODE = 22  # the SDK's minimum
 
 
@@ -52,7 +54,8 @@ def npm_packages(sources: Path, name: str) -> Path:
 @pytest.fixture(scope="module")
 def installed() -> Path:
     folder = npm_packages(SOURCES, "node-sdk")
-    shutil.copy(SOURCES / "chat.mjs", folder)
+    for script in (SOURCES / "chat.mjs", TWO_TURNS / "two_turns.mjs", TWO_TURNS / "cases.mjs"):
+        shutil.copy(script, folder)
     return folder
 
 
@@ -63,7 +66,7 @@ def test_an_answer_is_streamed(server: LiveServer, installed: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=90,
+        timeout=READY_SECONDS,
     )
 
     assert ran.returncode == 0, ran.stderr
@@ -74,3 +77,27 @@ def test_an_answer_is_streamed(server: LiveServer, installed: Path) -> None:
     assert answer["chunks"] > 5
     assert answer["usage"]["completion_tokens"] > 0
     assert "smollm2-135m-instruct" in answer["models"]
+
+
+@pytest.mark.parametrize(
+    ("package", "cases"),
+    [
+        ("openai", ["chat", "chat, streamed", "responses", "responses, streamed"]),
+        ("@anthropic-ai/sdk", ["messages", "messages, streamed"]),
+    ],
+)
+def test_a_conversation_of_two_turns_with_a_tool(
+    server: LiveServer, installed: Path, package: str, cases: list[str]
+) -> None:
+    ran = subprocess.run(
+        [node_and_npm()[0], "two_turns.mjs", server.url, "any", "any", package],
+        cwd=installed,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=READY_SECONDS,
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    outcomes = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert [(each["case"], each["detail"]) for each in outcomes] == [(case, "") for case in cases]

@@ -1,4 +1,4 @@
-"""The official Python SDK against the embedded model."""
+"""The official Python SDK, and LangChain over it, against the embedded model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Generator
 import pytest
 from openai import OpenAI
 
+from tests.compat.python import two_turns
 from tests.live.harness import LiveServer
 
 QUESTION = "What is the capital of France?"
@@ -40,3 +41,13 @@ def test_a_stream_gives_the_same_answer(client: OpenAI) -> None:
     assert "Paris" in text
     assert len(chunks) > 5
     assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+
+
+@pytest.mark.parametrize("name", ["chat", "chat, streamed", "responses", "responses, streamed"])
+def test_a_conversation_of_two_turns_with_a_tool(server: LiveServer, name: str) -> None:
+    two_turns.openai_cases(server.url, "any")[name]()
+
+
+@pytest.mark.parametrize("name", ["chat, invoke", "chat, stream", "responses, invoke", "responses, stream"])
+def test_langchain_holds_a_conversation_of_two_turns_with_a_tool(server: LiveServer, name: str) -> None:
+    two_turns.langchain_openai_cases(server.url, "any")[name]()

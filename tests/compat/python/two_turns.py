@@ -1,7 +1,8 @@
 """A conversation of two turns with a forced tool, streamed and not, by one of four Python clients.
 
-Usage: two_turns.py URL MODEL PACKAGE. Prints a JSON line per case. A small model can hold it: the grammar holds the
-call, and the second turn may answer anything.
+A small model can hold it: the grammar holds the call, and the second turn may answer anything. The live tests run the
+cases of the clients that they have. `make compat` runs the file in an environment of its own, as
+`two_turns.py URL MODEL PACKAGE`, which prints a JSON line per case; so it imports nothing of the project.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-URL, MODEL, PACKAGE = sys.argv[1:]
 CITIES = ["Paris", "Oslo"]
 NAME = "get_weather"
 QUESTION = "What is the weather in Paris?"
 RESULT = "Rain, 12 degrees."
+CALL_TOKENS, TEXT_TOKENS = 64, 16
+"""Bounds of the two answers: the grammar ends the call, and a small model may not end its text."""
 DESCRIPTION = "The weather in a city now."
 SCHEMA: Any = {
     "type": "object",
@@ -31,14 +33,14 @@ def held(name: str, arguments: dict[str, Any]) -> None:
     assert arguments["city"] in CITIES, arguments
 
 
-def openai_cases() -> dict[str, Case]:
+def openai_cases(url: str, model: str) -> dict[str, Case]:
     from openai import OpenAI
 
-    client = OpenAI(base_url=f"{URL}/v1", api_key="unused", max_retries=0)
+    client = OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0)
 
     def chat(ask: Callable[..., Any]) -> None:
         function = {"name": NAME, "description": DESCRIPTION, "parameters": SCHEMA}
-        base: Any = {"model": MODEL, "temperature": 0, "max_tokens": 64}
+        base: Any = {"model": model, "temperature": 0, "max_tokens": CALL_TOKENS}
         base["tools"] = [{"type": "function", "function": function}]
         messages: list[Any] = [{"role": "user", "content": QUESTION}]
         called = ask(**base, messages=messages, tool_choice={"type": "function", "function": {"name": NAME}})
@@ -46,7 +48,7 @@ def openai_cases() -> dict[str, Case]:
         held(call.function.name, json.loads(call.function.arguments))
         messages.append(called.choices[0].message.model_dump(exclude_none=True, exclude={"parsed"}))
         messages.append({"role": "tool", "tool_call_id": call.id, "content": RESULT})
-        last = ask(**base, messages=messages, tool_choice="none").choices[0]
+        last = ask(**{**base, "max_tokens": TEXT_TOKENS}, messages=messages, tool_choice="none").choices[0]
         assert last.message.content.strip(), last
         assert last.finish_reason in ("stop", "length"), last
 
@@ -56,7 +58,7 @@ def openai_cases() -> dict[str, Case]:
             return stream.get_final_completion()
 
     def responses(ask: Callable[..., Any]) -> None:
-        base: Any = {"model": MODEL, "temperature": 0, "max_output_tokens": 64}
+        base: Any = {"model": model, "temperature": 0, "max_output_tokens": CALL_TOKENS}
         base["tools"] = [{"type": "function", "name": NAME, "description": DESCRIPTION, "parameters": SCHEMA}]
         base["tools"][0]["strict"] = True
         turns: list[Any] = [{"role": "user", "content": QUESTION}]
@@ -65,7 +67,7 @@ def openai_cases() -> dict[str, Case]:
         held(call.name, json.loads(call.arguments))
         turns.append(call.model_dump(exclude_none=True, exclude={"parsed_arguments"}))
         turns.append({"type": "function_call_output", "call_id": call.call_id, "output": RESULT})
-        last = ask(**base, input=turns, tool_choice="none")
+        last = ask(**{**base, "max_output_tokens": TEXT_TOKENS}, input=turns, tool_choice="none")
         assert last.output_text.strip(), last
         assert last.status in ("completed", "incomplete"), last
 
@@ -82,13 +84,13 @@ def openai_cases() -> dict[str, Case]:
     }
 
 
-def anthropic_cases() -> dict[str, Case]:
+def anthropic_cases(url: str, model: str) -> dict[str, Case]:
     from anthropic import Anthropic
 
-    client = Anthropic(base_url=URL, api_key="unused", max_retries=0)
+    client = Anthropic(base_url=url, api_key="unused", max_retries=0)
 
     def messages(ask: Callable[..., Any]) -> None:
-        base: Any = {"model": MODEL, "max_tokens": 64, "extra_body": {"temperature": 0}}
+        base: Any = {"model": model, "max_tokens": CALL_TOKENS, "extra_body": {"temperature": 0}}
         base["tools"] = [{"name": NAME, "description": DESCRIPTION, "input_schema": SCHEMA}]
         turns: list[Any] = [{"role": "user", "content": QUESTION}]
         called = ask(**base, messages=turns, tool_choice={"type": "tool", "name": NAME})
@@ -97,7 +99,7 @@ def anthropic_cases() -> dict[str, Case]:
         held(call.name, call.input)
         turns.append({"role": "assistant", "content": called.content})
         turns.append({"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": RESULT}]})
-        last = ask(**base, messages=turns, tool_choice={"type": "none"})
+        last = ask(**{**base, "max_tokens": TEXT_TOKENS}, messages=turns, tool_choice={"type": "none"})
         assert last.content[0].text.strip(), last
         assert last.stop_reason in ("end_turn", "max_tokens"), last
 
@@ -116,8 +118,8 @@ def langchain_cases(chat_model: Any, no_tool: Any) -> dict[str, Case]:
     weather = StructuredTool(name=NAME, description=DESCRIPTION, args_schema=SCHEMA, func=lambda city: RESULT)
 
     def conversation(streamed: bool) -> None:
-        def ask(turns: list[Any], choice: Any) -> Any:
-            bound = chat_model.bind_tools([weather], tool_choice=choice)
+        def ask(turns: list[Any], choice: Any, max_tokens: int) -> Any:
+            bound = chat_model.bind_tools([weather], tool_choice=choice, max_tokens=max_tokens)
             if not streamed:
                 return bound.invoke(turns)
             first, *rest = bound.stream(turns)
@@ -126,21 +128,21 @@ def langchain_cases(chat_model: Any, no_tool: Any) -> dict[str, Case]:
             return first
 
         turns: list[Any] = [HumanMessage(QUESTION)]
-        called = ask(turns, NAME)
+        called = ask(turns, NAME, CALL_TOKENS)
         (call,) = called.tool_calls
         held(call["name"], call["args"])
         turns += [called, ToolMessage(weather.invoke(call["args"]), tool_call_id=call["id"])]
-        last = ask(turns, no_tool)
+        last = ask(turns, no_tool, TEXT_TOKENS)
         assert last.text.strip(), last
         assert last.usage_metadata["output_tokens"] > 0, last
 
     return {"invoke": lambda: conversation(False), "stream": lambda: conversation(True)}
 
 
-def langchain_openai_cases() -> dict[str, Case]:
+def langchain_openai_cases(url: str, model: str) -> dict[str, Case]:
     from langchain_openai import ChatOpenAI
 
-    common: Any = {"model": MODEL, "base_url": f"{URL}/v1", "api_key": "unused", "temperature": 0, "max_tokens": 64}
+    common: Any = {"model": model, "base_url": f"{url}/v1", "api_key": "unused", "temperature": 0}
     common |= {"max_retries": 0, "stream_usage": True}
     chat = langchain_cases(ChatOpenAI(**common), "none")
     responses = langchain_cases(ChatOpenAI(**common, use_responses_api=True), "none")
@@ -150,10 +152,10 @@ def langchain_openai_cases() -> dict[str, Case]:
     }
 
 
-def langchain_anthropic_cases() -> dict[str, Case]:
+def langchain_anthropic_cases(url: str, model: str) -> dict[str, Case]:
     from langchain_anthropic import ChatAnthropic
 
-    common: Any = {"model": MODEL, "base_url": URL, "api_key": "unused", "temperature": 0, "max_tokens": 64}
+    common: Any = {"model": model, "base_url": url, "api_key": "unused", "temperature": 0, "max_tokens": CALL_TOKENS}
     return langchain_cases(ChatAnthropic(**common, max_retries=0), {"type": "none"})
 
 
@@ -164,10 +166,16 @@ PACKAGES = {
     "langchain-anthropic": langchain_anthropic_cases,
 }
 
-for name, case in PACKAGES[PACKAGE]().items():
-    detail = ""
-    try:
-        case()
-    except Exception as error:
-        detail = f"{type(error).__name__}: {error}"[:400]
-    print(json.dumps({"case": name, "passed": not detail, "detail": detail}))
+
+def main(url: str, model: str, package: str) -> None:
+    for name, case in PACKAGES[package](url, model).items():
+        detail = ""
+        try:
+            case()
+        except Exception as error:
+            detail = f"{type(error).__name__}: {error}"[:400]
+        print(json.dumps({"case": name, "passed": not detail, "detail": detail}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
