@@ -42,6 +42,8 @@ class ModelSpec:
     """Variables for the template; those of a request override them."""
     prefill_step_size: int | None = None
     """Tokens of a prompt per step at most; None: as the device's speed suggests."""
+    lexicon: Mapping[str, str] = attrs.field(factory=dict, hash=False)
+    """Phonemes by word, for a model that speaks; those of a request override them."""
     dtype: Dtype = "auto"
     quantize: int | None = None
     """Bits per weight to quantise to at load; None: as shipped."""

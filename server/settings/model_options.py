@@ -14,6 +14,7 @@ from server.settings.parsers import (
     choice,
     factors,
     integer,
+    lexicon,
     one_of,
     parser_name,
     paths,
@@ -253,6 +254,16 @@ MODEL_OPTIONS: tuple[Option, ...] = (
         default_text="none",
         metavar="JSON",
         example='{"enable_thinking": false}',
+    ),
+    model_option(
+        "lexicon",
+        "LEXICON",
+        "YAML or JSON file with phonemes by word, or the JSON object itself, for the models that speak: `Siobhan: "
+        "ʃəvˈɔn`. The `lexicon` of a request overrides it.",
+        lexicon,
+        default_text="none",
+        metavar="FILE",
+        example='{"Siobhan": "ʃəvˈɔn"}',
     ),
     model_option("config_name", "CONFIG_NAME", "Image model configuration.", text, metavar="NAME", supported=False),
     model_option(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from providers.chat.types import RESERVED_TEMPLATE_KWARGS
+from server.settings.lexicon import read_lexicon
 
 __all__ = [
     "Parser",
@@ -27,6 +28,7 @@ __all__ = [
     "factors",
     "hosts",
     "integer",
+    "lexicon",
     "log_file",
     "number",
     "one_of",
@@ -106,6 +108,20 @@ def template(value: object) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ValueError(f"must be a Jinja file, and {given} cannot be read: {reason}") from None
+
+
+def lexicon(value: object) -> dict[str, str]:
+    """A mapping of words to phonemes, or that of the YAML or JSON file that has one."""
+    if isinstance(value, dict):
+        value = json.dumps(value)
+    written = text(value)
+    if written.lstrip().startswith("{"):
+        return read_lexicon(written)
+    try:
+        return read_lexicon(Path(written).expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ValueError(f"must be a file of words and phonemes, and {written} cannot be read: {reason}") from None
 
 
 def template_args(value: object) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from server.settings.sources import ONE_MODEL_ONLY, Raw, SettingsError, from_com
 
 __all__ = ["Settings", "SettingsError"]
 
-_FOR_EVERY_DEFAULT = ("queue_size", "queue_timeout", "mlx_warmup")
+_FOR_EVERY_DEFAULT = ("queue_size", "queue_timeout", "mlx_warmup", "lexicon")
 """Options that also apply to the embedded models served beside the chat model."""
 
 _LANGUAGE_ONLY = (
@@ -215,6 +215,7 @@ def _model_spec(raws: Mapping[str, Raw]) -> ModelSpec:
         sampling=SamplingParams(**{name: values[name] for name in _SAMPLING}),
         chat_template=values["chat_template_file"],
         chat_template_args=values["chat_template_args"] or {},
+        lexicon=values["lexicon"] or {},
         prefill_step_size=values["prefill_step_size"],
         kv_bits=values["kv_bits"],
         kv_group_size=values["kv_group_size"],

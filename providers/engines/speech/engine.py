@@ -78,7 +78,7 @@ class SpeechEngine(BaseEngine[Script]):
         progress("loading the dictionaries", None)
         self._kokoro, self._vocabulary = loaded.kokoro, loaded.vocabulary
         self._voices = Voices(folder)
-        self._intake = SpeechIntake(Readers(loaded.vocabulary), self._voices, loaded.vocabulary)
+        self._intake = SpeechIntake(Readers(loaded.vocabulary), self._voices, loaded.vocabulary, spec.lexicon)
         self._scripts = Scripts(self._intake)
         voices = voices_in(folder, spoken=self._intake.languages)
         return Loaded(model_type="kokoro", dtype="float32", details={"sample_rate": SAMPLE_RATE, "voices": voices})

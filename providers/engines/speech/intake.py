@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Container
+from collections.abc import Container, Mapping
 
 import attrs
 
@@ -40,8 +40,11 @@ class SpeechJob:
 class SpeechIntake:
     """Turns requests into jobs."""
 
-    def __init__(self, readers: Readers, voices: Voices, vocabulary: Container[str]) -> None:
+    def __init__(
+        self, readers: Readers, voices: Voices, vocabulary: Container[str], lexicon: Mapping[str, str] | None = None
+    ) -> None:
         self._readers = readers
+        self._lexicon = OwnWords(lexicon or {}, param="--lexicon", checked=True)
         self._voices = voices
         self._vocabulary = vocabulary
 
@@ -64,7 +67,7 @@ class SpeechIntake:
             raise InvalidRequest(f"speed must be from {MIN_SPEED} to {MAX_SPEED}, not {request.speed}", param="speed")
         language = self._language(request.voices, request.language)
         lexicon = OwnWords(request.lexicon, param="lexicon")
-        said = self._said(request.text, language, request.input_format, [lexicon])
+        said = self._said(request.text, language, request.input_format, [lexicon, self._lexicon])
         # The engine itself decodes the long sentences of a stream in parts.
         pieces = cut(said.sentences, first=LONG if request.streamed else FIRST)
         if not pieces and said.unspoken and not is_part:

@@ -91,7 +91,7 @@ class _Reading:
         self._lexicons = lexicons
         self._phonemes: dict[str, str] = {}
         for lexicon in lexicons:
-            for sound in lexicon.sounds:
+            for sound in lexicon.unchecked:
                 self._known(sound)
 
     def sentences(self, passage: Passage) -> list[list[Chunk]]:

@@ -14,9 +14,14 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 
 
 class OwnWords:
-    """Finds words in texts. A word in capitals or with a capital letter matches, unless the lexicon also has it so."""
+    """Finds words in texts. A word in capitals or with a capital letter matches, unless the lexicon also has it so.
 
-    def __init__(self, phonemes: Mapping[str, str], *, param: str) -> None:
+    Args:
+        param: the parameter or option that the lexicon is from, for messages.
+        checked: whether all phonemes are known to be in the alphabet.
+    """
+
+    def __init__(self, phonemes: Mapping[str, str], *, param: str, checked: bool = False) -> None:
         self._sounds = {word: Sound(word, sound, f"{param}.{word}") for word, sound in phonemes.items()}
         self._folded: dict[str, Sound] = {}
         self._by_token: dict[str, list[str]] = {}
@@ -27,9 +32,7 @@ class OwnWords:
         for words in self._by_token.values():
             words.sort(key=len, reverse=True)
 
-    @property
-    def sounds(self) -> list[Sound]:
-        return list(self._sounds.values())
+        self.unchecked = [] if checked else list(self._sounds.values())
 
     def marked(self, text: Mapped, marks: Marks) -> Mapped:
         """The text with a note in place of each of the words."""

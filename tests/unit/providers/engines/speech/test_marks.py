@@ -131,9 +131,9 @@ def test_a_lexicon_gives_sounds_to_whole_words() -> None:
 @pytest.mark.parametrize(
     ("text", "lexicon", "message"),
     [
-        ("a [x](/ʃa3/)", {}, r"input: '3' at position 9, in the sound of 'x', is not in the alphabet"),
-        ("a [x](/ˈ/)", {}, "input: the sound of 'x' has no phoneme"),
-        ("a", {"word": "aø"}, r"lexicon.word: 'ø' at position 1, in the sound of 'word'"),
+        ("a [x](/ʃa3/)", {}, "input: the sound of 'x': '3' at position 9 is not in the alphabet of phonemes"),
+        ("a [x](/ˈ/)", {}, "input: the sound of 'x': there is no phoneme"),
+        ("a", {"word": "aø"}, "lexicon.word: the sound of 'word': 'ø' at position 1"),
         ("[pause:11s]", {}, "input: the pause at position 0 takes 11 seconds; at most 10"),
         (
             "<speak>é <prosody rate='x'>a</prosody></speak>",
