@@ -19,9 +19,11 @@ __all__ = [
     "CreateSpeechRequest",
     "HeadTtsSpeech",
     "HeadTtsSpeechDelta",
+    "NamedId",
     "SpeakerVoice",
     "SpeechAudioDelta",
     "SpeechAudioDone",
+    "SpeechModelList",
     "SpeechStreamEvent",
     "SpeechUsage",
     "SpeechViseme",
@@ -138,6 +140,14 @@ class CreateSpeechRequest:
     )
     stream_format: Literal["audio", "sse"] | None = attrs.field(
         default=None, metadata=honoured("Both are streamed.", default="audio")
+    )
+    stream: bool | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension, as Kokoro-FastAPI names it. False: the file is sent when it is complete, with its length in "
+            "`Content-Length` and, where the format has a field for it, in its header.",
+            otherwise="see [Formats](#formats)",
+        ),
     )
     timeout: Seconds | None = attrs.field(
         default=None,
@@ -363,8 +373,26 @@ class Voice:
 
 
 @attrs.frozen(kw_only=True)
+class NamedId:
+    """An id and a name for display, as voice UIs read them."""
+
+    id: str
+    name: str
+
+
+@attrs.frozen(kw_only=True)
 class VoiceList:
     """The voices of all speech models."""
 
     object: Literal["list"] = "list"
     data: list[Voice]
+    voices: list[NamedId]
+    """The same in the shape that Open WebUI and other clients of Kokoro-FastAPI read."""
+
+
+@attrs.frozen(kw_only=True)
+class SpeechModelList:
+    """The models that speak, in the shape that Open WebUI reads."""
+
+    object: Literal["list"] = "list"
+    models: list[NamedId]

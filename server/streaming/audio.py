@@ -28,9 +28,13 @@ class AudioStream:
     * When the client goes away or the server stops, the source is closed immediately.
     """
 
-    def __init__(self, source: AudioSource, media_type: str, *, drain: Drain) -> None:
+    def __init__(self, source: AudioSource, media_type: str, *, disposition: str, drain: Drain) -> None:
         self._source = source
-        self._headers = [(b"content-type", media_type.encode()), (b"cache-control", b"no-store")]
+        self._headers = [
+            (b"content-type", media_type.encode()),
+            (b"content-disposition", disposition.encode()),
+            (b"cache-control", b"no-store"),
+        ]
         self._drain = drain
         self._started = False
 

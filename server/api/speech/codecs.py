@@ -80,14 +80,14 @@ def _configure(context: AudioCodecContext, sample_format: SampleFormat, bit_rate
 
 
 class _FrameStream:
-    """A file of consecutive frames. The first frames hold only the encoder's delay."""
+    """A file of consecutive frames. The first frames hold only the encoder's delay: some of them are skipped."""
 
-    def __init__(self, framer: _Framer, *, frame_size: int, skipped: int) -> None:
+    def __init__(self, framer: _Framer, *, frame_size: int, skipped: int, kept: int = 0) -> None:
         self._framer = framer
         self._frame_size = frame_size
         self._unwanted = skipped
         self._samples = 0
-        self._written = 0
+        self._written = -kept
 
     def encode(self, pcm: bytes) -> bytes:
         self._samples += len(pcm) // _SAMPLE.itemsize
@@ -112,17 +112,49 @@ class _FrameStream:
 class Mp3Encoder(_FrameStream):
     """MPEG-2 layer III, 96 kbit/s, without a bit reservoir, so that every frame decodes independently.
 
-    LAME and a decoder together delay by 1105 samples; 47 zeros before the first sample extend that to two frames.
+    LAME and a decoder together delay by 1105 samples; 47 zeros before the first sample extend that to two frames. Where
+    the length is known, these stay, and a frame before them tells decoders what to cut off.
     """
 
     _FRAME = 576
     _DELAY = 1105
+    _DECODER_DELAY = 529
+    """Decoders cut off this many samples more than the file tells."""
 
     def __init__(self, samples: int | None) -> None:
-        skipped = -(-self._DELAY // self._FRAME)
+        delay = -(-self._DELAY // self._FRAME)
         context = _opened("libmp3lame", "s16p", bit_rate=96_000, options={"reservoir": "0"})
-        framer = _Framer(context, "s16p", lead=skipped * self._FRAME - self._DELAY)
-        super().__init__(framer, frame_size=self._FRAME, skipped=skipped)
+        framer = _Framer(context, "s16p", lead=delay * self._FRAME - self._DELAY)
+        kept = 0 if samples is None else delay
+        super().__init__(framer, frame_size=self._FRAME, skipped=delay - kept, kept=kept)
+        self._length = samples
+        self._lead = kept * self._FRAME
+
+    def _frame(self, packet: Packet) -> bytes:
+        data = super()._frame(packet)
+        if self._length is None:
+            return data
+        head, self._length = self._info(data, self._length), None
+        return head + data
+
+    def _info(self, first: bytes, samples: int) -> bytes:
+        """Xing's frame, which is empty, with LAME's fields. `Info` means a constant bit rate."""
+        frames = -(-(self._lead + samples) // self._FRAME)
+        before = self._lead - self._DECODER_DELAY
+        after = frames * self._FRAME - before - samples
+        return b"".join(
+            (
+                first[:4],
+                bytes(9),  # the side information of MPEG-2, mono
+                b"Info" + (0xF).to_bytes(4, "big"),
+                frames.to_bytes(4, "big"),
+                ((frames + 1) * len(first)).to_bytes(4, "big"),
+                bytes(entry * 256 // 100 for entry in range(100)),  # each percent begins after as many bytes
+                bytes(4),  # quality
+                b"LAME3.100" + bytes(12),
+                (before << 12 | after).to_bytes(3, "big"),
+            )
+        ).ljust(len(first), b"\0")
 
 
 class AacEncoder(_FrameStream):

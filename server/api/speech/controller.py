@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
 import otel
-from contracts.speech import CreateSpeechRequest, SpeechWithTimings, Voice, VoiceList
+from contracts.speech import CreateSpeechRequest, NamedId, SpeechModelList, SpeechWithTimings, Voice, VoiceList
 from providers.speech.protocol import SPEECH, SpeechProvider
 from providers.speech.turns import requests_of
 from providers.speech.types import SpeechRequest, VoiceInfo
@@ -59,8 +59,9 @@ class SpeechController(Controller):
     ) -> Response[SpeechWithTimings]:
         answer = speech_answer(data)
         info = FORMATS[answer.audio_format]
-        # A client that sends `audio` wants a stream, even where common decoders cannot read one.
-        whole = not answer.events and (answer.timings or (info.wants_length and data.stream_format is None))
+        # A client that sends `audio` or `stream` wants a stream, even where common decoders cannot read one.
+        undecided = data.stream_format is None and data.stream is None
+        whole = not answer.events and (answer.timings or data.stream is False or (info.wants_length and undecided))
         asked = to_speech_request(
             data, id=otel.request_id.get() or "", streamed=not whole, max_characters=service.max_speech_characters
         )
@@ -72,7 +73,9 @@ class SpeechController(Controller):
         if whole:
             return await _whole(request, speech, service, asked, answer, header)
         source = aclosing(encoded(audible(speech.speak(asked)), answer.audio_format))
-        return StreamResponse(AudioStream(source, info.media_type, drain=service.drain))
+        return StreamResponse(
+            AudioStream(source, info.media_type, disposition=_disposition(answer), drain=service.drain)
+        )
 
     @get(
         "/voices",
@@ -83,14 +86,24 @@ class SpeechController(Controller):
         responses=errors(401, 500, 503),
     )
     async def voices(self, service: ServiceDependency) -> VoiceList:
-        return VoiceList(
-            data=[
-                _voice(voice, provider.spec.name)
-                for provider in service.registry.available(SPEECH)
-                for voice in await provider.voices()
-                if voice.spoken
-            ]
-        )
+        voices = [
+            _voice(voice, provider.spec.name)
+            for provider in service.registry.available(SPEECH)
+            for voice in await provider.voices()
+            if voice.spoken
+        ]
+        return VoiceList(data=voices, voices=[NamedId(id=voice.id, name=voice.name) for voice in voices])
+
+    @get(
+        "/models",
+        operation_id="listSpeechModels",
+        name="audio.models.list",
+        summary="List the models that speak",
+        responses=errors(401, 500),
+    )
+    async def models(self, service: ServiceDependency) -> SpeechModelList:
+        names = [provider.spec.name for provider in service.registry.available(SPEECH)]
+        return SpeechModelList(models=[NamedId(id=name, name=name) for name in names])
 
 
 async def _whole(
@@ -107,7 +120,13 @@ async def _whole(
     if answer.timings:
         return Response(speech_with_timings(header, answer, pieces, finished, audio), media_type="application/json")
     headers = {name.decode(): value.decode() for name, value in unspoken_headers(finished.unspoken)}
+    headers["content-disposition"] = _disposition(answer)
     return Response(audio, media_type=FORMATS[answer.audio_format].media_type, headers=headers)
+
+
+def _disposition(answer: SpeechAnswer) -> str:
+    """`Content-Disposition`, with the name that Kokoro-FastAPI gives its files."""
+    return f'attachment; filename="speech.{answer.audio_format}"'
 
 
 def _voice(voice: VoiceInfo, model: str) -> Voice:

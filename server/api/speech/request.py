@@ -91,6 +91,8 @@ def speech_answer(data: CreateSpeechRequest) -> SpeechAnswer:
     Raises:
         InvalidRequest: parameters contradict each other.
     """
+    if data.stream is False and data.stream_format is not None:
+        raise InvalidRequest("stream: must not be false when stream_format is sent", param="stream")
     headtts = data.timing_format == "headtts"
     if headtts and data.include_visemes is False:
         raise InvalidRequest("timing_format: not allowed when include_visemes is false", param="timing_format")

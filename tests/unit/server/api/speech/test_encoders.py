@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import struct
 import sys
 from itertools import pairwise
 from typing import get_args
 
+import av
 import numpy as np
 import pytest
+import soundfile
 
 from contracts.speech import AudioFormat
 from providers.errors import UnsupportedParameter
@@ -100,6 +103,23 @@ def test_a_whole_wav_has_its_length() -> None:
     data = encode_whole("wav", bytes(100))
     assert struct.unpack("<4sI4s", data[:12]) == (b"RIFF", len(data) - 8, b"WAVE")
     assert struct.unpack("<4sI", data[36:44]) == (b"data", 100)
+
+
+@pytest.mark.parametrize("samples", [1, 576, 577, 5 * RATE])
+def test_a_whole_mp3_tells_its_length_and_plays_as_the_stream_does(samples: int) -> None:
+    sound = chirp(samples).tobytes()
+    whole, stream = encode_whole("mp3", sound), b"".join(streamed("mp3", sound))
+    assert whole[3 * 288 :] == stream
+    assert whole[13:17] == b"Info"
+    assert int.from_bytes(whole[21:25], "big") == -(-samples // 576) + 2
+    assert int.from_bytes(whole[25:29], "big") == len(whole)
+    assert soundfile.info(io.BytesIO(whole)).frames == samples
+    after = 2 * 576  # in a stream, the first frames lack those before them
+    assert np.array_equal(decoded("mp3", whole)[after:], decoded("mp3", stream)[after:samples])
+    assert samples < after or delay(chirp(samples), decoded("mp3", whole)) == 0
+    with av.open(io.BytesIO(whole)) as file:
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
+    assert len(heard) == samples
 
 
 @pytest.mark.parametrize("audio_format", FRAME)

@@ -41,7 +41,7 @@ TRANSLATED: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 ANSWERED = {
     *("model", "format", "response_format", "stream_format", "include_visemes", "viseme_set", "timing_format"),
-    "speakers",
+    *("speakers", "stream"),
 }
 """Fields whose effect on the response test_speech.py and test_turns.py of this folder check."""
 
@@ -145,6 +145,7 @@ async def test_instructions_have_no_effect_and_are_noted_unless_empty(app: Lites
         ({"voice": "af_heart:0.5,"}, "voice", "weights over 0"),
         ({"voice": "af_heart," * 8 + "af_heart"}, "voice", "9 voices; at most 8"),
         ({"voice": "af_heart:0.6,zork:0.4"}, "voice", "'zork'"),
+        ({"stream": False, "stream_format": "sse"}, "stream", "stream_format"),
         ({"response_format": "ogg"}, "response_format", "'mp3', 'opus', 'aac', 'flac', 'wav', 'pcm'"),
         ({"stream_format": "chunks"}, "stream_format", "'audio', 'sse'"),
         ({"speed": 0.2}, "speed", "at least 0.25"),

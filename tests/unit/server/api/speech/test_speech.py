@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 from collections.abc import AsyncGenerator
 from itertools import pairwise
 from typing import Any, get_args
 
 import numpy as np
 import pytest
+import soundfile
 from litestar import Litestar
 
 from contracts.speech import AudioFormat, VisemeSet
@@ -57,6 +59,22 @@ async def test_flac_has_its_length_unless_the_request_asks_for_a_stream(app: Lit
     assert int(whole.headers["content-length"]) == len(whole.body)
     assert "content-length" not in stream.headers
     assert np.array_equal(decoded("flac", whole.body), frames_of_flac(stream.body))
+
+
+@pytest.mark.parametrize("audio_format", ALL_FORMATS)
+async def test_a_file_that_is_not_streamed_has_its_length(app: Litestar, audio_format: AudioFormat) -> None:
+    whole = await speak(app, response_format=audio_format, stream=False)
+    stream = await speak(app, response_format=audio_format, stream=True)
+
+    assert int(whole.headers["content-length"]) == len(whole.body)
+    assert "content-length" not in stream.headers
+    for answer in (whole, stream):
+        assert answer.headers["content-disposition"] == f'attachment; filename="speech.{audio_format}"'
+        assert answer.headers["content-type"] == FORMATS[audio_format].media_type
+    if audio_format in ("wav", "flac"):
+        assert soundfile.info(io.BytesIO(whole.body)).frames == round(DURATION * RATE)
+    if audio_format == "wav":
+        assert int.from_bytes(whole.body[40:44], "little") == len(whole.body) - 44
 
 
 @pytest.mark.parametrize(
@@ -236,6 +254,7 @@ async def test_the_voices_are_listed_with_openai_s_names(app: Litestar) -> None:
     voices = {voice["id"]: voice for voice in answer.json["data"]}
 
     assert answer.json["object"] == "list"
+    assert answer.json["voices"] == [{"id": voice["id"], "name": voice["name"]} for voice in answer.json["data"]]
     assert voices["bm_george"] == {
         "id": "bm_george",
         "object": "voice",
@@ -248,6 +267,18 @@ async def test_the_voices_are_listed_with_openai_s_names(app: Litestar) -> None:
     assert voices["bf_emma"]["aliases"] == []
 
 
+async def test_the_models_that_speak_are_listed_as_open_webui_reads_them(app: Litestar) -> None:
+    answer = await ask(app, "GET", "/v1/audio/models")
+    assert answer.json == {"object": "list", "models": [{"id": "echo", "name": "echo"}]}
+
+
+@pytest.mark.parametrize("path", ["/v1/audio/voices", "/v1/audio/models"])
+async def test_lists_have_a_head(app: Litestar, path: str) -> None:
+    head, whole = await ask(app, "HEAD", path), await ask(app, "GET", path)
+    assert (head.status, head.body) == (200, b"")
+    assert head.headers["content-length"] == str(len(whole.body))
+
+
 async def test_a_voice_that_cannot_be_spoken_here_is_not_listed() -> None:
     answer = await ask(speaking(FakeSpeech()), "GET", "/v1/audio/voices")
     assert [voice["id"] for voice in answer.json["data"]] == ["af_heart"]
@@ -258,7 +289,8 @@ async def test_without_a_speech_model_there_are_no_voices_and_no_speech() -> Non
     app = create_app(
         Settings(models=(chat.spec,)), ModelRegistry((chat.spec,), factories={chat.spec.model_type: lambda _: chat})
     )
-    assert (await ask(app, "GET", "/v1/audio/voices")).json == {"object": "list", "data": []}
+    assert (await ask(app, "GET", "/v1/audio/voices")).json == {"object": "list", "data": [], "voices": []}
+    assert (await ask(app, "GET", "/v1/audio/models")).json == {"object": "list", "models": []}
     assert (await speak(app)).error["code"] == "model_not_found"
 
 
