@@ -14,6 +14,7 @@ HISTORY = {"CHANGELOG.md"}
 
 _FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
+_CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)")
 _PATH = re.compile(r"`((?:contracts|docs|otel|providers|requirements|server|tests)/[\w./-]*)`")
 _IN_ENGINES = re.compile(r"`((?:language|output|prefix|process|sampling|structured)/[\w./-]+)`")
 """Short paths, below `providers/engines/`."""
@@ -32,7 +33,7 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_leads_somewhere(page: Path) -> None:
-    for target, fragment in _LINK.findall(prose(page)):
+    for target, fragment in _LINK.findall(_CODE.sub("", prose(page))):
         file = (page.parent / target).resolve() if target else page
         assert file.exists(), f"{target} does not exist"
         if fragment and file.suffix == ".md":
