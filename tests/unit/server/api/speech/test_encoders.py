@@ -114,12 +114,13 @@ def test_a_whole_mp3_tells_its_length_and_plays_as_the_stream_does(samples: int)
     assert int.from_bytes(whole[21:25], "big") == -(-samples // 576) + 2
     assert int.from_bytes(whole[25:29], "big") == len(whole)
     assert soundfile.info(io.BytesIO(whole)).frames == samples
-    after = 2 * 576  # in a stream, the first frames lack those before them
-    assert np.array_equal(decoded("mp3", whole)[after:], decoded("mp3", stream)[after:samples])
-    assert samples < after or delay(chirp(samples), decoded("mp3", whole)) == 0
     with av.open(io.BytesIO(whole)) as file:
         heard = np.concatenate([frame.to_ndarray()[0] for frame in file.decode(audio=0)])
     assert len(heard) == samples
+    after = 2 * 576  # in a stream, the first frames lack those before them
+    if samples > after:
+        assert np.array_equal(decoded("mp3", whole)[after:], decoded("mp3", stream)[after:samples])
+        assert delay(chirp(samples), decoded("mp3", whole)) == 0
 
 
 @pytest.mark.parametrize("audio_format", FRAME)
