@@ -23,6 +23,7 @@ __all__ = [
     "ServerToolBlock",
     "TextBlock",
     "ThinkingBlock",
+    "ToolReferenceBlock",
     "ToolResultBlock",
     "ToolResultContent",
     "ToolUseBlock",
@@ -120,7 +121,6 @@ class ServerToolBlock:
         "bash_code_execution_tool_result",
         "text_editor_code_execution_tool_result",
         "tool_search_tool_result",
-        "tool_reference",
         "mcp_tool_use",
         "mcp_tool_result",
         "container_upload",
@@ -129,7 +129,16 @@ class ServerToolBlock:
     fields: JsonObject = attrs.field(factory=dict, metadata={**OTHER_FIELDS, **honoured(default={})})
 
 
-ToolResultContent = TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | ServerToolBlock
+@attrs.frozen(kw_only=True)
+class ToolReferenceBlock:
+    """A tool that the client's own search of tools found. Its definition is in `tools`."""
+
+    type: Literal["tool_reference"] = attrs.field(metadata=honoured())
+    tool_name: str = attrs.field(metadata=honoured("The model reads the name."))
+    cache_control: Any = attrs.field(default=None, metadata=CACHE_CONTROL)
+
+
+ToolResultContent = TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | ToolReferenceBlock | ServerToolBlock
 
 
 @attrs.frozen(kw_only=True)

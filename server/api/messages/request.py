@@ -14,6 +14,7 @@ from contracts.messages.blocks import (
     ServerToolBlock,
     TextBlock,
     ThinkingBlock,
+    ToolReferenceBlock,
     ToolResultBlock,
     ToolResultContent,
     ToolUseBlock,
@@ -184,6 +185,8 @@ def _returned(block: ToolResultContent, path: str) -> list[str]:
 def _text(block: ToolResultContent, path: str) -> list[str]:
     if isinstance(block, TextBlock):
         return [block.text]
+    if isinstance(block, ToolReferenceBlock):
+        return [block.tool_name]
     if isinstance(block, SearchResultBlock):
         return [block.title, block.source, *(part.text for part in block.content)]
     if isinstance(block, ServerToolBlock):

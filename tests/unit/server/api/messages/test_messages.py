@@ -317,6 +317,17 @@ async def test_of_a_tool_s_result_the_model_reads_what_it_can() -> None:
     assert answer.headers["x-ignored-parameters"] == noted
 
 
+async def test_of_tools_that_the_client_found_the_model_reads_the_names() -> None:
+    found = [{"type": "tool_reference", "tool_name": name} for name in ("WebFetch", "WebSearch")]
+    chat = FakeChat()
+    answer = await asked_with(chat, messages=returned(*found))
+    assert answer.status == 200
+    assert "x-ignored-parameters" not in answer.headers
+    asked = chat.requests[0].prompt
+    assert isinstance(asked, ChatPrompt)
+    assert asked.messages[-1].content == "WebFetch\nWebSearch"
+
+
 @pytest.mark.parametrize(
     ("given", "expected"), [(None, {}), ("", {}), ("null", {}), ('{"a": 1}', {"a": 1}), ({"a": 1}, {"a": 1})]
 )
