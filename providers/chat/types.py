@@ -73,12 +73,17 @@ class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Tool(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A function that the model may call. `parameters` is a JSON schema; `strict` holds the arguments to it."""
+    """A function that the model may call. `parameters` is a JSON schema; `strict` holds the arguments to it.
+
+    `lark` is a grammar of the text that is the only argument. Where a model's calls cannot be held to it, they are held
+    to nothing.
+    """
 
     name: str
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool = False
+    lark: str | None = None
 
 
 class ToolChoice(msgspec.Struct, frozen=True):

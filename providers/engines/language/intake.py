@@ -78,7 +78,8 @@ class Intake:
             ServiceError: the request cannot be fulfilled; with a message for the client.
         """
         received = time.monotonic()
-        prompt, given_up = relaxed(self._completed(request.prompt), self._calls, self._reasoning)
+        prompt, ungrammatical = self._grammars.with_held_grammars(self._completed(request.prompt))
+        prompt, given_up = relaxed(prompt, self._calls, self._reasoning)
         request = msgspec.structs.replace(
             request, prompt=prompt, sampling=with_defaults(request.sampling, self._spec.sampling)
         )
@@ -113,7 +114,7 @@ class Intake:
             bare=request.grammar is None and not _continues(prompt),
             opened=built.opened,
             grammar=grammar,
-            given_up=(*given_up, *(() if grammar is None else grammar.given_up)),
+            given_up=(*ungrammatical, *given_up, *(() if grammar is None else grammar.given_up)),
             thoughts=self._thought_limit(request),
             top_logprobs=request.top_logprobs,
             prompt_logprobs=request.prompt_logprobs,

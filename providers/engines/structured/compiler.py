@@ -18,13 +18,24 @@ import attrs
 import msgspec
 from llguidance import LLMatcher, LLParserLimits, LLTokenizer
 
-from providers.chat.types import ChoiceGrammar, Grammar, JsonSchemaGrammar, LarkGrammar, RegexGrammar, Tool
+from providers.chat.types import (
+    ChatPrompt,
+    ChoiceGrammar,
+    Grammar,
+    JsonSchemaGrammar,
+    LarkGrammar,
+    Prompt,
+    RegexGrammar,
+    Tool,
+    ToolChoice,
+)
 from providers.engines.structured import grammar_text as text
 from providers.engines.structured import schema as schemas
-from providers.engines.structured.constraint import Calls, Constraint
+from providers.engines.structured.constraint import Calls, Constraint, ToolMarkup
+from providers.engines.structured.lark_in_json import NotConvertible, object_of_text
 from providers.engines.structured.processor import GrammarProcessor
 from providers.engines.structured.schema_forms import SchemaForm
-from providers.errors import InvalidRequest, UnsupportedParameter
+from providers.errors import InvalidRequest, ServiceError, UnsupportedParameter
 
 __all__ = ["CompiledGrammar", "GrammarCompiler"]
 
@@ -114,6 +125,27 @@ class GrammarCompiler:
             self._kept.move_to_end(key)
             return kept
 
+    def with_held_grammars(self, prompt: Prompt) -> tuple[Prompt, tuple[str, ...]]:
+        """The prompt without the grammars of tools that cannot be held inside of a call, and their paths."""
+        if not isinstance(prompt, ChatPrompt) or prompt.tool_choice.mode == "none":
+            return prompt, ()
+        lost = [index for index, tool in enumerate(prompt.tools) if tool.lark is not None and not self._holds(tool)]
+        tools = [
+            msgspec.structs.replace(tool, lark=None, strict=False) if index in lost else tool
+            for index, tool in enumerate(prompt.tools)
+        ]
+        paths = tuple(f"tools[{index}].function.lark" for index in lost)
+        return (msgspec.structs.replace(prompt, tools=tools) if lost else prompt), paths
+
+    def _holds(self, tool: Tool) -> bool:
+        calls = Calls(markup=ToolMarkup(begin="<", end=">"), tools=(tool,), choice=ToolChoice(mode="required"))
+        try:
+            self.compile(Constraint(param="tools", calls=calls))
+        except (ServiceError, NotConvertible) as error:
+            logger.info("a tool's grammar is not held: %s", error)
+            return False
+        return True
+
     # ── grammars ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _compile(self, constraint: Constraint) -> CompiledGrammar:
@@ -145,18 +177,20 @@ class GrammarCompiler:
             source = text.after_thought(source, constraint.thought, self._marks())
         return self._matcher(source, constraint, given_up)
 
-    def _arguments(self, calls: Calls, given_up: list[str], *, plain: bool) -> dict[str, dict[str, Any]]:
-        """The schemas of the arguments, by function name."""
+    def _arguments(self, calls: Calls, given_up: list[str], *, plain: bool) -> dict[str, dict[str, Any] | str]:
+        """The schemas or Lark grammars of the arguments, by function name."""
         if len(calls.tools) > MAX_TOOLS:
             raise InvalidRequest(f"at most {MAX_TOOLS} tools can be called, not {len(calls.tools)}", param="tools")
-        arguments = {}
+        arguments: dict[str, dict[str, Any] | str] = {}
         for index, tool in enumerate(calls.tools):
             if calls.choice.name in (None, tool.name):
                 place = f"tools[{index}].function.parameters"
                 arguments[tool.name] = self._tool_arguments(tool, place, given_up, plain=plain)
         return arguments
 
-    def _tool_arguments(self, tool: Tool, place: str, given_up: list[str], *, plain: bool) -> dict[str, Any]:
+    def _tool_arguments(self, tool: Tool, place: str, given_up: list[str], *, plain: bool) -> dict[str, Any] | str:
+        if tool.lark is not None:
+            return object_of_text(tool.lark, _only_argument(tool))
         if tool.strict:
             return self._held_schema(_arguments_schema(tool, place), place, given_up, strict=True)
         lost: list[str] = []
@@ -170,7 +204,7 @@ class GrammarCompiler:
         given_up.append(place)
         return {"type": "object"}
 
-    def _calls_text(self, calls: Calls, arguments: dict[str, dict[str, Any]], *, free_text: bool) -> str:
+    def _calls_text(self, calls: Calls, arguments: dict[str, dict[str, Any] | str], *, free_text: bool) -> str:
         """`free_text`: other text may stand around calls that are not required."""
         choice, markup = calls.choice, calls.markup
         if not calls.tools:
@@ -324,6 +358,12 @@ def _schema_refusal(fault: schemas.Fault, path: schemas.Path, param: str) -> Inv
     where = f"{fault.keyword}: " if fault.keyword and fault.keyword not in fault.message else ""
     path += (fault.keyword,) if fault.keyword else ()
     return InvalidRequest(f"JSON schema: {where}{fault.message}", param=schemas.place(param, path))
+
+
+def _only_argument(tool: Tool) -> str:
+    """The name of the only argument of a function."""
+    (name,) = (tool.parameters or {}).get("properties", {})
+    return str(name)
 
 
 def _arguments_schema(tool: Tool, param: str) -> dict[str, Any]:

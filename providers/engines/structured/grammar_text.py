@@ -162,11 +162,16 @@ def free_call(begin: str, markers: Markers) -> str:
 
 
 def tool_calls(
-    schemas: Mapping[str, dict[str, Any]], markup: ToolMarkup, markers: Markers, *, free_text: bool, parallel: bool
+    schemas: Mapping[str, dict[str, Any] | str],
+    markup: ToolMarkup,
+    markers: Markers,
+    *,
+    free_text: bool,
+    parallel: bool,
 ) -> str:
     """Calls of these functions, and nothing else; with `free_text`, any text around them or instead of them.
 
-    `schemas`: schemas of the arguments, by function name.
+    `schemas`: of the arguments, by function name: a JSON schema, or a grammar in Lark.
     """
     rules = []
     for number, name in enumerate(schemas):
@@ -184,11 +189,14 @@ def tool_calls(
         rules.append(f"call: {markers.literal(markup.begin)} ({body}) {markers.literal(markup.end)}")
         more = f"({markers.literal(markup.separator)} call){{0,{_MAX_PARALLEL_CALLS - 1}}}" if parallel else ""
         rules.append(f"start: {markers.literal(markup.opening)} call {more} {markers.literal(markup.closing)}")
-    arguments = [
-        {"name": f"arguments_{number}", "json_schema": {**schema, "x-guidance": JSON_OPTIONS}}
-        for number, schema in enumerate(schemas.values())
-    ]
+    arguments = [_arguments(f"arguments_{number}", schema) for number, schema in enumerate(schemas.values())]
     return _list([_lark("calls", "\n".join(rules)), *arguments])
+
+
+def _arguments(name: str, schema: dict[str, Any] | str) -> dict[str, Any]:
+    if isinstance(schema, str):
+        return _lark(name, schema)
+    return {"name": name, "json_schema": {**schema, "x-guidance": JSON_OPTIONS}}
 
 
 def quoted(text: str) -> str:

@@ -90,7 +90,7 @@ def offer(tools: Sequence[WireTool] | None) -> OfferedTools:
         origin = Origin(name=tool.name, namespace=namespace, is_custom=isinstance(tool, CustomTool), path=path)
         name = _unused(prompt_name(tool.name, namespace), origin, offered)
         offered.origins[name] = origin
-        offered.functions[name] = _custom(name, tool, path) if isinstance(tool, CustomTool) else _function(name, tool)
+        offered.functions[name] = _custom(name, tool) if isinstance(tool, CustomTool) else _function(name, tool)
     return offered
 
 
@@ -180,20 +180,19 @@ def _function(name: str, tool: FunctionTool) -> Tool:
     return Tool(name=name, description=tool.description, parameters=tool.parameters, strict=bool(tool.strict))
 
 
-def _custom(name: str, tool: CustomTool, path: str) -> Tool:
-    """The tool as a function. A regular expression holds its argument. A Lark grammar cannot hold text inside of JSON:
-    the model only reads it."""
+def _custom(name: str, tool: CustomTool) -> Tool:
+    """The tool as a function. A grammar holds its argument; the model reads one in Lark as well."""
     held: dict[str, Any] = {"type": "string"}
-    description = tool.description
+    description, lark = tool.description, None
     grammar = tool.format if isinstance(tool.format, GrammarFormat) else None
     if grammar is not None and grammar.syntax == "regex":
         held["pattern"] = f"^(?:{grammar.definition})$"
     elif grammar is not None:
-        note(f"{path}.format")
-        about = f"`{INPUT}` is text of this Lark grammar:\n{grammar.definition}"
+        lark = grammar.definition
+        about = f"`{INPUT}` is text of this Lark grammar:\n{lark}"
         description = f"{description}\n{about}" if description else about
     parameters = {"type": "object", "properties": {INPUT: held}, "required": [INPUT], "additionalProperties": False}
-    return Tool(name=name, description=description, parameters=parameters, strict="pattern" in held)
+    return Tool(name=name, description=description, parameters=parameters, strict=grammar is not None, lark=lark)
 
 
 def _allowed(choice: ToolChoiceAllowed) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,6 +71,31 @@ def test_a_named_function_is_called_once_with_arguments_of_its_schema(roomy: Eng
     first = answer.call_deltas[0]
     assert (first.name, first.arguments) == ("get_weather", "")
     assert first.id
+
+
+def edit(grammar: str) -> Tool:
+    parameters = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
+    return Tool("edit", parameters=parameters, strict=True, lark=grammar)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_text_argument_has_its_grammar(roomy: EngineClient, seed: int) -> None:
+    prompt = ask_with_tools(
+        ToolChoice("required", name="edit"), edit('start: ("+" /.{0,3}/ LF){2,3}\n%import common.LF')
+    )
+    sampling = SamplingParams(temperature=1.5, seed=seed, logit_bias={tiny.END: -100.0})
+    answer = roomy.ask("edit", prompt, sampling=sampling, max_tokens=400)
+    ((_, arguments),) = answer.calls
+    assert re.fullmatch(r"(\+.{0,3}\n){2,3}", json.loads(arguments)["input"])
+    assert answer.accepted is not None
+    assert answer.accepted.given_up == ()
+
+
+def test_a_grammar_that_no_call_can_be_held_to_is_named(roomy: EngineClient) -> None:
+    prompt = ask_with_tools(ToolChoice(), CLOCK, edit('start: "a"\n%ignore " "'))
+    answer = roomy.ask("loose", prompt, sampling=NO_END, max_tokens=5)
+    assert answer.accepted is not None
+    assert answer.accepted.given_up == ("tools[1].function.lark",)
 
 
 def test_required_calls_may_be_several(roomy: EngineClient) -> None:

@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.responses.request import CreateResponse
-from providers.chat.types import ChatPrompt, GenerationEvent, TextDelta, Tool, ToolCallDelta, ToolChoice
+from providers.chat.types import (
+    Accepted,
+    ChatPrompt,
+    GenerationEvent,
+    GenerationRequest,
+    TextDelta,
+    Tool,
+    ToolCallDelta,
+    ToolChoice,
+)
 from providers.errors import InvalidRequest
 from server.api.responses.custom_input import custom_inputs
 from server.api.responses.tools import offer
@@ -50,10 +59,22 @@ async def test_a_custom_tool_is_a_function_of_one_text() -> None:
     assert "x-ignored-parameters" not in found.headers
 
 
-async def test_a_lark_grammar_is_read_by_the_model_and_noted() -> None:
+async def test_a_lark_grammar_is_read_by_the_model_and_holds_the_input() -> None:
     found, prompt = await answer([APPLY_PATCH])
     assert prompt.tools[0].description == f"Edit files\n`input` is text of this Lark grammar:\n{LARK['definition']}"
-    assert (prompt.tools[0].strict, found.headers["x-ignored-parameters"]) == (False, "tools[0].format")
+    assert (prompt.tools[0].strict, prompt.tools[0].lark) == (True, LARK["definition"])
+    assert "x-ignored-parameters" not in found.headers
+
+
+async def test_a_lark_grammar_that_is_not_held_is_named() -> None:
+    async def run(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        yield Accepted(3, 0, given_up=("tools[1].function.lark",))
+        yield FINISHED
+
+    tools = [{"type": "web_search"}, {"type": "function", "name": "f"}, APPLY_PATCH]
+    found = await ask(make_app(FakeChat(script=run)), path=PATH, json={**BODY, "tools": tools})
+    assert found.status == 200, found.body
+    assert found.headers["x-ignored-parameters"] == "tools[0].web_search, tools[2].format.definition"
 
 
 async def test_a_regular_expression_holds_the_input() -> None:
