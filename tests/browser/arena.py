@@ -122,8 +122,8 @@ class ArenaPage:
         sent: list[dict[str, Any]] = self.evaluate("requests.filter((r) => r.body.modalities).map((r) => r.body)")
         return sent
 
-    def wait_for(self, phase: str) -> None:
-        eventually(lambda: self.state["phase"] in (phase, "failed"), within=90)
+    def wait_for(self, phase: str, within: float = 90.0) -> None:
+        eventually(lambda: self.state["phase"] in (phase, "failed"), within=within)
         assert self.state["phase"] == phase, self.state
 
     def wait_for_speech(self, seconds: float, side: int = 0) -> None:

@@ -199,6 +199,66 @@ def test_a_hidden_tab_speaks_to_the_end(arena: ArenaPage) -> None:
     assert [turn["interrupted"] for turn in arena.entries] == [False, False]
 
 
+PLAY_SLOWLY = """
+(async () => {
+  const { Player } = await import("/arena/player.js");
+  const player = new Player(), states = [];
+  await player.unlock();
+  const utterance = player.speak(0.4, (state) => states.push(state));
+  const until = (state) => new Promise((done) => {
+    const poll = setInterval(() => utterance.state === state && done(clearInterval(poll)), 5);
+  });
+  utterance.push(new Int16Array(4800), 0, 24000);
+  await until("buffering");
+  const { stalls } = utterance;
+  utterance.push(new Int16Array(12000), 4800, 24000);
+  WAIT
+  utterance.close();
+  return { how: await utterance.done, states, stalls, stalled: utterance.stalled, heard: utterance.position() };
+})()
+"""
+
+
+@pytest.mark.parametrize("wait", ["", 'await until("playing"); await until("buffering");'])
+def test_slow_speech_pauses_between_pieces_and_still_ends(arena: ArenaPage, wait: str) -> None:
+    """The second piece is the last. The stream ends before it was played, or after it."""
+    arena.load(settings())
+    arena.click("play")  # the browser's permission to sound
+    played = arena.evaluate(PLAY_SLOWLY.replace("WAIT", wait))
+
+    assert played["how"] == "ended"
+    assert played["states"][:2] == ["playing", "buffering"]
+    assert played["stalls"] == 1
+    assert 0 < played["stalled"] < 5
+    assert played["heard"] == pytest.approx(0.7, abs=0.05)
+
+
+@pytest.mark.timeout(INSTALL_SECONDS + 600)
+def test_the_embedded_models_debate_and_give_a_verdict(tmp_path: Path) -> None:
+    running = start()
+    try:
+        with arena_page(running.url, tmp_path) as arena:
+            model = "smollm2-135m-instruct"
+            wanted = settings("Cities need more trees.", seconds=6, temperature=0)
+            arena.load({**wanted, "personas": [{**side, "model": model} for side in wanted["personas"]]})
+            arena.click("play")
+            arena.wait_for("over", within=500)
+
+            turns = arena.entries
+            assert [turn["side"] for turn in turns] == [0, 1]
+            frames = arena.evaluate("frames_seen")
+            for turn in turns:
+                assert turn["heard"].strip()
+                own = [frame for frame in frames if frame["side"] == turn["side"]]
+                assert in_step(own, turn["visemes"]) >= 0.95
+                assert own[-1]["position"] > turn["duration"] - 0.5
+            scores = "[...document.querySelectorAll('#scores td')].map((cell) => cell.textContent)"
+            assert len(arena.evaluate(scores)) == 1 + 2 * 4
+            assert arena.problems() == []
+    finally:
+        assert running.stop() == 0
+
+
 def test_a_turn_that_a_restarted_server_broke_off_can_be_spoken_again(tmp_path: Path) -> None:
     first = start("--model-type", "echo", "--model-path", "delay=0.25")
     port = first.url.rsplit(":", 1)[1]

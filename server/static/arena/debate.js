@@ -12,6 +12,7 @@ import { RequestFailed, chunks, json, pcm, request } from "./stream.js";
  */
 
 const CLOSING_SECONDS = 10;
+const REPETITION = 1.1; // mild; without it small models say what their opponent said
 const MAX_TOKENS = 220; // a turn of a model that ignores its instructions ends here
 
 /** The state of one debate. `changed` is called after every change of it. */
@@ -162,6 +163,7 @@ export class Debate {
         audio: { voice: persona.voice, format: "pcm16", viseme_set: "oculus", ...persona.speech },
         temperature: this.settings.temperature,
         max_tokens: MAX_TOKENS,
+        repetition_penalty: REPETITION,
         max_spoken_seconds: seconds,
         stream: true,
         stream_options: { include_usage: true },

@@ -7,7 +7,7 @@ import { Debate } from "./debate.js";
 import { asJson, download, markdown, vtt, wav } from "./export.js";
 import { DEFAULTS, SettingsForm } from "./form.js";
 import { Player } from "./player.js";
-import { duration, traceOf } from "./ribbon.js";
+import { traceOf } from "./ribbon.js";
 import * as store from "./store.js";
 import { useKey } from "./stream.js";
 import { Transcript, drawVerdict } from "./view.js";
@@ -162,9 +162,13 @@ function statusText(phase) {
   if (phase !== "running" || !debate.current) return waiting.trim();
   const name = debate.settings.personas[debate.current.side].name;
   const { utterance } = debate;
-  if (utterance?.state === "buffering") return `Buffering: the voice is slower than real time, about ${duration(Math.max(1, utterance.wait) * 1000)}.${waiting}`;
+  if (utterance?.state === "buffering") return `Buffering: the voice is slower than real time${soon(utterance.wait)}.${waiting}`;
+  if (debate.current.text && utterance?.state === "waiting") return `The voice prepares the first words of ${name}.${waiting}`;
   return `${name} ${utterance?.state === "playing" ? "speaks" : "thinks"}.${waiting}`;
 }
+
+/** @param {number} seconds The estimate; 0 where there is none. */
+const soon = (seconds) => (seconds > 0 ? `, about ${Math.ceil(seconds)} s` : "");
 
 /** @param {Debate} failed */
 function drawProblem(failed) {

@@ -110,8 +110,11 @@ export class Utterance {
     this.#closed = true;
     this.measured = this.rate;
     this.pace.learn(this.measured ?? NaN, this.#received);
-    if (this.#received === 0) this.#end("ended");
-    else this.#go();
+    if (this.#pending.length || this.#sources.size) this.#go();
+    else {
+      if (this.state === "buffering") this.stalls -= 1; // nothing followed: it was the end
+      this.#end("ended");
+    }
   }
 
   /** Seconds of audio per second of synthesis: of this answer, or else of earlier ones. */
