@@ -17,12 +17,14 @@ from contracts.parameters import honoured, noted
 __all__ = [
     "AudioFormat",
     "CreateSpeechRequest",
+    "GestureName",
     "HeadTtsSpeech",
     "HeadTtsSpeechDelta",
     "NamedId",
     "SpeakerVoice",
     "SpeechAudioDelta",
     "SpeechAudioDone",
+    "SpeechGesture",
     "SpeechModelList",
     "SpeechStreamEvent",
     "SpeechUsage",
@@ -37,6 +39,7 @@ __all__ = [
     "VoiceList",
 ]
 
+GestureName = Literal["blink", "browRaise", "gazeAway", "headNod", "headTilt"]
 AudioFormat = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
 VisemeSet = Literal["oculus", "azure", "arkit", "rhubarb"]
 
@@ -196,6 +199,19 @@ class CreateSpeechRequest:
         ),
     )
 
+    include_gestures: bool | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. True: [gestures](#gestures) of the speaker and of a listener. Only with `include_visemes`, and "
+            "not with `headtts`.",
+            default=False,
+        ),
+    )
+    gesture_seed: Annotated[int, Ge(0), Le(2**53)] | None = attrs.field(
+        default=None,
+        metadata=honoured("Extension. Equal seeds give equal gestures. Only with `include_gestures`.", default=0),
+    )
+
     instructions: Any = attrs.field(default=None, metadata=noted("The voices take no instructions.", accepted=("",)))
 
 
@@ -241,6 +257,23 @@ class SpeechViseme:
 
 
 @attrs.frozen(kw_only=True)
+class SpeechGesture:
+    """A movement of the face or the head, for an avatar to play from `start_time` to `end_time` with its own easing."""
+
+    gesture: GestureName
+    start_time: float
+    end_time: float
+    intensity: float
+    """From 0 to 1."""
+    targets: dict[str, float]
+    """Where it is in its middle: ARKit's blend shapes from 0 to 1, and TalkingHead's `headRotateX`, `Y` and `Z` in
+    radians."""
+    role: Literal["speaker", "listener"]
+    speaker: str | None = None
+    """Present if the request has turns: the one who moves."""
+
+
+@attrs.frozen(kw_only=True)
 class UnspokenText:
     """Letters of the input that the voice cannot say, with their offsets in Unicode code points."""
 
@@ -262,6 +295,8 @@ class SpeechWithTimings:
     duration: float
     words: list[SpeechWord]
     visemes: list[SpeechViseme]
+    gestures: list[SpeechGesture] | None = None
+    """In order of `start_time`. Present if they were requested, as in events."""
     unspoken: list[UnspokenText] | None = None
     """Present if a part of the input could not be said."""
     model: str
@@ -319,6 +354,8 @@ class SpeechAudioDelta:
     input_index: int | None = None
     words: list[SpeechWord] | None = None
     visemes: list[SpeechViseme] | None = None
+    gestures: list[SpeechGesture] | None = None
+    """Those that begin within the piece; they may end after it."""
 
 
 @attrs.frozen(kw_only=True)

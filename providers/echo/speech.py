@@ -100,7 +100,8 @@ class _Line:
             sounds += [
                 self._sound(_SOUNDS.get(letter, _OTHER), self.letter) for letter in word.lower() if letter.isalnum()
             ]
-            words.append(WordSpan(word, start, self.position, word, at + match.start(), at + match.end()))
+            stress = len(word) > 3
+            words.append(WordSpan(word, start, self.position, word, at + match.start(), at + match.end(), stress))
             sounds.append(self._sound("", self.pause))
         if rest:
             sounds[-1] = structs.replace(sounds[-1], end=sounds[-1].end + rest)

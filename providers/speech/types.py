@@ -96,6 +96,8 @@ class WordSpan(msgspec.Struct, frozen=True, array_like=True):
     text: str = ""
     start_char: int = 0
     end_char: int = 0
+    stress: bool = False
+    """Whether a syllable of it has the main stress of a content word."""
 
 
 class Unspoken(msgspec.Struct, frozen=True, array_like=True):

@@ -14,12 +14,14 @@ import attrs
 from providers.engines.speech.timing import Border
 from providers.speech.types import SAMPLE_RATE
 
-__all__ = ["OVERHEAD", "SHORTEST", "Pace", "Playback", "next_cut"]
+__all__ = ["MOST_HELD", "OVERHEAD", "SHORTEST", "Pace", "Playback", "next_cut"]
 
 SHORTEST = 1.0
 """A part is at least this long. The decoder's level wanders in shorter ones, and each costs `OVERHEAD` more."""
 LONGEST_FIRST = 2.0
 """The first part is longer only if a slower machine would otherwise leave a gap."""
+MOST_HELD = 4.0
+"""The first part is not made longer than this, even if gaps remain then."""
 OVERHEAD = 0.2
 """Seconds of sound on both sides of a part that are decoded and cut off."""
 SAFETY = 0.95
@@ -71,7 +73,7 @@ class Playback:
             # So long that later parts grow; where the factor does not allow that, long enough for what is known.
             growing = OVERHEAD / (SAFETY / factor - 1) if factor < SAFETY else LONGEST_FIRST
             lacking = (factor * (1 + OVERHEAD / SHORTEST) - 1) * rest
-            least = max(SHORTEST, min(growing, LONGEST_FIRST), lacking)
+            least = max(SHORTEST, min(growing, LONGEST_FIRST), min(lacking, MOST_HELD))
             return least, _FIRST_REACH * least
         most = max(SHORTEST, self.buffered(now) * SAFETY / factor - OVERHEAD)
         return max(SHORTEST, _EARLIEST * most), most

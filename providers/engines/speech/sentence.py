@@ -47,7 +47,10 @@ class Sentence:
 
     def __init__(self, piece: Piece, prepared: Prepared) -> None:
         symbols, owners = piece.symbols
-        words = [WordSpan(chunk.word, 0, 0, chunk.written, chunk.start_char, chunk.end_char) for chunk in piece.chunks]
+        words = [
+            WordSpan(chunk.word, 0, 0, chunk.written, chunk.start_char, chunk.end_char, "ˈ" in chunk.phonemes)
+            for chunk in piece.chunks
+        ]
         self._piece = piece
         self._prepared = prepared
         self._layout = Layout(prepared.frames, symbols, owners, words)

@@ -52,6 +52,8 @@ class SpeechAnswer:
     headtts: bool
     events: bool
     """Whether the answer consists of server-sent events."""
+    gesture_seed: int | None = None
+    """None: gestures are not requested."""
     speakers: Sequence[str] = ()
     """By turn; empty if the request has no turns."""
 
@@ -102,12 +104,20 @@ def speech_answer(data: CreateSpeechRequest) -> SpeechAnswer:
         raise InvalidRequest("viseme_set: only allowed when include_visemes is true", param="viseme_set")
     if headtts and viseme_set != "oculus":
         raise InvalidRequest("viseme_set: must be oculus with timing_format headtts", param="viseme_set")
+    if data.include_gestures and (headtts or not timings):
+        raise InvalidRequest(
+            "include_gestures: only allowed when include_visemes is true, and not with timing_format headtts",
+            param="include_gestures",
+        )
+    if data.gesture_seed is not None and not data.include_gestures:
+        raise InvalidRequest("gesture_seed: only allowed when include_gestures is true", param="gesture_seed")
     return SpeechAnswer(
         audio_format=_audio_format(data),
         viseme_set=viseme_set,
         timings=timings,
         headtts=headtts,
         events=data.stream_format == "sse",
+        gesture_seed=(data.gesture_seed or 0) if data.include_gestures else None,
         speakers=() if isinstance(data.input, str) else [turn.speaker for turn in data.input],
     )
 

@@ -27,6 +27,7 @@ from providers.speech.types import (
     Unspoken,
     WordSpan,
 )
+from server.api.speech.gestures import Gestures
 from server.api.speech.pieces import EncodedAudio
 from server.api.speech.request import SpeechAnswer
 from server.api.speech.visemes import speech_visemes, viseme_spans
@@ -63,6 +64,7 @@ class SpeechEventEncoder:
         self._characters = characters
         self._pieces: int | None = None
         self._spoken = 0
+        self._gestures = _gestures(answer)
 
     def encode(self, events: Sequence[SpokenEvent]) -> bytes:
         return b"".join(data_message(event) for event in map(self._event, events) if event)
@@ -94,6 +96,7 @@ class SpeechEventEncoder:
             input_index=piece.turn,
             words=_words(piece, self._answer),
             visemes=_visemes(piece, self._answer),
+            gestures=None if self._gestures is None else self._gestures.of(piece),
         )
 
     def _done(self, event: SpeechFinished) -> SpeechAudioDone:
@@ -121,14 +124,20 @@ def speech_with_timings(
     }
     if answer.headtts:
         return HeadTtsSpeech(audioEncoding=answer.audio_format, **_headtts(pieces), **header_fields)
+    gestures = _gestures(answer)
     return SpeechWithTimings(
         format=answer.audio_format,
         sample_rate=SAMPLE_RATE,
         duration=finished.samples / SAMPLE_RATE,
         words=[word for piece in pieces for word in _words(piece, answer)],
         visemes=[viseme for piece in pieces for viseme in _visemes(piece, answer)],
+        gestures=None if gestures is None else [gesture for piece in pieces for gesture in gestures.of(piece)],
         **header_fields,
     )
+
+
+def _gestures(answer: SpeechAnswer) -> Gestures | None:
+    return None if answer.gesture_seed is None else Gestures(answer.gesture_seed, answer.speakers)
 
 
 def _words(piece: SpeechPiece, answer: SpeechAnswer) -> list[SpeechWord]:

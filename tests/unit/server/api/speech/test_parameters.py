@@ -41,9 +41,9 @@ TRANSLATED: dict[str, tuple[Any, dict[str, Any]]] = {
 }
 ANSWERED = {
     *("model", "format", "response_format", "stream_format", "include_visemes", "viseme_set", "timing_format"),
-    *("speakers", "stream"),
+    *("speakers", "stream", "include_gestures", "gesture_seed"),
 }
-"""Fields whose effect on the response test_speech.py and test_turns.py of this folder check."""
+"""Fields whose effect on the response test_speech.py, test_turns.py and test_gestures.py of this folder check."""
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +145,10 @@ async def test_instructions_have_no_effect_and_are_noted_unless_empty(app: Lites
         ({"voice": "af_heart:0.5,"}, "voice", "weights over 0"),
         ({"voice": "af_heart," * 8 + "af_heart"}, "voice", "9 voices; at most 8"),
         ({"voice": "af_heart:0.6,zork:0.4"}, "voice", "'zork'"),
+        ({"include_gestures": True}, "include_gestures", "include_visemes"),
+        ({"include_gestures": True, "timing_format": "headtts"}, "include_gestures", "headtts"),
+        ({"gesture_seed": 1, "include_visemes": True}, "gesture_seed", "include_gestures"),
+        ({"gesture_seed": -1}, "gesture_seed", "at least 0"),
         ({"stream": False, "stream_format": "sse"}, "stream", "stream_format"),
         ({"response_format": "ogg"}, "response_format", "'mp3', 'opus', 'aac', 'flac', 'wav', 'pcm'"),
         ({"stream_format": "chunks"}, "stream_format", "'audio', 'sse'"),
