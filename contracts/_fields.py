@@ -12,6 +12,7 @@ from contracts.bounds import Characters, OneOrUnlimited
 __all__ = [
     "EXPLICIT_NULL",
     "INT32_MAX",
+    "IN_FUNCTION",
     "OTHER_FIELDS",
     "Bias",
     "Count",
@@ -39,6 +40,9 @@ EXPLICIT_NULL: Mapping[str, Any] = {"explicit_null": True}
 
 OTHER_FIELDS: Mapping[str, Any] = {"other_fields": True}
 """Attribute metadata: an object's fields that its class does not have, which are read and written beside its own."""
+
+IN_FUNCTION: Mapping[str, Any] = {"within": "function"}
+"""Attribute metadata of any field: the object's fields may also be in its field `function`."""
 
 INT32_MAX = 2**31 - 1
 

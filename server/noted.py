@@ -16,6 +16,7 @@ from typing import Any
 import attrs
 
 import otel
+from contracts.conversion.classes import own_fields
 from providers.errors import UnsupportedParameter
 
 __all__ = ["Noted", "note", "note_unknown", "noting"]
@@ -93,7 +94,7 @@ def note_unknown(value: Mapping[str, Any], contract: Any, path: str = "") -> Non
     names = _names(kind)
     if names is None:
         return
-    for alias, given in value.items():
+    for alias, given in own_fields(value, kind).items():
         name = names.get(alias)
         if name is None:
             if given is not None:

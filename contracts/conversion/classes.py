@@ -1,10 +1,12 @@
 """Hooks of attrs classes: they accept only objects, and write no field that is None unless it is marked.
 
-A class may keep the fields that it does not have in one of its own.
+A class may keep the fields that it does not have in one of its own, and may take its fields from an object within.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
@@ -13,7 +15,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 
 from contracts.conversion.strict import Hook, Problem, describe
 
-__all__ = ["register_class_hooks"]
+__all__ = ["own_fields", "register_class_hooks"]
 
 
 def register_class_hooks(converter: Converter) -> None:
@@ -29,6 +31,7 @@ def _structure(class_: Any, converter: BaseConverter) -> Hook:
     def structure(value: Any, _: Any) -> Any:
         if not isinstance(value, dict):
             raise Problem(f"expected an object, got {describe(value)}")
+        value = own_fields(value, class_)
         if others is not None:
             known: dict[str, Any] = {others: {}}
             for name, field in value.items():
@@ -56,6 +59,19 @@ def _unstructure(class_: Any, converter: BaseConverter) -> Any:
         return written | unknown
 
     return unstructure
+
+
+def own_fields(value: Mapping[str, Any], class_: type[attrs.AttrsInstance]) -> Mapping[str, Any]:
+    """The fields of the class in `value`, with those in the object within it that may hold them."""
+    within = _within(class_)
+    if within is None or not isinstance(inner := value.get(within), dict):
+        return value
+    return {**inner, **{name: field for name, field in value.items() if name != within}}
+
+
+@functools.cache
+def _within(class_: type[attrs.AttrsInstance]) -> str | None:
+    return next((field.metadata["within"] for field in attrs.fields(class_) if "within" in field.metadata), None)
 
 
 def _others(class_: Any) -> str | None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import attrs
 from annotated_types import MinLen
 
-from contracts._fields import EXPLICIT_NULL, OTHER_FIELDS, JsonObject, JsonSchema, SchemaName
+from contracts._fields import EXPLICIT_NULL, IN_FUNCTION, OTHER_FIELDS, JsonObject, JsonSchema, SchemaName
 from contracts.chat.tools import FunctionChoice, FunctionName
 from contracts.parameters import noted
 
@@ -44,10 +44,11 @@ _ALLOWED_CALLERS = noted("Only the model itself calls.", accepted=([], ["direct"
 class FunctionTool:
     """A function that the model may call.
 
-    `parameters` is a JSON schema. `strict` makes calls keep to it; left out, it does not.
+    `parameters` is a JSON schema. `strict` makes calls keep to it; left out, it does not. The fields may also be in
+    `function`, as in chat completions.
     """
 
-    type: Literal["function"] = "function"
+    type: Literal["function"] = attrs.field(default="function", metadata=IN_FUNCTION)
     name: FunctionName
     description: str | None = None
     parameters: JsonSchema | None = attrs.field(default=None, metadata=EXPLICIT_NULL)

@@ -249,6 +249,24 @@ async def test_case_63_choices_in_the_forms_of_other_apis(choice: Any, expected:
     assert (prompt.tool_choice, found.json["tool_choice"]) == (expected, echoed)
 
 
+async def test_a_function_in_the_form_of_chat_completions() -> None:
+    nested = {"type": "function", "function": {name: WEATHER[name] for name in ("name", "parameters", "strict")}}
+    found, prompt = await answer([nested])
+    assert [tool.name for tool in prompt.tools] == ["get_weather"]
+    assert prompt.tools[0].parameters == WEATHER["parameters"]
+    assert "x-ignored-parameters" not in found.headers
+    (echoed,) = found.json["tools"]
+    assert {name: echoed[name] for name in WEATHER} == WEATHER
+    assert "function" not in echoed
+
+
+async def test_a_function_without_a_name_is_refused_in_both_forms() -> None:
+    for tool in ({"type": "function", "parameters": {}}, {"type": "function", "function": {"parameters": {}}}):
+        found = await ask(make_app(FakeChat()), path=PATH, json={**BODY, "tools": [tool]})
+        assert found.status == 400
+        assert found.json["error"]["param"] == "tools[0].name"
+
+
 async def test_case_7_more_than_128_tools() -> None:
     tools = [{**ADD_NOTE, "name": f"t{number:03}"} for number in range(238)]
     for choice in ("auto", "required"):
