@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx
 import jiwer
+from num2words import num2words
 
 SENTENCES: Mapping[str, tuple[str, ...]] = {
     "es": (
@@ -112,8 +113,9 @@ VOICES = {
     **{"es": "ef_dora", "fr": "ff_siwis", "it": "if_sara", "pt": "pf_dora", "hi": "hf_alpha"},
     **{"ja": "jf_alpha", "zh": "zf_xiaobei"},
 }
-PROMPTS = {"zh": "以下是普通话的句子。"}
-"""Whisper writes simplified characters after some."""
+HINDI = {1: "एक", 2: "दो", 3: "तीन", 4: "चार", 5: "पाँच", 6: "छह", 7: "सात", 8: "आठ", 9: "नौ", 10: "दस"}
+PROMPTS = {"zh": "以下是普通话的句子。", "hi": "नमस्ते, यह हिन्दी का एक वाक्य है।"}
+"""Whisper writes simplified characters, and Devanagari, after some."""
 BY_CHARACTER = ("ja", "zh")
 
 
@@ -162,11 +164,20 @@ def heard(speech: str, transcription: str, language: str, voice: str, text: str)
 
 
 def plain(text: str, language: str) -> str:
-    """The text in lower case without punctuation; in Japanese and Chinese also without blanks."""
+    """The text in lower case with numbers in words, without punctuation; in Japanese and Chinese without blanks."""
     text = unicodedata.normalize("NFKC", text).casefold().replace("’", "'").replace("œ", "oe")
+    text = re.sub(r"\d+", lambda match: in_words(int(match[0]), language), text)
     marks = re.compile(r"[^\w\s\u0900-\u0963]|_")
     words = marks.sub(" " if language not in BY_CHARACTER else "", text).split()
     return ("" if language in BY_CHARACTER else " ").join(words)
+
+
+def in_words(number: int, language: str) -> str:
+    if language == "hi":  # which num2words lacks
+        return HINDI.get(number, str(number))
+    if language not in BY_CHARACTER:
+        return str(num2words(number, lang={"pt": "pt_BR"}.get(language, language)))
+    return "".join("零一二三四五六七八九"[int(digit)] for digit in str(number))
 
 
 def sounded(text: str, language: str) -> str:

@@ -9,7 +9,7 @@ __all__ = ["divided"]
 _SKIP = 2
 _SWAP = 3
 """Costs of the edit distance. A swap costs less than two skips, so that similar words are laid side by side."""
-_MOST = 4_000_000
+_MOST = 400_000
 """Cells of the table; a clause with more is divided by the lengths of its words."""
 
 

@@ -58,7 +58,9 @@ class EspeakProgram:
         command = [self._path, "-q", "--ipa", "--tie=^", "-b", "1", "-v", voice]
         limit = self._seconds + _SECONDS_PER_CHARACTER * len(text)
         try:
-            done = subprocess.run(command, input=text.encode(), capture_output=True, timeout=limit, check=True)
+            done = subprocess.run(
+                command, input=text.encode(errors="replace"), capture_output=True, timeout=limit, check=True
+            )
         except subprocess.TimeoutExpired:
             raise InternalError(f"espeak-ng did not answer within {limit:.0f} s") from None
         except (subprocess.CalledProcessError, OSError) as error:
