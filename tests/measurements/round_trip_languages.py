@@ -114,8 +114,8 @@ VOICES = {
     **{"ja": "jf_alpha", "zh": "zf_xiaobei"},
 }
 HINDI = {1: "एक", 2: "दो", 3: "तीन", 4: "चार", 5: "पाँच", 6: "छह", 7: "सात", 8: "आठ", 9: "नौ", 10: "दस"}
-PROMPTS = {"zh": "以下是普通话的句子。", "hi": "नमस्ते, यह हिन्दी का एक वाक्य है।"}
-"""Whisper writes simplified characters, and Devanagari, after some."""
+PROMPTS = {"zh": "以下是普通话的句子。"}
+"""Whisper writes simplified characters after some."""
 BY_CHARACTER = ("ja", "zh")
 
 
