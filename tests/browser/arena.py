@@ -69,7 +69,11 @@ class ArenaPage:
         self.url = url
 
     def load(self, wanted: dict[str, Any]) -> None:
-        """Open the page with these settings, as if they had been entered before."""
+        """Open the page with these settings, as if they had been entered before, and wait until it can start."""
+        self.open(wanted)
+        self.ready()
+
+    def open(self, wanted: dict[str, Any]) -> None:
         self.page.open("about:blank")
         for domain in ("Page", "Runtime", "Log"):
             self.page.command(f"{domain}.enable")
@@ -77,7 +81,6 @@ class ArenaPage:
         source = f"if (location.pathname.startsWith('/arena')) {{ {entered} }} {_RECORD}"
         self.page.command("Page.addScriptToEvaluateOnNewDocument", source=source)
         self.page.command("Page.navigate", url=f"{self.url}/arena")
-        self.ready()
 
     def reload(self) -> None:
         self.evaluate("window.stale = true")

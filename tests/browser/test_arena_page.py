@@ -19,7 +19,7 @@ from tests.live.harness import LiveServer, start
 
 pytestmark = pytest.mark.timeout(INSTALL_SECONDS + 200)
 
-OPENING = "The motion is: Tea or coffee? You open the debate."
+OPENING = "Ada, you have the floor. Make your case."
 IN_STEP_SECONDS = 0.05
 """How far a mouth may be from its viseme."""
 
@@ -94,12 +94,11 @@ def test_files_hold_the_debate_and_its_sound(arena: ArenaPage) -> None:
     arena.click("play")
     arena.wait_for("over")
 
-    said = "The motion is: Tea? You open the debate."
-    assert f"**Ada:** {said}" in arena.evaluate("arena.file('md')")
+    assert f"**Ada:** {OPENING}" in arena.evaluate("arena.file('md')")
     vtt = arena.evaluate("arena.file('vtt')")
     assert vtt.startswith("WEBVTT\n\n00:00:00.050 --> ")
-    assert "<v Ada>The motion is: Tea? You open the debate." in vtt
-    assert "<v Bruno>The motion is: Tea? You open the debate." in vtt
+    assert f"<v Ada>{OPENING}\n" in vtt
+    assert f"<v Bruno>{OPENING}\n" in vtt
     seconds = sum(turn["duration"] + 0.5 for turn in arena.entries)
     eventually(lambda: arena.evaluate("arena.sound()") > 44)
     assert arena.evaluate("arena.sound()") == pytest.approx(44 + 48_000 * seconds, abs=4)
@@ -190,6 +189,18 @@ def test_a_reload_in_mid_debate_keeps_what_was_heard_and_continues(arena: ArenaP
     assert arena.entries[1]["heard"] == cut["heard"]
 
 
+def test_with_reduced_motion_only_the_mouth_moves(arena: ArenaPage) -> None:
+    arena.open(settings())
+    features = [{"name": "prefers-reduced-motion", "value": "reduce"}]
+    arena.page.command("Emulation.setEmulatedMedia", features=features)
+    arena.ready()
+    arena.click("play")
+    arena.wait_for_speech(1.5)
+    moved = "[...document.querySelectorAll('.pair g[transform*=rotate]')].length"
+    assert arena.evaluate(moved) == 0
+    assert len(arena.evaluate("[...new Set(frames_seen.map((frame) => frame.mouth))]")) > 3
+
+
 def test_a_hidden_tab_speaks_to_the_end(arena: ArenaPage) -> None:
     arena.load(settings())
     arena.evaluate("requestAnimationFrame = () => 0")
@@ -233,6 +244,23 @@ def test_slow_speech_pauses_between_pieces_and_still_ends(arena: ArenaPage, wait
     assert played["heard"] == pytest.approx(0.7, abs=0.05)
 
 
+def test_the_page_asks_for_the_server_s_key_and_sends_it(tmp_path: Path) -> None:
+    locked = start("--model-type", "echo", "--api-key", "hush")
+    try:
+        with arena_page(locked.url, tmp_path) as arena:
+            arena.open(settings("Tea?"))
+            eventually(lambda: arena.evaluate("document.getElementById('key')?.hidden === false && Boolean(arena)"))
+            arena.evaluate("document.getElementById('secret').value = 'hush'")
+            arena.evaluate("document.getElementById('key').requestSubmit()")
+            arena.ready()
+            assert arena.evaluate("document.getElementById('key').hidden")
+            arena.click("play")
+            arena.wait_for("over")
+            assert len(arena.entries) == 2
+    finally:
+        assert locked.stop() == 0
+
+
 @pytest.mark.timeout(INSTALL_SECONDS + 600)
 def test_the_embedded_models_debate_and_give_a_verdict(tmp_path: Path) -> None:
     running = start()
@@ -260,10 +288,10 @@ def test_the_embedded_models_debate_and_give_a_verdict(tmp_path: Path) -> None:
 
 
 def test_a_turn_that_a_restarted_server_broke_off_can_be_spoken_again(tmp_path: Path) -> None:
-    first = start("--model-type", "echo", "--model-path", "delay=0.25")
+    first = start("--model-type", "echo", "--model-path", "delay=0.5")
     port = first.url.rsplit(":", 1)[1]
     with arena_page(first.url, tmp_path) as arena:
-        arena.load(settings(rounds=1, topic="Tea or coffee? Or cocoa? Or nothing?"))
+        arena.load(settings())
         arena.click("play")
         arena.wait_for_speech(0.2)
         first.kill(first.descendants())

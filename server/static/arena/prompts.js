@@ -64,7 +64,7 @@ export function messagesFor(settings, entries, side) {
     if (last.role === "user") last.content += `\n\n${content}`;
     else messages.push({ role: "user", content });
   };
-  if (side === 0) user(`The motion is: ${settings.topic} You open the debate.`);
+  if (side === 0) user(`${settings.personas[0].name}, you have the floor. Make your case.`);
   for (const entry of entries) {
     if (!entry.heard) continue;
     const spoken = entry.kind === "turn" || entry.kind === "closing";
