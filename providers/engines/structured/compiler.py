@@ -234,9 +234,13 @@ class GrammarCompiler:
         fault = schemas.check(schema)
         if fault is not None and fault.keyword is None:
             raise _schema_refusal(fault, fault.path, param)
+        form = self._rewritten(schema, strict=strict)
+        if form is not None:
+            given_up += [schemas.place(param, path) for path in form.given_up]
+            return form.schema
         form = SchemaForm.of(schema)
         if not strict:
-            form.give_up_unheld(self._refuses)
+            form.give_up_unheld(self._refuses, rewrites=False)
         until = time.thread_time() + MAX_SECONDS
         while (fault := self._fault(form)) is not None:
             if form.simplify(fault):
@@ -247,6 +251,15 @@ class GrammarCompiler:
                 form.give_up_rest()
         given_up += [schemas.place(param, path) for path in form.given_up]
         return form.schema
+
+    def _rewritten(self, schema: dict[str, Any], *, strict: bool) -> SchemaForm | None:
+        """The schema with other keywords in the place of those that llguidance refuses, if that suffices."""
+        form = SchemaForm.of(schema)
+        if not strict:
+            form.give_up_unheld(self._refuses, rewrites=True)
+        if form.rewrite() and schemas.check(form.schema) is None and not self._schema_error(form.schema):
+            return form
+        return None
 
     def _fault(self, form: SchemaForm) -> schemas.Fault | None:
         """The first fault of the form as it is."""

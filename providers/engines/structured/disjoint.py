@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["are_disjoint", "resolve"]
+__all__ = ["are_disjoint", "resolve", "same_value"]
 
 MAX_STEPS = 20_000
 """Pairs of schemas to compare for one `oneOf`; beyond that, nothing is proved."""
@@ -138,6 +138,11 @@ def _values(schema: dict[str, Any]) -> list[Any] | None:
         return [schema["const"]]
     listed = schema.get("enum")
     return listed if isinstance(listed, list) else None
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Whether JSON Schema takes two values for equal."""
+    return bool(_key(one) == _key(other))
 
 
 def _key(value: Any) -> Any:

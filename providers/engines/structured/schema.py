@@ -63,7 +63,7 @@ _KEYWORDS = frozenset(
     {*_MAPS, *_LISTS, *_SINGLE, "$ref", "type", "enum", "const", "required", "pattern", "format", "multipleOf"}
     | {"uniqueItems", "dependencies", "dependentRequired", "unevaluatedProperties", "unevaluatedItems"}
     | {f"{side}{what}" for side in ("min", "max") for what in ("Items", "Length", "Properties", "Contains", "imum")}
-    | {"exclusiveMinimum", "exclusiveMaximum"}
+    | {"exclusiveMinimum", "exclusiveMaximum", "$dynamicRef", "$recursiveRef"}
 ) - {"$defs", "definitions"}
 """Keywords that constrain; what else a schema holds may be definitions."""
 _COMBINING = frozenset({"allOf", "anyOf", "oneOf", "$ref"})

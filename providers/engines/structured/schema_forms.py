@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from providers.engines.structured.disjoint import are_disjoint, resolve
+from providers.engines.structured.rewriting import REWRITTEN, rewritten
 from providers.engines.structured.schema import BOUNDS, LARGEST, Fault, Path, at, circular, followed, siblings, walk
 
 __all__ = ["SchemaForm"]
@@ -73,12 +74,32 @@ class SchemaForm:
                 form._turn(path, part)
         return form
 
-    def give_up_unheld(self, refuses: Callable[[str], bool]) -> None:
-        """Give up what no grammar holds. `refuses`: whether llguidance refuses a regular expression."""
+    def rewrite(self) -> bool:
+        """Write keywords that llguidance refuses with those that it takes. Returns whether there were any."""
+        found = False
+        for path, part in list(walk(self.schema)):
+            for keyword in (*REWRITTEN, "oneOf"):
+                if keyword not in part or (keyword == "oneOf" and path in self._turned):
+                    continue
+                added = rewritten(self.schema, part, keyword)
+                if added is not None and isinstance(part.get("allOf", []), list):
+                    found = True
+                    for name in (keyword, "then", "else") if keyword == "if" else (keyword,):
+                        part.pop(name, None)
+                    if keyword == "propertyNames":
+                        part.pop("additionalProperties", None)
+                    part["allOf"] = [*part.get("allOf", []), *added]
+        return found
+
+    def give_up_unheld(self, refuses: Callable[[str], bool], *, rewrites: bool) -> None:
+        """Give up what no grammar holds. `refuses`: whether llguidance refuses a regular expression. `rewrites`: what
+        `rewrite` can write otherwise is kept."""
         documents = {str(part.get("$id") or part.get("id")).partition("#")[0] for _, part in walk(self.schema)}
         for path, part in walk(self.schema):
+            kept = _rewritable(self.schema, part) if rewrites else frozenset()
             for keyword in _UNHELD:
-                self._drop(path, part, keyword)
+                if keyword not in kept:
+                    self._drop(path, part, keyword)
             document = str(part.get("$ref", "")).partition("#")[0]
             if document and not any(name.endswith(document) for name in documents):
                 self._drop(path, part, "$ref")
@@ -183,6 +204,12 @@ class SchemaForm:
             part.clear()
             part.update(items)
             self._turned.add(path)
+
+
+def _rewritable(root: dict[str, Any], part: dict[str, Any]) -> frozenset[str]:
+    """The keywords of the part that can be written otherwise."""
+    found = {keyword for keyword in REWRITTEN if keyword in part and rewritten(root, part, keyword) is not None}
+    return frozenset(found | {"then", "else"} if "if" in found else found)
 
 
 def _type(value: Any) -> str:

@@ -146,10 +146,10 @@ def test_bounds_beyond_64_bits_are_held(type: str, bounds: dict[str, Any]) -> No
         ({"type": "string", "pattern": "^(?!a)b", "maxLength": 2}, ["pattern"], {"type": "string", "maxLength": 2}),
         ({"type": "object", "patternProperties": {"^(?!a)": {}}}, ["patternProperties"], {"type": "object"}),
         ({"type": "array", "uniqueItems": True}, ["uniqueItems"], {"type": "array"}),
-        ({"if": {"not": {}}, "then": {"type": "null"}, "maxLength": 1}, ["if", "then"], {"maxLength": 1}),
+        ({"if": {"pattern": "a"}, "then": {"type": "null"}, "maxLength": 1}, ["if", "then"], {"maxLength": 1}),
         ({"oneOf": [{"type": "number"}, {"type": "integer"}]}, ["oneOf"], {"type": "number"}),
         (
-            {"oneOf": [{"type": "null"}, {"type": "object", "required": ["a"], "not": {}}]},
+            {"oneOf": [{"type": "null"}, {"type": "object", "required": ["a"], "not": {"items": {}}}]},
             ["oneOf[1].not"],
             {"anyOf": [{"type": "null"}, {"type": "object", "required": ["a"]}]},
         ),
