@@ -66,6 +66,7 @@ class ServicePlugin(InitPlugin):
             version=_version(),
             embeddings_truncate=settings.embeddings_truncate,
             max_speech_characters=settings.max_speech_characters,
+            max_audio_seconds=settings.max_audio_seconds,
         )
         app_config.state.drain = drain
         app_config.state.service = service

@@ -70,6 +70,8 @@ class Service:
     """The answers that were spoken."""
     embeddings_truncate: Truncation = "none"
     max_speech_characters: int | None = None
+    max_audio_seconds: int = 0
+    """Of a recording to transcribe; 0 for no limit."""
     errors: deque[RecentError] = attrs.field(factory=lambda: deque(maxlen=KEPT_ERRORS))
     """The most recent failed requests, oldest first."""
 

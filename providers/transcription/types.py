@@ -53,6 +53,8 @@ class TranscriptionRequest(msgspec.Struct, frozen=True, tag="transcription"):
     detect_speech: bool = True
     """Whether stretches without speech are skipped by a detector, before the model hears them."""
     timeout: float | None = None
+    max_seconds: float | None = None
+    """A longer recording is refused; None: any duration is read."""
 
 
 class TranscriptionAccepted(Event, frozen=True, array_like=True, tag="wa"):

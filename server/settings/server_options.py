@@ -84,6 +84,16 @@ SERVER_OPTIONS: tuple[Option, ...] = (
         metavar="SIZE",
     ),
     server_option(
+        "max_audio_seconds",
+        "MAX_AUDIO_SECONDS",
+        "Maximum duration of a recording to transcribe, in seconds; 0 for no limit.",
+        integer(0),
+        default=86_400,
+        default_text="86400, one day",
+        metavar="SECONDS",
+        example="7200",
+    ),
+    server_option(
         "strict_parameters",
         "STRICT_PARAMETERS",
         "Refuse parameters that have no effect, unknown ones included. Otherwise the header X-Ignored-Parameters names "

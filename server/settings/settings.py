@@ -79,6 +79,8 @@ class Settings:
     max_body_bytes: int = 32_000_000
     max_upload_bytes: int = 200_000_000
     """Maximum size of one file in a form; forms have no other bound."""
+    max_audio_seconds: int = 86_400
+    """Longest recording to transcribe; 0 for no limit."""
     strict_parameters: bool = False
     """True: refuse parameters without effect instead of noting them."""
     max_speech_characters: int | None = None

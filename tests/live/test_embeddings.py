@@ -100,6 +100,14 @@ def test_token_ids_are_used_unchanged(embedder: LiveServer) -> None:
     assert np.abs(embed(embedder, [cat, cat[:5]])[0] - VECTORS[1]).max() <= 1e-5
 
 
+def test_token_ids_of_openais_tokenizer_are_refused_with_the_cause(embedder: LiveServer) -> None:
+    # "What is the capital of France?" in cl100k, as LangChain's class sends it by default
+    answer = post(embedder, input=[[3923, 374, 279, 6864, 315, 9822, 30]], encoding_format="base64")
+
+    message = assert_error(answer, 400, "invalid_request_error", param="input[1]")
+    assert "check_embedding_ctx_length=False" in message
+
+
 def test_langchains_class_works_unchanged(embedder: LiveServer) -> None:
     # Its length check would download OpenAI's tokenizer.
     embeddings = OpenAIEmbeddings(

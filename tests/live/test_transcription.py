@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -210,6 +210,73 @@ def test_silence_gives_an_empty_text(ears: LiveServer, decibels: int | None) -> 
     if decibels is not None:
         samples += np.random.default_rng(0).normal(0, 10 ** (decibels / 20), len(samples))
     assert post(ears.url, wav(samples)).json()["text"] == ""
+
+
+def noise(kind: str) -> np.ndarray[Any, Any]:
+    """Ten seconds without speech, of which the voice detector takes the hiss and the breath for speech."""
+    count = 10 * RATE
+    spectrum = np.fft.rfft(np.random.default_rng(0).normal(size=count))
+    frequencies = np.fft.rfftfreq(count, 1 / RATE)
+    if kind == "breath":
+        spectrum[(frequencies < 300) | (frequencies > 3000)] = 0
+    else:
+        spectrum[1:] /= frequencies[1:] ** {"brown": 1.0, "pink": 0.5, "hiss": 0.0}[kind]
+    samples = np.fft.irfft(spectrum, count)
+    samples /= samples.std()
+    if kind == "breath":
+        samples *= np.clip(np.sin(2 * np.pi * np.arange(count) / RATE / 3), 0, 1) ** 2
+    return samples * 10 ** ({"brown": -40, "pink": -30, "hiss": -30, "breath": -35}[kind] / 20)
+
+
+@pytest.mark.parametrize("prompt", ["", "Kubernetes, Grafana"])
+@pytest.mark.parametrize("kind", ["brown", "pink", "hiss", "breath"])
+def test_noise_gives_no_text_and_not_the_prompt(ears: LiveServer, kind: str, prompt: str) -> None:
+    assert post(ears.url, wav(noise(kind)), prompt=prompt).json()["text"] == ""
+
+
+@pytest.mark.parametrize("fields", [{}, {"vad_filter": "false"}], ids=["detected", "undetected"])
+def test_silence_does_not_repeat_the_prompt(ears: LiveServer, fields: dict[str, str]) -> None:
+    assert post(ears.url, wav(silence(5.0)), prompt="Kubernetes, Grafana", **fields).json()["text"] == ""
+
+
+def test_words_of_the_prompt_are_written_where_they_are_said(ears: LiveServer) -> None:
+    heard = post(ears.url, wav(recording("hello_world")), prompt="Hello world.").json()["text"]
+
+    assert word_error_rate(["hello world"], [heard]) == 0
+
+
+def test_silence_after_speech_adds_nothing(ears: LiveServer) -> None:
+    samples = np.concatenate([recording("hello_world"), silence(25.0)])
+
+    assert word_error_rate(["hello world"], [post(ears.url, wav(samples)).json()["text"]]) == 0
+
+
+# ── quiet and poor recordings ───────────────────────────────────────────────────────────────────────────────
+
+
+def telephone(samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """300 to 3400 Hz, sampled 8,000 times per second, in 8 bits by µ-law."""
+    spectrum, frequencies = np.fft.rfft(samples), np.fft.rfftfreq(len(samples), 1 / RATE)
+    spectrum[(frequencies < 300) | (frequencies > 3400)] = 0
+    narrow = np.fft.irfft(spectrum, len(samples))[::2]
+    narrow /= 2 * np.abs(narrow).max()
+    coded = np.round(np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256) * 127) / 127
+    return np.repeat(np.sign(coded) * (256 ** np.abs(coded) - 1) / 255, 2)
+
+
+@pytest.mark.parametrize(
+    "changed", [lambda x: x * 0.01, lambda x: x * 0.003, telephone], ids=["quiet", "very quiet", "telephone"]
+)
+def test_no_words_of_a_poor_recording_are_lost(ears: LiveServer, changed: Callable[[Any], Any]) -> None:
+    heard = post(ears.url, wav(changed(recording("quick_brown_fox")))).json()["text"]
+
+    assert word_error_rate([(SAMPLES / "quick_brown_fox.txt").read_text()], [heard]) == 0
+
+
+def test_a_short_word_between_silences_is_heard(ears: LiveServer) -> None:
+    word = recording("hello_world")[RATE // 5 : RATE * 3 // 5]
+
+    assert post(ears.url, wav(np.concatenate([silence(0.1), word, silence(0.1)]))).json()["text"]
 
 
 def test_three_hours_of_silence_take_no_memory(ears: LiveServer) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -11,7 +12,7 @@ from providers.embeddings.types import EmbeddingRequest, RerankRequest, Truncati
 from providers.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 
-__all__ = ["EmbeddingIntake", "EmbeddingJob"]
+__all__ = ["EmbeddingIntake", "EmbeddingJob", "placeholders"]
 
 COUNTED_CHARACTERS = 2_000_000
 """A longer text that cannot fit into the context is refused without counting its tokens: the tokenizer takes half a
@@ -20,6 +21,12 @@ CHARACTERS_PER_TOKEN = 64
 """More than any tokenizer joins into one token, except for runs of spaces."""
 
 _CUT = 'shorten it, send "truncate": "end", or start the server with --embeddings-truncate end'
+
+_FOREIGN = (
+    "Token ids must be the model's own: send text (LangChain's OpenAIEmbeddings does with "
+    "check_embedding_ctx_length=False)"
+)
+_PLACEHOLDER = re.compile(r"[\[<|]+(?:unused|reserved_special_token)[_-]?\d+[\]>|]+")
 
 Kind = Literal["embed", "cosine", "score"]
 
@@ -60,6 +67,7 @@ class EmbeddingIntake:
         self._name = spec.name
         self._limit = limit
         self._vocabulary = vocabulary
+        self._placeholders = placeholders(tokenizer.get_vocab())
         self._dimensions = dimensions
         self._matryoshka = matryoshka
         self._prompts = prompts
@@ -174,8 +182,12 @@ class EmbeddingIntake:
         if not 0 <= worst < self._vocabulary:
             where = f"{path}[{tokens.index(worst)}]"
             raise InvalidRequest(
-                f"{where}: token id {worst} is not in the vocabulary of {self._vocabulary}. Token ids must be the "
-                "model's own: send text (LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False)",
+                f"{where}: token id {worst} is not in the vocabulary of {self._vocabulary}. {_FOREIGN}", param=where
+            )
+        if (foreign := next(filter(self._placeholders.__contains__, tokens), None)) is not None:
+            where = f"{path}[{tokens.index(foreign)}]"
+            raise InvalidRequest(
+                f"{where}: token id {foreign} is one that {self._name}'s tokenizer makes of no text. {_FOREIGN}",
                 param=where,
             )
         if truncate != "none":
@@ -195,3 +207,12 @@ class EmbeddingIntake:
             sizes = ", ".join(map(str, allowed)) if isinstance(allowed, tuple) else f"1 to {full}"
             raise InvalidRequest(f"dimensions: {asked} is not one of {self._name}'s: {sizes}", param="dimensions")
         return asked
+
+
+def placeholders(vocabulary: Mapping[str, int]) -> frozenset[int]:
+    """The ids that stand for no text, such as BERT's `[unused12]`.
+
+    They reveal ids of another tokenizer, whose most frequent ones are the smallest: "." and " the" of OpenAI's are 13
+    and 279, where BERT has a thousand of these.
+    """
+    return frozenset(id for token, id in vocabulary.items() if _PLACEHOLDER.fullmatch(token))

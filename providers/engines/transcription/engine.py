@@ -13,7 +13,7 @@ from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.engines.transcription.audio_reader import AudioReader
 from providers.engines.transcription.loading import load_whisper
-from providers.engines.transcription.session import Transcript, warm_up
+from providers.engines.transcription.session import Transcript, check_duration, warm_up
 from providers.engines.transcription.tokenizer import get_tokenizer
 from providers.engines.transcription.vad_window import Recording
 from providers.errors import InternalError, InvalidRequest, UnsupportedParameter
@@ -64,6 +64,11 @@ class WhisperEngine(BaseEngine[Transcript]):
         language = self._checked_language(request.language)
         prompt = self._prompt(request.prompt)
         reader = AudioReader(Path(request.path))
+        try:
+            check_duration(reader.duration, request.max_seconds)
+        except InvalidRequest:
+            reader.close()
+            raise
         recording = Recording(reader, detect=request.detect_speech)
         return Transcript(request, recording, self._model, half=self._half, prompt=prompt, language=language)
 

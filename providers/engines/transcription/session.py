@@ -9,6 +9,7 @@ the file's, and a window is encoded once, however often it is decoded.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextvars import copy_context
@@ -33,6 +34,7 @@ from providers.engines.transcription.decoding import decode
 from providers.engines.transcription.segments import cut, in_order, to_segments
 from providers.engines.transcription.tokenizer import Tokenizer, get_tokenizer
 from providers.engines.transcription.vad_window import Recording
+from providers.errors import InvalidRequest
 from providers.transcription.types import (
     Segment,
     TranscriptionAccepted,
@@ -42,7 +44,7 @@ from providers.transcription.types import (
     TranscriptionRequest,
 )
 
-__all__ = ["Transcript", "warm_up"]
+__all__ = ["Transcript", "check_duration", "warm_up"]
 
 LADDER = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 """Temperatures to try one after the other if the request sets none."""
@@ -73,6 +75,10 @@ class _Window:
     features: mx.array
     temperatures: list[float]
     """Temperatures left to try, in order."""
+    doubted: tuple[DecodingResult, list[float] | None] | None = None
+    """A result that repeats itself or its context, to be compared with one without context."""
+    checked: bool = False
+    """Whether it has been decoded without context."""
 
 
 class Transcript:
@@ -130,18 +136,55 @@ class Transcript:
                     yield self._finish()
                 return
         begun = time.monotonic()
-        result, logprobs = self._decode(self._window, self._window.temperatures.pop(0))
+        decoded = self._read(self._window)
         self._decode_seconds += time.monotonic() - begun
-        if _is_poor(result) and self._window.temperatures:
+        if decoded is None:
             return
         window, self._window = self._window, None
-        if _is_silent(result):
+        result, logprobs, silent = decoded
+        if silent:
             self._seek = window.begin + window.frames * HOP
         else:
             yield from self._accept(window, result, logprobs)
         yield self._progress()
         if self._recording.ended and self._seek + HOP_LENGTH > self._recording.end:
             yield self._finish()
+
+    def _read(self, window: _Window) -> tuple[DecodingResult, list[float] | None, bool] | None:
+        """Decode a window once: its text, and whether it is silent. None if it has to be decoded again.
+
+        Noise makes the model repeat itself, the request's prompt, or what was said before. Such a text counts only
+        where the model hears speech without that context as well.
+        """
+        if window.doubted is not None:
+            return self._read_without_context(window, *window.doubted)
+        result, logprobs = self._decode(window, window.temperatures.pop(0), context=self._context)
+        silent = _is_silent(result)
+        if not silent and not window.checked and self._is_doubtful(result):
+            window.doubted = result, logprobs
+            return None
+        if _is_poor(result) and window.temperatures:
+            return None
+        return result, logprobs, silent
+
+    def _read_without_context(
+        self, window: _Window, result: DecodingResult, logprobs: list[float] | None
+    ) -> tuple[DecodingResult, list[float] | None, bool] | None:
+        window.doubted, window.checked = None, True
+        bare, its_logprobs = self._decode(window, 0.0, context=[])
+        if _is_silent(bare) or bare.no_speech_prob > NO_SPEECH_LIMIT or not bare.text.strip():
+            return result, logprobs, True
+        if not _is_poor(result):
+            return result, logprobs, False
+        if not _is_poor(bare):
+            return bare, its_logprobs, False
+        return None if window.temperatures else (result, logprobs, False)
+
+    def _is_doubtful(self, result: DecodingResult) -> bool:
+        if not self._context:
+            return False
+        loops = bool(result.compression_ratio > COMPRESSION_RATIO_LIMIT)
+        return loops or _repeats(result.text, self._tokenizer.decode(self._context))
 
     # ── from one window to the next ─────────────────────────────────────────────────────────────────────────
 
@@ -150,6 +193,7 @@ class Transcript:
         recording = self._recording
         recording.move(self._seek, self._seek + _WINDOW)
         onset = recording.onset(self._seek)
+        check_duration(recording.end / SAMPLE_RATE, self._request.max_seconds)  # metadata may be wrong
         if onset is None:
             ahead = recording.end if recording.ended else recording.end - _RUN
             self._seek = max(self._seek, ahead if recording.ended else _whole(ahead))
@@ -188,7 +232,9 @@ class Transcript:
 
     # ── one window ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _decode(self, window: _Window, temperature: float) -> tuple[DecodingResult, list[float] | None]:
+    def _decode(
+        self, window: _Window, temperature: float, *, context: list[int]
+    ) -> tuple[DecodingResult, list[float] | None]:
         """Decode a window at one temperature. Also returns the tokens' log-probabilities if the request wants them."""
         if self._language is None:
             _, probabilities = self._model.detect_language(window.features)
@@ -197,7 +243,7 @@ class Transcript:
             task=self._request.task,
             language=self._language,
             temperature=temperature,
-            prompt=self._context,
+            prompt=context,
             fp16=self._half,
         )
         return decode(self._model, window.features, options, logprobs=self._request.logprobs)
@@ -258,6 +304,16 @@ class _EncodedWindow:
         return logits, cross_qk
 
 
+def check_duration(seconds: float | None, limit: float | None) -> None:
+    """Raises: InvalidRequest: a recording is longer than the server reads."""
+    if seconds is not None and limit is not None and seconds > limit:
+        raise InvalidRequest(
+            f"file: the recording has {seconds:,.0f} seconds or more; at most {limit:,.0f} are transcribed "
+            "(--max-audio-seconds)",
+            param="file",
+        )
+
+
 def _is_poor(result: DecodingResult) -> bool:
     """Whether to try another temperature."""
     if result.no_speech_prob > NO_SPEECH_LIMIT:
@@ -268,6 +324,12 @@ def _is_poor(result: DecodingResult) -> bool:
 def _is_silent(result: DecodingResult) -> bool:
     """Whether the model finds no speech and is also unsure of its text."""
     return bool(result.no_speech_prob > NO_SPEECH_LIMIT and result.avg_logprob <= LOGPROB_LIMIT)
+
+
+def _repeats(text: str, context: str) -> bool:
+    """Whether every word of a text is one of its context."""
+    words, known = (set(re.findall(r"\w+", part.lower())) for part in (text, context))
+    return bool(words) and words <= known
 
 
 def _whole(place: int) -> int:

@@ -101,7 +101,7 @@ async def _answer(
     service: Service,
 ) -> Response[Any]:
     answer = transcript_answer(data)
-    events = aclosing(_events(data, answer, transcriber))
+    events = aclosing(_events(data, answer, transcriber, max_seconds=service.max_audio_seconds or None))
     if answer.stream:
         return service.streamed(events, TranscriptEncoder(answer))
     async with service.answering(request.receive), events as source:
@@ -113,10 +113,14 @@ async def _events(
     data: CreateTranscriptionRequest | CreateTranslationRequest,
     answer: TranscriptAnswer,
     transcriber: TranscriptionProvider,
+    *,
+    max_seconds: float | None,
 ) -> AsyncGenerator[TranscriptionEvent, None]:
     """The events of the answer. The recording is on disk from before the first event until after the last."""
     async with on_disk(data.file) as path:
-        asked = to_transcription_request(data, answer, id=otel.request_id.get() or "", path=path)
+        asked = to_transcription_request(
+            data, answer, id=otel.request_id.get() or "", path=path, max_seconds=max_seconds
+        )
         async with aclosing(transcriber.transcribe(asked)) as events:
             async for event in events:
                 yield event

@@ -69,7 +69,12 @@ def transcript_answer(request: CreateTranscriptionRequest | CreateTranslationReq
 
 
 def to_transcription_request(
-    request: CreateTranscriptionRequest | CreateTranslationRequest, answer: TranscriptAnswer, *, id: str, path: Path
+    request: CreateTranscriptionRequest | CreateTranslationRequest,
+    answer: TranscriptAnswer,
+    *,
+    id: str,
+    path: Path,
+    max_seconds: float | None = None,
 ) -> TranscriptionRequest:
     """Translate a request. The contract has checked each of its values. Its file is at `path`."""
     return TranscriptionRequest(
@@ -83,6 +88,7 @@ def to_transcription_request(
         logprobs=answer.logprobs,
         detect_speech=request.vad_filter is not False,
         timeout=request.timeout,
+        max_seconds=max_seconds,
     )
 
 

@@ -16,6 +16,7 @@ from providers.embeddings.types import Embedded, EmbeddingRequest, Ranked, Reran
 from providers.engine_host.frames import Events, Failed, Generate, Report
 from providers.engines.cpu.gelu import RationalGELU, use_rational_gelu
 from providers.engines.embeddings.engine import EmbeddingEngine
+from providers.engines.embeddings.intake import placeholders
 from providers.engines.process.engine import EngineLoadError, Outbox
 from providers.engines.process.platform import Platform
 from providers.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
@@ -157,6 +158,21 @@ def test_an_id_outside_the_vocabulary_is_refused(engine: Stepped, tokens: list[i
     with pytest.raises(InvalidRequest, match="vocabulary of 20") as caught:
         engine.embed([tokens])
     assert caught.value.param == param
+
+
+def test_ids_that_stand_for_no_text_are_found() -> None:
+    vocabulary = {"[PAD]": 0, "[unused0]": 1, "[unused993]": 2, "<unused7>": 3, "<|reserved_special_token_9|>": 4}
+
+    assert placeholders({**vocabulary, "unused": 5, "[unused]": 6, "the": 7}) == {1, 2, 3, 4}
+
+
+def test_ids_of_another_tokenizer_are_refused(engine: Stepped, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine.engine._intake, "_placeholders", frozenset({9}))
+
+    engine.embed([[8, 7]])
+    with pytest.raises(InvalidRequest, match="check_embedding_ctx_length=False") as caught:
+        engine.embed([[8], [8, 9]])
+    assert caught.value.param == "input[1][1]"
 
 
 def test_a_cancelled_request_is_not_computed_further(engine: Stepped) -> None:

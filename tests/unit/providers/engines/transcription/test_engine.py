@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from providers.engines.cpu.whisper import use_fast_softmax
 from providers.engines.process.engine import EngineLoadError, Outbox
 from providers.engines.process.platform import Platform
 from providers.engines.transcription import session as transcript
+from providers.engines.transcription.audio_reader import AudioReader
 from providers.engines.transcription.engine import WhisperEngine
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
@@ -193,13 +195,71 @@ def test_poor_readings_are_tried_again_at_the_next_temperature(
     assert {event.temperature for event in many.of("b") if isinstance(event, Segment)} <= {0.2}
 
 
+@pytest.mark.parametrize(
+    ("text", "context", "repeats"),
+    [
+        ("Kubernetes, Grafana, Grafana", "Kubernetes, Grafana", True),
+        (" grafana.", "Kubernetes, Grafana", True),
+        ("Open Grafana", "Kubernetes, Grafana", False),
+        ("", "Kubernetes", False),
+        ("...", "Kubernetes", False),
+        ("Yes", "", False),
+    ],
+)
+def test_a_text_of_nothing_but_its_context_is_recognised(text: str, context: str, repeats: bool) -> None:
+    assert transcript._repeats(text, context) is repeats
+
+
+@pytest.mark.parametrize("speech", [True, False])
+def test_a_text_that_repeats_the_prompt_counts_only_where_speech_is_heard_without_it(
+    many: Stepped, spoken: Path, monkeypatch: pytest.MonkeyPatch, speech: bool
+) -> None:
+    contexts: list[list[int]] = []
+    decode = transcript.decode
+
+    def hearing(model: Any, features: Any, options: Any, *, logprobs: bool) -> Any:
+        contexts.append(list(options.prompt))
+        result, each = decode(model, features, options, logprobs=logprobs)
+        text, no_speech = ("Grafana", 0.1) if options.prompt or speech else ("Thank you", 0.9)
+        return replace(result, text=text, no_speech_prob=no_speech, avg_logprob=-0.1, compression_ratio=1.0), each
+
+    monkeypatch.setattr(transcript, "decode", hearing)
+    many.submit("a", spoken, language="en", prompt="Kubernetes, Grafana")
+    many.run()
+
+    assert contexts[0]
+    assert contexts[1] == []
+    assert any(isinstance(event, Segment) for event in many.of("a")) is speech
+
+
+def test_a_text_that_loops_is_replaced_by_one_without_the_prompt(
+    many: Stepped, spoken: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode = transcript.decode
+
+    def looping(model: Any, features: Any, options: Any, *, logprobs: bool) -> Any:
+        result, each = decode(model, features, options, logprobs=logprobs)
+        ratio, temperature = (9.0, 0.5) if options.prompt else (1.0, 0.0)
+        return replace(
+            result, text="x", no_speech_prob=0.1, avg_logprob=-0.1, compression_ratio=ratio, temperature=temperature
+        ), each
+
+    monkeypatch.setattr(transcript, "decode", looping)
+    many.submit("a", spoken, language="en", prompt="Kubernetes, Grafana")
+    many.run()
+
+    segments = [event for event in many.of("a") if isinstance(event, Segment)]
+    assert segments
+    assert {segment.temperature for segment in segments} == {0.0}
+
+
 def test_every_token_has_its_log_probability(many: Stepped, spoken: Path) -> None:
     many.submit("a", spoken, language="en", logprobs=True)
     job = many.engine._transcripts[0]
     window = job._next_window()
     while window is None:
         window = job._next_window()
-    result, logprobs = job._decode(window, 0.0)
+    result, logprobs = job._decode(window, 0.0, context=[])
     assert logprobs is not None
     assert len(logprobs) == len(result.tokens)
     assert all(logprob <= 0 for logprob in logprobs)
@@ -218,6 +278,26 @@ def test_a_language_that_there_is_not_is_refused(many: Stepped, spoken: Path) ->
     with pytest.raises(InvalidRequest, match="not a language") as refused:
         many.submit("a", spoken, language="klingon")
     assert refused.value.param == "language"
+
+
+def test_a_recording_over_the_limit_is_refused(many: Stepped, silent: Path) -> None:
+    with pytest.raises(InvalidRequest, match="70 seconds or more; at most 69") as refused:
+        many.submit("a", silent, max_seconds=69.0)
+    assert refused.value.param == "file"
+
+
+def test_a_recording_of_unknown_duration_is_refused_while_it_is_read(
+    many: Stepped, silent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(AudioReader, "duration", None)
+    many.submit("fits", silent, max_seconds=70.0)
+    many.submit("long", silent, max_seconds=69.0)
+    many.run()
+
+    assert isinstance(many.of("fits")[-1], TranscriptionFinished)
+    assert [(failed.id, failed.code, failed.param) for failed in many.failures] == [
+        ("long", "invalid_request_error", "file")
+    ]
 
 
 def test_a_model_of_all_languages_translates(many: Stepped, spoken: Path) -> None:
