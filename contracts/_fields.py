@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Le, MaxLen, MinLen
 
-from contracts.bounds import Characters, OneOrUnlimited
+from contracts.bounds import OneOrUnlimited
 
 __all__ = [
     "EXPLICIT_NULL",
@@ -23,9 +23,7 @@ __all__ = [
     "JsonText",
     "Metadata",
     "ModelName",
-    "NonEmpty",
     "Penalty",
-    "SchemaName",
     "SchemaValue",
     "Seconds",
     "Temperature",
@@ -62,7 +60,6 @@ TokenLimit = Annotated[int, OneOrUnlimited()]
 TopK = Annotated[int, Ge(-1), Le(INT32_MAX)]
 TopLogprobs = Annotated[int, Ge(0), Le(20)]
 Text = Annotated[str, MinLen(1)]
-NonEmpty = Annotated[str, MinLen(1), MaxLen(1024)]
-ModelName = NonEmpty
-SchemaName = Annotated[str, MinLen(1), MaxLen(64), Characters("A-Za-z0-9_-", "letters, digits, underscores and dashes")]
+ModelName = Annotated[str, MaxLen(1024)]
+"""Empty: none is named."""
 Metadata = Annotated[dict[str, Annotated[str, MaxLen(512)]], MaxLen(16)]

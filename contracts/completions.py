@@ -56,6 +56,14 @@ class CompletionRequest(GenerationOptions):
             default=DEFAULT_MAX_TOKENS,
         ),
     )
+    max_completion_tokens: Annotated[int, Ge(-1)] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Name of `max_tokens` in chat completions. Both may be sent if they agree.",
+            values="0 or more, or -1 for no limit",
+            otherwise="as `max_tokens`",
+        ),
+    )
     echo: bool | None = attrs.field(
         default=None,
         metadata=honoured(
@@ -64,11 +72,12 @@ class CompletionRequest(GenerationOptions):
             default=False,
         ),
     )
-    logprobs: TopLogprobs | None = attrs.field(
+    logprobs: TopLogprobs | bool | None = attrs.field(
         default=None,
         metadata=honoured(
             "In the older shape: `tokens`, `token_logprobs`, `top_logprobs` (null for 0), `text_offset`. Nothing comes "
-            "before the first token of an echoed prompt, which has null.",
+            "before the first token of an echoed prompt, which has null. True is 0, and false is none.",
+            values="0 to 20, or true, false",
             otherwise="none",
         ),
     )

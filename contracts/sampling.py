@@ -107,6 +107,10 @@ class SamplingOptions:
         default=None,
         metadata=honoured("Extension. 1 turns it off.", otherwise="the model's `generation_config.json`, else 1"),
     )
+    repeat_penalty: Annotated[float, Gt(0), Le(100)] | None = attrs.field(
+        default=None,
+        metadata=honoured("Extension: llama.cpp's name of `repetition_penalty`.", otherwise="as `repetition_penalty`"),
+    )
     repetition_context_size: Count | None = attrs.field(
         default=None, metadata=honoured("Extension. Tokens that `repetition_penalty` looks back.", default=20)
     )

@@ -6,7 +6,7 @@ from typing import Literal
 
 import attrs
 
-from contracts._fields import JsonObject
+from contracts._fields import OTHER_FIELDS, JsonObject
 from contracts.chat.audio import AudioReference
 from contracts.chat.tools import CalledFunction, EarlierToolCall
 
@@ -15,6 +15,7 @@ __all__ = [
     "ChatCompletionRequestMessageContentPartAudio",
     "ChatCompletionRequestMessageContentPartFile",
     "ChatCompletionRequestMessageContentPartImage",
+    "ChatCompletionRequestMessageContentPartOther",
     "ChatCompletionRequestMessageContentPartRefusal",
     "ChatCompletionRequestMessageContentPartText",
     "ContentPart",
@@ -31,7 +32,7 @@ Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 class ChatCompletionRequestMessageContentPartText:
     """Text. Consecutive parts are joined by a line break."""
 
-    type: Literal["text"]
+    type: Literal["text"] = "text"
     text: str
 
 
@@ -48,7 +49,7 @@ class ChatCompletionRequestMessageContentPartImage:
     """An image."""
 
     type: Literal["image_url"]
-    image_url: ImageURL
+    image_url: ImageURL | str
 
 
 @attrs.frozen(kw_only=True)
@@ -83,12 +84,21 @@ class ChatCompletionRequestMessageContentPartRefusal:
     refusal: str
 
 
+@attrs.frozen(kw_only=True)
+class ChatCompletionRequestMessageContentPartOther:
+    """A part of another API, in a turn of an assistant or of a tool, which a client replays."""
+
+    type: str
+    fields: JsonObject = attrs.field(factory=dict, metadata=OTHER_FIELDS)
+
+
 ContentPart = (
     ChatCompletionRequestMessageContentPartText
     | ChatCompletionRequestMessageContentPartImage
     | ChatCompletionRequestMessageContentPartAudio
     | ChatCompletionRequestMessageContentPartFile
     | ChatCompletionRequestMessageContentPartRefusal
+    | ChatCompletionRequestMessageContentPartOther
 )
 
 
@@ -96,19 +106,19 @@ ContentPart = (
 class ChatCompletionRequestMessage:
     """One turn.
 
-    `content` is required, except in turns of an assistant and of tools. `tool_call_id` is required in a tool's turn,
-    unless only one call is without a result.
+    `content` is required, except in turns of an assistant and of tools; what a tool returned may be any JSON.
+    `tool_call_id` is required in a tool's turn, if several calls are without a result.
     """
 
     role: Role
-    content: str | list[ContentPart] | None = None
+    content: str | list[ContentPart] | JsonObject | int | float | bool | None = None
     name: str | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     """Another name of `reasoning_content`."""
     tool_calls: list[EarlierToolCall] | None = None
-    tool_call_id: str | None = None
+    tool_call_id: str | int | None = None
     function_call: CalledFunction | None = None
     audio: AudioReference | None = None
     """The spoken answer that the turn was."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import attrs
-from annotated_types import MaxLen, MinLen
+from annotated_types import Ge, MaxLen, MinLen
 
 from contracts._fields import Count, JsonObject, Seconds, TokenLimit, TopLogprobs
 from contracts.chat.audio import AudioOptions, HeardAudio
@@ -23,6 +23,8 @@ from contracts.sampling import GenerationOptions
 
 __all__ = [
     "ChatCompletionRequest",
+    "GivenEffort",
+    "ReasoningBudget",
     "ReasoningEffort",
     "ReasoningSwitch",
     "ThinkingSwitch",
@@ -31,14 +33,21 @@ __all__ = [
 Modality = Literal["text", "audio"]
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+GivenEffort = Literal[ReasoningEffort, "", "auto", "default"]
+"""The last three mean the same as leaving it out."""
+ReasoningBudget = Annotated[int, Ge(-1)]
+"""Tokens; -1 for no limit."""
+
+
+_EFFORTS = ", ".join(f"`{effort}`" for effort in get_args(ReasoningEffort))
 
 
 @attrs.frozen(kw_only=True)
 class ThinkingSwitch:
     """Whether the model reasons first, and for up to how many tokens, in Anthropic's and DeepSeek's form."""
 
-    type: Literal["enabled", "disabled", "adaptive", "auto"]
-    budget_tokens: Count | None = None
+    type: Literal["enabled", "disabled", "adaptive", "auto"] = "enabled"
+    budget_tokens: ReasoningBudget | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -46,8 +55,8 @@ class ReasoningSwitch:
     """Whether and how much the model reasons first, in OpenRouter's form."""
 
     enabled: bool | None = None
-    effort: ReasoningEffort | None = None
-    max_tokens: Count | None = None
+    effort: GivenEffort | None = None
+    max_tokens: ReasoningBudget | None = None
     exclude: Any = attrs.field(default=None, metadata=noted(accepted=(False,)))
     summary: Any = attrs.field(default=None, metadata=noted(accepted=("auto",)))
 
@@ -139,11 +148,13 @@ class ChatCompletionRequest(GenerationOptions):
     )
 
     # Reasoning, and the form of the prompt.
-    reasoning_effort: ReasoningEffort | None = attrs.field(
+    reasoning_effort: GivenEffort | None = attrs.field(
         default=None,
         metadata=honoured(
             "The chat template gets it as `reasoning_effort`, and as `enable_thinking`, which is false for `none` and "
-            "`minimal`. `chat_template_kwargs` has the last word. What a template does not read changes nothing.",
+            "`minimal`. `chat_template_kwargs` has the last word. What a template does not read changes nothing. "
+            "Empty, `auto` and `default` mean nothing.",
+            values=_EFFORTS,
             otherwise="the chat template's own",
         ),
     )
@@ -155,27 +166,28 @@ class ChatCompletionRequest(GenerationOptions):
             otherwise="by `reasoning_effort`",
         ),
     )
-    think: bool | ReasoningEffort | None = attrs.field(
+    think: bool | Literal[GivenEffort, "true", "false"] | None = attrs.field(
         default=None,
         metadata=honoured(
             "Extension: Ollama's name of `enable_thinking`, and of `reasoning_effort`.",
+            values=f"true, false, or {_EFFORTS}",
             otherwise="by `reasoning_effort`",
         ),
     )
-    thinking: ThinkingSwitch | None = attrs.field(
+    thinking: ThinkingSwitch | bool | None = attrs.field(
         default=None,
         metadata=honoured(
             "Extension: Anthropic's and DeepSeek's form of `enable_thinking` and `max_reasoning_tokens`.",
-            values='`{"type": "enabled"}`, `"disabled"`, `"adaptive"` or `"auto"`; `budget_tokens`',
+            values='`{"type": "enabled"}`, `"disabled"`, `"adaptive"` or `"auto"`; `budget_tokens`; true, false',
             otherwise="by `reasoning_effort`",
         ),
     )
-    reasoning: ReasoningSwitch | None = attrs.field(
+    reasoning: ReasoningSwitch | bool | GivenEffort | None = attrs.field(
         default=None,
         metadata=honoured(
             "Extension: OpenRouter's form of `enable_thinking`, `reasoning_effort` and `max_reasoning_tokens`. "
             "`exclude` and `summary` are noted.",
-            values="`enabled`, `effort`, `max_tokens`",
+            values="`enabled`, `effort`, `max_tokens`; true, false; an effort",
             otherwise="by `reasoning_effort`",
         ),
     )

@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 import attrs
 from annotated_types import MaxLen, MinLen
 
-from contracts._fields import JsonObject, JsonSchema
+from contracts._fields import JsonObject, JsonSchema, JsonText
 
 __all__ = [
     "MAX_TOOLS",
+    "CalledCustomTool",
     "CalledFunction",
     "ChatCompletionAllowedTool",
     "ChatCompletionAllowedTools",
@@ -150,20 +151,29 @@ class ChatCompletionMessageToolCall:
 
 @attrs.frozen(kw_only=True)
 class CalledFunction:
-    """The function of an earlier call, which may come from another server: `arguments` is JSON text or an object."""
+    """The function of an earlier call, which may come from another server: `arguments` is JSON, or its text."""
 
     name: str
-    arguments: str | JsonObject | None = None
+    arguments: JsonText = ""
+
+
+@attrs.frozen(kw_only=True)
+class CalledCustomTool:
+    """The custom tool of an earlier call."""
+
+    name: str
+    input: JsonText = ""
 
 
 @attrs.frozen(kw_only=True)
 class EarlierToolCall:
-    """A call in an assistant's turn of the history. Without an id, it gets one."""
+    """A call in an assistant's turn of the history. Without an id, it gets one. It has a function, or a custom tool."""
 
-    type: Literal["function"] = "function"
-    id: str | None = None
+    type: str | None = "function"
+    id: str | int | None = None
     index: int | None = None
-    function: CalledFunction
+    function: CalledFunction | None = None
+    custom: CalledCustomTool | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -29,6 +29,8 @@ def _structure(class_: Any, converter: BaseConverter) -> Hook:
     others = _others(class_)
 
     def structure(value: Any, _: Any) -> Any:
+        if value == []:
+            value = {}  # as PHP writes an empty object
         if not isinstance(value, dict):
             raise Problem(f"expected an object, got {describe(value)}")
         value = own_fields(value, class_)

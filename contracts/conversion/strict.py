@@ -213,6 +213,8 @@ def _dict(type_: Any, converter: BaseConverter) -> Hook:
     item_hook = converter.get_structure_hook(item_type)
 
     def structure(value: Any, _: Any) -> dict[str, Any]:
+        if value == []:
+            return {}  # as PHP writes an empty object
         if not isinstance(value, dict):
             raise Problem(f"expected an object, got {describe(value)}")
         items = {}

@@ -58,6 +58,8 @@ def _union(type_: Any, converter: BaseConverter) -> Hook:
         if value is None and optional:
             return None
         found = arms.get(type(value))
+        if found is None and value == []:
+            found, value = arms.get(dict), {}  # as PHP writes an empty object
         if found is None:
             raise Problem(f"expected {expected}, got {describe(value)}")
         arm, hook = found

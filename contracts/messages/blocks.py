@@ -17,10 +17,10 @@ __all__ = [
     "DocumentBlock",
     "ImageBlock",
     "InputBlock",
+    "OtherBlock",
     "OutputBlock",
     "RedactedThinkingBlock",
     "SearchResultBlock",
-    "ServerToolBlock",
     "TextBlock",
     "ThinkingBlock",
     "ToolReferenceBlock",
@@ -51,7 +51,7 @@ class ThinkingBlock:
     """Reasoning. The signature is opaque and is not verified."""
 
     type: Literal["thinking"] = attrs.field(metadata=honoured())
-    thinking: str = attrs.field(metadata=honoured())
+    thinking: str | None = attrs.field(default="", metadata=honoured(default=""))
     signature: str | None = attrs.field(default="", metadata=honoured("Not verified.", default=""))
 
 
@@ -110,22 +110,11 @@ class SearchResultBlock:
 
 
 @attrs.frozen(kw_only=True)
-class ServerToolBlock:
-    """A call of a tool that another server ran, or its result, in a replayed history. It is skipped."""
+class OtherBlock:
+    """A block of another type: a call of a tool that another server ran, its result, or one of a later API. It is
+    skipped."""
 
-    type: Literal[
-        "server_tool_use",
-        "web_search_tool_result",
-        "web_fetch_tool_result",
-        "code_execution_tool_result",
-        "bash_code_execution_tool_result",
-        "text_editor_code_execution_tool_result",
-        "tool_search_tool_result",
-        "mcp_tool_use",
-        "mcp_tool_result",
-        "container_upload",
-        "compaction",
-    ] = attrs.field(metadata=honoured("The block is skipped, and its type is noted."))
+    type: str = attrs.field(metadata=honoured("The block is skipped, and its type is noted."))
     fields: JsonObject = attrs.field(factory=dict, metadata={**OTHER_FIELDS, **honoured(default={})})
 
 
@@ -138,7 +127,7 @@ class ToolReferenceBlock:
     cache_control: Any = attrs.field(default=None, metadata=CACHE_CONTROL)
 
 
-ToolResultContent = TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | ToolReferenceBlock | ServerToolBlock
+ToolResultContent = TextBlock | ImageBlock | DocumentBlock | SearchResultBlock | ToolReferenceBlock | OtherBlock
 
 
 @attrs.frozen(kw_only=True)
@@ -146,7 +135,7 @@ class ToolResultBlock:
     """What a client's tool returned."""
 
     type: Literal["tool_result"] = attrs.field(metadata=honoured())
-    tool_use_id: str = attrs.field(metadata=honoured())
+    tool_use_id: str | None = attrs.field(default=None, metadata=honoured(default=""))
     content: str | list[ToolResultContent] | None = attrs.field(
         default=None, metadata=honoured("An image is read as `[image]`.", default="")
     )
@@ -163,6 +152,6 @@ InputBlock = (
     | ImageBlock
     | DocumentBlock
     | SearchResultBlock
-    | ServerToolBlock
+    | OtherBlock
 )
 OutputBlock = TextBlock | ThinkingBlock | ToolUseBlock

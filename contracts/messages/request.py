@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 import attrs
 from annotated_types import MaxLen, MinLen
 
-from contracts._fields import Count, JsonSchema, TokenLimit
+from contracts._fields import JsonSchema, TokenLimit
+from contracts.chat.request import GivenEffort, ReasoningBudget
 from contracts.chat.tools import MAX_TOOLS, FunctionName
 from contracts.messages.blocks import CACHE_CONTROL, InputBlock, TextBlock
 from contracts.parameters import honoured, noted
@@ -24,14 +25,14 @@ __all__ = [
     "ThinkingConfig",
 ]
 
-Effort = Literal["low", "medium", "high", "xhigh", "max"]
-
 
 @attrs.frozen(kw_only=True)
 class MessageParam:
     """A turn. A `system` turn among the others is read as one."""
 
-    role: Literal["user", "assistant", "system"] = attrs.field(metadata=honoured())
+    role: Literal["user", "assistant", "system", "developer"] = attrs.field(
+        metadata=honoured("`developer` is read as `system`.")
+    )
     content: str | list[InputBlock] = attrs.field(metadata=honoured())
 
 
@@ -39,7 +40,7 @@ class MessageParam:
 class MessageTool:
     """A client's tool. A tool of a type that Anthropic's servers run is left out."""
 
-    name: FunctionName = attrs.field(metadata=honoured())
+    name: FunctionName | None = attrs.field(default=None, metadata=honoured(otherwise="refused, of a client's tool"))
     type: str | None = attrs.field(default=None, metadata=honoured(default="custom"))
     description: str | None = attrs.field(default=None, metadata=honoured(otherwise="none"))
     input_schema: JsonSchema | None = attrs.field(default=None, metadata=honoured(otherwise="any object"))
@@ -60,8 +61,10 @@ class MessageToolChoice:
 class ThinkingConfig:
     """Whether the model reasons first, and for up to how many tokens."""
 
-    type: Literal["enabled", "disabled", "adaptive"] = attrs.field(metadata=honoured())
-    budget_tokens: Count | None = attrs.field(default=None, metadata=honoured(otherwise="no limit of its own"))
+    type: Literal["enabled", "disabled", "adaptive", "auto"] = attrs.field(metadata=honoured())
+    budget_tokens: ReasoningBudget | None = attrs.field(
+        default=None, metadata=honoured(otherwise="no limit of its own")
+    )
     display: Any = attrs.field(default=None, metadata=noted("Reasoning is returned word for word.", accepted=("full",)))
 
 
@@ -78,7 +81,7 @@ class OutputConfig:
     """The response's form, and how much effort the model makes."""
 
     format: OutputFormat | None = attrs.field(default=None, metadata=honoured(otherwise="any text"))
-    effort: Effort | None = attrs.field(default=None, metadata=honoured(otherwise="the chat template's own"))
+    effort: GivenEffort | None = attrs.field(default=None, metadata=honoured(otherwise="the chat template's own"))
 
 
 _MESSAGES = honoured(

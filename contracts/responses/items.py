@@ -42,7 +42,7 @@ ItemStatus = Literal["in_progress", "completed", "incomplete"]
 class InputTextContent:
     """Text. Consecutive parts are joined by a line break."""
 
-    type: Literal["input_text"]
+    type: Literal["input_text", "text"]
     text: str
 
 
@@ -161,7 +161,7 @@ class CustomToolCallOutput:
     type: Literal["custom_tool_call_output"]
     id: str | None = None
     call_id: str | None = None
-    output: str | list[ReturnedContent] | JsonObject | None = None
+    output: str | list[ReturnedContent | str] | JsonObject | int | float | bool | None = None
     status: str | None = None
 
 
@@ -172,7 +172,7 @@ class FunctionCallOutput:
     type: Literal["function_call_output"]
     id: str | None = None
     call_id: str | None = None
-    output: str | list[ReturnedContent] | JsonObject | None = None
+    output: str | list[ReturnedContent | str] | JsonObject | int | float | bool | None = None
     status: str | None = None
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import attrs
-from annotated_types import MaxLen, MinLen
+from annotated_types import MaxLen
 
 from contracts._fields import EXPLICIT_NULL, Count, JsonObject, Metadata, ModelName, TokenLimit, TopLogprobs
 from contracts.bounds import MaxKeyLen
-from contracts.chat.request import ReasoningEffort
+from contracts.chat.request import GivenEffort
 from contracts.chat.response_format import ResponseFormat
 from contracts.chat.tools import MAX_TOOLS
 from contracts.parameters import honoured, noted, refused
@@ -32,7 +32,7 @@ ENCRYPTED_REASONING = "reasoning.encrypted_content"
 INCLUDED = (LOGPROBS, ENCRYPTED_REASONING)
 """The values of `include` that this server honours. The others are noted."""
 
-Input = str | Annotated[list[InputItem], MinLen(1)]
+Input = str | list[InputItem]
 Tools = Annotated[list[Tool], MaxLen(MAX_TOOLS)]
 StoredMetadata = Annotated[Metadata, MaxKeyLen(64)]
 
@@ -70,10 +70,15 @@ _PREVIOUS_RESPONSE_ID = honoured(
     values="an id",
     otherwise="a new conversation",
 )
-_INPUT = honoured("See [Input](#input).", values="text, or items")
+_INPUT = honoured(
+    "See [Input](#input). Required without `instructions` and `previous_response_id`.",
+    values="text, or items",
+    otherwise="no items",
+)
 _MODEL = honoured(
     "With one chat model, any name works and the response names the real one. With several, it must be the id or an "
-    "alias of one."
+    "alias of one.",
+    otherwise="the only chat model",
 )
 _TRUNCATION = noted("An input over the context is a `400` with its counts.", accepted=("disabled",))
 _CONVERSATION = refused(instead="send previous_response_id", note="`previous_response_id` continues a response.")
@@ -90,7 +95,7 @@ class ResponseStreamOptions:
 class Reasoning:
     """How the model reasons before it answers."""
 
-    effort: ReasoningEffort | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    effort: GivenEffort | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     summary: Any = attrs.field(default=None, metadata={**EXPLICIT_NULL, **noted(accepted=("auto", "none"))})
     generate_summary: Any = attrs.field(default=None, metadata=noted(accepted=("auto", "none")))
     context: Any = attrs.field(default=None, metadata=noted(accepted=("auto",)))
@@ -130,10 +135,11 @@ class ChatOnly(GuidedOptions):
             otherwise="as `text.format`",
         ),
     )
-    reasoning_effort: ReasoningEffort | None = attrs.field(
+    reasoning_effort: GivenEffort | None = attrs.field(
         default=None,
         metadata=honoured(
             "Of chat completions: `reasoning.effort`. Those that are sent must agree.",
+            values="as `reasoning.effort`",
             otherwise="as `reasoning.effort`",
         ),
     )
@@ -160,8 +166,8 @@ class CreateResponse(ChatOnly):
     with `unsupported_parameter`; unknown fields have no effect.
     """
 
-    model: ModelName = attrs.field(metadata=_MODEL)
-    input: Input = attrs.field(metadata=_INPUT)
+    model: ModelName | None = attrs.field(default=None, metadata=_MODEL)
+    input: Input | None = attrs.field(default=None, metadata=_INPUT)
     instructions: str | None = attrs.field(default=None, metadata=_INSTRUCTIONS)
     previous_response_id: str | None = attrs.field(default=None, metadata=_PREVIOUS_RESPONSE_ID)
     store: bool | None = attrs.field(default=None, metadata=honoured("See [The store](#the-store).", default=True))
@@ -258,7 +264,7 @@ class CreateResponse(ChatOnly):
 class TokenCountRequest:
     """The fields of `CreateResponse` that make the prompt, whose tokens are counted."""
 
-    model: ModelName = attrs.field(metadata=_MODEL)
+    model: ModelName | None = attrs.field(default=None, metadata=_MODEL)
     input: Input | None = attrs.field(
         default=None, metadata=honoured("See [Input](#input).", values="text, or items", otherwise="no items")
     )

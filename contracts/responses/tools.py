@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import attrs
 from annotated_types import MinLen
 
-from contracts._fields import EXPLICIT_NULL, IN_FUNCTION, OTHER_FIELDS, JsonObject, JsonSchema, SchemaName
+from contracts._fields import EXPLICIT_NULL, IN_FUNCTION, OTHER_FIELDS, JsonObject, JsonSchema
 from contracts.chat.tools import FunctionChoice, FunctionName
 from contracts.parameters import noted
 
@@ -181,7 +181,7 @@ class TextResponseFormatJsonSchema:
     """JSON that the schema accepts; unless it is `strict`, as far as a grammar can hold it."""
 
     type: Literal["json_schema"]
-    name: SchemaName
+    name: str | None = "schema"
     schema: JsonSchema
     description: str | None = None
     strict: bool | None = None

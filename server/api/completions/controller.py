@@ -14,7 +14,7 @@ from providers.chat.protocol import CHAT, ChatProvider
 from providers.chat.types import GenerationRequest, TextPrompt, TokenPrompt
 from providers.errors import InvalidRequest
 from server.api.completions.fan_out import merged
-from server.api.completions.request import chooses, to_generation_requests
+from server.api.completions.request import chooses, to_generation_requests, top
 from server.api.completions.response import CompletionChunkEncoder, completion
 from server.api.error_responses import ANSWERING, errors
 from server.api.generation.collect import collect_all
@@ -66,12 +66,12 @@ class CompletionsController(Controller):
         if data.stream:
             include_usage = data.stream_options.include_usage if data.stream_options else None
             encoder = CompletionChunkEncoder(
-                header, include_usage=include_usage, echoes=echoes, n=n, top=bool(data.logprobs)
+                header, include_usage=include_usage, echoes=echoes, n=n, top=bool(top(data))
             )
             return service.streamed(events, encoder, answers=n * len(asked))
         async with service.answering(request.receive), events as source:
             answers = await collect_all(source, n * len(asked))
-        return Response(completion(header, answers, echoes=echoes, n=data.n or 1, logprobs=data.logprobs))
+        return Response(completion(header, answers, echoes=echoes, n=data.n or 1, logprobs=top(data)))
 
 
 async def _text(chat: ChatProvider, request: GenerationRequest) -> str:

@@ -8,9 +8,10 @@ from providers.errors import InvalidRequest
 from server.api.generation.grammar import to_grammar
 from server.api.generation.parameters import check_stream_options
 from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
+from server.api.generation.thinking import agreed
 from server.api.refusals import check_parameters
 
-__all__ = ["chooses", "to_generation_requests"]
+__all__ = ["chooses", "to_generation_requests", "top"]
 
 
 def to_generation_requests(
@@ -29,18 +30,18 @@ def to_generation_requests(
     _check(request)
     form = to_grammar(request, request.response_format)
     grammar, grammar_param = form if form is not None else (None, "response_format")
-    sampling, stop = to_sampling(request), to_stop(request.stop)
+    sampling, stop, limit, logprobs = to_sampling(request), to_stop(request.stop), _limit(request), top(request)
     return [
         GenerationRequest(
             id=id,
             prompt=prompt,
             sampling=sampling,
-            max_tokens=default_tokens if request.max_tokens is None else to_max_tokens(request.max_tokens),
+            max_tokens=default_tokens if limit is None else to_max_tokens(limit),
             stop=stop,
             timeout=request.timeout,
             n=request.best_of or request.n or 1,
-            top_logprobs=0 if request.logprobs is None and chooses(request) else request.logprobs,
-            prompt_logprobs=request.logprobs if request.echo else None,
+            top_logprobs=0 if logprobs is None and chooses(request) else logprobs,
+            prompt_logprobs=logprobs if request.echo else None,
             grammar=grammar,
             grammar_param=grammar_param,
             stream=bool(request.stream),
@@ -54,13 +55,25 @@ def chooses(request: CompletionRequest) -> bool:
     return (request.best_of or 0) > (request.n or 1)
 
 
+def top(request: CompletionRequest) -> int | None:
+    """How many of the likeliest tokens to report; None: no log-probabilities."""
+    if isinstance(request.logprobs, bool):
+        return 0 if request.logprobs else None
+    return request.logprobs
+
+
+def _limit(request: CompletionRequest) -> int | None:
+    """Raises: InvalidRequest, if its names differ."""
+    return agreed({"max_tokens": request.max_tokens, "max_completion_tokens": request.max_completion_tokens})
+
+
 def _check(request: CompletionRequest) -> None:
     n = request.n or 1
     if request.best_of is not None and request.best_of < n:
         raise InvalidRequest(f"best_of is {request.best_of}; it must be at least n, which is {n}", param="best_of")
     if request.stream and chooses(request):
         raise InvalidRequest("best_of: more choices than n cannot be streamed", param="best_of")
-    if request.max_tokens == 0 and not request.echo:
+    if _limit(request) == 0 and not request.echo:
         message = "max_tokens: must be at least 1 without echo; -1 and leaving it out mean no limit"
         raise InvalidRequest(message, param="max_tokens")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from itertools import islice
@@ -17,10 +18,12 @@ from contracts.chat.messages import (
     ChatCompletionRequestMessageContentPartText,
     ContentPart,
 )
-from contracts.chat.tools import CalledFunction
+from contracts.chat.messages import ChatCompletionRequestMessageContentPartOther as Other
+from contracts.chat.tools import EarlierToolCall
 from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.unread import placeholder
+from server.noted import note
 
 __all__ = ["call_arguments", "to_chat_messages"]
 
@@ -29,6 +32,8 @@ _KINDS: Mapping[type, Literal["audio", "image"]] = {
     ChatCompletionRequestMessageContentPartAudio: "audio",
     ChatCompletionRequestMessageContentPartImage: "image",
 }
+_THOUGHTS = ("thinking", "reasoning", "reasoning_content")
+"""Types of parts that are reasoning, and of the fields that have its text."""
 _OF_ASSISTANTS = ("tool_calls", "function_call", "refusal", "reasoning_content", "reasoning", "audio")
 
 
@@ -68,20 +73,17 @@ class _OpenCalls:
         """The id of the call whose result this turn is.
 
         Raises:
-            InvalidRequest: the turn names no call, and there is none, or several.
+            InvalidRequest: the turn names no call, and there are several.
         """
-        id = message.tool_call_id
+        id = "" if message.tool_call_id is None else str(message.tool_call_id)
         if not id:
             fitting: Collection[str] = self._named.get(message.name or "") or self._open
-            if message.role == "function":  # has no ids, and its call may have been cut from the history
+            if message.role == "function" or not self._open:  # the call may have been cut from the history
                 fitting = [next(iter(fitting), None) or self.add(None, message.name or "")]
             if len(fitting) != 1:
                 known = ", ".join(repr(call) for call in islice(self._open, 8))
-                raise _invalid(
-                    f"{path}.tool_call_id",
-                    f"required in a message of role {message.role!r}; "
-                    + (f"the calls without a result are {known}" if known else "no call is without a result"),
-                )
+                what = f"required in a message of role {message.role!r}; the calls without a result are {known}"
+                raise _invalid(f"{path}.tool_call_id", what)
             (id,) = fitting
         for name in self._open.pop(id, ()):
             self._named[name].pop(id, None)
@@ -91,16 +93,17 @@ class _OpenCalls:
 def _message(message: ChatCompletionRequestMessage, path: str, calls: _OpenCalls) -> ChatMessage:
     result = message.role in ("tool", "function")
     _check_role(message, path, result=result)
-    made = [_called(calls.add(call.id, call.function.name), call.function) for call in message.tool_calls or []]
+    made = [_made(call, f"{path}.tool_calls[{index}]", calls) for index, call in enumerate(message.tool_calls or [])]
     if message.function_call is not None:
-        made.append(_called(calls.add(None, message.function_call.name), message.function_call))
+        function = message.function_call
+        made.append(_called(calls.add(None, function.name), function.name, call_arguments(function.arguments)))
     return ChatMessage(
         role="system" if message.role == "developer" else "tool" if result else message.role,
         content=_content(message, path, called=bool(made)),
         name=message.name,
         tool_calls=made or None,
         tool_call_id=calls.answered(message, path) if result else None,
-        reasoning_content=message.reasoning if message.reasoning_content is None else message.reasoning_content,
+        reasoning_content=_reasoning(message),
     )
 
 
@@ -116,27 +119,59 @@ def _check_role(message: ChatCompletionRequestMessage, path: str, *, result: boo
 
 def _content(message: ChatCompletionRequestMessage, path: str, *, called: bool) -> str | None:
     """The text of a turn. One of an assistant may have none: it was stopped, or ended within its reasoning."""
-    if isinstance(message.content, str):
-        return message.content
-    if message.content:
-        read = _returned if message.role in ("tool", "function") else _text
-        parts = (read(part, f"{path}.content[{index}]") for index, part in enumerate(message.content))
+    content, result = message.content, message.role in ("tool", "function")
+    if isinstance(content, str):
+        return content
+    if content is not None and not isinstance(content, list):
+        if not result:
+            raise _invalid(f"{path}.content", "expected a string or an array")
+        return json.dumps(content, ensure_ascii=False)
+    if content:
+        read = _returned if result else _replayed if message.role == "assistant" else _text
+        parts = (read(part, f"{path}.content[{index}]") for index, part in enumerate(content))
         return "\n".join(part for part in parts if part)
     if message.role == "assistant":
         return None if called and not message.refusal else message.refusal or ""
-    if message.role in ("tool", "function"):
+    if result:
         return ""
-    raise _invalid(f"{path}.content", "required, but missing" if message.content is None else "must not be empty")
+    raise _invalid(f"{path}.content", "required, but missing" if content is None else "must not be empty")
+
+
+def _reasoning(message: ChatCompletionRequestMessage) -> str | None:
+    """The reasoning of an assistant's turn, in a field of its own or in parts of the content."""
+    given = message.reasoning if message.reasoning_content is None else message.reasoning_content
+    if given is not None or not isinstance(message.content, list):
+        return given
+    thoughts = [part.fields.get(name) for part in message.content if isinstance(part, Other) for name in _THOUGHTS]
+    return "\n".join(thought for thought in thoughts if isinstance(thought, str)) or None
 
 
 def _returned(part: ContentPart, path: str) -> str:
     """The text of what a tool returned."""
     if isinstance(part, _TEXTS):
         return _text(part, path)
-    return placeholder(_KINDS.get(type(part), "file"), f"messages[].content[].{part.type}")
+    if not isinstance(part, Other):
+        return placeholder(_KINDS.get(type(part), "file"), f"messages[].content[].{part.type}")
+    if part.type == "image":
+        return placeholder("image", f"messages[].content[].{part.type}")
+    text = part.fields.get("text")
+    return text if isinstance(text, str) else json.dumps({"type": part.type, **part.fields}, ensure_ascii=False)
+
+
+def _replayed(part: ContentPart, path: str) -> str:
+    """The text of a part of an assistant's turn, as other APIs write it. Parts of other types are skipped."""
+    if not isinstance(part, Other):
+        return _text(part, path)
+    if part.type == "output_text":
+        return str(part.fields.get("text") or "")
+    if part.type not in _THOUGHTS:
+        note(f"messages[].content[].{part.type}")
+    return ""
 
 
 def _text(part: ContentPart, path: str) -> str:
+    if isinstance(part, Other):
+        raise _invalid(f"{path}.type", "expected one of 'text', 'image_url', 'input_audio', 'file', 'refusal'")
     if isinstance(part, ChatCompletionRequestMessageContentPartText):
         return part.text
     if isinstance(part, ChatCompletionRequestMessageContentPartRefusal):
@@ -146,16 +181,25 @@ def _text(part: ContentPart, path: str) -> str:
     )
 
 
-def _called(id: str, function: CalledFunction) -> dict[str, Any]:
-    given = function.arguments
-    arguments = call_arguments(given) if isinstance(given, str) else given or {}
-    return {"id": id, "type": "function", "function": {"name": function.name, "arguments": arguments}}
+def _made(call: EarlierToolCall, path: str, calls: _OpenCalls) -> dict[str, Any]:
+    id = None if call.id is None else str(call.id)
+    if call.function is not None:
+        name, arguments = call.function.name, call_arguments(call.function.arguments)
+    elif call.custom is not None:
+        name, arguments = call.custom.name, {"input": call.custom.input}
+    else:
+        raise _invalid(f"{path}.function", "required, but missing")
+    return _called(calls.add(id, name), name, arguments)
+
+
+def _called(id: str, name: str, arguments: Any) -> dict[str, Any]:
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def call_arguments(text: str) -> Any:
     """The arguments of an earlier call as an object, which chat templates expect.
 
-    No text and `null` are no arguments. Text that is no object, such as that of a turn that was cut off, stays text.
+    No text, `null` and `[]` are no arguments. Text that is no object, as of a turn that was cut off, stays text.
     """
     if not text.strip():
         return {}
@@ -164,7 +208,7 @@ def call_arguments(text: str) -> Any:
         msgspec.msgpack.encode(decoded)  # a value that a frame cannot carry (integers over 64 bits) stays text as well
     except (ValueError, OverflowError, RecursionError):
         return text
-    if decoded is None:
+    if decoded is None or decoded == []:  # PHP writes an empty object as an empty array
         return {}
     return decoded if isinstance(decoded, dict) else text
 

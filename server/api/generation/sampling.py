@@ -9,6 +9,7 @@ from contracts.completions import MAX_TOKEN_ID
 from contracts.sampling import SamplingOptions
 from providers.chat.types import SamplingParams
 from providers.errors import InvalidRequest
+from server.api.generation.thinking import agreed
 
 __all__ = ["to_max_tokens", "to_sampling", "to_stop"]
 
@@ -16,7 +17,7 @@ _INT63 = 2**63 - 1
 
 
 def to_sampling(request: SamplingOptions) -> SamplingParams:
-    """Raises: InvalidRequest, if a `logit_bias` key is not a token id."""
+    """Raises: InvalidRequest, if a `logit_bias` key is not a token id, or both names of a penalty differ."""
     return SamplingParams(
         temperature=request.temperature,
         top_p=request.top_p,
@@ -24,7 +25,9 @@ def to_sampling(request: SamplingOptions) -> SamplingParams:
         min_p=request.min_p,
         xtc_probability=request.xtc_probability,
         xtc_threshold=request.xtc_threshold,
-        repetition_penalty=request.repetition_penalty,
+        repetition_penalty=agreed(
+            {"repetition_penalty": request.repetition_penalty, "repeat_penalty": request.repeat_penalty}
+        ),
         repetition_context_size=request.repetition_context_size,
         presence_penalty=request.presence_penalty,
         frequency_penalty=request.frequency_penalty,

@@ -93,15 +93,16 @@ def _functions(tools: Sequence[ChatCompletionTool]) -> dict[str, Tool]:
         function = tool.function or tool
         if function.name is None:
             raise InvalidRequest(f"{path}.function: required, but missing", param=f"{path}.function")
-        if function.name in functions:
-            path = f"{path}.function.name"
-            raise InvalidRequest(f"{path}: another function has the same name", param=path)
-        functions[function.name] = Tool(
+        made = Tool(
             name=function.name,
             description=function.description,
             parameters=function.parameters,
             strict=bool(function.strict),
         )
+        if functions.get(function.name, made) != made:
+            path = f"{path}.function.name"
+            raise InvalidRequest(f"{path}: another function has the same name", param=path)
+        functions[function.name] = made
     return functions
 
 

@@ -9,9 +9,9 @@ from contracts.messages.blocks import (
     DocumentBlock,
     ImageBlock,
     InputBlock,
+    OtherBlock,
     RedactedThinkingBlock,
     SearchResultBlock,
-    ServerToolBlock,
     TextBlock,
     ThinkingBlock,
     ToolReferenceBlock,
@@ -30,6 +30,7 @@ from providers.chat.types import (
 from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.messages import call_arguments
 from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
+from server.api.generation.thinking import given_effort, to_budget
 from server.api.generation.tools import Functions, Selection
 from server.api.generation.unread import placeholder
 from server.api.refusals import check_deeply
@@ -61,7 +62,7 @@ def to_message_generation(request: MessagesRequest, *, id: str) -> GenerationReq
         timeout=request.timeout,
         grammar=_grammar(form) if prompt.tool_choice.mode != "required" else None,
         grammar_param="output_format.schema",
-        max_reasoning_tokens=request.thinking.budget_tokens if request.thinking else None,
+        max_reasoning_tokens=to_budget(request.thinking.budget_tokens if request.thinking else None),
         stream=bool(request.stream),
     )
 
@@ -96,8 +97,9 @@ def _thinking(request: Conversation) -> dict[str, Any]:
     kwargs: dict[str, Any] = {
         "enable_thinking": request.thinking is not None and request.thinking.type != "disabled",
     }
-    if request.output_config is not None and request.output_config.effort is not None:
-        kwargs["reasoning_effort"] = request.output_config.effort
+    effort = given_effort(request.output_config.effort if request.output_config else None)
+    if effort is not None:
+        kwargs["reasoning_effort"] = effort
     return kwargs
 
 
@@ -115,7 +117,7 @@ def _turns(messages: Sequence[MessageParam]) -> Iterator[ChatMessage]:
             yield _assistant(blocks, path)
             names |= {block.id: block.name for block in blocks if isinstance(block, ToolUseBlock)}
         else:
-            yield from _user(message.role, blocks, names, path)
+            yield from _user("user" if message.role == "user" else "system", blocks, names, path)
 
 
 def _assistant(blocks: Sequence[InputBlock], path: str) -> ChatMessage:
@@ -127,7 +129,7 @@ def _assistant(blocks: Sequence[InputBlock], path: str) -> ChatMessage:
             thoughts.append(block.thinking)
         elif isinstance(block, ToolUseBlock):
             calls.append(_call(block))
-        elif isinstance(block, ServerToolBlock):
+        elif isinstance(block, OtherBlock):
             _skip(block)
         elif not isinstance(block, RedactedThinkingBlock):
             _refuse_type(block.type, "a turn of the assistant", f"{path}[{index}].type")
@@ -154,7 +156,7 @@ def _user(role: str, blocks: Sequence[InputBlock], names: Mapping[str, str], pat
                 yield ChatMessage(role, "\n".join(texts))
                 texts = []
             yield _result(block, names, here)
-        elif isinstance(block, (TextBlock, ImageBlock, DocumentBlock, SearchResultBlock, ServerToolBlock)):
+        elif isinstance(block, (TextBlock, ImageBlock, DocumentBlock, SearchResultBlock, OtherBlock)):
             texts.extend(_text(block, here))
         else:
             _refuse_type(block.type, f"a turn of the {role}", f"{here}.type")
@@ -170,7 +172,8 @@ def _result(block: ToolResultBlock, names: Mapping[str, str], path: str) -> Chat
         text = "\n".join(piece for index, part in parts for piece in _returned(part, f"{path}.content[{index}]"))
     if block.is_error:
         text = f"Error: {text}"  # chat templates have no field for it
-    return ChatMessage("tool", text, name=names.get(block.tool_use_id), tool_call_id=block.tool_use_id)
+    id = block.tool_use_id or ""
+    return ChatMessage("tool", text, name=names.get(id), tool_call_id=id)
 
 
 def _returned(block: ToolResultContent, path: str) -> list[str]:
@@ -189,7 +192,7 @@ def _text(block: ToolResultContent, path: str) -> list[str]:
         return [block.tool_name]
     if isinstance(block, SearchResultBlock):
         return [block.title, block.source, *(part.text for part in block.content)]
-    if isinstance(block, ServerToolBlock):
+    if isinstance(block, OtherBlock):
         _skip(block)
         return []
     if isinstance(block, DocumentBlock) and (text := _document(block.source)) is not None:
@@ -213,12 +216,15 @@ def _tools(request: Conversation) -> Selection:
         if tool.input_schema is None and tool.type not in (None, "custom"):
             note(f"tools[{index}].{tool.type}")
             continue
-        if tool.name in by_name:
-            path = f"tools[{index}].name"
-            raise InvalidRequest(f"{path}: there is another tool of this name", param=path)
-        by_name[tool.name] = Tool(
+        path = f"tools[{index}].name"
+        if tool.name is None:
+            raise InvalidRequest(f"{path}: required, but missing", param=path)
+        made = Tool(
             name=tool.name, description=tool.description, parameters=tool.input_schema, strict=bool(tool.strict)
         )
+        if by_name.get(tool.name, made) != made:
+            raise InvalidRequest(f"{path}: there is another tool of this name", param=path)
+        by_name[tool.name] = made
     choice = request.tool_choice
     functions = Functions(by_name, choice is None or not choice.disable_parallel_tool_use)
     if choice is None:
@@ -230,7 +236,7 @@ def _tools(request: Conversation) -> Selection:
     return functions.any(choice.type)
 
 
-def _skip(block: ServerToolBlock) -> None:
+def _skip(block: OtherBlock) -> None:
     note(f"messages[].content[].{block.type}")
 
 

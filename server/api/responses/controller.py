@@ -198,7 +198,7 @@ async def _conversation(
     Raises:
         PreviousResponseNotFound, NotFound: the store lacks an item that the input refers to.
     """
-    previous = data.previous_response_id
+    previous = data.previous_response_id or None
     earlier = [] if previous is None else await store.conversation(previous)
     if earlier is None:
         raise PreviousResponseNotFound(

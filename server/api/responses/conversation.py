@@ -42,6 +42,8 @@ __all__ = ["encrypted", "input_items", "item_id", "references", "to_turns"]
 Call = FunctionToolCall | CustomToolCall
 Output = FunctionCallOutput | CustomToolCallOutput
 
+_OURS = (InputTextContent, InputImageContent, InputFileContent, OutputTextContent, RefusalContent)
+
 _PREFIXES = {
     "message": "msg",
     "function_call": "fc",
@@ -215,7 +217,7 @@ def _check(item: StoredItem, path: str) -> None:
         note("input[].encrypted_content")
 
 
-def _note_unread(output: str | list[ReturnedContent] | dict[str, Any] | None) -> None:
+def _note_unread(output: Any) -> None:
     for part in output if isinstance(output, list) else []:
         if isinstance(part, InputImageContent | InputFileContent):
             placeholder(_kind(part), f"input[].output[].{part.type}")
@@ -254,15 +256,20 @@ def _stored(item: StoredItem, id: str) -> StoredItem:
     return attrs.evolve(item, id=id, status="completed")  # input items have no other status
 
 
-def _output(output: str | list[ReturnedContent] | dict[str, Any] | None) -> str | list[ReturnedContent]:
-    if isinstance(output, dict):
-        return returned_text(output)
+def _output(output: Any) -> str | list[ReturnedContent | str]:
+    """What a tool returned, as texts where it is not content of ours."""
     if isinstance(output, list):
-        return [
-            InputTextContent(type="input_text", text=returned_text(part)) if isinstance(part, dict) else part
-            for part in output
-        ]
-    return output or ""
+        return [part if isinstance(part, _OURS) else _as_text(returned_text(part)) for part in map(_plain, output)]
+    return returned_text(output)
+
+
+def _plain(part: Any) -> Any:
+    """The part, if it is text, in this API's form."""
+    return _as_text(part.text) if isinstance(part, InputTextContent) else part
+
+
+def _as_text(text: str) -> InputTextContent:
+    return InputTextContent(type="input_text", text=text)
 
 
 def _parts(message: InputMessage) -> list[InputContent]:
@@ -270,14 +277,15 @@ def _parts(message: InputMessage) -> list[InputContent]:
     if isinstance(content, list):
         return [
             attrs.evolve(part, annotations=part.annotations or []) if isinstance(part, OutputTextContent) else part
-            for part in content
+            for part in map(_plain, content)
         ]
     if message.role == "assistant":
         return [OutputTextContent(type="output_text", text=content)] if content is not None else []
     return [InputTextContent(type="input_text", text=content or "")]
 
 
-def _text(content: str | Sequence[ReturnedContent] | dict[str, Any] | None) -> str:
+def _text(content: Any) -> str:
+    """The text of content in this server's own form."""
     if content is None or isinstance(content, str):
         return content or ""
     return "\n".join(_part_text(part) for part in content)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from contracts.responses.request import INCLUDED, CreateResponse, TokenCountRequest
 from contracts.responses.tools import NamespaceTool, OtherTool, Tool
+from providers.errors import InvalidRequest
 from server.api.generation.parameters import check_stream_options, check_template_kwargs
 from server.api.refusals import check_parameters, unsupported
 from server.noted import note
@@ -22,8 +23,10 @@ def refuse_unsupported_response(request: CreateResponse) -> None:
 
     Raises:
         UnsupportedParameter: `param` names it.
-        InvalidRequest: `stream_options` come without `stream`.
+        InvalidRequest: there is nothing to answer.
     """
+    if not (request.input or request.instructions or request.previous_response_id) and request.input != "":
+        raise InvalidRequest("input: required, but missing", param="input")
     check_parameters(request)
     check_stream_options(request)
     for index, name in enumerate(request.include or []):

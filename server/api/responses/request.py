@@ -14,7 +14,7 @@ from providers.chat.types import Accepted, ChatPrompt, GenerationEvent, Generati
 from providers.errors import InvalidRequest
 from server.api.generation.grammar import of_format, one_form
 from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
-from server.api.generation.thinking import agreed, template_arguments, thinking_kwargs
+from server.api.generation.thinking import agreed, given_effort, template_arguments, thinking_kwargs
 from server.api.responses.conversation import to_turns
 from server.api.responses.tools import OfferedTools, to_grammar, to_tools
 
@@ -110,10 +110,10 @@ def _max_tokens(request: CreateResponse) -> int | None:
 
 def _effort(request: CreateResponse | TokenCountRequest) -> ReasoningEffort | None:
     """Raises: InvalidRequest, if the fields that set it differ."""
-    effort = request.reasoning.effort if request.reasoning else None
+    effort = given_effort(request.reasoning.effort if request.reasoning else None)
     if isinstance(request, TokenCountRequest):
         return effort
-    return agreed({"reasoning.effort": effort, "reasoning_effort": request.reasoning_effort})
+    return agreed({"reasoning.effort": effort, "reasoning_effort": given_effort(request.reasoning_effort)})
 
 
 def _top_logprobs(request: CreateResponse) -> int | None:

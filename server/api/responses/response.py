@@ -106,7 +106,7 @@ def _created(request: CreateResponse, model: ModelCard, *, id: str, created_at: 
         model=model.id,
         output=[],
         instructions=request.instructions,
-        previous_response_id=request.previous_response_id,
+        previous_response_id=request.previous_response_id or None,
         store=request.store is not False,
         max_output_tokens=_first(request.max_output_tokens, request.max_completion_tokens, request.max_tokens),
         max_tool_calls=request.max_tool_calls,

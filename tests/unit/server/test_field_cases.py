@@ -178,7 +178,16 @@ SERVED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             turns(call(id="c1", of={"arguments": given}), result(tool_call_id="c1")),
             {"prompt.messages.1.tool_calls.0.function.arguments": arguments},
         )
-        for given, arguments in (("", {}), (None, {}), ("null", {}), ('{"city": "Os', '{"city": "Os'), ("[1]", "[1]"))
+        for given, arguments in (
+            ("", {}),
+            (None, {}),
+            ("null", {}),
+            ([], {}),
+            ([1], "[1]"),
+            (5, "5"),
+            ('{"city": "Os', '{"city": "Os'),
+            ("[1]", "[1]"),
+        )
     ),
     *(
         (
@@ -205,6 +214,56 @@ SERVED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
             call(id="c1"), {**call(id="c2"), "tool_calls": [{"id": "c2", "function": {"name": "v"}}]}, result(name="v")
         ),
         {"prompt.messages.3.tool_call_id": "c2"},
+    ),
+    (
+        "61 ids that are numbers",
+        turns(call(id=7, type=None), result(tool_call_id=7)),
+        {"prompt.messages.1.tool_calls.0.id": "7", "prompt.messages.2.tool_call_id": "7"},
+    ),
+    (
+        "61 a custom tool",
+        turns(
+            {
+                "role": "assistant",
+                "tool_calls": [{"id": "c1", "type": "custom", "custom": {"name": "w", "input": "x"}}],
+            },
+            result(tool_call_id="c1"),
+        ),
+        {"prompt.messages.1.tool_calls.0.function": {"name": "w", "arguments": {"input": "x"}}},
+    ),
+    ("61 a result whose call was cut away", turns(result()), {"prompt.messages.1.tool_call_id": "call_1"}),
+    *(
+        (
+            f"61 the result {given!r}",
+            turns(call(id="c1"), result(tool_call_id="c1", content=given)),
+            {"prompt.messages.2.content": text},
+        )
+        for given, text in (
+            ({"temperature": 3}, '{"temperature": 3}'),
+            (3, "3"),
+            (True, "true"),
+            ([{"type": "resource", "uri": "x"}], '{"type": "resource", "uri": "x"}'),
+            ([{"type": "output_text", "text": "3 C"}], "3 C"),
+            ([{"text": "3 C"}], "3 C"),
+            ([{"type": "image", "source": {"data": "AAAA"}}], "[image]"),
+            ([{"type": "image_url", "image_url": "data:,"}], "[image]"),
+        )
+    ),
+    *(
+        (
+            f"23 a part of type {part['type']}",
+            turns({"role": "assistant", "content": [part, {"type": "text", "text": "x"}]}, GO_ON),
+            {"prompt.messages.1.reasoning_content": "hm", "prompt.messages.1.content": "x"},
+        )
+        for part in (
+            {"type": "thinking", "thinking": "hm", "signature": "s"},
+            {"type": "reasoning", "text": "hm", "reasoning": "hm"},
+        )
+    ),
+    (
+        "62 output_text of an assistant",
+        turns({"role": "assistant", "content": [{"type": "output_text", "text": "x", "annotations": []}]}, GO_ON),
+        {"prompt.messages.1.content": "x"},
     ),
     (
         "61 role function",
@@ -277,6 +336,38 @@ SERVED: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ),
     ("27 Ollama's levels", {"think": "high"}, {"prompt.template_kwargs.reasoning_effort": "high"}),
     ("27 the body wins over extra_body", {"extra_body": {"n": 2, "seed": 3}, "n": 1}, {"n": 1, "sampling.seed": 3}),
+    *(
+        (f"27 no effort: {spelling}", spelling, {"prompt.template_kwargs": {}})
+        for spelling in (
+            {"reasoning_effort": ""},
+            {"reasoning_effort": "default"},
+            {"reasoning": {"effort": "auto"}},
+            {"think": ""},
+            {"reasoning": {}},
+            {"reasoning": []},
+        )
+    ),
+    *(
+        (f"27 on: {spelling}", spelling, {"prompt.template_kwargs.enable_thinking": True})
+        for spelling in (
+            {"thinking": True},
+            {"thinking": {"budget_tokens": 9}},
+            {"think": "true"},
+            {"reasoning": "high"},
+            {"reasoning": True},
+        )
+    ),
+    ("27 no budget", {"thinking": {"type": "enabled", "budget_tokens": -1}}, {"max_reasoning_tokens": None}),
+    ("27 no thought", {"thinking": {"type": "enabled", "budget_tokens": 0}}, {"max_reasoning_tokens": 0}),
+    ("llama.cpp's name of a penalty", {"repeat_penalty": 1.1}, {"sampling.repetition_penalty": 1.1}),
+    ("PHP's empty objects", {"logit_bias": [], "stream_options": [], "chat_template_kwargs": []}, {}),
+    (
+        "PHP's empty parameters",
+        {"tools": [{"type": "function", "function": {"name": "f", "parameters": []}}]},
+        {"prompt.tools": [Tool("f", parameters={})]},
+    ),
+    ("the same function twice", {"tools": [SAVE, SAVE]}, {"prompt.tools": [Tool("save", None, CITY)]}),
+    ("an empty model", {"model": ""}, {}),
     ("no model", {"model": ABSENT}, {}),
     ("a null model", {"model": None}, {}),
 ]
@@ -322,6 +413,18 @@ REFUSED: list[tuple[str, dict[str, Any], str, str]] = [
         "27 two efforts",
         {"reasoning_effort": "low", "reasoning": {"effort": "high"}},
         "reasoning.effort",
+        "contradict each other",
+    ),
+    (
+        "two functions of a name",
+        {"tools": [SAVE, {"type": "function", "function": {"name": "save"}}]},
+        "tools[1].function.name",
+        "another function has the same name",
+    ),
+    (
+        "two penalties",
+        {"repeat_penalty": 1.1, "repetition_penalty": 1.2},
+        "repeat_penalty",
         "contradict each other",
     ),
     ("0 tokens", {"max_tokens": 0}, "max_tokens", "must be at least 1; -1 and leaving it out mean no limit"),
@@ -391,6 +494,11 @@ NOTED: list[tuple[str, dict[str, Any], str | None]] = [
             call(id="c1"), result(tool_call_id="c1", content=[{"type": "image_url", "image_url": {"url": "data:,"}}])
         ),
         "messages[].content[].image_url",
+    ),
+    (
+        "a call among the parts of an assistant",
+        turns({"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "f", "input": {}}]}, GO_ON),
+        "messages[].content[].tool_use",
     ),
     (
         "62 cache_control",

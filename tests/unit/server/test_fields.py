@@ -89,6 +89,7 @@ VALUES: dict[str, Any] = {
     "query": "other",
     "reasoning": {"effort": "low"},
     "reasoning_effort": "low",
+    "repeat_penalty": 1.5,
     "repetition_context_size": 5,
     "repetition_penalty": 1.5,
     "response_format": {"type": "json_object"},

@@ -122,7 +122,7 @@ def test_content_is_text_or_typed_parts() -> None:
     ("value", "path", "message"),
     [
         ("x", None, "expected an object, got a string"),
-        ([], None, "expected an object, got an array"),
+        ([1], None, "expected an object, got an array"),
         (None, None, "expected an object, got null"),
         ({}, "pets", "required, but missing"),
         ({"pets": None}, "pets", "expected an array, got null"),

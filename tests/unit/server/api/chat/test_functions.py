@@ -89,7 +89,7 @@ async def test_the_older_choice_works_with_tools_too() -> None:
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"functions": [WEATHER, WEATHER]}, "functions[1].name"),
+        ({"functions": [WEATHER, {**WEATHER, "description": "Other."}]}, "functions[1].name"),
         ({"functions": [WEATHER], "function_call": {"name": "f"}}, "function_call.name"),
         ({"functions": [WEATHER], "tools": [{"type": "function", "function": WEATHER}]}, "functions"),
         ({"functions": [WEATHER], "tool_choice": "auto", "function_call": "auto"}, "function_call"),

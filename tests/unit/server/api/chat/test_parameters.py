@@ -52,6 +52,7 @@ HONOURED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "presence_penalty": ({"presence_penalty": -2}, {"sampling": SamplingParams(presence_penalty=-2.0)}),
     "frequency_penalty": ({"frequency_penalty": 2}, {"sampling": SamplingParams(frequency_penalty=2.0)}),
     "repetition_penalty": ({"repetition_penalty": 1.1}, {"sampling": SamplingParams(repetition_penalty=1.1)}),
+    "repeat_penalty": ({"repeat_penalty": 1.2}, {"sampling": SamplingParams(repetition_penalty=1.2)}),
     "repetition_context_size": (
         {"repetition_context_size": 20},
         {"sampling": SamplingParams(repetition_context_size=20)},
@@ -317,7 +318,6 @@ def test_a_history_of_empty_strings_is_a_conversation() -> None:
         ({"role": "user", "content": []}, "invalid_request_error", "messages[0].content"),
         ({"role": "user", "content": None}, "invalid_request_error", "messages[0].content"),
         ({"role": "user", "content": [{"type": "input_text", "text": "x"}]}, INVALID, "messages[0].content[0].type"),
-        ({"role": "tool", "content": "x", "name": "f"}, INVALID, "messages[0].tool_call_id"),
         ({"role": "user", "content": "x", "audio": {"id": "1"}}, INVALID, "messages[0].audio"),
         ({"role": "assistant", "function_call": {"arguments": "{}"}}, INVALID, "messages[0].function_call.name"),
         ({"role": "user", "content": "x", "tool_call_id": "1"}, "invalid_request_error", "messages[0].tool_call_id"),

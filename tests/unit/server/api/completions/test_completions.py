@@ -176,7 +176,13 @@ def test_parameters_that_only_completions_have_reach_the_engine() -> None:
     (plain,) = translate()
     assert plain.max_tokens == 16
     assert plain.top_logprobs is None
-    assert translate(logprobs=0)[0].top_logprobs == 0
+    assert translate(logprobs=0)[0].top_logprobs == translate(logprobs=True)[0].top_logprobs == 0
+    assert translate(logprobs=False) == translate(logprobs=None) == [plain]
+    assert (
+        translate(max_completion_tokens=3)
+        == translate(max_tokens=3, max_completion_tokens=3.0)
+        == translate(max_tokens=3)
+    )
     assert translate(logprobs=5)[0].top_logprobs == 5
     assert translate(response_format={"type": "json_object"})[0].grammar == JsonObjectGrammar()
     assert translate(best_of=2, n=2) == translate(n=2)

@@ -158,7 +158,8 @@ def error(exchange: Exchange) -> dict[str, Any]:
         ({"stop_sequences": ["ok", "x" * 1025]}, "stop_sequences[1]"),
         ({"tool_choice": {"type": "any"}}, "tool_choice"),
         ({"tools": [READ], "tool_choice": {"type": "tool", "name": "Write"}}, "tool_choice.name"),
-        ({"tools": [READ, READ]}, "tools[1].name"),
+        ({"tools": [READ, {**READ, "description": "Other"}]}, "tools[1].name"),
+        ({"tools": [{"input_schema": {}}]}, "tools[0].name"),
         (
             {"messages": [{"role": "user", "content": [{"type": "image", "source": {"type": "url", "url": "x"}}]}]},
             "messages[0].content[0].type",
@@ -336,6 +337,42 @@ async def test_the_input_of_a_replayed_call_may_be_missing_or_text(given: Any, e
     asked = await prompt(messages=[*BODY["messages"], {"role": "assistant", "content": [used]}])
     (call,) = asked.messages[-1].tool_calls or ()
     assert call["function"]["arguments"] == expected
+
+
+async def test_a_conversation_of_later_apis_is_read() -> None:
+    asked = await prompt(
+        messages=[
+            {"role": "developer", "content": "Be brief."},
+            {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "telepathy", "thought": {}}]},
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": None}, {"type": "text", "text": "b"}]},
+            {"role": "user", "content": [{"type": "tool_result", "content": [{"type": "telepathy"}]}]},
+        ],
+        tools=[READ, READ, {"type": "mcp_toolset", "mcp_server_name": "x"}],
+    )
+    assert asked.messages == [
+        ChatMessage("system", "Be brief."),
+        ChatMessage("user", "a"),
+        ChatMessage("assistant", "b"),
+        ChatMessage("tool", "", tool_call_id=""),
+    ]
+    assert [tool.name for tool in asked.tools] == ["Read"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "kwargs", "budget"),
+    [
+        ({"thinking": {"type": "enabled", "budget_tokens": 0}}, {"enable_thinking": True}, 0),
+        ({"thinking": {"type": "auto", "budget_tokens": -1}}, {"enable_thinking": True}, None),
+        ({"output_config": {"effort": "minimal"}}, {"enable_thinking": False, "reasoning_effort": "minimal"}, None),
+        ({"output_config": {"effort": "auto"}}, {"enable_thinking": False}, None),
+    ],
+)
+async def test_reasoning_as_other_apis_spell_it(
+    fields: dict[str, Any], kwargs: dict[str, Any], budget: int | None
+) -> None:
+    request = await translate(**fields)
+    assert isinstance(request.prompt, ChatPrompt)
+    assert (request.prompt.template_kwargs, request.max_reasoning_tokens) == (kwargs, budget)
 
 
 async def test_extensions_of_the_other_endpoints_work_here_too() -> None:

@@ -356,12 +356,25 @@ def test_of_a_tool_s_output_the_model_reads_what_it_can(part: Any, text: str, no
     [
         ({"type": "output_text", "text": "a"}, "a"),
         ({"type": "text", "text": "a"}, "a"),
+        ("a", "a"),
         ({"type": "resource", "uri": "b"}, '{"type": "resource", "uri": "b"}'),
     ],
 )
 def test_an_output_may_have_parts_of_other_apis(part: Any, text: str) -> None:
     *_, answer = turns(user("x"), call("1"), output("1", [part]))
     assert answer.content == text
+
+
+@pytest.mark.parametrize(("value", "text"), [(5, "5"), (True, "true"), ({"a": 1}, '{"a": 1}'), (None, "")])
+def test_an_output_may_be_any_json(value: Any, text: str) -> None:
+    *_, answer = turns(user("x"), call("1"), output("1", value))
+    assert answer.content == text
+
+
+def test_text_of_chats_is_input_text() -> None:
+    (item,) = items({"role": "user", "content": [{"type": "text", "text": "a"}]})
+    assert encode_contract(item).count(b'"input_text"') == 1
+    assert turns({"role": "user", "content": [{"type": "text", "text": "a"}]}) == [ChatMessage("user", "a")]
 
 
 def test_a_screenshot_is_no_text() -> None:
