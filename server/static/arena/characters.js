@@ -27,6 +27,7 @@ const line = (/** @type {string} */ d, /** @type {string} */ stroke, /** @type {
   svg("path", { d, fill: "none", stroke, "stroke-width": width, "stroke-linecap": "round", "stroke-linejoin": "round", ...more });
 const circle = (/** @type {number} */ cx, /** @type {number} */ cy, /** @type {number} */ r, /** @type {string} */ fill, more = {}) =>
   svg("circle", { cx, cy, r, fill, ...more });
+/** @param {number} cx @param {number} cy @param {number} rx @param {number} ry @param {string} fill @param {Record<string, string | number>} [more] */
 const ellipse = (cx, cy, rx, ry, fill, more = {}) => svg("ellipse", { cx, cy, rx, ry, fill, ...more });
 
 let clips = 0;

@@ -141,9 +141,9 @@ export class Debate {
    * @returns {Promise<boolean>} Whether the debate goes on.
    */
   async #turn(kind, side) {
-    const persona = this.settings.personas[side];
     const seconds = kind === "closing" ? Math.min(CLOSING_SECONDS, this.settings.seconds) : this.settings.seconds;
     const turn = (this.current = entry(kind, side, ""));
+    /** @type {import("./ribbon.js").Measures} */
     const measures = (turn.measures = { sent: performance.now(), stalls: 0, stalled: 0 });
     const utterance = this.player.speak(seconds, (state) => {
       if (state === "playing") measures.sound ??= performance.now();
@@ -156,24 +156,7 @@ export class Debate {
     this.listener.changed();
     let failure = null;
     try {
-      const body = {
-        model: persona.model,
-        messages: messagesFor(this.settings, this.entries, side),
-        modalities: ["text", "audio"],
-        audio: { voice: persona.voice, format: "pcm16", viseme_set: "oculus", ...persona.speech },
-        temperature: this.settings.temperature,
-        max_tokens: MAX_TOKENS,
-        repetition_penalty: REPETITION,
-        max_spoken_seconds: seconds,
-        stream: true,
-        stream_options: { include_usage: true },
-      };
-      turn.requestId = `arena-${this.id.slice(0, 6)}-${this.entries.length + 1}-${hex(2)}`;
-      const headers = { "x-request-id": turn.requestId, traceparent: `00-${this.id}-${hex(8)}-01` };
-      const response = await request("v1/chat/completions", { body, headers, signal: this.#abort.signal });
-      measures.answered = performance.now();
-      turn.requestId = response.headers.get("x-request-id") ?? turn.requestId;
-      for await (const chunk of chunks(response)) this.#take(chunk, turn, utterance);
+      await this.#stream(turn, measures, utterance, seconds);
       this.#prepare(turn);
     } catch (error) {
       if (!turn.interrupted) failure = /** @type {Error} */ (error);
@@ -186,9 +169,39 @@ export class Debate {
     return !failure && !this.#halted;
   }
 
+  /**
+   * Send the request of a turn, and read the answer to its end.
+   *
+   * @param {Entry} turn
+   * @param {import("./ribbon.js").Measures} measures
+   * @param {import("./player.js").Utterance} utterance
+   * @param {number} seconds Longest turn.
+   */
+  async #stream(turn, measures, utterance, seconds) {
+    const persona = this.settings.personas[turn.side];
+    const body = {
+      model: persona.model,
+      messages: messagesFor(this.settings, this.entries, turn.side),
+      modalities: ["text", "audio"],
+      audio: { voice: persona.voice, format: "pcm16", viseme_set: "oculus", ...persona.speech },
+      temperature: this.settings.temperature,
+      max_tokens: MAX_TOKENS,
+      repetition_penalty: REPETITION,
+      max_spoken_seconds: seconds,
+      stream: true,
+      stream_options: { include_usage: true },
+    };
+    turn.requestId = `arena-${this.id.slice(0, 6)}-${this.entries.length + 1}-${hex(2)}`;
+    const headers = { "x-request-id": turn.requestId, traceparent: `00-${this.id}-${hex(8)}-01` };
+    const response = await request("v1/chat/completions", { body, headers, signal: this.#abort?.signal });
+    measures.answered = performance.now();
+    turn.requestId = response.headers.get("x-request-id") ?? turn.requestId;
+    for await (const chunk of chunks(response)) this.#take(chunk, turn, utterance);
+  }
+
   /** @param {any} chunk @param {Entry} turn @param {import("./player.js").Utterance} utterance */
   #take(chunk, turn, utterance) {
-    const measures = turn.measures;
+    const measures = /** @type {import("./ribbon.js").Measures} */ (turn.measures);
     if (chunk.usage) {
       measures.prompt = chunk.usage.prompt_tokens;
       measures.tokens = chunk.usage.completion_tokens;
@@ -224,7 +237,7 @@ export class Debate {
 
   /** @param {Entry} turn @param {import("./player.js").Utterance} utterance @param {Error | null} failure */
   #finish(turn, utterance, failure) {
-    const measures = turn.measures;
+    const measures = /** @type {import("./ribbon.js").Measures} */ (turn.measures);
     Object.assign(measures, { stalls: utterance.stalls, stalled: utterance.stalled, rate: utterance.measured });
     measures.silent = performance.now();
     if (failure) {

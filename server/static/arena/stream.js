@@ -99,7 +99,8 @@ export async function json(path, options) {
  */
 export async function* chunks(response) {
   const requestId = response.headers.get("x-request-id") ?? "";
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const body = /** @type {ReadableStream<BufferSource>} */ (response.body);
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
     let part;
