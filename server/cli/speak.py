@@ -34,6 +34,9 @@ _SUFFIXES = {".ogg": "opus", ".oga": "opus", **{f".{name}": name for name in FOR
 @click.option("--play", is_flag=True, panel="Speech", help="Play the audio while it arrives.")
 @click.option("--voice", metavar="NAME", panel="Speech", help="Voice, or a mix such as af_heart:0.6,am_michael:0.4.")
 @click.option(
+    "--language", metavar="NAME", panel="Speech", help="Language, such as es or Spanish. Default: the voice's."
+)
+@click.option(
     "--format", "audio_format", type=click.Choice(FORMATS), panel="Speech",
     help="Audio format. Default: by the file's extension, else wav.",
 )  # fmt: skip
@@ -102,7 +105,7 @@ def _job(text: str, options: dict[str, Any]) -> _Job:
             fail(f"cannot write {path}: its folder does not exist")
     suffix = "" if output in (None, "-") else Path(output).suffix.lower()
     audio_format = options["audio_format"] or _SUFFIXES.get(suffix) or "wav"
-    asked = {"voice": options["voice"], "speed": options["speed"], "viseme_set": options["viseme_set"]}
+    asked = {name: options[name] for name in ("voice", "language", "speed", "viseme_set")}
     body = {
         "input": text,
         "response_format": audio_format,

@@ -40,6 +40,19 @@ class _Token:
     mark: str = ""
 
 
+@attrs.frozen
+class _Clause:
+    """Words that are read together."""
+
+    numbers: list[int]
+    """Of the tokens."""
+    texts: list[str]
+
+    @property
+    def line(self) -> str:
+        return " ".join(self.texts)
+
+
 class EspeakLanguage:
     """Reads a language by espeak-ng, a clause at a time, so that words are linked and stressed as in speech.
 
@@ -65,8 +78,8 @@ class EspeakLanguage:
 
     def sentences(self, normalized: Mapped) -> list[Mapped]:
         found = sentences_of(normalized)
-        # One run of the program for all sentences, whose start takes longer than a sentence.
-        self._hear(line for sentence in found for line in _lines(list(_tokens(sentence.text))))
+        # The program runs for all sentences together, because its start takes longer than a sentence.
+        self._hear([clause for sentence in found for clause in _clauses(list(_tokens(sentence.text)))])
         return found
 
     def __call__(self, sentence: str) -> list[Chunk]:
@@ -82,34 +95,40 @@ class EspeakLanguage:
 
     def _read(self, tokens: Sequence[_Token]) -> list[str]:
         """The phonemes of each token; none for marks."""
-        self._hear(_lines(tokens))
+        clauses = list(_clauses(tokens))
+        self._hear(clauses)
         found = [""] * len(tokens)
-        for clause in _clauses(tokens):
-            texts = [tokens[number].text for number in clause]
-            phonemes = self._heard[" ".join(texts)]
-            parts = [phonemes] if len(texts) == 1 else divided(phonemes, [self._heard[text] for text in texts])
-            for number, part in zip(clause, parts, strict=True):
-                found[number] = part
+        for clause in clauses:
+            for number, phonemes in zip(clause.numbers, self._divided(clause), strict=True):
+                found[number] = phonemes
         return found
 
-    def _hear(self, lines: Iterable[str]) -> None:
-        """Have all lines in `_heard`."""
-        wanted = dict.fromkeys(lines)
+    def _divided(self, clause: _Clause) -> list[str]:
+        phonemes = self._heard[clause.line]
+        if _is_plain(clause, phonemes):
+            return phonemes.split(" ")
+        return divided(phonemes, [self._heard[text] for text in clause.texts])
+
+    def _hear(self, clauses: Sequence[_Clause]) -> None:
+        """Have in `_heard` the phonemes of the clauses, and those of single words where they are needed to divide."""
         if len(self._heard) > _MOST_HEARD:
             self._heard.clear()
-        missing = [line for line in wanted if line not in self._heard]
+        self._hear_lines(clause.line for clause in clauses)
+        self._hear_lines(
+            text for clause in clauses if not _is_plain(clause, self._heard[clause.line]) for text in clause.texts
+        )
+
+    def _hear_lines(self, lines: Iterable[str]) -> None:
+        missing = [line for line in dict.fromkeys(lines) if line not in self._heard]
         for at in range(0, len(missing), _MOST_LINES):
             some = missing[at : at + _MOST_LINES]
             ipa = self._program.ipa(some, self._voice)
             self._heard.update(zip(some, map(kokoro_phonemes, ipa), strict=True))
 
 
-def _lines(tokens: Sequence[_Token]) -> Iterator[str]:
-    """What espeak reads of a sentence: its clauses, and each of their words by itself."""
-    for clause in _clauses(tokens):
-        texts = [tokens[number].text for number in clause]
-        yield " ".join(texts)
-        yield from texts
+def _is_plain(clause: _Clause, phonemes: str) -> bool:
+    """Whether each word of a clause, which has no number, became one word of phonemes."""
+    return not any(map(str.isdecimal, clause.line)) and len(phonemes.split(" ")) == len(clause.texts)
 
 
 def _tokens(text: str) -> Iterator[_Token]:
@@ -121,16 +140,16 @@ def _tokens(text: str) -> Iterator[_Token]:
             yield _Token(match.start(), match.end(), "", MARKS[token])
 
 
-def _clauses(tokens: Sequence[_Token]) -> Iterator[list[int]]:
-    """Numbers of the tokens that are read together: those between pauses."""
-    clause: list[int] = []
+def _clauses(tokens: Sequence[_Token]) -> Iterator[_Clause]:
+    """The tokens between pauses."""
+    numbers: list[int] = []
     length = 0
     for number, token in enumerate(tokens):
-        if clause and (token.mark in PAUSES or length + len(token.text) > _LONGEST):
-            yield clause
-            clause, length = [], 0
+        if numbers and (token.mark in PAUSES or length + len(token.text) > _LONGEST):
+            yield _Clause(numbers, [tokens[number].text for number in numbers])
+            numbers, length = [], 0
         if token.text:
-            clause.append(number)
+            numbers.append(number)
             length += len(token.text) + 1
-    if clause:
-        yield clause
+    if numbers:
+        yield _Clause(numbers, [tokens[number].text for number in numbers])

@@ -86,7 +86,20 @@ def test_standard_output_gets_only_the_file(stub: Stub) -> None:
 def test_options_reach_the_server_and_absent_ones_do_not(stub: Stub, tmp_path: Path) -> None:
     said(stub)
     speak(stub, "Hi.", "-o", str(tmp_path / "a.wav"))
-    speak(stub, "Hi.", "-o", str(tmp_path / "a.wav"), "--voice", "nova", "--speed", "2", "--model", "m")
+    speak(
+        stub,
+        "Hi.",
+        "-o",
+        str(tmp_path / "a.wav"),
+        "--voice",
+        "nova",
+        "--speed",
+        "2",
+        "--model",
+        "m",
+        "--language",
+        "es",
+    )
 
     assert stub.bodies[0] == {
         "model": "speaker",
@@ -95,7 +108,7 @@ def test_options_reach_the_server_and_absent_ones_do_not(stub: Stub, tmp_path: P
         "include_visemes": True,
         "stream_format": "sse",
     }
-    assert stub.bodies[1] == stub.bodies[0] | {"model": "m", "voice": "nova", "speed": 2.0}
+    assert stub.bodies[1] == stub.bodies[0] | {"model": "m", "voice": "nova", "speed": 2.0, "language": "es"}
 
 
 def test_piped_text_is_spoken(stub: Stub, tmp_path: Path) -> None:
