@@ -34,6 +34,10 @@ FRAMES: dict[Format, int] = {"mp3": 576, "opus": 480, "aac": 1024, "flac": 0, "w
 
 SHORT = "Good morning."
 THREE = "Here is one. Then comes two. Three ends it."
+SENTENCE = (
+    "When the committee finally met on Thursday evening after weeks of delay, the chairman explained that the budget "
+    "had been spent, that the new bridge would not be finished before winter, and that nobody should apologise."
+)
 LONG = "This is a sentence of a very long speech. " * 40
 
 
@@ -127,6 +131,77 @@ def test_each_event_has_the_audio_and_times_of_one_sentence(voice: LiveServer, s
     assert [word for delta in deltas for word in delta["words"]] == spoken["words"]
     assert done["type"] == "speech.audio.done"
     assert done["duration"] == spoken["duration"]
+
+
+def events(server: LiveServer, **fields: Any) -> list[dict[str, Any]]:
+    body = {"model": "any", "voice": "af_heart", "response_format": "pcm", "include_visemes": True, **fields}
+    address = f"{server.url}/v1/audio/speech"
+    with httpx.stream("POST", address, json={**body, "stream_format": "sse"}, timeout=PATIENCE) as response:
+        assert response.status_code == 200, response.read()
+        return list(Stream(response))
+
+
+def test_a_long_sentence_is_streamed_in_parts_with_the_times_of_the_whole(voice: LiveServer) -> None:
+    whole = post(voice, input=SENTENCE, include_visemes=True, response_format="pcm").json()
+    *deltas, done = events(voice, input=SENTENCE)
+    words = [word for delta in deltas for word in delta["words"]]
+
+    assert len(deltas) > 1
+    assert deltas[0]["visemes"][-1]["end_time"] <= 0.6 * done["duration"]
+    assert [word["word"] for word in words] == [word["word"] for word in whole["words"]]
+    assert [(word["start_char"], word["end_char"]) for word in words] == [
+        (word["start_char"], word["end_char"]) for word in whole["words"]
+    ]
+    assert done["duration"] == sum(len(base64.b64decode(delta["audio"])) for delta in deltas) / 2 / RATE
+    visemes = [viseme for delta in deltas for viseme in delta["visemes"]]
+    assert all(one["end_time"] == other["start_time"] for one, other in pairwise(visemes))
+
+
+def test_a_chapter_is_streamed(voice: LiveServer) -> None:
+    chapter = (SENTENCE + " ") * 130
+    assert len(chapter) > 24_121
+    with httpx.stream(
+        "POST",
+        f"{voice.url}/v1/audio/speech",
+        json={"model": "any", "input": chapter, "response_format": "pcm"},
+        timeout=PATIENCE,
+    ) as response:
+        assert response.status_code == 200
+        assert len(next(response.iter_raw())) > RATE
+    eventually(lambda: queue_stats(voice.url)["active"] == 0, within=30)
+
+
+def test_two_voices_debate_in_one_request_with_gestures(voice: LiveServer) -> None:
+    turns = [{"speaker": "A", "text": "Taxes should rise."}, {"speaker": "B", "text": "Why should they?"}]
+    speakers = {"A": {"voice": "am_michael"}, "B": {"voice": "bf_emma", "speed": 1.2}}
+    fields: dict[str, Any] = {"input": turns, "speakers": speakers, "include_visemes": True, "include_gestures": True}
+    said = post(voice, **fields, response_format="wav").json()
+    sound, rate = soundfile.read(io.BytesIO(base64.b64decode(said["audio"])))
+
+    assert [(word["speaker"], word["text"]) for word in said["words"]] == [
+        *(("A", word) for word in ("Taxes", "should", "rise")),
+        *(("B", word) for word in ("Why", "should", "they")),
+    ]
+    assert len(sound) == round(said["duration"] * rate) == round(said["visemes"][-1]["end_time"] * rate)
+    assert said["words"][3]["start_time"] - said["words"][2]["end_time"] >= 0.5
+    assert {(gesture["role"], gesture["speaker"]) for gesture in said["gestures"]} >= {("speaker", "B")}
+    refused = post(voice, **{**fields, "speakers": {"B": {"voice": "zork"}}})
+    assert_error(refused, 400, "invalid_request_error", param="speakers.B.voice")
+
+
+@pytest.mark.parametrize("audio_format", ["mp3", "wav", "flac"])
+def test_a_file_that_is_not_streamed_has_its_exact_length(client: OpenAI, audio_format: Format, length: int) -> None:
+    with client.audio.speech.with_streaming_response.create(
+        model="tts-1", voice="marin", input=SHORT, response_format=audio_format, extra_body={"stream": False}
+    ) as response:
+        data = response.read()
+        assert int(response.headers["content-length"]) == len(data)
+    assert soundfile.info(io.BytesIO(data)).frames == samples(audio_format, data) == length
+
+
+def test_the_models_that_speak_are_listed(voice: LiveServer) -> None:
+    answer = httpx.get(f"{voice.url}/v1/audio/models", timeout=PATIENCE).json()
+    assert [model["id"] for model in answer["models"]] == ["kokoro-82m"]
 
 
 TEXTS = {
