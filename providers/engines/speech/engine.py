@@ -89,7 +89,7 @@ class SpeechEngine(BaseEngine[Script]):
         for piece in self._intake.pieces(_WARMUP, language):
             started = time.monotonic()
             part = self._prepared(piece, [(voice, 1.0)], 1.0, 0).whole(self._kokoro)
-            self._pace.measured(time.monotonic() - started, len(part.timed.samples) / SAMPLE_RATE)
+            self._pace.measured(time.monotonic() - started, len(part.timed.samples) / SAMPLE_RATE + OVERHEAD)
 
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
 

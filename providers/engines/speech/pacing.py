@@ -41,11 +41,13 @@ class Pace:
     """How long this process needs for a second of sound, measured while it speaks."""
 
     factor: float = 1.0
+    _is_measured: bool = False
 
     def measured(self, seconds: float, sound: float) -> None:
         """Count a part: `seconds` of work for `sound`, both of one part."""
         if sound > 0:
-            self.factor += _WEIGHT * (seconds / sound - self.factor)
+            self.factor += (_WEIGHT if self._is_measured else 1.0) * (seconds / sound - self.factor)
+            self._is_measured = True
 
 
 @attrs.define

@@ -125,3 +125,14 @@ def test_after_a_gap_the_rest_plays_later() -> None:
         playback.add(now, sound)
     playback.add(15.0, 2.0)
     assert playback.buffered(15.0) == 2.0
+
+
+def test_the_pace_is_what_was_measured_first_and_follows_what_comes() -> None:
+    pace = Pace()
+    pace.measured(0.4, 1.0)
+    assert pace.factor == 0.4
+    for _ in range(20):
+        pace.measured(1.6, 2.0)
+    assert pace.factor == pytest.approx(0.8, abs=0.01)
+    pace.measured(1.0, 0.0)
+    assert pace.factor == pytest.approx(0.8, abs=0.01)
