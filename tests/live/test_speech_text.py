@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Generator
 from itertools import pairwise
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.live.client import PATIENCE, assert_error
 from tests.live.harness import LiveServer, start
 
+RATE = 24_000
 WRITTEN = (
     'It was $100 after 9:30PM, about 40–60°C — "wow," she said… Dr. O’Neill\'s e-mail: a.b@c.org (v1.2.3). '
     "See [the docs](https://example.com/x) and **bold** 😀 words."
@@ -127,3 +130,19 @@ def test_what_the_voice_cannot_say_is_refused_or_named(voice: LiveServer) -> Non
     assert words(said) == "The word means Tokyo"
     assert said["unspoken"] == [{"text": "東京", "start_char": 9, "end_char": 11}]
     assert post(voice, text).headers["x-unspoken"] == "9-11"
+
+
+def test_first_and_last_words_are_as_loud_as_those_between(voice: LiveServer) -> None:
+    text = "We have come to an hour in which machines stand ready to change how we work, learn and live."
+    said = timed(voice, text, response_format="pcm")
+    sound = np.frombuffer(base64.b64decode(said["audio"]), "<i2").astype(float)
+
+    def loudness(words: list[dict[str, Any]]) -> float:
+        start, end = (round(time * RATE) for time in (words[0]["start_time"], words[-1]["end_time"]))
+        return float(np.sqrt(np.mean(np.square(sound[start:end]))))
+
+    first, middle, last = (loudness(said["words"][part]) for part in (slice(2), slice(2, -2), slice(-2, None)))
+    assert first > 0.4 * middle
+    assert last > 0.25 * middle
+    assert np.abs(sound[:24]).max() < 300
+    assert np.abs(sound[-24:]).max() < 300

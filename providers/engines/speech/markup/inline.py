@@ -14,7 +14,7 @@ from collections.abc import Callable, Container
 
 import attrs
 
-from providers.engines.speech.markup.marks import NOTES, PAUSES, Marks, Sound, is_note
+from providers.engines.speech.markup.marks import NOTES, PAUSES, Marks, Sound
 from providers.engines.speech.text.alphabet import looks_like_phonemes
 from providers.engines.speech.text.mapped import Mapped
 
@@ -55,6 +55,9 @@ BREAK = 0.5
 _LEVEL = re.compile(r"[+-]?(?:[12]|0\.5|0)")
 _WRAPPED = 60
 """Characters of a line after which a small letter continues a sentence, not a verse."""
+_CLOSING = "\"'”’)]"
+_ENDING = frozenset((*".!?…:;,—–-", ""))
+"""What a line ends with that needs no comma."""
 _LINE_END = re.compile(r"(?<!\s)\s*\n\s*")
 
 
@@ -82,7 +85,7 @@ def lines_joined(text: Mapped) -> Mapped:
         if not following or not line:
             return " "
         wrapped = len(line) >= _WRAPPED and following.islower()
-        return ", " if (line[-1].isalnum() or is_note(line[-1])) and not wrapped else " "
+        return " " if wrapped or line.rstrip(_CLOSING)[-1:] in _ENDING else ", "
 
     return text.sub(_LINE_END, joint)
 

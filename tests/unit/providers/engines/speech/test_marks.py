@@ -92,6 +92,13 @@ def test_pauses_end_pieces_and_line_ends_are_commas(text: str, rests: list[tuple
     assert [(piece.text, piece.rest) for piece in cut(said(text).sentences)] == rests
 
 
+def test_a_line_that_ends_with_punctuation_or_a_bracket_after_it_has_no_comma() -> None:
+    text = "He asked (twice)\nif so.\n“Why?”\nYes —\nno 😀\nend"
+    assert " ".join(piece.text for piece in cut(said(text).sentences)) == (
+        "He asked (twice), if so. “Why?” Yes — no, end."
+    )
+
+
 def test_a_long_line_that_goes_on_in_small_letters_is_only_wrapped() -> None:
     line = "This line is as long as lines are in a text that an editor has wrapped"
     assert cut(said(f"{line}\nand it goes on.").sentences)[0].text == f"{line} and it goes on."

@@ -104,6 +104,35 @@ def test_sentences_are_read_as_misaki_reads_them(sentence: str, american: str, b
         assert "".join((token.phonemes or "") + token.whitespace for token in tokens) == phonemes
 
 
+@pytest.mark.parametrize(
+    ("sentence", "american", "british"),
+    [
+        ("I will read it, as I read it yesterday.", "ɹˈid ɹˈɛd", "ɹˈiːd ɹˈɛd"),
+        ("He wound the bandage on the wound.", "wˈWnd wˈund", "wˈWnd wˈuːnd"),
+        ("A live wire, where they live.", "lˈIv lˈɪv", "lˈIv lˈɪv"),
+        ("Please close the door, it is close to me.", "klˈOz klˈOs", "klˈQz klˈQs"),
+    ],
+)
+def test_words_of_two_sounds_have_that_of_their_part_of_speech(sentence: str, american: str, british: str) -> None:
+    for expected, tokens in ((american, reader(False)(sentence)), (british, reader(True)(sentence))):
+        two = {"read", "wound", "live", "close"}
+        assert " ".join(token.phonemes or "" for token in tokens if token.text in two) == expected
+
+
+@pytest.mark.parametrize(
+    ("word", "phonemes"),
+    [
+        ("tales", "tˈAlz"),
+        ("midair", "mˌɪdˈɛɹ"),
+        ("arithmetic", "ˌɛɹɪθmˈɛTɪk"),
+        ("metaplastic", "mˌɛTəplˈæstɪk"),
+        ("hoping", "hˈOpɪŋ"),
+    ],
+)
+def test_words_that_readers_got_wrong_are_in_the_dictionaries(word: str, phonemes: str) -> None:
+    assert [token.phonemes for token in reader(False)(word)] == [phonemes]
+
+
 def test_unknown_words_go_to_the_fallback_whole() -> None:
     tokens = reader(False)("The zxqvb and the Zxqv-bnm.")
 
