@@ -7,10 +7,14 @@ import math
 from typing import Any
 
 from providers.engines.structured.negation import Schema, all_of, any_of, negation
+from providers.engines.structured.patterns import without_look_ahead
 
 __all__ = ["REWRITTEN", "rewritten"]
 
-REWRITTEN = ("not", "if", "dependencies", "dependentRequired", "dependentSchemas", "propertyNames", "minProperties")
+REWRITTEN = (
+    *("not", "if", "dependencies", "dependentRequired", "dependentSchemas"),
+    *("propertyNames", "minProperties", "pattern"),
+)
 """Keywords that `rewritten` may write otherwise. `then` and `else` belong to `if`."""
 _MAX_CASES = 24
 """Alternatives that one keyword may become; the grammar multiplies those of all keywords of one object."""
@@ -38,6 +42,9 @@ def rewritten(root: dict[str, Any], part: dict[str, Any], keyword: str) -> list[
             return _names(part, value)
         case "minProperties":
             return _count(part, value)
+        case "pattern" if isinstance(value, str):
+            patterns = without_look_ahead(value)
+            return None if patterns is None else [{"pattern": pattern} for pattern in patterns]
     return None
 
 

@@ -103,7 +103,7 @@ class SchemaForm:
             document = str(part.get("$ref", "")).partition("#")[0]
             if document and not any(name.endswith(document) for name in documents):
                 self._drop(path, part, "$ref")
-            if isinstance(part.get("pattern"), str) and refuses(part["pattern"]):
+            if "pattern" not in kept and isinstance(part.get("pattern"), str) and refuses(part["pattern"]):
                 self._drop(path, part, "pattern")
             named = part.get("patternProperties")
             if isinstance(named, dict) and any(map(refuses, named)):

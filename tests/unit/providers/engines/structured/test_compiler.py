@@ -252,7 +252,7 @@ def test_an_unsupported_strict_tool_is_refused_by_its_place(tools: list[Tool], c
     ("parameters", "given_up"),
     [
         ({"properties": {"a": {"not": {"pattern": "b"}}}}, [".properties.a.not"]),
-        ({"properties": {"to": {"type": "string", "pattern": "^(?!a)b"}}}, [".properties.to.pattern"]),
+        ({"properties": {"to": {"type": "string", "pattern": "b(?!a)"}}}, [".properties.to.pattern"]),
         ({"type": "array"}, [""]),
         ({"type": ["object", "null"], "not": {}}, [".not"]),
         ({"type": "strin"}, [""]),

@@ -143,7 +143,7 @@ def test_bounds_beyond_64_bits_are_held(type: str, bounds: dict[str, Any]) -> No
 @pytest.mark.parametrize(
     ("schema", "given_up", "held"),
     [
-        ({"type": "string", "pattern": "^(?!a)b", "maxLength": 2}, ["pattern"], {"type": "string", "maxLength": 2}),
+        ({"type": "string", "pattern": "b(?!a)", "maxLength": 2}, ["pattern"], {"type": "string", "maxLength": 2}),
         ({"type": "object", "patternProperties": {"^(?!a)": {}}}, ["patternProperties"], {"type": "object"}),
         ({"type": "array", "uniqueItems": True}, ["uniqueItems"], {"type": "array"}),
         ({"if": {"pattern": "a"}, "then": {"type": "null"}, "maxLength": 1}, ["if", "then"], {"maxLength": 1}),
