@@ -36,7 +36,7 @@ SHORT = "Good morning."
 THREE = "Here is one. Then comes two. Three ends it."
 SENTENCE = (
     "When the committee finally met on Thursday evening after weeks of delay, the chairman explained that the budget "
-    "had been spent, that the new bridge would not be finished before winter, and that nobody should apologise."
+    "had been spent."
 )
 LONG = "This is a sentence of a very long speech. " * 40
 
@@ -158,7 +158,7 @@ def test_a_long_sentence_is_streamed_in_parts_with_the_times_of_the_whole(voice:
 
 
 def test_a_chapter_is_streamed(voice: LiveServer) -> None:
-    chapter = (SENTENCE + " ") * 130
+    chapter = (SENTENCE + " ") * 200
     assert len(chapter) > 24_121
     with httpx.stream(
         "POST",
