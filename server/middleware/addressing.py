@@ -19,8 +19,8 @@ _UNVERSIONED = re.compile(
     "/(?:audio|chat/completions|completions|detokenize|embeddings|messages|models|rerank|responses|tokenize)(?=/|$)"
 )
 """Paths that clients with a base URL without `/v1` ask for."""
-_ALIASES = {"/v2/rerank": "/v1/rerank", "/v1/health": "/health"}
-"""Cohere's second version of the same endpoint, and a spelling that probes use."""
+_ALIASES = {"/v2/rerank": "/v1/rerank", "/v1/health": "/health", "/api/hello": "/v1/health/live"}
+"""Cohere's second version of the same endpoint, a spelling that probes use, and Claude Code's probe."""
 
 
 class AddressMiddleware:

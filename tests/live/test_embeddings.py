@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +168,31 @@ def test_an_overlong_text_is_refused_with_its_counts_or_truncated_on_request(emb
     assert "482 tokens" in message
     assert np.abs(embed(embedder, TEXTS[-1], truncate="end") - VECTORS[-1]).max() <= 1e-5
     assert np.abs(embed(embedder, TEXTS[-1] * 500, truncate="end") - VECTORS[-1]).max() <= 1e-5
+
+
+def test_one_overlong_text_of_many_is_named_with_its_place_and_counts(embedder: LiveServer) -> None:
+    answer = post(embedder, input=["short text", "", "   ", TEXTS[-1]])
+
+    message = assert_error(answer, 400, "context_length_exceeded", param="input[3]")
+    assert all(part in message for part in ("input[3]", "256 tokens", "482 tokens", "--embeddings-truncate end"))
+
+
+def test_a_server_may_cut_overlong_texts_by_itself(launch: Callable[..., LiveServer]) -> None:
+    server = launch("--model-type", "embeddings", "--embeddings-truncate", "end")
+
+    vectors = embed(server, ["short text", "", TEXTS[-1]])
+    assert np.abs(vectors[2] - VECTORS[-1]).max() <= 1e-5
+    assert_error(post(server, input=TEXTS[-1], truncate="none"), 400, "context_length_exceeded", param="input")
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank", "/rerank", "/v2/rerank"])
+def test_documents_may_be_objects_and_other_servers_paths_work(embedder: LiveServer, path: str) -> None:
+    documents = ["a dog", {"text": "a cat"}, {"text": "x", "title": "y"}]
+    body = {"model": "any", "query": "cat", "documents": documents, "top_n": 1, "return_documents": True}
+
+    answer = httpx.post(embedder.url + path, json=body, timeout=PATIENCE).json()
+
+    assert [(result["index"], result["document"]) for result in answer["results"]] == [(1, {"text": "a cat"})]
 
 
 def test_unusual_text_is_embedded_or_refused(embedder: LiveServer) -> None:

@@ -22,7 +22,7 @@ import webvtt
 
 from tests.live.client import PATIENCE, assert_error, eventually, queue_stats
 from tests.live.harness import LiveServer, start
-from tests.unit.providers.engines.recordings import RATE, encoded, silence, sound, wav
+from tests.unit.providers.engines.recordings import RATE, encoded, noise, silence, sound, telephone, wav
 
 SAMPLES = files("pytest_audioeval") / "samples" / "audio" / "en"
 NAMES = ("quick_brown_fox", "counting", "hello_world")
@@ -63,7 +63,7 @@ def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ears(uploads: Path) -> Generator[LiveServer]:
     """A server with only whisper and its own folder for uploads, which must be empty at the end."""
-    options = ("--max-concurrency", "2", "--max-upload", "25MiB")
+    options = ("--max-concurrency", "2", "--max-upload", "25MiB", "--max-audio-seconds", "11000")
     running = start("--model-type", "whisper", *options, env={"TMPDIR": str(uploads)})
     yield running
     assert running.stop() == 0, running.log.text
@@ -212,22 +212,6 @@ def test_silence_gives_an_empty_text(ears: LiveServer, decibels: int | None) -> 
     assert post(ears.url, wav(samples)).json()["text"] == ""
 
 
-def noise(kind: str) -> np.ndarray[Any, Any]:
-    """Ten seconds without speech, of which the voice detector takes the hiss and the breath for speech."""
-    count = 10 * RATE
-    spectrum = np.fft.rfft(np.random.default_rng(0).normal(size=count))
-    frequencies = np.fft.rfftfreq(count, 1 / RATE)
-    if kind == "breath":
-        spectrum[(frequencies < 300) | (frequencies > 3000)] = 0
-    else:
-        spectrum[1:] /= frequencies[1:] ** {"brown": 1.0, "pink": 0.5, "hiss": 0.0}[kind]
-    samples = np.fft.irfft(spectrum, count)
-    samples /= samples.std()
-    if kind == "breath":
-        samples *= np.clip(np.sin(2 * np.pi * np.arange(count) / RATE / 3), 0, 1) ** 2
-    return samples * 10 ** ({"brown": -40, "pink": -30, "hiss": -30, "breath": -35}[kind] / 20)
-
-
 @pytest.mark.parametrize("prompt", ["", "Kubernetes, Grafana"])
 @pytest.mark.parametrize("kind", ["brown", "pink", "hiss", "breath"])
 def test_noise_gives_no_text_and_not_the_prompt(ears: LiveServer, kind: str, prompt: str) -> None:
@@ -252,16 +236,6 @@ def test_silence_after_speech_adds_nothing(ears: LiveServer) -> None:
 
 
 # ── quiet and poor recordings ───────────────────────────────────────────────────────────────────────────────
-
-
-def telephone(samples: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """300 to 3400 Hz, sampled 8,000 times per second, in 8 bits by µ-law."""
-    spectrum, frequencies = np.fft.rfft(samples), np.fft.rfftfreq(len(samples), 1 / RATE)
-    spectrum[(frequencies < 300) | (frequencies > 3400)] = 0
-    narrow = np.fft.irfft(spectrum, len(samples))[::2]
-    narrow /= 2 * np.abs(narrow).max()
-    coded = np.round(np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256) * 127) / 127
-    return np.repeat(np.sign(coded) * (256 ** np.abs(coded) - 1) / 255, 2)
 
 
 @pytest.mark.parametrize(
@@ -314,6 +288,17 @@ def test_bad_files_are_refused_and_unusual_ones_are_read(ears: LiveServer, conte
         assert_error(response, 400, "invalid_request_error", param="file")
     else:
         assert (response.status_code, response.json()["text"]) == (200, "")
+
+
+def test_a_recording_over_the_limit_of_seconds_is_refused(ears: LiveServer) -> None:
+    file = io.BytesIO()
+    with soundfile.SoundFile(file, "w", 8_000, 1, format="FLAC", subtype="PCM_16") as output:
+        for _ in range(184):
+            output.write(np.zeros(60 * 8_000))
+
+    message = assert_error(post(ears.url, file.getvalue()), 400, "invalid_request_error", param="file")
+    assert "11,040 seconds or more; at most 11,000" in message
+    assert "--max-audio-seconds" in message
 
 
 def test_an_english_only_model_refuses_other_languages_and_translation(ears: LiveServer) -> None:

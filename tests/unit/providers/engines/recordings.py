@@ -49,3 +49,29 @@ def encoded(samples: Samples, container: str, codec: str, rate: int = 48_000) ->
             output.mux(stream.encode(resampled))
         output.mux(stream.encode(None))
     return file.getvalue()
+
+
+def noise(kind: str) -> Samples:
+    """Ten seconds without speech, of which the voice detector takes the hiss and the breath for speech."""
+    count = 10 * RATE
+    spectrum = np.fft.rfft(np.random.default_rng(0).normal(size=count))
+    frequencies = np.fft.rfftfreq(count, 1 / RATE)
+    if kind == "breath":
+        spectrum[(frequencies < 300) | (frequencies > 3000)] = 0
+    else:
+        spectrum[1:] /= frequencies[1:] ** {"brown": 1.0, "pink": 0.5, "hiss": 0.0}[kind]
+    samples = np.fft.irfft(spectrum, count)
+    samples /= samples.std()
+    if kind == "breath":
+        samples *= np.clip(np.sin(2 * np.pi * np.arange(count) / RATE / 3), 0, 1) ** 2
+    return samples * 10 ** ({"brown": -40, "pink": -30, "hiss": -30, "breath": -35}[kind] / 20)
+
+
+def telephone(samples: Samples) -> Samples:
+    """300 to 3400 Hz, sampled 8,000 times per second, in 8 bits by µ-law."""
+    spectrum, frequencies = np.fft.rfft(samples), np.fft.rfftfreq(len(samples), 1 / RATE)
+    spectrum[(frequencies < 300) | (frequencies > 3400)] = 0
+    narrow = np.fft.irfft(spectrum, len(samples))[::2]
+    narrow /= 2 * np.abs(narrow).max()
+    coded = np.round(np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256) * 127) / 127
+    return np.repeat(np.sign(coded) * (256 ** np.abs(coded) - 1) / 255, 2)

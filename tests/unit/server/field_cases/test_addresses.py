@@ -43,7 +43,7 @@ async def test_33_what_only_other_servers_have_is_a_404_with_an_envelope(path: s
     assert path in answer.error["message"]
 
 
-@pytest.mark.parametrize("path", ["/", "/v1/models", "/health"])
+@pytest.mark.parametrize("path", ["/", "/v1/models", "/health", "/api/hello"])
 async def test_4_and_33_probes_by_head_have_the_status_of_get(path: str) -> None:
     answer = await ask(make_app(), "HEAD", path)
 
