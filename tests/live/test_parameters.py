@@ -25,12 +25,15 @@ Answers = dict[str, httpx.Response]
 
 HONOURED = {name for name, found in parameters(ChatCompletionRequest).items() if found.status == "honoured"}
 
-ELSEWHERE = {"model", "messages", "stream", "stream_options", "timeout"}
-"""Honoured parameters that the tests of errors and chats cover."""
+ELSEWHERE = {
+    *("model", "messages", "stream", "stream_options", "timeout", "prefill_only"),
+    *("audio", "heard", "max_spoken_seconds", "modalities"),
+}
+"""Honoured parameters that the tests of errors, chats and spoken answers cover."""
 QUESTION = "Tell me a story about a dog and a cat."
 GREEDY = {"temperature": 0, "max_tokens": 24}
 HOT = {"temperature": 1.5, "seed": 1, "max_tokens": 8}
-TOOL = {
+TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
         "name": "mark",
@@ -110,6 +113,17 @@ CASES: Cases = {
     "presence_penalty": (GREEDY, 2, differ),
     "frequency_penalty": (GREEDY, 2, differ),
     "repetition_penalty": (GREEDY, 2, differ),
+    "repeat_penalty": (GREEDY, 2, differ),
+    "functions": (
+        {"max_tokens": 2},
+        [TOOL["function"]],
+        true(lambda one, other: other["usage"]["prompt_tokens"] > one["usage"]["prompt_tokens"]),
+    ),
+    "function_call": (
+        {"functions": [TOOL["function"]], "temperature": 0, "max_tokens": 60},
+        {"name": "mark"},
+        true(lambda _, other: other["choices"][0]["message"]["function_call"]["name"] == "mark"),
+    ),
     "repetition_context_size": ({**GREEDY, "repetition_penalty": 2}, 1, differ),
     "logit_bias": ({**GREEDY, "max_tokens": 3}, {"260": 100}, says("( the){3}")),
     "seed": ({**HOT, "seed": 2}, 3, differ),
