@@ -1,4 +1,4 @@
-"""`POST /v1/audio/speech` and `GET /v1/audio/voices`: speech with the times of its words and visemes.
+"""`POST /v1/audio/speech`: speech with the times of its words and visemes.
 
 Times are seconds from the start of the utterance (milliseconds in HeadTTS's arrays), and continue over the pieces of a
 stream.
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import attrs
 from annotated_types import Ge, Le, MaxLen, MinLen
 
-from contracts._fields import EXPLICIT_NULL, ModelName, Seconds
+from contracts._fields import ModelName, Seconds
 from contracts.parameters import honoured, noted
 
 __all__ = [
@@ -20,12 +20,10 @@ __all__ = [
     "GestureName",
     "HeadTtsSpeech",
     "HeadTtsSpeechDelta",
-    "NamedId",
     "SpeakerVoice",
     "SpeechAudioDelta",
     "SpeechAudioDone",
     "SpeechGesture",
-    "SpeechModelList",
     "SpeechStreamEvent",
     "SpeechUsage",
     "SpeechViseme",
@@ -34,9 +32,7 @@ __all__ = [
     "SpokenTurn",
     "UnspokenText",
     "VisemeSet",
-    "Voice",
     "VoiceId",
-    "VoiceList",
 ]
 
 GestureName = Literal["blink", "browRaise", "gazeAway", "headNod", "headTilt"]
@@ -390,46 +386,3 @@ class SpeechAudioDone:
 
 
 SpeechStreamEvent = SpeechAudioDelta | HeadTtsSpeechDelta | SpeechAudioDone
-
-
-@attrs.frozen(kw_only=True)
-class Voice:
-    """A voice that a request can name."""
-
-    id: str
-    object: Literal["voice"] = "voice"
-    name: str
-    """Name for display."""
-    language: str
-    """BCP 47, e.g. `en-GB`."""
-    gender: Literal["female", "male"] | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
-    model: str
-    """Id of the model that has the voice."""
-    aliases: list[str]
-    """OpenAI's names for the voice."""
-
-
-@attrs.frozen(kw_only=True)
-class NamedId:
-    """An id and a name for display, as voice UIs read them."""
-
-    id: str
-    name: str
-
-
-@attrs.frozen(kw_only=True)
-class VoiceList:
-    """The voices of all speech models."""
-
-    object: Literal["list"] = "list"
-    data: list[Voice]
-    voices: list[NamedId]
-    """The same in the shape that Open WebUI and other clients of Kokoro-FastAPI read."""
-
-
-@attrs.frozen(kw_only=True)
-class SpeechModelList:
-    """The models that speak, in the shape that Open WebUI reads."""
-
-    object: Literal["list"] = "list"
-    models: list[NamedId]

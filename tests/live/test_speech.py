@@ -157,6 +157,27 @@ def test_a_long_sentence_is_streamed_in_parts_with_the_times_of_the_whole(voice:
     assert all(one["end_time"] == other["start_time"] for one, other in pairwise(visemes))
 
 
+def test_the_first_and_the_last_words_are_whole_and_parts_join_without_a_click(voice: LiveServer) -> None:
+    """Case 77 of the field."""
+    text = "We have come to an hour in which machines stand ready to change how we work, learn and live."
+    *deltas, _ = events(voice, input=text)
+    parts = [np.frombuffer(base64.b64decode(delta["audio"]), "<i2").astype(float) for delta in deltas]
+    sound = np.concatenate(parts)
+    words = [word for delta in deltas for word in delta["words"]]
+
+    def level(start: float, end: float) -> float:
+        return float(np.sqrt(np.mean(sound[round(start * RATE) : round(end * RATE)] ** 2)))
+
+    middle = level(words[0]["start_time"], words[-1]["end_time"])
+    assert level(words[0]["start_time"], words[0]["start_time"] + 0.3) > 0.3 * middle
+    assert level(words[-1]["start_time"], words[-1]["end_time"]) > 0.15 * middle
+    assert abs(sound[-1]) < 50
+    assert abs(sound[0]) < 50
+    steps = np.abs(np.diff(sound))
+    for seam in np.cumsum([len(part) for part in parts])[:-1]:
+        assert steps[seam - 1] <= np.percentile(steps, 99.5)
+
+
 def test_a_chapter_is_streamed(voice: LiveServer) -> None:
     chapter = (SENTENCE + " ") * 200
     assert len(chapter) > 24_121

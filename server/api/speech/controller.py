@@ -10,7 +10,8 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
 import otel
-from contracts.speech import CreateSpeechRequest, NamedId, SpeechModelList, SpeechWithTimings, Voice, VoiceList
+from contracts.speech import CreateSpeechRequest, SpeechWithTimings
+from contracts.voices import NamedId, SpeechModelList, Voice, VoiceList
 from providers.speech.protocol import SPEECH, SpeechProvider
 from providers.speech.turns import requests_of
 from providers.speech.types import SpeechRequest, VoiceInfo

@@ -1,8 +1,9 @@
 """Encoders of mono 16-bit PCM at `SAMPLE_RATE`. Each writes a file from front to back.
 
-The length is unknown when the first bytes are sent, so nothing is patched later, and no tag can contain the samples
-that a decoder should cut off. The mp3 and aac encoders therefore leave out the frames that hold only the encoder's
-delay. Decoded audio starts with the first sample and ends within one frame after the last.
+The length of a stream is unknown when its first bytes are sent, so nothing is patched later, and no tag can contain the
+samples that a decoder should cut off. The mp3 and aac encoders therefore leave out the frames that hold only the
+encoder's delay. Decoded audio starts with the first sample and ends within one frame after the last. Of a whole file,
+wav, flac and mp3 tell the length.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from contracts.completions import CompletionChoice
 from contracts.responses.tools import ToolChoiceOptions
 from contracts.service.health import Health
 from contracts.service.models import ModelStatus
-from contracts.speech import Voice
 from contracts.transcription import TranscriptionVerbose
+from contracts.voices import Voice
 from providers import protocols
 from providers.chat import types as chat
 from providers.speech import types as speech
