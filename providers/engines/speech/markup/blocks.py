@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import attrs
 
+from providers.engines.speech.markup.inline import BLOCK_TAGS
 from providers.engines.speech.markup.marks import LINE_REST, PARAGRAPH_REST, Marks
 from providers.engines.speech.text.mapped import Mapped
 
@@ -19,6 +20,9 @@ __all__ = ["Block", "blocks", "plain_blocks"]
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(?=\S)")
 _RULE = re.compile(r" {0,3}(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|(?:=[ \t]*){3,})")
+_ATTRIBUTES = r"""(?:\s+[a-z-]+\s*=\s*(?:"[^"<>]*"|'[^'<>]*'))*"""
+_TAG = re.compile(rf"[ \t]*</?(?:{BLOCK_TAGS}){_ATTRIBUTES}\s*/?>[ \t]*", re.IGNORECASE)
+"""A tag on a line of its own, whose other half may be in another block."""
 _QUOTE = re.compile(r"[ \t]*>(?:[ \t]+|(?=[>\w])(?!\d)|$)")
 _BULLET = re.compile(r"[ \t]*[-*+•][ \t]+(?:\[[ xX]\][ \t]+)?(?=\S)")
 _NUMBER = re.compile(r"[ \t]*(\d{1,9})[.)][ \t]+(?=\S)")
@@ -76,7 +80,7 @@ class _Lines:
             yield from self._ended(PARAGRAPH_REST)
             self._fence = fence[1]
             self._silence(start, end)
-        elif _RULE.fullmatch(line):
+        elif _RULE.fullmatch(line) or _TAG.fullmatch(line):
             yield from self._ended(PARAGRAPH_REST)
             self._silence(start, end)
         elif (heading := _HEADING.match(line)) is not None:

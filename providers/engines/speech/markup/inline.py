@@ -18,7 +18,7 @@ from providers.engines.speech.markup.marks import NOTES, PAUSES, Marks, Sound
 from providers.engines.speech.text.alphabet import looks_like_phonemes
 from providers.engines.speech.text.mapped import Mapped
 
-__all__ = ["BREAK", "lines_joined", "spoken_text"]
+__all__ = ["BLOCK_TAGS", "BREAK", "lines_joined", "spoken_text"]
 
 _TOKEN = re.compile(
     r"""
@@ -42,10 +42,12 @@ _INLINE_TAG = re.compile(
     "a|abbr|b|big|cite|code|del|em|font|i|ins|kbd|mark|q|s|samp|small|span|strike|strong|sub|sup|time|tt|u|var"
 )
 _LONE_TAG = re.compile("br|hr|img|input|li|p|wbr")
-_BLOCK_TAG = re.compile(
+BLOCK_TAGS = (
     "article|aside|blockquote|body|caption|center|dd|details|div|dl|dt|figcaption|figure|footer|h[1-6]|head|header|"
     "html|main|nav|ol|pre|section|summary|table|tbody|td|tfoot|th|thead|title|tr|ul"
 )
+"""As alternatives of a regular expression."""
+_BLOCK_TAG = re.compile(BLOCK_TAGS)
 _TARGET = re.compile(r"[/.#:?<]")
 """What the target of a link has, and what is written in brackets after a word seldom has."""
 _LABEL = re.compile(r"\[([^\[\]\n]{0,200})\]")

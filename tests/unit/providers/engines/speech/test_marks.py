@@ -41,6 +41,7 @@ from tests.unit.providers.engines.speech.plain_reader import VOCABULARY, PlainRe
         ("\x1b[31mred\x1b[0m, \x1b]0;title\x07bell\x07\x00", "red bell"),
         ("Apples, etc. The shop (Main St., etc.) is shut.", "Apples et cetera The shop Main Street et cetera is shut"),
         ("At 9:30PM", "At nine thirty p.m"),
+        ("<details class='x'>\n<summary>More</summary>\n\nText\n\n</details>\n<div", "More Text less than div"),
         ("[^1] and more [^1]: note", "and more note"),
     ],
 )
