@@ -267,7 +267,7 @@ def test_the_embedded_models_debate_and_give_a_verdict(tmp_path: Path) -> None:
     try:
         with arena_page(running.url, tmp_path) as arena:
             model = "smollm2-135m-instruct"
-            wanted = settings("Cities need more trees.", seconds=6, temperature=0)
+            wanted = settings("Cities need more trees.", seconds=12, temperature=0)
             arena.load({**wanted, "personas": [{**side, "model": model} for side in wanted["personas"]]})
             arena.click("play")
             arena.wait_for("over", within=500)

@@ -271,6 +271,7 @@ export class Debate {
       model: this.settings.personas[0].model,
       messages: verdictMessages(this.settings, this.entries),
       temperature: 0,
+      repetition_penalty: REPETITION,
       max_tokens: 300,
     };
     let answer;

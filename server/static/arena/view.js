@@ -39,7 +39,7 @@ export class Transcript {
   #add(debate, entry) {
     const item = element("li", entry.kind);
     item.dataset.side = String(entry.side);
-    const said = element("p", "said", entry.heard.trim() || "…");
+    const said = element("p", "said", entry.heard.trim() || (entry.interrupted ? "…" : "(No sentence fitted into the time of this turn.)"));
     if (entry.interrupted) said.append(element("span", "cut", entry.broken ? " … connection lost" : " … interrupted"));
     item.append(element("h3", "", speaker(debate.settings, entry)), said);
     if (entry.measures) item.append(element("div", "ribbon"));
