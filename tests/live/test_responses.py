@@ -206,8 +206,15 @@ def test_a_turn_of_codex_is_answered(client: OpenAI, name: str) -> None:
     assert found[-1].response.output
 
 
-def test_a_regular_expression_holds_the_input_of_a_custom_tool(client: OpenAI) -> None:
-    grammar = {"type": "grammar", "syntax": "regex", "definition": '(red|blue)"\\n[0-9]{2}'}
+PICK = '(red|blue)"\\n[0-9]{2}'
+
+
+@pytest.mark.parametrize(
+    ("syntax", "definition"),
+    [("regex", PICK), ("lark", 'start: ("red" | "blue") "\\"" LF /[0-9]{2}/\n%import common.LF')],
+)
+def test_a_grammar_holds_the_input_of_a_custom_tool(client: OpenAI, syntax: str, definition: str) -> None:
+    grammar = {"type": "grammar", "syntax": syntax, "definition": definition}
     response = client.responses.create(
         model="any",
         input="Pick a colour and a number.",
@@ -219,4 +226,4 @@ def test_a_regular_expression_holds_the_input_of_a_custom_tool(client: OpenAI) -
     )
     (call,) = response.output
     assert call.type == "custom_tool_call"
-    assert re.fullmatch(grammar["definition"], call.input)
+    assert re.fullmatch(PICK, call.input)
