@@ -61,18 +61,23 @@ To call a function, write its name and its arguments as JSON between {start} and
 
 def tools_for_template(tools: Iterable[Tool]) -> list[dict[str, Any]]:
     """Tools in OpenAI's form, which chat templates take. Every function has a description and parameters, since
-    templates concatenate the former and iterate over the latter."""
+    templates concatenate the former and iterate over the latter. PHP writes no properties as an empty array."""
     return [
         {
             "type": "function",
             "function": {
                 "name": tool.name,
                 "description": tool.description or "",
-                "parameters": {"type": "object", "properties": {}, **(tool.parameters or {})},
+                "parameters": _with_properties(tool.parameters or {}),
             },
         }
         for tool in tools
     ]
+
+
+def _with_properties(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    described = {"type": "object", "properties": {}, **parameters}
+    return described if described["properties"] else {**described, "properties": {}}
 
 
 def callable_tools(prompt: ChatPrompt) -> list[Tool]:

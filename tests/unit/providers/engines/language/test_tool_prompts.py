@@ -277,3 +277,9 @@ def test_special_tokens_of_the_markup_are_visible() -> None:
 def test_tools_without_parameters_get_an_empty_object() -> None:
     (tool,) = tools_for_template([Tool(name="now")])
     assert tool["function"] == {"name": "now", "description": "", "parameters": {"type": "object", "properties": {}}}
+
+
+@pytest.mark.parametrize("parameters", [None, {}, {"properties": []}, {"properties": None}])
+def test_a_template_can_iterate_over_the_properties_of_every_function(parameters: dict[str, Any] | None) -> None:
+    (described,) = tools_for_template([Tool("f", parameters=parameters)])
+    assert described["function"]["parameters"] == {"type": "object", "properties": {}}
