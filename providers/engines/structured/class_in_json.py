@@ -43,11 +43,11 @@ def expression(pattern: str, flags: str) -> str:
         raise NotConvertible(f"flags of a regular expression: {flags}")
     try:
         parsed = _parser.parse(pattern)
+        if parsed.state.flags & ~re.UNICODE:
+            raise NotConvertible(f"flags inside of {pattern!r}")
+        return _sequence(parsed, "s" in flags)
     except (re.error, RecursionError, OverflowError) as error:
-        raise NotConvertible(f"{pattern!r}: {error}") from None
-    if parsed.state.flags & ~re.UNICODE:
-        raise NotConvertible(f"flags inside of {pattern!r}")
-    return _sequence(parsed, "s" in flags)
+        raise NotConvertible(f"{pattern[:64]!r}: {error}") from None
 
 
 def _in_json(char: str) -> str:

@@ -121,6 +121,7 @@ def test_white_space_may_stand_between_the_tokens_of_the_object() -> None:
         "%import common.PYTHON",
         "start: /a{20000}/",
         "x" * 100_000,
+        f"start: /{'(' * 5000}a{')' * 5000}/",
     ],
 )
 def test_what_has_no_form_in_json_is_not_converted(grammar: str) -> None:
