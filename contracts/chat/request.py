@@ -237,7 +237,8 @@ class ChatCompletionRequest(GenerationOptions):
         default=None,
         metadata=honoured(
             "Extension, only with `audio` in `modalities`. The answer ends with the last sentence that is spoken "
-            "within this time, with `finish_reason` `length`. Text then comes sentence by sentence, with its speech.",
+            "within this time, with `finish_reason` `length`; at least the first clause is spoken. Text then comes "
+            "sentence by sentence, with its speech.",
             otherwise="no limit of its own",
         ),
     )

@@ -46,7 +46,8 @@ async def speaking(
 
     Text comes when it is generated, the speech of a stretch after its text, and `Finished` after the last piece. With
     `max_seconds`, a sentence comes with its speech, and only if its end lies within that time; the answer ends before
-    the first sentence that does not fit, with the finish reason `length`, and the generation stops.
+    the first sentence that does not fit, with the finish reason `length`, and the generation stops. Of a first sentence
+    that is too long, the first clause is spoken.
 
     Consume it under `contextlib.aclosing`; closing it ends generation and speech.
 
@@ -147,6 +148,8 @@ class _Speaking:
         if self._limit is None:
             await self._say(index, stretch)
         elif not await self._say_whole(index, stretch, self._limit):
+            if not answer.samples:  # a turn of which nothing is said is worse than one that is too long
+                await self._say_first_clause(index, stretch)
             answer.full = True
             usage = Usage(self._prompt.prompt_tokens, answer.tokens, self._prompt.cached_tokens)
             await self._end(Finished("length", usage, 0.0, 0.0, index))
@@ -163,6 +166,13 @@ class _Speaking:
             async for event in events:
                 if isinstance(event, SpeechPiece):
                     await self.out.put(_placed(event, before, answer, stretch, index))
+
+    async def _say_first_clause(self, index: int, stretch: Stretch) -> None:
+        """Speak the first clause of an answer, or its first sentence if that is not divided, with its text."""
+        cutter = StretchCutter()
+        clause = next(iter([*cutter.feed(stretch.text), *cutter.finish()]))
+        await self.out.put(TextDelta(clause.text, tokens=0, index=index))
+        await self._say(index, clause)
 
     async def _say_whole(self, index: int, stretch: Stretch, limit: float) -> bool:
         """Speak a stretch, and pass it on with its text if its last sound is within the limit."""

@@ -139,6 +139,16 @@ async def test_a_turn_of_bounded_time_ends_with_a_sentence_within_it(sentences: 
     assert finished.usage.prompt_tokens == 5
 
 
+async def test_of_a_first_sentence_that_is_too_long_the_first_clause_is_spoken() -> None:
+    chat = answer("Although cats are quiet, dogs are not. ", "And so on.")
+    events = await events_of(chat, Voice(), max_seconds=0.1)
+    assert text_of(events) == "Although cats are quiet, "
+    assert any(isinstance(event, SpokenPiece) for event in events)
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.finish_reason == "length"
+
+
 async def test_a_turn_that_fits_its_time_ends_as_it_would_have_ended() -> None:
     events = await events_of(answer("Cats are quiet animals. ", "Dogs are loud."), Voice(), max_seconds=60)
     assert text_of(events) == "Cats are quiet animals. Dogs are loud."
