@@ -15,7 +15,7 @@ from typing import Any
 from providers.engines.process import platform
 
 PARALLEL = float(os.environ.get("PARALLEL", "1.7"))
-"""Processors that the engine keeps busy on a machine of two: seconds of processor time per second, when idle."""
+"""Processors that the engine is assumed to keep busy on an idle machine of two."""
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
 TEXTS = {
     "a sentence": "The quick brown fox jumps over the lazy dog near the river bank.",
