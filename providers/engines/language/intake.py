@@ -12,8 +12,8 @@ import msgspec
 from providers.chat.types import ChatPrompt, GenerationRequest, Prompt
 from providers.engine_host.frames import Detokenize, Detokenized, Tokenize, Tokenized
 from providers.engines.language.job import LanguageJob
-from providers.engines.language.prompts import PromptBuilder, answer_room
-from providers.engines.language.tool_prompts import ToolPrompter
+from providers.engines.language.prompts.builder import PromptBuilder, answer_room
+from providers.engines.language.prompts.tools import ToolPrompter
 from providers.engines.output.detokenizer import Vocabulary
 from providers.engines.output.markup import (
     GENERIC_TOOLS,

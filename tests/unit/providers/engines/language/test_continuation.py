@@ -10,8 +10,8 @@ import pytest
 from mlx_lm.tokenizer_utils import load
 
 from providers.chat.types import ChatMessage, ChatPrompt, JsonObjectGrammar
-from providers.engines.language.prompts import BuiltPrompt, PromptBuilder
-from providers.engines.language.tool_prompts import ToolPrompter
+from providers.engines.language.prompts.builder import BuiltPrompt, PromptBuilder
+from providers.engines.language.prompts.tools import ToolPrompter
 from providers.engines.output.markup import make_reasoning_format, make_tool_format
 from providers.errors import InvalidRequest
 from tests.unit.providers.engines import tiny

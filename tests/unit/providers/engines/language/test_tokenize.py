@@ -8,7 +8,7 @@ import pytest
 
 from providers.chat.types import ChatMessage, ChatPrompt, Prompt, SamplingParams, TextPrompt, TokenPrompt, Tool
 from providers.engine_host.frames import Detokenize, Detokenized, Failed, Tokenize, Tokenized
-from providers.engines.language.prompts import MAX_COUNTED_CHARACTERS
+from providers.engines.language.prompts.builder import MAX_COUNTED_CHARACTERS
 from tests.unit.providers.engines import tiny
 from tests.unit.providers.engines.client import EngineClient, chat
 

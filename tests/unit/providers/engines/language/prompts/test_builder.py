@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from providers.chat.types import TextPrompt
-from providers.engines.language.prompts import PromptBuilder
+from providers.engines.language.prompts.builder import PromptBuilder
 from providers.errors import ContextLengthExceeded
 
 LIMIT = 1000

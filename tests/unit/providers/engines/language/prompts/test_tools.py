@@ -11,7 +11,7 @@ import pytest
 from mlx_lm.tokenizer_utils import load
 
 from providers.chat.types import ChatMessage, ChatPrompt, Tool, ToolChoice
-from providers.engines.language.tool_prompts import (
+from providers.engines.language.prompts.tools import (
     ToolPrompter,
     callable_tools,
     generic_instructions,

@@ -12,9 +12,9 @@ from typing import Any
 import attrs
 
 from providers.chat.types import RESERVED_TEMPLATE_KWARGS, ChatMessage, ChatPrompt, Prompt, TextPrompt, TokenPrompt
-from providers.engines.language.infill import find_infill
-from providers.engines.language.tool_prompts import ToolPlan, ToolPrompter
-from providers.engines.language.turn_orders import turn_orders
+from providers.engines.language.prompts.infill import find_infill
+from providers.engines.language.prompts.tools import ToolPlan, ToolPrompter
+from providers.engines.language.prompts.turn_orders import turn_orders
 from providers.engines.output.markup import ReasoningFormat
 from providers.engines.prefix.common_prefix import common_prefix
 from providers.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter

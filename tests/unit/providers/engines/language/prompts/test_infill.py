@@ -8,8 +8,8 @@ from typing import Any, cast
 import pytest
 
 from providers.chat.types import SamplingParams, TextPrompt, TokenPrompt
-from providers.engines.language.infill import Infill, find_infill
-from providers.engines.language.prompts import PromptBuilder
+from providers.engines.language.prompts.builder import PromptBuilder
+from providers.engines.language.prompts.infill import Infill, find_infill
 from providers.errors import ContextLengthExceeded, UnsupportedParameter
 from tests.unit.providers.engines import tiny
 from tests.unit.providers.engines.inprocess import SteppedEngine

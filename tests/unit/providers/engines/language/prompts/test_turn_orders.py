@@ -10,9 +10,9 @@ import pytest
 from mlx_lm.tokenizer_utils import load
 
 from providers.chat.types import ChatMessage, ChatPrompt
-from providers.engines.language.prompts import PromptBuilder
-from providers.engines.language.tool_prompts import ToolPrompter
-from providers.engines.language.turn_orders import gathered_system, turn_orders
+from providers.engines.language.prompts.builder import PromptBuilder
+from providers.engines.language.prompts.tools import ToolPrompter
+from providers.engines.language.prompts.turn_orders import gathered_system, turn_orders
 from providers.engines.output.markup import make_tool_format
 from providers.errors import InvalidRequest
 from tests.unit.providers.engines import tiny

@@ -1,0 +1,1 @@
+"""From the turns, texts and tools of a request to the tokens of its prompt."""
