@@ -9,24 +9,11 @@ from num2words import num2words
 
 from providers.engines.speech.markup.marks import Marks, Sound
 from providers.engines.speech.text.mapped import Mapped
+from providers.engines.speech.text.numbers import MONTHS
 
 __all__ = ["INTERPRETATIONS", "said_as"]
 
 _NAMES = {"-": "dash", ".": "dot", "/": "slash", "_": "underscore", ":": "colon", "#": "number", "*": "star"}
-_MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
 _NUMBER = re.compile(r"\d+")
 _INTEGER = re.compile(r"[+-]?\d+")
 
@@ -84,7 +71,7 @@ def _date(text: str, order: str) -> str | None:
     parts = dict(zip(order, numbers, strict=True))
     if not 1 <= int(parts.get("m", 1)) <= 12:
         return None
-    month = _MONTHS[int(parts["m"]) - 1] if "m" in parts else ""
+    month = MONTHS[int(parts["m"]) - 1] if "m" in parts else ""
     day, year = parts.get("d", "").lstrip("0"), parts.get("y", "")
     if "m" in parts and "d" in parts:
         return f"{month} {day}, {year}" if year else f"{month} {day}"

@@ -10,11 +10,11 @@ from num2words import num2words
 
 from providers.engines.speech.text.mapped import Mapped
 
-__all__ = ["to_words"]
+__all__ = ["MONTHS", "to_words"]
 
 Match = re.Match[str]
 
-_MONTHS = (
+MONTHS = (
     "January",
     "February",
     "March",
@@ -29,7 +29,7 @@ _MONTHS = (
     "December",
 )
 _MONTH = "|".join(
-    sorted((*_MONTHS, *(f"{month[:3]}\\.?" for month in _MONTHS if month != "May"), "Sept\\.?"), key=len)[::-1]
+    sorted((*MONTHS, *(f"{month[:3]}\\.?" for month in MONTHS if month != "May"), "Sept\\.?"), key=len)[::-1]
 )
 
 _CURRENCIES = {
@@ -172,7 +172,7 @@ def _spoken(*words: str) -> str:
 def _date(year: str, month: int, day: int, *, british: bool) -> str | None:
     if not (1 <= month <= 12 and 1 <= day <= 31):
         return None
-    name, read = _MONTHS[month - 1], f", {_year(int(year))}" if year else ""
+    name, read = MONTHS[month - 1], f", {_year(int(year))}" if year else ""
     return f" the {_ordinal(day)} of {name}{read} " if british else f" {name} {_ordinal(day)}{read} "
 
 
@@ -190,7 +190,7 @@ def _slash_date(british: bool) -> Callable[[Match], str]:
 
 
 def _month(name: str) -> int:
-    return next(number for number, month in enumerate(_MONTHS, 1) if month.startswith(name[:3]))
+    return next(number for number, month in enumerate(MONTHS, 1) if month.startswith(name[:3]))
 
 
 def _month_day(british: bool) -> Callable[[Match], str]:
