@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import regex
 
+from providers.engines.speech.text.heteronyms import heteronym
 from providers.engines.speech.text.lexicon import Context, Lexicon
 from providers.engines.speech.text.stress import PRIMARY, VOWELS, apply_stress, weight
 
@@ -69,6 +70,7 @@ class Pronunciation:
     def __call__(self, sentence: str) -> list[Token]:
         """The tokens of a sentence, each with phonemes. Their texts and whitespace, joined, are the sentence."""
         words = _words([Token(word.text, word.tag_, word.whitespace_) for word in self._nlp(sentence)])
+        _tell_apart(words)
         context = Context()
         for word in reversed(words):
             context = self._read(word, context) if len(word) == 1 else self._read_in_parts(word, context)
@@ -128,6 +130,14 @@ def _words(tokens: Sequence[Token]) -> list[list[Token]]:
                 words.append([part])
                 open_word = part.phonemes is None and not part.whitespace
     return words
+
+
+def _tell_apart(words: Sequence[Sequence[Token]]) -> None:
+    """Give heteronyms that the part of speech does not tell apart their phonemes."""
+    texts = [word[0].text if len(word) == 1 else "" for word in words]
+    for place, word in enumerate(words):
+        if len(word) == 1 and word[0].phonemes is None:
+            word[0].phonemes = heteronym(texts, place)
 
 
 def _mark_phonemes(token: Token) -> str | None:

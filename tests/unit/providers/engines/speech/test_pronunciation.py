@@ -21,9 +21,9 @@ SENTENCES = [
         "ˌI ɹˈɛd ɪt jˈɛstədA and ˌI ɹˈɛd ɪt ˈɛvəɹi dˈA.",
     ),
     (
-        "The project will project a lead pipe.",
-        "ðə pɹˈɑʤˌɛkt wɪl pɹəʤˈɛkt ɐ lˈid pˈIp.",
-        "ðə pɹˈɒʤɛkt wɪl pɹəʤˈɛkt ɐ lˈiːd pˈIp.",
+        "The project will project a lead role.",
+        "ðə pɹˈɑʤˌɛkt wɪl pɹəʤˈɛkt ɐ lˈid ɹˈOl.",
+        "ðə pɹˈɒʤɛkt wɪl pɹəʤˈɛkt ɐ lˈiːd ɹˈQl.",
     ),
     ("They lead us to act, and to eat.", "ðˌA lˈid ˌʌs tʊ ˈækt, ænd tʊ ˈit.", "ðˌA lˈiːd ˌʌs tʊ ˈakt, and tʊ ˈiːt."),
     (
@@ -116,6 +116,22 @@ def test_sentences_are_read_as_misaki_reads_them(sentence: str, american: str, b
 def test_words_of_two_sounds_have_that_of_their_part_of_speech(sentence: str, american: str, british: str) -> None:
     for expected, tokens in ((american, reader(False)(sentence)), (british, reader(True)(sentence))):
         two = {"read", "wound", "live", "close"}
+        assert " ".join(token.phonemes or "" for token in tokens if token.text in two) == expected
+
+
+@pytest.mark.parametrize(
+    ("sentence", "american", "british"),
+    [
+        ("The bass player ate bass.", "bˈAs bˈæs", "bˈAs bˈas"),
+        ("Turn down the bass.", "bˈAs", "bˈAs"),
+        ("We caught a striped bass.", "bˈæs", "bˈas"),
+        ("The lead pipe is old.", "lˈɛd", "lˈɛd"),
+        ("They lead me there.", "lˈid", "lˈiːd"),
+    ],
+)
+def test_nouns_of_two_sounds_are_told_apart_by_their_neighbours(sentence: str, american: str, british: str) -> None:
+    for expected, tokens in ((american, reader(False)(sentence)), (british, reader(True)(sentence))):
+        two = {"bass", "lead"}
         assert " ".join(token.phonemes or "" for token in tokens if token.text in two) == expected
 
 
