@@ -129,7 +129,7 @@ class Kokoro:
         return Spoken(samples=self.decode(prepared, 0, prepared.samples), frames=prepared.frames)
 
     def prepare(self, tokens: Sequence[int], style: mx.array, *, speed: float, seed: int) -> Prepared:
-        """Everything of a sentence except its samples. Takes a tenth of the time of `speak`, with equal arguments."""
+        """Everything of a sentence except its samples, in 0.11 to 0.19 of the time of `speak` with equal arguments."""
         padded = _padded(tokens)
         decoder_style, prosody_style = style[:, :128], style[:, 128:]
         features = self._prosody(padded, prosody_style)
