@@ -152,7 +152,7 @@ class _Lines:
             else:
                 break
             at = mark.end()
-        if self._source[at:end].strip():
+        if label or self._source[at:end].strip():
             self._paragraph.append(Mapped.joined([*label, self._text[at:end]]))
         else:
             yield from self._ended(PARAGRAPH_REST)

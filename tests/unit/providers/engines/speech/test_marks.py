@@ -26,6 +26,7 @@ from tests.unit.providers.engines.speech.plain_reader import VOCABULARY, PlainRe
         ("&lt;tag&gt; &amp; R&D", "less than tag greater than and R and D"),
         ("# not a title", "not a title"),
         ("1) first", "one first"),
+        ("1. >", "one"),
         ("snake_case_name", "snake case name"),
         ("2*3*4", "two times three times four"),
         ("a <tag> and </b>", "a less than tag greater than and less than slash b greater than"),
