@@ -16,6 +16,7 @@ import httpx
 import psutil
 import pytest
 
+from tests.live.client import eventually
 from tests.live.harness import COMMAND, LiveServer, Log, assert_gone, clean_environment
 
 SLOW_ECHO = ("--model-type", "echo", "--model-path", "delay=0.05")
@@ -125,7 +126,7 @@ def test_the_command_line_of_other_servers_works(launch: Launch, tmp_path: Path)
     assert "--prompt-concurrency has no effect" in noted
     assert "--pipeline has no effect" in noted
     server.log.wait_for("POST /v1/chat/completions 200")
-    assert "POST /v1/chat/completions 200" in file.read_text()
+    eventually(lambda: "POST /v1/chat/completions 200" in file.read_text())  # written after the console's line
     assert "three four" not in file.read_text()
 
 
