@@ -13,7 +13,6 @@ from typing import Any
 
 import mlx.core as mx
 import msgspec
-from mlx_lm.models.cache import make_prompt_cache
 
 from providers.chat.types import Accepted, Finished, GenerationRequest, TokenLogprob, Usage
 from providers.engine_host.frames import Detokenize, Detokenized, Memory, Tokenize, Tokenized
@@ -21,15 +20,15 @@ from providers.engines.language.batch import Batch
 from providers.engines.language.filling import Fillings
 from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
-from providers.engines.language.kv_caches import shape_caches
-from providers.engines.language.loading import LoadedModel, load_language_model, model_context, usable_vocabulary
+from providers.engines.language.kv_caches import make_layers
+from providers.engines.language.loading import load_language_model, model_context, usable_vocabulary
 from providers.engines.language.scoring import PromptScoring
 from providers.engines.language.sequences import ActiveSequence, Request
 from providers.engines.language.speculation import make_speculation
 from providers.engines.prefix.cache import MIN_SAVED, can_always_trim, make_prefix_cache, worth_keeping
 from providers.engines.prefix.common_prefix import common_prefix
 from providers.engines.process.base import BaseEngine, Loaded, as_service_error, is_late, timed_out
-from providers.engines.process.engine import EngineLoadError, Outbox, Progress
+from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.engines.sampling.settings import make_processors, resolve
 from providers.errors import InternalError
@@ -68,7 +67,8 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         self._slots = spec.max_concurrency
         self._prefill_step, self._gather_gap = spec.prefill_step_size or PREFILL_STEP[device], GATHER_GAP[device]
         self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
-        layers = self._make_caches(loaded, spec)
+        layers = make_layers(loaded.model, spec, str(loaded.config.get("model_type")))
+        self._cut_anywhere = can_always_trim(layers)
         vocabulary = self._vocabulary = usable_vocabulary(loaded)
         self._intake = Intake(
             loaded.tokenizer,
@@ -98,19 +98,6 @@ class LanguageEngine(BaseEngine[LanguageJob]):
                 "vocabulary": vocabulary,
             },
         )
-
-    def _make_caches(self, loaded: LoadedModel, spec: ModelSpec) -> list[Any]:
-        """Shape the model's caches as the spec asks. Returns an empty cache of each layer.
-
-        Raises:
-            EngineLoadError: this architecture's cache cannot be batched or be as the spec asks.
-        """
-        shape_caches(loaded.model, spec)
-        layers = make_prompt_cache(loaded.model)
-        self._cut_anywhere = can_always_trim(layers)
-        if not all(hasattr(layer, "merge") for layer in layers):
-            raise EngineLoadError(f"models of type {loaded.config.get('model_type')!r} cannot be batched by mlx-lm")
-        return layers
 
     def _warm_up(self) -> None:
         self._batch.warm_up(self._limit)

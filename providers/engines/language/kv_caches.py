@@ -12,7 +12,7 @@ from mlx_lm.models.cache import CacheList, KVCache, RotatingKVCache, make_prompt
 from providers.engines.process.engine import EngineLoadError
 from providers.spec import ModelSpec
 
-__all__ = ["QuantizedCache", "shape_caches"]
+__all__ = ["QuantizedCache", "make_layers", "shape_caches"]
 
 _mlx_cache: Any = mlx_cache  # its classes are not annotated
 _PARTS = 3
@@ -57,6 +57,19 @@ class QuantizedCache(CacheList):
 
     def extract(self, idx: int) -> QuantizedCache:
         return type(self)(self.group_size, self.bits, *(part.extract(idx) for part in self.caches))
+
+
+def make_layers(model: Any, spec: ModelSpec, model_type: str) -> list[Any]:
+    """Shape the model's caches as the spec asks. Returns an empty cache of each layer.
+
+    Raises:
+        EngineLoadError: this architecture's cache cannot be batched or be as the spec asks.
+    """
+    shape_caches(model, spec)
+    layers: list[Any] = make_prompt_cache(model)
+    if not all(hasattr(layer, "merge") for layer in layers):
+        raise EngineLoadError(f"models of type {model_type!r} cannot be batched by mlx-lm")
+    return layers
 
 
 def shape_caches(model: Any, spec: ModelSpec) -> None:
