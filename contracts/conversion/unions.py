@@ -51,8 +51,9 @@ def _union(type_: Any, converter: BaseConverter) -> Hook:
     if tagged:
         arms[dict] = (type_, _by_tag(type_, tagged, untagged, others or arms.get(dict)))
     expected = " or ".join(_NAMES[json_type] for json_type in arms)
-    if int in arms or float in arms:
-        arms = {int: arms.get(float, arms.get(int)), float: arms.get(int, arms.get(float)), **arms}  # type: ignore[dict-item]
+    if (number := arms.get(int) or arms.get(float)) is not None:
+        arms.setdefault(int, number)
+        arms.setdefault(float, number)
 
     def structure(value: Any, _: Any) -> Any:
         if value is None and optional:

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import attrs
 
-from contracts.chat.audio import AnswerAudioFormat, AudioOptions
+from contracts.chat.audio import AudioOptions
 from contracts.chat.request import ChatCompletionRequest
 from contracts.speech import AudioFormat, VisemeSet
 from providers.errors import InvalidRequest, ModelNotFound, UnsupportedParameter
@@ -20,9 +20,6 @@ from server.dependencies import Registry
 from server.noted import note
 
 __all__ = ["AnswerVoice", "answer_voice"]
-
-_FORMATS: dict[AnswerAudioFormat, AudioFormat] = {"pcm16": "pcm"}
-"""The formats that have another name here."""
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +84,7 @@ async def answer_voice(data: ChatCompletionRequest, registry: Registry, *, reque
         request_id=request_id,
         voices=voices,
         speed=1.0 if asked.speed is None else asked.speed,
-        audio_format=_FORMATS.get(wanted, wanted),  # type: ignore[arg-type]  # the others have the same name
+        audio_format="pcm" if wanted == "pcm16" else wanted,
         viseme_set=asked.viseme_set or "oculus",
         timings=asked.include_visemes is not False,
     )
