@@ -22,47 +22,11 @@ from providers.chat.types import (
     Usage,
 )
 from providers.errors import EngineCrashed, QueueFull
-from server.api.completions.request import to_generation_requests
-from server.serialization import converter
 from tests.unit.server.api.chat.test_parameters import HONOURED
+from tests.unit.server.api.completions.completing import BODY, PATH, complete, shout, texts, translate
 from tests.unit.server.fakes import FakeChat, prompt_text
-from tests.unit.server.harness import WAIT, Exchange, ask, make_app, start
+from tests.unit.server.harness import WAIT, make_app, start
 from tests.unit.server.parameters import with_status
-
-PATH = "/v1/completions"
-BODY: dict[str, Any] = {"model": "any", "prompt": "Once"}
-
-
-async def shout(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-    """Every answer is the prompt in capitals and its number, in two pieces."""
-    text = prompt_text(request.prompt)
-    yield Accepted(len(text), 1)
-    for index in range(request.n):
-        yield TextDelta(text.upper(), index=index)
-    for index in range(request.n):
-        yield TextDelta(str(index), index=index)
-        yield Finished("length", Usage(len(text), 2, 1), prefill_seconds=0, decode_seconds=0, index=index)
-
-
-async def complete(chat: FakeChat | None = None, **fields: Any) -> Exchange:
-    return await ask(make_app(chat or FakeChat(script=shout)), path=PATH, json={**BODY, **fields})
-
-
-def translate(**fields: Any) -> list[GenerationRequest]:
-    return to_generation_requests(converter.structure({**BODY, **fields}, CompletionRequest), id="id")
-
-
-def texts(exchange: Exchange) -> dict[int, str]:
-    """The text of each choice of a stream. Each choice must end once, without text after its end."""
-    read: dict[int, str] = {}
-    finished: set[int] = set()
-    for choice in [choice for chunk in exchange.chunks for choice in chunk["choices"]]:
-        assert choice["index"] not in finished
-        read[choice["index"]] = read.get(choice["index"], "") + choice["text"]
-        if choice["finish_reason"]:
-            finished.add(choice["index"])
-    assert finished == read.keys()
-    return read
 
 
 async def test_a_whole_completion_has_openai_s_shape() -> None:
@@ -339,87 +303,3 @@ async def test_a_disconnect_frees_every_prompt() -> None:
     exchange.disconnect()
     await exchange.finished()
     assert waiting == set()
-
-
-def scoring(*, answer: str = "!") -> FakeChat:
-    """The log-probability of each token of a prompt is its place, and that of the answer is -9."""
-
-    async def run(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-        text = prompt_text(request.prompt)
-        told = [TokenLogprob("<s>", b"<s>", 0.0)]
-        for place, letter in enumerate(text, 1):
-            told.append(TokenLogprob(letter, letter.encode(), -float(place), [("z", b"z", -0.5)]))
-        yield Accepted(len(told), 0, None if request.prompt_logprobs is None else told)
-        for index in range(request.n):
-            if request.max_tokens:
-                yield TextDelta(answer, index=index, logprobs=[TokenLogprob(answer, answer.encode(), -9.0)])
-            yield Finished("length", Usage(len(told), 1, 0), prefill_seconds=0, decode_seconds=0, index=index)
-
-    return FakeChat(script=run)
-
-
-SCORED = {"echo": True, "logprobs": 1, "temperature": 0, "seed": 1234}
-"""What lm-evaluation-harness sends for a task with choices, beside the prompts and `max_tokens`."""
-
-
-@pytest.mark.parametrize("prompt", ["né", [*b"no"]])
-async def test_a_prompt_is_scored_without_an_answer(prompt: Any) -> None:
-    (choice,) = (await complete(scoring(), **SCORED, prompt=prompt, max_tokens=0)).json["choices"]
-    text = prompt if isinstance(prompt, str) else "no"
-    assert choice == {
-        "index": 0,
-        "text": text,
-        "logprobs": {
-            "tokens": ["<s>", *text],
-            "token_logprobs": [None, -1.0, -2.0],
-            "top_logprobs": [None, *({"z": -0.5, letter: -float(place)} for place, letter in enumerate(text, 1))],
-            "text_offset": [0, 0, 1],
-        },
-        "finish_reason": "length",
-    }
-
-
-@pytest.mark.parametrize("stream", [True, False])
-async def test_prompts_are_scored_before_their_answers(stream: bool) -> None:
-    """The harness leaves out the last token, which it lets the server generate."""
-    exchange = await complete(scoring(), **SCORED, prompt=["ab", "c"], max_tokens=1, n=2, stream=stream)
-    parts = [choice for chunk in exchange.chunks for choice in chunk["choices"]] if stream else exchange.json["choices"]
-    texts: dict[int, str] = {}
-    tokens: dict[int, list[tuple[str, float | None, int]]] = {}
-    for part in parts:
-        texts[part["index"]] = texts.get(part["index"], "") + part["text"]
-        told = part["logprobs"] or {"tokens": [], "token_logprobs": [], "text_offset": []}
-        rows = zip(told["tokens"], told["token_logprobs"], told["text_offset"], strict=True)
-        tokens.setdefault(part["index"], []).extend(rows)
-    assert texts == {0: "ab!", 1: "ab!", 2: "c!", 3: "c!"}
-    assert tokens[0] == tokens[1] == [("<s>", None, 0), ("a", -1.0, 0), ("b", -2.0, 1), ("!", -9.0, 2)]
-    assert tokens[2] == tokens[3] == [("<s>", None, 0), ("c", -1.0, 0), ("!", -9.0, 1)]
-
-
-async def test_a_blank_that_a_tokenizer_adds_has_no_width() -> None:
-    async def run(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-        told = [TokenLogprob("<s>", b"<s>", 0.0), TokenLogprob(" no", b" no", -1.0), TokenLogprob("te", b"te", -2.0)]
-        yield Accepted(3, 0, told)
-        yield Finished("length", Usage(3, 0), prefill_seconds=0, decode_seconds=0)
-
-    (choice,) = (await complete(FakeChat(script=run), **SCORED, prompt="note", max_tokens=0)).json["choices"]
-    assert choice["logprobs"]["text_offset"] == [0, 0, 2]
-
-
-async def test_the_best_choices_are_returned() -> None:
-    async def run(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-        yield Accepted(1, 0)
-        for index in range(request.n):
-            logprob = -float((index * 2) % request.n)  # of 5: 0, -2, -4, -1, -3
-            told = [TokenLogprob("x", b"x", logprob)] * 2
-            yield TextDelta(str(index), 2, index, told)
-            yield Finished("stop", Usage(1, 2), prefill_seconds=0, decode_seconds=0, index=index)
-
-    exchange = await complete(FakeChat(script=run), best_of=5, n=2, prompt=["a", "b"])
-    assert [(choice["index"], choice["text"]) for choice in exchange.json["choices"]] == [
-        *((0, "0"), (1, "3")),
-        *((2, "0"), (3, "3")),
-    ]
-    assert all(choice["logprobs"] is None for choice in exchange.json["choices"])
-    assert exchange.json["usage"]["completion_tokens"] == 20
-    assert exchange.json["usage"]["prompt_tokens"] == 2

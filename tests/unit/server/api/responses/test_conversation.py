@@ -24,40 +24,7 @@ from server.api.responses.conversation import input_items, references, to_turns
 from server.noted import noting
 from server.serialization import converter, encode_contract
 from tests.unit.server.api.responses.scripts import BODY
-
-
-def items(*given: Any) -> list[StoredItem]:
-    request = converter.structure({**BODY, "input": [*given]}, CreateResponse)
-    return input_items(request.input, {}, response_id="resp_1")
-
-
-def turns(*given: Any, instructions: str | None = None) -> list[ChatMessage]:
-    return to_turns(items(*given), instructions=instructions)
-
-
-def user(text: str) -> dict[str, Any]:
-    return {"role": "user", "content": text}
-
-
-def assistant(text: str) -> dict[str, Any]:
-    return {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
-
-
-def thought(text: str) -> dict[str, Any]:
-    return {"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": text}]}
-
-
-def call(id: str, arguments: str = "{}") -> dict[str, Any]:
-    return {"type": "function_call", "call_id": id, "name": "f", "arguments": arguments}
-
-
-def output(id: str, value: Any = "1") -> dict[str, Any]:
-    return {"type": "function_call_output", "call_id": id, "output": value}
-
-
-def made(id: str, arguments: Any = None) -> dict[str, Any]:
-    function = {"name": "f", "arguments": {} if arguments is None else arguments}
-    return {"id": id, "type": "function", "function": function}
+from tests.unit.server.api.responses.turning import assistant, call, items, made, output, thought, turns, user
 
 
 def test_turns_keep_their_roles_and_texts() -> None:
@@ -331,66 +298,6 @@ def test_invalid_content_of_an_item_is_named(item: Any, code: str, param: str) -
     with pytest.raises(ServiceError) as refused:
         items(item)
     assert (refused.value.code, refused.value.param) == (code, param)
-
-
-@pytest.mark.parametrize(
-    ("part", "text", "noted_as"),
-    [
-        ({"type": "input_image", "image_url": "data:image/png;base64,AAAA"}, "[image]", ".output[].input_image"),
-        ({"type": "input_file", "file_data": "AAAA"}, "[file]", ".output[].input_file"),
-        ({"type": "input_audio", "input_audio": {"data": "AAAA"}}, "[audio]", ".output[].input_audio"),
-        ({"type": "image", "data": "AAAA", "mimeType": "image/png"}, "[image]", ".output.image"),
-        ({"type": "image_url", "image_url": {"url": "data:,"}}, "[image]", ".output.image_url"),
-    ],
-)
-def test_of_a_tool_s_output_the_model_reads_what_it_can(part: Any, text: str, noted_as: str) -> None:
-    """Codex's `view_image` returns an image. Every later turn repeats it."""
-    with noting() as noted:
-        *_, answer = turns(user("x"), call("1"), output("1", [{"type": "input_text", "text": "Here:"}, part]))
-    assert answer.content == f"Here:\n{text}"
-    assert [*noted.names] == [f"input[]{noted_as}"]
-
-
-@pytest.mark.parametrize(
-    ("part", "text"),
-    [
-        ({"type": "output_text", "text": "a"}, "a"),
-        ({"type": "text", "text": "a"}, "a"),
-        ("a", "a"),
-        ({"type": "resource", "uri": "b"}, '{"type": "resource", "uri": "b"}'),
-    ],
-)
-def test_an_output_may_have_parts_of_other_apis(part: Any, text: str) -> None:
-    *_, answer = turns(user("x"), call("1"), output("1", [part]))
-    assert answer.content == text
-
-
-@pytest.mark.parametrize(("value", "text"), [(5, "5"), (True, "true"), ({"a": 1}, '{"a": 1}'), (None, "")])
-def test_an_output_may_be_any_json(value: Any, text: str) -> None:
-    *_, answer = turns(user("x"), call("1"), output("1", value))
-    assert answer.content == text
-
-
-def test_text_of_chats_is_input_text() -> None:
-    (item,) = items({"role": "user", "content": [{"type": "text", "text": "a"}]})
-    assert encode_contract(item).count(b'"input_text"') == 1
-    assert turns({"role": "user", "content": [{"type": "text", "text": "a"}]}) == [ChatMessage("user", "a")]
-
-
-def test_a_screenshot_is_no_text() -> None:
-    shot = {"type": "computer_screenshot", "image_url": "data:image/png;base64,AAAA"}
-    replayed = [
-        {"type": "computer_call", "call_id": "1", "action": {"type": "screenshot"}},
-        {"type": "computer_call_output", "call_id": "1", "output": shot},
-    ]
-    *_, answer = turns(user("x"), *replayed)
-    assert answer.content == "[image]"
-
-
-@pytest.mark.parametrize("arguments", ["", "null", None, {}, "{}"])
-def test_no_arguments_are_an_empty_object(arguments: Any) -> None:
-    *_, turn, _ = turns(user("x"), call("1", arguments), output("1"))
-    assert turn.tool_calls == [made("1")]
 
 
 def test_every_item_gets_an_id_and_keeps_its_own() -> None:

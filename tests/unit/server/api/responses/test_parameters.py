@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from litestar import Litestar
 from openai.types.responses import response_create_params
 
 from contracts.parameters import parameters
-from contracts.responses.request import CreateResponse, TokenCountRequest
+from contracts.responses.request import CreateResponse
 from providers.chat.types import (
     RESERVED_TEMPLATE_KWARGS,
     ChatPrompt,
@@ -203,8 +202,8 @@ def prompt(**fields: Any) -> ChatPrompt:
     return found
 
 
-async def refusal(app: Litestar, chat: FakeChat, fields: dict[str, Any], path: str = PATH) -> tuple[str, str | None]:
-    answer = await ask(app, path=path, json={**BODY, **fields})
+async def refusal(app: Litestar, chat: FakeChat, fields: dict[str, Any]) -> tuple[str, str | None]:
+    answer = await ask(app, path=PATH, json={**BODY, **fields})
     assert answer.status == 400, answer.body
     assert chat.requests == []
     return answer.error["code"], answer.error["param"]
@@ -390,47 +389,6 @@ def test_a_response_that_must_call_has_no_form() -> None:
     text = {"format": {"type": "json_object"}}
     assert translate(text=text, tools=[WEATHER], tool_choice="required").grammar is None
     assert translate(text=text, tools=[WEATHER]).grammar is not None
-
-
-async def test_a_count_refuses_what_it_cannot_count(app: Litestar, chat: FakeChat) -> None:
-    asked = {"conversation": "conv_1"}
-    assert await refusal(app, chat, asked, f"{PATH}/input_tokens") == ("unsupported_parameter", "conversation")
-
-
-@pytest.mark.parametrize("name", ["personality", "truncation"])
-async def test_a_count_notes_hints(app: Litestar, name: str) -> None:
-    answer = await ask(app, path=f"{PATH}/input_tokens", json={**BODY, name: "auto"})
-    assert (answer.status, answer.headers["x-ignored-parameters"]) == (200, name)
-
-
-def test_a_count_takes_the_fields_that_make_the_prompt() -> None:
-    named = re.search(r"the fields that make the prompt: (.*)\.\n", DOCUMENT.read_text())
-    assert named is not None
-    assert {*re.findall(r"`(\w+)`", named[1])} == with_status(TokenCountRequest, "honoured")
-
-
-@pytest.mark.parametrize(
-    ("fields", "status"),
-    [
-        ({"model": None}, 200),
-        ({"model": ""}, 200),
-        ({"input": ""}, 200),
-        ({"input": None, "instructions": "Say hello."}, 200),
-        ({"input": [], "instructions": "Say hello."}, 200),
-        ({"previous_response_id": ""}, 200),
-        ({"text": {"format": {"type": "json_schema", "schema": SCHEMA}}}, 200),
-        ({"text": {"format": {"type": "json_schema", "name": "my schema v1.0", "schema": SCHEMA}}}, 200),
-        ({"reasoning": {"effort": ""}}, 200),
-        ({"max_output_tokens": -1}, 200),
-        ({"max_output_tokens": 5, "max_tokens": 6}, 400),
-        ({"input": None}, 400),
-        ({"input": []}, 400),
-        ({"tools": [{"type": "function"}]}, 400),
-    ],
-)
-async def test_what_is_unmistakable_is_served(fields: dict[str, Any], status: int) -> None:
-    answer = await ask(make_app(FakeChat()), path=PATH, json={**BODY, **fields})
-    assert (answer.status, answer.headers.get("x-ignored-parameters")) == (status, None), answer.body
 
 
 def test_a_function_may_have_the_form_of_chats() -> None:
