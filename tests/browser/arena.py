@@ -138,6 +138,11 @@ class ArenaPage:
 
         eventually(played)
 
+    def wait_for_frames(self, count: int) -> None:
+        """Wait until the page has drawn this many frames, 60 of which take a second."""
+        step = "left-- ? requestAnimationFrame(next) : done()"
+        self.evaluate(f"new Promise((done) => {{ let left = {count}; const next = () => {step}; next(); }})")
+
     def problems(self) -> list[Any]:
         """Exceptions and errors of the console, since the page was opened."""
         self.evaluate("0")

@@ -5,7 +5,6 @@ The echo answers with the last user message, so each speaker repeats the one bef
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
@@ -164,7 +163,7 @@ def test_pause_holds_the_sound_and_space_resumes_it(arena: ArenaPage) -> None:
     arena.click("play")
     arena.wait_for("paused")
     held = arena.state["position"]
-    time.sleep(0.5)
+    arena.wait_for_frames(30)
     assert arena.state["position"] == pytest.approx(held, abs=0.2)
     assert arena.text("play") == "Resume"
     arena.evaluate("document.activeElement.blur()")

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
 from collections.abc import Generator
-from pathlib import Path
 
-import httpx
 import pytest
 
 from tests.compat.judges import Judge, Outcome, Service
-from tests.live.client import PATIENCE, eventually
-from tests.live.harness import Log, clean_environment, start
+from tests.live.granian_service import serving
+from tests.live.harness import start
 
 ROWS = pytest.StashKey[list[tuple[Judge, Service, list[Outcome], int]]]()
 
@@ -21,31 +16,8 @@ ROWS = pytest.StashKey[list[tuple[Judge, Service, list[Outcome], int]]]()
 @pytest.fixture(scope="session")
 def scripted() -> Generator[Service]:
     """The real application on a real port, over a model that answers right."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [
-            str(Path(sys.executable).with_name("granian")),
-            *("--interface", "asgi", "--factory", "tests.compat.scripted_service:create_app", "--port", str(port)),
-        ],
-        env=clean_environment(PYTHONPATH=str(Path(__file__).parents[2])),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    log = Log(process)
-    url = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        try:
-            return httpx.get(url + "/health", timeout=PATIENCE).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    try:
-        eventually(answers, every=0.1)
+    with serving("tests.compat.scripted_service:create_app") as (url, log):
         yield Service("scripted", url, "scripted", "scripted-embeddings")
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
     assert "Traceback" not in log.text
 
 

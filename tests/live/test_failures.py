@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.live.broken_service import SECRET
 from tests.live.client import PATIENCE, ask, assert_error, chat, eventually, queue_stats, stream
-from tests.live.harness import LISTENING, READY, LiveServer, Log, clean_environment, start
+from tests.live.granian_service import serving
+from tests.live.harness import LISTENING, READY, LiveServer, Log, start
 
 Launch = Callable[..., LiveServer]
 
@@ -140,31 +137,8 @@ def test_a_server_that_shuts_down_refuses_new_and_waiting_requests(launch: Launc
 @pytest.fixture(scope="module")
 def broken() -> Generator[tuple[str, Log]]:
     """URL and log of a real server whose provider has a bug."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [
-            str(Path(sys.executable).with_name("granian")),
-            *("--interface", "asgi", "--factory", "tests.live.broken_service:create_app", "--port", str(port)),
-        ],
-        env=clean_environment(PYTHONPATH=str(Path(__file__).parents[2])),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    log = Log(process)
-    url = f"http://127.0.0.1:{port}"
-
-    def answers() -> bool:
-        try:
-            return httpx.get(url + "/health", timeout=PATIENCE).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    try:
-        eventually(answers, every=0.1)
+    with serving("tests.live.broken_service:create_app") as (url, log):
         yield url, log
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
 
 
 @pytest.mark.parametrize("streamed", [False, True])

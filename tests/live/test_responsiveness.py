@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import attrs
 import pytest
 
-from tests.live.client import chat
+from tests.live.client import chat, eventually
 from tests.live.harness import LiveServer
 
 BOUND = 0.05
@@ -187,8 +187,7 @@ def assert_responsive(server: LiveServer, fault: Fault) -> float:
     for _ in range(TRIES):
         with health(server) as latencies:
             took = exchange(server, fault)
-            while not latencies:  # at least the one that was under way
-                time.sleep(0.005)
+            eventually(lambda: bool(latencies))  # at least the one that was under way
         medians.append(statistics.median(latencies))
         if medians[-1] < BOUND:
             return took
