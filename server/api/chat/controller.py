@@ -65,11 +65,10 @@ class ChatController(Controller):
         asked = await translated(request, to_generation_request, data, id=request_id)
         voice = await answer_voice(data, service.registry, request_id=request_id)
         if voice is not None:
-            said = [service.said.begin(new_audio_id(), header.id) for _ in range(asked.n)]
+            said = [service.said.new(new_audio_id(), header.id) for _ in range(asked.n)]
             spoken = speaking(chat.generate(asked), voice.speak, answers=asked.n, max_seconds=data.max_spoken_seconds)
-            return await _spoken(
-                request, service, recorded(spoken, said), SpokenAnswers(header, voice, said, has_functions(data)), data
-            )
+            answers = SpokenAnswers(header, voice, said, has_functions(data))
+            return await _spoken(request, service, recorded(spoken, said, service.said), answers, data)
         events, older = aclosing(chat.generate(asked)), has_functions(data)
         if data.stream:
             encoder = ChatChunkEncoder(header, include_usage=_include_usage(data), n=asked.n, older=older)

@@ -7,10 +7,10 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from contracts.speech import AudioFormat
-from providers.chat.types import Finished, GenerationEvent, TextDelta
+from providers.chat.types import Accepted, Finished, GenerationEvent, TextDelta
 from providers.events import Event
 from server.api.speech.encoders import FORMATS, AudioEncoder, new_encoder
-from server.api.spoken.said import SaidAnswer
+from server.api.spoken.said import SaidAnswer, SaidAnswers
 from server.api.spoken.speaking import SpokenEvent, SpokenPiece
 
 __all__ = ["AudioBytes", "VoicedEvent", "recorded", "voiced"]
@@ -28,12 +28,18 @@ VoicedEvent = GenerationEvent | AudioBytes
 
 
 async def recorded(
-    events: AsyncGenerator[SpokenEvent, None], said: Sequence[SaidAnswer]
+    events: AsyncGenerator[SpokenEvent, None], said: Sequence[SaidAnswer], kept: SaidAnswers
 ) -> AsyncGenerator[SpokenEvent, None]:
-    """The events, while each answer's text and words are added to what is kept of it."""
+    """The events, while each answer's text and words are added to what is kept of it.
+
+    Answers are kept once the request is accepted: those of refused ones would push out others.
+    """
     async with aclosing(events):
         async for event in events:
-            if isinstance(event, TextDelta):
+            if isinstance(event, Accepted):
+                for answer in said:
+                    kept.keep(answer)
+            elif isinstance(event, TextDelta):
                 said[event.index].text += event.text
             elif isinstance(event, SpokenPiece):
                 said[event.index].words += event.piece.words

@@ -54,13 +54,15 @@ class SaidAnswers:
         self._clock = clock
         self._by_id: OrderedDict[str, SaidAnswer] = OrderedDict()
 
-    def begin(self, id: str, completion_id: str) -> SaidAnswer:
+    def new(self, id: str, completion_id: str) -> SaidAnswer:
+        """An answer that has not begun, and is not kept yet."""
+        return SaidAnswer(id=id, completion_id=completion_id, expires_at=int(self._clock()) + KEPT_SECONDS)
+
+    def keep(self, answer: SaidAnswer) -> None:
         """Keep an answer from its beginning: one that is interrupted was heard in part."""
-        answer = SaidAnswer(id=id, completion_id=completion_id, expires_at=int(self._clock()) + KEPT_SECONDS)
-        self._by_id[id] = answer
+        self._by_id[answer.id] = answer
         while len(self._by_id) > KEPT_ANSWERS:
             self._by_id.popitem(last=False)
-        return answer
 
     def find(self, id: str) -> SaidAnswer | None:
         """The answer whose audio or completion has this id; None if there is none, or it has expired."""

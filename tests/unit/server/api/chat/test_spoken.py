@@ -13,7 +13,9 @@ from litestar import Litestar
 
 from providers.chat.types import Accepted, ChatPrompt, Finished, GenerationEvent, GenerationRequest, TextDelta, Usage
 from providers.echo.provider import EchoProvider
+from providers.errors import QueueFull
 from providers.spec import ModelSpec
+from server.api.spoken.said import KEPT_ANSWERS
 from server.app import create_app
 from server.settings.settings import Settings
 from tests.unit.server.api.speech.sounds import RATE, decoded
@@ -173,6 +175,20 @@ async def test_an_answer_that_is_not_kept_leaves_the_turn_its_text_and_is_noted(
 async def test_a_report_on_an_answer_that_is_not_kept_is_not_found(app: Litestar) -> None:
     report = await ask(app, path="/v1/chat/completions/gone/heard", json={"played_ms": 5})
     assert report.status == 404
+
+
+async def test_refused_requests_push_no_kept_answer_out(app: Litestar, chat: FakeChat) -> None:
+    audio = (await whole(app))["audio"]
+
+    async def full(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+        raise QueueFull("the queue is full", retry_after=1.0)
+        yield
+
+    chat.script = full
+    for _ in range(KEPT_ANSWERS):
+        assert (await ask(app, json=body())).status == 429
+    chat.script = repeat
+    assert await turn_of(app, chat, {"audio": {"id": audio["id"]}}) == TEXT
 
 
 async def test_spoken_time_is_bounded(app: Litestar) -> None:
