@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import jsonschema
@@ -84,8 +85,25 @@ def test_a_negation_accepts_exactly_what_its_schema_refuses(schema: dict[str, An
         assert jsonschema.Draft202012Validator(other).is_valid(value) is not valid
 
 
+def can_be_judged(schema: Any) -> bool:
+    """Whether a validator can read the schema inside of another: a reference counts from the root of the document, and
+    the validator meets a pattern that is none only with some values."""
+    if isinstance(schema, list):
+        return all(map(can_be_judged, schema))
+    if not isinstance(schema, dict):
+        return True
+    patterns = [schema["pattern"]] if isinstance(schema.get("pattern"), str) else []
+    try:
+        for pattern in [*patterns, *schema.get("patternProperties", {})]:
+            re.compile(pattern)
+    except re.error:
+        return False
+    return "$ref" not in schema and all(map(can_be_judged, schema.values()))
+
+
+parts = (wild_schemas(1) | schemas(1)).filter(can_be_judged)
 conditions = st.fixed_dictionaries(
-    {"properties": st.dictionaries(st.sampled_from(["a", "b"]), wild_schemas(1) | schemas(1), max_size=2)},
+    {"properties": st.dictionaries(st.sampled_from(["a", "b"]), parts, max_size=2)},
     optional={"required": st.lists(st.sampled_from(["a", "b"]), max_size=2)},
 )
 combined = st.fixed_dictionaries(
@@ -109,7 +127,7 @@ combined = st.fixed_dictionaries(
 @LIMITS
 @given(combined, st.lists(objects, min_size=5))
 def test_another_form_accepts_the_same_values(schema: dict[str, Any], values: list[Any]) -> None:
-    for keyword in {*REWRITTEN, "oneOf"} & set(schema):
+    for keyword in sorted({*REWRITTEN, "oneOf"} & set(schema)):
         form = rewritten(schema, schema, keyword)
         if form is None:
             continue
