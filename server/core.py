@@ -27,6 +27,7 @@ from server.dto import ContractPlugin
 from server.errors import EXCEPTION_HANDLERS
 from server.guards import api_key_guard
 from server.middleware.request import is_work
+from server.retrieval.retrieval import Retrieval
 from server.run.parent_watch import Lifecycle
 from server.run.preload import configure_logging
 from server.settings.settings import Settings
@@ -58,6 +59,7 @@ class ServicePlugin(InitPlugin):
             time_to_live=settings.response_store_ttl,
             max_bytes=settings.response_store_size,
         )
+        retrieval = Retrieval()
         service = Service(
             registry=registry,
             drain=drain,
@@ -75,6 +77,7 @@ class ServicePlugin(InitPlugin):
         app_config.plugins.append(ContractPlugin())
         app_config.exception_handlers.update(EXCEPTION_HANDLERS)  # type: ignore[arg-type]
         app_config.dependencies["service"] = Provide(lambda: service, sync_to_thread=False)
+        app_config.dependencies["retrieval"] = Provide(lambda: retrieval, sync_to_thread=False)
         app_config.route_handlers.extend(routes(max_upload_bytes=settings.max_upload_bytes))
         app_config.lifespan.append(self._lifespan(drain, responses))
         app_config.openapi_config = _openapi(with_key=settings.api_key is not None)

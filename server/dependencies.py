@@ -21,10 +21,19 @@ from server.api.responses.store import ResponseStore
 from server.api.spoken.said import SaidAnswers
 from server.disconnect import answering
 from server.drain import Drain
+from server.retrieval.retrieval import Retrieval
 from server.streaming.response import StreamResponse
 from server.streaming.sse import Ending, EventEncoder, EventSource, EventStream
 
-__all__ = ["Chat", "Registry", "Service", "ServiceDependency", "provide", "provide_from_form"]
+__all__ = [
+    "Chat",
+    "Registry",
+    "RetrievalDependency",
+    "Service",
+    "ServiceDependency",
+    "provide",
+    "provide_from_form",
+]
 
 KEPT_ERRORS = 50
 
@@ -96,6 +105,7 @@ class Service:
 
 
 ServiceDependency = NamedDependency[SkipValidation[Service]]
+RetrievalDependency = NamedDependency[SkipValidation[Retrieval]]
 Chat = NamedDependency[SkipValidation[ChatProvider]]
 
 

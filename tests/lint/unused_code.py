@@ -46,6 +46,9 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     ),
     "found by a name put together from strings": ("AacEncoder", "FlacEncoder", "Mp3Encoder", "OpusEncoder"),
     "where embedded weights come from, for people": ("homepage",),
+    "the interface of retrieval, which its endpoints will use": (
+        *("RetrievalDependency", "file_id", "vector_store_id", "score", "max_results", "score_threshold"),
+    ),
     "otel.testing, for tests": ("capture_metrics", "capture_spans"),
     "the duration model without the vocoder, which tests/live/engines/durations.py judges": ("durations",),
 }
