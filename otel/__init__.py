@@ -6,6 +6,7 @@ from otel._logging.configuration import LogFormat, configure_logging, get_logger
 from otel._operations.chat import ChatParams, ChatSpan, start_chat
 from otel._operations.load import LoadSpan, start_load
 from otel._operations.operation import request_id
+from otel._operations.playback import PlaybackSpan, start_playback
 from otel._operations.queue import QueueSpan, start_queue
 from otel._operations.server import Headers, ServerSpan, start_server_span
 from otel._operations.task import TaskSpan, start_task
@@ -22,6 +23,7 @@ __all__ = [
     "LoadSpan",
     "LogFormat",
     "ModelReading",
+    "PlaybackSpan",
     "QueueSpan",
     "ServerSpan",
     "Summary",
@@ -40,6 +42,7 @@ __all__ = [
     "setup",
     "start_chat",
     "start_load",
+    "start_playback",
     "start_queue",
     "start_server_span",
     "start_task",

@@ -68,6 +68,12 @@ class Instruments:
             m.AUDIO_REAL_TIME_FACTOR, "1", "Seconds of work per second of audio.", _FACTOR
         )
         self.audio = meter.create_counter(m.AUDIO_DURATION, "s", "Seconds of audio synthesized or transcribed.")
+        self.first_sound = self._histogram(
+            m.PLAYBACK_TIME_TO_FIRST_SOUND, "s", "Time from a client's request to the first sound heard.", _SECONDS
+        )
+        self.stalls = meter.create_counter(
+            m.PLAYBACK_STALLS, "{stall}", "Interruptions of an answer's sound by pieces that arrived late."
+        )
         self.ignored_parameters = meter.create_counter(
             m.IGNORED_PARAMETERS, "{parameter}", "Parameters of requests that had no effect."
         )

@@ -42,6 +42,8 @@ __all__ = [
     "MODEL_READY",
     "OUTCOME",
     "PARAMETER",
+    "PLAYBACK_STALLS",
+    "PLAYBACK_TIME_TO_FIRST_SOUND",
     "PREFIX_CACHE_HIT_RATIO",
     "PREFIX_CACHE_SIZE",
     "QUEUE_DEPTH",
@@ -76,6 +78,10 @@ ENGINE_RESTARTS: Final = "mlx.engine.restarts"
 AUDIO_REAL_TIME_FACTOR: Final = "mlx.audio.real_time_factor"
 """Seconds of work per second of audio, synthesized or transcribed: below 1 is faster than playback."""
 AUDIO_DURATION: Final = "mlx.audio.duration"
+PLAYBACK_TIME_TO_FIRST_SOUND: Final = "mlx.playback.time_to_first_sound"
+"""From a client's request to the first sound that its listener heard, as the client reports it."""
+PLAYBACK_STALLS: Final = "mlx.playback.stalls"
+"""Interruptions of the sound by pieces that arrived late, as clients report them."""
 IGNORED_PARAMETERS: Final = "mlx.ignored_parameters"
 """Parameters of requests that had no effect, by `PARAMETER`."""
 

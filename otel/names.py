@@ -66,6 +66,7 @@ __all__ = [
     "EVENT_CANCELLED",
     "EVENT_FIRST_PIECE",
     "EVENT_FIRST_TOKEN",
+    "EVENT_PLAYBACK",
     "EVENT_PREFIX_CACHE_HIT",
     "EXCEPTION_STACKTRACE",
     "EXCEPTION_TYPE",
@@ -102,6 +103,10 @@ __all__ = [
     "HTTP_RESPONSE_BODY_SIZE",
     "HTTP_RESPONSE_STATUS_CODE",
     "HTTP_ROUTE",
+    "PLAYBACK_PLAYED",
+    "PLAYBACK_STALLED",
+    "PLAYBACK_STALLS",
+    "PLAYBACK_TIME_TO_FIRST_SOUND",
     "PROVIDER",
     "QUEUE_DEPTH",
     "QUEUE_WAIT_SECONDS",
@@ -148,11 +153,22 @@ TRANSCRIPTION_TASK: Final = "mlx.transcription.task"
 TRANSCRIPTION_WINDOWS: Final = "mlx.transcription.windows"
 """Number of windows of up to thirty seconds that were transcribed."""
 
+PLAYBACK_TIME_TO_FIRST_SOUND: Final = "mlx.playback.time_to_first_sound"
+"""Seconds from the client's request to the first sound that was heard, by the client's clock."""
+PLAYBACK_STALLS: Final = "mlx.playback.stalls"
+"""How often the sound waited for a piece that had not arrived."""
+PLAYBACK_STALLED: Final = "mlx.playback.stalled"
+"""Seconds of those waits together."""
+PLAYBACK_PLAYED: Final = "mlx.playback.played"
+"""Seconds of the answer that were played."""
+
 EVENT_ADMITTED: Final = "queue.admitted"
 """Event of the server span: the request has its slot."""
 EVENT_FIRST_TOKEN: Final = "first_token"
 EVENT_FIRST_PIECE: Final = "first_piece"
 """First output chunk of an answer that is not text: of speech, the first audio."""
+EVENT_PLAYBACK: Final = "playback"
+"""Followed by a dot and `started`, `stalled`, `paused`, `resumed`, `ended` or `stopped`."""
 EVENT_PREFIX_CACHE_HIT: Final = "prefix_cache.hit"
 EVENT_CANCELLED: Final = "cancelled"
 """The client disconnected."""

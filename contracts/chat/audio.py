@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import attrs
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, MaxLen
 
 from contracts._fields import ModelName
 from contracts.parameters import honoured
@@ -24,12 +24,14 @@ __all__ = [
     "HeardAnswer",
     "HeardAudio",
     "HeardRequest",
+    "PlaybackEvent",
     "PlayedMilliseconds",
 ]
 
 AnswerAudioFormat = Literal["wav", "aac", "mp3", "flac", "opus", "pcm16", "pcm"]
 
 PlayedMilliseconds = Annotated[float, Ge(0), Le(86_400_000)]
+MAX_PLAYBACK_EVENTS = 128
 
 
 @attrs.frozen(kw_only=True)
@@ -114,14 +116,33 @@ class AudioDelta:
 
 
 @attrs.frozen(kw_only=True)
+class PlaybackEvent:
+    """A change of an answer's playback, as the client saw it."""
+
+    type: Literal["started", "stalled", "paused", "resumed", "ended", "stopped"]
+    """`started`: the first sound was heard. `stalled`: the sound had to wait for the next piece. `ended`: it was played
+    to its end. `stopped`: it was cut off."""
+    at_ms: PlayedMilliseconds
+    """Since the client sent the request of the answer, by the client's own clock."""
+
+
+@attrs.frozen(kw_only=True)
 class HeardRequest:
-    """How much of an answer's audio was played."""
+    """How much of an answer's audio was played, and how."""
 
     played_ms: PlayedMilliseconds = attrs.field(
         metadata=honoured("Milliseconds from the beginning of the audio.", values="0 or more")
     )
     audio_id: str | None = attrs.field(
         default=None, metadata=honoured("The audio of one of several answers.", otherwise="that of the first")
+    )
+    events: Annotated[list[PlaybackEvent], MaxLen(MAX_PLAYBACK_EVENTS)] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "What happened during playback. They become a span in the trace of the answer's request; the first report "
+            "that has them counts.",
+            values=f"at most {MAX_PLAYBACK_EVENTS}",
+        ),
     )
 
 

@@ -64,12 +64,14 @@ class _Request:
     spans: list[KeptSpan] = attrs.field(factory=list)
     left_out: int = 0
     sequence: int = 0
+    finished: bool = False
 
 
 class RecentRequests:
     """Keeps the last `size` finished requests whose path is `wanted`, and those in flight.
 
     A request is a server span and the spans started under it in this process; a caller's trace may contain several.
+    A span that starts under a finished request (a client's report of its playback) is added to it.
     """
 
     def __init__(self, size: int, wanted: Callable[[str], bool]) -> None:
@@ -87,7 +89,7 @@ class RecentRequests:
             return
         with self._lock:
             if parent is not None and not parent.is_remote:
-                request = self._of.get(parent.span_id)
+                request = self._of.get(parent.span_id) or self._of_finished(parent.span_id)
             else:
                 request = _Request(span) if self._wanted(_path(span)) else None
             if request is not None:
@@ -108,11 +110,18 @@ class RecentRequests:
                 request.spans.append(span)
             else:
                 request.left_out += 1
-            if request.root.context is not None and request.root.context.span_id == context.span_id:
+            if _is(request.root, context.span_id):
                 self._finish(request, span)
+            elif request.finished:
+                self._sequence += 1
+                request.sequence = self._sequence
+
+    def _of_finished(self, root: int) -> _Request | None:
+        return next((request for request in reversed(self._finished) if _is(request.root, root)), None)
 
     def _finish(self, request: _Request, root: KeptSpan) -> None:
         request.root = root
+        request.finished = True
         for straggler in request.open:
             self._of.pop(straggler, None)
         request.open.clear()
@@ -121,7 +130,7 @@ class RecentRequests:
         self._finished.append(request)
 
     def since(self, sequence: int) -> dict[str, Any]:
-        """Requests that finished after `sequence`, oldest first, and those in flight, as JSON types.
+        """Requests that finished or grew after `sequence`, oldest first, and those in flight, as JSON types.
 
         The result's `sequence` is the argument of the next call. Contents are always left out.
         """
@@ -130,6 +139,7 @@ class RecentRequests:
             in_flight = [
                 (request, [*request.spans], [*request.open.values()])
                 for request in {id(request): request for request in self._of.values()}.values()
+                if not request.finished
             ]
             latest = self._sequence
         now = time.time_ns()
@@ -140,6 +150,10 @@ class RecentRequests:
                 *(_rendered(request, spans, still_open, now) for request, spans, still_open in in_flight),
             ],
         }
+
+
+def _is(span: KeptSpan, span_id: int) -> bool:
+    return span.context is not None and span.context.span_id == span_id
 
 
 def _path(span: KeptSpan) -> str:

@@ -14,7 +14,7 @@ import otel
 from contracts.chat.audio import HeardAnswer, HeardRequest
 from contracts.chat.request import ChatCompletionRequest
 from contracts.chat.response import ChatCompletion
-from providers.chat.protocol import CHAT
+from providers.chat.protocol import CHAT, ChatProvider
 from server.api.chat.functions import has_functions
 from server.api.chat.request import to_generation_request
 from server.api.chat.response import ChatChunkEncoder, chat_completion
@@ -25,6 +25,7 @@ from server.api.generation.header import AnswerHeader
 from server.api.openapi import StreamedOperation
 from server.api.spoken.audio import recorded, voiced
 from server.api.spoken.heard import as_heard, heard_answer
+from server.api.spoken.said import SaidAnswer
 from server.api.spoken.speaking import SpokenEvent, speaking
 from server.api.spoken.voice import answer_voice
 from server.dependencies import Chat, Service, ServiceDependency, provide
@@ -65,7 +66,7 @@ class ChatController(Controller):
         asked = await translated(request, to_generation_request, data, id=request_id)
         voice = await answer_voice(data, service.registry, request_id=request_id)
         if voice is not None:
-            said = [service.said.new(new_audio_id(), header.id) for _ in range(asked.n)]
+            said = [_new_answer(service, chat, header) for _ in range(asked.n)]
             spoken = speaking(chat.generate(asked), voice.speak, answers=asked.n, max_seconds=data.max_spoken_seconds)
             answers = SpokenAnswers(header, voice, said, has_functions(data))
             return await _spoken(request, service, recorded(spoken, said, service.said), answers, data)
@@ -82,13 +83,19 @@ class ChatController(Controller):
         operation_id="reportHeard",
         name="chat.completions.heard",
         summary="Report how much of a spoken answer was played",
-        description="Later turns that refer to the answer hold the words that were heard to their end.",
+        description="Later turns that refer to the answer hold the words that were heard to their end. `events` become "
+        "a span in the trace of the answer's request.",
         responses=errors(400, 404, 500),
     )
     async def heard(
         self, completion_id: FromPath[str], data: JSONBody[HeardRequest], service: ServiceDependency
     ) -> Response[HeardAnswer]:
         return Response(heard_answer(service.said, completion_id, data, request_id=otel.request_id.get() or ""))
+
+
+def _new_answer(service: Service, chat: ChatProvider, header: AnswerHeader) -> SaidAnswer:
+    playback = otel.start_playback(model=chat.spec.name, request_id=header.request_id)
+    return service.said.new(new_audio_id(), header.id, playback)
 
 
 async def _spoken(

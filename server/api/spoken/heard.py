@@ -53,7 +53,7 @@ def _as_heard(
 
 
 def heard_answer(said: SaidAnswers, id: str, report: HeardRequest, *, request_id: str) -> HeardAnswer:
-    """Note how much of the answer was played.
+    """Note how much of the answer was played, and record its playback in the trace of the answer's request.
 
     Raises:
         NotFound: there is no answer of this id, or it has expired.
@@ -62,6 +62,8 @@ def heard_answer(said: SaidAnswers, id: str, report: HeardRequest, *, request_id
     if answer is None or id not in (answer.id, answer.completion_id):
         raise NotFound(f"there is no spoken answer {id[:64]!r}; answers are kept for an hour")
     answer.played_ms = report.played_ms
+    events = [(event.type, event.at_ms / 1000) for event in report.events or ()]
+    answer.playback.report(events, report.played_ms / 1000)
     return HeardAnswer(
         id=answer.id,
         transcript=answer.heard(),

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import attrs
 
+import otel
 from providers.speech.types import SAMPLE_RATE, WordSpan
 
 __all__ = ["KEPT_SECONDS", "SaidAnswer", "SaidAnswers"]
@@ -25,6 +26,7 @@ class SaidAnswer:
     """Of its audio."""
     completion_id: str
     expires_at: int
+    playback: otel.PlaybackSpan
     text: str = ""
     words: list[WordSpan] = attrs.field(factory=list)
     played_ms: float | None = None
@@ -54,9 +56,10 @@ class SaidAnswers:
         self._clock = clock
         self._by_id: OrderedDict[str, SaidAnswer] = OrderedDict()
 
-    def new(self, id: str, completion_id: str) -> SaidAnswer:
+    def new(self, id: str, completion_id: str, playback: otel.PlaybackSpan) -> SaidAnswer:
         """An answer that has not begun, and is not kept yet."""
-        return SaidAnswer(id=id, completion_id=completion_id, expires_at=int(self._clock()) + KEPT_SECONDS)
+        expires_at = int(self._clock()) + KEPT_SECONDS
+        return SaidAnswer(id=id, completion_id=completion_id, expires_at=expires_at, playback=playback)
 
     def keep(self, answer: SaidAnswer) -> None:
         """Keep an answer from its beginning: one that is interrupted was heard in part."""

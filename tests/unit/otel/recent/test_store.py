@@ -60,6 +60,37 @@ def test_only_the_last_are_kept_and_only_new_ones_returned(recent: RecentRequest
     assert [kept["request_id"] for kept in recent.since(page["sequence"])["requests"]] == ["f"]
 
 
+def test_a_playback_that_is_reported_later_is_added_to_its_request(recent: RecentRequests) -> None:
+    span = otel.start_server_span("POST", "/v1/chat/completions", {})
+    with span.use():
+        playback = otel.start_playback(model="qwen", request_id="a")
+    span.end()
+    handle(request_id="b")
+    page = recent.since(0)
+    playback.report([("started", 0.1), ("ended", 0.2)], 0.1)
+
+    (grown,) = recent.since(page["sequence"])["requests"]
+    assert grown["key"] == page["requests"][0]["key"]
+    assert [kept["name"] for kept in grown["spans"]] == ["POST", "client playback"]
+    assert [event["name"] for event in grown["spans"][1]["events"]] == ["playback.started", "playback.ended"]
+    assert len(recent.since(0)["requests"]) == 2
+    assert recent._of == {}
+
+
+def test_a_playback_of_a_request_that_is_no_longer_kept_is_dropped(recent: RecentRequests) -> None:
+    span = otel.start_server_span("POST", "/v1/chat/completions", {})
+    with span.use():
+        playback = otel.start_playback(model="qwen", request_id="a")
+    span.end()
+    for name in "bcd":
+        handle(request_id=name)
+    before = recent.since(0)
+    playback.report([("started", 0.1)], 0.1)
+
+    assert recent.since(0) == before
+    assert recent._of == {}
+
+
 def test_what_is_in_flight_is_returned_each_time(recent: RecentRequests) -> None:
     span = otel.start_server_span("POST", "/v1/embeddings", {})
     with span.use():

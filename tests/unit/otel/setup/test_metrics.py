@@ -62,6 +62,7 @@ def everything(source: Source) -> None:
         speech.first()
         speech.audio(2.0, 1.0)
         speech.stop()
+        otel.start_playback(model="qwen", request_id="r").report([("started", 0.1), ("stalled", 0.2)], 0.1)
     span.end()
 
 

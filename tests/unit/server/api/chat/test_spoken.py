@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from litestar import Litestar
 
+from otel.testing import capture_spans
 from providers.chat.types import Accepted, ChatPrompt, Finished, GenerationEvent, GenerationRequest, TextDelta, Usage
 from providers.echo.provider import EchoProvider
 from providers.errors import QueueFull
@@ -175,6 +176,36 @@ async def test_an_answer_that_is_not_kept_leaves_the_turn_its_text_and_is_noted(
 async def test_a_report_on_an_answer_that_is_not_kept_is_not_found(app: Litestar) -> None:
     report = await ask(app, path="/v1/chat/completions/gone/heard", json={"played_ms": 5})
     assert report.status == 404
+
+
+async def test_a_report_s_events_are_a_span_of_the_answer_s_trace(app: Litestar) -> None:
+    trace_id = "0af7651916cd43dd8448eb211c80319c"
+    headers = {"traceparent": f"00-{trace_id}-b7ad6b7169203331-01", "x-request-id": "turn-1"}
+    report = {"played_ms": 100, "events": [{"type": "started", "at_ms": 1}, {"type": "ended", "at_ms": 2.5}]}
+    with capture_spans() as spans:
+        answer = (await ask(app, json=body(), headers=headers)).json
+        for id in (answer["choices"][0]["message"]["audio"]["id"], answer["id"]):
+            assert (await ask(app, path=f"/v1/chat/completions/{id}/heard", json=report)).status == 200
+
+    server, playback = spans.one("POST /v1/chat/completions"), spans.one("client playback")
+    assert playback.parent == server.context
+    assert [event.name for event in playback.events] == ["playback.started", "playback.ended"]
+    assert dict(playback.attributes or {})["request.id"] == "turn-1"
+
+
+@pytest.mark.parametrize(
+    ("events", "where"),
+    [
+        ([{"type": "laughed", "at_ms": 1}], "events[0].type"),
+        ([{"type": "started", "at_ms": -1}], "events[0].at_ms"),
+        ([{"type": "started", "at_ms": 1}] * 129, "events"),
+    ],
+)
+async def test_events_of_a_report_are_bounded(app: Litestar, events: list[dict[str, Any]], where: str) -> None:
+    audio = (await whole(app))["audio"]
+    report = {"played_ms": 100, "events": events}
+    answer = await ask(app, path=f"/v1/chat/completions/{audio['id']}/heard", json=report)
+    assert (answer.status, answer.error["param"]) == (400, where)
 
 
 async def test_refused_requests_push_no_kept_answer_out(app: Litestar, chat: FakeChat) -> None:
