@@ -66,7 +66,12 @@ __all__ = [
     "EVENT_CANCELLED",
     "EVENT_FIRST_PIECE",
     "EVENT_FIRST_TOKEN",
-    "EVENT_PLAYBACK",
+    "EVENT_PLAYBACK_ENDED",
+    "EVENT_PLAYBACK_PAUSED",
+    "EVENT_PLAYBACK_RESUMED",
+    "EVENT_PLAYBACK_STALLED",
+    "EVENT_PLAYBACK_STARTED",
+    "EVENT_PLAYBACK_STOPPED",
     "EVENT_PREFIX_CACHE_HIT",
     "EXCEPTION_STACKTRACE",
     "EXCEPTION_TYPE",
@@ -167,8 +172,16 @@ EVENT_ADMITTED: Final = "queue.admitted"
 EVENT_FIRST_TOKEN: Final = "first_token"
 EVENT_FIRST_PIECE: Final = "first_piece"
 """First output chunk of an answer that is not text: of speech, the first audio."""
-EVENT_PLAYBACK: Final = "playback"
-"""Followed by a dot and `started`, `stalled`, `paused`, `resumed`, `ended` or `stopped`."""
+EVENT_PLAYBACK_STARTED: Final = "playback.started"
+"""The first sound was heard."""
+EVENT_PLAYBACK_STALLED: Final = "playback.stalled"
+"""The sound waited for a piece that had not arrived."""
+EVENT_PLAYBACK_PAUSED: Final = "playback.paused"
+EVENT_PLAYBACK_RESUMED: Final = "playback.resumed"
+EVENT_PLAYBACK_ENDED: Final = "playback.ended"
+"""The sound was played to its end."""
+EVENT_PLAYBACK_STOPPED: Final = "playback.stopped"
+"""The sound was cut off."""
 EVENT_PREFIX_CACHE_HIT: Final = "prefix_cache.hit"
 EVENT_CANCELLED: Final = "cancelled"
 """The client disconnected."""

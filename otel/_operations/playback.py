@@ -15,6 +15,14 @@ from otel._operations.operation import clean, cleaned, guarded, nanoseconds, tra
 __all__ = ["PlaybackSpan", "start_playback"]
 
 _NAME = "client playback"
+_EVENTS = {
+    "started": names.EVENT_PLAYBACK_STARTED,
+    "stalled": names.EVENT_PLAYBACK_STALLED,
+    "paused": names.EVENT_PLAYBACK_PAUSED,
+    "resumed": names.EVENT_PLAYBACK_RESUMED,
+    "ended": names.EVENT_PLAYBACK_ENDED,
+    "stopped": names.EVENT_PLAYBACK_STOPPED,
+}
 
 
 class PlaybackSpan:
@@ -73,7 +81,7 @@ class PlaybackSpan:
             start_time=times[0],
         )
         for (kind, _), at in zip(marks, times, strict=True):
-            span.add_event(f"{names.EVENT_PLAYBACK}.{kind}", timestamp=at)
+            span.add_event(_EVENTS[kind], timestamp=at)
         span.end(times[-1])
 
 

@@ -14,6 +14,7 @@ import yaml
 import otel
 from otel.testing import CapturedMetrics, capture_metrics, capture_spans
 
+PLAYBACK = ("started", "stalled", "paused", "resumed", "ended", "stopped")
 ROOT = Path(__file__).parents[4]
 
 
@@ -62,7 +63,8 @@ def everything(source: Source) -> None:
         speech.first()
         speech.audio(2.0, 1.0)
         speech.stop()
-        otel.start_playback(model="qwen", request_id="r").report([("started", 0.1), ("stalled", 0.2)], 0.1)
+        playback = otel.start_playback(model="qwen", request_id="r")
+        playback.report([(kind, 0.1) for kind in PLAYBACK], 0.1)
     span.end()
 
 
