@@ -29,6 +29,8 @@ class ModelSpec:
     max_concurrency: int = 8
     queue_size: int = 100
     queue_timeout: float = 300.0
+    watchdog_timeout: float = 120.0
+    """An engine that has work and finishes no unit of it for this long is killed and restarted; 0: never."""
     lazy: bool = False
     """Load the model for its first request, which waits, instead of at start."""
     warmup: bool = True

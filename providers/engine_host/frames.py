@@ -6,8 +6,9 @@ sends `Report`s. The events of one decode step, for every sequence of the batch,
 
 from __future__ import annotations
 
+import signal
 import struct
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -20,6 +21,9 @@ from providers.transcription.types import TranscriptionEvent, TranscriptionReque
 __all__ = [
     "HEADER_BYTES",
     "MAX_FRAME_BYTES",
+    "STACK_SIGNAL",
+    "Activity",
+    "Beat",
     "Cancel",
     "Command",
     "Detokenize",
@@ -47,6 +51,8 @@ __all__ = [
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 _HEADER = struct.Struct("<I")
 HEADER_BYTES = _HEADER.size
+STACK_SIGNAL = signal.SIGUSR1
+"""Makes an engine write the stacks of its threads to its stderr."""
 
 
 class Load(msgspec.Struct, frozen=True, tag="load"):
@@ -159,6 +165,25 @@ class Memory(msgspec.Struct, frozen=True, tag="memory"):
     speculated: dict[str, int] = {}
 
 
+Activity = Literal["loading", "idle", "working", "tidying"]
+"""What the MLX thread does. `loading` includes the warm-up; `tidying` is work that an idle engine does by itself."""
+
+
+class Beat(msgspec.Struct, frozen=True, tag="b"):
+    """A sign of life, sent once per second by the thread that writes to the socket.
+
+    The host compares two of them: a thread that works and whose number does not change hangs.
+    """
+
+    activity: Activity
+    steps: int
+    """Units of work that the MLX thread has finished."""
+    commands: int
+    """Commands that the intake has begun to read."""
+    preparing: bool
+    """Whether the intake works on the last of them."""
+
+
 class Tokenized(msgspec.Struct, frozen=True, tag="tokenized"):
     """The answer to `Tokenize`."""
 
@@ -173,7 +198,7 @@ class Detokenized(msgspec.Struct, frozen=True, tag="detokenized"):
     texts: list[str]
 
 
-Report = Loading | Ready | LoadFailed | Events | Failed | Memory | Tokenized | Detokenized
+Report = Loading | Ready | LoadFailed | Events | Failed | Memory | Beat | Tokenized | Detokenized
 
 _encoder = msgspec.msgpack.Encoder()
 _command_decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any, TypeVar, assert_never
 
@@ -14,6 +15,7 @@ import msgspec
 import otel
 from providers.engine_host.event_stream import Mailbox
 from providers.engine_host.frames import (
+    Beat,
     Cancel,
     Command,
     Detokenize,
@@ -33,6 +35,7 @@ from providers.engine_host.frames import (
     Tokenized,
 )
 from providers.engine_host.process import EngineProcess
+from providers.engine_host.watchdog import Watchdog
 from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, ServiceError
 from providers.protocols import ModelStatus
 from providers.spec import ModelSpec
@@ -82,8 +85,12 @@ class EngineHost:
         command: Sequence[str] = ENGINE_COMMAND,
         restart: RestartPolicy | None = None,
         grace: float | None = None,
+        watchdog: Callable[[float], Watchdog] = Watchdog,
     ) -> None:
-        """`grace`: seconds for an engine to end after its socket closed, and again after SIGTERM; None: the spec's."""
+        """`grace`: seconds for an engine to end after its socket closed, and again after SIGTERM; None: the spec's.
+
+        `watchdog` makes the watchdog of each engine from the spec's `watchdog_timeout`.
+        """
         self._spec = spec
         self._command = command
         self._restart = restart or RestartPolicy()
@@ -93,6 +100,8 @@ class EngineHost:
         self._engine: EngineProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
+        self._new_watchdog = partial(watchdog, spec.watchdog_timeout)
+        self._watchdog = self._new_watchdog()
         self._settled = asyncio.Event()
         """Set while `status` is one that waiting does not change."""
         self._retry_at = 0.0
@@ -248,27 +257,35 @@ class EngineHost:
         except OSError as error:
             return f"its process cannot be started ({error})"
         self._engine = engine
+        self._watchdog = self._new_watchdog()
         try:
             _log.info("engine starts", model=self._spec.name, pid=engine.pid)
             engine.send(Load(self._spec))
-            reason = await self._lost_or_stopping(engine)
+            hung, reason = await self._lost_or_stopping(engine)
             if self.status not in ("failed", "stopped"):
                 self._mark_dead(reason)
+            if hung:
+                _log.error("engine hangs and is killed", model=self._spec.name, pid=engine.pid, reason=reason)
+                await engine.kill_hung()
             await engine.end(self._grace, loading=self._stopping.is_set() and self._ready_at is None)
             return f"{reason}; {_ending(engine.returncode)}"
         finally:
             engine.kill()
             self._engine = self.memory = None
 
-    async def _lost_or_stopping(self, engine: EngineProcess) -> str:
+    async def _lost_or_stopping(self, engine: EngineProcess) -> tuple[bool, str]:
+        """Wait for the engine's end. Returns whether it hangs instead, and the reason."""
         lost = asyncio.ensure_future(engine.wait_lost())
         stopping = asyncio.ensure_future(self._stopping.wait())
+        hung = asyncio.ensure_future(self._watchdog.wait_hung())
         try:
-            await asyncio.wait({lost, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            return lost.result() if lost.done() else "it was stopped"
+            await asyncio.wait({lost, stopping, hung}, return_when=asyncio.FIRST_COMPLETED)
+            if lost.done():
+                return False, lost.result()
+            return (False, "it was stopped") if stopping.done() else (True, hung.result())
         finally:
-            lost.cancel()
-            stopping.cancel()
+            for each in (lost, stopping, hung):
+                each.cancel()
 
     def _mark_dead(self, reason: str) -> None:
         """Fail the requests in flight immediately: the process may take a while to end."""
@@ -295,6 +312,8 @@ class EngineHost:
                     answer.set_result(report)
             case Memory():
                 self.memory = report
+            case Beat():
+                self._watchdog.beat(report)
             case Loading():
                 if self.status in ("loading", "restarting"):
                     done = "" if report.fraction is None else f" ({report.fraction:.0%})"

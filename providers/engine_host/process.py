@@ -14,6 +14,7 @@ import otel
 from providers.engine_host.frames import (
     HEADER_BYTES,
     MAX_FRAME_BYTES,
+    STACK_SIGNAL,
     Command,
     Report,
     decode_report,
@@ -22,6 +23,11 @@ from providers.engine_host.frames import (
 )
 
 __all__ = ["EngineProcess"]
+
+_STACK_SECONDS = 0.5
+"""For a hung engine to write them. It needs no lock for that, only the processor."""
+_KILL_SECONDS = 10.0
+"""For the kernel to end a killed process, which may have gigabytes to free."""
 
 _SOCKET_BUFFER_BYTES = 256 * 1024
 """macOS gives a Unix socket 8 KiB, which is less than a prompt."""
@@ -122,6 +128,20 @@ class EngineProcess:
                 return
         _log.error("engine outlives SIGKILL", pid=self.pid)
 
+    async def kill_hung(self) -> None:
+        """Let a process that does not answer write the stacks of its threads to its stderr, then kill it.
+
+        No report is delivered any more.
+        """
+        self._link.lose("it hangs")
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(STACK_SIGNAL)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), _STACK_SECONDS)
+        self.kill()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), _KILL_SECONDS)
+
     def kill(self) -> None:
         """End the process now, without waiting. Does nothing when it has ended."""
         self._link.abort()
@@ -144,7 +164,7 @@ class _Link(asyncio.Protocol):
         self._transport = cast(asyncio.WriteTransport, transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lose("its socket ended" if exc is None else f"its socket broke ({exc})")
+        self.lose("its socket ended" if exc is None else f"its socket broke ({exc})")
 
     def data_received(self, data: bytes) -> None:
         buffer = self._buffer
@@ -174,15 +194,16 @@ class _Link(asyncio.Protocol):
         return True
 
     def abort(self) -> None:
-        self._lose("it was ended")
+        self.lose("it was ended")
         if self._transport is not None:
             self._transport.abort()
 
     def _break_off(self, reason: str) -> None:
-        self._lose(reason)
+        self.lose(reason)
         self._buffer.clear()
         self.abort()
 
-    def _lose(self, reason: str) -> None:
+    def lose(self, reason: str) -> None:
+        """Deliver no further report."""
         if not self.lost.done():
             self.lost.set_result(reason)

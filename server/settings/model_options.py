@@ -329,4 +329,16 @@ QUEUE_OPTIONS: tuple[Option, ...] = (
         metavar="SECONDS",
         group="Queue",
     ),
+    model_option(
+        "watchdog_timeout",
+        "WATCHDOG_TIMEOUT",
+        "Seconds without progress after which the process of a model that has work is killed and restarted; 0 never "
+        "kills it. Every chunk of a prompt is progress, and loading may take ten times as long. docs/reliability.md "
+        "says more.",
+        seconds(zero=True),
+        default=120.0,
+        default_text="120",
+        metavar="SECONDS",
+        group="Queue",
+    ),
 )

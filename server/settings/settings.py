@@ -23,7 +23,7 @@ from server.settings.sources import ONE_MODEL_ONLY, Raw, SettingsError, from_com
 
 __all__ = ["Settings", "SettingsError"]
 
-_FOR_EVERY_DEFAULT = ("queue_size", "queue_timeout", "mlx_warmup", "lexicon")
+_FOR_EVERY_DEFAULT = ("queue_size", "queue_timeout", "watchdog_timeout", "mlx_warmup", "lexicon")
 """Options that also apply to the embedded models served beside the chat model."""
 
 _LANGUAGE_ONLY = (
@@ -202,6 +202,7 @@ def _model_spec(raws: Mapping[str, Raw]) -> ModelSpec:
         max_concurrency=values["max_concurrency"] or row.max_concurrency,
         queue_size=values["queue_size"],
         queue_timeout=values["queue_timeout"],
+        watchdog_timeout=values["watchdog_timeout"],
         warmup=values["mlx_warmup"],
         dtype=values["dtype"],
         quantize=values["quantize"],

@@ -21,6 +21,7 @@ _IRRELEVANT = frozenset(
         "max_concurrency",
         "queue_size",
         "queue_timeout",
+        "watchdog_timeout",
         "lazy",
         "warmup",
         "trust_remote_code",

@@ -10,6 +10,7 @@ When the socket closes, the process ends, in whatever state its threads are.
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import gc
 import logging
 import os
@@ -26,6 +27,7 @@ import otel
 from providers.engine_host.frames import (
     HEADER_BYTES,
     MAX_FRAME_BYTES,
+    STACK_SIGNAL,
     Cancel,
     Command,
     Detokenize,
@@ -44,6 +46,7 @@ from providers.engine_host.frames import (
     frame_length,
 )
 from providers.engines.process.engine import Engine, EngineLoadError, Job, Outbox, UsesIdleTime
+from providers.engines.process.pulse import BEAT_SECONDS, Pulse
 from providers.errors import InternalError, ModelNotReady, ServiceError
 from providers.spec import ModelSpec
 
@@ -65,6 +68,8 @@ MEMORY_INTERVAL = 1.0
 
 def serve(connection: socket.socket, make_engine: Callable[[ModelSpec], Engine]) -> NoReturn:
     """Run an engine over this socket until it closes, then end the process."""
+    faulthandler.enable()
+    faulthandler.register(STACK_SIGNAL)
     try:
         runtime = Runtime(connection, make_engine)
         try:
@@ -105,8 +110,9 @@ class Runtime:
         self._last_seconds = 0.0
         self._overlapped = False
         """Whether requests overlapped since the engine was last idle. A single client's request waits for no other."""
-        self._preparing = False
-        """Whether the intake works on a command."""
+        self._pulse = Pulse()
+        self._beat_at = 0.0
+        """When to send the next beat, on `time.monotonic`'s clock."""
         self._writer = threading.Thread(target=self._write, name="writer", daemon=True)
 
     def run(self) -> None:
@@ -123,7 +129,7 @@ class Runtime:
         self._last_seconds = load.spec.ending_seconds - LAST_SECONDS
         threading.Thread(target=self._work, args=(engine, load.spec), name="mlx", daemon=True).start()
         while True:
-            self._preparing = False
+            self._pulse.preparing = False
             command = self._read_command()
             if command is not None:
                 self._take(engine, command)
@@ -142,7 +148,8 @@ class Runtime:
         header = self._reader.read(HEADER_BYTES)
         if len(header) < HEADER_BYTES:
             raise EOFError
-        self._preparing = True
+        self._pulse.commands += 1
+        self._pulse.preparing = True
         length = frame_length(header)
         if length > MAX_FRAME_BYTES:
             raise ValueError(f"a frame of {length} bytes is over the limit: the stream is out of sync")
@@ -192,6 +199,7 @@ class Runtime:
             self._send(Failed(id=request_id, **InternalError.unforeseen().to_fields()))
 
     def _report_loading(self, stage: str, fraction: float | None) -> None:
+        self._pulse.steps += 1
         self._send(Loading(stage=stage, fraction=fraction))
 
     # ── writer ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -201,7 +209,7 @@ class Runtime:
 
     def _write(self) -> None:
         try:
-            while (report := self._outgoing.get()) is not None:
+            while (report := self._next_report()) is not None:
                 self._connection.sendall(self._framed(report))
         except OSError:
             if not self._writes_files:
@@ -212,6 +220,15 @@ class Runtime:
         except BaseException:
             logger.exception("the writer failed")
             _exit(1)
+
+    def _next_report(self) -> Report | None:
+        """The next report for the server; once per second a `Beat`, whether or not others wait."""
+        left = self._beat_at - time.monotonic()
+        if left > 0:
+            with contextlib.suppress(queue.Empty):
+                return self._outgoing.get(timeout=left)
+        self._beat_at = time.monotonic() + BEAT_SECONDS
+        return self._pulse.beat()
 
     def _framed(self, report: Report) -> bytes:
         """The report's frame. A report that fits no frame fails the requests it is for, and no other."""
@@ -265,7 +282,10 @@ class Runtime:
                 if memory != last:
                     self._send(memory)
                     last, reported = memory, time.monotonic()
-                self._deliver(engine, out, *self._wait(engine))
+                self._pulse.activity = "idle"
+                item = self._wait(engine)
+                self._pulse.activity = "working"
+                self._deliver(engine, out, *item)
                 if engine.gathers and self._overlapped:
                     self._gather(engine, out)
             self._drain(engine, out)
@@ -274,6 +294,7 @@ class Runtime:
                 return
             if engine.busy:
                 self._step(engine, out)
+            self._pulse.steps += 1
             out.flush()
             if time.monotonic() - reported >= MEMORY_INTERVAL:
                 last, reported = engine.memory(), time.monotonic()
@@ -300,11 +321,15 @@ class Runtime:
         self._finished.set()
 
     def _use_idle_time(self, engine: UsesIdleTime) -> bool:
+        self._pulse.activity = "tidying"
         try:
             return engine.use_idle_time()
         except Exception:
             logger.exception("the engine's idle work failed")
             return False
+        finally:
+            self._pulse.steps += 1
+            self._pulse.activity = "idle"
 
     def _gather(self, engine: Engine, out: Outbox) -> None:
         """Take the requests that come together with the first: prompts take longer one by one than in one batch."""
@@ -315,7 +340,7 @@ class Runtime:
                 self._deliver(engine, out, *self._inbox.get(timeout=min(gap, left)))
                 self._overlapped = True
             except queue.Empty:
-                if not self._preparing:
+                if not self._pulse.preparing:
                     return
 
     def _drain(self, engine: Engine, out: Outbox) -> None:

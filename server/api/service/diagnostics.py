@@ -75,6 +75,7 @@ def _model(provider: Provider, reading: otel.ModelReading | None) -> ModelDiagno
             "max_concurrency": spec.max_concurrency,
             "queue_size": spec.queue_size,
             "queue_timeout": spec.queue_timeout,
+            "watchdog_timeout": spec.watchdog_timeout,
             "memory_limit": spec.memory_limit,
             "prefix_cache_bytes": spec.prefix_cache_bytes,
         },

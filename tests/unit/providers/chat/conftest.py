@@ -10,6 +10,7 @@ import pytest
 
 from providers.chat.provider import EngineChatProvider
 from providers.engine_host.host import EngineHost, RestartPolicy
+from providers.engine_host.watchdog import Watchdog
 from providers.spec import ModelSpec
 from tests.unit.providers.chat.chats import FAKE, PATIENCE, QUICK, alive, starts
 
@@ -24,11 +25,16 @@ async def serve(tmp_path: Path) -> AsyncIterator[Callable[..., EngineChatProvide
             assert not [pid for pid in starts(provider) if alive(pid)]
 
         async def start(
-            mode: str = "ready", *, restart: RestartPolicy = QUICK, grace: float = 0.5, **spec: object
+            mode: str = "ready",
+            *,
+            restart: RestartPolicy = QUICK,
+            grace: float = 0.5,
+            watchdog: Callable[[float], Watchdog] = Watchdog,
+            **spec: object,
         ) -> EngineChatProvider:
             path = json.dumps({"mode": mode, "starts": str(tmp_path / "starts")})
             model = ModelSpec(name="fake", path=path, **spec)
-            host = EngineHost(model, command=FAKE, restart=restart, grace=grace)
+            host = EngineHost(model, command=FAKE, restart=restart, grace=grace, watchdog=watchdog)
             provider = EngineChatProvider(model, host=host)
             stack.push_async_callback(leave_nothing, provider)
             await provider.start()

@@ -98,6 +98,9 @@ def answer(key: str, prompt: str) -> None:
         link.sendall(struct.pack("<I", 3) + b"\xff\xff\xff")
     elif order == "oversize":
         link.sendall(struct.pack("<I", frames.MAX_FRAME_BYTES + 1))
+    elif order == "stop":
+        send(frames.Beat("working", 1, 1, True))
+        os.kill(os.getpid(), signal.SIGSTOP)
     elif order == "deaf":
         time.sleep(3600)
     else:

@@ -12,6 +12,7 @@ import pytest
 from otel.testing import capture_spans
 from providers.chat.types import Accepted, Finished, TextDelta, TextPrompt
 from providers.engine_host.host import EngineHost, RestartPolicy
+from providers.engine_host.watchdog import Watchdog
 from providers.errors import (
     EngineCrashed,
     ModelNotReady,
@@ -86,6 +87,24 @@ async def test_requests_that_wait_when_the_engine_dies_get_an_error(serve):
     ends = await asyncio.gather(running, *waiting, return_exceptions=True)
     assert [type(end) for end in ends] == [EngineCrashed] + [ModelNotReady] * 5
     assert (provider.queue_stats.active, provider.queue_stats.pending) == (0, 0)
+
+
+async def test_a_stopped_engine_is_killed_and_everything_in_it_is_answered(serve):
+    provider = await ready(
+        await serve(max_concurrency=4, watchdog=lambda timeout: Watchdog(timeout, interval=0.01), watchdog_timeout=0.3)
+    )
+    streams = [asyncio.create_task(answer(provider, "hold")) for _ in range(3)]
+    streams.append(asyncio.create_task(answer(provider, "stop")))
+    waiting = [asyncio.create_task(answer(provider, "say x")) for _ in range(2)]
+    await until(lambda: (provider.queue_stats.active, provider.queue_stats.pending) == (4, 2))
+    question = asyncio.create_task(provider.tokenize(TextPrompt("hold")))
+    ends = await asyncio.wait_for(asyncio.gather(*streams, question, *waiting, return_exceptions=True), PATIENCE)
+    assert [type(end) for end in ends] == [EngineCrashed] * 5 + [ModelNotReady] * 2
+    assert all(end.retry_after for end in ends)
+    await ready(provider)
+    assert await text(provider, "say again") == "again"
+    assert "no sign of life" in provider.host.last_death
+    assert "signal 9" in provider.host.last_death
 
 
 # Loading

@@ -68,6 +68,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "max_concurrency": ("1", "2", "3"),
     "queue_size": ("1", "2", "0"),
     "queue_timeout": ("1", "2", "3"),
+    "watchdog_timeout": ("1", "2", "0"),
     "max_audio_seconds": ("0", "7", "8"),
     "strict_parameters": (True, "false", True),
     "max_speech_characters": ("0", "5", "6"),

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from providers.chat.types import TextPrompt
-from providers.engine_host.frames import Failed, LoadFailed, Tokenize
+from providers.engine_host.frames import STACK_SIGNAL, Beat, Failed, LoadFailed, Tokenize
 from providers.engine_host.host import ENGINE_COMMAND
 from tests.unit.providers.engines.client import SECONDS, Answer, EngineClient
 
@@ -80,6 +80,38 @@ def test_requests_that_come_together_start_in_one_step(fake: EngineClient) -> No
     burst = [fake.generate(str(number), f"count {number}") for number in range(4)]
     fake.wait(*burst)
     assert [answer.text for answer in burst] == ["4/"] * 4
+
+
+def beats_until(client: EngineClient, condition: Callable[[Beat], bool]) -> Beat:
+    """Read reports until there is such a beat."""
+    while True:
+        report = client.pump()
+        if isinstance(report, Beat) and condition(report):
+            return report
+
+
+def test_beats_report_what_the_threads_do(fake: EngineClient) -> None:
+    idle = beats_until(fake, lambda beat: beat.activity == "idle")
+    assert not idle.preparing
+    fake.generate("a", "block")
+    working = beats_until(fake, lambda beat: beat.activity == "working")
+    assert working.commands > idle.commands
+    assert beats_until(fake, lambda beat: True).steps == working.steps
+
+
+def test_beats_go_on_between_the_frames_of_a_stream(fake: EngineClient) -> None:
+    fake.generate("a", "x", max_tokens=10_000_000)
+    first = beats_until(fake, lambda beat: beat.activity == "working")
+    assert beats_until(fake, lambda beat: True).steps > first.steps
+
+
+def test_a_hung_engine_writes_its_stacks_on_demand(fake: EngineClient) -> None:
+    fake.generate("a", "block")
+    beats_until(fake, lambda beat: beat.activity == "working")
+    fake.process.send_signal(STACK_SIGNAL)
+    stacks = fake.close()
+    assert "fake_engine.py" in stacks
+    assert " in step" in stacks
 
 
 @pytest.mark.parametrize(("prompt", "code"), [("refuse", "invalid_request_error"), ("break", "internal_error")])
