@@ -13,8 +13,9 @@ export class Ahead {
    * Compute a prompt. Does nothing where the server has refused one.
    *
    * @param {{model: string, messages: object[]}} prompt
+   * @param {Record<string, string>} headers
    */
-  async compute(prompt) {
+  async compute(prompt, headers) {
     this.#wanted = prompt;
     if (this.#busy || this.#refused) return;
     this.#busy = true;
@@ -22,7 +23,7 @@ export class Ahead {
       const body = { ...this.#wanted, prefill_only: true };
       this.#wanted = null;
       try {
-        await (await request("v1/chat/completions", { body, signal: this.#abort.signal })).arrayBuffer();
+        await (await request("v1/chat/completions", { body, headers, signal: this.#abort.signal })).arrayBuffer();
       } catch (error) {
         this.#refused ||= error instanceof RequestFailed && error.status === 400;
       }

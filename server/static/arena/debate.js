@@ -1,6 +1,7 @@
 /** The debate itself: turns speak in order, stream, are heard or interrupted, and end in a verdict. */
 
 import { Ahead } from "./ahead.js";
+import { Playback } from "./playback.js";
 import { CRITERIA, VERDICT, heardText, messagesFor, verdictMessages } from "./prompts.js";
 import { RequestFailed, chunks, json, pcm, request } from "./stream.js";
 
@@ -34,6 +35,7 @@ export class Debate {
   #wish = /** @type {"closing" | "next" | null} */ (null);
   #halted = false;
   #ahead = new Ahead();
+  #playback = new Playback(0);
 
   /**
    * @param {Settings} settings
@@ -79,11 +81,13 @@ export class Debate {
 
   async pause() {
     await this.player.pause();
+    this.#playback.pause();
     this.#enter("paused");
   }
 
   async resume() {
     await this.player.resume();
+    this.#playback.resume();
     this.#enter("running");
   }
 
@@ -122,6 +126,7 @@ export class Debate {
     this.#halted = true;
     this.#abort?.abort();
     this.#cut();
+    if (this.current) this.#report(this.current);
     return this.current;
   }
 
@@ -145,8 +150,9 @@ export class Debate {
     const turn = (this.current = entry(kind, side, ""));
     /** @type {import("./ribbon.js").Measures} */
     const measures = (turn.measures = { sent: performance.now(), stalls: 0, stalled: 0 });
-    const utterance = this.player.speak(seconds, (state) => {
-      if (state === "playing") measures.sound ??= performance.now();
+    const playback = (this.#playback = new Playback(measures.sent));
+    const utterance = this.player.speak(seconds, (state, at) => {
+      playback.change(state, at);
       this.listener.changed();
     });
     this.utterance = utterance;
@@ -192,7 +198,7 @@ export class Debate {
       stream_options: { include_usage: true },
     };
     turn.requestId = `arena-${this.id.slice(0, 6)}-${this.entries.length + 1}-${hex(2)}`;
-    const headers = { "x-request-id": turn.requestId, traceparent: `00-${this.id}-${hex(8)}-01` };
+    const headers = { "x-request-id": turn.requestId, ...this.#trace() };
     const response = await request("v1/chat/completions", { body, headers, signal: this.#abort?.signal });
     measures.answered = performance.now();
     turn.requestId = response.headers.get("x-request-id") ?? turn.requestId;
@@ -232,13 +238,13 @@ export class Debate {
     const turns = this.entries.filter((entry) => entry.kind === "turn").length + (turn.kind === "turn" ? 1 : 0);
     if (turns >= 2 * this.settings.rounds || turn.interrupted || !turn.text) return;
     const messages = messagesFor(this.settings, [...this.entries, { ...turn, heard: turn.text }], side);
-    this.#ahead.compute({ model: this.settings.personas[side].model, messages });
+    this.#ahead.compute({ model: this.settings.personas[side].model, messages }, this.#trace());
   }
 
   /** @param {Entry} turn @param {import("./player.js").Utterance} utterance @param {Error | null} failure */
   #finish(turn, utterance, failure) {
     const measures = /** @type {import("./ribbon.js").Measures} */ (turn.measures);
-    Object.assign(measures, { stalls: utterance.stalls, stalled: utterance.stalled, rate: utterance.measured });
+    Object.assign(measures, { sound: this.#playback.sound, stalls: utterance.stalls, stalled: utterance.stalled, rate: utterance.measured });
     measures.silent = performance.now();
     if (failure) {
       Object.assign(turn, { interrupted: true, broken: true, playedMs: Math.round(turn.duration * 1000) });
@@ -248,7 +254,7 @@ export class Debate {
       this.entries.push(turn);
       this.listener.finished(turn, utterance.samples().subarray(0, turn.interrupted ? turn.playedMs * 24 : undefined));
     }
-    if (turn.interrupted && turn.audioId) this.#report(turn);
+    this.#report(turn);
     if (this.#wish === "closing" && turn.kind === "turn") {
       const seconds = Math.min(CLOSING_SECONDS, this.settings.seconds);
       this.entries.push(entry("moderator", turn.side, `The moderator: you have ${seconds} seconds. Finish in one sentence.`));
@@ -259,10 +265,22 @@ export class Debate {
     this.listener.changed();
   }
 
-  /** Report what was heard. Later requests hold it as well, so a failure changes nothing. @param {Entry} turn */
+  /**
+   * Report what was heard, and how, to the trace of the turn. Later requests hold what was heard as well, so a failure
+   * changes nothing.
+   *
+   * @param {Entry} turn
+   */
   #report(turn) {
-    const body = { played_ms: turn.playedMs };
-    request(`v1/chat/completions/${turn.audioId}/heard`, { body }).catch(() => {});
+    const events = turn.audioId ? this.#playback.report() : null;
+    if (!events) return;
+    const body = { played_ms: turn.interrupted ? turn.playedMs : Math.round(turn.duration * 1000), events };
+    request(`v1/chat/completions/${turn.audioId}/heard`, { body, headers: this.#trace(), keepalive: true }).catch(() => {});
+  }
+
+  /** The trace that all requests of the debate are in. @returns {Record<string, string>} */
+  #trace() {
+    return { traceparent: `00-${this.id}-${hex(8)}-01` };
   }
 
   async #judge() {
@@ -276,10 +294,10 @@ export class Debate {
     };
     let answer;
     try {
-      answer = await json("v1/chat/completions", { body: { ...body, response_format: VERDICT } });
+      answer = await json("v1/chat/completions", { body: { ...body, response_format: VERDICT }, headers: this.#trace() });
     } catch (error) {
       if (!(error instanceof RequestFailed) || error.status !== 400) throw error;
-      answer = await json("v1/chat/completions", { body }); // a model that follows no schema
+      answer = await json("v1/chat/completions", { body, headers: this.#trace() }); // a model that follows no schema
     }
     this.verdict = verdictOf(answer.choices[0].message.content ?? "");
   }

@@ -3,7 +3,10 @@
 const LEAD = 0.06; // seconds between scheduling and sound, so that the first samples are not late
 const MARGIN = 0.3; // seconds that the buffer holds beyond the estimate
 
-/** @typedef {"waiting" | "buffering" | "playing" | "ended" | "stopped"} SpeechState */
+/**
+ * @typedef {"waiting" | "buffering" | "playing" | "ended" | "stopped"} SpeechState
+ * @typedef {(state: SpeechState, at: number) => void} Changed `at`: when the listener hears it, by `performance.now()`.
+ */
 
 /** How fast the server synthesizes, and how long turns are; both learnt from the turns so far. */
 class Pace {
@@ -43,7 +46,7 @@ export class Player {
    * Begin to speak an answer whose pieces are yet to come.
    *
    * @param {number} longest Seconds that the answer may take.
-   * @param {(state: SpeechState) => void} changed
+   * @param {Changed} changed
    */
   speak(longest, changed) {
     if (!this.context) throw new Error("the audio context is not unlocked");
@@ -75,7 +78,7 @@ export class Utterance {
    * @param {AudioContext} context
    * @param {Pace} pace
    * @param {number} longest
-   * @param {(state: SpeechState) => void} changed
+   * @param {Changed} changed
    */
   constructor(context, pace, longest, changed) {
     this.context = context;
@@ -215,6 +218,7 @@ export class Utterance {
   #change(state) {
     if (this.state === state) return;
     this.state = state;
-    this.changed(state);
+    const later = state === "stopped" ? 0 : (this.context.outputLatency || 0) + (state === "playing" ? LEAD : 0);
+    this.changed(state, performance.now() + 1000 * later);
   }
 }

@@ -45,10 +45,11 @@ function authorization() {
  * Send one request. Paths are relative, so that the page works behind a proxy that adds a prefix.
  *
  * @param {string} path
- * @param {{body?: unknown, headers?: Record<string, string>, signal?: AbortSignal}} [options]
+ * @param {{body?: unknown, headers?: Record<string, string>, signal?: AbortSignal, keepalive?: boolean}} [options]
+ *   `keepalive`: the request outlives the page; its body has at most 64 KiB.
  * @returns {Promise<Response>}
  */
-export async function request(path, { body, headers = {}, signal } = {}) {
+export async function request(path, { body, headers = {}, signal, keepalive } = {}) {
   const sent = { ...authorization(), ...headers };
   if (body !== undefined) sent["Content-Type"] = "application/json";
   let response;
@@ -58,6 +59,7 @@ export async function request(path, { body, headers = {}, signal } = {}) {
       headers: sent,
       body: body === undefined ? undefined : JSON.stringify(body),
       signal,
+      keepalive,
       cache: "no-store",
     });
   } catch (error) {
