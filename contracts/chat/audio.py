@@ -1,4 +1,4 @@
-"""Speech in chat completions: what a request asks of the voice, and the audio of an answer.
+"""Speech in chat: what a request asks of the voice, and the audio of a chat completion.
 
 The fields of OpenAI's contract have its names. `words`, `visemes` and their clock are extensions: times are seconds
 from the first sample of the answer's audio, offsets are characters of its transcript.
@@ -23,14 +23,18 @@ __all__ = [
     "ChatCompletionAudio",
     "HeardAnswer",
     "HeardAudio",
+    "HeardObject",
     "HeardRequest",
+    "Modality",
     "PlaybackEvent",
     "PlayedMilliseconds",
 ]
 
+Modality = Literal["text", "audio"]
 AnswerAudioFormat = Literal["wav", "aac", "mp3", "flac", "opus", "pcm16", "pcm"]
 
 PlayedMilliseconds = Annotated[float, Ge(0), Le(86_400_000)]
+HeardObject = Literal["chat.completion.audio.heard", "response.audio.heard"]
 MAX_PLAYBACK_EVENTS = 128
 
 
@@ -152,7 +156,7 @@ class HeardAnswer:
 
     id: str
     """Of the audio."""
-    object: Literal["chat.completion.audio.heard"] = "chat.completion.audio.heard"
+    object: HeardObject = "chat.completion.audio.heard"
     transcript: str
     """The answer up to the last word that was heard to its end."""
     played_ms: float

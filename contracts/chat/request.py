@@ -8,7 +8,7 @@ import attrs
 from annotated_types import Ge, MaxLen, MinLen
 
 from contracts._fields import Count, JsonObject, Seconds, TokenLimit, TopLogprobs
-from contracts.chat.audio import AudioOptions, HeardAudio
+from contracts.chat.audio import AudioOptions, HeardAudio, Modality
 from contracts.chat.messages import ChatCompletionRequestMessage
 from contracts.chat.response_format import ResponseFormat
 from contracts.chat.tools import (
@@ -29,8 +29,6 @@ __all__ = [
     "ReasoningSwitch",
     "ThinkingSwitch",
 ]
-
-Modality = Literal["text", "audio"]
 
 ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 GivenEffort = Literal[ReasoningEffort, "", "auto", "default"]

@@ -13,6 +13,9 @@
         response.output_item.done
     response.completed | response.incomplete | response.failed
 
+With speech, `response.audio.transcript.delta` and `response.audio.delta` come for each spoken piece, after the text
+that it says; `response.audio.transcript.done` and `response.audio.done` come before the last item is done.
+
 `error` ends a stream that failed before `response.created`. `sequence_number` counts from 0.
 """
 
@@ -25,8 +28,13 @@ import attrs
 from contracts._fields import EXPLICIT_NULL
 from contracts.responses.items import LogProb, OutputItem, OutputTextContent, ReasoningTextContent
 from contracts.responses.response import Response
+from contracts.speech import SpeechViseme, SpeechWord
 
 __all__ = [
+    "ResponseAudioDeltaEvent",
+    "ResponseAudioDoneEvent",
+    "ResponseAudioTranscriptDeltaEvent",
+    "ResponseAudioTranscriptDoneEvent",
     "ResponseContentPartAddedEvent",
     "ResponseContentPartDoneEvent",
     "ResponseCustomToolCallInputDeltaEvent",
@@ -188,6 +196,57 @@ class ResponseCustomToolCallInputDoneEvent(_ItemEvent):
     input: str
 
 
+@attrs.frozen(kw_only=True)
+class _AudioEvent(_Event):
+    """An event of the response's audio. All fields but OpenAI's are extensions."""
+
+    audio_id: str
+    """The id that reports of what was heard refer to."""
+
+
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseAudioTranscriptDeltaEvent(_AudioEvent):
+    """The text that the next piece of audio says, marks included. It came before as text of the output."""
+
+    type: Literal["response.audio.transcript.delta"] = "response.audio.transcript.delta"
+    delta: str
+
+
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseAudioTranscriptDoneEvent(_AudioEvent):
+    """The whole text."""
+
+    type: Literal["response.audio.transcript.done"] = "response.audio.transcript.done"
+    transcript: str
+
+
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseAudioDeltaEvent(_AudioEvent):
+    """A spoken piece. Times are seconds from the first sample of the audio, offsets characters of its transcript."""
+
+    type: Literal["response.audio.delta"] = "response.audio.delta"
+    delta: str
+    """Base64. The decoded deltas, concatenated, are a file of the requested format."""
+    start_sample: int
+    """Samples of the audio before this piece."""
+    samples: int
+    """Samples of this piece."""
+    sample_rate: int
+    words: list[SpeechWord] | None = None
+    visemes: list[SpeechViseme] | None = None
+
+
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseAudioDoneEvent(_AudioEvent):
+    """The audio is complete."""
+
+    type: Literal["response.audio.done"] = "response.audio.done"
+    expires_at: int
+    """Unix seconds."""
+    duration: float
+    """Seconds."""
+
+
 @attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
 class ResponseErrorEvent(_Event):
     """The request failed before its response was created."""
@@ -212,5 +271,9 @@ ResponseStreamEvent = (
     | ResponseFunctionCallArgumentsDoneEvent
     | ResponseCustomToolCallInputDeltaEvent
     | ResponseCustomToolCallInputDoneEvent
+    | ResponseAudioTranscriptDeltaEvent
+    | ResponseAudioTranscriptDoneEvent
+    | ResponseAudioDeltaEvent
+    | ResponseAudioDoneEvent
     | ResponseErrorEvent
 )

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 import attrs
 from annotated_types import MaxLen
 
-from contracts._fields import EXPLICIT_NULL, Count, JsonObject, Metadata, ModelName, TokenLimit, TopLogprobs
+from contracts._fields import EXPLICIT_NULL, Count, JsonObject, Metadata, ModelName, Seconds, TokenLimit, TopLogprobs
 from contracts.bounds import MaxKeyLen
+from contracts.chat.audio import AudioOptions, HeardAudio, Modality
 from contracts.chat.request import GivenEffort
 from contracts.chat.response_format import ResponseFormat
 from contracts.chat.tools import MAX_TOOLS
@@ -219,6 +220,45 @@ class CreateResponse(ChatOnly):
     )
     metadata: StoredMetadata | None = attrs.field(
         default=None, metadata=honoured("Stored with the response, and returned in it.", default={})
+    )
+
+    # Speech.
+    modalities: list[Modality] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. With `audio`, the response is also spoken: see [speech](speech-in-chat.md#responses). `400` if "
+            "the server has no model that speaks.",
+            default=["text"],
+        ),
+    )
+    output_modalities: list[Modality] | None = attrs.field(
+        default=None,
+        metadata=honoured("Another name of `modalities`. Both may be sent if they agree.", otherwise="as `modalities`"),
+    )
+    audio: AudioOptions | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension, as in [chat completions](speech-in-chat.md#request). Only with `audio` in `modalities`; "
+            "otherwise it is noted.",
+            values="`voice`, `format`, `model`, `speed`, `include_visemes`, `viseme_set`",
+            otherwise="the default voice",
+        ),
+    )
+    max_spoken_seconds: Seconds | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension, only with `audio` in `modalities`. The response ends with the last sentence that is spoken "
+            "within this time and is then `incomplete`; at least the first clause is spoken.",
+            otherwise="no limit of its own",
+        ),
+    )
+    heard: list[HeardAudio] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. How much of earlier spoken responses was played: `audio_id` (or the response's id), "
+            "`played_ms`. The prompt holds the words that were heard to their end.",
+            otherwise="everything was heard",
+        ),
     )
 
     # Labels, which are repeated in the response and change nothing else in it.

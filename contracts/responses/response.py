@@ -10,6 +10,7 @@ from contracts._fields import EXPLICIT_NULL
 from contracts.responses.items import OutputItem, StoredItem
 from contracts.responses.request import Reasoning
 from contracts.responses.tools import ResponseTextParam, Tool, ToolChoice
+from contracts.speech import SpeechViseme, SpeechWord
 
 __all__ = [
     "DeletedResponse",
@@ -17,6 +18,7 @@ __all__ = [
     "InputTokensDetails",
     "OutputTokensDetails",
     "Response",
+    "ResponseAudio",
     "ResponseError",
     "ResponseItemList",
     "ResponseStatus",
@@ -79,6 +81,28 @@ class IncompleteDetails:
 
 
 @attrs.frozen(kw_only=True)
+class ResponseAudio:
+    """The speech of a response. `data`, `words` and `visemes` are in the answer to a request that does not stream.
+
+    Times are seconds from the first sample, offsets characters of the transcript.
+    """
+
+    id: str
+    """Reports of what was heard refer to it, until `expires_at`."""
+    data: str | None = None
+    """Base64 of a file of the requested format."""
+    expires_at: int
+    """Unix seconds."""
+    transcript: str
+    """The text of all messages of the output. Markup in it is not spoken."""
+    sample_rate: int
+    duration: float
+    """Seconds: the sample count over the sample rate."""
+    words: list[SpeechWord] | None = None
+    visemes: list[SpeechViseme] | None = None
+
+
+@attrs.frozen(kw_only=True)
 class Response:
     """A response up to the current event. It repeats the parameters of its request."""
 
@@ -93,6 +117,8 @@ class Response:
     incomplete_details: IncompleteDetails | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     model: str
     output: list[OutputItem]
+    audio: ResponseAudio | None = None
+    """Extension: the speech of the output's text, if it was requested."""
     usage: ResponseUsage | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     instructions: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     previous_response_id: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)

@@ -14,20 +14,20 @@ import otel
 from contracts.chat.audio import HeardAnswer, HeardRequest
 from contracts.chat.request import ChatCompletionRequest
 from contracts.chat.response import ChatCompletion
-from providers.chat.protocol import CHAT, ChatProvider
+from providers.chat.protocol import CHAT
 from server.api.chat.functions import has_functions
 from server.api.chat.request import to_generation_request
 from server.api.chat.response import ChatChunkEncoder, chat_completion
-from server.api.chat.spoken import SpokenAnswers, SpokenChunkEncoder, new_audio_id, spoken_completion
+from server.api.chat.spoken import SpokenAnswers, SpokenChunkEncoder, spoken_completion
 from server.api.error_responses import ANSWERING, errors
 from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
 from server.api.openapi import StreamedOperation
 from server.api.spoken.audio import recorded, voiced
 from server.api.spoken.heard import as_heard, heard_answer
-from server.api.spoken.said import SaidAnswer
 from server.api.spoken.speaking import SpokenEvent, speaking
 from server.api.spoken.voice import answer_voice
+from server.api.spoken.wire import new_answer
 from server.dependencies import Chat, Service, ServiceDependency, provide
 from server.guards import json_body
 from server.large_bodies import translated
@@ -64,9 +64,13 @@ class ChatController(Controller):
         )
         data = attrs.evolve(data, messages=as_heard(data.messages, data.heard, service.said))
         asked = await translated(request, to_generation_request, data, id=request_id)
-        voice = await answer_voice(data, service.registry, request_id=request_id)
+        voice = None
+        if not data.prefill_only:
+            voice = await answer_voice(data, data.modalities, service.registry, request_id=request_id)
         if voice is not None:
-            said = [_new_answer(service, chat, header) for _ in range(asked.n)]
+            said = [
+                new_answer(service.said, header.id, model=chat.spec.name, request_id=request_id) for _ in range(asked.n)
+            ]
             spoken = speaking(chat.generate(asked), voice.speak, answers=asked.n, max_seconds=data.max_spoken_seconds)
             answers = SpokenAnswers(header, voice, said, has_functions(data))
             return await _spoken(request, service, recorded(spoken, said, service.said), answers, data)
@@ -91,11 +95,6 @@ class ChatController(Controller):
         self, completion_id: FromPath[str], data: JSONBody[HeardRequest], service: ServiceDependency
     ) -> Response[HeardAnswer]:
         return Response(heard_answer(service.said, completion_id, data, request_id=otel.request_id.get() or ""))
-
-
-def _new_answer(service: Service, chat: ChatProvider, header: AnswerHeader) -> SaidAnswer:
-    playback = otel.start_playback(model=chat.spec.name, request_id=header.request_id)
-    return service.said.new(new_audio_id(), header.id, playback)
 
 
 async def _spoken(

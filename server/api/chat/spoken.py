@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from itertools import groupby
-from typing import Any, ClassVar
-from uuid import uuid4
+from typing import ClassVar
 
 import attrs
 
 from contracts.chat.audio import AudioDelta, ChatCompletionAudio
 from contracts.chat.response import ChatCompletion, ChatCompletionChunkDelta
 from providers.chat.types import Finished, GenerationEvent
-from providers.speech.types import SAMPLE_RATE, PhonemeSpan, SpeechPiece, WordSpan
+from providers.speech.types import SpeechPiece
 from server.api.chat.response import ChatChunkEncoder, chat_completion
 from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
-from server.api.speech.encoders import SAMPLE_BYTES, encode_whole
-from server.api.speech.pieces import QUIET_SECONDS
-from server.api.speech.response import speech_words
-from server.api.speech.visemes import speech_visemes
 from server.api.spoken.audio import AudioBytes, VoicedEvent
 from server.api.spoken.said import SaidAnswer
-from server.api.spoken.speaking import SpokenEvent, SpokenPiece
+from server.api.spoken.speaking import SpokenEvent
 from server.api.spoken.voice import AnswerVoice
+from server.api.spoken.wire import AudioParts, texts, whole_audio
 
-__all__ = ["SpokenAnswers", "SpokenChunkEncoder", "new_audio_id", "spoken_completion"]
-
-_NOTHING = SpeechPiece("", b"", [], [], 0.0)
+__all__ = ["SpokenAnswers", "SpokenChunkEncoder", "spoken_completion"]
 
 
 @attrs.frozen
@@ -43,10 +35,6 @@ class SpokenAnswers:
     """As in `chat_completion`."""
 
 
-def new_audio_id() -> str:
-    return f"audio_{uuid4().hex}"
-
-
 async def spoken_completion(spoken: SpokenAnswers, events: AsyncIterator[SpokenEvent]) -> ChatCompletion:
     """The whole answers, each with a file whose header contains its length. Encodes in a thread.
 
@@ -54,40 +42,12 @@ async def spoken_completion(spoken: SpokenAnswers, events: AsyncIterator[SpokenE
         ServiceError: any error of the events.
     """
     pieces: list[list[SpeechPiece]] = [[] for _ in spoken.said]
-
-    async def texts() -> AsyncGenerator[GenerationEvent, None]:
-        async for event in events:
-            if isinstance(event, SpokenPiece):
-                pieces[event.index].append(event.piece)
-            else:
-                yield event
-
-    answers = await collect_all(texts(), len(spoken.said))
+    answers = await collect_all(texts(events, pieces), len(spoken.said))
     audio = [
-        await _whole_audio(own, spoken.voice, said) if said.text else None
+        ChatCompletionAudio(**await whole_audio(own, spoken.voice, said)) if said.text else None
         for own, said in zip(pieces, spoken.said, strict=True)
     ]
     return chat_completion(spoken.header, answers, audio, older=spoken.older)
-
-
-async def _whole_audio(pieces: Sequence[SpeechPiece], voice: AnswerVoice, said: SaidAnswer) -> ChatCompletionAudio:
-    pcm = b"".join(piece.audio for piece in pieces)
-    if not pcm:  # only marks: no player accepts an empty file
-        pcm = bytes(round(QUIET_SECONDS * SAMPLE_RATE) * SAMPLE_BYTES)
-    file = await asyncio.to_thread(encode_whole, voice.audio_format, pcm)
-    return ChatCompletionAudio(
-        id=said.id,
-        data=b64encode(file).decode("ascii"),
-        expires_at=said.expires_at,
-        transcript=said.text,
-        sample_rate=SAMPLE_RATE,
-        duration=len(pcm) / SAMPLE_BYTES / SAMPLE_RATE,
-        **_timings(
-            voice,
-            [word for piece in pieces for word in piece.words],
-            [span for piece in pieces for span in piece.phonemes],
-        ),
-    )
 
 
 class SpokenChunkEncoder(ChatChunkEncoder):
@@ -99,9 +59,8 @@ class SpokenChunkEncoder(ChatChunkEncoder):
     _TEXT: ClassVar = "transcript"
 
     def __init__(self, spoken: SpokenAnswers, *, include_usage: bool | None) -> None:
-        self._voice = spoken.voice
         self._said = spoken.said
-        self._samples = [0 for _ in spoken.said]
+        self._parts = [AudioParts(spoken.voice) for _ in spoken.said]
         super().__init__(spoken.header, include_usage=include_usage, n=len(spoken.said), older=spoken.older)
 
     def encode(self, events: Sequence[VoicedEvent]) -> bytes:
@@ -120,28 +79,12 @@ class SpokenChunkEncoder(ChatChunkEncoder):
         if not isinstance(event, Finished) or not self._said[event.index].text:
             return super()._other(event)
         said = self._said[event.index]
-        end = AudioDelta(id=said.id, expires_at=said.expires_at, duration=self._samples[event.index] / SAMPLE_RATE)
+        end = AudioDelta(id=said.id, expires_at=said.expires_at, duration=self._parts[event.index].duration)
         return self._delta(ChatCompletionChunkDelta(audio=end), event.index) + super()._other(event)
 
     def _audio(self, event: AudioBytes) -> bytes:
-        if not event.audio and event.piece is None:
+        part = self._parts[event.index].of(event)
+        if part is None:
             return b""
-        piece = _NOTHING if event.piece is None else event.piece.piece
-        samples = len(piece.audio) // SAMPLE_BYTES
-        before = self._samples[event.index]
-        self._samples[event.index] += samples
-        delta = AudioDelta(
-            id=self._said[event.index].id,
-            data=b64encode(event.audio).decode("ascii"),
-            start_sample=before,
-            samples=samples,
-            sample_rate=SAMPLE_RATE,
-            **_timings(self._voice, piece.words, piece.phonemes),
-        )
+        delta = AudioDelta(id=self._said[event.index].id, data=part.pop("audio"), **part)
         return self._delta(ChatCompletionChunkDelta(audio=delta), event.index)
-
-
-def _timings(voice: AnswerVoice, words: Sequence[WordSpan], phonemes: Sequence[PhonemeSpan]) -> dict[str, Any]:
-    if not voice.timings:
-        return {}
-    return {"words": speech_words(words), "visemes": speech_visemes(phonemes, voice.viseme_set)}

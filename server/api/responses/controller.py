@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any
@@ -12,6 +12,7 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import JSONBody, Parameter
 
 import otel
+from contracts.chat.audio import HeardAnswer, HeardRequest
 from contracts.responses.items import StoredItem
 from contracts.responses.request import CreateResponse, TokenCountRequest
 from contracts.responses.response import DeletedResponse, ResponseItemList, TokenCount
@@ -23,18 +24,25 @@ from server.api.error_responses import ANSWERING, COUNTING, errors
 from server.api.openapi import StreamedResponseOperation
 from server.api.responses.conversation import input_items, references
 from server.api.responses.custom_input import custom_inputs
+from server.api.responses.heard import items_as_heard
 from server.api.responses.pages import MAX_LIMIT, page
 from server.api.responses.parameters import (
     refuse_unsupported_count,
     refuse_unsupported_response,
     refuse_unsupported_retrieval,
 )
-from server.api.responses.request import renamed, to_prompt, to_response_generation
+from server.api.responses.request import modalities, renamed, to_prompt, to_response_generation
 from server.api.responses.response import ResponseDraft, new_response_id, whole_response
+from server.api.responses.spoken import SpokenResponseEncoder, spoken_response, without_sound
 from server.api.responses.store import ResponseStore
 from server.api.responses.stream import ResponseStreamEncoder
 from server.api.responses.tools import OfferedTools, offer
-from server.dependencies import Chat, ServiceDependency, provide
+from server.api.spoken.audio import recorded, voiced
+from server.api.spoken.heard import heard_answer
+from server.api.spoken.speaking import speaking
+from server.api.spoken.voice import AnswerVoice, answer_voice
+from server.api.spoken.wire import new_answer
+from server.dependencies import Chat, Service, ServiceDependency, provide
 from server.guards import json_body
 from server.large_bodies import translated
 
@@ -75,13 +83,17 @@ class ResponsesController(Controller):
     ) -> Response[ResponseContract]:
         refuse_unsupported_response(data)
         id, request_id = new_response_id(), otel.request_id.get() or ""
-        earlier, own = await _conversation(data, service.responses, id)
+        earlier, own = await _conversation(data, service, id)
         offered = offer(data.tools)
         draft = ResponseDraft(data, offered, chat, id=id, request_id=request_id)
         turns = [*earlier, *own]
         asked = await translated(request, to_response_generation, data, turns, offered, id=request_id)
-        events = aclosing(_events(chat, asked, offered))
         keep = partial(_keep, service.responses, own)
+        voice = await answer_voice(data, modalities(data), service.registry, request_id=request_id)
+        generated = _events(chat, asked, offered)
+        if voice is not None:
+            return await _spoken(request, service, data, draft, generated, voice, keep)
+        events = aclosing(generated)
         if data.stream:
             encoder = ResponseStreamEncoder(draft, keep)
             return service.streamed(events, encoder, ending=encoder)
@@ -104,7 +116,7 @@ class ResponsesController(Controller):
         self, data: JSONBody[TokenCountRequest], chat: Chat, service: ServiceDependency
     ) -> TokenCount:
         refuse_unsupported_count(data)
-        earlier, own = await _conversation(data, service.responses, new_response_id())
+        earlier, own = await _conversation(data, service, new_response_id())
         tokens = await chat.tokenize(to_prompt(data, [*earlier, *own], offer(data.tools)))
         return TokenCount(input_tokens=len(tokens))
 
@@ -156,6 +168,23 @@ class ResponsesController(Controller):
             param="response_id",
         )
 
+    @post(
+        "/{response_id:str}/heard",
+        guards=(json_body,),
+        status_code=200,
+        operation_id="reportHeardResponse",
+        name="responses.heard",
+        summary="Report how much of a spoken response was played",
+        description="Later turns that continue the response hold the words that were heard to their end. `events` "
+        "become a span in the trace of the response's request.",
+        responses=errors(400, 404, 500),
+    )
+    async def heard(
+        self, response_id: ResponseId, data: JSONBody[HeardRequest], service: ServiceDependency
+    ) -> HeardAnswer:
+        request_id = otel.request_id.get() or ""
+        return heard_answer(service.said, response_id, data, request_id=request_id, object="response.audio.heard")
+
     @get(
         "/{response_id:str}/input_items",
         operation_id="listInputItems",
@@ -190,14 +219,37 @@ def _events(
     return custom_inputs(events, offered) if offered.has_custom else events
 
 
+async def _spoken(
+    request: Request[Any, Any, Any],
+    service: Service,
+    data: CreateResponse,
+    draft: ResponseDraft,
+    generated: AsyncGenerator[GenerationEvent, None],
+    voice: AnswerVoice,
+    keep: Callable[[ResponseContract], None],
+) -> Response[ResponseContract]:
+    """The response with its speech, whole or streamed."""
+    said = new_answer(service.said, draft.id, model=draft.model, request_id=draft.request_id)
+    spoken = speaking(generated, voice.speak, max_seconds=data.max_spoken_seconds)
+    events = recorded(spoken, [said], service.said)
+    if data.stream:
+        encoder = SpokenResponseEncoder(draft, keep, voice, said)
+        return service.streamed(aclosing(voiced(events, voice.audio_format)), encoder, ending=encoder)
+    async with service.answering(request.receive), aclosing(events) as answer:
+        response = await spoken_response(draft, answer, voice, said)
+    keep(response)
+    return Response(response)
+
+
 async def _conversation(
-    data: CreateResponse | TokenCountRequest, store: ResponseStore, response_id: str
+    data: CreateResponse | TokenCountRequest, service: Service, response_id: str
 ) -> tuple[list[StoredItem], list[StoredItem]]:
-    """The earlier conversation, and the request's own input.
+    """The earlier conversation, and the request's own input, with what was heard of the turns that were spoken.
 
     Raises:
         PreviousResponseNotFound, NotFound: the store lacks an item that the input refers to.
     """
+    store = service.responses
     previous = data.previous_response_id or None
     earlier = [] if previous is None else await store.conversation(previous)
     if earlier is None:
@@ -209,7 +261,10 @@ async def _conversation(
     for id in ids:
         if id not in referred:
             raise NotFound(f"Item with id '{id[:128]}' not found. Items are kept where `store` is true.", param="input")
-    return earlier, input_items(data.input, referred, response_id=response_id)
+    own = input_items(data.input, referred, response_id=response_id)
+    heard = data.heard if isinstance(data, CreateResponse) else None
+    items = items_as_heard([*earlier, *own], heard, service.said)
+    return items[: len(earlier)], items[len(earlier) :]
 
 
 async def _stored(store: ResponseStore, id: str) -> ResponseContract:
@@ -221,7 +276,7 @@ async def _stored(store: ResponseStore, id: str) -> ResponseContract:
 
 def _keep(store: ResponseStore, input: list[StoredItem], response: ResponseContract) -> None:
     if response.store:
-        store.put(response, input)
+        store.put(without_sound(response), input)
 
 
 def _not_found(id: str) -> NotFound:

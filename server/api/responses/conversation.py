@@ -37,7 +37,7 @@ from server.api.responses.foreign import as_calls, returned_text
 from server.api.responses.tools import INPUT, prompt_name
 from server.noted import note
 
-__all__ = ["encrypted", "input_items", "item_id", "references", "to_turns"]
+__all__ = ["content_text", "encrypted", "input_items", "item_id", "references", "response_of", "to_turns"]
 
 Call = FunctionToolCall | CustomToolCall
 Output = FunctionCallOutput | CustomToolCallOutput
@@ -57,6 +57,11 @@ _PREFIXES = {
 def item_id(type_: str, response_id: str, index: int) -> str:
     """The id of an item without one. It is unique wherever the response's id is, and stable."""
     return f"{_PREFIXES[type_]}_{response_id.removeprefix('resp_')}{index:04x}"
+
+
+def response_of(item_id: str) -> str:
+    """The id of the response whose item has this id."""
+    return f"resp_{item_id.partition('_')[2][:-4]}"
 
 
 def encrypted(thought: str) -> str:
@@ -117,7 +122,7 @@ def to_turns(items: Sequence[StoredItem], *, instructions: str | None) -> list[C
             turns.append(_output_turn(item, answers.call(place)))
         elif isinstance(item, InputMessage) and item.role != "assistant":
             role = "system" if item.role == "developer" else item.role
-            turns.append(ChatMessage(role=role, content=_text(item.content)))
+            turns.append(ChatMessage(role=role, content=content_text(item.content)))
         else:
             draft.add(item, answered=answers.has(place))
     if draft:
@@ -127,8 +132,8 @@ def to_turns(items: Sequence[StoredItem], *, instructions: str | None) -> list[C
 
 def _output_turn(output: Output, call: str | None) -> ChatMessage:
     if call is None:
-        return ChatMessage(role="user", content=_text(output.output))
-    return ChatMessage(role="tool", content=_text(output.output), tool_call_id=call)
+        return ChatMessage(role="user", content=content_text(output.output))
+    return ChatMessage(role="tool", content=content_text(output.output), tool_call_id=call)
 
 
 class _Answers:
@@ -186,7 +191,7 @@ class _Draft:
             if not answered:
                 self._unanswered.append(id)
         elif isinstance(item, InputMessage):
-            self._text = _text(item.content)
+            self._text = content_text(item.content)
 
     def turns(self) -> Iterator[ChatMessage]:
         """The turn, and an empty output of each call that has none."""
@@ -284,7 +289,7 @@ def _parts(message: InputMessage) -> list[InputContent]:
     return [InputTextContent(type="input_text", text=content or "")]
 
 
-def _text(content: Any) -> str:
+def content_text(content: Any) -> str:
     """The text of content in this server's own form."""
     if content is None or isinstance(content, str):
         return content or ""

@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 import msgspec
 
+from contracts.chat.audio import Modality
 from contracts.chat.request import ReasoningEffort
 from contracts.responses.items import StoredItem
 from contracts.responses.request import LOGPROBS, CreateResponse, TokenCountRequest
@@ -18,7 +19,7 @@ from server.api.generation.thinking import agreed, given_effort, template_argume
 from server.api.responses.conversation import to_turns
 from server.api.responses.tools import OfferedTools, to_grammar, to_tools
 
-__all__ = ["renamed", "to_prompt", "to_response_generation"]
+__all__ = ["modalities", "renamed", "to_prompt", "to_response_generation"]
 
 _NAMES_HERE = {
     "logprobs": "top_logprobs",
@@ -77,6 +78,11 @@ def to_prompt(
         tools=tools,
         tool_choice=choice,
     )
+
+
+def modalities(request: CreateResponse) -> list[Modality] | None:
+    """What the response consists of. Raises: InvalidRequest, if the names of the field differ."""
+    return agreed({"modalities": request.modalities, "output_modalities": request.output_modalities})
 
 
 async def renamed(

@@ -16,6 +16,7 @@ from contracts.responses.response import (
     InputTokensDetails,
     OutputTokensDetails,
     Response,
+    ResponseAudio,
     ResponseError,
     ResponseUsage,
 )
@@ -41,16 +42,21 @@ class ResponseDraft:
     def __init__(
         self, request: CreateResponse, offered: OfferedTools, chat: ChatProvider, *, id: str, request_id: str
     ) -> None:
-        self._request, self._chat, self._id, self._request_id = request, chat, id, request_id
+        self._request, self._chat, self.id, self.request_id = request, chat, id, request_id
         self._created_at = int(time.time())
+        self.audio: ResponseAudio | None = None
         self.output = OutputFold(id, offered, encrypt=ENCRYPTED_REASONING in (request.include or []))
+
+    @property
+    def model(self) -> str:
+        return self._chat.spec.name
 
     @functools.cached_property
     def created(self) -> Response:
         """The response in progress, without output. The model must have accepted the request: only then are its
         defaults known."""
         return _created(
-            self._request, self._chat.card, id=self._id, created_at=self._created_at, request_id=self._request_id
+            self._request, self._chat.card, id=self.id, created_at=self._created_at, request_id=self.request_id
         )
 
     def finished(self, event: Finished) -> Response:
@@ -62,6 +68,7 @@ class ResponseDraft:
             completed_at=None if cut else int(time.time()),
             incomplete_details=IncompleteDetails(reason="max_output_tokens") if cut else None,
             output=self.output.items,
+            audio=self.audio,
             usage=_usage(event.usage),
         )
 
@@ -71,12 +78,13 @@ class ResponseDraft:
             self.created,
             status="failed",
             output=self.output.items,
+            audio=self.audio,
             error=ResponseError(code=_code(error), message=error.message, type=error.code),
         )
 
     def cancelled(self) -> Response:
         """The response with its output up to the client's disconnect."""
-        return attrs.evolve(self.created, status="cancelled", output=self.output.items)
+        return attrs.evolve(self.created, status="cancelled", output=self.output.items, audio=self.audio)
 
 
 async def whole_response(draft: ResponseDraft, events: AsyncIterator[GenerationEvent]) -> Response:

@@ -15,7 +15,7 @@ from server.api.responses.items import Delta, OpenItem, delta_event, delta_text
 from server.api.responses.response import ResponseDraft
 from server.streaming.sse import named_message
 
-__all__ = ["ResponseStreamEncoder"]
+__all__ = ["ResponseStreamEncoder", "event_bytes"]
 
 _encode_text = msgspec.json.Encoder().encode
 _EMPTY = b'"delta":""'
@@ -60,7 +60,7 @@ class ResponseStreamEncoder:
     def failure(self, error: ServiceError) -> bytes:
         """The end of a failed stream: `response.failed`, or `error` where the response was never created."""
         if not self._accepted:
-            return _event(
+            return event_bytes(
                 ResponseErrorEvent(
                     code=error.code,
                     message=error.message,
@@ -78,7 +78,7 @@ class ResponseStreamEncoder:
             self._end(self._draft.cancelled())
 
     def _finish(self, event: Finished) -> bytes:
-        last = b"".join(_event(closing) for closing in self._draft.output.finish(event.finish_reason))
+        last = b"".join(event_bytes(closing) for closing in self._draft.output.finish(event.finish_reason))
         response = self._draft.finished(event)
         self._end(response)
         return last + self._lifecycle(f"response.{response.status}", response)
@@ -89,15 +89,15 @@ class ResponseStreamEncoder:
 
     def _lifecycle(self, type_: str, response: Response) -> bytes:
         number = self._draft.output.number()
-        return _event(ResponseLifecycleEvent(type=type_, response=response, sequence_number=number))  # type: ignore[arg-type]
+        return event_bytes(ResponseLifecycleEvent(type=type_, response=response, sequence_number=number))  # type: ignore[arg-type]
 
     def _delta(self, delta: Delta) -> bytes:
         """The events of a delta. Most deltas add to the open item: the hottest path, with almost constant bytes."""
         output = self._draft.output
         text = delta_text(delta)
         if not text or (isinstance(delta, TextDelta) and delta.logprobs is not None):
-            return b"".join(map(_event, output.add(delta)))
-        opening = b"" if output.fits(delta) else b"".join(map(_event, output.place(delta)))
+            return b"".join(map(event_bytes, output.add(delta)))
+        opening = b"" if output.fits(delta) else b"".join(map(event_bytes, output.place(delta)))
         opened = output.append(delta)
         if self._template is None or self._template[0] is not opened:
             self._template = (opened, *_template(delta, opened))
@@ -127,9 +127,9 @@ def _template(delta: Delta, opened: OpenItem) -> tuple[bytes, bytes]:
     empty = (
         ToolCallDelta(0) if isinstance(delta, ToolCallDelta) else type(delta)("")  # a delta without content
     )
-    before, _, after = _event(delta_event(empty, opened, 0)).partition(_EMPTY)
+    before, _, after = event_bytes(delta_event(empty, opened, 0)).partition(_EMPTY)
     return before + _EMPTY.removesuffix(b'""'), after.removesuffix(b"0}\n\n")
 
 
-def _event(event: ResponseStreamEvent) -> bytes:
+def event_bytes(event: ResponseStreamEvent) -> bytes:
     return named_message(event.type, event)

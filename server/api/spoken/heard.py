@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import attrs
 
-from contracts.chat.audio import HeardAnswer, HeardAudio, HeardRequest
+from contracts.chat.audio import HeardAnswer, HeardAudio, HeardObject, HeardRequest
 from contracts.chat.messages import ChatCompletionRequestMessage
 from providers.errors import NotFound
 from server.api.spoken.said import SaidAnswer, SaidAnswers
 from server.noted import note
 
-__all__ = ["as_heard", "heard_answer"]
+__all__ = ["as_heard", "heard_answer", "reported"]
 
 
 def as_heard(
@@ -24,15 +24,21 @@ def as_heard(
     names. An id that is not kept, because it has expired or another server made it, is noted; its turn keeps the text
     that it has.
     """
-    cut: dict[str, SaidAnswer] = {}
+    cut = reported(heard, said)
+    return [_as_heard(message, cut, said) for message in messages]
+
+
+def reported(heard: Sequence[HeardAudio] | None, said: SaidAnswers) -> dict[str, SaidAnswer]:
+    """Note how much of each answer was played. Returns the answers by their texts."""
+    answers: dict[str, SaidAnswer] = {}
     for report in heard or ():
         answer = said.find(report.audio_id)
         if answer is None:
             note("heard[].audio_id")
         else:
             answer.played_ms = report.played_ms
-            cut[answer.text] = answer
-    return [_as_heard(message, cut, said) for message in messages]
+            answers[answer.text] = answer
+    return answers
 
 
 def _as_heard(
@@ -52,7 +58,14 @@ def _as_heard(
     return attrs.evolve(message, content=answer.heard(), audio=None)
 
 
-def heard_answer(said: SaidAnswers, id: str, report: HeardRequest, *, request_id: str) -> HeardAnswer:
+def heard_answer(
+    said: SaidAnswers,
+    id: str,
+    report: HeardRequest,
+    *,
+    request_id: str,
+    object: HeardObject = "chat.completion.audio.heard",
+) -> HeardAnswer:
     """Note how much of the answer was played, and record its playback in the trace of the answer's request.
 
     Raises:
@@ -66,6 +79,7 @@ def heard_answer(said: SaidAnswers, id: str, report: HeardRequest, *, request_id
     answer.playback.report(events, report.played_ms / 1000)
     return HeardAnswer(
         id=answer.id,
+        object=object,
         transcript=answer.heard(),
         played_ms=report.played_ms,
         complete=answer.complete,

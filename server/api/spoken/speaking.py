@@ -9,7 +9,7 @@ from contextlib import aclosing
 import attrs
 from msgspec import structs
 
-from providers.chat.types import Accepted, Finished, GenerationEvent, TextDelta, Usage
+from providers.chat.types import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, Usage
 from providers.events import Event
 from providers.speech.types import SAMPLE_RATE, PhonemeSpan, SpeechEvent, SpeechPiece, WordSpan
 from server.api.spoken.stretches import Stretch, StretchCutter
@@ -76,6 +76,8 @@ class _Answer:
     full: bool = False
     """Whether the next sentence did not fit."""
     tokens: int = 0
+    reasoning: int = 0
+    """Those of `tokens` that were reasoning."""
 
 
 class _Speaking:
@@ -119,6 +121,8 @@ class _Speaking:
         else:
             answer = self._answers[event.index]
             answer.tokens += event.tokens
+            if isinstance(event, ReasoningDelta):
+                answer.reasoning += event.tokens
             if not isinstance(event, TextDelta):
                 await self.out.put(event)
                 return
@@ -151,7 +155,7 @@ class _Speaking:
             if not answer.samples:  # a turn of which nothing is said is worse than one that is too long
                 await self._say_first_clause(index, stretch)
             answer.full = True
-            usage = Usage(self._prompt.prompt_tokens, answer.tokens, self._prompt.cached_tokens)
+            usage = Usage(self._prompt.prompt_tokens, answer.tokens, self._prompt.cached_tokens, answer.reasoning)
             await self._end(Finished("length", usage, 0.0, 0.0, index))
 
     async def _end(self, finished: Finished) -> None:

@@ -1,15 +1,15 @@
-"""The voice of a chat's answers: a speech model of this server, checked before anything is generated."""
+"""The voice of an answer: a speech model of this server, checked before anything is generated."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import Protocol
 
 import attrs
 
 from contracts.chat.audio import AudioOptions
-from contracts.chat.request import ChatCompletionRequest
 from contracts.speech import AudioFormat, VisemeSet
 from providers.errors import InvalidRequest, ModelNotFound, UnsupportedParameter
 from providers.speech.protocol import SPEECH, SpeechProvider
@@ -19,9 +19,22 @@ from server.api.speech.request import to_voices
 from server.dependencies import Registry
 from server.noted import note
 
-__all__ = ["AnswerVoice", "answer_voice"]
+__all__ = ["AnswerVoice", "SpeechOptions", "answer_voice"]
 
 logger = logging.getLogger(__name__)
+
+
+class SpeechOptions(Protocol):
+    """The fields of a request that shape the speech of its answer."""
+
+    @property
+    def audio(self) -> AudioOptions | None: ...
+
+    @property
+    def max_spoken_seconds(self) -> float | None: ...
+
+    @property
+    def stream(self) -> bool | None: ...
 
 
 @attrs.frozen(kw_only=True)
@@ -53,17 +66,17 @@ class AnswerVoice:
             logger.info("a part of the answer cannot be spoken: %s", error.message)
 
 
-async def answer_voice(data: ChatCompletionRequest, registry: Registry, *, request_id: str) -> AnswerVoice | None:
-    """The voice that a request asks for; None if it asks for text only, or for no answer.
+async def answer_voice(
+    data: SpeechOptions, modalities: Sequence[str] | None, registry: Registry, *, request_id: str
+) -> AnswerVoice | None:
+    """The voice that a request asks for; None if its modalities have no audio.
 
     Raises:
         UnsupportedParameter: no model speaks.
         ModelNotFound: no model that speaks has this name.
         InvalidRequest: the model has no such voice; `param` is `audio.voice`.
     """
-    if data.prefill_only:
-        return None
-    if "audio" not in (data.modalities or ()):
+    if "audio" not in (modalities or ()):
         for name in ("audio", "max_spoken_seconds"):
             if getattr(data, name) is not None:
                 note(name)

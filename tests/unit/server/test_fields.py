@@ -144,7 +144,10 @@ ELSEWHERE: dict[type[attrs.AttrsInstance], set[str]] = {
     },
     CompletionRequest: {"model", "stream_options"},
     CountTokensRequest: {"model", "output_format"},
-    CreateResponse: {"model", "previous_response_id", "store", "stream_options"},
+    CreateResponse: {
+        *("model", "previous_response_id", "store", "stream_options"),
+        *("audio", "heard", "max_spoken_seconds", "modalities", "output_modalities"),  # of spoken responses
+    },
     DetokenizeRequest: {"model"},
     EmbeddingRequest: {"model"},
     MessagesRequest: {"model"},

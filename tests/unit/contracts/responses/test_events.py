@@ -45,6 +45,20 @@ KEYS = {
     ],
     "ResponseCustomToolCallInputDeltaEvent": ["type", "item_id", "output_index", "delta", "sequence_number"],
     "ResponseCustomToolCallInputDoneEvent": ["type", "item_id", "output_index", "input", "sequence_number"],
+    "ResponseAudioTranscriptDeltaEvent": ["type", "audio_id", "delta", "sequence_number"],
+    "ResponseAudioTranscriptDoneEvent": ["type", "audio_id", "transcript", "sequence_number"],
+    "ResponseAudioDeltaEvent": [
+        "type",
+        "audio_id",
+        "delta",
+        "start_sample",
+        "samples",
+        "sample_rate",
+        "words",
+        "visemes",
+        "sequence_number",
+    ],
+    "ResponseAudioDoneEvent": ["type", "audio_id", "expires_at", "duration", "sequence_number"],
     "ResponseErrorEvent": ["type", "code", "message", "param", "sequence_number"],
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -12,28 +11,13 @@ import pytest
 from litestar import Litestar
 
 from otel.testing import capture_spans
-from providers.chat.types import Accepted, ChatPrompt, Finished, GenerationEvent, GenerationRequest, TextDelta, Usage
-from providers.echo.provider import EchoProvider
+from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import QueueFull
-from providers.spec import ModelSpec
 from server.api.spoken.said import KEPT_ANSWERS
-from server.app import create_app
-from server.settings.settings import Settings
 from tests.unit.server.api.speech.sounds import RATE, decoded
-from tests.unit.server.fakes import FakeChat, FakeRegistry
+from tests.unit.server.api.spoken.apps import TEXT, WORDS, repeat, speaking_app
+from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import Exchange, ask, make_app
-
-TEXT = "Cats are quiet animals. **Dogs** are loud."
-WORDS = ["Cats", "are", "quiet", "animals", "Dogs", "are", "loud"]
-
-
-async def repeat(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-    """The last turn, word by word."""
-    assert isinstance(request.prompt, ChatPrompt)
-    yield Accepted(5, 0)
-    for word in re.findall(r"\S+\s*", request.prompt.messages[-1].content or ""):
-        yield TextDelta(word)
-    yield Finished("stop", Usage(5, 9), 0.1, 0.2)
 
 
 @pytest.fixture
@@ -43,9 +27,7 @@ def chat() -> FakeChat:
 
 @pytest.fixture
 async def app(chat: FakeChat) -> Litestar:
-    voice = EchoProvider(ModelSpec(name="voice", path="", model_type="echo"))
-    await voice.start()
-    return create_app(Settings(models=(chat.spec, voice.spec)), FakeRegistry((chat, voice)))  # type: ignore[arg-type]
+    return await speaking_app(chat)
 
 
 def body(**fields: Any) -> dict[str, Any]:

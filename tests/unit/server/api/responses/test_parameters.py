@@ -92,7 +92,10 @@ PROMPT: dict[str, tuple[Any, str, Any]] = {
 }
 """A value on the wire, and the field of the prompt that has it."""
 
-ELSEWHERE = {"model", "input", "instructions", "previous_response_id", "store", "stream", "stream_options"}
+ELSEWHERE = {
+    *("model", "input", "instructions", "previous_response_id", "store", "stream", "stream_options"),
+    *("modalities", "output_modalities", "audio", "max_spoken_seconds", "heard"),
+}
 """Honoured fields with tests of their own."""
 
 OTHER_INCLUDES = ("web_search_call.action.sources", "file_search_call.results", "telepathy.thoughts")
