@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
@@ -15,6 +15,7 @@ import structlog
 from opentelemetry import trace
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from otel._logging.bounded import BoundedHandler, without_buffer
 from otel._logging.request_line import request_line
 from otel._operations.operation import request_id
 
@@ -72,6 +73,7 @@ def configure_logging(level: str = "info", fmt: LogFormat = "console", file: str
 
     Call it once in every process; a later call replaces the configuration. `file` gets the same lines without colours,
     at its end, so that several processes can share it. `fields` are added to every line (an engine adds its model).
+    No line waits for a reader of standard error that does not read: lines beyond a bounded queue are dropped.
 
     Raises:
         ValueError: no such level or format.
@@ -91,19 +93,19 @@ def configure_logging(level: str = "info", fmt: LogFormat = "console", file: str
         _add_ids,
         partial(_add_fields, fields),
     ]
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    destinations: list[logging.Handler] = [logging.StreamHandler(without_buffer(sys.stderr))]
     if file is not None:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         # It opens the file again once logrotate has moved it. A handler that rotates is for one process only.
-        handlers.append(WatchedFileHandler(file, encoding="utf-8"))
-    for place, handler in enumerate(handlers):
+        destinations.append(WatchedFileHandler(file, encoding="utf-8"))
+    handlers = []
+    for place, destination in enumerate(destinations):
         colors = place == 0 and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        handler.setFormatter(
-            _Formatter(
-                foreign_pre_chain=shared,
-                processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(fmt, colors)],
-            )
+        formatter = _Formatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(fmt, colors)],
         )
+        handlers.append(BoundedHandler(destination, formatter))
     _processors[:] = [
         structlog.stdlib.filter_by_level,
         structlog.stdlib.PositionalArgumentsFormatter(),
@@ -137,10 +139,10 @@ def _renderers(fmt: LogFormat, colors: bool) -> list[Processor]:
     ]
 
 
-def _route(handlers: list[logging.Handler], level: int) -> None:
+def _route(handlers: Sequence[logging.Handler], level: int) -> None:
     root = logging.getLogger()
     for handler in root.handlers:
-        if isinstance(handler, WatchedFileHandler):
+        if isinstance(handler, BoundedHandler):
             handler.close()
     root.handlers[:] = handlers
     root.setLevel(level)

@@ -8,25 +8,29 @@ The main process sends one of two words over a pipe before granian begins to wai
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
-import sys
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Literal
 
 import attrs
 
+import otel
 from server.drain import Drain
 
 __all__ = ["Lifecycle", "StopWord"]
 
 StopWord = Literal["drain", "now"]
 
+_logger = otel.get_logger(__name__)
+
 
 def _exit_immediately() -> None:
     """Exit without waiting: engines end by themselves when this process's end of their sockets closes."""
-    sys.stderr.write("the main process has died; the worker ends\n")
+    _logger.error("the main process has died; the worker ends")
+    logging.shutdown()  # waits for the log's reader only for a bounded time
     os._exit(1)
 
 

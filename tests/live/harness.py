@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
@@ -33,18 +35,30 @@ class Log:
         self._lines: list[str] = []
         self._ended = False
         self._changed = threading.Condition()
+        self._reading = threading.Event()
+        self._reading.set()
         self._thread = threading.Thread(target=self._collect, daemon=True)
         self._thread.start()
 
     def _collect(self) -> None:
         assert self._process.stdout is not None
         for line in self._process.stdout:
+            self._reading.wait()
             with self._changed:
                 self._lines.append(line.rstrip("\n"))
                 self._changed.notify_all()
         with self._changed:
             self._ended = True
             self._changed.notify_all()
+
+    @contextmanager
+    def unread(self) -> Iterator[None]:
+        """Do not read the output in the block: the pipe fills."""
+        self._reading.clear()
+        try:
+            yield
+        finally:
+            self._reading.set()
 
     @property
     def text(self) -> str:

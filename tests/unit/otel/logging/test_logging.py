@@ -21,6 +21,12 @@ from otel.testing import capture_spans
 LIBRARIES = ("_granian", "granian.access", "huggingface_hub", "litestar", "transformers", "httpx", "opentelemetry")
 
 
+def flush() -> None:
+    """Wait until the lines logged so far are written."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
+
+
 class Stderr(io.TextIOWrapper):
     """A stream in memory that encodes like the interpreter's own."""
 
@@ -29,6 +35,7 @@ class Stderr(io.TextIOWrapper):
         super().__init__(self._bytes, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
     def getvalue(self) -> str:
+        flush()
         return self._bytes.getvalue().decode()
 
 
@@ -242,6 +249,7 @@ def test_a_file_gets_the_same_lines_without_colours_and_follows_a_rotation(
 
     otel.configure_logging("info", "console", str(file))
     otel.get_logger("server.app").info("model is ready", model="qwen")
+    flush()
     file.rename(tmp_path / "older.log")
     otel.get_logger("server.app").info("request", method="GET", path="/health", status=200)
 
