@@ -12,6 +12,8 @@ class PromptTokensDetails:
     """The prompt tokens that were read from the prefix cache instead of computed."""
 
     cached_tokens: int = 0
+    audio_tokens: int = 0
+    """Always 0: prompts consist of text."""
 
 
 @attrs.frozen(kw_only=True)
@@ -19,6 +21,8 @@ class CompletionTokensDetails:
     """The completion tokens that were reasoning."""
 
     reasoning_tokens: int = 0
+    audio_tokens: int = 0
+    """Always 0: the chat model generates text, and a voice speaks it without tokens."""
 
 
 @attrs.frozen(kw_only=True)

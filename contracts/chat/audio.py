@@ -1,7 +1,7 @@
 """Speech in chat: what a request asks of the voice, and the audio of a chat completion.
 
-The fields of OpenAI's contract have its names. `words`, `visemes` and their clock are extensions: times are seconds
-from the first sample of the answer's audio, offsets are characters of its transcript.
+The fields of OpenAI's contract have its names. `words`, `visemes`, `gestures` and their clock are extensions: times are
+seconds from the first sample of the answer's audio, offsets are characters of its transcript.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from annotated_types import Ge, Le, MaxLen
 
 from contracts._fields import ModelName
 from contracts.parameters import honoured
-from contracts.speech import SpeechViseme, SpeechWord, VisemeSet, VoiceId, VoiceName
+from contracts.speech import SpeechGesture, SpeechViseme, SpeechWord, UnspokenText, VisemeSet, VoiceId, VoiceName
 
 __all__ = [
     "AnswerAudioFormat",
@@ -61,6 +61,18 @@ class AudioOptions:
     viseme_set: VisemeSet | None = attrs.field(
         default=None, metadata=honoured("Extension, as in speech requests.", default="oculus")
     )
+    include_gestures: bool | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension, as in speech requests: gestures of the speaker and of a listener. Not with `include_visemes` "
+            "false.",
+            default=False,
+        ),
+    )
+    gesture_seed: Annotated[int, Ge(0), Le(2**53)] | None = attrs.field(
+        default=None,
+        metadata=honoured("Extension. Equal seeds give equal gestures. Only with `include_gestures`.", default=0),
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -97,6 +109,9 @@ class ChatCompletionAudio:
     """Seconds: the sample count over the sample rate."""
     words: list[SpeechWord] | None = None
     visemes: list[SpeechViseme] | None = None
+    gestures: list[SpeechGesture] | None = None
+    unspoken: list[UnspokenText] | None = None
+    """Present if a part of the text could not be said."""
 
 
 @attrs.frozen(kw_only=True)
@@ -114,9 +129,13 @@ class AudioDelta:
     sample_rate: int | None = None
     words: list[SpeechWord] | None = None
     visemes: list[SpeechViseme] | None = None
+    gestures: list[SpeechGesture] | None = None
+    """Those that begin within the piece; they may end after it."""
     expires_at: int | None = None
     duration: float | None = None
     """Seconds of the whole audio, with `expires_at`."""
+    unspoken: list[UnspokenText] | None = None
+    """Present with `expires_at` if a part of the text could not be said."""
 
 
 @attrs.frozen(kw_only=True)

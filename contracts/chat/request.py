@@ -227,7 +227,8 @@ class ChatCompletionRequest(GenerationOptions):
         default=None,
         metadata=honoured(
             "The voice of the answer, only with `audio` in `modalities`; otherwise it is noted.",
-            values="`voice`, `format`; extensions `model`, `speed`, `include_visemes`, `viseme_set`",
+            values="`voice`, `format`; extensions `model`, `speed`, `include_visemes`, `viseme_set`, "
+            "`include_gestures`, `gesture_seed`",
             otherwise="the default voice",
         ),
     )

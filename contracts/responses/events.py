@@ -28,7 +28,7 @@ import attrs
 from contracts._fields import EXPLICIT_NULL
 from contracts.responses.items import LogProb, OutputItem, OutputTextContent, ReasoningTextContent
 from contracts.responses.response import Response
-from contracts.speech import SpeechViseme, SpeechWord
+from contracts.speech import SpeechGesture, SpeechViseme, SpeechWord, UnspokenText
 
 __all__ = [
     "ResponseAudioDeltaEvent",
@@ -234,6 +234,8 @@ class ResponseAudioDeltaEvent(_AudioEvent):
     sample_rate: int
     words: list[SpeechWord] | None = None
     visemes: list[SpeechViseme] | None = None
+    gestures: list[SpeechGesture] | None = None
+    """Those that begin within the piece; they may end after it."""
 
 
 @attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
@@ -245,6 +247,8 @@ class ResponseAudioDoneEvent(_AudioEvent):
     """Unix seconds."""
     duration: float
     """Seconds."""
+    unspoken: list[UnspokenText] | None = None
+    """Present if a part of the text could not be said."""
 
 
 @attrs.frozen(kw_only=True, field_transformer=_in_wire_order)

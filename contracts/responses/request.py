@@ -240,7 +240,8 @@ class CreateResponse(ChatOnly):
         metadata=honoured(
             "Extension, as in [chat completions](speech-in-chat.md#request). Only with `audio` in `modalities`; "
             "otherwise it is noted.",
-            values="`voice`, `format`, `model`, `speed`, `include_visemes`, `viseme_set`",
+            values="`voice`, `format`, `model`, `speed`, `include_visemes`, `viseme_set`, `include_gestures`, "
+            "`gesture_seed`",
             otherwise="the default voice",
         ),
     )

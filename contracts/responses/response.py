@@ -10,7 +10,7 @@ from contracts._fields import EXPLICIT_NULL
 from contracts.responses.items import OutputItem, StoredItem
 from contracts.responses.request import Reasoning
 from contracts.responses.tools import ResponseTextParam, Tool, ToolChoice
-from contracts.speech import SpeechViseme, SpeechWord
+from contracts.speech import SpeechGesture, SpeechViseme, SpeechWord, UnspokenText
 
 __all__ = [
     "DeletedResponse",
@@ -82,7 +82,7 @@ class IncompleteDetails:
 
 @attrs.frozen(kw_only=True)
 class ResponseAudio:
-    """The speech of a response. `data`, `words` and `visemes` are in the answer to a request that does not stream.
+    """The speech of a response. `data` and times are only in the answer to a request that does not stream.
 
     Times are seconds from the first sample, offsets characters of the transcript.
     """
@@ -100,6 +100,9 @@ class ResponseAudio:
     """Seconds: the sample count over the sample rate."""
     words: list[SpeechWord] | None = None
     visemes: list[SpeechViseme] | None = None
+    gestures: list[SpeechGesture] | None = None
+    unspoken: list[UnspokenText] | None = None
+    """Present if a part of the text could not be said."""
 
 
 @attrs.frozen(kw_only=True)

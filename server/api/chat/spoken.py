@@ -15,6 +15,7 @@ from providers.speech.types import SpeechPiece
 from server.api.chat.response import ChatChunkEncoder, chat_completion
 from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
+from server.api.speech.response import unspoken_texts
 from server.api.spoken.audio import AudioBytes, VoicedEvent
 from server.api.spoken.said import SaidAnswer
 from server.api.spoken.speaking import SpokenEvent
@@ -79,7 +80,12 @@ class SpokenChunkEncoder(ChatChunkEncoder):
         if not isinstance(event, Finished) or not self._said[event.index].text:
             return super()._other(event)
         said = self._said[event.index]
-        end = AudioDelta(id=said.id, expires_at=said.expires_at, duration=self._parts[event.index].duration)
+        end = AudioDelta(
+            id=said.id,
+            expires_at=said.expires_at,
+            duration=self._parts[event.index].duration,
+            unspoken=unspoken_texts(said.unspoken),
+        )
         return self._delta(ChatCompletionChunkDelta(audio=end), event.index) + super()._other(event)
 
     def _audio(self, event: AudioBytes) -> bytes:

@@ -19,6 +19,7 @@ from providers.errors import ServiceError
 from providers.speech.types import SAMPLE_RATE, SpeechPiece
 from server.api.responses.response import ResponseDraft, whole_response
 from server.api.responses.stream import ResponseStreamEncoder, event_bytes
+from server.api.speech.response import unspoken_texts
 from server.api.spoken.audio import AudioBytes, VoicedEvent
 from server.api.spoken.said import SaidAnswer
 from server.api.spoken.speaking import SpokenEvent
@@ -47,7 +48,9 @@ def without_sound(response: Response) -> Response:
     """The response as it is stored: the text of its audio, without the sound and its times."""
     if response.audio is None:
         return response
-    return attrs.evolve(response, audio=attrs.evolve(response.audio, data=None, words=None, visemes=None))
+    return attrs.evolve(
+        response, audio=attrs.evolve(response.audio, data=None, words=None, visemes=None, gestures=None)
+    )
 
 
 class SpokenResponseEncoder(ResponseStreamEncoder):
@@ -97,6 +100,7 @@ class SpokenResponseEncoder(ResponseStreamEncoder):
                 transcript=said.text,
                 sample_rate=SAMPLE_RATE,
                 duration=self._parts.duration,
+                unspoken=unspoken_texts(said.unspoken),
             )
 
     def _audio(self, event: AudioBytes) -> bytes:
@@ -124,6 +128,10 @@ class SpokenResponseEncoder(ResponseStreamEncoder):
         rest = self._transcript(len(said.text))
         transcript = ResponseAudioTranscriptDoneEvent(audio_id=said.id, transcript=said.text, sequence_number=number())
         audio = ResponseAudioDoneEvent(
-            audio_id=said.id, expires_at=said.expires_at, duration=self._parts.duration, sequence_number=number()
+            audio_id=said.id,
+            expires_at=said.expires_at,
+            duration=self._parts.duration,
+            unspoken=unspoken_texts(said.unspoken),
+            sequence_number=number(),
         )
         return rest + event_bytes(transcript) + event_bytes(audio)

@@ -33,7 +33,14 @@ from server.api.speech.request import SpeechAnswer
 from server.api.speech.visemes import speech_visemes, viseme_spans
 from server.streaming.sse import data_message
 
-__all__ = ["SpeechEventEncoder", "SpeechHeader", "speech_with_timings", "speech_words", "unspoken_headers"]
+__all__ = [
+    "SpeechEventEncoder",
+    "SpeechHeader",
+    "speech_with_timings",
+    "speech_words",
+    "unspoken_headers",
+    "unspoken_texts",
+]
 
 FRAMES_PER_SECOND = 40
 """Frames of the model per second. `usage` counts frames."""
@@ -106,7 +113,7 @@ class SpeechEventEncoder:
                 input_tokens=self._characters, output_tokens=frames, total_tokens=self._characters + frames
             ),
             duration=event.samples / SAMPLE_RATE,
-            unspoken=_unspoken(event),
+            unspoken=unspoken_texts(event.unspoken),
             model=self._header.model,
             request_id=self._header.request_id,
         )
@@ -118,7 +125,7 @@ def speech_with_timings(
     """The whole utterance. `audio` is a file of the requested format."""
     header_fields: dict[str, Any] = {
         "audio": _base64(audio),
-        "unspoken": _unspoken(finished),
+        "unspoken": unspoken_texts(finished.unspoken),
         "model": header.model,
         "request_id": header.request_id,
     }
@@ -187,10 +194,11 @@ def unspoken_headers(words: Sequence[Unspoken]) -> list[tuple[bytes, bytes]]:
     return [(b"x-unspoken", ", ".join(stretches + more).encode("ascii"))]
 
 
-def _unspoken(finished: SpeechFinished) -> list[UnspokenText] | None:
+def unspoken_texts(words: Sequence[Unspoken]) -> list[UnspokenText] | None:
+    """None: everything is said."""
     return [
         UnspokenText(text=word.text, start_char=word.start_char, end_char=word.end_char, input_index=word.turn)
-        for word in finished.unspoken
+        for word in words
     ] or None
 
 

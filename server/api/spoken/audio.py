@@ -11,7 +11,7 @@ from providers.chat.types import Accepted, Finished, GenerationEvent, TextDelta
 from providers.events import Event
 from server.api.speech.encoders import FORMATS, AudioEncoder, new_encoder
 from server.api.spoken.said import SaidAnswer, SaidAnswers
-from server.api.spoken.speaking import SpokenEvent, SpokenPiece
+from server.api.spoken.speaking import SpeakingEvent, SpokenEvent, SpokenPiece, UnspokenWords
 
 __all__ = ["AudioBytes", "VoicedEvent", "recorded", "voiced"]
 
@@ -28,14 +28,17 @@ VoicedEvent = GenerationEvent | AudioBytes
 
 
 async def recorded(
-    events: AsyncGenerator[SpokenEvent, None], said: Sequence[SaidAnswer], kept: SaidAnswers
+    events: AsyncGenerator[SpeakingEvent, None], said: Sequence[SaidAnswer], kept: SaidAnswers
 ) -> AsyncGenerator[SpokenEvent, None]:
-    """The events, while each answer's text and words are added to what is kept of it.
+    """The events, while each answer's text and words, said or not, are added to what is kept of it.
 
     Answers are kept once the request is accepted: those of refused ones would push out others.
     """
     async with aclosing(events):
         async for event in events:
+            if isinstance(event, UnspokenWords):
+                said[event.index].unspoken += event.words
+                continue
             if isinstance(event, Accepted):
                 for answer in said:
                     kept.keep(answer)

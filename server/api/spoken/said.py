@@ -9,7 +9,7 @@ from collections.abc import Callable
 import attrs
 
 import otel
-from providers.speech.types import SAMPLE_RATE, WordSpan
+from providers.speech.types import SAMPLE_RATE, Unspoken, WordSpan
 
 __all__ = ["KEPT_SECONDS", "SaidAnswer", "SaidAnswers"]
 
@@ -29,6 +29,8 @@ class SaidAnswer:
     playback: otel.PlaybackSpan
     text: str = ""
     words: list[WordSpan] = attrs.field(factory=list)
+    unspoken: list[Unspoken] = attrs.field(factory=list)
+    """What its voice could not say."""
     played_ms: float | None = None
     """How much of it was played; None: nothing was reported, so all of it counts as heard."""
 

@@ -11,10 +11,18 @@ from msgspec import structs
 
 from providers.chat.types import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, Usage
 from providers.events import Event
-from providers.speech.types import SAMPLE_RATE, PhonemeSpan, SpeechEvent, SpeechPiece, WordSpan
+from providers.speech.types import (
+    SAMPLE_RATE,
+    PhonemeSpan,
+    SpeechEvent,
+    SpeechFinished,
+    SpeechPiece,
+    Unspoken,
+    WordSpan,
+)
 from server.api.spoken.stretches import Stretch, StretchCutter
 
-__all__ = ["SpokenEvent", "SpokenPiece", "speaking"]
+__all__ = ["SpeakingEvent", "SpokenEvent", "SpokenPiece", "UnspokenWords", "speaking"]
 
 _SAMPLE_BYTES = 2
 _AHEAD = 64
@@ -36,12 +44,20 @@ class SpokenPiece(Event, frozen=True):
     index: int = 0
 
 
+class UnspokenWords(Event, frozen=True):
+    """Letters of the answer `index` that its voice cannot say. Offsets are as in `SpokenPiece`."""
+
+    words: list[Unspoken]
+    index: int = 0
+
+
 SpokenEvent = GenerationEvent | SpokenPiece
+SpeakingEvent = SpokenEvent | UnspokenWords
 
 
 async def speaking(
     events: AsyncGenerator[GenerationEvent, None], speak: Speak, *, answers: int = 1, max_seconds: float | None = None
-) -> AsyncGenerator[SpokenEvent, None]:
+) -> AsyncGenerator[SpeakingEvent, None]:
     """The events of a chat, with speech for its text. Reasoning and calls are not spoken.
 
     Text comes when it is generated, the speech of a stretch after its text, and `Finished` after the last piece. With
@@ -90,7 +106,7 @@ class _Speaking:
         answers: int,
         max_seconds: float | None,
     ) -> None:
-        self.out: asyncio.Queue[SpokenEvent | Exception | None] = asyncio.Queue(_AHEAD)
+        self.out: asyncio.Queue[SpeakingEvent | Exception | None] = asyncio.Queue(_AHEAD)
         self._events = events
         self._speak = speak
         self._limit = None if max_seconds is None else max_seconds * SAMPLE_RATE
@@ -170,6 +186,8 @@ class _Speaking:
             async for event in events:
                 if isinstance(event, SpeechPiece):
                     await self.out.put(_placed(event, before, answer, stretch, index))
+                elif isinstance(event, SpeechFinished):
+                    await self._note_unspoken(event, stretch, index)
 
     async def _say_first_clause(self, index: int, stretch: Stretch) -> None:
         """Speak the first clause of an answer, or its first sentence if that is not divided, with its text."""
@@ -183,13 +201,25 @@ class _Speaking:
         answer = self._answers[index]
         before = answer.samples
         async with aclosing(self._speak(stretch.text)) as events:
-            pieces = [event async for event in events if isinstance(event, SpeechPiece)]
+            found = [event async for event in events]
+        pieces = [event for event in found if isinstance(event, SpeechPiece)]
         if before + max((span.end for piece in pieces for span in piece.phonemes if span.phoneme), default=0) > limit:
             return False
         await self.out.put(TextDelta(stretch.text, tokens=0, index=index))
         for piece in pieces:
             await self.out.put(_placed(piece, before, answer, stretch, index))
+        for finished in found:
+            if isinstance(finished, SpeechFinished):
+                await self._note_unspoken(finished, stretch, index)
         return True
+
+    async def _note_unspoken(self, finished: SpeechFinished, stretch: Stretch, index: int) -> None:
+        if finished.unspoken:
+            words = [
+                Unspoken(word.text, word.start_char + stretch.start, word.end_char + stretch.start)
+                for word in finished.unspoken
+            ]
+            await self.out.put(UnspokenWords(words, index))
 
 
 def _placed(piece: SpeechPiece, before: int, answer: _Answer, stretch: Stretch, index: int) -> SpokenPiece:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Protocol
@@ -13,7 +14,7 @@ from contracts.chat.audio import AudioOptions
 from contracts.speech import AudioFormat, VisemeSet
 from providers.errors import InvalidRequest, ModelNotFound, UnsupportedParameter
 from providers.speech.protocol import SPEECH, SpeechProvider
-from providers.speech.types import SpeechEvent, SpeechRequest
+from providers.speech.types import SpeechEvent, SpeechFinished, SpeechRequest, Unspoken
 from providers.speech.voices import resolve_voices
 from server.api.speech.request import to_voices
 from server.dependencies import Registry
@@ -22,6 +23,8 @@ from server.noted import note
 __all__ = ["AnswerVoice", "SpeechOptions", "answer_voice"]
 
 logger = logging.getLogger(__name__)
+
+_LETTERS = re.compile(r"[^\W_](?:.*[^\W_])?", re.DOTALL)
 
 
 class SpeechOptions(Protocol):
@@ -48,9 +51,11 @@ class AnswerVoice:
     audio_format: AudioFormat
     viseme_set: VisemeSet
     timings: bool
+    gesture_seed: int | None
+    """None: gestures are not requested."""
 
     async def speak(self, text: str) -> AsyncGenerator[SpeechEvent, None]:
-        """Speak a stretch of the answer. Text that no voice can say is left out: the rest of the answer is spoken.
+        """Speak a stretch of the answer. Text that the voice cannot say is left out: the rest of the answer is spoken.
 
         Raises:
             ServiceError: any error of the provider, except that of the text.
@@ -64,6 +69,7 @@ class AnswerVoice:
             if error.param != "input":
                 raise
             logger.info("a part of the answer cannot be spoken: %s", error.message)
+            yield SpeechFinished(0, 0.0, _letters(text))
 
 
 async def answer_voice(
@@ -74,7 +80,7 @@ async def answer_voice(
     Raises:
         UnsupportedParameter: no model speaks.
         ModelNotFound: no model that speaks has this name.
-        InvalidRequest: the model has no such voice; `param` is `audio.voice`.
+        InvalidRequest: the model has no such voice, or options contradict each other; `param` is their path.
     """
     if "audio" not in (modalities or ()):
         for name in ("audio", "max_spoken_seconds"):
@@ -82,6 +88,7 @@ async def answer_voice(
                 note(name)
         return None
     asked = data.audio or AudioOptions()
+    gesture_seed = _gesture_seed(asked)
     provider = _provider(asked.model, registry)
     named = asked.voice.id if asked.voice is not None and not isinstance(asked.voice, str) else asked.voice
     known = await provider.voices()
@@ -100,7 +107,28 @@ async def answer_voice(
         audio_format="pcm" if wanted == "pcm16" else wanted,
         viseme_set=asked.viseme_set or "oculus",
         timings=asked.include_visemes is not False,
+        gesture_seed=gesture_seed,
     )
+
+
+def _gesture_seed(asked: AudioOptions) -> int | None:
+    if not asked.include_gestures:
+        if asked.gesture_seed is not None:
+            raise InvalidRequest(
+                "audio.gesture_seed: only allowed when include_gestures is true", param="audio.gesture_seed"
+            )
+        return None
+    if asked.include_visemes is False:
+        raise InvalidRequest(
+            "audio.include_gestures: not allowed when include_visemes is false", param="audio.include_gestures"
+        )
+    return asked.gesture_seed or 0
+
+
+def _letters(text: str) -> list[Unspoken]:
+    """The text from its first letter or digit to its last one."""
+    found = _LETTERS.search(text)
+    return [] if found is None else [Unspoken(found[0], found.start(), found.end())]
 
 
 def _provider(name: str | None, registry: Registry) -> SpeechProvider:

@@ -10,10 +10,11 @@ from uuid import uuid4
 
 import otel
 from providers.chat.types import GenerationEvent
-from providers.speech.types import SAMPLE_RATE, PhonemeSpan, SpeechPiece, WordSpan
+from providers.speech.types import SAMPLE_RATE, SpeechPiece
 from server.api.speech.encoders import SAMPLE_BYTES, encode_whole
+from server.api.speech.gestures import Gestures
 from server.api.speech.pieces import QUIET_SECONDS
-from server.api.speech.response import speech_words
+from server.api.speech.response import speech_words, unspoken_texts
 from server.api.speech.visemes import speech_visemes
 from server.api.spoken.audio import AudioBytes
 from server.api.spoken.said import SaidAnswer, SaidAnswers
@@ -34,7 +35,7 @@ class AudioParts:
     """The audio of one answer, part by part."""
 
     def __init__(self, voice: AnswerVoice) -> None:
-        self._voice = voice
+        self._times = _Times(voice)
         self._samples = 0
 
     @property
@@ -54,7 +55,7 @@ class AudioParts:
             "start_sample": start,
             "samples": samples,
             "sample_rate": SAMPLE_RATE,
-            **_timings(self._voice, piece.words, piece.phonemes),
+            **self._times.of([piece]),
         }
 
 
@@ -82,18 +83,28 @@ async def whole_audio(pieces: Sequence[SpeechPiece], voice: AnswerVoice, said: S
         "transcript": said.text,
         "sample_rate": SAMPLE_RATE,
         "duration": len(pcm) / SAMPLE_BYTES / SAMPLE_RATE,
-        **_timings(
-            voice,
-            [word for piece in pieces for word in piece.words],
-            [span for piece in pieces for span in piece.phonemes],
-        ),
+        "unspoken": unspoken_texts(said.unspoken),
+        **_Times(voice).of(pieces),
     }
 
 
-def _timings(voice: AnswerVoice, words: Sequence[WordSpan], phonemes: Sequence[PhonemeSpan]) -> dict[str, Any]:
-    if not voice.timings:
-        return {}
-    return {"words": speech_words(words), "visemes": speech_visemes(phonemes, voice.viseme_set)}
+class _Times:
+    """What the voice's client wants to know of pieces beside their sound. Pass the pieces of one answer in order."""
+
+    def __init__(self, voice: AnswerVoice) -> None:
+        self._voice = voice
+        self._gestures = None if voice.gesture_seed is None else Gestures(voice.gesture_seed)
+
+    def of(self, pieces: Sequence[SpeechPiece]) -> dict[str, Any]:
+        if not self._voice.timings:
+            return {}
+        phonemes = [span for piece in pieces for span in piece.phonemes]
+        gestures = self._gestures
+        return {
+            "words": speech_words([word for piece in pieces for word in piece.words]),
+            "visemes": speech_visemes(phonemes, self._voice.viseme_set),
+            "gestures": None if gestures is None else [made for piece in pieces for made in gestures.of(piece)],
+        }
 
 
 def _base64(data: bytes) -> str:

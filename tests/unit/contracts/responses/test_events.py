@@ -56,9 +56,10 @@ KEYS = {
         "sample_rate",
         "words",
         "visemes",
+        "gestures",
         "sequence_number",
     ],
-    "ResponseAudioDoneEvent": ["type", "audio_id", "expires_at", "duration", "sequence_number"],
+    "ResponseAudioDoneEvent": ["type", "audio_id", "expires_at", "duration", "unspoken", "sequence_number"],
     "ResponseErrorEvent": ["type", "code", "message", "param", "sequence_number"],
 }
 

@@ -75,7 +75,7 @@ async def test_a_whole_answer_has_its_calls_and_the_reasoning_before_them() -> N
             {"id": "call_2", "type": "function", "function": {"name": "hear", "arguments": "{}"}},
         ],
     }
-    assert body["usage"]["completion_tokens_details"] == {"reasoning_tokens": 2}
+    assert body["usage"]["completion_tokens_details"] == {"reasoning_tokens": 2, "audio_tokens": 0}
 
 
 async def test_streamed_calls_begin_with_their_name_and_their_arguments_concatenate() -> None:
@@ -153,8 +153,8 @@ async def test_several_answers_are_choices_and_the_prompt_is_counted_once() -> N
         "prompt_tokens": 5,
         "completion_tokens": 8,
         "total_tokens": 13,
-        "prompt_tokens_details": {"cached_tokens": 3},
-        "completion_tokens_details": {"reasoning_tokens": 4},
+        "prompt_tokens_details": {"cached_tokens": 3, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 4, "audio_tokens": 0},
     }
 
 

@@ -15,7 +15,7 @@ from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import QueueFull
 from server.api.spoken.said import KEPT_ANSWERS
 from tests.unit.server.api.speech.sounds import RATE, decoded
-from tests.unit.server.api.spoken.apps import TEXT, WORDS, repeat, speaking_app
+from tests.unit.server.api.spoken.apps import TEXT, WORDS, WithoutHan, repeat, speaking_app
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import Exchange, ask, make_app
 
@@ -112,6 +112,59 @@ async def test_an_unknown_voice_is_refused_before_anything_is_generated(app: Lit
     error = json.loads(answer.body)["error"]
     assert error["param"] == "audio.voice"
     assert "af_heart" in error["message"]
+
+
+async def test_gestures_are_those_of_the_speech_endpoint(app: Litestar) -> None:
+    options = {"include_visemes": True, "include_gestures": True, "gesture_seed": 7}
+    text = "Cats are quiet animals! Dogs are very loud, are they not? " * 3
+    said = await ask(app, path="/v1/audio/speech", json={"input": text, "voice": "alloy", **options})
+    fields = {"messages": [{"role": "user", "content": text}], "audio": {"voice": "alloy", **options}}
+
+    gestures = (await whole(app, **fields))["audio"]["gestures"]
+    pieces = [choice["delta"].get("audio", {}) for choice in deltas(await ask(app, json=body(stream=True, **fields)))]
+
+    assert gestures == said.json["gestures"] != []
+    assert [made for piece in pieces for made in piece.get("gestures", ())] == gestures
+
+
+async def test_gestures_are_left_out_unless_they_are_requested(app: Litestar) -> None:
+    assert "gestures" not in (await whole(app))["audio"]
+
+
+@pytest.mark.parametrize(
+    ("options", "param"),
+    [
+        ({"include_gestures": True, "include_visemes": False}, "audio.include_gestures"),
+        ({"gesture_seed": 1}, "audio.gesture_seed"),
+        ({"gesture_seed": 1, "include_gestures": False}, "audio.gesture_seed"),
+    ],
+)
+async def test_options_of_gestures_that_contradict_each_other_are_refused(
+    app: Litestar, options: dict[str, Any], param: str
+) -> None:
+    answer = await ask(app, json=body(audio=options))
+    assert (answer.status, answer.error["param"]) == (400, param)
+
+
+async def test_what_the_voice_cannot_say_is_named_with_its_place_in_the_transcript(chat: FakeChat) -> None:
+    han = "\u4f60\u597d"
+    text = f"Cats are quiet animals. They say {han} to us.\n{han}{han}{han}, {han}{han}{han}.\nDogs are loud animals."
+    app = await speaking_app(chat, WithoutHan)
+    turns = [{"role": "user", "content": text}]
+
+    audio = (await whole(app, messages=turns))["audio"]
+    end = deltas(await ask(app, json=body(messages=turns, stream=True)))[-2]["delta"]["audio"]
+
+    assert [part["text"] for part in audio["unspoken"]] == [han, f"{han * 3}, {han * 3}"]
+    for part in audio["unspoken"]:
+        assert text[part["start_char"] : part["end_char"]] == part["text"]
+    assert audio["unspoken"] == end["unspoken"]
+    assert "unspoken" not in (await whole(app))["audio"]
+
+
+async def test_audio_has_no_tokens(app: Litestar) -> None:
+    usage = (await ask(app, json=body())).json["usage"]
+    assert usage["prompt_tokens_details"]["audio_tokens"] == usage["completion_tokens_details"]["audio_tokens"] == 0
 
 
 async def test_a_later_turn_refers_to_the_answer(app: Litestar, chat: FakeChat) -> None:

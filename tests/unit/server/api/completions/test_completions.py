@@ -44,8 +44,8 @@ async def test_a_whole_completion_has_openai_s_shape() -> None:
             "prompt_tokens": 4,
             "completion_tokens": 2,
             "total_tokens": 6,
-            "prompt_tokens_details": {"cached_tokens": 1},
-            "completion_tokens_details": {"reasoning_tokens": 0},
+            "prompt_tokens_details": {"cached_tokens": 1, "audio_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
         },
     }
 
@@ -172,7 +172,7 @@ async def test_choices_are_numbered_by_prompt_then_by_answer(stream: bool) -> No
         assert [choice["index"] for choice in exchange.json["choices"]] == [0, 1, 2, 3]
         usage = exchange.json["usage"]
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (3, 8)
-    assert usage["prompt_tokens_details"] == {"cached_tokens": 2}
+    assert usage["prompt_tokens_details"] == {"cached_tokens": 2, "audio_tokens": 0}
 
 
 @pytest.mark.parametrize("stream", [True, False])

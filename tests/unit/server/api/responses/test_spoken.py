@@ -14,7 +14,7 @@ from providers.chat.types import Accepted, ChatPrompt, GenerationEvent, Generati
 from providers.errors import EngineCrashed
 from tests.unit.server.api.responses.scripts import CALL, PATH, WEATHER, script, stream_events, types
 from tests.unit.server.api.speech.sounds import RATE, decoded
-from tests.unit.server.api.spoken.apps import TEXT, WORDS, repeat, speaking_app
+from tests.unit.server.api.spoken.apps import TEXT, WORDS, WithoutHan, repeat, speaking_app
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import WAIT, ask, make_app, start
 
@@ -145,6 +145,22 @@ async def test_spoken_time_is_bounded(app: Litestar) -> None:
     response = await whole(app, input=sentence * 10, max_spoken_seconds=2.5 * one)
     assert response["audio"]["transcript"] == response["output"][0]["content"][0]["text"] == sentence * 2
     assert response["status"] == "incomplete"
+
+
+async def test_gestures_and_what_is_not_said_are_beside_the_sound(chat: FakeChat) -> None:
+    text = "Cats are quiet animals! \u4f60\u597d\u3002Dogs are very loud, are they not?"
+    app = await speaking_app(chat, WithoutHan)
+    options = {"audio": {"include_gestures": True, "gesture_seed": 3}, "input": text}
+    audio = (await whole(app, **options))["audio"]
+    assert audio["unspoken"] == [{"text": "\u4f60\u597d", "start_char": 24, "end_char": 26}]
+    assert {gesture["role"] for gesture in audio["gestures"]} == {"speaker", "listener"}
+
+    events = await streamed(app, **options)
+    assert [made for event in of(events, "audio.delta") for made in event["gestures"]] == audio["gestures"]
+    assert of(events, "audio.done")[0]["unspoken"] == audio["unspoken"]
+    stored = of(events, "completed")[0]["response"]["audio"]
+    assert stored["unspoken"] == audio["unspoken"]
+    assert "gestures" not in stored
 
 
 async def test_a_failed_stream_names_the_audio_so_far(app: Litestar, chat: FakeChat) -> None:

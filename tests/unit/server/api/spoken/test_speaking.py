@@ -19,7 +19,7 @@ from providers.chat.types import (
 from providers.echo.speech import spoken
 from providers.errors import InvalidRequest
 from providers.speech.types import SAMPLE_RATE, SpeechEvent, SpeechPiece, SpeechRequest
-from server.api.spoken.speaking import SpokenEvent, SpokenPiece, speaking
+from server.api.spoken.speaking import SpeakingEvent, SpokenPiece, speaking
 
 DONE = Finished("stop", Usage(5, 9), 0.1, 0.2)
 
@@ -60,12 +60,12 @@ def answer(*deltas: str, finished: Finished = DONE) -> Chat:
     return Chat(Accepted(5, 0), *(TextDelta(delta) for delta in deltas), finished)
 
 
-async def events_of(chat: Chat, voice: Voice, *, max_seconds: float | None = None) -> list[SpokenEvent]:
+async def events_of(chat: Chat, voice: Voice, *, max_seconds: float | None = None) -> list[SpeakingEvent]:
     async with aclosing(speaking(chat.events(), voice.speak, max_seconds=max_seconds)) as events:
         return [event async for event in events]
 
 
-def text_of(events: Sequence[SpokenEvent]) -> str:
+def text_of(events: Sequence[SpeakingEvent]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta))
 
 
