@@ -131,9 +131,12 @@ class Ready(msgspec.Struct, frozen=True, tag="ready"):
 
 
 class LoadFailed(msgspec.Struct, frozen=True, tag="load_failed"):
-    """The model cannot be loaded, and a restart would not help. The engine exits after this report."""
+    """The model cannot be loaded. The engine exits after this report."""
 
     message: str
+    permanent: bool = True
+    """Whether the same start would fail again: an unknown architecture, files that are missing. False where memory, a
+    disk or the system was short of something."""
 
 
 class Events(msgspec.Struct, frozen=True, tag="e"):

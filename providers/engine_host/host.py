@@ -9,7 +9,6 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeVar, assert_never
 
-import attrs
 import msgspec
 
 import otel
@@ -35,12 +34,13 @@ from providers.engine_host.frames import (
     Tokenized,
 )
 from providers.engine_host.process import EngineProcess
+from providers.engine_host.restart import RestartPolicy, Starts
 from providers.engine_host.watchdog import Watchdog
 from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, ServiceError
 from providers.protocols import ModelStatus
 from providers.spec import ModelSpec
 
-__all__ = ["ENGINE_COMMAND", "EngineHost", "RestartPolicy"]
+__all__ = ["ENGINE_COMMAND", "EngineHost"]
 
 ENGINE_COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "providers.engines")
 """The socket's number is added as last argument. -P: modules in the current folder do not replace the engine's."""
@@ -51,31 +51,12 @@ M = TypeVar("M", bound=Mailbox[Any])
 _log = otel.get_logger(__name__)
 
 
-@attrs.frozen(kw_only=True)
-class RestartPolicy:
-    """When to restart an engine that died. Times are seconds.
-
-    After the n-th death in a row the host waits `first_delay * 2**(n - 1)`, at most `max_delay`. An engine that was
-    ready for `stable` seconds starts a new count. After `attempts` deaths in a row without being ready once, the host
-    gives up. An engine that became ready is always restarted: requests that kill it must not remove the model for good.
-    """
-
-    first_delay: float = 0.25
-    max_delay: float = 30.0
-    stable: float = 30.0
-    attempts: int = 5
-
-    def delay(self, deaths: int) -> float:
-        """Seconds to wait after this many deaths in a row."""
-        doublings = min(deaths - 1, 64)  # a float has no room for 2**1024
-        return min(self.max_delay, self.first_delay * 2.0**doublings)
-
-
 class EngineHost:
     """One model's engine process, from start to stop, restarted when it dies.
 
     Use it from one event loop. `status`: `unloaded` until `start`, `loading` until the first `Ready`, then `ready`;
-    `restarting` from an engine's death to the next `Ready`; `failed` when the host gives up; `stopped` after `stop`.
+    `restarting` from an engine's death to the next `Ready`; `failed` when the host gives up, which it never does after
+    the first `Ready`; `stopped` after `stop`.
     """
 
     def __init__(
@@ -106,6 +87,8 @@ class EngineHost:
         """Set while `status` is one that waiting does not change."""
         self._retry_at = 0.0
         self._ready_at: float | None = None
+        self._load_failure: str | None = None
+        """Why the latest engine could not load."""
         self._submitted = 0
         self.status: ModelStatus = "unloaded"
         self.detail: str | None = None
@@ -215,24 +198,20 @@ class EngineHost:
 
     async def _supervise(self) -> None:
         """Run engines one after the other until `stop`, or until the restart policy gives up."""
-        deaths = never_ready = 0
+        starts = Starts(self._restart)
         try:
             while not self._stopping.is_set():
-                self._ready_at = None
+                self._ready_at = self._load_failure = None
                 reason = await self._run_engine()
                 if self._stopping.is_set():
                     return
-                if self.status == "failed":
+                delay = starts.died(None if self._ready_at is None else monotonic() - self._ready_at)
+                if self.status != "failed" and delay is None:
+                    self._settle("failed", f"the engine died {starts.deaths} times before it was ready: {reason}")
+                if delay is None or self.status == "failed":
                     _log.error("model cannot be loaded", model=self._spec.name, reason=self.detail)
                     return
-                lived = None if self._ready_at is None else monotonic() - self._ready_at
-                deaths = 1 if lived is not None and lived >= self._restart.stable else deaths + 1
-                never_ready = never_ready + 1 if lived is None else 0
-                if never_ready >= self._restart.attempts:
-                    self._settle("failed", f"the engine died {never_ready} times before it was ready: {reason}")
-                    _log.error("engine given up", model=self._spec.name, reason=reason, deaths=never_ready)
-                    return
-                await self._pause(self._restart.delay(deaths), reason)
+                await self._pause(delay, reason)
         except Exception as error:
             self._settle("failed", f"the engine's host failed: {error}")
             _log.exception("engine host failed", model=self._spec.name)
@@ -243,7 +222,7 @@ class EngineHost:
         self.restarts += 1
         self.last_death = reason
         self._retry_at = monotonic() + delay
-        self.detail = f"the engine died: {reason}"
+        self.detail = f"{reason}; the next start is {delay:g} s after that"
         _log.warning("engine restarts", model=self._spec.name, reason=reason, delay=delay)
         try:
             await asyncio.wait_for(self._stopping.wait(), delay)
@@ -255,7 +234,7 @@ class EngineHost:
         try:
             engine = await EngineProcess.start(self._command, self._receive)
         except OSError as error:
-            return f"its process cannot be started ({error})"
+            return f"the engine's process cannot be started: {error}"
         self._engine = engine
         self._watchdog = self._new_watchdog()
         try:
@@ -268,7 +247,9 @@ class EngineHost:
                 _log.error("engine hangs and is killed", model=self._spec.name, pid=engine.pid, reason=reason)
                 await engine.kill_hung()
             await engine.end(self._grace, loading=self._stopping.is_set() and self._ready_at is None)
-            return f"{reason}; {_ending(engine.returncode)}"
+            if self._load_failure is not None:
+                return f"the model cannot be loaded: {self._load_failure}"
+            return f"the engine died: {reason}; {_ending(engine.returncode)}"
         finally:
             engine.kill()
             self._engine = self.memory = None
@@ -321,7 +302,9 @@ class EngineHost:
             case Ready():
                 self._become_ready(report.info)
             case LoadFailed():
-                if self.status in ("loading", "restarting"):
+                self._load_failure = report.message
+                # A model that was ready once may become so again: its weights may come back.
+                if report.permanent and self.info is None and self.status in ("loading", "restarting"):
                     self._settle("failed", report.message)
             case _:
                 assert_never(report)

@@ -51,7 +51,7 @@ def test_a_stopped_engine_is_replaced_and_every_request_is_answered(small: LiveS
     with ThreadPoolExecutor(8) as pool:
         streams = [pool.submit(whole_stream, small.url) for _ in range(4)]
         eventually(lambda: queue_stats(small.url)["active"] == 4)
-        waiting = [pool.submit(ask, small.url, chat("Count.", **LONG)) for _ in range(2)]
+        waiting = [pool.submit(ask, small.url, chat("x", max_tokens=2)) for _ in range(2)]
         eventually(lambda: queue_stats(small.url)["pending"] == 2)
 
         stopped.suspend()
@@ -59,12 +59,37 @@ def test_a_stopped_engine_is_replaced_and_every_request_is_answered(small: LiveS
         counting = pool.submit(tokens)
         for each in streams:
             assert each.result(WATCHDOG_SECONDS + 10).failure["code"] == "engine_crashed"
-        refused = [each.result(WATCHDOG_SECONDS + 10) for each in (*waiting, counting)]
-    for answer, code in zip(refused, ["model_not_ready", "model_not_ready", "engine_crashed"], strict=True):
-        assert_error(answer, 503, code, type="server_error")
+        counted = counting.result(WATCHDOG_SECONDS + 10)
+        waited = [each.result(WATCHDOG_SECONDS + 10) for each in waiting]
+    assert_error(counted, 503, "engine_crashed", type="server_error")
+    # A place that a slow reader holds until the engine is ready again is worth an answer.
+    for answer in [each for each in waited if each.status_code != 200]:
+        assert_error(answer, 503, "model_not_ready", type="server_error")
         assert int(answer.headers["retry-after"]) >= 1
     eventually(lambda: ready(small), PATIENCE, every=0.1)
     assert small.engine().pid != stopped.pid
     assert not stopped.is_running()
     assert ask(small.url, chat("x", max_tokens=2)).status_code == 200
     small.log.wait_for("engine hangs and is killed.*no sign of life for 3 s")
+
+
+def test_weights_that_come_back_are_loaded_again(small: LiveServer, weights: Path) -> None:
+    away = weights.with_name("away")
+
+    def card() -> Any:
+        return ask(small.url, method="GET", path="/v1/models").json()["data"][0]
+
+    weights.rename(away)
+    small.engine().kill()
+    try:
+        eventually(lambda: "cannot be loaded" in (card()["detail"] or ""), PATIENCE, every=0.1)
+        assert card()["status"] == "restarting"
+        health = ask(small.url, method="GET", path="/health")
+        assert (health.status_code, health.json()["model_status"]) == (503, "restarting")
+        refused = ask(small.url, chat("x"))
+        assert str(weights) in assert_error(refused, 503, "model_not_ready", type="server_error")
+        assert int(refused.headers["retry-after"]) >= 1
+    finally:
+        away.rename(weights)
+    eventually(lambda: ready(small), PATIENCE, every=0.1)
+    assert ask(small.url, chat("x", max_tokens=2)).status_code == 200

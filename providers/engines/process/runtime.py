@@ -47,6 +47,7 @@ from providers.engine_host.frames import (
 )
 from providers.engines.process.engine import Engine, EngineLoadError, Job, Outbox, UsesIdleTime
 from providers.engines.process.pulse import BEAT_SECONDS, Pulse
+from providers.engines.process.shortage import is_shortage
 from providers.errors import InternalError, ModelNotReady, ServiceError
 from providers.spec import ModelSpec
 
@@ -267,7 +268,8 @@ class Runtime:
         """Report why the model cannot be loaded, and end the process."""
         known = isinstance(error, EngineLoadError)
         logger.error("%s cannot be loaded: %s", spec.name, error, exc_info=None if known else error)
-        self._send(LoadFailed(message=str(error) if known else f"{type(error).__name__}: {error}"))
+        message = str(error) if known else f"{type(error).__name__}: {error}"
+        self._send(LoadFailed(message, permanent=not is_shortage(error)))
         self._outgoing.put(None)
         self._writer.join()
         _exit(1)

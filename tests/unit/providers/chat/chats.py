@@ -10,7 +10,7 @@ from pathlib import Path
 
 from providers.chat.provider import EngineChatProvider
 from providers.chat.types import GenerationEvent, GenerationRequest, TextDelta, TextPrompt
-from providers.engine_host.host import RestartPolicy
+from providers.engine_host.restart import RestartPolicy
 from providers.protocols import ModelStatus
 
 FAKE = (sys.executable, str(Path(__file__).with_name("fake_engine.py")))

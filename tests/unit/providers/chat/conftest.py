@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from providers.chat.provider import EngineChatProvider
-from providers.engine_host.host import EngineHost, RestartPolicy
+from providers.engine_host.host import EngineHost
+from providers.engine_host.restart import RestartPolicy
 from providers.engine_host.watchdog import Watchdog
 from providers.spec import ModelSpec
 from tests.unit.providers.chat.chats import FAKE, PATIENCE, QUICK, alive, starts

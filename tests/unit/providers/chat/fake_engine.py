@@ -55,8 +55,11 @@ def load() -> dict[str, str]:
     if mode == "hang":
         receive()
         sys.exit(0)
-    if mode == "broken" or (mode == "broken_once" and start == 1):
+    if mode == "broken" or (mode == "broken_once" and start == 1) or (mode == "broken_later" and 1 < start <= 9):
         send(frames.LoadFailed("no such folder"))
+        sys.exit(1)
+    if mode == "short" or (mode == "short_twice" and start <= 2):
+        send(frames.LoadFailed("no memory", permanent=False))
         sys.exit(1)
     if mode == "die" or (mode == "die_twice" and start <= 2):
         os._exit(3)

@@ -11,7 +11,8 @@ import pytest
 
 from otel.testing import capture_spans
 from providers.chat.types import Accepted, Finished, TextDelta, TextPrompt
-from providers.engine_host.host import EngineHost, RestartPolicy
+from providers.engine_host.host import EngineHost
+from providers.engine_host.restart import RestartPolicy
 from providers.engine_host.watchdog import Watchdog
 from providers.errors import (
     EngineCrashed,
@@ -129,6 +130,32 @@ async def test_a_model_that_cannot_be_loaded_fails_once_with_the_engine_s_words(
     assert caught.value.retry_after is None
     await until(lambda: "engine fake" not in {task.get_name() for task in asyncio.all_tasks()})
     assert len(starts(provider)) == 1
+
+
+async def test_a_model_that_was_ready_once_is_loaded_again_for_ever(serve):
+    provider = await ready(await serve("broken_later"))
+    with pytest.raises(EngineCrashed):
+        await answer(provider, "crash")
+    await status(provider, "restarting", "the model cannot be loaded: no such folder")
+    with pytest.raises(ModelNotReady, match="restarting: the model cannot be loaded: no such folder") as caught:
+        await answer(provider, "say x")
+    assert caught.value.retry_after >= 1
+    await ready(provider)
+    assert len(starts(provider)) == 10
+    assert await text(provider, "say back") == "back"
+
+
+async def test_a_load_that_the_machine_was_too_small_for_is_tried_again(serve):
+    provider = await ready(await serve("short_twice"))
+    assert await text(provider, "say up") == "up"
+    assert len(starts(provider)) == 3
+
+
+async def test_a_machine_that_stays_too_small_is_given_up(serve):
+    provider = await serve("short")
+    with pytest.raises(ModelNotReady, match=r"died 3 times before it was ready: .* cannot be loaded: no memory"):
+        await asyncio.wait_for(provider.wait_ready(), PATIENCE)
+    assert len(starts(provider)) == QUICK.attempts
 
 
 async def test_an_engine_that_dies_while_loading_is_tried_again(serve):
