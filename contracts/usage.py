@@ -9,11 +9,13 @@ __all__ = ["CompletionTokensDetails", "CompletionUsage", "PromptTokensDetails"]
 
 @attrs.frozen(kw_only=True)
 class PromptTokensDetails:
-    """The prompt tokens that were read from the prefix cache instead of computed."""
+    """The prompt tokens that were read from the prefix cache instead of computed, and those of passages."""
 
     cached_tokens: int = 0
     audio_tokens: int = 0
     """Always 0: prompts consist of text."""
+    context_tokens: int | None = None
+    """Extension: the prompt tokens that passages of files take. Only with `context`."""
 
 
 @attrs.frozen(kw_only=True)

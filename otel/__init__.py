@@ -8,6 +8,7 @@ from otel._operations.load import LoadSpan, start_load
 from otel._operations.operation import request_id
 from otel._operations.playback import PlaybackSpan, start_playback
 from otel._operations.queue import QueueSpan, start_queue
+from otel._operations.retrieval import RetrievalSpan, start_retrieval
 from otel._operations.server import Headers, ServerSpan, start_server_span
 from otel._operations.task import TaskSpan, start_task
 from otel._parameters import ignored_parameter
@@ -25,6 +26,7 @@ __all__ = [
     "ModelReading",
     "PlaybackSpan",
     "QueueSpan",
+    "RetrievalSpan",
     "ServerSpan",
     "Summary",
     "Tally",
@@ -44,6 +46,7 @@ __all__ = [
     "start_load",
     "start_playback",
     "start_queue",
+    "start_retrieval",
     "start_server_span",
     "start_task",
     "trace_parent",

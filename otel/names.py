@@ -116,6 +116,10 @@ __all__ = [
     "QUEUE_DEPTH",
     "QUEUE_WAIT_SECONDS",
     "REQUEST_ID",
+    "RETRIEVAL_CONTEXT_TOKENS",
+    "RETRIEVAL_FOUND",
+    "RETRIEVAL_STORES",
+    "RETRIEVAL_USED",
     "SPEECH_CHARACTERS",
     "SPEECH_DURATION",
     "SPEECH_REAL_TIME_FACTOR",
@@ -142,6 +146,15 @@ QUEUE_DEPTH: Final = "mlx.queue.depth"
 """Number of requests waiting when this one entered the queue."""
 QUEUE_WAIT_SECONDS: Final = "mlx.queue.wait_seconds"
 DECODE_TOKENS_PER_SECOND: Final = "mlx.decode.tokens_per_second"
+
+RETRIEVAL_STORES: Final = "mlx.retrieval.stores"
+"""Number of vector stores searched."""
+RETRIEVAL_FOUND: Final = "mlx.retrieval.found"
+"""Number of passages found."""
+RETRIEVAL_USED: Final = "mlx.retrieval.used"
+"""Number of passages in the prompt."""
+RETRIEVAL_CONTEXT_TOKENS: Final = "mlx.retrieval.context_tokens"
+"""Tokens of the prompt that the passages take."""
 
 SPEECH_CHARACTERS: Final = "mlx.speech.characters"
 SPEECH_DURATION: Final = "mlx.speech.duration"

@@ -19,6 +19,7 @@ from contracts.chat.tools import (
     FunctionDefinition,
 )
 from contracts.parameters import honoured, noted
+from contracts.retrieval.context import ChatContext
 from contracts.sampling import GenerationOptions
 
 __all__ = [
@@ -247,6 +248,16 @@ class ChatCompletionRequest(GenerationOptions):
             "Extension. How much of earlier spoken answers was played: `audio_id`, `played_ms`. The prompt holds the "
             "words that were heard to their end. `audio.played_ms` of a message means the same.",
             otherwise="everything was heard",
+        ),
+    )
+
+    context: ChatContext | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. The server searches these vector stores with the last user turn, and the model reads the "
+            "passages found in front of that turn: see [file search](file-search.md).",
+            values="`vector_store_ids`; `max_results` (default 10), `filters`, `score_threshold` (default 0)",
+            otherwise="nothing is searched",
         ),
     )
 

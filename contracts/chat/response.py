@@ -14,6 +14,7 @@ from contracts.chat.tools import (
     ChatCompletionMessageToolCallChunkFunction,
     ChatCompletionMessageToolCallFunction,
 )
+from contracts.retrieval.context import FileCitationAnnotation, UsedContext
 from contracts.usage import CompletionUsage
 
 __all__ = [
@@ -75,6 +76,8 @@ class ChatCompletionMessage:
     """The call, to a request with `functions`."""
     audio: ChatCompletionAudio | None = None
     """The answer's speech and text, if it was requested; `content` is then null."""
+    annotations: list[FileCitationAnnotation] | None = None
+    """Extension: the citations of passages, to a request with `context`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -100,6 +103,8 @@ class ChatCompletion:
     usage: CompletionUsage
     system_fingerprint: str
     request_id: str
+    context: UsedContext | None = None
+    """Extension: what the prompt holds of files, to a request with `context`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -112,6 +117,8 @@ class ChatCompletionChunkDelta:
     tool_calls: list[ChatCompletionMessageToolCallChunk] | None = None
     function_call: ChatCompletionMessageToolCallChunkFunction | None = None
     audio: AudioDelta | None = None
+    annotations: list[FileCitationAnnotation] | None = None
+    """Extension, with `finish_reason`: the citations of passages, to a request with `context`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -137,3 +144,5 @@ class ChatCompletionChunk:
     choices: list[ChatCompletionChunkChoice]
     usage: CompletionUsage | None = None
     request_id: str
+    context: UsedContext | None = None
+    """Extension, in the first chunk: what the prompt holds of files, to a request with `context`."""

@@ -4,10 +4,13 @@
     response.in_progress
     for each item:
         response.output_item.added
+        file search:     response.file_search_call.in_progress, response.file_search_call.searching,
+                         response.file_search_call.completed
         reasoning:       response.content_part.added, response.reasoning_text.delta …, response.reasoning_text.done,
                          response.content_part.done
-        text:            response.content_part.added, response.output_text.delta …, response.output_text.done,
-                         response.content_part.done
+        text:            response.content_part.added, response.output_text.delta …, each followed by a
+                         response.output_text.annotation.added for every citation that it completes,
+                         response.output_text.done, response.content_part.done
         function call:   response.function_call_arguments.delta …, response.function_call_arguments.done
         custom call:     response.custom_tool_call_input.delta …, response.custom_tool_call_input.done
         response.output_item.done
@@ -26,7 +29,7 @@ from typing import Any, Literal
 import attrs
 
 from contracts._fields import EXPLICIT_NULL
-from contracts.responses.items import LogProb, OutputItem, OutputTextContent, ReasoningTextContent
+from contracts.responses.items import FileCitation, LogProb, OutputItem, OutputTextContent, ReasoningTextContent
 from contracts.responses.response import Response
 from contracts.speech import SpeechGesture, SpeechViseme, SpeechWord, UnspokenText
 
@@ -40,6 +43,7 @@ __all__ = [
     "ResponseCustomToolCallInputDeltaEvent",
     "ResponseCustomToolCallInputDoneEvent",
     "ResponseErrorEvent",
+    "ResponseFileSearchCallEvent",
     "ResponseFunctionCallArgumentsDeltaEvent",
     "ResponseFunctionCallArgumentsDoneEvent",
     "ResponseLifecycleEvent",
@@ -48,6 +52,7 @@ __all__ = [
     "ResponseReasoningTextDeltaEvent",
     "ResponseReasoningTextDoneEvent",
     "ResponseStreamEvent",
+    "ResponseTextAnnotationAddedEvent",
     "ResponseTextDeltaEvent",
     "ResponseTextDoneEvent",
 ]
@@ -136,6 +141,15 @@ class ResponseTextDeltaEvent(_PartEvent):
     type: Literal["response.output_text.delta"] = "response.output_text.delta"
     delta: str
     logprobs: list[LogProb] = attrs.field(factory=list)
+
+
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseTextAnnotationAddedEvent(_PartEvent):
+    """A citation of the text up to here. `annotation_index` counts those of the part from 0."""
+
+    type: Literal["response.output_text.annotation.added"] = "response.output_text.annotation.added"
+    annotation_index: int
+    annotation: FileCitation
 
 
 @attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
@@ -252,6 +266,17 @@ class ResponseAudioDoneEvent(_AudioEvent):
 
 
 @attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseFileSearchCallEvent(_ItemEvent):
+    """A step of a search."""
+
+    type: Literal[
+        "response.file_search_call.in_progress",
+        "response.file_search_call.searching",
+        "response.file_search_call.completed",
+    ]
+
+
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
 class ResponseErrorEvent(_Event):
     """The request failed before its response was created."""
 
@@ -268,6 +293,7 @@ ResponseStreamEvent = (
     | ResponseContentPartAddedEvent
     | ResponseContentPartDoneEvent
     | ResponseTextDeltaEvent
+    | ResponseTextAnnotationAddedEvent
     | ResponseTextDoneEvent
     | ResponseReasoningTextDeltaEvent
     | ResponseReasoningTextDoneEvent
@@ -279,5 +305,6 @@ ResponseStreamEvent = (
     | ResponseAudioTranscriptDoneEvent
     | ResponseAudioDeltaEvent
     | ResponseAudioDoneEvent
+    | ResponseFileSearchCallEvent
     | ResponseErrorEvent
 )

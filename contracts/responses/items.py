@@ -11,6 +11,9 @@ from contracts._fields import EXPLICIT_NULL, OTHER_FIELDS, JsonObject, JsonText
 __all__ = [
     "CustomToolCall",
     "CustomToolCallOutput",
+    "FileCitation",
+    "FileSearchCall",
+    "FileSearchResult",
     "FunctionCallOutput",
     "FunctionToolCall",
     "InputContent",
@@ -84,12 +87,26 @@ class LogProb:
 
 @attrs.frozen(kw_only=True)
 class OutputTextContent:
-    """Output text. `annotations` is always empty."""
+    """Output text. Each of `annotations` is a `FileCitation`, or what another server wrote."""
 
     type: Literal["output_text"]
     text: str
     annotations: list[JsonObject] | None = attrs.field(factory=list)
     logprobs: list[LogProb] | None = attrs.field(factory=list)
+
+
+@attrs.frozen(kw_only=True)
+class FileCitation:
+    """A mark such as `[1]` in the text, and the passage that it cites."""
+
+    type: Literal["file_citation"] = "file_citation"
+    index: int
+    """Offset of the mark in the text, in characters."""
+    file_id: str
+    filename: str
+    start: int | None = None
+    """Extension, as `end`: offsets of the passage in the file's text, in characters."""
+    end: int | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -208,6 +225,40 @@ class ReasoningItem:
 
 
 @attrs.frozen(kw_only=True)
+class FileSearchResult:
+    """A passage of a file. `vector_store_id`, `start` and `end` (offsets in the file's text) are extensions."""
+
+    file_id: str | None = None
+    filename: str | None = None
+    score: float | None = None
+    text: str | None = None
+    attributes: dict[str, str | float | bool] | None = None
+    vector_store_id: str | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+@attrs.frozen(kw_only=True)
+class FileSearchCall:
+    """A search for passages that the answer may cite, best first.
+
+    The prompt holds its results in front of the user's turn before it. They are null unless `include` requests them.
+    """
+
+    type: Literal["file_search_call"]
+    id: str | None = None
+    queries: list[str] | None = attrs.field(factory=list)
+    status: str | None = None
+    results: list[FileSearchResult] | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    found: int | None = None
+    """Extension: the number of passages found."""
+    used: int | None = None
+    """Extension: the number of those that the context had room for."""
+    marks: bool | None = None
+    """Extension. False: the answer was spoken, and the prompt asks for no marks."""
+
+
+@attrs.frozen(kw_only=True)
 class ItemReference:
     """An item of a stored response."""
 
@@ -230,11 +281,18 @@ InputItem = (
     | CustomToolCall
     | CustomToolCallOutput
     | ReasoningItem
+    | FileSearchCall
     | ItemReference
     | OtherItem
 )
-OutputItem = OutputMessage | FunctionToolCall | CustomToolCall | ReasoningItem
+OutputItem = OutputMessage | FunctionToolCall | CustomToolCall | ReasoningItem | FileSearchCall
 StoredItem = (
-    InputMessage | FunctionToolCall | FunctionCallOutput | CustomToolCall | CustomToolCallOutput | ReasoningItem
+    InputMessage
+    | FunctionToolCall
+    | FunctionCallOutput
+    | CustomToolCall
+    | CustomToolCallOutput
+    | ReasoningItem
+    | FileSearchCall
 )
 """An item of a conversation whose references are resolved. The model's turns are `InputMessage`s."""

@@ -20,6 +20,7 @@ from contracts.sampling import GuidedOptions
 
 __all__ = [
     "ENCRYPTED_REASONING",
+    "FILE_SEARCH_RESULTS",
     "INCLUDED",
     "LOGPROBS",
     "CreateResponse",
@@ -30,7 +31,8 @@ __all__ = [
 
 LOGPROBS = "message.output_text.logprobs"
 ENCRYPTED_REASONING = "reasoning.encrypted_content"
-INCLUDED = (LOGPROBS, ENCRYPTED_REASONING)
+FILE_SEARCH_RESULTS = "file_search_call.results"
+INCLUDED = (LOGPROBS, ENCRYPTED_REASONING, FILE_SEARCH_RESULTS)
 """The values of `include` that this server honours. The others are noted."""
 
 Input = str | list[InputItem]
@@ -185,7 +187,7 @@ class CreateResponse(ChatOnly):
         default=None,
         metadata=honoured(
             "Every other value is noted; those of OpenAI belong to tools that this server does not have.",
-            values=" and ".join(f"`{name}`" for name in INCLUDED),
+            values=", ".join(f"`{name}`" for name in INCLUDED),
             default=[],
         ),
     )

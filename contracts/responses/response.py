@@ -39,11 +39,13 @@ class TokenCount:
 
 @attrs.frozen(kw_only=True)
 class InputTokensDetails:
-    """The input tokens that were read from the prefix cache instead of computed."""
+    """The input tokens that were read from the prefix cache instead of computed, and those of passages."""
 
     cached_tokens: int = 0
     cache_write_tokens: int = 0
     """Always 0: writing to the cache costs nothing here."""
+    context_tokens: int | None = None
+    """Extension: the input tokens that passages of files take. Only where files were searched."""
 
 
 @attrs.frozen(kw_only=True)

@@ -7,20 +7,24 @@ from typing import Annotated, Any, Literal
 import attrs
 from annotated_types import MinLen
 
-from contracts._fields import EXPLICIT_NULL, IN_FUNCTION, OTHER_FIELDS, JsonObject, JsonSchema
+from contracts._fields import EXPLICIT_NULL, IN_FUNCTION, OTHER_FIELDS, Fraction, JsonObject, JsonSchema
 from contracts.chat.tools import FunctionChoice, FunctionName
 from contracts.parameters import noted
+from contracts.retrieval.context import ResultCount, StoreIds
+from contracts.retrieval.filters import Filter
 
 __all__ = [
     "AllowedTool",
     "AnyText",
     "CustomTool",
     "CustomToolFormat",
+    "FileSearchTool",
     "FunctionTool",
     "GrammarFormat",
     "NamespaceMember",
     "NamespaceTool",
     "OtherTool",
+    "RankingOptions",
     "ResponseTextParam",
     "TextFormat",
     "TextResponseFormatJsonObject",
@@ -90,6 +94,26 @@ class CustomTool:
 
 
 @attrs.frozen(kw_only=True)
+class RankingOptions:
+    """Which of the passages found are kept."""
+
+    ranker: Any = attrs.field(default=None, metadata=noted(accepted=("auto", "default-2024-11-15")))
+    score_threshold: Fraction | None = None
+    hybrid_search: Any = attrs.field(default=None, metadata=noted())
+
+
+@attrs.frozen(kw_only=True)
+class FileSearchTool:
+    """Vector stores to search for passages before the answer. The server searches, not the model."""
+
+    type: Literal["file_search"]
+    vector_store_ids: StoreIds
+    max_num_results: ResultCount | None = None
+    filters: Filter | None = None
+    ranking_options: RankingOptions | None = None
+
+
+@attrs.frozen(kw_only=True)
 class OtherTool:
     """A tool that OpenAI runs itself, such as `web_search`. It is not offered to the model."""
 
@@ -110,7 +134,7 @@ class NamespaceTool:
     tools: list[NamespaceMember]
 
 
-Tool = FunctionTool | CustomTool | NamespaceTool | OtherTool
+Tool = FunctionTool | CustomTool | NamespaceTool | FileSearchTool | OtherTool
 
 ToolChoiceOptions = Literal["none", "auto", "required"]
 ToolChoiceWord = Literal[ToolChoiceOptions, "any"]
@@ -153,7 +177,7 @@ class ToolChoiceAllowed:
 
 @attrs.frozen(kw_only=True)
 class ToolChoiceOther:
-    """The model must call a tool of OpenAI. It is refused, for there is none."""
+    """The answer must use a tool of OpenAI. Every one but `file_search` is refused."""
 
     type: str
     fields: JsonObject = attrs.field(factory=dict, metadata=OTHER_FIELDS)

@@ -15,20 +15,22 @@ from contracts.chat.audio import HeardAnswer, HeardRequest
 from contracts.chat.request import ChatCompletionRequest
 from contracts.chat.response import ChatCompletion
 from providers.chat.protocol import CHAT
+from server.api.chat.context import grounded
 from server.api.chat.functions import has_functions
 from server.api.chat.request import to_generation_request
-from server.api.chat.response import ChatChunkEncoder, chat_completion
+from server.api.chat.response import ChatChunkEncoder, CitingChunkEncoder, chat_completion
 from server.api.chat.spoken import SpokenAnswers, SpokenChunkEncoder, spoken_completion
 from server.api.error_responses import ANSWERING, errors
 from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
+from server.api.grounding.answer import GroundedAnswer
 from server.api.openapi import StreamedOperation
 from server.api.spoken.audio import recorded, voiced
 from server.api.spoken.heard import as_heard, heard_answer
 from server.api.spoken.speaking import SpokenEvent, speaking
 from server.api.spoken.voice import answer_voice
 from server.api.spoken.wire import new_answer
-from server.dependencies import Chat, Service, ServiceDependency, provide
+from server.dependencies import Chat, RetrievalDependency, Service, ServiceDependency, provide
 from server.guards import json_body
 from server.large_bodies import translated
 
@@ -57,6 +59,7 @@ class ChatController(Controller):
         data: JSONBody[ChatCompletionRequest],
         chat: Chat,
         service: ServiceDependency,
+        retrieval: RetrievalDependency,
     ) -> Response[ChatCompletion]:
         request_id = otel.request_id.get() or ""
         header = AnswerHeader.new(
@@ -64,6 +67,7 @@ class ChatController(Controller):
         )
         data = attrs.evolve(data, messages=as_heard(data.messages, data.heard, service.said))
         asked = await translated(request, to_generation_request, data, id=request_id)
+        answer = grounded(data, asked, chat, retrieval)
         voice = None
         if not data.prefill_only:
             voice = await answer_voice(data, data.modalities, service.registry, request_id=request_id)
@@ -71,15 +75,10 @@ class ChatController(Controller):
             said = [
                 new_answer(service.said, header.id, model=chat.spec.name, request_id=request_id) for _ in range(asked.n)
             ]
-            spoken = speaking(chat.generate(asked), voice.speak, answers=asked.n, max_seconds=data.max_spoken_seconds)
-            answers = SpokenAnswers(header, voice, said, has_functions(data))
+            spoken = speaking(answer.events(), voice.speak, answers=asked.n, max_seconds=data.max_spoken_seconds)
+            answers = SpokenAnswers(header, voice, said, has_functions(data), answer)
             return await _spoken(request, service, recorded(spoken, said, service.said), answers, data)
-        events, older = aclosing(chat.generate(asked)), has_functions(data)
-        if data.stream:
-            encoder = ChatChunkEncoder(header, include_usage=_include_usage(data), n=asked.n, older=older)
-            return service.streamed(events, encoder, answers=asked.n)
-        async with service.answering(request.receive), events as answer:
-            return Response(chat_completion(header, await collect_all(answer, asked.n), older=older))
+        return await _written(request, service, header, answer, data, n=asked.n)
 
     @post(
         "/{completion_id:str}/heard",
@@ -111,6 +110,27 @@ async def _spoken(
         return service.streamed(source, encoder, answers=len(answers.said))
     async with service.answering(request.receive), aclosing(events) as answer:
         return Response(await spoken_completion(answers, answer))
+
+
+async def _written(
+    request: Request[Any, Any, Any],
+    service: Service,
+    header: AnswerHeader,
+    answer: GroundedAnswer,
+    data: ChatCompletionRequest,
+    *,
+    n: int,
+) -> Response[ChatCompletion]:
+    """The answers as text, whole or streamed."""
+    events, older = aclosing(answer.events()), has_functions(data)
+    if data.stream:
+        options: dict[str, Any] = {"include_usage": _include_usage(data), "n": n, "older": older}
+        searched = data.context is not None
+        encoder = CitingChunkEncoder(header, answer, **options) if searched else ChatChunkEncoder(header, **options)
+        return service.streamed(events, encoder, answers=n)
+    async with service.answering(request.receive), events as source:
+        answers = await collect_all(source, n)
+        return Response(chat_completion(header, answers, older=older, grounding=answer.grounding))
 
 
 def _include_usage(data: ChatCompletionRequest) -> bool | None:

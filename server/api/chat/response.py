@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import attrs
 
 from contracts.chat.audio import ChatCompletionAudio
 from contracts.chat.response import (
@@ -24,6 +27,7 @@ from contracts.chat.tools import (
     ChatCompletionMessageToolCallChunkFunction,
     ChatCompletionMessageToolCallFunction,
 )
+from contracts.retrieval.context import FileCitationAnnotation
 from contracts.usage import CompletionUsage
 from providers.chat.types import (
     Accepted,
@@ -35,14 +39,19 @@ from providers.chat.types import (
     TokenLogprob,
     ToolCallDelta,
 )
+from server.api.chat.context import file_citations, used_context
 from server.api.generation.chunks import SLOT, ChunkWriter, encode_text, text_frame
 from server.api.generation.collect import Answer, ToolCall, total_usage
 from server.api.generation.header import AnswerHeader
 from server.api.generation.logprobs import finite_logprob
 from server.api.generation.parameters import note_given_up
 from server.api.generation.usage import completion_usage
+from server.api.grounding.answer import GroundedAnswer
+from server.api.grounding.citations import Cited, Marks, cited
+from server.api.grounding.grounding import Grounding
+from server.retrieval.passages import Passage
 
-__all__ = ["ChatChunkEncoder", "chat_completion", "choice_logprobs"]
+__all__ = ["ChatChunkEncoder", "CitingChunkEncoder", "chat_completion", "choice_logprobs"]
 
 
 def chat_completion(
@@ -51,11 +60,13 @@ def chat_completion(
     audio: Sequence[ChatCompletionAudio | None] | None = None,
     *,
     older: bool = False,
+    grounding: Grounding | None = None,
 ) -> ChatCompletion:
     """The answers to one prompt, in order, with the speech of each that was spoken.
 
-    `older`: calls have the form that answers `functions`.
+    `older`: calls have the form that answers `functions`. `grounding`: the passages that the prompt holds.
     """
+    passages = grounding.passages if grounding else ()
     return ChatCompletion(
         id=header.id,
         created=header.created,
@@ -65,13 +76,19 @@ def chat_completion(
         choices=[
             ChatCompletionChoice(
                 index=index,
-                message=_message(answer, None if audio is None else audio[index], older=older),
+                message=attrs.evolve(
+                    _message(answer, None if audio is None else audio[index], older=older),
+                    annotations=file_citations(cited(answer.text, passages)),
+                ),
                 logprobs=None if answer.logprobs is None else choice_logprobs(answer.logprobs),
                 finish_reason=_reason(answer.finish_reason, older=older),
             )
             for index, answer in enumerate(answers)
         ],
-        usage=completion_usage(total_usage([answer.usage for answer in answers], len(answers))),
+        usage=completion_usage(
+            total_usage([answer.usage for answer in answers], len(answers)), grounding.tokens if grounding else None
+        ),
+        context=used_context(grounding),
     )
 
 
@@ -123,11 +140,20 @@ class ChatChunkEncoder(ChunkWriter[ChatCompletionChunkChoice]):
 
     _TEXT: ClassVar = "content"
 
-    def __init__(self, header: AnswerHeader, *, include_usage: bool | None, n: int = 1, older: bool = False) -> None:
-        """`older`: as in `chat_completion`."""
+    def __init__(
+        self,
+        header: AnswerHeader,
+        *,
+        include_usage: bool | None,
+        n: int = 1,
+        older: bool = False,
+        answer: GroundedAnswer | None = None,
+    ) -> None:
+        """`older`: as in `chat_completion`. `answer`: the source of the events, if it may have a grounding."""
         super().__init__(include_usage=include_usage, answers=n, n=n)
         self._header = header
         self._older = older
+        self._answer = answer
         self._frames = [text_frame(self._delta(self._text_delta(SLOT, index), index), self._TEXT) for index in range(n)]
 
     def _text_delta(self, text: str, index: int) -> ChatCompletionChunkDelta:
@@ -166,8 +192,7 @@ class ChatChunkEncoder(ChunkWriter[ChatCompletionChunkChoice]):
         match event:
             case Accepted():
                 note_given_up(event)
-                role = ChatCompletionChunkDelta(role="assistant")
-                return b"".join(self._delta(role, index) for index in range(self._n))
+                return b"".join(map(self._role, range(self._n)))
             case TextDelta(text=text, index=index, logprobs=logprobs):
                 if not text and not logprobs:
                     return b""
@@ -180,10 +205,27 @@ class ChatChunkEncoder(ChunkWriter[ChatCompletionChunkChoice]):
                 return self._delta(older if self._older else ChatCompletionChunkDelta(tool_calls=[call]), event.index)
             case Finished():
                 reason = _reason(event.finish_reason, older=self._older)
-                choice = ChatCompletionChunkChoice(
-                    index=event.index, delta=ChatCompletionChunkDelta(), finish_reason=reason
-                )
+                delta = ChatCompletionChunkDelta(annotations=self._annotations(event.index))
+                choice = ChatCompletionChunkChoice(index=event.index, delta=delta, finish_reason=reason)
                 return self._finished(choice, event.index, event.usage)
+
+    @property
+    def _grounding(self) -> Grounding | None:
+        return self._answer.grounding if self._answer else None
+
+    @property
+    def _context_tokens(self) -> int | None:
+        return self._grounding.tokens if self._grounding else None
+
+    def _role(self, index: int) -> bytes:
+        """The first chunk of an answer. That of the first answer has the passages of the prompt."""
+        delta = ChatCompletionChunkDelta(role="assistant")
+        chunk = self._chunk([ChatCompletionChunkChoice(index=index, delta=delta)], None)
+        return self._framed(chunk if index else attrs.evolve(chunk, context=used_context(self._grounding)))
+
+    def _annotations(self, index: int) -> list[FileCitationAnnotation] | None:
+        """The citations of an answer that has ended; None: there are none."""
+        return None
 
     def _delta(
         self, delta: ChatCompletionChunkDelta, index: int, logprobs: Sequence[TokenLogprob] | None = None
@@ -202,6 +244,25 @@ class ChatChunkEncoder(ChunkWriter[ChatCompletionChunkChoice]):
             choices=choices,
             usage=usage,
         )
+
+
+class CitingChunkEncoder(ChatChunkEncoder):
+    """Writes the citations of each answer as well, in its finish chunk."""
+
+    def __init__(self, header: AnswerHeader, answer: GroundedAnswer, **options: Any) -> None:
+        super().__init__(header, answer=answer, **options)
+        self._marks: dict[int, Marks[Passage]] = {}
+        self._cited: defaultdict[int, list[Cited[Passage]]] = defaultdict(list)
+
+    def encode(self, events: Sequence[GenerationEvent]) -> bytes:
+        passages = self._grounding.passages if self._grounding else ()
+        for event in events:
+            if isinstance(event, TextDelta):
+                self._cited[event.index] += self._marks.setdefault(event.index, Marks(passages)).add(event.text)
+        return super().encode(events)
+
+    def _annotations(self, index: int) -> list[FileCitationAnnotation] | None:
+        return file_citations(self._cited[index])
 
 
 def _call_chunk(event: ToolCallDelta) -> ChatCompletionMessageToolCallChunk:

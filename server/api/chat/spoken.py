@@ -15,6 +15,7 @@ from providers.speech.types import SpeechPiece
 from server.api.chat.response import ChatChunkEncoder, chat_completion
 from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
+from server.api.grounding.answer import GroundedAnswer
 from server.api.speech.response import unspoken_texts
 from server.api.spoken.audio import AudioBytes, VoicedEvent
 from server.api.spoken.said import SaidAnswer
@@ -34,6 +35,8 @@ class SpokenAnswers:
     said: Sequence[SaidAnswer]
     older: bool = False
     """As in `chat_completion`."""
+    answer: GroundedAnswer | None = None
+    """The source of the text, if it may have a grounding."""
 
 
 async def spoken_completion(spoken: SpokenAnswers, events: AsyncIterator[SpokenEvent]) -> ChatCompletion:
@@ -48,7 +51,13 @@ async def spoken_completion(spoken: SpokenAnswers, events: AsyncIterator[SpokenE
         ChatCompletionAudio(**await whole_audio(own, spoken.voice, said)) if said.text else None
         for own, said in zip(pieces, spoken.said, strict=True)
     ]
-    return chat_completion(spoken.header, answers, audio, older=spoken.older)
+    return chat_completion(
+        spoken.header,
+        answers,
+        audio,
+        older=spoken.older,
+        grounding=spoken.answer.grounding if spoken.answer else None,
+    )
 
 
 class SpokenChunkEncoder(ChatChunkEncoder):
@@ -62,7 +71,13 @@ class SpokenChunkEncoder(ChatChunkEncoder):
     def __init__(self, spoken: SpokenAnswers, *, include_usage: bool | None) -> None:
         self._said = spoken.said
         self._parts = [AudioParts(spoken.voice) for _ in spoken.said]
-        super().__init__(spoken.header, include_usage=include_usage, n=len(spoken.said), older=spoken.older)
+        super().__init__(
+            spoken.header,
+            include_usage=include_usage,
+            n=len(spoken.said),
+            older=spoken.older,
+            answer=spoken.answer,
+        )
 
     def encode(self, events: Sequence[VoicedEvent]) -> bytes:
         written: list[bytes] = []

@@ -48,12 +48,20 @@ class ChunkWriter(ABC, Generic[C]):
         self._n = n
         self._usages: dict[int, Usage] = {}
 
+    @property
+    def _context_tokens(self) -> int | None:
+        """Prompt tokens that are passages of files; None: nothing was searched."""
+        return None
+
     @abstractmethod
     def _chunk(self, choices: list[C], usage: CompletionUsage | None) -> Any:
         """The contract of a chunk."""
 
     def _written(self, choices: list[C], usage: CompletionUsage | None = None) -> bytes:
-        fields = converter.unstructure(self._chunk(choices, usage))
+        return self._framed(self._chunk(choices, usage))
+
+    def _framed(self, chunk: Any) -> bytes:
+        fields = converter.unstructure(chunk)
         if self._include_usage:
             fields.setdefault("usage", None)
         return b"data: " + encode_json(fields) + b"\n\n"
@@ -63,7 +71,7 @@ class ChunkWriter(ABC, Generic[C]):
         self._usages[index] = usage
         if len(self._usages) < self._answers:
             return self._written([choice])
-        total = completion_usage(total_usage(self._in_order(), self._n))
+        total = completion_usage(total_usage(self._in_order(), self._n), self._context_tokens)
         if self._include_usage is None:
             return self._written([choice], total)
         finish = self._written([choice])

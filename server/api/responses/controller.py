@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any
@@ -14,16 +14,18 @@ from litestar.params import JSONBody, Parameter
 import otel
 from contracts.chat.audio import HeardAnswer, HeardRequest
 from contracts.responses.items import StoredItem
-from contracts.responses.request import CreateResponse, TokenCountRequest
+from contracts.responses.request import FILE_SEARCH_RESULTS, CreateResponse, TokenCountRequest
 from contracts.responses.response import DeletedResponse, ResponseItemList, TokenCount
 from contracts.responses.response import Response as ResponseContract
 from providers.chat.protocol import CHAT, ChatProvider
 from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
 from server.api.error_responses import ANSWERING, COUNTING, errors
+from server.api.grounding.answer import GroundedAnswer
 from server.api.openapi import StreamedResponseOperation
 from server.api.responses.conversation import input_items, references
 from server.api.responses.custom_input import custom_inputs
+from server.api.responses.file_search import FileSearch, finder, search_of
 from server.api.responses.heard import items_as_heard
 from server.api.responses.pages import MAX_LIMIT, page
 from server.api.responses.parameters import (
@@ -33,6 +35,7 @@ from server.api.responses.parameters import (
 )
 from server.api.responses.request import modalities, renamed, to_prompt, to_response_generation
 from server.api.responses.response import ResponseDraft, new_response_id, whole_response
+from server.api.responses.searched import recalled, without_result, without_results
 from server.api.responses.spoken import SpokenResponseEncoder, spoken_response, without_sound
 from server.api.responses.store import ResponseStore
 from server.api.responses.stream import ResponseStreamEncoder
@@ -42,9 +45,10 @@ from server.api.spoken.heard import heard_answer
 from server.api.spoken.speaking import speaking
 from server.api.spoken.voice import AnswerVoice, answer_voice
 from server.api.spoken.wire import new_answer
-from server.dependencies import Chat, Service, ServiceDependency, provide
+from server.dependencies import Chat, RetrievalDependency, Service, ServiceDependency, provide
 from server.guards import json_body
 from server.large_bodies import translated
+from server.retrieval.retrieval import Retrieval
 
 __all__ = ["ResponsesController"]
 
@@ -80,17 +84,19 @@ class ResponsesController(Controller):
         data: JSONBody[CreateResponse],
         chat: Chat,
         service: ServiceDependency,
+        retrieval: RetrievalDependency,
     ) -> Response[ResponseContract]:
         refuse_unsupported_response(data)
         id, request_id = new_response_id(), otel.request_id.get() or ""
         earlier, own = await _conversation(data, service, id)
         offered = offer(data.tools)
-        draft = ResponseDraft(data, offered, chat, id=id, request_id=request_id)
         turns = [*earlier, *own]
         asked = await translated(request, to_response_generation, data, turns, offered, id=request_id)
-        keep = partial(_keep, service.responses, own)
+        search = _search(data, asked, turns, own, chat, retrieval, id=id)
+        draft = ResponseDraft(data, offered, chat, id=id, request_id=request_id, search=search)
+        keep = partial(_keep, service.responses, own, draft)
         voice = await answer_voice(data, modalities(data), service.registry, request_id=request_id)
-        generated = _events(chat, asked, offered)
+        generated = _events(search.answer, asked, offered)
         if voice is not None:
             return await _spoken(request, service, data, draft, generated, voice, keep)
         events = aclosing(generated)
@@ -113,12 +119,20 @@ class ResponsesController(Controller):
         responses=errors(*COUNTING),
     )
     async def input_tokens(
-        self, data: JSONBody[TokenCountRequest], chat: Chat, service: ServiceDependency
+        self,
+        data: JSONBody[TokenCountRequest],
+        chat: Chat,
+        service: ServiceDependency,
+        retrieval: RetrievalDependency,
     ) -> TokenCount:
         refuse_unsupported_count(data)
         earlier, own = await _conversation(data, service, new_response_id())
-        tokens = await chat.tokenize(to_prompt(data, [*earlier, *own], offer(data.tools)))
-        return TokenCount(input_tokens=len(tokens))
+        turns = [*earlier, *own]
+        prompt = to_prompt(data, turns, offer(data.tools))
+        if (search := search_of(data, own)) is not None:
+            find = finder(retrieval, search, chat, prompt, turns, instructions=data.instructions)
+            prompt = (await find()).prompt
+        return TokenCount(input_tokens=len(await chat.tokenize(prompt)))
 
     @route("/compact", http_method=["DELETE", "GET", "POST"], status_code=200, include_in_schema=False)
     async def compact(self) -> None:
@@ -136,7 +150,8 @@ class ResponsesController(Controller):
         self, response_id: ResponseId, request: Request[Any, Any, Any], service: ServiceDependency
     ) -> ResponseContract:
         refuse_unsupported_retrieval(request.query_params.multi_items())
-        return await _stored(service.responses, response_id)
+        response = await _stored(service.responses, response_id)
+        return response if _shows_results(request) else without_results(response)
 
     @delete(
         "/{response_id:str}",
@@ -206,16 +221,59 @@ class ResponsesController(Controller):
         items = await service.responses.conversation(response_id, answered=False)
         if items is None:
             raise _not_found(response_id)
-        return page(items, limit=limit, order=order, after=after)
+        return page(
+            items if _shows_results(request) else map(without_result, items), limit=limit, order=order, after=after
+        )
+
+
+def _search(
+    data: CreateResponse,
+    asked: GenerationRequest,
+    turns: Sequence[StoredItem],
+    own: Sequence[StoredItem],
+    chat: ChatProvider,
+    retrieval: Retrieval,
+    *,
+    id: str,
+) -> FileSearch:
+    """The answer, with the search before it that the request asks for."""
+    search, find, spoken = search_of(data, own), None, "audio" in (modalities(data) or [])
+    if search is not None and isinstance(asked.prompt, ChatPrompt):
+        find = finder(
+            retrieval,
+            search,
+            chat,
+            asked.prompt,
+            turns,
+            instructions=data.instructions,
+            max_tokens=asked.max_tokens,
+            spoken=spoken,
+        )
+    return FileSearch(
+        response_id=id,
+        answer=GroundedAnswer(chat, asked, find),
+        turns=turns,
+        query=search.query if search else None,
+        shows_results=FILE_SEARCH_RESULTS in (data.include or []),
+        spoken=spoken,
+    )
+
+
+def _shows_results(request: Request[Any, Any, Any]) -> bool:
+    """Whether the query of a stored response requests the results of its searches."""
+    return any(
+        name in ("include", "include[]") and value == FILE_SEARCH_RESULTS
+        for name, value in request.query_params.multi_items()
+    )
 
 
 def _events(
-    chat: ChatProvider, request: GenerationRequest, offered: OfferedTools
+    answer: GroundedAnswer, request: GenerationRequest, offered: OfferedTools
 ) -> AsyncGenerator[GenerationEvent, None]:
     """The answer, with tools and parameters as the client knows them."""
     prompt = request.prompt
     listed = prompt.tools if isinstance(prompt, ChatPrompt) else []
-    events = renamed(chat.generate(request), offered, listed)
+    events = renamed(answer.events(), offered, listed)
     return custom_inputs(events, offered) if offered.has_custom else events
 
 
@@ -256,8 +314,8 @@ async def _conversation(
         raise PreviousResponseNotFound(
             f"Previous response with id '{(previous or '')[:128]}' not found.", param="previous_response_id"
         )
-    ids = references(data.input)
-    referred = await store.items(ids) if ids else {}
+    ids, searches = references(data.input), recalled(data.input)
+    referred = await store.items([*ids, *searches]) if ids or searches else {}
     for id in ids:
         if id not in referred:
             raise NotFound(f"Item with id '{id[:128]}' not found. Items are kept where `store` is true.", param="input")
@@ -274,9 +332,9 @@ async def _stored(store: ResponseStore, id: str) -> ResponseContract:
     return response
 
 
-def _keep(store: ResponseStore, input: list[StoredItem], response: ResponseContract) -> None:
+def _keep(store: ResponseStore, input: list[StoredItem], draft: ResponseDraft, response: ResponseContract) -> None:
     if response.store:
-        store.put(without_sound(response), input)
+        store.put(draft.stored(without_sound(response)), input)
 
 
 def _not_found(id: str) -> NotFound:

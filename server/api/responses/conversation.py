@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
@@ -13,6 +13,7 @@ import attrs
 from contracts.responses.items import (
     CustomToolCall,
     CustomToolCallOutput,
+    FileSearchCall,
     FunctionCallOutput,
     FunctionToolCall,
     InputContent,
@@ -34,10 +35,20 @@ from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.messages import call_arguments
 from server.api.generation.unread import placeholder
 from server.api.responses.foreign import as_calls, returned_text
+from server.api.responses.searched import blocks
 from server.api.responses.tools import INPUT, prompt_name
 from server.noted import note
 
-__all__ = ["content_text", "encrypted", "input_items", "item_id", "references", "response_of", "to_turns"]
+__all__ = [
+    "content_text",
+    "encrypted",
+    "input_items",
+    "item_id",
+    "message_text",
+    "references",
+    "response_of",
+    "to_turns",
+]
 
 Call = FunctionToolCall | CustomToolCall
 Output = FunctionCallOutput | CustomToolCallOutput
@@ -51,6 +62,7 @@ _PREFIXES = {
     "custom_tool_call": "ctc",
     "custom_tool_call_output": "ctco",
     "reasoning": "rs",
+    "file_search_call": "fs",
 }
 
 
@@ -79,7 +91,8 @@ def input_items(
 ) -> list[StoredItem]:
     """The input as it is stored: every item has an id, texts are parts, and references are replaced by their items.
 
-    Items of other servers' tools become calls and outputs of functions, or are skipped. Output items are numbered from
+    Items of other servers' tools become calls and outputs of functions, or are skipped, as is a search whose results
+    neither the input nor `referred` has. Output items are numbered from
     0, and input items from 2**15.
 
     Raises:
@@ -94,6 +107,8 @@ def input_items(
         number = 2**15 + index
         if isinstance(item, ItemReference):
             items.append(referred[item.id])
+        elif isinstance(item, FileSearchCall) and item.results is None:
+            items += _recalled(item, referred)
         elif isinstance(item, OtherItem):
             items += as_calls(item, item_id("function_call", response_id, number))
         else:
@@ -107,14 +122,17 @@ def to_turns(items: Sequence[StoredItem], *, instructions: str | None) -> list[C
 
     Reasoning, the text after it and the calls after that form one turn of the assistant, as the model generated them.
     A call that was never answered, as of an interrupted turn, has an empty output, and an output without a call is a
-    turn of the user. A conversation without turns is an empty one of the user.
+    turn of the user. A conversation without turns is an empty one of the user. The passages of a search stand in front
+    of the user's turn before it.
     """
     turns: list[ChatMessage] = []
     draft = _Draft()
-    answers = _Answers(items)
+    answers, passages = _Answers(items), blocks(items)
     if instructions is not None:
         turns.append(ChatMessage(role="system", content=instructions))
     for place, item in enumerate(items):
+        if isinstance(item, FileSearchCall):
+            continue
         if draft.closed_by(item):
             turns += draft.turns()
             draft = _Draft()
@@ -122,12 +140,29 @@ def to_turns(items: Sequence[StoredItem], *, instructions: str | None) -> list[C
             turns.append(_output_turn(item, answers.call(place)))
         elif isinstance(item, InputMessage) and item.role != "assistant":
             role = "system" if item.role == "developer" else item.role
-            turns.append(ChatMessage(role=role, content=content_text(item.content)))
+            content = content_text(item.content)
+            turns.append(
+                ChatMessage(role=role, content=passages[place].before(content) if place in passages else content)
+            )
         else:
             draft.add(item, answered=answers.has(place))
     if draft:
         turns += draft.turns()
     return turns or [ChatMessage(role="user", content="")]
+
+
+def message_text(item: StoredItem) -> str:
+    """The text of a turn. Empty: the item is none."""
+    return content_text(item.content) if isinstance(item, InputMessage) else ""
+
+
+def _recalled(call: FileSearchCall, referred: Mapping[str, StoredItem]) -> list[StoredItem]:
+    """The search as it is stored, or nothing."""
+    stored = referred.get(call.id or "")
+    if isinstance(stored, FileSearchCall):
+        return [stored]
+    note(f"input[].{call.type}")
+    return []
 
 
 def _output_turn(output: Output, call: str | None) -> ChatMessage:
@@ -256,7 +291,7 @@ def _stored(item: StoredItem, id: str) -> StoredItem:
         item = attrs.evolve(item, output=_output(item.output), call_id=item.call_id or "")
     elif isinstance(item, FunctionToolCall | CustomToolCall):
         item = attrs.evolve(item, call_id=item.call_id or "")
-    else:
+    elif isinstance(item, ReasoningItem):
         item = attrs.evolve(item, summary=item.summary or [])
     return attrs.evolve(item, id=id, status="completed")  # input items have no other status
 

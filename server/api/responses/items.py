@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import attrs
@@ -12,6 +12,7 @@ from contracts.responses.events import (
     ResponseContentPartDoneEvent,
     ResponseCustomToolCallInputDeltaEvent,
     ResponseCustomToolCallInputDoneEvent,
+    ResponseFileSearchCallEvent,
     ResponseFunctionCallArgumentsDeltaEvent,
     ResponseFunctionCallArgumentsDoneEvent,
     ResponseOutputItemAddedEvent,
@@ -19,11 +20,15 @@ from contracts.responses.events import (
     ResponseReasoningTextDeltaEvent,
     ResponseReasoningTextDoneEvent,
     ResponseStreamEvent,
+    ResponseTextAnnotationAddedEvent,
     ResponseTextDeltaEvent,
     ResponseTextDoneEvent,
 )
 from contracts.responses.items import (
     CustomToolCall,
+    FileCitation,
+    FileSearchCall,
+    FileSearchResult,
     FunctionToolCall,
     ItemStatus,
     LogProb,
@@ -37,8 +42,11 @@ from contracts.responses.items import (
 from providers.chat.types import FinishReason, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDelta
 from providers.errors import InternalError
 from server.api.generation.logprobs import finite_logprob
+from server.api.grounding.citations import Marks
 from server.api.responses.conversation import encrypted, item_id
+from server.api.responses.searched import citation
 from server.api.responses.tools import OfferedTools
+from server.serialization import converter
 
 __all__ = ["Delta", "OpenItem", "OutputFold", "delta_event", "delta_text"]
 
@@ -59,6 +67,10 @@ class OpenItem:
     """The delta that began a call."""
     pieces: list[str] = attrs.field(factory=list)
     logprobs: list[TokenLogprob] = attrs.field(factory=list)
+    marks: Marks[FileSearchResult] = attrs.field(factory=lambda: Marks(()))
+    citations: list[FileCitation] = attrs.field(factory=list)
+    announced: int = 0
+    """The number of citations that have their event."""
 
 
 class OutputFold:
@@ -73,6 +85,7 @@ class OutputFold:
         self._encrypt = encrypt
         self._open: OpenItem | None = None
         self._done: list[OutputItem] = []
+        self._citable: Sequence[FileSearchResult] = ()
         self._sequence = 0
 
     @property
@@ -84,6 +97,29 @@ class OutputFold:
         """The next event's `sequence_number`."""
         self._sequence += 1
         return self._sequence - 1
+
+    def searched(self, call: FileSearchCall | None, citable: Sequence[FileSearchResult]) -> list[ResponseStreamEvent]:
+        """Begin the output with a search, if there was one. Returns its events. Texts may cite what is `citable`."""
+        self._citable = citable
+        if call is None:
+            return []
+        id, index = call.id or "", len(self._done)
+        self._done.append(call)
+        begun = attrs.evolve(call, status="in_progress", results=None)
+        steps = ("in_progress", "searching", "completed")
+        return [
+            ResponseOutputItemAddedEvent(output_index=index, item=begun, sequence_number=self.number()),
+            *(
+                ResponseFileSearchCallEvent(
+                    type=f"response.file_search_call.{step}",  # type: ignore[arg-type]
+                    item_id=id,
+                    output_index=index,
+                    sequence_number=self.number(),
+                )
+                for step in steps
+            ),
+            ResponseOutputItemDoneEvent(output_index=index, item=call, sequence_number=self.number()),
+        ]
 
     def add(self, delta: Delta) -> list[ResponseStreamEvent]:
         """Add a delta. Returns the events that it causes.
@@ -97,7 +133,7 @@ class OutputFold:
         opened = self.append(delta)
         if delta_text(delta) or isinstance(delta, TextDelta):
             events.append(delta_event(delta, opened, self.number()))
-        return events
+        return events + self.cited() if opened.citations else events
 
     def place(self, delta: Delta) -> list[ResponseStreamEvent]:
         """Open the delta's item. Returns the events of closing another item and opening this one."""
@@ -114,11 +150,32 @@ class OutputFold:
         self._open.pieces.append(delta_text(delta))
         if isinstance(delta, TextDelta) and delta.logprobs:
             self._open.logprobs.extend(delta.logprobs)
+        if self._citable and isinstance(delta, TextDelta):
+            self._open.citations += map(citation, self._open.marks.add(delta.text))
         return self._open
+
+    def cited(self) -> list[ResponseStreamEvent]:
+        """The events of the citations that the open item's last deltas completed."""
+        opened = self._open
+        if opened is None:
+            return []
+        begin, opened.announced = opened.announced, len(opened.citations)
+        return [
+            ResponseTextAnnotationAddedEvent(
+                item_id=opened.id,
+                output_index=opened.index,
+                content_index=0,
+                annotation_index=index,
+                annotation=opened.citations[index],
+                sequence_number=self.number(),
+            )
+            for index in range(begin, opened.announced)
+        ]
 
     def finish(self, reason: FinishReason) -> list[ResponseStreamEvent]:
         """End the output. Returns the events that this causes. Output without any delta becomes an empty text."""
-        begun = [] if self._open or self._done else self._begin("message", None)
+        answered = self._open or any(not isinstance(item, FileSearchCall) for item in self._done)
+        begun = [] if answered else self._begin("message", None)
         return [*begun, *self._close("incomplete" if reason == "length" else "completed")]
 
     def fits(self, delta: Delta) -> bool:
@@ -135,7 +192,8 @@ class OutputFold:
 
     def _begin(self, type_: ItemType, call: ToolCallDelta | None) -> list[ResponseStreamEvent]:
         index = len(self._done)
-        opened = OpenItem(type=type_, id=item_id(type_, self._response_id, index), index=index, call=call)
+        id, marks = item_id(type_, self._response_id, index), Marks(self._citable)
+        opened = OpenItem(type=type_, id=id, index=index, call=call, marks=marks)
         self._open = opened
         added = ResponseOutputItemAddedEvent(
             output_index=index, item=self._item(opened, "in_progress"), sequence_number=self.number()
@@ -192,6 +250,7 @@ class OutputFold:
                 item_id=opened.id, output_index=opened.index, content_index=0, text=text, sequence_number=self.number()
             )
         else:
+            assert isinstance(item, OutputMessage)
             part = item.content[0]
             done = ResponseTextDoneEvent(
                 item_id=opened.id,
@@ -224,7 +283,12 @@ class OutputFold:
                 encrypted_content=encrypted(text) if self._encrypt and not begun else None,
                 status=status,
             )
-        part = OutputTextContent(type="output_text", text=text, logprobs=_logprobs(opened.logprobs, with_bytes=True))
+        part = OutputTextContent(
+            type="output_text",
+            text=text,
+            annotations=[converter.unstructure(each) for each in opened.citations],
+            logprobs=_logprobs(opened.logprobs, with_bytes=True),
+        )
         return OutputMessage(type="message", id=opened.id, status=status, content=[] if begun else [part])
 
     def _call(

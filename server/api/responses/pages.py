@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from contracts.responses.items import StoredItem
 from contracts.responses.response import ResponseItemList
@@ -13,7 +13,7 @@ __all__ = ["MAX_LIMIT", "page"]
 MAX_LIMIT = 100
 
 
-def page(items: Sequence[StoredItem], *, limit: str, order: str, after: str | None) -> ResponseItemList:
+def page(items: Iterable[StoredItem], *, limit: str, order: str, after: str | None) -> ResponseItemList:
     """The page of `limit` items that follows `after`. `items` are in ascending order.
 
     Raises:
@@ -23,7 +23,7 @@ def page(items: Sequence[StoredItem], *, limit: str, order: str, after: str | No
         raise InvalidRequest(f"limit: must be a whole number from 1 to {MAX_LIMIT}", param="limit")
     if order not in ("asc", "desc"):
         raise InvalidRequest("order: expected one of 'asc', 'desc'", param="order")
-    ordered = list(items) if order == "asc" else list(reversed(items))
+    ordered = list(items) if order == "asc" else [*items][::-1]
     if after is not None:
         places = [place for place, item in enumerate(ordered) if item.id == after]
         if not places:

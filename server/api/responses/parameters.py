@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from contracts.responses.request import INCLUDED, CreateResponse, TokenCountRequest
-from contracts.responses.tools import NamespaceTool, OtherTool, Tool
+from contracts.responses.tools import FileSearchTool, NamespaceTool, OtherTool, Tool
 from providers.errors import InvalidRequest
 from server.api.generation.parameters import check_stream_options, check_template_kwargs
 from server.api.refusals import check_parameters, unsupported
@@ -78,3 +78,5 @@ def _refuse_tools(tools: list[Tool]) -> None:
         for each, place in places:
             if not isinstance(each, OtherTool | NamespaceTool):
                 check_parameters(each, path=f"tools[{index}]{place}.")
+            if isinstance(each, FileSearchTool) and each.ranking_options is not None:
+                check_parameters(each.ranking_options, path=f"tools[{index}].ranking_options.")

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import attrs
 
+from contracts.responses.events import ResponseStreamEvent
 from contracts.responses.request import ENCRYPTED_REASONING, CreateResponse, Reasoning
 from contracts.responses.response import (
     IncompleteDetails,
@@ -26,6 +27,7 @@ from providers.chat.types import Accepted, Finished, GenerationEvent, SamplingPa
 from providers.errors import InternalError, InvalidRequest, QueueFull, ServiceError
 from providers.protocols import ModelCard
 from server.api.generation.parameters import note_given_up
+from server.api.responses.file_search import FileSearch
 from server.api.responses.items import OutputFold
 from server.api.responses.tools import OfferedTools, as_choice
 
@@ -40,11 +42,19 @@ class ResponseDraft:
     """A response that is being generated: the request's values, and the output so far."""
 
     def __init__(
-        self, request: CreateResponse, offered: OfferedTools, chat: ChatProvider, *, id: str, request_id: str
+        self,
+        request: CreateResponse,
+        offered: OfferedTools,
+        chat: ChatProvider,
+        *,
+        id: str,
+        request_id: str,
+        search: FileSearch | None = None,
     ) -> None:
         self._request, self._chat, self.id, self.request_id = request, chat, id, request_id
         self._created_at = int(time.time())
         self.audio: ResponseAudio | None = None
+        self._search = search
         self.output = OutputFold(id, offered, encrypt=ENCRYPTED_REASONING in (request.include or []))
 
     @property
@@ -59,6 +69,14 @@ class ResponseDraft:
             self._request, self._chat.card, id=self.id, created_at=self._created_at, request_id=self.request_id
         )
 
+    def accepted(self) -> list[ResponseStreamEvent]:
+        """Begin the output with the search, if there is one. Returns its events."""
+        return [] if self._search is None else self.output.searched(self._search.call, self._search.citable)
+
+    def stored(self, response: Response) -> Response:
+        """The response as it is stored: with the results of the search, which later prompts hold."""
+        return response if self._search is None else self._search.stored(response)
+
     def finished(self, event: Finished) -> Response:
         """The response after its last event. Call `output.finish` first."""
         cut = event.finish_reason == "length"
@@ -69,7 +87,7 @@ class ResponseDraft:
             incomplete_details=IncompleteDetails(reason="max_output_tokens") if cut else None,
             output=self.output.items,
             audio=self.audio,
-            usage=_usage(event.usage),
+            usage=_usage(event.usage, self._search.tokens if self._search else None),
         )
 
     def failed(self, error: ServiceError) -> Response:
@@ -100,6 +118,7 @@ async def whole_response(draft: ResponseDraft, events: AsyncIterator[GenerationE
             return draft.finished(event)
         if isinstance(event, Accepted):
             note_given_up(event)
+            draft.accepted()
         else:
             draft.output.add(event)
     raise InternalError.truncated("answer")
@@ -150,10 +169,10 @@ def _reasoning(asked: Reasoning) -> Reasoning:
     return Reasoning(effort=asked.effort, summary="auto" if asked.summary == "auto" else None)
 
 
-def _usage(usage: Usage) -> ResponseUsage:
+def _usage(usage: Usage, context_tokens: int | None) -> ResponseUsage:
     return ResponseUsage(
         input_tokens=usage.prompt_tokens,
-        input_tokens_details=InputTokensDetails(cached_tokens=usage.cached_tokens),
+        input_tokens_details=InputTokensDetails(cached_tokens=usage.cached_tokens, context_tokens=context_tokens),
         output_tokens=usage.completion_tokens,
         output_tokens_details=OutputTokensDetails(reasoning_tokens=usage.reasoning_tokens),
         total_tokens=usage.prompt_tokens + usage.completion_tokens,

@@ -47,6 +47,7 @@ class ResponseStreamEncoder:
                     self._lifecycle(type_, self._draft.created)
                     for type_ in ("response.created", "response.in_progress")
                 )
+                written.extend(map(event_bytes, self._draft.accepted()))
             elif isinstance(event, Finished):
                 written.append(self._finish(event))
             else:
@@ -102,7 +103,8 @@ class ResponseStreamEncoder:
         if self._template is None or self._template[0] is not opened:
             self._template = (opened, *_template(delta, opened))
         _, before, after = self._template
-        return b"%b%b%b%b%d}\n\n" % (opening, before, _encode_text(text), after, output.number())
+        written = b"%b%b%b%b%d}\n\n" % (opening, before, _encode_text(text), after, output.number())
+        return b"".join([written, *map(event_bytes, output.cited())]) if opened.citations else written
 
 
 def _joined(events: Sequence[GenerationEvent]) -> list[GenerationEvent]:

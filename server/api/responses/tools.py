@@ -10,6 +10,7 @@ import attrs
 from contracts.responses.tools import (
     AllowedTool,
     CustomTool,
+    FileSearchTool,
     FunctionTool,
     GrammarFormat,
     NamespaceMember,
@@ -35,6 +36,8 @@ __all__ = ["INPUT", "OfferedTools", "Origin", "as_choice", "offer", "prompt_name
 INPUT = "input"
 """The argument of the function that stands for a custom tool."""
 
+_SEARCH = "file_search"
+
 _PLAIN = (None, "", "functions")
 """Namespaces that change no name. Codex puts tools of its own into `functions`."""
 
@@ -56,6 +59,8 @@ class OfferedTools:
 
     functions: dict[str, Tool] = attrs.field(factory=dict)
     origins: dict[str, Origin] = attrs.field(factory=dict)
+    searches: bool = False
+    """Whether the server may search files."""
 
     @property
     def has_custom(self) -> bool:
@@ -77,12 +82,12 @@ class OfferedTools:
 
 def offer(tools: Sequence[WireTool] | None) -> OfferedTools:
     """The functions that the model sees: custom tools take their input as an argument, and the members of a namespace
-    bear its name. Tools of other types are left out and noted.
+    bear its name. The server searches files itself. Tools of other types are left out and noted.
 
     Raises:
         InvalidRequest: two tools have the same name.
     """
-    offered = OfferedTools()
+    offered = OfferedTools(searches=any(isinstance(tool, FileSearchTool) for tool in tools or []))
     for tool, namespace, path in _each(tools or []):
         if isinstance(tool, OtherTool):
             note(f"{path}.{tool.type}")
@@ -111,11 +116,15 @@ def to_tools(offered: OfferedTools, choice: WireToolChoice | None, parallel: boo
     functions = Functions(offered.functions, parallel is not False)
     choice = as_choice(choice)
     if isinstance(choice, ToolChoiceAllowed):
-        return functions.only(_allowed(choice), choice.mode)
+        return _only(functions, choice, searches=offered.searches)
     if isinstance(choice, ToolChoiceOther):
+        if offered.searches and choice.type == _SEARCH:
+            return functions.any("auto")
         raise _not_here("tool_choice.type", choice.type)
     if isinstance(choice, ToolChoiceFunction | ToolChoiceCustom):
         return functions.one(choice.name or "", "tool_choice.name")
+    if choice == "required" and offered.searches and not offered.functions:
+        choice = "auto"  # the search is the required call
     return functions.any("required" if choice == "any" else choice)
 
 
@@ -146,8 +155,10 @@ def to_grammar(format: TextFormat | None) -> tuple[Grammar, str] | None:
 
 
 def _each(tools: Sequence[WireTool]) -> Iterator[tuple[FunctionTool | CustomTool | OtherTool, str | None, str]]:
-    """Every tool with its namespace and its path."""
+    """Every tool that the server does not use itself, with its namespace and its path."""
     for index, tool in enumerate(tools):
+        if isinstance(tool, FileSearchTool):
+            continue
         if isinstance(tool, NamespaceTool):
             for place, member in enumerate(_described(tool)):
                 yield member, tool.name, f"tools[{index}].tools[{place}]"
@@ -195,12 +206,21 @@ def _custom(name: str, tool: CustomTool) -> Tool:
     return Tool(name=name, description=description, parameters=parameters, strict=grammar is not None, lark=lark)
 
 
-def _allowed(choice: ToolChoiceAllowed) -> list[tuple[str, str]]:
-    """The names of the allowed tools that this server has, with their paths. The others are noted.
+def _only(functions: Functions, choice: ToolChoiceAllowed, *, searches: bool) -> Selection:
+    """The allowed functions. A search is a call, if one is required and no function is allowed."""
+    names = _allowed(choice, searches=searches)
+    return functions.only(names, choice.mode if names else "auto")
+
+
+def _allowed(choice: ToolChoiceAllowed, *, searches: bool) -> list[tuple[str, str]]:
+    """The names of the allowed functions, with their paths. Tools that this server does not have are noted.
 
     Raises:
-        UnsupportedParameter: it has none of them.
+        UnsupportedParameter: it has none of the tools.
     """
+    if searches and any(tool.type == _SEARCH for tool in choice.tools):
+        others = [tool for tool in choice.tools if tool.type != _SEARCH]
+        choice = attrs.evolve(choice, tools=others)
     names: list[tuple[str, str]] = []
     for index, tool in enumerate(choice.tools):
         path = f"tool_choice.tools[{index}]"

@@ -65,6 +65,7 @@ class FakeChat:
     lazy: bool = False
     sampling: SamplingParams = attrs.field(factory=SamplingParams)
     max_tokens: int | None = None
+    context_length: int = 4096
     tokenized: list[tuple[Prompt, bool | None]] = attrs.field(factory=list)
 
     @property
@@ -85,7 +86,7 @@ class FakeChat:
             created=1_700_000_000,
             capabilities=("chat",),
             status=self.status,
-            context_length=4096,
+            context_length=self.context_length,
             sampling=self.sampling,
         )
 

@@ -45,6 +45,16 @@ KEYS = {
     ],
     "ResponseCustomToolCallInputDeltaEvent": ["type", "item_id", "output_index", "delta", "sequence_number"],
     "ResponseCustomToolCallInputDoneEvent": ["type", "item_id", "output_index", "input", "sequence_number"],
+    "ResponseFileSearchCallEvent": ["type", "item_id", "output_index", "sequence_number"],
+    "ResponseTextAnnotationAddedEvent": [
+        "type",
+        "item_id",
+        "output_index",
+        "content_index",
+        "annotation_index",
+        "annotation",
+        "sequence_number",
+    ],
     "ResponseAudioTranscriptDeltaEvent": ["type", "audio_id", "delta", "sequence_number"],
     "ResponseAudioTranscriptDoneEvent": ["type", "audio_id", "transcript", "sequence_number"],
     "ResponseAudioDeltaEvent": [

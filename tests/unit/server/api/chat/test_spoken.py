@@ -14,9 +14,10 @@ from otel.testing import capture_spans
 from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import QueueFull
 from server.api.spoken.said import KEPT_ANSWERS
+from tests.unit.server.api.grounding.passages import BEES, searching
 from tests.unit.server.api.speech.sounds import RATE, decoded
 from tests.unit.server.api.spoken.apps import TEXT, WORDS, WithoutHan, repeat, speaking_app
-from tests.unit.server.fakes import FakeChat
+from tests.unit.server.fakes import FakeChat, hello
 from tests.unit.server.harness import Exchange, ask, make_app
 
 
@@ -64,6 +65,25 @@ async def test_the_answer_is_a_transcript_with_its_sound(app: Litestar) -> None:
     assert [TEXT[word["start_char"] : word["end_char"]] for word in audio["words"]] == WORDS
     assert audio["visemes"][0]["start_time"] == 0
     assert audio["visemes"][-1]["end_time"] == audio["duration"]
+
+
+async def test_passages_are_read_and_reported_but_no_marks_are_asked_for(
+    app: Litestar, chat: FakeChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searching(monkeypatch, BEES)
+    chat.script = hello
+    context = {"vector_store_ids": ["vs_1"]}
+    answer = json.loads((await ask(app, json=body(context=context))).body)
+    first = (await ask(app, json=body(context=context, stream=True))).chunks[0]
+    await ask(app, json=body(context=context, prefill_only=True))
+
+    assert [each["context"]["passages"][0]["text"] for each in (answer, first)] == ["Bees dance."] * 2
+    assert answer["usage"]["prompt_tokens_details"]["context_tokens"] > 0
+    spoken, _, ahead = (request.prompt for request in chat.requests)
+    assert isinstance(spoken, ChatPrompt)
+    assert "[1] bees.md" in (spoken.messages[0].content or "")
+    assert "Cite" not in (spoken.messages[0].content or "")
+    assert ahead == spoken
 
 
 async def test_a_stream_has_text_then_its_sound_then_the_end(app: Litestar) -> None:

@@ -98,7 +98,7 @@ ELSEWHERE = {
 }
 """Honoured fields with tests of their own."""
 
-OTHER_INCLUDES = ("web_search_call.action.sources", "file_search_call.results", "telepathy.thoughts")
+OTHER_INCLUDES = ("web_search_call.action.sources", "telepathy.thoughts")
 
 REFUSED_VALUES: dict[str, Any] = {
     "background": True,
@@ -115,7 +115,6 @@ HOSTED = (
     "code_interpreter",
     "computer",
     "computer_use_preview",
-    "file_search",
     "image_generation",
     "local_shell",
     "mcp",

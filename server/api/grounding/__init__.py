@@ -1,0 +1,1 @@
+"""Answers that read passages of files: what responses and chats share."""
