@@ -73,7 +73,7 @@ class ArenaPage:
         self.open(wanted)
         self.ready()
 
-    def open(self, wanted: dict[str, Any]) -> None:
+    def open(self, wanted: dict[str, Any] | None) -> None:
         self.page.open("about:blank")
         for domain in ("Page", "Runtime", "Log"):
             self.page.command(f"{domain}.enable")
@@ -95,6 +95,16 @@ class ArenaPage:
 
     def evaluate(self, expression: str) -> Any:
         return self.page.evaluate(expression)
+
+    @contextmanager
+    def hidden(self) -> Generator[None]:
+        """Have another tab in front of the page, for the block."""
+        other = self.page.command("Target.createTarget", url="about:blank")["targetId"]
+        eventually(lambda: self.evaluate("document.hidden"))
+        yield
+        self.page.command("Target.closeTarget", targetId=other)
+        self.page.command("Page.bringToFront")
+        eventually(lambda: not self.evaluate("document.hidden"))
 
     def press(self, key: str) -> None:
         code, number, text = _KEYS[key]

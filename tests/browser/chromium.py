@@ -58,6 +58,7 @@ class Page:
         self._write, self._read = write, read
         self._numbers = count(1)
         self._session: str | None = None
+        self._rest = b""
 
     def open(self, url: str) -> None:
         target = self.command("Target.createTarget", url=url)["targetId"]
@@ -84,11 +85,12 @@ class Page:
             self.events.append(told)
 
     def _message(self) -> bytes:
-        parts = bytearray()
-        while (byte := self._read.read(1)) != b"\0":
-            assert byte, "the browser ended"
-            parts += byte
-        return bytes(parts)
+        parts = [self._rest]
+        while b"\0" not in parts[-1]:
+            parts.append(self._read.read1(1 << 16))
+            assert parts[-1], "the browser ended"
+        message, self._rest = b"".join(parts).split(b"\0", 1)
+        return message
 
 
 @contextmanager

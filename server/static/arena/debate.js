@@ -3,7 +3,7 @@
 import { Ahead } from "./ahead.js";
 import { Playback } from "./playback.js";
 import { CRITERIA, VERDICT, heardText, messagesFor, verdictMessages } from "./prompts.js";
-import { RequestFailed, chunks, json, pcm, request } from "./stream.js";
+import { RequestFailed, Watch, chunks, json, pcm, request } from "./stream.js";
 
 /**
  * @typedef {import("./prompts.js").Entry} Entry
@@ -30,7 +30,9 @@ export class Debate {
   verdict = null;
   /** @type {RequestFailed | Error | null} */
   error = null;
-  #abort = /** @type {AbortController | null} */ (null);
+  /** The turn whose rest a failure took, until the debate goes on. @type {Entry | null} */
+  lost = null;
+  #abort = new AbortController();
   #questions = /** @type {string[]} */ ([]);
   #wish = /** @type {"closing" | "next" | null} */ (null);
   #halted = false;
@@ -64,6 +66,7 @@ export class Debate {
   /** Speak until the verdict, a failure, or `halt`. */
   async run() {
     this.error = null;
+    this.lost = null;
     await this.player.unlock();
     this.#enter("running");
     try {
@@ -110,21 +113,20 @@ export class Debate {
     if (!this.utterance || !this.current) return;
     if (this.phase === "paused") await this.resume();
     this.#wish = wish;
-    this.#abort?.abort();
+    this.#abort.abort();
     this.#cut();
   }
 
   /** Drop what is left of the turn that failed, and speak it again. */
   retry() {
-    const last = this.entries[this.entries.length - 1];
-    if (last?.broken) this.entries.pop();
+    if (this.lost) this.entries.splice(this.entries.indexOf(this.lost), 1);
     return this.run();
   }
 
   /** End the debate where it is: its page goes away. Returns the turn that is cut, if one is. */
   halt() {
     this.#halted = true;
-    this.#abort?.abort();
+    this.#abort.abort();
     this.#cut();
     if (this.current) this.#report(this.current);
     return this.current;
@@ -165,11 +167,13 @@ export class Debate {
       await this.#stream(turn, measures, utterance, seconds);
       this.#prepare(turn);
     } catch (error) {
-      if (!turn.interrupted) failure = /** @type {Error} */ (error);
+      if (!turn.interrupted) failure = this.error = /** @type {Error} */ (error);
     }
     measures.written = performance.now();
     utterance.close();
+    this.listener.changed();
     await utterance.done;
+    if (turn.interrupted) failure = this.error = null; // the listener ended the turn before its rest was missed
     this.#finish(turn, utterance, failure);
     if (failure) this.#fail(failure);
     return !failure && !this.#halted;
@@ -199,10 +203,21 @@ export class Debate {
     };
     turn.requestId = `arena-${this.id.slice(0, 6)}-${this.entries.length + 1}-${hex(2)}`;
     const headers = { "x-request-id": turn.requestId, ...this.#trace() };
-    const response = await request("v1/chat/completions", { body, headers, signal: this.#abort?.signal });
-    measures.answered = performance.now();
-    turn.requestId = response.headers.get("x-request-id") ?? turn.requestId;
-    for await (const chunk of chunks(response)) this.#take(chunk, turn, utterance);
+    const { signal } = this.#abort;
+    const watch = new Watch(() => this.#abort.abort(new RequestFailed("The connection broke off.")));
+    try {
+      const response = await request("v1/chat/completions", { body, headers, signal });
+      measures.answered = performance.now();
+      turn.requestId = response.headers.get("x-request-id") ?? turn.requestId;
+      for await (const chunk of chunks(response)) {
+        watch.alive();
+        this.#take(chunk, turn, utterance);
+      }
+    } catch (error) {
+      throw signal.reason instanceof RequestFailed ? signal.reason : error;
+    } finally {
+      watch.stop();
+    }
   }
 
   /** @param {any} chunk @param {Entry} turn @param {import("./player.js").Utterance} utterance */
@@ -249,6 +264,7 @@ export class Debate {
     if (failure) {
       Object.assign(turn, { interrupted: true, broken: true, playedMs: Math.round(turn.duration * 1000) });
       turn.heard = heardText(turn.text, turn.words, turn.duration);
+      this.lost = turn.heard ? turn : null;
     } else if (!turn.interrupted) turn.heard = turn.text;
     if (!failure || turn.heard) {
       this.entries.push(turn);

@@ -162,6 +162,7 @@ function statusText(phase) {
   if (phase !== "running" || !debate.current) return waiting.trim();
   const name = debate.settings.personas[debate.current.side].name;
   const { utterance } = debate;
+  if (debate.error) return `${debate.error.message} What has arrived of ${name}'s turn is still played.`;
   if (utterance?.state === "buffering") return `Buffering: the voice is slower than real time${soon(utterance.wait)}.${waiting}`;
   if (debate.current.text && utterance?.state === "waiting") return `The voice prepares the first words of ${name}.${waiting}`;
   return `${name} ${utterance?.state === "playing" ? "speaks" : "thinks"}.${waiting}`;
@@ -174,7 +175,7 @@ const soon = (seconds) => (seconds > 0 ? `, about ${Math.ceil(seconds)} s` : "")
 function drawProblem(failed) {
   const error = /** @type {any} */ (failed.error);
   $("reason").textContent = error.message;
-  $("skip").hidden = !failed.entries[failed.entries.length - 1]?.broken;
+  $("skip").hidden = !failed.lost;
   $("failed-request").hidden = !error.requestId;
   $("failed-request").href = `traces?request=${encodeURIComponent(error.requestId ?? "")}`;
   if (error.status === 401) askForKey();
@@ -277,6 +278,7 @@ Object.defineProperty(window, "arena", {
       position: debate?.utterance?.position() ?? null,
       visemes: avatars.map((avatar) => avatar.root.dataset.viseme),
       track: debate?.current?.visemes ?? [],
+      written: debate?.current?.measures?.written !== undefined,
       error: debate?.error?.message ?? null,
     }),
     debate: () => (debate ? JSON.parse(asJson(debate)) : null),

@@ -14,6 +14,8 @@
  */
 
 const KEY = "api-key"; // the page at /traces uses the same entry
+const SILENCE = 10_000; // milliseconds without data after which the page checks whether the server answers
+const PATIENCE = 10_000; // milliseconds in which a server answers that it lives
 
 /** A refusal of the server, or a connection that broke off. */
 export class RequestFailed extends Error {
@@ -64,7 +66,7 @@ export async function request(path, { body, headers = {}, signal, keepalive } = 
     });
   } catch (error) {
     if (signal?.aborted) throw error;
-    throw new RequestFailed("The server does not answer. It may be restarting.");
+    throw new RequestFailed("The server does not answer: it is restarting, or the network is down.");
   }
   if (!response.ok) throw await refusal(response);
   return response;
@@ -121,6 +123,41 @@ export async function* chunks(response) {
       const chunk = JSON.parse(line.slice(6));
       if (chunk.error) throw new RequestFailed(chunk.error.message, { code: chunk.error.code, requestId });
       yield chunk;
+    }
+  }
+}
+
+/** Notices a connection that died without an error: no data, and no answer to another request either. */
+export class Watch {
+  #timer = 0;
+  #stopped = false;
+  #heard = 0; // number of calls of `alive`
+
+  /** @param {() => void} dead */
+  constructor(dead) {
+    this.dead = dead;
+    this.alive();
+  }
+
+  /** Data has arrived. */
+  alive() {
+    this.#heard += 1;
+    clearTimeout(this.#timer);
+    if (!this.#stopped) this.#timer = window.setTimeout(() => this.#probe(), SILENCE);
+  }
+
+  stop() {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  async #probe() {
+    const heard = this.#heard;
+    try {
+      await fetch("v1/health/live", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+      if (heard === this.#heard) this.alive();
+    } catch {
+      if (heard === this.#heard && !this.#stopped) this.dead();
     }
   }
 }
