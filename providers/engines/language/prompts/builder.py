@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from providers.chat.types import RESERVED_TEMPLATE_KWARGS, ChatMessage, ChatPrompt, Prompt, TextPrompt, TokenPrompt
+from providers.engines.language.prompts.control_tokens import ControlTokens
 from providers.engines.language.prompts.infill import find_infill
 from providers.engines.language.prompts.tools import ToolPlan, ToolPrompter
 from providers.engines.language.prompts.turn_orders import turn_orders
@@ -79,6 +80,7 @@ class PromptBuilder:
         self._longest_token = max(map(len, tokenizer.get_vocab()), default=1)
         self._trimmable = trimmable
         self._infill = find_infill(tokenizer)
+        self._control = ControlTokens(tokenizer)
         self._system_tokens = functools.lru_cache(maxsize=64)(self._tokens_of_system)
 
     def build(self, prompt: Prompt, *, to_count: bool = False) -> BuiltPrompt:
@@ -170,7 +172,23 @@ class PromptBuilder:
             raise InvalidRequest(message, param=f"chat_template_kwargs.{name}")
         if not prompt.messages:
             raise InvalidRequest("messages must not be empty", param="messages")
-        return self._prompter.plan([_as_dict(message) for message in prompt.messages], prompt)
+        return self._prompter.plan([self._as_dict(message) for message in prompt.messages], prompt)
+
+    def _as_dict(self, message: ChatMessage) -> dict[str, Any]:
+        """The message in the form that templates expect: content is a string, since they concatenate it.
+
+        Control tokens in it are text, except in the model's own turns: it may have written them.
+        """
+        content = message.content or ""
+        turn: dict[str, Any] = {
+            "role": message.role,
+            "content": content if message.role == "assistant" else self._control.as_text(content),
+        }
+        for name in ("name", "tool_calls", "tool_call_id", "reasoning_content"):
+            value = getattr(message, name)
+            if value is not None and value != []:
+                turn[name] = value
+        return turn
 
     def _text(self, prompt: ChatPrompt, plan: ToolPlan) -> str:
         if not prompt.continue_final:
@@ -244,7 +262,10 @@ class PromptBuilder:
 
     def _encode(self, text: str, param: str, *, special: bool) -> list[int]:
         try:
-            ids: list[int] = self._tokenizer.encode(text, add_special_tokens=special)
+            first, *others = self._control.parts(text)
+            ids: list[int] = self._tokenizer.encode(first, add_special_tokens=special)
+            for part in others:
+                ids += self._tokenizer.encode(part, add_special_tokens=False)
         except (UnicodeError, TypeError, ValueError) as error:
             raise InvalidRequest(f"the text cannot be tokenised: {error}", param=param) from error
         return ids
@@ -287,16 +308,6 @@ def _too_long(tokens: int, limit: int, param: str) -> ContextLengthExceeded:
 def _template_refusal(error: Exception) -> InvalidRequest:
     message = f"the model's chat template cannot render these messages: {error}"
     return InvalidRequest(message, param="messages")
-
-
-def _as_dict(message: ChatMessage) -> dict[str, Any]:
-    """The message in the form that templates expect: content is a string, since they concatenate it."""
-    turn: dict[str, Any] = {"role": message.role, "content": message.content or ""}
-    for name in ("name", "tool_calls", "tool_call_id", "reasoning_content"):
-        value = getattr(message, name)
-        if value is not None and value != []:
-            turn[name] = value
-    return turn
 
 
 def render_plainly(messages: Sequence[Mapping[str, Any]]) -> str:
