@@ -4,11 +4,11 @@ from otel._answer import Summary
 from otel._content import Content, captures_content
 from otel._logging.configuration import LogFormat, configure_logging, get_logger
 from otel._operations.chat import ChatParams, ChatSpan, start_chat
+from otel._operations.grounding import GroundingSpan, start_grounding
 from otel._operations.load import LoadSpan, start_load
 from otel._operations.operation import request_id
 from otel._operations.playback import PlaybackSpan, start_playback
 from otel._operations.queue import QueueSpan, start_queue
-from otel._operations.retrieval import RetrievalSpan, start_retrieval
 from otel._operations.server import Headers, ServerSpan, start_server_span
 from otel._operations.task import TaskSpan, start_task
 from otel._parameters import ignored_parameter
@@ -20,13 +20,13 @@ __all__ = [
     "ChatParams",
     "ChatSpan",
     "Content",
+    "GroundingSpan",
     "Headers",
     "LoadSpan",
     "LogFormat",
     "ModelReading",
     "PlaybackSpan",
     "QueueSpan",
-    "RetrievalSpan",
     "ServerSpan",
     "Summary",
     "Tally",
@@ -43,10 +43,10 @@ __all__ = [
     "serving",
     "setup",
     "start_chat",
+    "start_grounding",
     "start_load",
     "start_playback",
     "start_queue",
-    "start_retrieval",
     "start_server_span",
     "start_task",
     "trace_parent",

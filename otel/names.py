@@ -102,6 +102,10 @@ __all__ = [
     "GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS",
     "GEN_AI_USAGE_INPUT_TOKENS",
     "GEN_AI_USAGE_OUTPUT_TOKENS",
+    "GROUNDING_FOUND",
+    "GROUNDING_STORES",
+    "GROUNDING_TOKENS",
+    "GROUNDING_USED",
     "HTTP_REQUEST_BODY_SIZE",
     "HTTP_REQUEST_METHOD",
     "HTTP_REQUEST_METHOD_ORIGINAL",
@@ -116,10 +120,6 @@ __all__ = [
     "QUEUE_DEPTH",
     "QUEUE_WAIT_SECONDS",
     "REQUEST_ID",
-    "RETRIEVAL_CONTEXT_TOKENS",
-    "RETRIEVAL_FOUND",
-    "RETRIEVAL_STORES",
-    "RETRIEVAL_USED",
     "SPEECH_CHARACTERS",
     "SPEECH_DURATION",
     "SPEECH_REAL_TIME_FACTOR",
@@ -147,13 +147,13 @@ QUEUE_DEPTH: Final = "mlx.queue.depth"
 QUEUE_WAIT_SECONDS: Final = "mlx.queue.wait_seconds"
 DECODE_TOKENS_PER_SECOND: Final = "mlx.decode.tokens_per_second"
 
-RETRIEVAL_STORES: Final = "mlx.retrieval.stores"
+GROUNDING_STORES: Final = "mlx.grounding.stores"
 """Number of vector stores searched."""
-RETRIEVAL_FOUND: Final = "mlx.retrieval.found"
+GROUNDING_FOUND: Final = "mlx.grounding.found"
 """Number of passages found."""
-RETRIEVAL_USED: Final = "mlx.retrieval.used"
+GROUNDING_USED: Final = "mlx.grounding.used"
 """Number of passages in the prompt."""
-RETRIEVAL_CONTEXT_TOKENS: Final = "mlx.retrieval.context_tokens"
+GROUNDING_TOKENS: Final = "mlx.grounding.tokens"
 """Tokens of the prompt that the passages take."""
 
 SPEECH_CHARACTERS: Final = "mlx.speech.characters"

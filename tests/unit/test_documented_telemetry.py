@@ -83,8 +83,8 @@ async def requests_of_every_kind() -> None:
     await drain(embeddings.Scripted(Ranked(embeddings.VECTOR, True, 5, 0.1)).rerank(RerankRequest("r", "q", ["a"])))
     await drain(transcription.Scripted(transcription.said).transcribe(transcription.REQUEST))
 
-    with otel.start_retrieval(stores=1, request_id="r").use() as retrieval:
-        retrieval.found(found=2, used=1, tokens=9)
+    with otel.start_grounding(stores=1, request_id="r").use() as grounding:
+        grounding.found(found=2, used=1, tokens=9)
     with otel.start_load(model="lazy", request_id="r"):
         calling = otel.start_chat(model="m", request_id="r", params=otel.ChatParams())
         calling.accepted(3, 2)

@@ -59,7 +59,7 @@ async def ground(
         NotFound, InvalidRequest: a store does not exist, or the server has no embedding model. `param` is the search's.
         ServiceError: any error of the embedding model, or of the chat model's tokenizer.
     """
-    with otel.start_retrieval(
+    with otel.start_grounding(
         stores=len(search.vector_store_ids), request_id=otel.request_id.get() or ""
     ).use() as span:
         found = await _found(retrieval, search)

@@ -110,13 +110,13 @@ async def test_a_search_has_its_span(monkeypatch: pytest.MonkeyPatch) -> None:
                     await grounded()
         server.end()
 
-    whole, failed, cancelled = (span for span in spans.all() if span.name == "retrieval")
+    whole, failed, cancelled = (span for span in spans.all() if span.name == "grounding")
     assert whole.attributes == {
         names.REQUEST_ID: "",
-        names.RETRIEVAL_STORES: 1,
-        names.RETRIEVAL_FOUND: 2,
-        names.RETRIEVAL_USED: 2,
-        names.RETRIEVAL_CONTEXT_TOKENS: grounding.tokens,
+        names.GROUNDING_STORES: 1,
+        names.GROUNDING_FOUND: 2,
+        names.GROUNDING_USED: 2,
+        names.GROUNDING_TOKENS: grounding.tokens,
     }
     assert failed.attributes is not None
     assert failed.attributes[names.ERROR_TYPE] == "not_found"

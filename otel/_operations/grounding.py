@@ -1,4 +1,4 @@
-"""The span of a search for passages that an answer is given to read."""
+"""The span of what an answer needs before it: a search for passages, and the choice of those that fit."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from opentelemetry.trace import INVALID_SPAN, use_span
 from otel import names
 from otel._operations.operation import Operation, guarded
 
-__all__ = ["RetrievalSpan", "start_retrieval"]
+__all__ = ["GroundingSpan", "start_grounding"]
 
 
-class RetrievalSpan(Operation):
-    """From the search to the prompt that holds the passages. Spans of the embedding model are its children."""
+class GroundingSpan(Operation):
+    """From the search to the prompt that holds the passages. Searches are its children."""
 
     __slots__ = ()
 
     def __init__(self, *, stores: int, request_id: str) -> None:
-        super().__init__("retrieval", attributes={names.RETRIEVAL_STORES: stores}, request_id=request_id)
+        super().__init__("grounding", attributes={names.GROUNDING_STORES: stores}, request_id=request_id)
 
     @contextmanager
-    def use(self) -> Iterator[RetrievalSpan]:
+    def use(self) -> Iterator[GroundingSpan]:
         """Make this span current for the block, and end it with the block. Enter and leave in one task."""
         try:
             with self._current():
@@ -40,7 +40,7 @@ class RetrievalSpan(Operation):
     def found(self, *, found: int, used: int, tokens: int) -> None:
         """Record the number of passages found, of those in the prompt, and of the prompt's tokens that they take."""
         self._set(
-            {names.RETRIEVAL_FOUND: found, names.RETRIEVAL_USED: used, names.RETRIEVAL_CONTEXT_TOKENS: tokens},
+            {names.GROUNDING_FOUND: found, names.GROUNDING_USED: used, names.GROUNDING_TOKENS: tokens},
         )
 
     @guarded
@@ -60,6 +60,6 @@ class RetrievalSpan(Operation):
             self._end()
 
 
-def start_retrieval(*, stores: int, request_id: str) -> RetrievalSpan:
+def start_grounding(*, stores: int, request_id: str) -> GroundingSpan:
     """Start the span of a search in this number of vector stores."""
-    return RetrievalSpan(stores=stores, request_id=request_id)
+    return GroundingSpan(stores=stores, request_id=request_id)
