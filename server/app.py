@@ -10,6 +10,7 @@ from server.dependencies import Registry
 from server.middleware.addressing import AddressMiddleware, is_loopback
 from server.middleware.cors import CorsMiddleware
 from server.middleware.request import RequestMiddleware
+from server.middleware.slow_clients import Limits, SlowClientsMiddleware
 from server.middleware.unread_body import UnreadBodyMiddleware
 from server.run.parent_watch import Lifecycle
 from server.schemas import ContractSchemaPlugin
@@ -44,12 +45,21 @@ def create_app(
     handler = (
         CorsMiddleware(app.asgi_handler, origins=settings.cors_origins) if settings.cors_origins else app.asgi_handler
     )
-    app.asgi_handler = UnreadBodyMiddleware(
-        RequestMiddleware(
-            AddressMiddleware(handler, hosts=hosts),
-            errors=app.state.service.errors,
-            log_bodies=settings.log_bodies,
-            strict=settings.strict_parameters,
-        )
+    answered = RequestMiddleware(
+        AddressMiddleware(handler, hosts=hosts),
+        errors=app.state.service.errors,
+        log_bodies=settings.log_bodies,
+        strict=settings.strict_parameters,
     )
+    bounded = SlowClientsMiddleware(answered, limits=_limits(settings), drain=app.state.drain)
+    app.asgi_handler = UnreadBodyMiddleware(bounded)
     return app
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        body_timeout=settings.body_timeout,
+        body_min_rate=settings.body_min_rate,
+        max_body_total=settings.max_body_total,
+        write_timeout=settings.write_timeout,
+    )

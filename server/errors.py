@@ -10,7 +10,7 @@ ModelNotReady, QueueTimeout, EngineCrashed   503
 GenerationTimeout                            504
 ExtraNotInstalled                            501
 InternalError, anything unforeseen           500
-routing and body errors of Litestar          404, 405, 413, 415, 400
+routing and body errors of Litestar          404, 405, 408, 413, 415, 400
 """
 
 from __future__ import annotations
@@ -75,6 +75,7 @@ _STATUSES: Mapping[type[ServiceError], HTTPStatus] = {
 _HTTP_CODES: Mapping[int, str] = {
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     413: "request_too_large",
     415: "unsupported_media_type",
 }

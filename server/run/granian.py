@@ -3,12 +3,14 @@
     main process    reads settings, binds the port, fetches weights, waits for signals
       └─ worker     the Litestar application; starts one engine process per model
 
-`Launcher` changes granian in four ways:
+`Launcher` changes granian in five ways:
 
 - It serves sockets that are bound already, one or two: a port in use is an error before weights load, and port 0 gets
   a number to print.
 - It notifies the worker of SIGTERM and Ctrl-C before granian waits for open streams.
 - A second signal ends running answers immediately; a third kills the worker.
+- It accepts `max_connections` connections; by default granian accepts as many as the backlog has places, and a client
+  that sends nothing takes one of them.
 - SIGHUP ends the server, unless it was ignored at the start (`nohup`); granian would start a second worker beside the
   first.
 """
@@ -27,11 +29,13 @@ from typing import TYPE_CHECKING, Any
 
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
+from server.run.descriptors import RESERVE, connections_within, raise_limit
 from server.run.listeners import Holders, serve_lifespan_worker
 from server.run.parent_watch import StopWord
-from server.run.sockets import BACKLOG, listen, url_of
+from server.run.sockets import BACKLOG, end_stalled_writes, listen, url_of
 from server.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -41,6 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Launcher", "build_app", "serve"]
 
+_HEADER_MILLISECONDS = 30_000
+"""Time that a new or idle connection has to send the head of a request, before it is closed."""
 _HURRY = 5.0
 """Seconds that the worker has to shut down after its last answer has ended, before it is killed."""
 
@@ -70,6 +76,7 @@ def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
         PortUnavailable: another process has begun to listen since the sockets were bound.
         SystemExit: status 1, the worker failed.
     """
+    end_stalled_writes(sockets, settings.write_timeout)
     listen(sockets)
     multiprocessing.set_start_method("spawn", force=True)
     receiver, sender = multiprocessing.Pipe(duplex=False)
@@ -84,6 +91,7 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
     """A granian server with one worker, its own sockets and a pipe to the worker."""
 
     def __init__(self, settings: Settings, sockets: Sequence[socket.socket], stop_words: Connection) -> None:
+        descriptors = raise_limit(settings.max_connections * len(sockets) + RESERVE)
         super().__init__(
             "server.app:create_app",
             address=settings.host,
@@ -93,6 +101,8 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
             http=HTTPModes.http1,
             workers=1,
             backlog=BACKLOG,
+            backpressure=connections_within(descriptors, settings.max_connections, len(sockets)),
+            http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MILLISECONDS),
             websockets=False,
             log_level=LogLevels.warning,
         )

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import socket
+import sys
 from collections.abc import Sequence
 
-__all__ = ["PortUnavailable", "bind", "listen", "url_of"]
+__all__ = ["PortUnavailable", "bind", "end_stalled_writes", "listen", "url_of"]
 
 BACKLOG = 1024
 LOOPBACK = ("127.0.0.1", "::1")
@@ -53,6 +54,16 @@ def listen(sockets: Sequence[socket.socket]) -> None:
         except OSError as error:
             host, port = bound.getsockname()[:2]
             raise PortUnavailable(_why(host, port, error)) from None
+
+
+def end_stalled_writes(sockets: Sequence[socket.socket], timeout: float) -> None:
+    """Have the system close connections whose client takes nothing that was sent for `timeout` seconds.
+
+    Only Linux can. Connections inherit it from the listening socket.
+    """
+    if sys.platform == "linux":
+        for bound in sockets:
+            bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, max(1, round(timeout * 1000)))
 
 
 def url_of(bound: socket.socket) -> str:

@@ -79,6 +79,13 @@ class Settings:
     max_body_bytes: int = 32_000_000
     max_upload_bytes: int = 200_000_000
     """Maximum size of one file in a form; forms have no other bound."""
+    max_body_total: int = 512_000_000
+    """Of all requests together."""
+    body_timeout: float = 30.0
+    body_min_rate: int = 1_000
+    """Bytes of a body that prolong its time by a second."""
+    write_timeout: float = 120.0
+    max_connections: int = 4_096
     max_audio_seconds: int = 86_400
     """Longest recording to transcribe; 0 for no limit."""
     strict_parameters: bool = False

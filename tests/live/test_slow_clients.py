@@ -1,0 +1,79 @@
+"""Clients that dribble, stay silent or leave connections open: others are answered as fast as without them."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.live.harness import LiveServer
+from tests.live.slow_clients import Clients, Fault, dribbling, idle, raise_descriptors, silent
+
+Launch = Callable[..., LiveServer]
+SAMPLES = 40
+FACTOR = 2
+"""Between the times of a normal request with and without the connections."""
+NOISE = 0.02
+"""Seconds that a busy machine adds to the median of a request that takes 2 ms."""
+
+
+@pytest.mark.parametrize(
+    ("fault", "count"), [(dribbling, 200), (silent, 1_030), (idle, 1_030)], ids=["dribbling", "silent", "idle"]
+)
+async def test_connections_that_wait_take_no_place_of_a_request(
+    echo_server: LiveServer, fault: Fault, count: int
+) -> None:
+    raise_descriptors(4_096)
+    clients = Clients(echo_server.url)
+    quiet = await median(clients.normal)
+
+    async with clients.holding(fault, count):
+        beside = await median(clients.normal)
+        probe = await median(clients.probe)
+
+    assert beside < FACTOR * quiet + NOISE, "the server accepted no further connection after 1,024"
+    assert probe < FACTOR * quiet + NOISE
+
+
+async def test_a_body_that_dribbles_is_refused_and_its_connection_closed(launch: Launch) -> None:
+    server = launch("--model-type", "echo", "--body-timeout", "2")
+    clients = Clients(server.url)
+
+    async with clients.holding(dribbling, 3) as held:
+        async with asyncio.timeout(20):
+            answers = [await reader.read() for reader, _ in held]
+
+    for answer in answers:
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b'"code":"request_timeout"' in answer
+        assert b"--body-timeout" in answer
+        assert b"\r\nconnection: close\r\n" in answer
+
+
+async def test_a_server_ends_without_waiting_for_a_body(launch: Launch) -> None:
+    server = launch("--model-type", "echo", "--grace-period", "1")
+
+    async with Clients(server.url).holding(dribbling, 3):
+        async with asyncio.timeout(10):
+            assert await asyncio.to_thread(server.stop) == 0
+
+
+def test_the_server_raises_the_limit_of_descriptors(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def limited(*arguments: Any, **options: Any) -> Any:
+        return popen(["bash", "-c", 'ulimit -Sn 256; exec "$@"', "-", *arguments[0]], **options)
+
+    popen = psutil.subprocess.Popen
+    monkeypatch.setattr("tests.live.harness.subprocess.Popen", limited)
+    server = launch("--model-type", "echo", "--max-connections", "1000")
+
+    assert server.worker().rlimit(psutil.RLIMIT_NOFILE)[0] >= 2_000
+
+
+async def median(measure: Callable[[], Any]) -> float:
+    """The least median of three rounds: the machine may be busy."""
+    rounds = [statistics.median([await measure() for _ in range(SAMPLES)]) for _ in range(3)]
+    return min(rounds)
