@@ -150,8 +150,9 @@ def test_the_next_speaker_s_prompt_is_computed_during_a_turn(arena: ArenaPage) -
     arena.click("play")
     arena.wait_for("over")
 
-    ahead = arena.evaluate("requests.map((r) => r.body).filter((body) => body.prefill_only)")
-    turn = arena.turns_requested()[1]
+    sent = arena.evaluate("requests.map((r) => r.body)")
+    first, turn = arena.turns_requested()
+    ahead = [body for body in sent[sent.index(first) :] if body.get("prefill_only")]
     assert ahead[-1]["messages"] == turn["messages"]
     assert all(body["messages"][0] == turn["messages"][0] for body in ahead)
     assert "max_spoken_seconds" not in ahead[-1]
@@ -286,6 +287,10 @@ def test_the_embedded_models_debate_two_rounds_and_give_a_verdict(tmp_path: Path
             wanted = settings("Cities need more trees.", rounds=2, seconds=10, temperature=0)
             sides = [{**side, "model": "smollm2-135m-instruct"} for side in wanted["personas"]]
             arena.load({**wanted, "personas": sides})
+            assert arena.text("status").startswith("The voice is loading")
+            eventually(lambda: arena.text("status") == "", within=120)
+            statuses = ask(running.url, method="GET", path="/v1/models").json()["data"]
+            assert {one["status"] for one in statuses if "speech" in one["capabilities"]} == {"ready"}
             arena.click("play")
             arena.wait_for("over", within=800)
 

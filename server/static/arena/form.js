@@ -56,7 +56,7 @@ export class SettingsForm {
       fill(this.#field(`model-${side}`), chat.map((/** @type {any} */ model) => ({ id: model.id, label: model.id })));
       fill(this.#field(`voice-${side}`), spoken);
     }
-    return { chat: chat.length > 0, speech: this.#voices.length > 0 };
+    return { chat: chat.length > 0, speech: this.#voices.length > 0, models: models.data };
   }
 
   /** @param {Settings} settings */

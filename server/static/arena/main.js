@@ -7,6 +7,7 @@ import { Debate } from "./debate.js";
 import { asJson, download, markdown, vtt, wav } from "./export.js";
 import { DEFAULTS, SettingsForm } from "./form.js";
 import { Player } from "./player.js";
+import { Readiness } from "./ready.js";
 import { traceOf } from "./ribbon.js";
 import * as store from "./store.js";
 import { useKey } from "./stream.js";
@@ -20,8 +21,11 @@ const form = new SettingsForm($("settings"));
 const captions = new Captions($("caption"));
 const transcript = new Transcript($("entries"));
 const avatars = [new Avatar($("avatar-0"), drawAda($("avatar-0")), 1), new Avatar($("avatar-1"), drawBruno($("avatar-1")), -1)];
+const readiness = new Readiness(() => draw());
+let models = /** @type {import("./ready.js").Model[]} */ ([]);
 /** @type {Debate | null} */
 let debate = null;
+let shortcoming = ""; // what the server lacks for a debate
 let restored = false; // the debate is that of an earlier visit, and was not continued yet
 let silentSince = /** @type {number | null} */ (null); // end of the last turn's sound
 let last = performance.now();
@@ -106,7 +110,7 @@ function draw() {
   const { current } = debate ?? {};
   if (current) captions.show(current.text, current.words);
   else if (!debate?.entries.length) captions.show(phase === "idle" ? "Press start to hear them." : "", []);
-  const status = statusText(phase);
+  const status = statusText(phase) || shortcoming || readiness.text;
   if ($("status").textContent !== status) $("status").textContent = status;
   transcript.show(debate);
   const some = !!debate?.entries.length;
@@ -164,6 +168,7 @@ function statusText(phase) {
   const { utterance } = debate;
   if (debate.error) return `${debate.error.message} What has arrived of ${name}'s turn is still played.`;
   if (utterance?.state === "buffering") return `Buffering: the voice is slower than real time${soon(utterance.wait)}.${waiting}`;
+  if (utterance?.state === "waiting" && readiness.text) return `${readiness.text}${waiting}`;
   if (debate.current.text && utterance?.state === "waiting") return `The voice prepares the first words of ${name}.${waiting}`;
   return `${name} ${utterance?.state === "playing" ? "speaks" : "thinks"}.${waiting}`;
 }
@@ -214,13 +219,20 @@ async function load() {
   try {
     const has = await form.load();
     $("key").hidden = true;
-    $("status").textContent = has.chat ? (has.speech ? "" : "The server has no model that speaks.") : "The server has no chat model.";
+    models = has.models;
+    shortcoming = has.chat ? (has.speech ? "" : "The server has no model that speaks.") : "The server has no chat model.";
   } catch (error) {
-    $("status").textContent = /** @type {Error} */ (error).message;
+    shortcoming = /** @type {Error} */ (error).message;
     if (/** @type {any} */ (error).status === 401) askForKey();
   }
   form.show(debate?.settings ?? store.loadSettings() ?? DEFAULTS);
-  if (!$("status").textContent) draw();
+  if (!shortcoming) prepare();
+  draw();
+}
+
+/** Have the models loaded that the debate, or the form, names. */
+function prepare() {
+  readiness.prepare(models, debate?.settings ?? form.read(), debate?.entries ?? []);
 }
 
 function wire() {
@@ -229,6 +241,7 @@ function wire() {
     start();
   });
   $("settings").addEventListener("input", () => debate ?? draw());
+  $("settings").addEventListener("change", () => debate ?? prepare());
   $("play").addEventListener("click", play);
   $("closing").addEventListener("click", () => debate?.interrupt("closing"));
   $("next").addEventListener("click", () => debate?.interrupt("next"));
