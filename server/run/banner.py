@@ -101,8 +101,11 @@ async def _answering(url: str) -> None:
 
 
 def banner(cards: Sequence[ModelCard], settings: Settings, url: str) -> str:
-    """The ready message, with a curl line for the first model that chats."""
+    """The ready message: the arena's address where it works, and a curl line for the first model that chats."""
+    served = {capability for card in cards if card.status in _SERVED for capability in card.capabilities}
     lines = ["", f"  mlx-openai-server is ready at {url}", ""]
+    if served >= {"chat", "speech"}:
+        lines += [f"  Hear two models debate, in a browser: {url}/arena", ""]
     for card in cards:
         context = f", context {card.context_length}" if card.context_length else ""
         if card.status in _SERVED:
@@ -113,8 +116,6 @@ def banner(cards: Sequence[ModelCard], settings: Settings, url: str) -> str:
     chat = next((card for card in cards if card.status in _SERVED and "chat" in card.capabilities), None)
     if chat is not None:
         lines += ["", "  Try it:", f"    {curl_line(url, chat.id, with_key=settings.api_key is not None)}"]
-    if chat is not None and any(card.status in _SERVED and "speech" in card.capabilities for card in cards):
-        lines += ["", f"  Watch two models debate: {url}/arena"]
     lines += ["", f"  OpenAI base URL: {url}/v1", "  Stop with Ctrl-C", ""]
     return "\n".join(lines)
 
