@@ -20,6 +20,9 @@ export class Avatar {
   #blink = 1 + Math.random() * 3; // seconds until the next one
   #nod = 2 + Math.random() * 3;
   #glance = 0;
+  #gesture = 0.4; // seconds until the hand rises or sinks
+  #raised = false;
+  #lift = 0;
   #target = { x: 0, y: 0 };
   #time = 0;
 
@@ -53,6 +56,7 @@ export class Avatar {
     if (this.still.matches) return;
     this.#moveEyes(seconds);
     this.#moveHead(seconds);
+    this.#moveArm(seconds);
   }
 
   /** @param {import("./mouth.js").Shape} target @param {number} seconds */
@@ -103,6 +107,20 @@ export class Avatar {
     if (this.mood === "thinking") this.#target = { x: this.facing * (chance < 0.5 ? 3 : -3), y: -6 };
     else if (this.mood === "speaking") this.#target = chance < 0.6 ? { x: this.facing * 6, y: 0 } : { x: 0, y: 1 };
     else this.#target = chance < 0.8 ? { x: this.facing * 7, y: 0 } : { x: -this.facing * 2, y: 2 };
+  }
+
+  /** A hand that underlines what is said, for a moment at a time. @param {number} seconds */
+  #moveArm(seconds) {
+    this.#gesture -= seconds;
+    if (this.#gesture < 0) {
+      this.#raised = !this.#raised && Math.random() < 0.8;
+      this.#gesture = this.#raised ? 1.3 + Math.random() * 1.7 : 0.6 + Math.random() * 1.6;
+    }
+    const wish = this.mood === "speaking" && this.#raised ? 0.8 + 0.2 * this.#energy : 0;
+    this.#lift += (wish - this.#lift) * (1 - Math.exp(-seconds / 0.17));
+    const wave = Math.sin(this.#time * 6.5) * 9 * this.#energy - 15;
+    const turn = (wave * this.#lift).toFixed(2);
+    this.figure.arm.setAttribute("transform", `translate(0 ${((1 - this.#lift) * 190).toFixed(1)}) rotate(${turn} 164 470)`);
   }
 
   /** @param {number} seconds */

@@ -13,6 +13,7 @@
  * @property {SVGRectElement} teeth
  * @property {SVGEllipseElement} tongue
  * @property {SVGGElement} thought
+ * @property {SVGGElement} arm Rises from behind the lectern.
  */
 
 /** @param {string} tag @param {Record<string, string | number>} [attributes] @param {...SVGElement} children */
@@ -64,6 +65,23 @@ function mouth(x, y, colour) {
     svg("g", { "clip-path": `url(#${id})` }, tongue, teeth),
   );
   return { drawn, lips, openings: [opening, clip], teeth, tongue };
+}
+
+/** A forearm with an open hand, behind the lectern. @param {string} sleeve @param {string} cuff @param {string} skin */
+function arm(sleeve, cuff, skin) {
+  const id = `arena-arm-${(clips += 1)}`;
+  const moved = svg(
+    "g",
+    { transform: "translate(0 190)" },
+    line("M136 372 L164 520", sleeve, 42),
+    line("M129 350 L131 362", skin, 24),
+    line("M118 330 L106 300 M127 326 L123 292 M136 328 L139 298", skin, 11),
+    line("M143 346 L158 328", skin, 11),
+    ellipse(129, 341, 18, 21, skin),
+    line("M119 373 L153 366", cuff, 9),
+  );
+  const drawn = svg("g", { "clip-path": `url(#${id})` }, svg("clipPath", { id }, svg("rect", { x: 0, y: 0, width: 400, height: 474 })), moved);
+  return { drawn, moved };
 }
 
 /** Three dots above the head, while the answer is awaited. @param {number} x @param {number} y */
@@ -122,8 +140,9 @@ export function drawAda(root) {
     line("M118 380 q6 40 2 70 M288 380 q-6 40 -2 70", "#b8402b", 5),
   );
   const dots = thought(184, 14);
-  root.append(svg("g", {}, body, head, dots), lectern("#b8402b", "#8f2f20", "M200 424 l6 13 14 2 -10 10 2 14 -12 -7 -12 7 2 -14 -10 -10 14 -2 Z"));
-  return { body, head, brows, mouth: spoken.drawn, thought: dots, pupils: eyes.map((e) => e.pupil), lids: eyes.map((e) => e.lid), ...parts(spoken) };
+  const hand = arm("#cf4a31", "#f6c64f", skin);
+  root.append(svg("g", {}, body, head, dots, hand.drawn), lectern("#b8402b", "#8f2f20", "M200 424 l6 13 14 2 -10 10 2 14 -12 -7 -12 7 2 -14 -10 -10 14 -2 Z"));
+  return { body, head, brows, mouth: spoken.drawn, thought: dots, arm: hand.moved, pupils: eyes.map((e) => e.pupil), lids: eyes.map((e) => e.lid), ...parts(spoken) };
 }
 
 /** A beard, a bow tie and teal. @param {SVGSVGElement} root @returns {Figure} */
@@ -148,7 +167,7 @@ export function drawBruno(root) {
     ellipse(198, 266, 40, 26, "#5c6573"),
     spoken.drawn,
     path("M198 236 C178 226 142 232 132 258 C152 266 182 262 198 250 C214 262 244 266 264 258 C254 232 218 226 198 236 Z", light),
-    path("M186 172 C180 200 168 214 176 226 C186 238 210 238 220 226 C228 214 216 200 210 172 Z", shade),
+    path("M186 172 C180 200 168 214 176 226 C186 238 210 238 220 226 C228 214 216 200 210 172 Z", "#e4b18d"),
     ellipse(198, 222, 22, 15, "#e8ab86"),
     line("M140 300 q8 24 22 34 M198 310 v34 M256 300 q-8 24 -22 34", light, 5),
     ...brows,
@@ -164,8 +183,9 @@ export function drawBruno(root) {
     circle(198, 367, 8, "#c4942a"),
   );
   const dots = thought(180, 36);
-  root.append(svg("g", {}, body, head, dots), lectern("#0f555d", "#0a3f46", "M200 424 a18 18 0 1 0 .1 0 Z m0 8 a10 10 0 1 1 -.1 0 Z"));
-  return { body, head, brows, mouth: spoken.drawn, thought: dots, pupils: eyes.map((e) => e.pupil), lids: eyes.map((e) => e.lid), ...parts(spoken) };
+  const hand = arm("#115f68", "#f7f1e3", skin);
+  root.append(svg("g", {}, body, head, dots, hand.drawn), lectern("#0f555d", "#0a3f46", "M200 424 a18 18 0 1 0 .1 0 Z m0 8 a10 10 0 1 1 -.1 0 Z"));
+  return { body, head, brows, mouth: spoken.drawn, thought: dots, arm: hand.moved, pupils: eyes.map((e) => e.pupil), lids: eyes.map((e) => e.lid), ...parts(spoken) };
 }
 
 /** @param {ReturnType<typeof mouth>} spoken */

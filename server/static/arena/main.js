@@ -11,7 +11,7 @@ import { Readiness } from "./ready.js";
 import { traceOf } from "./ribbon.js";
 import * as store from "./store.js";
 import { useKey } from "./stream.js";
-import { Transcript, drawVerdict } from "./view.js";
+import { Transcript, drawVerdict, points } from "./view.js";
 
 /** @param {string} id @returns {any} */
 const $ = (id) => document.getElementById(id);
@@ -79,6 +79,7 @@ function start() {
 async function run(running) {
   await running;
   if (debate) save(debate);
+  if (debate?.phase === "over") $("verdict").scrollIntoView({ block: "nearest" });
 }
 
 function play() {
@@ -129,6 +130,7 @@ function drawRound(settings) {
 
 /** @param {import("./prompts.js").Settings} settings */
 function drawSpeakers(settings) {
+  const sums = points(debate?.verdict);
   for (const side of [0, 1]) {
     const figure = /** @type {HTMLElement} */ (document.querySelector(`figure[data-side="${side}"]`));
     const mood = moodOf(side);
@@ -136,7 +138,8 @@ function drawSpeakers(settings) {
     figure.dataset.mood = mood;
     const [name, shown] = /** @type {HTMLElement[]} */ ([figure.querySelector(".name"), figure.querySelector(".mood")]);
     name.textContent = settings.personas[side].name;
-    shown.textContent = { idle: "", listening: "listens", thinking: "thinks", speaking: "speaks" }[mood];
+    const own = mood === "idle" && sums ? `${sums[side] > sums[1 - side] ? "★ " : ""}${sums[side]} points` : "";
+    shown.textContent = { idle: own, listening: "listens", thinking: "thinks", speaking: "speaks" }[mood];
     figure.querySelector("svg")?.setAttribute("aria-label", `${settings.personas[side].name} ${shown.textContent}`.trim());
   }
 }

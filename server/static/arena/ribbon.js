@@ -60,6 +60,9 @@ export async function traceOf(requestId, tries = 4) {
   };
 }
 
+/** The part of the bar that a fact is, or the last one before the moment that it states. @type {Record<string, string>} */
+const ENDS = { queue: "queue", prefill: "prefill", "first text": "text", "first audio": "audio", "first sound": "buffer" };
+
 /** @param {number} milliseconds */
 export function duration(milliseconds) {
   return milliseconds < 995 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(milliseconds < 9950 ? 2 : 1)} s`;
@@ -108,7 +111,9 @@ export function drawRibbon(place, turn) {
   const facts = element("dl", "facts");
   for (const [name, value] of factsOf(measures)) {
     const fact = element("div", "fact");
-    fact.append(element("dt", "", name), element("dd", "", value));
+    const term = element("dt", "", name);
+    if (name in ENDS) term.prepend(element("span", `key-of ${ENDS[name]}`));
+    fact.append(term, element("dd", "", value));
     facts.append(fact);
   }
   const link = element("a", "request", turn.requestId);

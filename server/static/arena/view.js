@@ -46,8 +46,18 @@ export class Transcript {
     this.#items.set(entry.key, item);
     this.list.append(item);
     this.measured(entry);
-    item.scrollIntoView({ block: "nearest" });
+    this.list.scrollTop = this.list.scrollHeight;
   }
+}
+
+/**
+ * The points of both speakers; null before the verdict, and where it has none.
+ *
+ * @param {import("./debate.js").Verdict | null | undefined} verdict
+ */
+export function points(verdict) {
+  if (!verdict || !("first" in verdict)) return null;
+  return [verdict.first, verdict.second].map((side) => CRITERIA.reduce((sum, name) => sum + side[name], 0));
 }
 
 /**
@@ -71,7 +81,7 @@ export function drawVerdict(section, debate) {
   head.replaceChildren(row("th", ["", ...names]));
   const sides = [verdict.first, verdict.second];
   const rows = CRITERIA.map((name) => row("td", [name, ...sides.map((side) => String(side[name]))]));
-  const sums = sides.map((side) => CRITERIA.reduce((sum, name) => sum + side[name], 0));
+  const sums = points(verdict) ?? [];
   const total = row("td", ["total", ...sums.map(String)]);
   total.className = "total";
   sums.forEach((sum, side) => sum > sums[1 - side] && total.children[side + 1].classList.add("winner"));
