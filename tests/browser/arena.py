@@ -113,6 +113,14 @@ class ArenaPage:
                 "Input.dispatchKeyEvent", type=kind, key=key, code=code, windowsVirtualKeyCode=number, text=text
             )
 
+    def tab_to(self, id: str) -> None:
+        """Press the tab key until the element has the focus."""
+        for _ in range(60):
+            if self.evaluate("document.activeElement.id") == id:
+                return
+            self.press("Tab")
+        pytest.fail(f"the tab key does not lead to {id}")
+
     def click(self, id: str) -> None:
         self.evaluate(f"document.getElementById('{id}').click()")
 
