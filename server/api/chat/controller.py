@@ -75,7 +75,13 @@ class ChatController(Controller):
             said = [
                 new_answer(service.said, header.id, model=chat.spec.name, request_id=request_id) for _ in range(asked.n)
             ]
-            spoken = speaking(answer.events(), voice.speak, answers=asked.n, max_seconds=data.max_spoken_seconds)
+            spoken = speaking(
+                answer.events(),
+                voice.speak,
+                answers=asked.n,
+                max_seconds=data.max_spoken_seconds,
+                speed=voice.speed,
+            )
             answers = SpokenAnswers(header, voice, said, has_functions(data), answer)
             return await _spoken(request, service, recorded(spoken, said, service.said), answers, data)
         return await _written(request, service, header, answer, data, n=asked.n)

@@ -288,7 +288,7 @@ async def _spoken(
 ) -> Response[ResponseContract]:
     """The response with its speech, whole or streamed."""
     said = new_answer(service.said, draft.id, model=draft.model, request_id=draft.request_id)
-    spoken = speaking(generated, voice.speak, max_seconds=data.max_spoken_seconds)
+    spoken = speaking(generated, voice.speak, max_seconds=data.max_spoken_seconds, speed=voice.speed)
     events = recorded(spoken, [said], service.said)
     if data.stream:
         encoder = SpokenResponseEncoder(draft, keep, voice, said)

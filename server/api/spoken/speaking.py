@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
 import attrs
@@ -20,13 +20,15 @@ from providers.speech.types import (
     Unspoken,
     WordSpan,
 )
-from server.api.spoken.stretches import Stretch, StretchCutter
+from server.api.spoken.stretches import Stretch, StretchCutter, clauses, letters
 
 __all__ = ["SpeakingEvent", "SpokenEvent", "SpokenPiece", "UnspokenWords", "speaking"]
 
 _SAMPLE_BYTES = 2
 _AHEAD = 64
 """Events read ahead of the consumer."""
+_LETTERS_PER_SECOND = 30.0
+"""Twice as fast as voices speak: of a text with more letters, the last ones cannot be said in time."""
 
 Speak = Callable[[str], AsyncGenerator[SpeechEvent, None]]
 """Speaks a stretch: its times begin at 0, and its offsets count from the stretch's first character."""
@@ -56,21 +58,27 @@ SpeakingEvent = SpokenEvent | UnspokenWords
 
 
 async def speaking(
-    events: AsyncGenerator[GenerationEvent, None], speak: Speak, *, answers: int = 1, max_seconds: float | None = None
+    events: AsyncGenerator[GenerationEvent, None],
+    speak: Speak,
+    *,
+    answers: int = 1,
+    max_seconds: float | None = None,
+    speed: float = 1.0,
 ) -> AsyncGenerator[SpeakingEvent, None]:
     """The events of a chat, with speech for its text. Reasoning and calls are not spoken.
 
     Text comes when it is generated, the speech of a stretch after its text, and `Finished` after the last piece. With
     `max_seconds`, a sentence comes with its speech, and only if its end lies within that time; the answer ends before
-    the first sentence that does not fit, with the finish reason `length`, and the generation stops. Of a first sentence
-    that is too long, the first clause is spoken.
+    the first sentence that does not fit, with the finish reason `length`, and the generation stops. It also stops when
+    there is far more text than a voice of this speed can say in the time. Of a first sentence that is too long, the
+    clauses that fit are spoken, and at least the first one.
 
     Consume it under `contextlib.aclosing`; closing it ends generation and speech.
 
     Raises:
         ServiceError: any error of `events` or `speak`.
     """
-    joined = _Speaking(events, speak, answers, max_seconds)
+    joined = _Speaking(events, speak, answers, max_seconds, speed)
     tasks = [asyncio.create_task(joined.read()), asyncio.create_task(joined.speak())]
     try:
         while (event := await joined.out.get()) is not None:
@@ -91,6 +99,9 @@ class _Answer:
     samples: int = 0
     full: bool = False
     """Whether the next sentence did not fit."""
+    letters: int = 0
+    read: bool = False
+    """Whether no more of its text is read."""
     tokens: int = 0
     reasoning: int = 0
     """Those of `tokens` that were reasoning."""
@@ -105,11 +116,13 @@ class _Speaking:
         speak: Speak,
         answers: int,
         max_seconds: float | None,
+        speed: float,
     ) -> None:
         self.out: asyncio.Queue[SpeakingEvent | Exception | None] = asyncio.Queue(_AHEAD)
         self._events = events
         self._speak = speak
         self._limit = None if max_seconds is None else max_seconds * SAMPLE_RATE
+        self._most_letters = None if max_seconds is None else max_seconds * speed * _LETTERS_PER_SECOND
         self._answers = [_Answer(StretchCutter(clauses=max_seconds is None)) for _ in range(answers)]
         self._waiting: asyncio.Queue[tuple[int, Stretch] | Finished | None] = asyncio.Queue()
         """Bounded by the tokens of the answers: generation never waits for the voice."""
@@ -121,6 +134,8 @@ class _Speaking:
             async with aclosing(self._events) as events:
                 async for event in events:
                     await self._read(event)
+                    if all(answer.read for answer in self._answers):
+                        break
         except Exception as error:
             await self.out.put(error)
         else:
@@ -130,7 +145,10 @@ class _Speaking:
         if isinstance(event, Accepted):
             self._prompt = event
             await self.out.put(event)
+        elif self._answers[event.index].read:
+            return
         elif isinstance(event, Finished):
+            self._answers[event.index].read = True
             for stretch in self._answers[event.index].cutter.finish():
                 self._waiting.put_nowait((event.index, stretch))
             self._waiting.put_nowait(event)
@@ -146,6 +164,10 @@ class _Speaking:
                 await self.out.put(event)
             for stretch in answer.cutter.feed(event.text):
                 self._waiting.put_nowait((event.index, stretch))
+            answer.letters += letters(event.text)
+            if self._most_letters is not None and answer.letters > self._most_letters:
+                answer.read = True
+                self._waiting.put_nowait(self._cut_off(event.index))
 
     async def speak(self) -> None:
         try:
@@ -167,12 +189,21 @@ class _Speaking:
             return
         if self._limit is None:
             await self._say(index, stretch)
-        elif not await self._say_whole(index, stretch, self._limit):
-            if not answer.samples:  # a turn of which nothing is said is worse than one that is too long
-                await self._say_first_clause(index, stretch)
-            answer.full = True
-            usage = Usage(self._prompt.prompt_tokens, answer.tokens, self._prompt.cached_tokens, answer.reasoning)
-            await self._end(Finished("length", usage, 0.0, 0.0, index))
+            return
+        spoken = await self._spoken(stretch)
+        if self._fits(index, spoken):
+            await self._pass_on(index, stretch, spoken)
+            return
+        if not answer.samples:  # a turn of which nothing is said is worse than one that is too long
+            await self._say_clauses(index, stretch, spoken)
+        answer.full = True
+        await self._end(self._cut_off(index))
+
+    def _cut_off(self, index: int) -> Finished:
+        """The end of an answer that has more text than time."""
+        answer = self._answers[index]
+        usage = Usage(self._prompt.prompt_tokens, answer.tokens, self._prompt.cached_tokens, answer.reasoning)
+        return Finished("length", usage, 0.0, 0.0, index)
 
     async def _end(self, finished: Finished) -> None:
         self._unfinished -= 1
@@ -180,44 +211,55 @@ class _Speaking:
 
     async def _say(self, index: int, stretch: Stretch) -> None:
         """Speak a stretch, and pass its pieces on as they are made."""
-        answer = self._answers[index]
-        before = answer.samples
+        before = self._answers[index].samples
         async with aclosing(self._speak(stretch.text)) as events:
             async for event in events:
-                if isinstance(event, SpeechPiece):
-                    await self.out.put(_placed(event, before, answer, stretch, index))
-                elif isinstance(event, SpeechFinished):
-                    await self._note_unspoken(event, stretch, index)
+                await self._pass_on_event(event, before, stretch, index)
 
-    async def _say_first_clause(self, index: int, stretch: Stretch) -> None:
-        """Speak the first clause of an answer, or its first sentence if that is not divided, with its text."""
-        cutter = StretchCutter()
-        clause = next(iter([*cutter.feed(stretch.text), *cutter.finish()]))
-        await self.out.put(TextDelta(clause.text, tokens=0, index=index))
-        await self._say(index, clause)
+    async def _say_clauses(self, index: int, stretch: Stretch, spoken: Sequence[SpeechEvent]) -> None:
+        """Speak the clauses of an answer's first sentence that fit, and at least the first one, with their text.
 
-    async def _say_whole(self, index: int, stretch: Stretch, limit: float) -> bool:
-        """Speak a stretch, and pass it on with its text if its last sound is within the limit."""
+        `spoken` is the whole sentence: only what fits in it is spoken again, with the melody of an end.
+        """
+        limit = self._limit or 0.0
+        first, *others = clauses(stretch.text)
+        words = [word for piece in spoken if isinstance(piece, SpeechPiece) for word in piece.words]
+        for end in reversed([clause.start for clause in others[1:]]):
+            if all(word.end <= limit for word in words if word.end_char <= end):
+                part = Stretch(stretch.text[:end], stretch.start)
+                again = await self._spoken(part)
+                if self._fits(index, again):
+                    await self._pass_on(index, part, again)
+                    return
+        await self.out.put(TextDelta(first.text, tokens=0, index=index))
+        await self._say(index, Stretch(first.text, stretch.start))
+
+    async def _spoken(self, stretch: Stretch) -> list[SpeechEvent]:
+        async with aclosing(self._speak(stretch.text)) as events:
+            return [event async for event in events]
+
+    def _fits(self, index: int, spoken: Sequence[SpeechEvent]) -> bool:
+        """Whether the last sound is within the limit."""
+        sounds = [
+            span.end for piece in spoken if isinstance(piece, SpeechPiece) for span in piece.phonemes if span.phoneme
+        ]
+        return self._limit is None or self._answers[index].samples + max(sounds, default=0) <= self._limit
+
+    async def _pass_on(self, index: int, stretch: Stretch, spoken: Sequence[SpeechEvent]) -> None:
+        """Pass on a stretch: its text, then its speech."""
         answer = self._answers[index]
         before = answer.samples
-        async with aclosing(self._speak(stretch.text)) as events:
-            found = [event async for event in events]
-        pieces = [event for event in found if isinstance(event, SpeechPiece)]
-        if before + max((span.end for piece in pieces for span in piece.phonemes if span.phoneme), default=0) > limit:
-            return False
         await self.out.put(TextDelta(stretch.text, tokens=0, index=index))
-        for piece in pieces:
-            await self.out.put(_placed(piece, before, answer, stretch, index))
-        for finished in found:
-            if isinstance(finished, SpeechFinished):
-                await self._note_unspoken(finished, stretch, index)
-        return True
+        for event in spoken:
+            await self._pass_on_event(event, before, stretch, index)
 
-    async def _note_unspoken(self, finished: SpeechFinished, stretch: Stretch, index: int) -> None:
-        if finished.unspoken:
+    async def _pass_on_event(self, event: SpeechEvent, before: int, stretch: Stretch, index: int) -> None:
+        if isinstance(event, SpeechPiece):
+            await self.out.put(_placed(event, before, self._answers[index], stretch, index))
+        elif isinstance(event, SpeechFinished) and event.unspoken:
             words = [
                 Unspoken(word.text, word.start_char + stretch.start, word.end_char + stretch.start)
-                for word in finished.unspoken
+                for word in event.unspoken
             ]
             await self.out.put(UnspokenWords(words, index))
 

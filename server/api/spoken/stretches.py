@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import attrs
 
-__all__ = ["Stretch", "StretchCutter"]
+__all__ = ["Stretch", "StretchCutter", "clauses", "letters"]
 
 SHORTEST = 12
 """Letters and digits. A shorter stretch is spoken together with the next: voices speak very short ones badly."""
@@ -78,7 +78,7 @@ class StretchCutter:
         else:
             ends = self._sentence_ended(character)
         place = self._at + 1
-        if ends and _letters(self._text[:place]) >= SHORTEST:
+        if ends and letters(self._text[:place]) >= SHORTEST:
             yield self._cut(place)
         elif place > LONGEST and not self._fence:
             yield self._cut(self._clause or self._space or place)
@@ -118,5 +118,17 @@ class StretchCutter:
         return stretch
 
 
-def _letters(text: str) -> int:
+def clauses(text: str) -> Iterator[Stretch]:
+    """The clauses of a text, each as long as a first stretch. Concatenated, they are the text."""
+    start = 0
+    while start < len(text):
+        cutter = StretchCutter()
+        rest = text[start:]
+        clause = next(iter([*cutter.feed(rest), *cutter.finish()]))
+        yield Stretch(clause.text, start)
+        start += len(clause.text)
+
+
+def letters(text: str) -> int:
+    """The number of letters and digits."""
     return sum(character.isalnum() for character in text)

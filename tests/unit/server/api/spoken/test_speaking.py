@@ -18,7 +18,7 @@ from providers.chat.types import (
 )
 from providers.echo.speech import spoken
 from providers.errors import InvalidRequest
-from providers.speech.types import SAMPLE_RATE, SpeechEvent, SpeechPiece, SpeechRequest
+from providers.speech.types import SAMPLE_RATE, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest
 from server.api.spoken.speaking import SpeakingEvent, SpokenPiece, speaking
 
 DONE = Finished("stop", Usage(5, 9), 0.1, 0.2)
@@ -54,6 +54,13 @@ class Voice:
             raise InvalidRequest("input: cannot be spoken", param="input")
         for piece in spoken(SpeechRequest("r", text, [("af_heart", 1.0)])):
             yield piece
+
+
+class Silent(Voice):
+    """A voice that is done with each text before its time begins."""
+
+    async def speak(self, text: str) -> AsyncGenerator[SpeechEvent, None]:
+        yield SpeechFinished(0, 0.0)
 
 
 def answer(*deltas: str, finished: Finished = DONE) -> Chat:
@@ -147,6 +154,29 @@ async def test_of_a_first_sentence_that_is_too_long_the_first_clause_is_spoken()
     finished = events[-1]
     assert isinstance(finished, Finished)
     assert finished.finish_reason == "length"
+
+
+@pytest.mark.parametrize(("clauses", "said"), [(1, 1), (2, 2), (2.5, 2), (3, 3)])
+async def test_of_a_first_sentence_that_is_too_long_the_clauses_that_fit_are_spoken(clauses: float, said: int) -> None:
+    clause = "cats are quiet animals, "
+    whole = next(iter(spoken(SpeechRequest("r", clause, [("af_heart", 1.0)])))).audio
+    seconds = clauses * len(whole) / 2 / SAMPLE_RATE
+    events = await events_of(answer(clause * 5 + "and that is all of it. ", "And so on."), Voice(), max_seconds=seconds)
+    assert text_of(events) == clause * said
+    audio = b"".join(event.piece.audio for event in events if isinstance(event, SpokenPiece))
+    assert len(audio) / 2 / SAMPLE_RATE <= seconds
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.0, 4.0])
+async def test_the_generation_of_a_bounded_turn_stops_when_it_has_far_more_text_than_time(speed: float) -> None:
+    chat = answer(*("Cats are quiet animals. " for _ in range(500)))
+    silent = Silent()
+    async with aclosing(speaking(chat.events(), silent.speak, max_seconds=2, speed=speed)) as events:
+        found = [event async for event in events]
+    assert chat.closed
+    assert 60 * speed <= sum(character.isalnum() for character in text_of(found)) <= 60 * speed + 40
+    assert isinstance(found[-1], Finished)
+    assert found[-1].finish_reason == "length"
 
 
 async def test_a_turn_that_fits_its_time_ends_as_it_would_have_ended() -> None:
