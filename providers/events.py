@@ -28,3 +28,5 @@ class Event(msgspec.Struct, frozen=True, array_like=True):
 
     ends: ClassVar[bool] = False
     """Whether the answer ends with it."""
+    heavy: ClassVar[bool] = False
+    """Whether it holds sound: hundreds of kilobytes instead of a hundred bytes."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
@@ -14,6 +15,7 @@ from server.api.speech.response import unspoken_headers
 from server.disconnect import answering
 from server.drain import Drain
 from server.errors import DISCONNECTED, ClientDisconnected, as_service_error, note_failure
+from server.streaming.unsent import Unsent
 
 __all__ = ["AudioStream"]
 
@@ -36,6 +38,8 @@ class AudioStream:
             (b"cache-control", b"no-store"),
         ]
         self._drain = drain
+        self._unsent = Unsent()
+        self._wake = asyncio.Event()
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -59,14 +63,33 @@ class AudioStream:
             note_failure(scope, as_service_error(error))
 
     async def _deliver(self, send: Send) -> None:
+        reader = asyncio.create_task(self._read())
+        reader.add_done_callback(lambda _: self._wake.set())
+        try:
+            while not reader.done() or self._unsent:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._unsent:
+                    await self._send(send, self._unsent.take())
+            if reader.cancelled():
+                raise InternalError("the speech was cancelled inside the server")
+            reader.result()
+            await self._send(send, b"", more=False)
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+    async def _read(self) -> None:
+        """Read ahead, so that the engine need not wait for a slow client."""
         async with self._source as events:
             async for event in events:
                 if isinstance(event, SpeechAccepted):
                     self._headers += unspoken_headers(event.unspoken)
                 elif isinstance(event, EncodedAudio) and event.audio:
-                    await self._send(send, event.audio)
+                    self._unsent.add(event.audio)
+                    self._wake.set()
+                    await self._unsent.room()
                 elif isinstance(event, SpeechFinished):
-                    await self._send(send, b"", more=False)
                     return
         raise InternalError.truncated("speech")
 

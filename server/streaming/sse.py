@@ -15,6 +15,7 @@ from server.disconnect import Interrupt, answering
 from server.drain import Drain
 from server.errors import DISCONNECTED, ClientDisconnected, as_service_error, note_failure, to_wire
 from server.serialization import encode_contract
+from server.streaming.unsent import Unsent
 
 __all__ = ["Ending", "EventEncoder", "EventSource", "EventStream", "data_message", "named_message"]
 
@@ -30,7 +31,7 @@ KEEP_ALIVE = b": keep-alive\n"
 _LINE_BREAKS = {b"\xe2\x80\xa8": b"\\u2028", b"\xe2\x80\xa9": b"\\u2029", b"\xc2\x85": b"\\u0085"}
 """Characters at which some parsers break lines, as JSON's escapes."""
 MAX_PENDING = 256
-"""Events read ahead of a slow client. Beyond that, the provider's own bounded buffer fills."""
+"""Events that wait as such for a slow client. Then they become bytes, of which a bounded number waits."""
 LAST_WORD_SECONDS = 0.5
 """Time after the grace period for which a client that does not read may delay the shutdown."""
 
@@ -110,8 +111,8 @@ class EventStream(Generic[E]):
         self._drain = drain
         self._unfinished = answers
         self._pending: list[E] = []
+        self._unsent = Unsent()
         self._wake = asyncio.Event()
-        self._room = asyncio.Event()
         self._started = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -138,7 +139,7 @@ class EventStream(Generic[E]):
             self._ending.close()
 
     async def _read(self) -> None:
-        """Read ahead, so that events that gather while a client is slow leave as one message."""
+        """Read ahead, so that the engine need not wait for a slow client, whose events leave as one message."""
         async with self._source as events:
             async for event in events:
                 self._pending.append(event)
@@ -147,9 +148,9 @@ class EventStream(Generic[E]):
                     self._unfinished -= 1
                     if not self._unfinished:
                         return
-                if len(self._pending) >= MAX_PENDING:
-                    self._room.clear()
-                    await self._room.wait()
+                if event.heavy or len(self._pending) >= MAX_PENDING:
+                    self._unsent.add(self._encoded())
+                    await self._unsent.room()
 
     def _expire(self, interrupt: Interrupt) -> None:
         """End the stream with an error, and interrupt it where the client does not read that."""
@@ -164,9 +165,9 @@ class EventStream(Generic[E]):
                 await self._wake.wait()
                 self._wake.clear()
                 expired = self._drain.expired
-                if self._pending:
+                if self._pending or self._unsent:
                     try:
-                        body, last = self._encode_pending()
+                        body, last = self._take()
                     except Exception as error:  # the provider's events make no sense
                         return await self._fail(send, error)
                     if body:
@@ -174,7 +175,7 @@ class EventStream(Generic[E]):
                     if last:
                         return None
                     heartbeat.beat()
-                if expired or (reader.done() and not self._pending):
+                if expired or (reader.done() and not self._pending and not self._unsent):
                     return await self._fail(send, self._failure(reader))
                 if heartbeat.due:
                     await self._send(send, KEEP_ALIVE)
@@ -182,13 +183,17 @@ class EventStream(Generic[E]):
         finally:
             heartbeat.stop()
 
-    def _encode_pending(self) -> tuple[bytes, bool]:
-        """The pending events as bytes, and whether the stream ends with them."""
-        events, self._pending = self._pending, []
-        self._room.set()
+    def _take(self) -> tuple[bytes, bool]:
+        """All that waits as bytes, and whether the stream ends with it."""
         last = not self._unfinished
-        body = _on_one_line(self._encoder.encode(events))
+        body = self._encoded()
+        body = self._unsent.take() + body
         return (body + self._ending.finish(), True) if last else (body, False)
+
+    def _encoded(self) -> bytes:
+        """The pending events as bytes."""
+        events, self._pending = self._pending, []
+        return _on_one_line(self._encoder.encode(events)) if events else b""
 
     def _failure(self, reader: asyncio.Task[None]) -> BaseException:
         if not reader.done():

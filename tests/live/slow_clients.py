@@ -14,7 +14,7 @@ import attrs
 
 from tests.live.client import chat
 
-__all__ = ["Clients", "Fault", "dribbling", "idle", "raise_descriptors", "silent"]
+__all__ = ["Clients", "Fault", "dribbling", "head", "idle", "raise_descriptors", "silent"]
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 BODY = json.dumps(chat("Hello")).encode()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 import statistics
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
+from tests.live.client import ask, chat, eventually, queue_stats
 from tests.live.harness import LiveServer
-from tests.live.slow_clients import Clients, Fault, dribbling, idle, raise_descriptors, silent
+from tests.live.slow_clients import Clients, Fault, dribbling, head, idle, raise_descriptors, silent
 
 Launch = Callable[..., LiveServer]
 SAMPLES = 40
@@ -77,3 +81,27 @@ async def median(measure: Callable[[], Any]) -> float:
     """The least median of three rounds: the machine may be busy."""
     rounds = [statistics.median([await measure() for _ in range(SAMPLES)]) for _ in range(3)]
     return min(rounds)
+
+
+def test_an_unread_stream_gives_its_place_to_the_next_request(launch: Launch) -> None:
+    server = launch("--model-type", "echo", "--max-concurrency", "1", "--context-length", "10000000")
+    body = json.dumps(chat("word " * 80_000, stream=True)).encode()
+    address = urlsplit(server.url)
+
+    with socket.create_connection((address.hostname, address.port)) as unread:
+        unread.sendall(head("POST", "/v1/chat/completions", len(body)) + body)
+        eventually(lambda: queue_stats(server.url)["active"] == 1)
+        answer = ask(server.url, chat("Hello"), timeout=30)
+
+    assert answer.status_code == 200, "10 MB of events: more than the system keeps for a client that does not read"
+
+
+def test_a_stream_that_is_not_read_is_cancelled(launch: Launch) -> None:
+    server = launch("--model-type", "echo", "--context-length", "10000000", "--write-timeout", "2")
+    body = json.dumps(chat("word " * 1_000_000, stream=True)).encode()
+    address = urlsplit(server.url)
+
+    with socket.create_connection((address.hostname, address.port)) as unread:
+        unread.sendall(head("POST", "/v1/chat/completions", len(body)) + body)
+        eventually(lambda: queue_stats(server.url)["active"] == 1)
+        eventually(lambda: queue_stats(server.url)["cancelled"] == 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import ClassVar
 
 from msgspec import structs
 
@@ -22,6 +23,8 @@ QUIET_SECONDS = 0.25
 
 class EncodedAudio(Event, frozen=True):
     """The next bytes of a file, and their piece; None for the bytes that were left in the encoder."""
+
+    heavy: ClassVar[bool] = True
 
     audio: bytes
     piece: SpeechPiece | None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from typing import ClassVar
 
 from contracts.speech import AudioFormat
 from providers.chat.types import Accepted, Finished, GenerationEvent, TextDelta
@@ -18,6 +19,8 @@ __all__ = ["AudioBytes", "VoicedEvent", "recorded", "voiced"]
 
 class AudioBytes(Event, frozen=True):
     """The next bytes of an answer's file, and the piece that they hold; None for what was left in the encoder."""
+
+    heavy: ClassVar[bool] = True
 
     audio: bytes
     piece: SpokenPiece | None

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 import server.streaming.sse
+import server.streaming.unsent
 from providers.chat.types import Accepted, GenerationEvent, GenerationRequest, TextDelta
 from providers.errors import EngineCrashed, ModelNotReady, QueueFull
 from tests.unit.server.fakes import FINISHED, FakeChat
@@ -221,6 +222,7 @@ async def test_a_slow_client_gets_the_whole_text_in_fewer_messages(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(server.streaming.sse, "MAX_PENDING", 8)
+    monkeypatch.setattr(server.streaming.unsent, "MAX_UNSENT", 1)
     produced: list[int] = []
 
     async def script(_: GenerationRequest) -> Events:
@@ -241,6 +243,37 @@ async def test_a_slow_client_gets_the_whole_text_in_fewer_messages(
     deltas = [chunk["choices"][0]["delta"].get("content", "") for chunk in exchange.chunks]
     assert "".join(deltas) == "".join(f"{number} " for number in range(100))
     assert len(deltas) < 100
+
+
+async def test_an_answer_gives_its_place_back_before_a_slow_client_has_read_it() -> None:
+    async def script(_: GenerationRequest) -> Events:
+        yield Accepted(1, 0)
+        for number in range(5_000):
+            yield TextDelta(f"{number} ")
+        yield FINISHED
+
+    chat = FakeChat(script=script)
+    exchange = start(make_app(chat), json=STREAM)
+    exchange.reads.clear()
+
+    await asyncio.wait_for(chat.closed.wait(), WAIT)
+    assert not exchange.sent
+
+    exchange.reads.set()
+    await exchange.finished()
+    text = "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in exchange.chunks)
+    assert text == "".join(f"{number} " for number in range(5_000))
+    assert exchange.chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+async def test_a_client_that_takes_nothing_loses_its_answer() -> None:
+    chat = FakeChat(script=never_ending)
+    exchange = start(make_app(chat, write_timeout=0.05), json=STREAM)
+    exchange.reads.clear()
+
+    await asyncio.wait_for(chat.closed.wait(), WAIT)
+    await exchange.finished()
+    assert not exchange.complete
 
 
 @pytest.mark.parametrize("accepted", [True, False])

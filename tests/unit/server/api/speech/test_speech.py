@@ -14,6 +14,7 @@ import pytest
 import soundfile
 from litestar import Litestar
 
+import server.streaming.unsent
 from contracts.speech import AudioFormat, VisemeSet
 from providers.errors import EngineCrashed, GenerationTimeout, QueueFull
 from providers.speech.types import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechRequest
@@ -267,6 +268,20 @@ async def endless(_: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
     await asyncio.Future()
 
 
+async def long_speech(_: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
+    yield SpeechAccepted(2, 8)
+    for number in range(LONG):
+        yield piece(number * 12_000)
+    yield SpeechFinished(LONG * 12_000, 0.2)
+
+
+LONG = 60
+"""Pieces of half a second."""
+STREAMED: list[dict[str, Any]] = [
+    {"response_format": "mp3"},
+    {"response_format": "pcm"},
+    {"response_format": "pcm", "stream_format": "sse"},
+]
 KINDS: list[dict[str, Any]] = [
     {"response_format": "mp3"},
     {"response_format": "pcm"},
@@ -332,6 +347,52 @@ async def test_a_disconnect_of_a_client_that_reads_nothing_closes_the_generator(
 
     await asyncio.wait_for(speaker.closed.wait(), WAIT)
     await exchange.finished()
+
+
+@pytest.mark.parametrize("fields", STREAMED)
+async def test_speech_gives_its_place_back_before_a_slow_client_has_read_it(fields: dict[str, Any]) -> None:
+    speaker = FakeSpeech(script=long_speech)
+    exchange = begin(speaking(speaker), **fields)
+    exchange.reads.clear()
+
+    await asyncio.wait_for(speaker.closed.wait(), WAIT)
+    assert not exchange.complete
+
+    exchange.reads.set()
+    await exchange.finished()
+    assert exchange.complete
+
+
+async def test_a_bounded_part_of_speech_waits_for_a_slow_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.streaming.unsent, "MAX_UNSENT", 3 * len(piece().audio))
+    made = 0
+
+    async def counted(request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
+        nonlocal made
+        async for event in long_speech(request):
+            made += 1
+            yield event
+
+    exchange = begin(speaking(FakeSpeech(script=counted)), response_format="pcm")
+    exchange.reads.clear()
+    for _ in range(200):  # every other task has run many times
+        await asyncio.sleep(0)
+    assert made < 10
+
+    exchange.reads.set()
+    await exchange.finished()
+    assert exchange.body == piece().audio * LONG
+
+
+@pytest.mark.parametrize("fields", STREAMED)
+async def test_a_client_that_takes_no_speech_loses_it(fields: dict[str, Any]) -> None:
+    speaker = FakeSpeech(script=endless)
+    exchange = begin(speaking(speaker, write_timeout=0.05), **fields)
+    exchange.reads.clear()
+
+    await asyncio.wait_for(speaker.closed.wait(), WAIT)
+    await exchange.finished()
+    assert not exchange.complete
 
 
 @pytest.mark.parametrize("fields", KINDS)
