@@ -13,6 +13,7 @@ import otel
 from providers.capabilities import MODALITIES, load
 from providers.engines.process import platform
 from providers.engines.process.engine import Engine, EngineLoadError
+from providers.engines.process.isolation import close_inherited, die_first_without_memory, die_with_parent
 from providers.engines.process.runtime import serve
 from providers.spec import ModelSpec
 
@@ -24,6 +25,8 @@ def make_engine(spec: ModelSpec) -> Engine:
         EngineLoadError: there is none, or its extra is incomplete.
     """
     _configure_logging(engine=spec.name)
+    if spec.prefix_cache_dir is None:  # else it still has prompts to write when the server dies
+        die_with_parent()
     # transformers advises to install torch on every import.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -56,8 +59,11 @@ def _configure_logging(**fields: str) -> None:
 def main() -> None:
     # A terminal's Ctrl-C reaches the whole process group; the server decides when its engines end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    link = int(sys.argv[1])
+    close_inherited(link)
+    die_first_without_memory()
     _configure_logging()
-    serve(socket.socket(fileno=int(sys.argv[1])), make_engine)
+    serve(socket.socket(fileno=link), make_engine)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@
 - It serves sockets that are bound already, one or two: a port in use is an error before weights load, and port 0 gets
   a number to print.
 - It notifies the worker of SIGTERM and Ctrl-C before granian waits for open streams.
-- A second signal ends running answers immediately; a third kills the worker.
+- A second signal ends running answers immediately, and the next kills the worker. Ctrl-C begins with the former, so
+  that the second Ctrl-C forces the end. A worker that had to be killed is exit status 1.
 - It accepts `max_connections` connections; by default granian accepts as many as the backlog has places, and a client
   that sends nothing takes one of them.
 - SIGHUP ends the server, unless it was ignored at the start (`nohup`); granian would start a second worker beside the
@@ -21,6 +22,7 @@ import contextlib
 import multiprocessing
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from multiprocessing.connection import Connection
@@ -111,6 +113,7 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
         self._grace_period = settings.grace_period
         self._word: StopWord = "now"
         self._signals = 0
+        self._killed = False
         self._nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
     def _init_shared_socket(self) -> None:
@@ -130,15 +133,25 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
         with _interrupts_ignored():
             super()._spawn_workers(spawn_target, target_loader)
 
+    def _spawn_worker(self, *arguments: Any, **named: Any) -> Any:
+        worker = super()._spawn_worker(*arguments, **named)
+        worker.kill = partial(self._kill, worker.kill)  # called by granian too, for a worker that does not end
+        return worker
+
+    def _kill(self, kill: Callable[[], None]) -> None:
+        self._killed = True
+        kill()
+
     def signal_handler_interrupt(self, signum: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
-        """End the server. The first signal drains (SIGTERM) or ends now (Ctrl-C), a second ends now, a third kills."""
+        """End the server. The first signal drains (SIGTERM) or ends now (Ctrl-C); each further one is a step harder."""
         self._signals += 1
         for worker in self.wrks:
             worker.interrupt_by_parent = True  # Ctrl-C reaches the worker too: its exit is not a failure
         if self._signals == 1:
             self._word = "now" if signum == signal.SIGINT else "drain"
             super().signal_handler_interrupt()
-        elif self._signals == 2:
+        elif self._word == "drain":
+            self._word = "now"
             self._notify("now")
         else:
             for worker in self.wrks:
@@ -151,6 +164,8 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
         self._notify(self._word)
         self.workers_kill_timeout = _HURRY + (self._grace_period if self._word == "drain" else 0)
         super().shutdown(exit_code)
+        if self._killed:
+            sys.exit(1)
 
     def _notify(self, word: StopWord) -> None:
         with contextlib.suppress(OSError):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.live.client import PATIENCE, Stream, ask, assert_error, chat, eventually, queue_stats, stream
-from tests.live.harness import LiveServer, start
+from tests.live.harness import LiveServer, assert_gone, start
 from tests.unit.providers.engines import tiny
 
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="Linux kernel's own")
 WATCHDOG_SECONDS = 3.0
 LONG = {"temperature": 0, "max_tokens": 20_000, "logit_bias": {str(tiny.END): -100}}
 """An answer that takes half a minute, unless something ends it."""
@@ -93,3 +97,39 @@ def test_weights_that_come_back_are_loaded_again(small: LiveServer, weights: Pat
         away.rename(weights)
     eventually(lambda: ready(small), PATIENCE, every=0.1)
     assert ask(small.url, chat("x", max_tokens=2)).status_code == 200
+
+
+def test_an_engine_holds_no_socket_of_the_server(small: LiveServer) -> None:
+    # The listening socket would keep the port, and a client's connection would stay open, as long as an engine hangs.
+    assert small.engine().net_connections(kind="inet") == []
+    # Its own end of the socket pair, and the standard streams that it shares with the server.
+    (link,) = small.engine().net_connections(kind="unix")
+    assert small.engine().num_fds() < 12, link
+
+
+@LINUX
+def test_the_kernel_takes_an_engine_before_the_server_when_memory_runs_out(small: LiveServer) -> None:
+    def points(process: psutil.Process) -> int:
+        return int(Path(f"/proc/{process.pid}/oom_score_adj").read_text(encoding="ascii"))
+
+    assert points(small.engine()) > points(small.worker())
+
+
+@LINUX
+def test_a_stopped_engine_dies_with_a_server_that_is_killed(weights: Path) -> None:
+    server = start("--model-path", str(weights))
+    family = server.descendants()
+    server.engine().suspend()
+    server.worker().kill()
+    assert server.process.wait(PATIENCE) == 1
+    assert_gone(family, within=10)
+
+
+def test_a_second_ctrl_c_ends_a_server_that_does_not_answer(weights: Path) -> None:
+    server = start("--model-path", str(weights))
+    family = server.descendants()
+    server.worker().suspend()
+    server.process.send_signal(signal.SIGINT)
+    server.process.send_signal(signal.SIGINT)
+    assert server.process.wait(PATIENCE) == 1
+    assert_gone(family, within=10)
