@@ -31,8 +31,10 @@ export class Transcript {
 
   /** Draw an entry's ribbon again: its trace has arrived. @param {Entry} entry */
   measured(entry) {
-    const place = /** @type {HTMLElement | null} */ (this.#items.get(entry.key)?.querySelector(".ribbon"));
+    const item = this.#items.get(entry.key);
+    const place = /** @type {HTMLElement | null | undefined} */ (item?.querySelector(".ribbon"));
     if (place) drawRibbon(place, entry);
+    if (item === this.list.lastElementChild) this.list.scrollTop = this.list.scrollHeight;
   }
 
   /** @param {Debate} debate @param {Entry} entry */
@@ -46,7 +48,6 @@ export class Transcript {
     this.#items.set(entry.key, item);
     this.list.append(item);
     this.measured(entry);
-    this.list.scrollTop = this.list.scrollHeight;
   }
 }
 
