@@ -40,6 +40,7 @@ __all__ = [
     "PreviousResponseNotFound",
     "QueueFull",
     "QueueTimeout",
+    "RateLimitExceeded",
     "ServiceError",
     "UnsupportedParameter",
 ]
@@ -146,6 +147,13 @@ class QueueFull(ServiceError):
 
     type = "rate_limit_error"
     code = "queue_full"
+
+
+class RateLimitExceeded(ServiceError):
+    """The client has sent more requests than it may in this time."""
+
+    type = "rate_limit_error"
+    code = "rate_limit_exceeded"
 
 
 class QueueTimeout(ServiceError):

@@ -26,6 +26,7 @@ from server.drain import Drain
 from server.dto import ContractPlugin
 from server.errors import EXCEPTION_HANDLERS
 from server.guards import api_key_guard
+from server.middleware.rate_limit import rate_limit
 from server.middleware.request import is_work
 from server.retrieval.retrieval import Retrieval
 from server.run.parent_watch import Lifecycle
@@ -80,9 +81,11 @@ class ServicePlugin(InitPlugin):
         app_config.dependencies["retrieval"] = Provide(lambda: retrieval, sync_to_thread=False)
         app_config.route_handlers.extend(routes(max_upload_bytes=settings.max_upload_bytes))
         app_config.lifespan.append(self._lifespan(drain, responses))
-        app_config.openapi_config = _openapi(with_key=settings.api_key is not None)
-        if settings.api_key is not None:
-            app_config.guards.append(api_key_guard(settings.api_key))
+        app_config.openapi_config = _openapi(with_key=bool(settings.api_keys))
+        if settings.api_keys:
+            app_config.guards.append(api_key_guard(settings.api_keys))
+        if settings.rate_limit is not None:
+            app_config.middleware.append(rate_limit(settings.rate_limit, settings.api_keys))
         return app_config
 
     def _lifespan(

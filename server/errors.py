@@ -5,7 +5,7 @@ InvalidRequest and its subclasses            400
 InvalidApiKey                                401
 HostNotAllowed                               403
 NotFound, ModelNotFound                      404
-QueueFull                                    429
+QueueFull, RateLimitExceeded                 429
 ModelNotReady, QueueTimeout, EngineCrashed   503
 GenerationTimeout                            504
 ExtraNotInstalled                            501
@@ -40,6 +40,7 @@ from providers.errors import (
     NotFound,
     QueueFull,
     QueueTimeout,
+    RateLimitExceeded,
     ServiceError,
 )
 from server.serialization import encode_contract
@@ -65,6 +66,7 @@ _STATUSES: Mapping[type[ServiceError], HTTPStatus] = {
     NotFound: HTTPStatus.NOT_FOUND,
     ExtraNotInstalled: HTTPStatus.NOT_IMPLEMENTED,
     QueueFull: HTTPStatus.TOO_MANY_REQUESTS,
+    RateLimitExceeded: HTTPStatus.TOO_MANY_REQUESTS,
     ModelNotReady: HTTPStatus.SERVICE_UNAVAILABLE,
     QueueTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
     EngineCrashed: HTTPStatus.SERVICE_UNAVAILABLE,

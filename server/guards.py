@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from litestar.connection import ASGIConnection, Request
@@ -14,7 +14,7 @@ from litestar.types import Guard
 from providers.errors import InvalidApiKey, InvalidRequest
 from server.large_bodies import decode_ahead
 
-__all__ = ["RequestTooLarge", "UnsupportedMediaType", "api_key_guard", "json_body"]
+__all__ = ["RequestTooLarge", "UnsupportedMediaType", "api_key_guard", "given_keys", "json_body"]
 
 _KEY_HEADERS = ("x-api-key", "api-key")
 OPEN = "open"
@@ -33,27 +33,29 @@ class RequestTooLarge(HTTPException):
     status_code = 413
 
 
-def api_key_guard(api_key: str) -> Guard:
-    """Require the key, except for handlers with `opt={"open": True}`.
+def api_key_guard(api_keys: Sequence[str]) -> Guard:
+    """Require one of the keys, except for handlers with `opt={"open": True}`.
 
     It is read from `Authorization: Bearer <key>`, from `x-api-key` (Anthropic's clients) or from `api-key` (Azure's).
     """
-    expected = api_key.encode()
+    expected = [key.encode() for key in api_keys]
 
     def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         if handler.opt.get(OPEN):
             return
-        given = _given_keys(connection.headers)
+        given = given_keys(connection.headers)
         if not given:
             raise InvalidApiKey("the request has no API key; send the header 'Authorization: Bearer <key>'")
         # Headers arrive decoded as latin-1; this restores the bytes that were sent.
-        if not any(hmac.compare_digest(key.encode("latin-1", "replace"), expected) for key in given):
+        sent = [key.encode("latin-1", "replace") for key in given]
+        if not any(hmac.compare_digest(key, right) for key in sent for right in expected):
             raise InvalidApiKey("the API key is wrong")
 
     return guard
 
 
-def _given_keys(headers: Mapping[str, str]) -> list[str]:
+def given_keys(headers: Mapping[str, str]) -> list[str]:
+    """The keys that a request has in its headers."""
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
     candidates = [bearer if scheme.lower() == "bearer" else "", *(headers.get(name, "") for name in _KEY_HEADERS)]
     return [key.strip() for key in candidates if key.strip()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -70,6 +71,7 @@ def _launch(options: dict[str, Any]) -> None:
 
     try:
         settings = Settings.load(options)
+        os.environ.pop("API_KEY", None)  # engines and installers inherit the environment, and need no key
         check_servable(settings.models)
         sockets = bind(settings.host, settings.port)
         serve(_with_local_weights(settings), sockets)

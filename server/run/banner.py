@@ -115,7 +115,7 @@ def banner(cards: Sequence[ModelCard], settings: Settings, url: str) -> str:
             lines.append(f"  {card.id}  {card.status}: {card.detail or 'see the log'}")
     chat = next((card for card in cards if card.status in _SERVED and "chat" in card.capabilities), None)
     if chat is not None:
-        lines += ["", "  Try it:", f"    {curl_line(url, chat.id, with_key=settings.api_key is not None)}"]
+        lines += ["", "  Try it:", f"    {curl_line(url, chat.id, with_key=bool(settings.api_keys))}"]
     lines += ["", f"  OpenAI base URL: {url}/v1", "  Stop with Ctrl-C", ""]
     return "\n".join(lines)
 

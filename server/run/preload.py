@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import otel
@@ -47,6 +47,8 @@ class EnginesFirst:
         configure_logging(self._settings)
         if self._settings.notes:
             _logger.warning("options without effect", options=list(self._settings.notes))
+        for risk in _risks(self._settings):
+            _logger.warning(risk)
         await self._registry.start()
         try:
             return await asyncio.to_thread(self._build)
@@ -54,6 +56,19 @@ class EnginesFirst:
             await self._registry.stop()
             await send({"type": "lifespan.startup.failed", "message": ""})
             raise
+
+
+def _risks(settings: Settings) -> Iterator[str]:
+    """Warnings about a server that others can use or whose key they can read."""
+    from server.middleware.addressing import is_loopback  # it imports the framework, which loads while engines start
+
+    if not settings.api_keys and not is_loopback(settings.host):
+        yield (
+            f"every machine that reaches {settings.host} can use this server: no key is required; set API_KEY or "
+            "--api-key-file"
+        )
+    if settings.key_on_command_line:
+        yield "the key is in the list of processes, which every user of this machine can read; set API_KEY instead"
 
 
 def configure_logging(settings: Settings) -> None:

@@ -148,7 +148,6 @@ _FROM_VLLM_MLX_AND_RAPID_MLX = (
         "a request may have a `timeout` of its own; --queue-timeout limits the time that it waits",
         in_file=False,
     ),
-    _refused("rate_limit", "limit clients in a reverse proxy", default="0", in_file=False),
     _refused("mcp_config", "clients call tools; the server calls none", in_file=False),
     _refused("embedding_model", "list it under `models` in the file of --config", in_file=False),
 )

@@ -13,13 +13,14 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from providers.chat.types import RESERVED_TEMPLATE_KWARGS
 from server.settings.lexicon import read_lexicon
 
 __all__ = [
     "Parser",
+    "RateUnit",
     "always",
     "boolean",
     "choice",
@@ -28,6 +29,7 @@ __all__ = [
     "factors",
     "hosts",
     "integer",
+    "keys",
     "lexicon",
     "log_file",
     "number",
@@ -35,6 +37,7 @@ __all__ = [
     "origins",
     "parser_name",
     "paths",
+    "rate",
     "seconds",
     "size",
     "template",
@@ -44,6 +47,7 @@ __all__ = [
 ]
 
 Parser = Callable[[object], Any]
+RateUnit = Literal["second", "minute", "hour", "day"]
 
 
 def closest(word: str, known: Iterable[str]) -> str:
@@ -108,6 +112,21 @@ def template(value: object) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ValueError(f"must be a Jinja file, and {given} cannot be read: {reason}") from None
+
+
+def keys(value: object) -> tuple[str, ...]:
+    """The keys in a file, one per line. Blank lines and those that begin with `#` are none."""
+    given = text(value)
+    try:
+        written = Path(given).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ValueError(f"must be a file of keys, and {given} cannot be read: {reason}") from None
+    lines = (line.strip() for line in written.splitlines())
+    found = tuple(line for line in lines if line and not line.startswith("#"))
+    if not found:
+        raise ValueError(f"must be a file of keys, and {given} has none")
+    return found
 
 
 def lexicon(value: object) -> dict[str, str]:
@@ -217,6 +236,15 @@ def seconds(*, zero: bool = False) -> Parser:
 
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+
+
+def rate(value: object) -> tuple[RateUnit, int] | None:
+    """Requests in a unit of time, such as `60/minute`; a number without a unit is per minute. None for 0."""
+    match = re.fullmatch(r"(\d{1,9})(?:\s*(?:/|per)\s*(second|minute|hour|day)s?)?", str(value).strip().lower())
+    if match is None:
+        raise ValueError(f"must be a number per second, minute, hour or day, such as 60/minute, not {value!r}")
+    number = int(match[1])
+    return (cast(RateUnit, match[2] or "minute"), number) if number else None
 
 
 def size(least: int) -> Parser:

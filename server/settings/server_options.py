@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from server.settings.option import Option, server_option
-from server.settings.parsers import boolean, choice, database, hosts, integer, log_file, origins, seconds, size, text
+from server.settings.parsers import (
+    boolean,
+    choice,
+    database,
+    hosts,
+    integer,
+    keys,
+    log_file,
+    origins,
+    rate,
+    seconds,
+    size,
+    text,
+)
 
 __all__ = ["CONFIG", "LOGGING_OPTIONS", "SERVER_OPTIONS"]
 
@@ -44,6 +57,27 @@ SERVER_OPTIONS: tuple[Option, ...] = (
         default_text="no key is required",
         metavar="KEY",
         example="change-me",
+    ),
+    server_option(
+        "api_key_file",
+        "API_KEY_FILE",
+        "File with keys that requests may send, one per line; # begins a comment. Unlike a key on the command line, "
+        "they are in no list of processes.",
+        keys,
+        default=(),
+        default_text="none",
+        metavar="FILE",
+        example="keys",
+    ),
+    server_option(
+        "rate_limit",
+        "RATE_LIMIT",
+        "Maximum number of requests to models per second, minute, hour or day from each API key, or from each address "
+        "if no key is required, e.g. 60/minute. Further requests are refused with status 429.",
+        rate,
+        default_text="no limit",
+        metavar="RATE",
+        example="60/minute",
     ),
     server_option(
         "cors_origins",

@@ -19,6 +19,7 @@ from providers.chat.types import SamplingParams
 from providers.embeddings.types import Truncation
 from providers.spec import ModelSpec
 from server.settings.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, SAMPLING_OPTIONS, Option
+from server.settings.parsers import RateUnit
 from server.settings.sources import ONE_MODEL_ONLY, Raw, SettingsError, from_command_line, from_environ, read_file
 
 __all__ = ["Settings", "SettingsError"]
@@ -74,6 +75,12 @@ class Settings:
     port: int = 8000
     """0 chooses a free port."""
     api_key: str | None = attrs.field(default=None, repr=False)
+    api_key_file: tuple[str, ...] = attrs.field(default=(), repr=False)
+    """The keys in the file."""
+    key_on_command_line: bool = False
+    """Every user of the machine can read it there."""
+    rate_limit: tuple[RateUnit, int] | None = None
+    """Requests to models in a unit of time, for each key or address."""
     cors_origins: tuple[str, ...] = ("*",)
     allowed_hosts: tuple[str, ...] = ()
     max_body_bytes: int = 32_000_000
@@ -113,6 +120,11 @@ class Settings:
     notes: tuple[str, ...] = ()
     """Given options without effect, one sentence each; they are logged at start."""
 
+    @property
+    def api_keys(self) -> tuple[str, ...]:
+        """All keys that requests may send; empty: none is required."""
+        return self.api_key_file if self.api_key is None else (self.api_key, *self.api_key_file)
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
         """Read the environment and the file named by `CONFIG_FILE`.
@@ -147,6 +159,7 @@ class Settings:
             models=models,
             max_body_bytes=server.pop("max_body_size"),
             max_upload_bytes=server.pop("max_upload"),
+            key_on_command_line="api_key" in cli_layer,
             notes=tuple(notes),
             **server,
         )

@@ -315,6 +315,23 @@ def test_the_printed_curl_line_works(launch: Launch) -> None:
     assert "s3cret" not in server.log.text
 
 
+def test_no_other_process_gets_the_key(launch: Launch, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("s3cret-of-the-file\n")
+    environment = {"API_KEY": "s3cret-of-the-environment"}
+    server = launch("--model-type", "echo", "--api-key-file", str(keys), env=environment)
+
+    for key in ("s3cret-of-the-file", "s3cret-of-the-environment"):
+        assert httpx.get(f"{server.url}/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code == 200
+    assert httpx.get(f"{server.url}/v1/models").status_code == 401
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    assert children
+    for process in (psutil.Process(server.process.pid), *children):
+        assert "s3cret" not in " ".join(process.cmdline())
+    for process in children:
+        assert "s3cret" not in str(process.environ())
+
+
 def test_with_json_logs_every_line_is_json(launch: Launch) -> None:
     server = launch("--model-type", "echo", "--log-format", "json")
     httpx.get(f"{server.url}/v1/models")

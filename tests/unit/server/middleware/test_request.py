@@ -117,6 +117,12 @@ async def test_with_the_key_every_request_is_served(name: str, value: str) -> No
     assert answer.status == 200
 
 
+@pytest.mark.parametrize("key", ["secret", "ada", "bruno"])
+async def test_any_of_several_keys_is_accepted(key: str) -> None:
+    app = make_app(api_key="secret", api_key_file=("ada", "bruno"))
+    assert (await ask(app, json=BODY, headers={"authorization": f"Bearer {key}"})).status == 200
+
+
 async def test_a_wrong_key_beside_the_right_one_does_not_matter() -> None:
     headers = {"authorization": "Bearer null", "x-api-key": "secret"}
     assert (await ask(make_app(api_key="secret"), json=BODY, headers=headers)).status == 200

@@ -81,3 +81,23 @@ async def test_options_without_effect_are_one_line_of_the_log() -> None:
         await early._start(receive)
 
     assert [(line["event"], line["options"]) for line in lines] == [("options without effect", list(notes))]
+
+
+@pytest.mark.parametrize(
+    ("changes", "warnings"),
+    [
+        ({"host": "0.0.0.0"}, ["every machine that reaches 0.0.0.0 can use this server"]),
+        ({"host": "::", "api_key_file": ("k",)}, []),
+        ({"host": "::1"}, []),
+        ({"api_key": "k", "key_on_command_line": True}, ["the key is in the list of processes"]),
+    ],
+)
+async def test_a_server_that_others_can_use_warns_its_owner(changes: dict[str, Any], warnings: list[str]) -> None:
+    early = EnginesFirst(attrs.evolve(SETTINGS, **changes), Models(), lambda: receive)  # type: ignore[arg-type]
+
+    with structlog.testing.capture_logs() as lines:
+        await early._start(receive)
+
+    logged = [line["event"] for line in lines]
+    assert len(logged) == len(warnings)
+    assert all(line.startswith(warning) for line, warning in zip(logged, warnings, strict=True))

@@ -218,7 +218,6 @@ def test_an_alias_takes_precedence_over_the_environment() -> None:
         ({"temp": "hot"}, "--temp must be a number from 0 to 100, not 'hot'"),
         ({"decode_concurrency": "0"}, "--decode-concurrency must be a whole number from 1 to 4096, not 0"),
         ({"timeout": "30"}, "--timeout is not supported: a request may have a `timeout` of its own"),
-        ({"rate_limit": "60"}, "--rate-limit is not supported: limit clients in a reverse proxy"),
     ],
 )
 def test_a_message_names_the_option_as_it_was_given(given: dict[str, str], message: str) -> None:
@@ -228,7 +227,7 @@ def test_a_message_names_the_option_as_it_was_given(given: dict[str, str], messa
 
 
 def test_a_value_that_asks_for_what_is_so_in_any_case_is_not_noted() -> None:
-    assert Settings.load({"rate_limit": "0", "stream_interval": "1", "quantized_kv_start": "0"}, {}).notes == ()
+    assert Settings.load({"stream_interval": "1", "quantized_kv_start": "0"}, {}).notes == ()
 
 
 FILE = """

@@ -38,6 +38,7 @@ APART = [("MAX_KV_SIZE",), ("PROMPT_LOOKUP",), ("KV_BITS", "KV_GROUP_SIZE")]
 def test_every_example_value_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = dict(re.findall(r"^#([A-Z][A-Z_]+)=(.+)$", env_example(), re.MULTILINE))
     (tmp_path / "config.yaml").touch()
+    (tmp_path / "keys").write_text("sk-ada")
     (tmp_path / "template.jinja").write_text("{{ messages }}")
     (tmp_path / "adapters").mkdir()
     monkeypatch.chdir(tmp_path)

@@ -28,6 +28,8 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "on_demand": ("true", "false", "true"),
     "chat_template_file": ("{{ cli }}", "{{ env }}", "{{ file }}"),
     "chat_template_args": ('{"a": 1}', '{"a": 2}', '{"a": 3}'),
+    "api_key_file": tuple(str(file) for file in sorted(Path(__file__).parent.glob("test_*.py"))[:3]),
+    "rate_limit": ("1/second", "2/minute", "3/hour"),
     "lexicon": ('{"a": "ə"}', '{"a": "ɔ"}', '{"a": "ɛ"}'),
     "prefill_step_size": ("16", "32", "64"),
     "max_tokens": ("1", "2", "3"),
@@ -293,6 +295,47 @@ def test_options_that_exclude_each_other_are_refused_with_the_reason(options: di
 )
 def test_a_size_may_have_a_unit(text: str, size: int) -> None:
     assert Settings.load({"memory_limit": text}, {}).models[0].memory_limit == size
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"),
+    [
+        ("60/minute", ("minute", 60)),
+        ("5 per Second", ("second", 5)),
+        ("100/days", ("day", 100)),
+        ("60", ("minute", 60)),
+    ],
+)
+def test_a_rate_limit_has_a_number_and_a_unit(text: str, limit: tuple[str, int]) -> None:
+    assert Settings.load({"rate_limit": text}, {}).rate_limit == limit
+
+
+@pytest.mark.parametrize("text", ["fast", "-1/minute", "60/fortnight", "1.5/minute", ""])
+def test_another_rate_limit_is_an_error(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"--rate-limit must be a number per second"):
+        Settings.load({"rate_limit": text}, {})
+
+
+def test_a_rate_limit_of_zero_is_none() -> None:
+    assert Settings.load({"rate_limit": "0"}, {}).rate_limit is None
+
+
+def test_keys_come_from_a_file_and_from_the_option(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("# the debate\nsk-ada \n\nsk-bruno\n")
+    settings = Settings.load({"api_key_file": str(file)}, {"API_KEY": "sk-one"})
+
+    assert settings.api_keys == ("sk-one", "sk-ada", "sk-bruno")
+    assert not settings.key_on_command_line
+    assert "sk-" not in repr(settings)
+    assert Settings.load({"api_key": "k"}, {}).key_on_command_line
+
+
+def test_a_file_without_keys_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("# none yet\n")
+    for path in (tmp_path / "keys", tmp_path / "missing"):
+        with pytest.raises(SettingsError, match=r"--api-key-file must be a file of keys"):
+            Settings.load({"api_key_file": str(path)}, {})
 
 
 def test_without_any_setting_the_embedded_models_are_served_and_the_chat_model_is_loaded_at_start() -> None:
