@@ -100,6 +100,8 @@ class _Answer:
     full: bool = False
     """Whether the next sentence did not fit."""
     letters: int = 0
+    begun: bool = False
+    """Whether its first sentence is complete."""
     read: bool = False
     """Whether no more of its text is read."""
     tokens: int = 0
@@ -163,9 +165,10 @@ class _Speaking:
             if self._limit is None:
                 await self.out.put(event)
             for stretch in answer.cutter.feed(event.text):
+                answer.begun = True
                 self._waiting.put_nowait((event.index, stretch))
             answer.letters += letters(event.text)
-            if self._most_letters is not None and answer.letters > self._most_letters:
+            if self._most_letters is not None and answer.begun and answer.letters > self._most_letters:
                 answer.read = True
                 self._waiting.put_nowait(self._cut_off(event.index))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
@@ -177,6 +178,14 @@ async def test_the_generation_of_a_bounded_turn_stops_when_it_has_far_more_text_
     assert 60 * speed <= sum(character.isalnum() for character in text_of(found)) <= 60 * speed + 40
     assert isinstance(found[-1], Finished)
     assert found[-1].finish_reason == "length"
+
+
+async def test_the_first_sentence_is_read_to_its_end_however_long_it_is() -> None:
+    sentence = f"{'quiet cats and loud dogs live here, ' * 8}and that is all. "
+    chat = answer(*re.findall(r"\S+\s", sentence), *("Cats are quiet animals. " for _ in range(500)))
+    events = await events_of(chat, Voice(), max_seconds=1)
+    assert text_of(events) == "quiet cats and loud dogs live here, "
+    assert chat.given < 500
 
 
 async def test_a_turn_that_fits_its_time_ends_as_it_would_have_ended() -> None:
