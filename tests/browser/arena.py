@@ -19,7 +19,7 @@ _RECORD = """
 window.requests = [];
 const real = window.fetch;
 window.fetch = (path, options) => {
-  if (options?.body) requests.push({ path: String(path), body: JSON.parse(options.body) });
+  if (typeof options?.body === "string") requests.push({ path: String(path), body: JSON.parse(options.body) });
   return real(path, options);
 };
 let ear = null;

@@ -1,6 +1,7 @@
 /** The debate itself: turns speak in order, stream, are heard or interrupted, and end in a verdict. */
 
 import { Ahead } from "./ahead.js";
+import { contextOf, isLost } from "./documents.js";
 import { Playback } from "./playback.js";
 import { CRITERIA, VERDICT, heardText, messagesFor, verdictMessages } from "./prompts.js";
 import { RequestFailed, Watch, chunks, json, pcm, request } from "./stream.js";
@@ -14,6 +15,7 @@ import { RequestFailed, Watch, chunks, json, pcm, request } from "./stream.js";
 
 const CLOSING_SECONDS = 10;
 const REPETITION = 1.1; // mild; without it small models say what their opponent said
+const MODALITIES = { modalities: ["text", "audio"] };
 const MAX_TOKENS = 220; // a turn of a model that ignores its instructions ends here
 
 /** The state of one debate. `changed` is called after every change of it. */
@@ -42,7 +44,8 @@ export class Debate {
   /**
    * @param {Settings} settings
    * @param {import("./player.js").Player} player
-   * @param {{changed: () => void, finished: (entry: Entry, samples: Int16Array) => void}} listener
+   * @param {{changed: () => void, finished: (entry: Entry, samples: Int16Array) => void, lost: () => void}} listener `lost`: the server
+   *   no longer has the documents, and the debate goes on without them.
    * @param {{id?: string, entries?: Entry[], verdict?: Verdict | null}} [earlier] A debate that was saved.
    */
   constructor(settings, player, listener, earlier = {}) {
@@ -165,7 +168,7 @@ export class Debate {
     let failure = null;
     try {
       await this.#stream(turn, measures, utterance, seconds);
-      this.#prepare(turn);
+      this.#prepare(turn, MODALITIES);
     } catch (error) {
       if (!turn.interrupted) failure = this.error = /** @type {Error} */ (error);
     }
@@ -192,7 +195,7 @@ export class Debate {
     const body = {
       model: persona.model,
       messages: messagesFor(this.settings, this.entries, turn.side),
-      modalities: ["text", "audio"],
+      ...MODALITIES,
       audio: { voice: persona.voice, format: "pcm16", viseme_set: "oculus", ...persona.speech },
       temperature: this.settings.temperature,
       max_tokens: MAX_TOKENS,
@@ -206,7 +209,7 @@ export class Debate {
     const { signal } = this.#abort;
     const watch = new Watch(() => this.#abort.abort(new RequestFailed("The connection broke off.")));
     try {
-      const response = await request("v1/chat/completions", { body, headers, signal });
+      const response = await this.#answer(body, { headers, signal });
       measures.answered = performance.now();
       turn.requestId = response.headers.get("x-request-id") ?? turn.requestId;
       for await (const chunk of chunks(response)) {
@@ -220,6 +223,24 @@ export class Debate {
     }
   }
 
+  /**
+   * The answer of a speaker who reads the documents, or goes on without them.
+   *
+   * @param {object} body
+   * @param {Parameters<typeof request>[1]} options
+   */
+  async #answer(body, options) {
+    const context = contextOf(this.settings.documents);
+    try {
+      return await request("v1/chat/completions", { body: { ...body, ...context }, ...options });
+    } catch (error) {
+      if (!context || !isLost(error)) throw error;
+      this.settings.documents = undefined;
+      this.listener.lost();
+      return request("v1/chat/completions", { body, ...options });
+    }
+  }
+
   /** @param {any} chunk @param {Entry} turn @param {import("./player.js").Utterance} utterance */
   #take(chunk, turn, utterance) {
     const measures = /** @type {import("./ribbon.js").Measures} */ (turn.measures);
@@ -229,6 +250,7 @@ export class Debate {
       measures.cached = chunk.usage.prompt_tokens_details?.cached_tokens ?? 0;
     }
     turn.completionId = chunk.id ?? turn.completionId;
+    if (chunk.context?.passages.length) turn.passages = chunk.context.passages;
     const audio = chunk.choices?.[0]?.delta?.audio;
     if (!audio || turn.interrupted) return;
     turn.audioId = audio.id ?? turn.audioId;
@@ -247,13 +269,19 @@ export class Debate {
     this.listener.changed();
   }
 
-  /** Let the other speaker's prompt be computed, with what this turn has said up to now. @param {Entry} turn */
-  #prepare(turn) {
+  /**
+   * Let the other speaker's prompt be computed, with what this turn has said up to now.
+   *
+   * @param {Entry} turn
+   * @param {object} [whole] What makes the prompt that of the next request, with its documents: the turn is complete.
+   */
+  #prepare(turn, whole) {
     const side = turn.side ? 0 : 1;
     const turns = this.entries.filter((entry) => entry.kind === "turn").length + (turn.kind === "turn" ? 1 : 0);
     if (turns >= 2 * this.settings.rounds || turn.interrupted || !turn.text) return;
     const messages = messagesFor(this.settings, [...this.entries, { ...turn, heard: turn.text }], side);
-    this.#ahead.compute({ model: this.settings.personas[side].model, messages }, this.#trace());
+    const context = whole && contextOf(this.settings.documents);
+    this.#ahead.compute({ model: this.settings.personas[side].model, messages, ...(context && { ...whole, ...context }) }, this.#trace());
   }
 
   /** @param {Entry} turn @param {import("./player.js").Utterance} utterance @param {Error | null} failure */

@@ -22,8 +22,22 @@ export function markdown(debate) {
     const cut = entry.interrupted ? " …" : "";
     lines.push(`**${speaker(settings, entry)}:** ${entry.heard.replaceAll("\n", " ").trim()}${cut}`, "");
   }
+  const read = passageLines(debate);
+  if (read.length) lines.push("## Passages of the documents", "", ...read);
   if (verdict) lines.push("## Verdict", "", ...verdictLines(debate));
   return lines.join("\n");
+}
+
+/** What each turn read of the documents. @param {Debate} debate */
+function passageLines({ settings, entries }) {
+  return entries.flatMap((entry) =>
+    (entry.passages ?? []).flatMap(({ filename, text }) => [
+      `**${speaker(settings, entry)}** read in ${filename}:`,
+      "",
+      ...text.trim().split("\n").map((line) => `> ${line}`.trimEnd()),
+      "",
+    ]),
+  );
 }
 
 /** @param {Debate} debate */

@@ -4,6 +4,7 @@ import { Avatar } from "./avatar.js";
 import { Captions } from "./captions.js";
 import { drawAda, drawBruno } from "./characters.js";
 import { Debate } from "./debate.js";
+import { Documents } from "./documents.js";
 import { asJson, download, markdown, vtt, wav } from "./export.js";
 import { DEFAULTS, SettingsForm } from "./form.js";
 import { Player } from "./player.js";
@@ -18,6 +19,7 @@ const $ = (id) => document.getElementById(id);
 
 const player = new Player();
 const form = new SettingsForm($("settings"));
+const documents = new Documents($("documents"));
 const captions = new Captions($("caption"));
 const transcript = new Transcript($("entries"));
 const avatars = [new Avatar($("avatar-0"), drawAda($("avatar-0")), 1), new Avatar($("avatar-1"), drawBruno($("avatar-1")), -1)];
@@ -32,7 +34,7 @@ let last = performance.now();
 
 /** @param {import("./prompts.js").Settings} settings @param {object} [earlier] */
 function make(settings, earlier) {
-  const made = new Debate(settings, player, { changed: () => draw(), finished: (entry, samples) => finished(made, entry, samples) }, earlier);
+  const made = new Debate(settings, player, { changed: () => draw(), finished: (entry, samples) => finished(made, entry, samples), lost: () => documents.lost() }, earlier);
   return made;
 }
 
@@ -68,7 +70,7 @@ function start() {
   }
   const settings = form.read();
   store.saveSettings(settings);
-  debate = make(settings);
+  debate = make({ ...settings, documents: documents.current });
   silentSince = null;
   restored = false;
   $("setup").open = false;
@@ -222,6 +224,7 @@ async function load() {
   try {
     const has = await form.load();
     $("key").hidden = true;
+    await documents.load(has.models);
     models = has.models;
     shortcoming = has.chat ? (has.speech ? "" : "The server has no model that speaks.") : "The server has no chat model.";
   } catch (error) {

@@ -16,6 +16,7 @@
  * @property {number} rounds
  * @property {number} temperature
  * @property {number} seconds Longest turn.
+ * @property {import("./documents.js").DocumentStore} [documents] What the speakers argue with.
  *
  * @typedef {Object} Entry One contribution to the debate.
  * @property {"turn" | "closing" | "moderator" | "question"} kind `closing`: what a speaker adds in the last ten seconds.
@@ -33,6 +34,7 @@
  * @property {string} requestId
  * @property {import("./ribbon.js").Measures | null} measures
  * @property {string} key Name of its audio in the store.
+ * @property {import("./documents.js").Passage[]} [passages] What the speaker read of the documents.
  */
 
 /** @param {Settings} settings @param {Side} side */
@@ -64,7 +66,8 @@ export function messagesFor(settings, entries, side) {
     if (last.role === "user") last.content += `\n\n${content}`;
     else messages.push({ role: "user", content });
   };
-  if (side === 0) user(`${settings.personas[0].name}, you have the floor. Make your case.`);
+  const motion = settings.documents ? ` The motion: ${settings.topic}` : ""; // the documents are searched with this turn
+  if (side === 0) user(`${settings.personas[0].name}, you have the floor. Make your case.${motion}`);
   for (const entry of entries) {
     if (!entry.heard) continue;
     const spoken = entry.kind === "turn" || entry.kind === "closing";

@@ -1,7 +1,8 @@
-/** What survives a reload: settings (localStorage), the debate (sessionStorage) and its sound (IndexedDB). */
+/** What survives a reload: settings and documents (localStorage), the debate (sessionStorage) and its sound (IndexedDB). */
 
 const SETTINGS = "arena-settings";
 const DEBATE = "arena-debate";
+const DOCUMENTS = "arena-documents";
 const SOUND = "arena-sound";
 
 /** @param {Storage} storage @param {string} key */
@@ -25,6 +26,11 @@ function write(storage, key, value) {
 export const loadSettings = () => read(localStorage, SETTINGS);
 /** @param {import("./prompts.js").Settings} settings */
 export const saveSettings = (settings) => write(localStorage, SETTINGS, settings);
+
+/** @returns {import("./documents.js").DocumentStore | null} */
+export const loadDocuments = () => read(localStorage, DOCUMENTS);
+/** @param {import("./documents.js").DocumentStore} documents */
+export const saveDocuments = (documents) => write(localStorage, DOCUMENTS, documents);
 
 export const loadDebate = () => read(sessionStorage, DEBATE);
 /** @param {object} debate */

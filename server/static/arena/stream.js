@@ -47,19 +47,20 @@ function authorization() {
  * Send one request. Paths are relative, so that the page works behind a proxy that adds a prefix.
  *
  * @param {string} path
- * @param {{body?: unknown, headers?: Record<string, string>, signal?: AbortSignal, keepalive?: boolean}} [options]
- *   `keepalive`: the request outlives the page; its body has at most 64 KiB.
+ * @param {{method?: string, body?: unknown, headers?: Record<string, string>, signal?: AbortSignal, keepalive?: boolean}} [options]
+ *   `body`: a form, or what is sent as JSON. `keepalive`: the request outlives the page; its body has at most 64 KiB.
  * @returns {Promise<Response>}
  */
-export async function request(path, { body, headers = {}, signal, keepalive } = {}) {
+export async function request(path, { method, body, headers = {}, signal, keepalive } = {}) {
   const sent = { ...authorization(), ...headers };
-  if (body !== undefined) sent["Content-Type"] = "application/json";
+  const form = body instanceof FormData;
+  if (body !== undefined && !form) sent["Content-Type"] = "application/json";
   let response;
   try {
     response = await fetch(path, {
-      method: body === undefined ? "GET" : "POST",
+      method: method ?? (body === undefined ? "GET" : "POST"),
       headers: sent,
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: body === undefined || form ? body : JSON.stringify(body),
       signal,
       keepalive,
       cache: "no-store",

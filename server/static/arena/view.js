@@ -44,11 +44,20 @@ export class Transcript {
     const said = element("p", "said", entry.heard.trim() || (entry.interrupted ? "…" : "(No sentence fitted into the time of this turn.)"));
     if (entry.interrupted) said.append(element("span", "cut", entry.broken ? " … connection lost" : " … interrupted"));
     item.append(element("h3", "", speaker(debate.settings, entry)), said);
+    if (entry.passages) item.append(passages(entry.passages));
     if (entry.measures) item.append(element("div", "ribbon"));
     this.#items.set(entry.key, item);
     this.list.append(item);
     this.measured(entry);
   }
+}
+
+/** What a speaker read of the documents, folded. @param {import("./documents.js").Passage[]} read */
+function passages(read) {
+  const details = element("details", "passages");
+  details.append(element("summary", "", read.length === 1 ? "1 passage of the documents" : `${read.length} passages of the documents`));
+  for (const { filename, text } of read) details.append(element("p", "source", filename), element("blockquote", "", text.trim()));
+  return details;
 }
 
 /**
