@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from typing import Protocol, runtime_checkable
 
-from providers.embeddings.types import EmbeddingEvent, EmbeddingRequest, RerankRequest
+from providers.embeddings.types import EmbeddingEvent, EmbeddingRequest, RerankRequest, TokenPlaces
 from providers.protocols import Capability, Provider
 
 __all__ = ["EMBEDDINGS", "EmbeddingProvider"]
@@ -31,6 +31,14 @@ class EmbeddingProvider(Provider, Protocol):
 
     def rerank(self, request: RerankRequest) -> AsyncGenerator[EmbeddingEvent, None]:
         """Queue, then score: one `Ranked`. Raises as `embed`."""
+        ...
+
+    async def locate(self, text: str) -> TokenPlaces:
+        """Find the tokens of a text, which may be longer than the context, without queueing.
+
+        Raises:
+            ModelNotReady, EngineCrashed, InvalidRequest: of the engine.
+        """
         ...
 
 

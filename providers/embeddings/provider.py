@@ -7,7 +7,8 @@ from typing import Any
 
 import otel
 from otel import names
-from providers.embeddings.types import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest
+from providers.embeddings.types import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest, TokenPlaces
+from providers.engine_host.frames import Locate, Located
 from providers.engine_host.provider import EngineProvider
 
 __all__ = ["EngineEmbeddingProvider"]
@@ -21,6 +22,12 @@ class EngineEmbeddingProvider(EngineProvider[EmbeddingRequest | RerankRequest, E
 
     def rerank(self, request: RerankRequest) -> AsyncGenerator[EmbeddingEvent, None]:
         return self._answered(request, lambda: _Record("rerank", self._spec.name, request))
+
+    async def locate(self, text: str) -> TokenPlaces:
+        await self.ready()
+        answer = await self.host.ask(Locate("", text))
+        assert isinstance(answer, Located)
+        return TokenPlaces(answer.starts, answer.room)
 
 
 class _Record:

@@ -11,7 +11,16 @@ import msgspec
 
 from providers.events import Event
 
-__all__ = ["Embedded", "EmbeddingEvent", "EmbeddingRequest", "Ranked", "RerankRequest", "Truncation", "Vectors"]
+__all__ = [
+    "Embedded",
+    "EmbeddingEvent",
+    "EmbeddingRequest",
+    "Ranked",
+    "RerankRequest",
+    "TokenPlaces",
+    "Truncation",
+    "Vectors",
+]
 
 Truncation = Literal["none", "end", "start"]
 """Where tokens are removed from a text over the model's context; `none` refuses it."""
@@ -71,6 +80,13 @@ class Ranked(Event, frozen=True, array_like=True, tag="vr"):
     cross_encoder: bool
     tokens: int
     seconds: float
+
+
+class TokenPlaces(msgspec.Struct, frozen=True):
+    """The place of each token's first character in a text, and how many tokens an input of the model may have."""
+
+    starts: list[int]
+    room: int
 
 
 EmbeddingEvent = Vectors | Embedded | Ranked

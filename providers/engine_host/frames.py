@@ -23,6 +23,7 @@ __all__ = [
     "MAX_FRAME_BYTES",
     "STACK_SIGNAL",
     "Activity",
+    "Answer",
     "Beat",
     "Cancel",
     "Command",
@@ -37,7 +38,10 @@ __all__ = [
     "Load",
     "LoadFailed",
     "Loading",
+    "Locate",
+    "Located",
     "Memory",
+    "Question",
     "Ready",
     "Report",
     "Tokenize",
@@ -101,7 +105,17 @@ class Detokenize(msgspec.Struct, frozen=True, tag="detokenize"):
     separately: bool = False
 
 
-Command = Load | Generate | Cancel | Tokenize | Detokenize
+class Locate(msgspec.Struct, frozen=True, tag="locate"):
+    """Find the tokens of a text for an embedding model. `Located` or `Failed` answers it."""
+
+    id: str
+    text: str
+
+
+Question = Tokenize | Detokenize | Locate
+"""What an engine answers whatever the batch is doing."""
+
+Command = Load | Generate | Cancel | Question
 
 
 class EngineInfo(msgspec.Struct, frozen=True):
@@ -201,7 +215,21 @@ class Detokenized(msgspec.Struct, frozen=True, tag="detokenized"):
     texts: list[str]
 
 
-Report = Loading | Ready | LoadFailed | Events | Failed | Memory | Beat | Tokenized | Detokenized
+class Located(msgspec.Struct, frozen=True, tag="located"):
+    """The answer to `Locate`: the place of each token's first character in the text, in ascending order.
+
+    `room`: the tokens that fit into the model's context beside its special tokens.
+    """
+
+    id: str
+    starts: list[int]
+    room: int
+
+
+Answer = Tokenized | Detokenized | Located
+"""The answers to questions."""
+
+Report = Loading | Ready | LoadFailed | Events | Failed | Memory | Beat | Answer
 
 _encoder = msgspec.msgpack.Encoder()
 _command_decoder: msgspec.msgpack.Decoder[Command] = msgspec.msgpack.Decoder(Command)

@@ -14,10 +14,10 @@ import msgspec
 import otel
 from providers.engine_host.event_stream import Mailbox
 from providers.engine_host.frames import (
+    Answer,
     Beat,
     Cancel,
     Command,
-    Detokenize,
     Detokenized,
     EngineInfo,
     EngineRequest,
@@ -27,10 +27,11 @@ from providers.engine_host.frames import (
     Load,
     LoadFailed,
     Loading,
+    Located,
     Memory,
+    Question,
     Ready,
     Report,
-    Tokenize,
     Tokenized,
 )
 from providers.engine_host.process import EngineProcess
@@ -77,7 +78,7 @@ class EngineHost:
         self._restart = restart or RestartPolicy()
         self._grace = spec.ending_seconds if grace is None else grace
         self._mailboxes: dict[str, Mailbox[Any]] = {}
-        self._questions: dict[str, asyncio.Future[Tokenized | Detokenized]] = {}
+        self._questions: dict[str, asyncio.Future[Answer]] = {}
         self._engine: EngineProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -162,7 +163,7 @@ class EngineHost:
         opened = self._mailboxes[key] = mailbox(lambda unfinished: self._close(key, unfinished))
         return opened
 
-    async def ask(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
+    async def ask(self, question: Question) -> Answer:
         """Ask the engine a question that needs no slot in the batch. One of the host's ids replaces its `id`.
 
         Raises:
@@ -173,7 +174,7 @@ class EngineHost:
         self._submitted += 1
         key = f"?{self._submitted}"
         self._send(msgspec.structs.replace(question, id=key))
-        answer: asyncio.Future[Tokenized | Detokenized] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._questions[key] = answer
         try:
             return await answer
@@ -287,7 +288,7 @@ class EngineHost:
                             del mailboxes[key]
             case Failed():
                 self._fail(report)
-            case Tokenized() | Detokenized():
+            case Tokenized() | Detokenized() | Located():
                 answer = self._questions.pop(report.id, None)
                 if answer is not None and not answer.done():
                     answer.set_result(report)

@@ -12,6 +12,7 @@ import mlx.core as mx
 import numpy as np
 
 from providers.embeddings.types import Embedded, EmbeddingRequest, Ranked, RerankRequest, Vectors
+from providers.engine_host.frames import Answer, Locate, Located, Question
 from providers.engines.embeddings.encoder import load_encoder
 from providers.engines.embeddings.intake import EmbeddingIntake, EmbeddingJob
 from providers.engines.embeddings.length_batching import RowPool
@@ -97,6 +98,11 @@ class EmbeddingEngine(BaseEngine[EmbeddingJob]):
 
     def _job(self, request: EmbeddingRequest | RerankRequest) -> EmbeddingJob:
         return self._intake.ranking(request) if isinstance(request, RerankRequest) else self._intake.embedding(request)
+
+    def answer(self, question: Question) -> Answer:
+        if not isinstance(question, Locate):
+            return super().answer(question)
+        return Located(question.id, *self._intake.places(question.text))
 
     # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────
 

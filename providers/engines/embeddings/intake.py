@@ -111,6 +111,25 @@ class EmbeddingIntake:
         rows = [first, *self._tokenize(documents, paths, truncate=request.truncate)]
         return EmbeddingJob(request.id, "cosine", rows, [*map(len, rows)], self._dimensions)
 
+    def places(self, text: str) -> tuple[list[int], int]:
+        """The place of each token's first character, without special tokens, and the room beside those.
+
+        A tokenizer that does not know its tokens' places gives each word's place for all tokens of the word.
+
+        Raises:
+            InvalidRequest: the text is too long to count.
+        """
+        if len(text) > COUNTED_CHARACTERS:
+            raise InvalidRequest(f"text: has {len(text)} characters; at most {COUNTED_CHARACTERS} are counted")
+        room = max(1, self._limit - int(self._tokenizer.num_special_tokens_to_add()))
+        options: dict[str, Any] = {"add_special_tokens": False, "truncation": False, "verbose": False}
+        if self._tokenizer.is_fast:
+            offsets = self._tokenizer(text, return_offsets_mapping=True, padding=False, **options)["offset_mapping"]
+            return [int(start) for start, _ in offsets], room
+        words = [*re.finditer(r"\S+", text)]
+        rows = self._tokenizer([word[0] for word in words], padding=False, **options)["input_ids"] if words else []
+        return [word.start() for word, row in zip(words, rows, strict=True) for _ in row], room
+
     def _pairs(self, request: RerankRequest, paths: list[str]) -> EmbeddingJob:
         (query,) = self._tokenize([request.query], ["query"], truncate="none", room=self._limit - 2)
         texts = [

@@ -15,7 +15,7 @@ import mlx.core as mx
 import msgspec
 
 from providers.chat.types import Accepted, Finished, GenerationRequest, TokenLogprob, Usage
-from providers.engine_host.frames import Detokenize, Detokenized, Memory, Tokenize, Tokenized
+from providers.engine_host.frames import Answer, Memory, Question
 from providers.engines.language.batch import Batch
 from providers.engines.language.filling import Fillings
 from providers.engines.language.intake import Intake
@@ -117,7 +117,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     def _job(self, request: GenerationRequest) -> LanguageJob:
         return self._intake.job(request)
 
-    def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
+    def answer(self, question: Question) -> Answer:
         return self._intake.answer(question)
 
     # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from providers.chat.types import ChatPrompt, GenerationRequest, Prompt
-from providers.engine_host.frames import Detokenize, Detokenized, Tokenize, Tokenized
+from providers.engine_host.frames import Answer, Detokenized, Question, Tokenize, Tokenized
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.prompts.builder import PromptBuilder, answer_room
 from providers.engines.language.prompts.tools import ToolPrompter
@@ -122,7 +122,7 @@ class Intake:
             ends=built.ends,
         )
 
-    def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
+    def answer(self, question: Question) -> Answer:
         """The tokens of a prompt, or the text of tokens.
 
         Raises:

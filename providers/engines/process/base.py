@@ -12,14 +12,12 @@ import attrs
 import mlx.core as mx
 
 from providers.engine_host.frames import (
+    Answer,
     Command,
-    Detokenize,
-    Detokenized,
     EngineInfo,
     Generate,
     Memory,
-    Tokenize,
-    Tokenized,
+    Question,
 )
 from providers.engines.process import platform
 from providers.engines.process.engine import Job, Outbox, Progress
@@ -121,7 +119,7 @@ class BaseEngine(ABC, Generic[J]):
             ServiceError: what the client gets; nothing was queued.
         """
 
-    def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
+    def answer(self, question: Question) -> Answer:
         raise InvalidRequest(f"{self.NOUN} answers no questions about tokens")
 
     # ── MLX thread: jobs ────────────────────────────────────────────────────────────────────────────────────

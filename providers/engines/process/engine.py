@@ -6,16 +6,14 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 from providers.engine_host.frames import (
+    Answer,
     Command,
-    Detokenize,
-    Detokenized,
     EngineInfo,
     Events,
     Failed,
     Memory,
+    Question,
     Report,
-    Tokenize,
-    Tokenized,
 )
 from providers.errors import ServiceError
 from providers.spec import ModelSpec
@@ -96,7 +94,7 @@ class Engine(Protocol):
         """
         ...
 
-    def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
+    def answer(self, question: Question) -> Answer:
         """Answer immediately, whatever the batch is doing.
 
         Raises:

@@ -30,7 +30,6 @@ from providers.engine_host.frames import (
     STACK_SIGNAL,
     Cancel,
     Command,
-    Detokenize,
     Events,
     Failed,
     Generate,
@@ -38,9 +37,9 @@ from providers.engine_host.frames import (
     LoadFailed,
     Loading,
     Memory,
+    Question,
     Ready,
     Report,
-    Tokenize,
     decode_command,
     encode,
     frame_length,
@@ -183,9 +182,7 @@ class Runtime:
         with otel.serving(_client_id(request_id), trace):
             self._admit(engine, command, request_id, trace)
 
-    def _admit(
-        self, engine: Engine, command: Generate | Tokenize | Detokenize, request_id: str, trace: str | None
-    ) -> None:
+    def _admit(self, engine: Engine, command: Generate | Question, request_id: str, trace: str | None) -> None:
         try:
             if not self._ready.is_set():
                 raise ModelNotReady("the model is still loading", retry_after=1.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import struct
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TypeVar, cast
@@ -22,7 +23,15 @@ from providers.chat.types import (
     TextPrompt,
     Usage,
 )
-from providers.embeddings.types import Embedded, EmbeddingEvent, EmbeddingRequest, Ranked, RerankRequest, Vectors
+from providers.embeddings.types import (
+    Embedded,
+    EmbeddingEvent,
+    EmbeddingRequest,
+    Ranked,
+    RerankRequest,
+    TokenPlaces,
+    Vectors,
+)
 from providers.errors import InvalidRequest, ModelNotFound
 from providers.protocols import Capability, ModelCard, ModelStatus, Provider, QueueStats
 from providers.spec import ModelSpec
@@ -169,6 +178,10 @@ class FakeEmbedder:
         self.requests.append(request)
         scores = struct.pack(f"<{len(request.documents)}f", *map(len, request.documents))
         yield Ranked(scores, self.name == "cross", 7, 0.01)
+
+    async def locate(self, text: str) -> TokenPlaces:
+        """Every word is a token."""
+        return TokenPlaces([word.start() for word in re.finditer(r"\S+", text)], 60)
 
 
 @attrs.define

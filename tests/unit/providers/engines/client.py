@@ -26,7 +26,6 @@ from providers.engine_host.frames import (
     HEADER_BYTES,
     Cancel,
     Command,
-    Detokenize,
     Detokenized,
     EngineInfo,
     Events,
@@ -34,10 +33,11 @@ from providers.engine_host.frames import (
     Generate,
     Load,
     LoadFailed,
+    Located,
     Memory,
+    Question,
     Ready,
     Report,
-    Tokenize,
     Tokenized,
     decode_report,
     encode,
@@ -150,12 +150,12 @@ class EngineClient:
         self.send(Generate(request=GenerationRequest(id=id, prompt=made, **request)))
         return self.answers[id]
 
-    def question(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized | Failed:
+    def question(self, question: Question) -> Report:
         """Ask, and read reports until the answer arrives."""
         self.send(question)
         while True:
             report = self.pump()
-            if isinstance(report, Tokenized | Detokenized | Failed) and report.id == question.id:
+            if isinstance(report, Tokenized | Detokenized | Located | Failed) and report.id == question.id:
                 return report
 
     def cancel(self, id: str) -> None:

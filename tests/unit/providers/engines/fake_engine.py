@@ -18,13 +18,13 @@ import attrs
 
 from providers.chat.types import Finished, TextDelta, TextPrompt, Usage
 from providers.engine_host.frames import (
+    Answer,
     Command,
     Detokenize,
-    Detokenized,
     EngineInfo,
     Generate,
     Memory,
-    Tokenize,
+    Question,
     Tokenized,
 )
 from providers.engines.process import runtime
@@ -66,7 +66,7 @@ class FakeEngine:
             raise ZeroDivisionError("secret")
         return FakeJob(command.request.id, text, command.request.max_tokens or 1)
 
-    def answer(self, question: Tokenize | Detokenize) -> Tokenized | Detokenized:
+    def answer(self, question: Question) -> Answer:
         if isinstance(question, Detokenize):
             raise ZeroDivisionError("secret")
         assert isinstance(question.prompt, TextPrompt)

@@ -13,7 +13,7 @@ import pytest
 from mlx import nn
 
 from providers.embeddings.types import Embedded, EmbeddingRequest, Ranked, RerankRequest, Vectors
-from providers.engine_host.frames import Events, Failed, Generate, Report
+from providers.engine_host.frames import Events, Failed, Generate, Locate, Located, Report
 from providers.engines.cpu.gelu import RationalGELU, use_rational_gelu
 from providers.engines.embeddings.engine import EmbeddingEngine
 from providers.engines.embeddings.intake import placeholders
@@ -331,3 +331,36 @@ def test_only_exact_gelus_are_replaced() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.GELU(), nn.GELU(approx="tanh"))
     assert use_rational_gelu(nn.Sequential(nn.Linear(2, 2))) == 0
     assert use_rational_gelu(model) == 0 or type(model.layers[2]) is nn.GELU
+
+
+def test_the_tokens_of_a_text_are_located(tmp_path: Path) -> None:
+    engine = Stepped(tiny.bert_folder(tmp_path / "bert")).engine
+    text = "  red fish\n\nslow " + "dog " * 100
+    located = engine.answer(Locate("q", text))
+    assert isinstance(located, Located)
+    assert located.starts[:4] == [2, 6, 12, 17]
+    assert len(located.starts) == 103  # longer than the context, and without special tokens
+    assert located.room == tiny.CONTEXT - 2
+    assert engine.answer(Locate("q", "")) == Located("q", [], tiny.CONTEXT - 2)
+
+
+def test_a_tokenizer_without_places_gives_those_of_words(tmp_path: Path) -> None:
+    engine = Stepped(tiny.bert_folder(tmp_path / "bert")).engine
+
+    class Slow:
+        is_fast = False
+
+        def num_special_tokens_to_add(self) -> int:
+            return 2
+
+        def __call__(self, texts: list[str], **_: Any) -> dict[str, list[list[int]]]:
+            return {"input_ids": [[1] * len(text) for text in texts]}
+
+    engine._intake._tokenizer = Slow()
+    assert engine.answer(Locate("q", " ab c")) == Located("q", [1, 1, 4], tiny.CONTEXT - 2)
+
+
+def test_a_text_that_would_take_long_to_count_is_not_located(tmp_path: Path) -> None:
+    engine = Stepped(tiny.bert_folder(tmp_path / "bert")).engine
+    with pytest.raises(InvalidRequest, match="2000001 characters"):
+        engine.answer(Locate("q", "a" * 2_000_001))
