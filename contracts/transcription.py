@@ -128,7 +128,7 @@ class CreateTranscriptionRequest(RecordingForm):
         metadata=noted(
             "Windows follow Whisper's own timestamps, and begin where speech begins. The detector has no settings; "
             "`vad_filter` turns it off.",
-            accepted=("auto", "server_vad"),
+            accepted=("auto", "server_vad", {"type": "server_vad"}),
         ),
     )
 

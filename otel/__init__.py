@@ -9,6 +9,7 @@ from otel._operations.load import LoadSpan, start_load
 from otel._operations.operation import request_id
 from otel._operations.playback import PlaybackSpan, start_playback
 from otel._operations.queue import QueueSpan, start_queue
+from otel._operations.retrieval import RetrievalSpan, start_indexing, start_retrieval
 from otel._operations.server import Headers, ServerSpan, start_server_span
 from otel._operations.task import TaskSpan, start_task
 from otel._parameters import ignored_parameter
@@ -27,6 +28,7 @@ __all__ = [
     "ModelReading",
     "PlaybackSpan",
     "QueueSpan",
+    "RetrievalSpan",
     "ServerSpan",
     "Summary",
     "Tally",
@@ -44,9 +46,11 @@ __all__ = [
     "setup",
     "start_chat",
     "start_grounding",
+    "start_indexing",
     "start_load",
     "start_playback",
     "start_queue",
+    "start_retrieval",
     "start_server_span",
     "start_task",
     "trace_parent",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
+    GEN_AI_DATA_SOURCE_ID,
     GEN_AI_EMBEDDINGS_DIMENSION_COUNT,
     GEN_AI_INPUT_MESSAGES,
     GEN_AI_OPERATION_NAME,
@@ -75,6 +76,7 @@ __all__ = [
     "EVENT_PREFIX_CACHE_HIT",
     "EXCEPTION_STACKTRACE",
     "EXCEPTION_TYPE",
+    "GEN_AI_DATA_SOURCE_ID",
     "GEN_AI_EMBEDDINGS_DIMENSION_COUNT",
     "GEN_AI_INPUT_MESSAGES",
     "GEN_AI_OPERATION_NAME",
@@ -120,6 +122,8 @@ __all__ = [
     "QUEUE_DEPTH",
     "QUEUE_WAIT_SECONDS",
     "REQUEST_ID",
+    "RETRIEVAL_CHARACTERS",
+    "RETRIEVAL_PASSAGES",
     "SPEECH_CHARACTERS",
     "SPEECH_DURATION",
     "SPEECH_REAL_TIME_FACTOR",
@@ -155,6 +159,10 @@ GROUNDING_USED: Final = "mlx.grounding.used"
 """Number of passages in the prompt."""
 GROUNDING_TOKENS: Final = "mlx.grounding.tokens"
 """Tokens of the prompt that the passages take."""
+RETRIEVAL_CHARACTERS: Final = "mlx.retrieval.characters"
+"""Length of the text of an indexed file."""
+RETRIEVAL_PASSAGES: Final = "mlx.retrieval.passages"
+"""Number of passages that a search returned, or that a file was divided into."""
 
 SPEECH_CHARACTERS: Final = "mlx.speech.characters"
 SPEECH_DURATION: Final = "mlx.speech.duration"

@@ -60,7 +60,7 @@ class ServicePlugin(InitPlugin):
             time_to_live=settings.response_store_ttl,
             max_bytes=settings.response_store_size,
         )
-        retrieval = Retrieval()
+        retrieval = Retrieval(registry, folder=settings.data_dir, max_bytes=settings.data_size)
         service = Service(
             registry=registry,
             drain=drain,
@@ -80,7 +80,7 @@ class ServicePlugin(InitPlugin):
         app_config.dependencies["service"] = Provide(lambda: service, sync_to_thread=False)
         app_config.dependencies["retrieval"] = Provide(lambda: retrieval, sync_to_thread=False)
         app_config.route_handlers.extend(routes(max_upload_bytes=settings.max_upload_bytes))
-        app_config.lifespan.append(self._lifespan(drain, responses))
+        app_config.lifespan.append(self._lifespan(drain, responses, retrieval))
         app_config.openapi_config = _openapi(with_key=bool(settings.api_keys))
         if settings.api_keys:
             app_config.guards.append(api_key_guard(settings.api_keys))
@@ -89,7 +89,7 @@ class ServicePlugin(InitPlugin):
         return app_config
 
     def _lifespan(
-        self, drain: Drain, responses: ResponseStore
+        self, drain: Drain, responses: ResponseStore, retrieval: Retrieval
     ) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
         settings, registry, lifecycle = self._settings, self._registry, self._lifecycle
 
@@ -98,11 +98,13 @@ class ServicePlugin(InitPlugin):
             async with _process(settings, lifecycle, drain) if lifecycle else nullcontext():
                 try:
                     await responses.open()
+                    await retrieval.open()
                     await registry.start()
                     yield
                 finally:
                     drain.begin()
                     drain.cancel()
+                    await retrieval.close()
                     await registry.stop()
                     await responses.close()
 

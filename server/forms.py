@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+import attrs
 from litestar.connection import ASGIConnection, Request
 from litestar.datastructures import UploadFile
 from litestar.handlers.base import BaseRouteHandler
@@ -38,14 +39,20 @@ class FormDTO(ContractDTO[T]):
 
 
 def multipart_form(max_file_bytes: int) -> Guard:
-    """Require a form whose files have up to `max_file_bytes`. A file over a megabyte is on disk after it was read."""
+    """Require a form whose files have up to `max_file_bytes`, of handlers with a `FormDTO`.
 
-    async def guard(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    A file over a megabyte is on disk after it was read.
+    """
+
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         """Raises:
         UnsupportedMediaType: another content type or encoding.
         InvalidRequest: the form is broken.
         RequestTooLarge: a file is too large.
         """
+        dto = handler.resolve_data_dto()
+        if dto is None or not issubclass(dto, FormDTO):
+            return
         assert isinstance(connection, Request)
         given, options = connection.content_type
         if given.strip().lower() != "multipart/form-data":
@@ -117,13 +124,33 @@ async def _end(part: MultipartSegment, value: UploadFile | bytearray, max_file_b
     raise InvalidRequest(f"{part.name[:64]}: the field is not text in UTF-8", param=part.name[:64])
 
 
+@attrs.frozen
+class _File:
+    """Implements `contracts.uploads.Upload`."""
+
+    filename: str
+    read: Callable[..., bytes]
+    close: Callable[[], None]
+
+
 def _fields(form: Mapping[str, Any]) -> dict[str, Any]:
     """The form's values by field, without the empty ones. A field that was sent several times has a list."""
     values: dict[str, list[Any]] = {}
     for name, value in form.items():
-        # `include[]` is one of a list; `chunking_strategy[type]` is part of an object.
-        given = value if isinstance(value, list) else [value]
-        values.setdefault(name.partition("[")[0] or name, []).extend(
-            item.file if isinstance(item, UploadFile) else item for item in given if item != ""
-        )
+        # `include[]` and `include[0]` are of a list; `expires_after[anchor]` is part of an object.
+        given = [_value(item) for item in (value if isinstance(value, list) else [value]) if item != ""]
+        field, _, part = name.partition("[")
+        part = part.removesuffix("]")
+        if not field or not part or part.isdigit() or not given:
+            values.setdefault(field or name, []).extend(given)
+        elif isinstance(found := values.setdefault(field, [{}])[0], dict):
+            found[part] = given if len(given) > 1 else given[0]
+        else:
+            values[field].extend(given)
     return {name: given if len(given) > 1 else given[0] for name, given in values.items() if given}
+
+
+def _value(item: str | UploadFile) -> Any:
+    if isinstance(item, UploadFile):
+        return _File(item.filename, item.file.read, item.file.close)
+    return item

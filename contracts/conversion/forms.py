@@ -18,7 +18,9 @@ __all__ = ["register_form_hooks"]
 def register_form_hooks(converter: Converter) -> None:
     """Register after the strict hooks."""
     strict_bool, strict_float = converter.get_structure_hook(bool), converter.get_structure_hook(float)
+    strict_int = converter.get_structure_hook(int)
     converter.register_structure_hook(bool, lambda value, type_: strict_bool(_bool(value), type_))
+    converter.register_structure_hook(int, lambda value, type_: strict_int(_float(value), type_))
     converter.register_structure_hook(float, lambda value, type_: strict_float(_float(value), type_))
     converter.register_structure_hook_factory(has_origin(list), _list)
 

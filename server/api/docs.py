@@ -23,6 +23,10 @@ from contracts.messages.request import CountTokensRequest, MessagesRequest
 from contracts.parameters import Parameter, parameters
 from contracts.rerank import RerankRequest
 from contracts.responses.request import CreateResponse
+from contracts.retrieval.files import CreateFileRequest
+from contracts.retrieval.search import VectorStoreSearchRequest
+from contracts.retrieval.store_files import CreateVectorStoreFileBatchRequest, CreateVectorStoreFileRequest
+from contracts.retrieval.stores import CreateVectorStoreRequest
 from contracts.speech import CreateSpeechRequest
 from contracts.transcription import CreateTranscriptionRequest
 
@@ -33,6 +37,13 @@ PAGES: Mapping[str, Sequence[type[attrs.AttrsInstance]]] = {
     "messages.md": (MessagesRequest, CountTokensRequest),
     "parameters.md": (ChatCompletionRequest, CompletionRequest),
     "responses.md": (CreateResponse,),
+    "retrieval.md": (
+        CreateFileRequest,
+        CreateVectorStoreRequest,
+        CreateVectorStoreFileRequest,
+        CreateVectorStoreFileBatchRequest,
+        VectorStoreSearchRequest,
+    ),
     "speech.md": (CreateSpeechRequest,),
     "transcription.md": (CreateTranscriptionRequest,),
 }

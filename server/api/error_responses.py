@@ -6,12 +6,12 @@ from litestar.openapi import ResponseSpec
 
 from contracts.errors import ErrorResponse
 
-__all__ = ["ANSWERING", "COUNTING", "errors"]
+__all__ = ["ANSWERING", "COUNTING", "OF_FILES", "OF_STORED", "errors"]
 
 _DESCRIPTIONS = {
     400: "The request is malformed, has a bad value or an unsupported parameter, or exceeds the context.",
     401: "The API key is missing or wrong.",
-    404: "No model has this name.",
+    404: "No model has this name, or there is no such object.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     429: "The queue is full; `Retry-After` is the time until a place may be free, in seconds.",
@@ -24,6 +24,10 @@ _DESCRIPTIONS = {
 
 ANSWERING = (400, 401, 404, 413, 415, 429, 500, 501, 503, 504)
 """Statuses of requests that wait in the queue for a model."""
+OF_FILES = (400, 401, 404, 413, 415, 500, 503)
+"""Statuses of requests about files and vector stores, which wait for no model."""
+OF_STORED = (400, 401, 404, 500, 503)
+"""Statuses of requests without a body for what the server has stored."""
 COUNTING = (400, 401, 404, 413, 415, 500, 501, 503)
 """Statuses of requests that need only the tokenizer of a model."""
 

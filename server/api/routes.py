@@ -10,6 +10,7 @@ from litestar.types import ControllerRouterHandler
 from server.api.chat.controller import ChatController
 from server.api.completions.controller import CompletionsController
 from server.api.embeddings.controller import EmbeddingsController
+from server.api.files.controller import FilesController
 from server.api.messages.controller import MessagesController
 from server.api.responses.controller import ResponsesController
 from server.api.service.arena import ArenaController
@@ -23,6 +24,8 @@ from server.api.service.tokenize import TokenizeController
 from server.api.service.traces import TracesController
 from server.api.speech.controller import SpeechController
 from server.api.transcription.controller import TranscriptionController
+from server.api.vector_stores.controller import VectorStoresController
+from server.api.vector_stores.files import StoreBatchesController, StoreFilesController
 from server.forms import FORM_BYTES, multipart_form
 
 __all__ = ["routes"]
@@ -32,7 +35,7 @@ def routes(*, max_upload_bytes: int) -> Sequence[ControllerRouterHandler]:
     """What the application serves. `max_upload_bytes` bounds each file of a form."""
     forms = Router(
         "/",
-        route_handlers=[TranscriptionController],
+        route_handlers=[FilesController, TranscriptionController],
         guards=[multipart_form(max_upload_bytes)],
         request_max_body_size=max_upload_bytes + FORM_BYTES,
     )
@@ -50,7 +53,10 @@ def routes(*, max_upload_bytes: int) -> Sequence[ControllerRouterHandler]:
         QueueController,
         ResponsesController,
         SpeechController,
+        StoreBatchesController,
+        StoreFilesController,
         TokenizeController,
         TracesController,
+        VectorStoresController,
         forms,
     ]

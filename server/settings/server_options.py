@@ -16,6 +16,7 @@ from server.settings.parsers import (
     seconds,
     size,
     text,
+    writable_folder,
 )
 
 __all__ = ["CONFIG", "LOGGING_OPTIONS", "SERVER_OPTIONS"]
@@ -111,7 +112,7 @@ SERVER_OPTIONS: tuple[Option, ...] = (
     server_option(
         "max_upload",
         "MAX_UPLOAD",
-        "Maximum size of an audio file to transcribe, e.g. 100MB. OpenAI's own limit is 25MiB.",
+        "Maximum size of an uploaded file, e.g. 100MB. OpenAI's own limit is 25MiB for audio, and 512MB for files.",
         size(1),
         default=200_000_000,
         default_text="200MB",
@@ -246,6 +247,24 @@ SERVER_OPTIONS: tuple[Option, ...] = (
         size(1_000),
         default=256_000_000,
         default_text="256MB",
+        metavar="SIZE",
+    ),
+    server_option(
+        "data_dir",
+        "DATA_DIR",
+        "Folder in which /v1/files and /v1/vector_stores keep files, texts and vectors. One server at a time uses it.",
+        writable_folder,
+        default_text="a temporary folder, deleted when the server stops",
+        metavar="DIR",
+        example="data",
+    ),
+    server_option(
+        "data_size",
+        "DATA_SIZE",
+        "Maximum total size of all uploaded files; further uploads are refused.",
+        size(1_000),
+        default=4_000_000_000,
+        default_text="4GB",
         metavar="SIZE",
     ),
     CONFIG,

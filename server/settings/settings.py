@@ -108,6 +108,9 @@ class Settings:
     """SQLite file of stored responses."""
     response_store_ttl: float = 86_400.0
     response_store_size: int = 256_000_000
+    data_dir: str | None = None
+    """Folder of files and vector stores; None: a temporary one."""
+    data_size: int = 4_000_000_000
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error`."""
     log_format: Literal["console", "json"] = "console"

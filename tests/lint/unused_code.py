@@ -36,6 +36,8 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         *("backend_cls", "create_dto_for_type", "create_for_field_definition", "create_openapi_schema"),
         *("data_to_encodable_type", "decode_bytes", "detect_nested_field", "generate_field_definitions"),
         *("handler_id", "is_supported_model_type_field", "to_asgi_response"),
+        # html.parser
+        *("handle_data", "handle_endtag", "handle_startendtag", "handle_starttag"),
         # granian
         *("_init_shared_socket", "_drop_shared_socket", "_shd", "_ssp", "_sso", "is_uds"),
         *("interrupt_by_parent", "signal_handler_reload", "workers_kill_timeout"),
@@ -46,9 +48,6 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     ),
     "found by a name put together from strings": ("AacEncoder", "FlacEncoder", "Mp3Encoder", "OpusEncoder"),
     "where embedded weights come from, for people": ("homepage",),
-    "the interface of retrieval, which its endpoints will use": (
-        *("RetrievalDependency", "file_id", "vector_store_id", "score", "max_results", "score_threshold"),
-    ),
     "otel.testing, for tests": ("capture_metrics", "capture_spans"),
     "the duration model without the vocoder, which tests/live/engines/durations.py judges": ("durations",),
 }

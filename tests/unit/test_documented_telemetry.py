@@ -85,6 +85,10 @@ async def requests_of_every_kind() -> None:
 
     with otel.start_grounding(stores=1, request_id="r").use() as grounding:
         grounding.found(found=2, used=1, tokens=9)
+    with otel.start_retrieval(model="m", request_id="r", stores=["vs_1"]) as search:
+        search.found(3, 0.1)
+    with otel.start_indexing(model="m", request_id="r", store="vs_1") as indexing:
+        indexing.indexed(3, 1_000)
     with otel.start_load(model="lazy", request_id="r"):
         calling = otel.start_chat(model="m", request_id="r", params=otel.ChatParams())
         calling.accepted(3, 2)

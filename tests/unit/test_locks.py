@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
-EXTRAS = ["cpu", "embedded", "speech", "speech-zh", "transcription", "embeddings"]
+EXTRAS = ["cpu", "embedded", "speech", "speech-zh", "transcription", "embeddings", "retrieval"]
 LOCKS = {"runtime": EXTRAS, "dev": [*EXTRAS, "bench", "dev", "speech-ja"]}
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]

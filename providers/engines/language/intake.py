@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from providers.chat.types import ChatPrompt, GenerationRequest, Prompt
-from providers.engine_host.frames import Answer, Detokenized, Question, Tokenize, Tokenized
+from providers.engine_host.frames import Answer, Detokenized, Locate, Question, Tokenize, Tokenized
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.prompts.builder import PromptBuilder, answer_room
 from providers.engines.language.prompts.tools import ToolPrompter
@@ -133,6 +133,8 @@ class Intake:
             if question.add_special_tokens is None:
                 return Tokenized(question.id, self._prompts.build(prompt, to_count=True).tokens)
             return Tokenized(question.id, self._prompts.tokens(prompt, special=question.add_special_tokens))
+        if isinstance(question, Locate):
+            raise InvalidRequest("a language model does not locate tokens")
         tokens = self._prompts.checked_ids(question.tokens, "tokens")
         if question.separately:
             written = self._tokenizer.convert_ids_to_tokens(tokens)

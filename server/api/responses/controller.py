@@ -20,7 +20,7 @@ from contracts.responses.response import Response as ResponseContract
 from providers.chat.protocol import CHAT, ChatProvider
 from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
-from server.api.error_responses import ANSWERING, COUNTING, errors
+from server.api.error_responses import ANSWERING, COUNTING, OF_STORED, errors
 from server.api.grounding.answer import GroundedAnswer
 from server.api.openapi import StreamedResponseOperation
 from server.api.responses.conversation import input_items, references
@@ -58,8 +58,6 @@ _ORDER = {"enum": ["asc", "desc"]}
 """`limit` and `order` are read as text, so that errors in them have our envelope and their name. The document describes
 their real types."""
 _CHAT = provide(CHAT)
-_OF_STORED = (400, 401, 404, 500, 503)
-"""Error statuses of requests for a stored response."""
 
 
 class ResponsesController(Controller):
@@ -144,7 +142,7 @@ class ResponsesController(Controller):
         operation_id="getResponse",
         name="responses.retrieve",
         summary="Fetch a stored response",
-        responses=errors(*_OF_STORED),
+        responses=errors(*OF_STORED),
     )
     async def retrieve(
         self, response_id: ResponseId, request: Request[Any, Any, Any], service: ServiceDependency
@@ -160,7 +158,7 @@ class ResponsesController(Controller):
         name="responses.delete",
         summary="Delete a stored response",
         description="Responses that continue it can still be fetched, but not continued.",
-        responses=errors(*_OF_STORED),
+        responses=errors(*OF_STORED),
     )
     async def delete(self, response_id: ResponseId, service: ServiceDependency) -> DeletedResponse:
         if not await service.responses.delete(response_id):
@@ -174,7 +172,7 @@ class ResponsesController(Controller):
         name="responses.cancel",
         summary="Refuse to cancel: only background responses can be cancelled, and there are none",
         description="To cancel a running response, close the connection that requested it.",
-        responses=errors(*_OF_STORED),
+        responses=errors(*OF_STORED),
     )
     async def cancel(self, response_id: ResponseId, service: ServiceDependency) -> ResponseContract:
         await _stored(service.responses, response_id)
@@ -206,7 +204,7 @@ class ResponsesController(Controller):
         name="responses.input_items",
         summary="List the input items of a stored response",
         description="Includes the conversation that the response continued; it comes before the response's own input.",
-        responses=errors(*_OF_STORED),
+        responses=errors(*OF_STORED),
     )
     async def input_items(
         self,

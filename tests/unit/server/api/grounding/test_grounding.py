@@ -16,7 +16,7 @@ from server.api.grounding.block import with_passages
 from server.api.grounding.grounding import Grounding, Search, ground
 from server.retrieval.retrieval import Retrieval
 from tests.unit.server.api.grounding.passages import BEES, HIVES, passage, searching
-from tests.unit.server.fakes import FakeChat, prompt_text
+from tests.unit.server.fakes import FakeChat, FakeRegistry, prompt_text
 
 PROMPT = ChatPrompt(messages=[ChatMessage(role="user", content="Why?")])
 SEARCH = Search(vector_store_ids=["vs_1"], query="Why?", param="here")
@@ -29,7 +29,7 @@ async def grounded(
     search: Search = SEARCH, *, max_tokens: int | None = None, chat: FakeChat | None = None
 ) -> Grounding:
     prompt_of = partial(with_passages, PROMPT, cite=True)
-    return await ground(Retrieval(), search, chat or FakeChat(), prompt_of, max_tokens=max_tokens)
+    return await ground(Retrieval(FakeRegistry([])), search, chat or FakeChat(), prompt_of, max_tokens=max_tokens)
 
 
 async def test_all_passages_are_used_where_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:

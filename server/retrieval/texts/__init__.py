@@ -1,0 +1,1 @@
+"""The text of files: plain text in any form, HTML, and PDF."""

@@ -1,0 +1,50 @@
+"""The text of a PDF: `python -m server.retrieval.texts.pdf FILE CHARACTERS` writes it to standard output, in UTF-8.
+
+A text of more than this number of characters is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import resource
+import sys
+
+MEMORY = 4_000_000_000
+"""Bytes of address space, which a PDF that expands without end exceeds."""
+MAX_PAGES = 10_000
+
+
+def main(path: str, most: int) -> int:
+    """Returns the exit status. On a failure, the last line of standard error is the reason."""
+    with contextlib.suppress(ValueError, OSError):  # macOS does not limit address space
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    logging.disable(logging.CRITICAL)
+    try:
+        from pypdf import PdfReader
+    except ImportError:
+        print("pypdf is not installed; pip install 'mlx-openai-server-lab[retrieval]'", file=sys.stderr)
+        return 1
+    try:
+        reader = PdfReader(path)
+        if reader.is_encrypted and not reader.decrypt(""):
+            print("it is encrypted", file=sys.stderr)
+            return 1
+        if len(reader.pages) > MAX_PAGES:
+            print(f"it has more than {MAX_PAGES} pages", file=sys.stderr)
+            return 1
+        for page in reader.pages:
+            text = page.extract_text()
+            most -= len(text)
+            if most < 0:
+                print("its text is too long", file=sys.stderr)
+                return 1
+            sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n\n")
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}".replace("\n", " "), file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], int(sys.argv[2])))
