@@ -18,8 +18,6 @@ from server.retrieval.retrieval import Retrieval
 
 __all__ = ["file_citations", "grounded", "used_context"]
 
-_PARAM = "context.vector_store_ids"
-
 
 def grounded(
     data: ChatCompletionRequest, asked: GenerationRequest, chat: ChatProvider, retrieval: Retrieval
@@ -37,7 +35,7 @@ def grounded(
         max_results=context.max_results or DEFAULT_RESULTS,
         filters=context.filters,
         score_threshold=context.score_threshold or 0.0,
-        param=_PARAM,
+        param="context",
     )
     prompt_of = partial(with_passages, prompt, cite="audio" not in (data.modalities or []))
     return GroundedAnswer(chat, asked, partial(ground, retrieval, search, chat, prompt_of, max_tokens=asked.max_tokens))

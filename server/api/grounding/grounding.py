@@ -27,7 +27,7 @@ WithPassages = Callable[[Sequence[Passage]], ChatPrompt]
 
 @attrs.frozen(kw_only=True)
 class Search:
-    """What to search for, and where. `param` is the path of the field that holds the stores, for errors."""
+    """What to search for, and where. `param` is the path of the object that requests it, for errors."""
 
     vector_store_ids: Sequence[str]
     query: str
@@ -56,7 +56,7 @@ async def ground(
     lowest scores are left out first.
 
     Raises:
-        NotFound, InvalidRequest: a store does not exist, or the server has no embedding model. `param` is the search's.
+        NotFound, InvalidRequest: a store does not exist, its embedding model does not, or the filter cannot be used.
         ServiceError: any error of the embedding model, or of the chat model's tokenizer.
     """
     with otel.start_grounding(
@@ -80,7 +80,8 @@ async def _found(retrieval: Retrieval, search: Search) -> Sequence[Passage]:
             score_threshold=search.score_threshold,
         )
     except (InvalidRequest, NotFound) as error:
-        error.param = search.param
+        field = error.param if (error.param or "").startswith("filters") else "vector_store_ids"
+        error.param = f"{search.param}.{field}"
         raise
 
 

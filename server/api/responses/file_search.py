@@ -51,7 +51,7 @@ def search_of(request: CreateResponse | TokenCountRequest, own: Sequence[StoredI
         max_results=tool.max_num_results or DEFAULT_RESULTS,
         filters=tool.filters,
         score_threshold=threshold or 0.0,
-        param=f"tools[{place}].vector_store_ids",
+        param=f"tools[{place}]",
     )
 
 

@@ -105,9 +105,7 @@ function draw() {
   drawSpeakers(settings);
   const live = !!debate?.utterance && (phase === "running" || phase === "paused");
   $("play").textContent = buttonText(phase);
-  const refused = readiness.refuses && phase !== "running" && phase !== "paused";
-  $("play").disabled = phase === "judging" || refused;
-  $("begin").disabled = refused;
+  $("play").disabled = phase === "judging";
   $("closing").disabled = !live || debate?.current?.kind !== "turn" || !debate?.current.duration;
   $("next").disabled = !live || !debate?.current?.duration;
   $("problem").hidden = phase !== "failed";

@@ -82,8 +82,9 @@ async def test_an_empty_turn_is_not_searched_for(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("error", "param"),
     [
-        (NotFound("no store", param="vector_store_id"), "here"),
-        (InvalidRequest("no embedding model"), "here"),
+        (NotFound("no store", param="vector_store_id"), "here.vector_store_ids"),
+        (InvalidRequest("no embedding model"), "here.vector_store_ids"),
+        (InvalidRequest("no number", param="filters.filters[0].value"), "here.filters.filters[0].value"),
         (ModelNotReady("loading"), None),
     ],
 )
