@@ -15,7 +15,7 @@ import httpx
 import openai
 import pytest
 
-from server.api.spoken.stretches import StretchCutter
+from server.api.spoken.stretches import StretchCutter, clauses
 from tests.live.client import PATIENCE
 from tests.live.harness import LiveServer
 from tests.live.test_sdk_node import installed, node_and_npm
@@ -139,3 +139,39 @@ def test_the_javascript_example_holds_a_debate(server: LiveServer, installed: Pa
         assert piece["audio"] > 0
         assert len(piece["words"]) == len(piece["wtimes"]) == len(piece["wdurations"])
         assert len(piece["visemes"]) == len(piece["vtimes"]) == len(piece["vdurations"]) > 0
+
+
+@pytest.mark.timeout(600)
+def test_a_turn_of_bounded_time_ends_with_a_sentence_within_it(server: LiveServer) -> None:
+    """A model that writes at length, and three bounds: a longer time says more of the same text."""
+    client = openai.OpenAI(base_url=server.base_url, api_key="unused", timeout=PATIENCE)
+    said, most = "", 200
+    for seconds in (3, 8, 20):
+        stream = client.chat.completions.create(
+            model="any",
+            messages=[{"role": "user", "content": "Why is the sky blue?"}],
+            modalities=["text", "audio"],
+            audio={"voice": "alloy", "format": "pcm16"},
+            max_tokens=most,
+            temperature=0,
+            stream=True,
+            extra_body={"max_spoken_seconds": seconds},
+        )
+        text, words, end = "", [], None
+        for chunk in stream:
+            choice = chunk.choices[0]
+            text += (choice.delta.audio and choice.delta.audio.transcript) or ""
+            words += ((choice.delta.audio and choice.delta.audio.model_extra) or {}).get("words") or []
+            end = chunk if choice.finish_reason else end
+
+        assert end is not None
+        assert end.choices[0].finish_reason == "length"
+        assert end.usage is not None
+        assert end.usage.completion_tokens < most
+        assert text.startswith(said)
+        assert text.rstrip()[-1] in ".!?:,;"
+        assert words[-1]["end_char"] == len(text.rstrip()) - 1
+        if len([*clauses(text)]) > 1:  # one clause is said in any case
+            assert words[-1]["end_time"] <= seconds
+        said = text
+    assert len([*clauses(said)]) > 1
