@@ -25,6 +25,7 @@ class SaidAnswer:
     id: str
     """Of its audio."""
     completion_id: str
+    """Of its chat completion or response."""
     expires_at: int
     playback: otel.PlaybackSpan
     text: str = ""
@@ -57,6 +58,8 @@ class SaidAnswers:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._by_id: OrderedDict[str, SaidAnswer] = OrderedDict()
+        self._by_completion: dict[str, SaidAnswer] = {}
+        """The first answer of each completion or response."""
 
     def new(self, id: str, completion_id: str, playback: otel.PlaybackSpan) -> SaidAnswer:
         """An answer that has not begun, and is not kept yet."""
@@ -66,12 +69,12 @@ class SaidAnswers:
     def keep(self, answer: SaidAnswer) -> None:
         """Keep an answer from its beginning: one that is interrupted was heard in part."""
         self._by_id[answer.id] = answer
+        self._by_completion.setdefault(answer.completion_id, answer)
         while len(self._by_id) > KEPT_ANSWERS:
-            self._by_id.popitem(last=False)
+            _, oldest = self._by_id.popitem(last=False)
+            self._by_completion.pop(oldest.completion_id, None)
 
     def find(self, id: str) -> SaidAnswer | None:
         """The answer whose audio or completion has this id; None if there is none, or it has expired."""
-        found = self._by_id.get(id) or next(
-            (answer for answer in self._by_id.values() if answer.completion_id == id), None
-        )
+        found = self._by_id.get(id) or self._by_completion.get(id)
         return None if found is None or found.expires_at <= self._clock() else found

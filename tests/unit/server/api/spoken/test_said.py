@@ -1,0 +1,37 @@
+"""Kept answers, by the id of their audio and by that of their completion."""
+
+from __future__ import annotations
+
+from unittest.mock import Mock
+
+from server.api.spoken.said import KEPT_ANSWERS, KEPT_SECONDS, SaidAnswer, SaidAnswers
+
+
+def kept(answers: SaidAnswers, id: str, completion_id: str) -> SaidAnswer:
+    answer = answers.new(id, completion_id, Mock())
+    answers.keep(answer)
+    return answer
+
+
+def test_an_answer_is_found_by_its_audio_and_the_first_one_by_its_completion() -> None:
+    answers = SaidAnswers()
+    first, second = kept(answers, "audio_1", "chatcmpl_1"), kept(answers, "audio_2", "chatcmpl_1")
+    assert answers.find("audio_1") is answers.find("chatcmpl_1") is first
+    assert answers.find("audio_2") is second
+    assert answers.find("audio_3") is None
+
+
+def test_the_oldest_answer_makes_room() -> None:
+    answers = SaidAnswers()
+    for number in range(KEPT_ANSWERS + 1):
+        kept(answers, f"audio_{number}", f"resp_{number}")
+    assert answers.find("audio_0") is answers.find("resp_0") is None
+    assert answers.find("resp_1") is answers.find("audio_1") is not None
+
+
+def test_an_answer_expires() -> None:
+    now = 0.0
+    answers = SaidAnswers(lambda: now)
+    kept(answers, "audio_1", "resp_1")
+    now = KEPT_SECONDS
+    assert answers.find("audio_1") is answers.find("resp_1") is None
