@@ -5,13 +5,14 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import attrs
 import httpx
 
-__all__ = ["Answered", "Client", "ClientError", "Piece", "Sound"]
+__all__ = ["Answered", "Client", "ClientError", "Passages", "Piece", "Sound"]
 
 
 class ClientError(Exception):
@@ -32,6 +33,13 @@ class Sound:
 
     pcm: bytes
     words: list[dict[str, Any]]
+
+
+@attrs.frozen
+class Passages:
+    """What the prompt holds of files, as the server sends it."""
+
+    passages: list[dict[str, Any]]
 
 
 @attrs.frozen
@@ -72,8 +80,37 @@ class Client:
             raise ClientError(f"{self.url} is not an OpenAI-compatible server") from None
         return [str(item["id"]) for item in items if capability in item.get("capabilities", [capability])]
 
-    def answer(self, body: dict[str, Any]) -> Generator[Piece | Sound | Answered]:
+    def call(self, method: str, path: str, **request: Any) -> Any:
+        """The JSON of a response.
+
+        Raises:
+            ClientError: the server cannot be reached or refused the request.
+        """
+        try:
+            response = self._http.request(method, path, **request)
+            _raise_for_error(response)
+            return response.json()
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from None
+        except ValueError:
+            raise ClientError(f"{self.url} is not an OpenAI-compatible server") from None
+
+    def upload(self, path: Path) -> str:
+        """Upload a file. Returns its id.
+
+        Raises:
+            ClientError: the file cannot be read, or as `call`.
+        """
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ClientError(f"cannot read {path}: {error.strerror}") from None
+        fields = {"data": {"purpose": "assistants"}, "files": {"file": (path.name, data)}}
+        return str(self.call("POST", "/v1/files", **fields)["id"])
+
+    def answer(self, body: dict[str, Any]) -> Generator[Passages | Piece | Sound | Answered]:
         """Stream one answer; the last item is `Answered`. `Sound` comes if the body asks for audio, in `pcm16`.
+        `Passages` comes first if the body has a `context`.
 
         Closing the iterator closes the connection.
 
@@ -134,11 +171,13 @@ def _decoded(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
     raise ClientError("the connection closed before the answer was complete")
 
 
-def _pieces(events: Iterator[dict[str, Any]]) -> Iterator[Piece | Sound | Answered]:
+def _pieces(events: Iterator[dict[str, Any]]) -> Iterator[Passages | Piece | Sound | Answered]:
     finish_reason, tokens = None, None
     for event in events:
         try:
             tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
+            if event.get("context"):
+                yield Passages(list(event["context"]["passages"]))
             for choice in event.get("choices", [])[:1]:
                 delta = choice.get("delta") or {}
                 if delta.get("reasoning_content"):
@@ -148,7 +187,7 @@ def _pieces(events: Iterator[dict[str, Any]]) -> Iterator[Piece | Sound | Answer
                 if delta.get("audio"):
                     yield from _spoken(delta["audio"])
                 finish_reason = choice.get("finish_reason") or finish_reason
-        except (AttributeError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise _nonsense(json.dumps(event)) from None
     yield Answered(finish_reason, tokens)
 

@@ -12,7 +12,7 @@ from providers.chat.types import ChatPrompt, GenerationRequest
 from server.api.grounding.answer import GroundedAnswer
 from server.api.grounding.block import last_user_text, with_passages
 from server.api.grounding.citations import Cited
-from server.api.grounding.grounding import DEFAULT_RESULTS, Grounding, Search, ground
+from server.api.grounding.grounding import DEFAULT_RESULTS, MAX_QUERY, Grounding, Search, ground
 from server.retrieval.passages import Passage
 from server.retrieval.retrieval import Retrieval
 
@@ -31,7 +31,7 @@ def grounded(
         return GroundedAnswer(chat, asked, None)
     search = Search(
         vector_store_ids=context.vector_store_ids,
-        query=last_user_text(prompt),
+        query=last_user_text(prompt)[:MAX_QUERY],
         max_results=context.max_results or DEFAULT_RESULTS,
         filters=context.filters,
         score_threshold=context.score_threshold or 0.0,

@@ -15,9 +15,11 @@ from providers.errors import InvalidRequest, NotFound
 from server.retrieval.passages import Passage
 from server.retrieval.retrieval import Retrieval
 
-__all__ = ["DEFAULT_RESULTS", "Grounding", "Search", "ground"]
+__all__ = ["DEFAULT_RESULTS", "MAX_QUERY", "Grounding", "Search", "ground"]
 
 DEFAULT_RESULTS = 10
+MAX_QUERY = 4096
+"""Characters of a turn to search with, from its beginning."""
 _ANSWER_TOKENS = 1024
 _ANSWER_SHARE = 4
 

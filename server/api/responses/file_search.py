@@ -18,7 +18,7 @@ from providers.chat.protocol import ChatProvider
 from providers.chat.types import ChatPrompt
 from providers.errors import InvalidRequest
 from server.api.grounding.answer import GroundedAnswer
-from server.api.grounding.grounding import DEFAULT_RESULTS, Grounding, Search, ground
+from server.api.grounding.grounding import DEFAULT_RESULTS, MAX_QUERY, Grounding, Search, ground
 from server.api.responses.conversation import item_id, message_text, to_turns
 from server.api.responses.searched import citable, is_user_turn
 from server.api.responses.tools import as_choice
@@ -47,7 +47,7 @@ def search_of(request: CreateResponse | TokenCountRequest, own: Sequence[StoredI
     threshold = tool.ranking_options.score_threshold if tool.ranking_options else None
     return Search(
         vector_store_ids=tool.vector_store_ids,
-        query=message_text(own[turn]),
+        query=message_text(own[turn])[:MAX_QUERY],
         max_results=tool.max_num_results or DEFAULT_RESULTS,
         filters=tool.filters,
         score_threshold=threshold or 0.0,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,11 @@ def _pair(_context: click.Context, parameter: click.Parameter, value: str | None
     help="JSON file to write; - is standard output.",
 )  # fmt: skip
 @click.option(
+    "--context", "documents", multiple=True, metavar="FILE", panel="Debate",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Text, Markdown or PDF whose passages the speakers read; may be repeated.",
+)  # fmt: skip
+@click.option(
     "--models", callback=_pair, metavar="FIRST,SECOND", panel="Server",
     help="Models to use. Default: the server's first chat model for both.",
 )  # fmt: skip
@@ -95,7 +100,8 @@ def debate(topic: str, url: str, api_key: str | None, **options: Any) -> None:
         with closing(Client(url, api_key)) as client:
             held = _debate(topic.strip(), client, options, spoken=playback is not None or folder is not None)
             statements = held.statements
-            with make_stage(Console(stderr=options["json_file"] == "-"), held) as stage:
+            console = Console(stderr=options["json_file"] == "-")
+            with _documents(client, options["documents"]) as held.store, make_stage(console, held) as stage:
                 _run(held, stage, playback, folder)
         if playback is not None and (trouble := playback.finish()) is not None:
             fail(f"{playback.name} could not play it: {printable(trouble)}")
@@ -138,6 +144,13 @@ def _debate(topic: str, client: Client, options: dict[str, Any], *, spoken: bool
         seed=options["seed"],
         sampling={name: value for name, value in asked.items() if value is not None},
     )
+
+
+def _documents(client: Client, paths: Sequence[str]) -> AbstractContextManager[str | None]:
+    """The vector store of these files for the block; None without files."""
+    from server.cli._documents import stored
+
+    return stored(client, [Path(path) for path in paths]) if paths else nullcontext()
 
 
 def _run(held: Debate, stage: Stage, playback: Playback | None, folder: Path | None) -> None:

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Debate", "Speaker", "Statement"]
 
+_PASSAGES = 3
+"""Passages per turn. Small models lose the thread among more."""
 _SYSTEM = (
     "You are {name}. In a live debate you argue {side} this claim: {topic}. "
     "Answer your opponent in two or three short spoken sentences. No lists, no headings."
 )
 _OPENING = "You have the floor, {name}. Make your case."
+_ON_THE_CLAIM = " The claim: {topic}"
 _CLOSING = "{statement}\n\nThis is your last statement."
 
 
@@ -45,6 +48,8 @@ class Statement:
     words: list[dict[str, Any]] = attrs.field(factory=list)
     finish_reason: str | None = None
     tokens: int | None = None
+    passages: list[dict[str, Any]] = attrs.field(factory=list)
+    """What the speaker read of the files."""
 
     def record(self) -> dict[str, Any]:
         """The statement as JSON, without its sound."""
@@ -55,6 +60,7 @@ class Statement:
             "text": self.text,
             "finish_reason": self.finish_reason,
             "completion_tokens": self.tokens,
+            **({"passages": self.passages} if self.passages else {}),
             **({"duration": len(self.sound) / 48_000, "words": self.words} if self.sound else {}),
         }
 
@@ -71,6 +77,8 @@ class Debate:
     seed: int | None
     sampling: Mapping[str, Any]
     """Parameters of every turn, by the API's names."""
+    store: str | None = None
+    """The vector store whose passages the speakers read."""
     statements: list[Statement] = attrs.field(factory=list)
 
     def turns(self) -> Iterator[tuple[Statement, Generator[Any]]]:
@@ -87,7 +95,7 @@ class Debate:
                 yield statement, self._spoken(statement, body)
 
     def _spoken(self, statement: Statement, body: dict[str, Any]) -> Generator[Any]:
-        from server.cli._client import Piece, Sound
+        from server.cli._client import Passages, Piece, Sound
 
         with closing(self.client.answer(body)) as items:
             for item in items:
@@ -96,6 +104,8 @@ class Debate:
                 elif isinstance(item, Sound):
                     statement.sound += item.pcm
                     statement.words += item.words
+                elif isinstance(item, Passages):
+                    statement.passages = item.passages
                 else:
                     statement.finish_reason, statement.tokens = item.finish_reason, item.completion_tokens
                 yield item
@@ -104,6 +114,8 @@ class Debate:
         body: dict[str, Any] = {"model": speaker.model, "messages": self._messages(speaker, round), **self.sampling}
         if self.seed is not None:
             body["seed"] = self.seed + len(self.statements)
+        if self.store is not None:
+            body["context"] = {"vector_store_ids": [self.store], "max_results": _PASSAGES}
         if self.spoken:
             body["modalities"] = ["text", "audio"]
             body["audio"] = {"format": "pcm16", **({"voice": speaker.voice} if speaker.voice else {})}
@@ -114,7 +126,8 @@ class Debate:
         system = _SYSTEM.format(name=speaker.name, side=speaker.side, topic=self.topic)
         messages = [{"role": "system", "content": system}]
         if speaker is self.speakers[0]:
-            messages.append({"role": "user", "content": _OPENING.format(name=speaker.name)})
+            about = _ON_THE_CLAIM.format(topic=self.topic) if self.store else ""  # the files are searched with it
+            messages.append({"role": "user", "content": _OPENING.format(name=speaker.name) + about})
         for statement in self.statements:
             role = "assistant" if statement.speaker is speaker else "user"
             messages.append({"role": role, "content": statement.text.strip() or "…"})

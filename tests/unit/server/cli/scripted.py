@@ -29,6 +29,10 @@ class Stub:
             {"id": "talker", "capabilities": ["chat"]},
             {"id": "speaker", "capabilities": ["speech"]},
         ]
+        self.replies: dict[str, dict[str, Any]] = {}
+        """JSON by method and path, for requests other than chats."""
+        self.calls: list[str] = []
+        """Method and path of the requests that `replies` answers, and their bodies as text."""
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.abandoned = threading.Event()
@@ -36,11 +40,27 @@ class Stub:
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
+            def do_DELETE(self) -> None:
+                self._replied()
+
+            def _replied(self) -> bool:
+                reply = stub.replies.get(f"{self.command} {self.path}")
+                if reply is None:
+                    return False
+                body = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
+                stub.calls.append(f"{self.command} {self.path} {body}".strip())
+                self._json(200, reply)
+                return True
+
             def do_GET(self) -> None:
+                if self._replied():
+                    return
                 stub.keys.append(self.headers["Authorization"])
                 self._json(200, {"object": "list", "data": stub.models})
 
             def do_POST(self) -> None:
+                if self._replied():
+                    return None
                 stub.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
                 if stub.refusal is not None:
                     return self._json(*stub.refusal)

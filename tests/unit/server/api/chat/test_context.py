@@ -105,6 +105,12 @@ async def test_a_prompt_that_is_computed_ahead_is_the_prompt_of_the_answer(monke
     assert chat.requests[0].prompt == chat.requests[1].prompt
 
 
+async def test_a_long_turn_is_searched_with_by_its_beginning(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = searching(monkeypatch)
+    await ask(make_app(FakeChat()), json={**BODY, "messages": [{"role": "user", "content": "a" * 5000}]})
+    assert found.calls[0]["queries"] == ["a" * 4096]
+
+
 async def test_passages_without_room_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     searching(monkeypatch, passage("a" * 2000), passage("b" * 2000, score=0.1))
     answer = await ask(make_app(FakeChat()), json=BODY)

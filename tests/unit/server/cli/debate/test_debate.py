@@ -115,3 +115,51 @@ def test_ctrl_c_ends_the_debate_and_its_connection(stub: Stub) -> None:
         terminal.close()
     assert stub.abandoned.wait(5)
     assert "Traceback" not in terminal.seen
+
+
+STORE = "/v1/vector_stores/vs_1"
+REPLIES = {
+    "POST /v1/files": {"id": "file_1"},
+    "POST /v1/vector_stores": {"id": "vs_1"},
+    f"GET {STORE}": {"status": "completed"},
+    f"GET {STORE}/files?filter=failed": {"data": []},
+    f"DELETE {STORE}": {},
+    "DELETE /v1/files/file_1": {},
+}
+
+
+def test_speakers_read_passages_of_files_that_are_gone_afterwards(stub: Stub, tmp_path: Path) -> None:
+    (tmp_path / "cats.md").write_text("Cats sleep.", encoding="utf-8")
+    stub.replies = REPLIES
+    passage = {"filename": "cats.md", "text": "Cats sleep."}
+    stub.script = [chunk(context={"passages": [passage], "found": 1}), chunk("Yes."), chunk(finish="stop"), "[DONE]"]
+
+    result = debate(stub, "--rounds", "1", "--context", str(tmp_path / "cats.md"), "--json", "-")
+
+    assert result.exit_code == 0, result.output
+    upload, *others = stub.calls
+    assert "Cats sleep." in upload
+    assert 'filename="cats.md"' in upload
+    assert others == [
+        'POST /v1/vector_stores {"name":"debate","file_ids":["file_1"]}',
+        f"GET {STORE}",
+        f"GET {STORE}/files?filter=failed",
+        f"DELETE {STORE}",
+        "DELETE /v1/files/file_1",
+    ]
+    assert [body["context"] for body in stub.bodies] == [{"vector_store_ids": ["vs_1"], "max_results": 3}] * 2
+    assert stub.bodies[0]["messages"][1]["content"].endswith("The claim: Cats are better than dogs")
+    assert [turn["passages"] for turn in json.loads(result.stdout)["statements"]] == [[passage]] * 2
+
+
+def test_a_file_that_the_server_cannot_read_ends_the_command(stub: Stub, tmp_path: Path) -> None:
+    (tmp_path / "cats.pdf").write_bytes(b"%PDF")
+    failed = {"id": "file_1", "last_error": {"code": "invalid_file", "message": "no text"}}
+    stub.replies = {**REPLIES, f"GET {STORE}/files?filter=failed": {"data": [failed]}}
+
+    result = debate(stub, "--context", str(tmp_path / "cats.pdf"))
+
+    assert result.exit_code == 1
+    assert "cats.pdf cannot be read: no text" in result.output
+    assert stub.calls[-2:] == [f"DELETE {STORE}", "DELETE /v1/files/file_1"]
+    assert stub.bodies == []
