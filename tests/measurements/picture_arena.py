@@ -22,6 +22,8 @@ from tests.live.client import eventually
 from tests.live.harness import start
 
 WIDTH, HEIGHT = 1280, 860
+WHOLE = 1150
+"""Height of the page with the verdict."""
 PATIENCE = 300.0
 """Seconds until a turn is spoken."""
 MOVING_SECONDS = 3.6
@@ -48,9 +50,9 @@ def main(folder: Path, seconds: int) -> None:
 def take(arena: ArenaPage, folder: Path, seconds: int) -> None:
     """Start a debate with the page's own motion and speakers, and take the pictures while it goes on."""
     arena.open(None)
-    size = {"width": WIDTH, "height": HEIGHT, "deviceScaleFactor": 1}
-    arena.page.command("Emulation.setDeviceMetricsOverride", mobile=False, **size)
+    resize(arena, HEIGHT)
     arena.ready()
+    eventually(lambda: arena.text("status") == "", within=PATIENCE)
     arena.evaluate(f"document.querySelector('[name=seconds]').value = {seconds}")
     arena.click("play")
     box = "document.getElementById('stage').getBoundingClientRect()"
@@ -63,11 +65,16 @@ def take(arena: ArenaPage, folder: Path, seconds: int) -> None:
     frames += record(arena)
     save(picture(arena), folder / "arena-later.webp")
     arena.wait_for("over", within=PATIENCE)
-    arena.evaluate("document.getElementById('verdict').scrollIntoView({ block: 'end' })")
+    resize(arena, WHOLE)
     arena.wait_for_frames(60)
     save(picture(arena), folder / "arena-verdict.webp")
     move(frames, stage, folder)
     print(arena.evaluate("document.getElementById('entries').innerText"))
+
+
+def resize(arena: ArenaPage, height: int) -> None:
+    size = {"width": WIDTH, "height": height, "deviceScaleFactor": 1}
+    arena.page.command("Emulation.setDeviceMetricsOverride", mobile=False, **size)
 
 
 def spoken(arena: ArenaPage, turn: int, seconds: float) -> None:
@@ -94,7 +101,8 @@ def save(image: Image.Image, path: Path) -> None:
 
 
 def record(arena: ArenaPage) -> list[Frame]:
-    """What the page shows for `MOVING_SECONDS`."""
+    """What the page shows for `MOVING_SECONDS`, with square corners of the stage."""
+    arena.evaluate("document.getElementById('stage').style.borderRadius = '0'")
     page, frames, begun = arena.page, [], time.monotonic()
     page.events.clear()
     page.command("Page.startScreencast", format="jpeg", quality=92, everyNthFrame=2)
@@ -107,6 +115,7 @@ def record(arena: ArenaPage) -> list[Frame]:
                 frames.append(event["params"])
                 page.command("Page.screencastFrameAck", sessionId=event["params"]["sessionId"])
     page.command("Page.stopScreencast")
+    arena.evaluate("document.getElementById('stage').style.borderRadius = ''")
     return [(frame["metadata"]["timestamp"], frame["data"]) for frame in frames]
 
 

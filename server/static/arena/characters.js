@@ -80,7 +80,7 @@ function arm(sleeve, cuff, skin) {
     ellipse(129, 341, 18, 21, skin),
     line("M119 373 L153 366", cuff, 9),
   );
-  const drawn = svg("g", { "clip-path": `url(#${id})` }, svg("clipPath", { id }, svg("rect", { x: 0, y: 0, width: 400, height: 474 })), moved);
+  const drawn = svg("g", { "clip-path": `url(#${id})` }, svg("clipPath", { id }, svg("rect", { x: 0, y: 0, width: 400, height: 390 })), moved); // ends at the lectern's top
   return { drawn, moved };
 }
 
