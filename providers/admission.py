@@ -56,6 +56,12 @@ class AdmissionQueue:
         return sum(not waiter.admitted.done() for waiter in tuple(self._waiting))
 
     @property
+    def full(self) -> bool:
+        """Whether a request for one place would be refused now."""
+        busy = self._taken >= self._max_concurrency or self.pending > 0
+        return not self._draining and busy and self.pending >= self._queue_size
+
+    @property
     def outcomes(self) -> dict[str, int]:
         """Number of finished requests per outcome."""
         return {
@@ -106,6 +112,15 @@ class AdmissionQueue:
         self._rejected += 1
         raise error
 
+    def refuse_full(self) -> NoReturn:
+        """Refuse a request because the queue is `full`."""
+        self.refuse(
+            QueueFull(
+                f"{self._active} requests are being answered and {self.pending} wait, as many as may",
+                retry_after=self._retry_after(),
+            )
+        )
+
     def begin_drain(self) -> None:
         """Admit no more requests. Waiting ones fail with `ModelNotReady`, admitted ones continue. Idempotent."""
         self._draining = True
@@ -116,12 +131,7 @@ class AdmissionQueue:
 
     async def _wait(self, places: int) -> None:
         if len(self._waiting) >= self._queue_size and self.pending >= self._queue_size:
-            self.refuse(
-                QueueFull(
-                    f"{self._active} requests are being answered and {self.pending} wait, as many as may",
-                    retry_after=self._retry_after(),
-                )
-            )
+            self.refuse_full()
         loop = asyncio.get_running_loop()
         waiter = _Waiter(places, loop.create_future())
         self._waiting.append(waiter)

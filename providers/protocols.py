@@ -5,7 +5,7 @@ What only some can do is one narrow Protocol per capability, in the capability's
 
 from __future__ import annotations
 
-from typing import Generic, Literal, Protocol, TypeVar, runtime_checkable
+from typing import Generic, Literal, NoReturn, Protocol, TypeVar, runtime_checkable
 
 import attrs
 
@@ -64,6 +64,17 @@ class Provider(Protocol):
 
     @property
     def queue_stats(self) -> QueueStats: ...
+
+    @property
+    def full(self) -> bool:
+        """Whether the queue has no room for a further request."""
+
+    def refuse_full(self) -> NoReturn:
+        """Refuse a request that was not read, and count it.
+
+        Raises:
+            QueueFull: always.
+        """
 
     async def start(self) -> None:
         """Begin loading, unless `spec.lazy`, and return immediately; `card.status` and `wait_ready` report progress."""

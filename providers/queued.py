@@ -7,7 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NoReturn, Protocol, TypeVar
 
 import otel
 from providers.admission import AdmissionQueue
@@ -71,6 +71,13 @@ class QueuedProvider(ABC, Generic[R, E]):
     @property
     def queue_stats(self) -> QueueStats:
         return self._queue.stats
+
+    @property
+    def full(self) -> bool:
+        return self._queue.full
+
+    def refuse_full(self) -> NoReturn:
+        self._queue.refuse_full()
 
     def reading(self) -> otel.ModelReading:
         """The model's metrics now; called from any thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import NoReturn
 
 from providers.capabilities import MODALITIES
 from providers.errors import ExtraNotInstalled
@@ -38,6 +39,13 @@ class UnavailableProvider:
     @property
     def queue_stats(self) -> QueueStats:
         return QueueStats()
+
+    @property
+    def full(self) -> bool:
+        return False
+
+    def refuse_full(self) -> NoReturn:
+        raise self.refusal()
 
     def refusal(self) -> ExtraNotInstalled:
         """What a request for this model is refused with."""

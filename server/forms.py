@@ -14,7 +14,7 @@ from multipart import MultipartSegment, ParserError, ParserLimitReached, PushMul
 
 from providers.errors import InvalidRequest
 from server.dto import ContractDTO
-from server.guards import RequestTooLarge, UnsupportedMediaType
+from server.guards import RequestTooLarge, UnsupportedMediaType, refuse_when_full
 from server.serialization import form_converter
 
 __all__ = ["FORM_BYTES", "FormDTO", "multipart_form"]
@@ -49,6 +49,7 @@ def multipart_form(max_file_bytes: int) -> Guard:
         UnsupportedMediaType: another content type or encoding.
         InvalidRequest: the form is broken.
         RequestTooLarge: a file is too large.
+        QueueFull: no model has room for the request.
         """
         dto = handler.resolve_data_dto()
         if dto is None or not issubclass(dto, FormDTO):
@@ -61,6 +62,7 @@ def multipart_form(max_file_bytes: int) -> Guard:
             raise UnsupportedMediaType("a compressed body is not supported")
         if not options.get("boundary"):
             raise InvalidRequest("the content type of the form names no boundary")
+        refuse_when_full(connection, handler)
         form = await _read(connection, options["boundary"], max_file_bytes)
         connection._connection_state.form = form  # where `Request.form` keeps what it has parsed
 

@@ -14,11 +14,23 @@ from litestar.types import Guard
 from providers.errors import InvalidApiKey, InvalidRequest
 from server.large_bodies import decode_ahead
 
-__all__ = ["RequestTooLarge", "UnsupportedMediaType", "api_key_guard", "given_keys", "json_body"]
+__all__ = [
+    "QUEUE",
+    "RequestTooLarge",
+    "UnsupportedMediaType",
+    "api_key_guard",
+    "given_keys",
+    "json_body",
+    "refuse_when_full",
+]
 
 _KEY_HEADERS = ("x-api-key", "api-key")
 OPEN = "open"
 """`opt` key of handlers that need no API key."""
+QUEUE = "queue"
+"""`opt` key of handlers whose requests wait in the queues of this `Capability`."""
+_SMALL = 32_768
+"""Bytes of a body that is read even when the queue is full: what is wrong with it comes first."""
 
 
 class UnsupportedMediaType(HTTPException):
@@ -68,6 +80,7 @@ async def json_body(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
 
     Raises:
         UnsupportedMediaType: the content type, charset or encoding is not that of JSON in UTF-8.
+        QueueFull: no model has room for the request, and its body is large.
         InvalidRequest: the body is empty, or a large body is wrong.
     """
     assert isinstance(connection, Request)
@@ -80,6 +93,24 @@ async def json_body(connection: ASGIConnection[Any, Any, Any, Any], handler: Bas
         raise UnsupportedMediaType("JSON must be in UTF-8")
     if connection.headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("compressed bodies are not supported")
+    refuse_when_full(connection, handler)
     if not (body := await connection.body()):
         raise InvalidRequest("the request body is empty; send a JSON object")
     await decode_ahead(connection, handler, body)
+
+
+def refuse_when_full(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Refuse a large body, or one of unknown length, before it is read, where its request would be refused after that.
+
+    The body names the model. So every model of the capability has to be full.
+
+    Raises:
+        QueueFull: all queues of the handler's capability are full.
+    """
+    capability = handler.opt.get(QUEUE)
+    length = connection.headers.get("content-length", "")
+    if capability is None or (length.isdigit() and int(length) <= _SMALL):
+        return
+    models = connection.app.state.service.registry.available(capability)
+    if models and all(model.full for model in models):
+        models[0].refuse_full()

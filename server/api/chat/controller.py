@@ -31,7 +31,7 @@ from server.api.spoken.speaking import SpokenEvent, speaking
 from server.api.spoken.voice import answer_voice
 from server.api.spoken.wire import new_answer
 from server.dependencies import Chat, RetrievalDependency, Service, ServiceDependency, provide
-from server.guards import json_body
+from server.guards import QUEUE, json_body
 from server.large_bodies import translated
 
 __all__ = ["ChatController"]
@@ -44,6 +44,7 @@ class ChatController(Controller):
 
     @post(
         dependencies={"chat": provide(CHAT)},
+        opt={QUEUE: CHAT},
         status_code=200,
         media_type=MediaType.JSON,
         operation_id="createChatCompletion",

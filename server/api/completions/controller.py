@@ -21,7 +21,7 @@ from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
 from server.api.openapi import StreamedCompletionOperation
 from server.dependencies import Chat, ServiceDependency, provide
-from server.guards import json_body
+from server.guards import QUEUE, json_body
 from server.large_bodies import translated
 
 __all__ = ["CompletionsController"]
@@ -34,6 +34,7 @@ class CompletionsController(Controller):
     dependencies = {"chat": provide(CHAT)}  # noqa: RUF012
 
     @post(
+        opt={QUEUE: CHAT},
         status_code=200,
         media_type=MediaType.JSON,
         operation_id="createCompletion",

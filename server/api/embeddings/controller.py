@@ -19,7 +19,7 @@ from server.api.embeddings.request import to_embedding_request, to_rerank_reques
 from server.api.embeddings.response import embedding_response, rerank_response
 from server.api.error_responses import ANSWERING, errors
 from server.dependencies import ServiceDependency, provide
-from server.guards import json_body
+from server.guards import QUEUE, json_body
 from server.large_bodies import translated
 
 __all__ = ["EmbeddingsController"]
@@ -35,6 +35,7 @@ class EmbeddingsController(Controller):
 
     @post(
         "/embeddings",
+        opt={QUEUE: EMBEDDINGS},
         status_code=200,
         media_type=MediaType.JSON,
         operation_id="createEmbedding",
@@ -66,6 +67,7 @@ class EmbeddingsController(Controller):
 
     @post(
         "/rerank",
+        opt={QUEUE: EMBEDDINGS},
         status_code=200,
         operation_id="createRerank",
         name="rerank.create",

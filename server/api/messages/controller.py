@@ -20,7 +20,7 @@ from server.api.messages.response import MessageHeader, message
 from server.api.messages.stream import MessageStreamEncoder
 from server.api.openapi import StreamedMessageOperation
 from server.dependencies import Chat, ServiceDependency, provide
-from server.guards import json_body
+from server.guards import QUEUE, json_body
 from server.large_bodies import translated
 
 __all__ = ["MessagesController"]
@@ -34,6 +34,7 @@ class MessagesController(Controller):
     exception_handlers = MESSAGES_EXCEPTION_HANDLERS  # type: ignore[assignment]
 
     @post(
+        opt={QUEUE: CHAT},
         status_code=200,
         media_type=MediaType.JSON,
         operation_id="createMessage",

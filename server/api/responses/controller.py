@@ -46,7 +46,7 @@ from server.api.spoken.speaking import speaking
 from server.api.spoken.voice import AnswerVoice, answer_voice
 from server.api.spoken.wire import new_answer
 from server.dependencies import Chat, RetrievalDependency, Service, ServiceDependency, provide
-from server.guards import json_body
+from server.guards import QUEUE, json_body
 from server.large_bodies import translated
 from server.retrieval.retrieval import Retrieval
 
@@ -67,6 +67,7 @@ class ResponsesController(Controller):
     @post(
         guards=(json_body,),
         dependencies={"chat": _CHAT},
+        opt={QUEUE: CHAT},
         status_code=200,
         media_type=MediaType.JSON,
         operation_id="createResponse",

@@ -23,7 +23,7 @@ from server.api.speech.pieces import audible, collected, encoded
 from server.api.speech.request import SpeechAnswer, speech_answer, to_speech_request
 from server.api.speech.response import SpeechEventEncoder, SpeechHeader, speech_with_timings, unspoken_headers
 from server.dependencies import Service, ServiceDependency, provide
-from server.guards import json_body
+from server.guards import QUEUE, json_body
 from server.streaming.audio import AudioStream
 from server.streaming.response import StreamResponse
 
@@ -40,6 +40,7 @@ class SpeechController(Controller):
         "/speech",
         guards=(json_body,),
         dependencies={"speech": provide(SPEECH)},
+        opt={QUEUE: SPEECH},
         status_code=200,
         operation_id="createSpeech",
         name="audio.speech.create",

@@ -33,6 +33,7 @@ from server.api.transcription.subtitles import srt, vtt
 from server.api.transcription.uploads import on_disk
 from server.dependencies import Service, ServiceDependency, provide_from_form
 from server.forms import FormDTO
+from server.guards import QUEUE
 
 __all__ = ["TranscriptionController"]
 
@@ -54,6 +55,7 @@ class TranscriptionController(Controller):
     @post(
         "/transcriptions",
         dto=FormDTO[CreateTranscriptionRequest],
+        opt={QUEUE: TRANSCRIPTION},
         status_code=200,
         media_type=MediaType.JSON,
         operation_id="createTranscription",
@@ -75,6 +77,7 @@ class TranscriptionController(Controller):
     @post(
         "/translations",
         dto=FormDTO[CreateTranslationRequest],
+        opt={QUEUE: TRANSCRIPTION},
         status_code=200,
         media_type=MediaType.JSON,
         operation_id="createTranslation",

@@ -71,6 +71,37 @@ async def test_without_a_queue_only_a_free_place_will_do():
         assert places.active == 1
 
 
+@pytest.mark.parametrize("waiting", [0, 1])
+async def test_it_is_full_exactly_when_it_refuses(waiting: int):
+    places = queue(waiting=waiting)
+    assert not places.full
+    slot = await places.admit()
+    tasks = [asyncio.ensure_future(places.admit()) for _ in range(waiting)]
+    assert places.full == (waiting == 0)
+    await settle()
+
+    assert places.full
+    with pytest.raises(QueueFull):
+        await places.admit()
+    with pytest.raises(QueueFull):
+        places.refuse_full()
+    assert places.stats.rejected == 2
+
+    with slot:
+        pass
+    for task in tasks:
+        with await task:
+            pass
+    assert not places.full
+
+
+async def test_a_queue_that_drains_is_not_full():
+    places = queue(waiting=0)
+    await places.admit()
+    places.begin_drain()
+    assert not places.full
+
+
 async def test_a_wait_that_is_too_long_ends_with_its_own_error():
     places = queue(timeout=0.01)
     slot = await places.admit()

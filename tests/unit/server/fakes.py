@@ -6,7 +6,7 @@ import asyncio
 import re
 import struct
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import TypeVar, cast
+from typing import NoReturn, TypeVar, cast
 
 import attrs
 from msgspec import structs
@@ -32,7 +32,7 @@ from providers.embeddings.types import (
     TokenPlaces,
     Vectors,
 )
-from providers.errors import InvalidRequest, ModelNotFound
+from providers.errors import InvalidRequest, ModelNotFound, QueueFull
 from providers.protocols import Capability, ModelCard, ModelStatus, Provider, QueueStats
 from providers.spec import ModelSpec
 
@@ -66,6 +66,7 @@ class FakeChat:
     script: Script = hello
     status: ModelStatus = "ready"
     queue_stats: QueueStats = attrs.field(factory=QueueStats)
+    full: bool = False
     requests: list[GenerationRequest] = attrs.field(factory=list)
     started: asyncio.Event = attrs.field(factory=asyncio.Event)
     closed: asyncio.Event = attrs.field(factory=asyncio.Event)
@@ -105,6 +106,9 @@ class FakeChat:
 
     async def stop(self) -> None: ...
 
+    def refuse_full(self) -> NoReturn:
+        raise QueueFull("as many as may")
+
     def begin_drain(self) -> None:
         self.draining = True
 
@@ -143,6 +147,7 @@ class FakeEmbedder:
     started: asyncio.Event = attrs.field(factory=asyncio.Event)
     closed: asyncio.Event = attrs.field(factory=asyncio.Event)
     queue_stats: QueueStats = attrs.field(factory=QueueStats)
+    full: bool = False
 
     @property
     def spec(self) -> ModelSpec:
@@ -157,6 +162,9 @@ class FakeEmbedder:
     async def wait_ready(self) -> None: ...
 
     async def stop(self) -> None: ...
+
+    def refuse_full(self) -> NoReturn:
+        raise QueueFull("as many as may")
 
     def begin_drain(self) -> None: ...
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 from litestar import Litestar
 
 from providers.echo.provider import EchoProvider
+from providers.errors import QueueFull
 from providers.protocols import ModelCard, ModelStatus, QueueStats
 from providers.registry import ModelRegistry
 from providers.spec import ModelSpec
@@ -66,6 +67,7 @@ class FakeSpeech:
     script: Script = two_sentences
     status: ModelStatus = "ready"
     queue_stats: QueueStats = attrs.field(factory=QueueStats)
+    full: bool = False
     known: Sequence[VoiceInfo] = tuple(VOICES)
     requests: list[SpeechRequest] = attrs.field(factory=list)
     started: asyncio.Event = attrs.field(factory=asyncio.Event)
@@ -84,6 +86,9 @@ class FakeSpeech:
     async def wait_ready(self) -> None: ...
 
     async def stop(self) -> None: ...
+
+    def refuse_full(self) -> NoReturn:
+        raise QueueFull("as many as may")
 
     def begin_drain(self) -> None: ...
 

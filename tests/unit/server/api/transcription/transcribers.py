@@ -7,13 +7,13 @@ import os
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import attrs
 import httpx
 from litestar import Litestar
 
-from providers.errors import ModelNotFound
+from providers.errors import ModelNotFound, QueueFull
 from providers.protocols import Capability, ModelCard, Provider, QueueStats
 from providers.spec import ModelSpec
 from providers.transcription.types import (
@@ -81,6 +81,7 @@ class FakeTranscriber:
     script: Script = hello
     name: str = "whisper"
     queue_stats: QueueStats = attrs.field(factory=QueueStats)
+    full: bool = False
     requests: list[TranscriptionRequest] = attrs.field(factory=list)
     files: list[bytes] = attrs.field(factory=list)
     started: asyncio.Event = attrs.field(factory=asyncio.Event)
@@ -98,6 +99,9 @@ class FakeTranscriber:
     async def wait_ready(self) -> None: ...
 
     async def stop(self) -> None: ...
+
+    def refuse_full(self) -> NoReturn:
+        raise QueueFull("as many as may")
 
     def begin_drain(self) -> None: ...
 
