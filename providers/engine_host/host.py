@@ -37,7 +37,7 @@ from providers.engine_host.frames import (
 from providers.engine_host.process import EngineProcess
 from providers.engine_host.restart import RestartPolicy, Starts
 from providers.engine_host.watchdog import Watchdog
-from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, ServiceError
+from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, QueueFull, QueueTimeout, ServiceError
 from providers.protocols import ModelStatus
 from providers.spec import ModelSpec
 
@@ -46,6 +46,8 @@ __all__ = ["ENGINE_COMMAND", "EngineHost"]
 ENGINE_COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "providers.engines")
 """The socket's number is added as last argument. -P: modules in the current folder do not replace the engine's."""
 _LOADING_RETRY_SECONDS = 2.0
+_QUESTION_SECONDS = 60.0
+"""The longest wait for the answer to a question, which takes milliseconds where the intake is not busy."""
 
 M = TypeVar("M", bound=Mailbox[Any])
 
@@ -169,15 +171,25 @@ class EngineHost:
         Raises:
             ModelNotReady: the engine is not ready, stops, or stopped reading long ago.
             EngineCrashed: it died before it answered.
+            QueueFull: as many questions wait as requests may.
+            QueueTimeout: the intake did not come to it within `spec.queue_timeout`, at most a minute.
             InvalidRequest: the engine refuses the question, or it cannot be sent.
         """
+        most = self._spec.max_concurrency + self._spec.queue_size
+        if len(self._questions) >= most:
+            raise QueueFull(f"{most} questions wait for {self._spec.name}", retry_after=1.0)
         self._submitted += 1
         key = f"?{self._submitted}"
         self._send(msgspec.structs.replace(question, id=key))
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._questions[key] = answer
+        patience = min(_QUESTION_SECONDS, self._spec.queue_timeout)
         try:
-            return await answer
+            async with asyncio.timeout(patience):
+                return await answer
+        except TimeoutError:
+            message = f"{self._spec.name} did not answer within {patience:g} seconds"
+            raise QueueTimeout(message, retry_after=_LOADING_RETRY_SECONDS) from None
         finally:
             self._questions.pop(key, None)
 

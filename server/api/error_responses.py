@@ -28,7 +28,7 @@ OF_FILES = (400, 401, 404, 413, 415, 500, 503)
 """Statuses of requests about files and vector stores, which wait for no model."""
 OF_STORED = (400, 401, 404, 500, 503)
 """Statuses of requests without a body for what the server has stored."""
-COUNTING = (400, 401, 404, 413, 415, 500, 501, 503)
+COUNTING = (400, 401, 404, 413, 415, 429, 500, 501, 503)
 """Statuses of requests that need only the tokenizer of a model."""
 
 

@@ -59,7 +59,8 @@ class CompletionsController(Controller):
         if chooses(data) and n > chat.spec.max_concurrency:
             message = f"best_of is {n}; {chat.spec.name} gives {chat.spec.max_concurrency} answers at once"
             raise InvalidRequest(message, param="best_of")
-        echoes = [await _text(chat, one) if data.echo else "" for one in asked]
+        async with service.answering(request.receive):
+            echoes = [await _text(chat, one) if data.echo else "" for one in asked]
         if len(asked) == 1:
             events = aclosing(chat.generate(asked[0]))
         else:

@@ -70,5 +70,13 @@ class MessagesController(Controller):
         summary="Count the tokens of a conversation and its tools",
         responses=errors(*COUNTING, contract=MessagesErrorResponse),
     )
-    async def count_tokens(self, data: JSONBody[CountTokensRequest], chat: Chat) -> MessageTokensCount:
-        return MessageTokensCount(input_tokens=len(await chat.tokenize(to_message_prompt(data))))
+    async def count_tokens(
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[CountTokensRequest],
+        chat: Chat,
+        service: ServiceDependency,
+    ) -> MessageTokensCount:
+        prompt = to_message_prompt(data)
+        async with service.answering(request.receive):
+            return MessageTokensCount(input_tokens=len(await chat.tokenize(prompt)))

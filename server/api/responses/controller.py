@@ -119,6 +119,7 @@ class ResponsesController(Controller):
     )
     async def input_tokens(
         self,
+        request: Request[Any, Any, Any],
         data: JSONBody[TokenCountRequest],
         chat: Chat,
         service: ServiceDependency,
@@ -131,7 +132,8 @@ class ResponsesController(Controller):
         if (search := search_of(data, own)) is not None:
             find = finder(retrieval, search, chat, prompt, turns, instructions=data.instructions)
             prompt = (await find()).prompt
-        return TokenCount(input_tokens=len(await chat.tokenize(prompt)))
+        async with service.answering(request.receive):
+            return TokenCount(input_tokens=len(await chat.tokenize(prompt)))
 
     @route("/compact", http_method=["DELETE", "GET", "POST"], status_code=200, include_in_schema=False)
     async def compact(self) -> None:

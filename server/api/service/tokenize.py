@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from litestar import Controller, post
+from typing import Any
+
+from litestar import Controller, Request, post
 from litestar.params import JSONBody
 
 from contracts.service.tokenize import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
@@ -14,7 +16,7 @@ from server.api.generation.messages import to_chat_messages
 from server.api.generation.parameters import check_template_kwargs
 from server.api.generation.thinking import template_arguments
 from server.api.generation.tools import to_tools
-from server.dependencies import Chat, provide
+from server.dependencies import Chat, ServiceDependency, provide
 from server.guards import json_body
 
 __all__ = ["TokenizeController", "to_prompt"]
@@ -36,13 +38,15 @@ class TokenizeController(Controller):
         summary="Return the tokens of a text or a conversation",
         responses=errors(*COUNTING),
     )
-    async def tokenize(self, data: JSONBody[TokenizeRequest], chat: Chat) -> TokenizeResponse:
-        tokens = await chat.tokenize(to_prompt(data), add_special_tokens=data.add_special_tokens)
+    async def tokenize(
+        self, request: Request[Any, Any, Any], data: JSONBody[TokenizeRequest], chat: Chat, service: ServiceDependency
+    ) -> TokenizeResponse:
+        prompt = to_prompt(data)
+        async with service.answering(request.receive):
+            tokens = await chat.tokenize(prompt, add_special_tokens=data.add_special_tokens)
+            strings = await chat.token_strings(tokens) if data.return_token_strs else None
         return TokenizeResponse(
-            count=len(tokens),
-            max_model_len=chat.card.context_length,
-            tokens=tokens,
-            token_strs=await chat.token_strings(tokens) if data.return_token_strs else None,
+            count=len(tokens), max_model_len=chat.card.context_length, tokens=tokens, token_strs=strings
         )
 
     @post(
@@ -53,8 +57,11 @@ class TokenizeController(Controller):
         summary="Return the text of tokens",
         responses=errors(*COUNTING),
     )
-    async def detokenize(self, data: JSONBody[DetokenizeRequest], chat: Chat) -> DetokenizeResponse:
-        return DetokenizeResponse(prompt=await chat.detokenize(data.tokens))
+    async def detokenize(
+        self, request: Request[Any, Any, Any], data: JSONBody[DetokenizeRequest], chat: Chat, service: ServiceDependency
+    ) -> DetokenizeResponse:
+        async with service.answering(request.receive):
+            return DetokenizeResponse(prompt=await chat.detokenize(data.tokens))
 
 
 def to_prompt(request: TokenizeRequest) -> Prompt:

@@ -87,13 +87,14 @@ class SpeechController(Controller):
         description="A model whose files are not on this machine yet has none: listing fetches nothing.",
         responses=errors(401, 500, 503),
     )
-    async def voices(self, service: ServiceDependency) -> VoiceList:
-        voices = [
-            _voice(voice, provider.spec.name)
-            for provider in service.registry.available(SPEECH)
-            for voice in await provider.voices()
-            if voice.spoken
-        ]
+    async def voices(self, request: Request[Any, Any, Any], service: ServiceDependency) -> VoiceList:
+        async with service.answering(request.receive):
+            voices = [
+                _voice(voice, provider.spec.name)
+                for provider in service.registry.available(SPEECH)
+                for voice in await provider.voices()
+                if voice.spoken
+            ]
         return VoiceList(data=voices, voices=[NamedId(id=voice.id, name=voice.name) for voice in voices])
 
     @get(

@@ -11,6 +11,7 @@ from providers.errors import (
     GenerationTimeout,
     InvalidRequest,
     QueueFull,
+    QueueTimeout,
 )
 from tests.unit.providers.chat.chats import (
     PATIENCE,
@@ -148,6 +149,24 @@ async def test_the_engine_tokenises_beside_its_answers(serve):
         assert await provider.detokenize([104, 105]) == "hi"
         assert await provider.token_strings([104, 105]) == ["h", "i"]
     await stream.aclose()
+
+
+async def test_a_question_has_a_deadline(serve):
+    provider = await ready(await serve(queue_timeout=0.05))
+    with pytest.raises(QueueTimeout, match=r"fake did not answer within 0.05 seconds"):
+        await asyncio.wait_for(provider.tokenize(TextPrompt("hold")), PATIENCE)
+
+
+async def test_as_many_questions_wait_as_requests(serve):
+    provider = await ready(await serve(max_concurrency=1, queue_size=1))
+    held = [asyncio.create_task(provider.tokenize(TextPrompt("hold"))) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(QueueFull):
+        await provider.tokenize(TextPrompt("hi"))
+    for task in held:
+        task.cancel()
+    await asyncio.gather(*held, return_exceptions=True)
+    assert await provider.tokenize(TextPrompt("hi")) == [104, 105]
 
 
 async def test_a_question_ends_with_the_engine_that_was_asked(serve):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from litestar import Litestar
 
 from contracts.service.tokenize import MAX_TOKENS
-from providers.chat.types import ChatMessage, ChatPrompt, TextPrompt, Tool
+from providers.chat.types import ChatMessage, ChatPrompt, Prompt, TextPrompt, Tool
 from tests.unit.server.fakes import FakeChat
-from tests.unit.server.harness import Exchange, ask, make_app
+from tests.unit.server.harness import WAIT, Exchange, ask, make_app, start
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 
@@ -107,3 +109,56 @@ async def test_a_list_beyond_its_bound_is_refused_before_its_items_are_read(app:
     assert answer.status == 400
     assert answer.error["param"] == "tokens"
     assert str(MAX_TOKENS) in answer.error["message"]
+
+
+class _SlowChat(FakeChat):
+    """Answers no question about tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    async def tokenize(self, prompt: Prompt, *, add_special_tokens: bool | None = None) -> list[int]:
+        return await self._hold()
+
+    async def token_strings(self, tokens: Sequence[int]) -> list[str]:
+        return await self._hold()
+
+    async def _hold(self) -> Any:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
+
+
+QUESTIONS = [
+    ("/v1/tokenize", {"prompt": "x"}),
+    ("/v1/detokenize", {"tokens": [1]}),
+    ("/v1/messages/count_tokens", {"model": "m", "messages": MESSAGES}),
+    ("/v1/responses/input_tokens", {"input": "x"}),
+    ("/v1/completions", {"prompt": [1], "echo": True}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), QUESTIONS)
+async def test_a_question_ends_with_its_client(path: str, body: dict[str, Any]) -> None:
+    slow = _SlowChat()
+    exchange = start(make_app(slow), path=path, json=body)
+    async with asyncio.timeout(WAIT):
+        await slow.asked.wait()
+        exchange.disconnect()
+        await slow.cancelled.wait()
+
+
+@pytest.mark.parametrize(("path", "body"), QUESTIONS)
+async def test_a_question_ends_with_the_grace_period(path: str, body: dict[str, Any]) -> None:
+    slow = _SlowChat()
+    app = make_app(slow)
+    exchange = start(app, path=path, json=body)
+    async with asyncio.timeout(WAIT):
+        await slow.asked.wait()
+        app.state.drain.expire()
+        await slow.cancelled.wait()
+        assert (await exchange.finished()).status == 503
