@@ -15,6 +15,7 @@
     ├─ GenerationTimeout          the answer took longer than the request's own `timeout`
     ├─ ModelNotReady              the model is loading, restarting or shutting down: try again
     ├─ EngineCrashed              the process that held the model died under the request
+    ├─ OutOfMemory                memory ran out while the request was computed, and it was the newest
     └─ InternalError              unforeseen; the message contains no internals
 
 No error has an HTTP status; `server/errors.py` holds those. Errors cross the engine's socket as their code and fields
@@ -37,6 +38,7 @@ __all__ = [
     "ModelNotFound",
     "ModelNotReady",
     "NotFound",
+    "OutOfMemory",
     "PreviousResponseNotFound",
     "QueueFull",
     "QueueTimeout",
@@ -183,6 +185,12 @@ class EngineCrashed(ServiceError):
     """The process that held the model died under the request."""
 
     code = "engine_crashed"
+
+
+class OutOfMemory(ServiceError):
+    """Memory ran out while the request was computed, and it was the newest: it may fit once others have ended."""
+
+    code = "out_of_memory"
 
 
 class InternalError(ServiceError):

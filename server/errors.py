@@ -7,6 +7,7 @@ HostNotAllowed                               403
 NotFound, ModelNotFound                      404
 QueueFull, RateLimitExceeded                 429
 ModelNotReady, QueueTimeout, EngineCrashed   503
+OutOfMemory                                  503
 GenerationTimeout                            504
 ExtraNotInstalled                            501
 InternalError, anything unforeseen           500
@@ -38,6 +39,7 @@ from providers.errors import (
     InvalidRequest,
     ModelNotReady,
     NotFound,
+    OutOfMemory,
     QueueFull,
     QueueTimeout,
     RateLimitExceeded,
@@ -70,6 +72,7 @@ _STATUSES: Mapping[type[ServiceError], HTTPStatus] = {
     ModelNotReady: HTTPStatus.SERVICE_UNAVAILABLE,
     QueueTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
     EngineCrashed: HTTPStatus.SERVICE_UNAVAILABLE,
+    OutOfMemory: HTTPStatus.SERVICE_UNAVAILABLE,
     GenerationTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

@@ -16,7 +16,7 @@ from providers.engine_host.frames import Answer, Locate, Located, Question
 from providers.engines.embeddings.encoder import load_encoder
 from providers.engines.embeddings.intake import EmbeddingIntake, EmbeddingJob
 from providers.engines.embeddings.length_batching import RowPool
-from providers.engines.process.base import BaseEngine, Loaded
+from providers.engines.process.base import BaseEngine, Loaded, failure_of
 from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.errors import InternalError
@@ -138,10 +138,10 @@ class EmbeddingEngine(BaseEngine[EmbeddingJob]):
             work.context.run(self._collect, work, indexes, vectors[row : row + len(indexes)], out)
             row += len(indexes)
 
-    def recover(self, out: Outbox) -> None:
+    def recover(self, out: Outbox, error: BaseException) -> None:
         for request_id in self._running:
             self.cancel(request_id)
-            out.fail(request_id, InternalError.unforeseen())
+            out.fail(request_id, failure_of(error))
         self._running = set()
         mx.clear_cache()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import logging
 import time
 from collections.abc import Sequence
@@ -12,12 +14,12 @@ import mlx.core as mx
 from providers.engines.language.prefill_budget import MIN_TOKENS, PrefillPace
 from providers.engines.language.sequences import ActiveSequence
 from providers.engines.language.speculation import Speculation
-from providers.engines.prefix.cache import PrefixCache
+from providers.engines.prefix.cache import PrefixCache, worth_keeping
 from providers.engines.process.mlx_lm_internals import Generator
 from providers.engines.sampling.batched_step import DecodingBatch
 from providers.engines.structured.processor import BatchTokens
 
-__all__ = ["Batch"]
+__all__ = ["Batch", "segments"]
 
 logger = logging.getLogger(__name__)
 
@@ -80,23 +82,33 @@ class Batch:
             while any(self.generator.next()):
                 pass
 
-    def insert(self, sequence: ActiveSequence, segments: list[list[int]], cache: list[Any] | None) -> None:
+    def insert(self, sequence: ActiveSequence, parts: list[list[int]], cache: list[Any] | None) -> None:
         """Put a sequence into the batch. Sets its `uid`.
 
-        `segments`: the part of its prompt to compute, cut where the cache is to be kept. `cache`: that of the other
+        `parts`: the part of its tokens to compute, cut where the cache is to be kept. `cache`: that of the other
         part.
         """
-        tokens = sequence.request.job.tokens
-        computed = len(tokens) - sum(map(len, segments))
+        job = sequence.request.job
+        tokens = [*job.tokens, *sequence.tokens]
+        computed = len(tokens) - sum(map(len, parts))
         (sequence.uid,) = self.generator.insert_segments(
-            [segments],
-            max_tokens=[sequence.request.job.max_tokens],
+            [parts],
+            max_tokens=[job.max_tokens - len(sequence.tokens)],
             caches=[cache],
             all_tokens=[tokens[:computed]],
             samplers=[sequence.sampler],
             logits_processors=[sequence.processors],
         )
         sequence.follow(self._fed)
+
+    def insert_again(self, sequence: ActiveSequence) -> None:
+        """Put a sequence into the batch whose earlier batch failed, with all of its tokens. Sets its `uid`."""
+        request = sequence.request
+        tokens = [*request.job.tokens, *sequence.tokens]
+        cache, cached = self._prefixes.fetch(tokens)
+        if request.waiting and not request.prompt_ready and cached == len(tokens) - 1:
+            request.prompt_ready, request.prefix = True, copy.deepcopy(cache)
+        self.insert(sequence, segments(tokens, cached, request.job.boundaries), cache)
 
     def next(self) -> tuple[list[Any], list[Any]]:
         """Do one step. Returns mlx-lm's responses for prompts and for tokens: several of a sequence if proposed."""
@@ -169,3 +181,9 @@ class Batch:
         except Exception:
             logger.exception("a prefix could not be kept; the prefix cache is emptied")
             self._prefixes.clear()
+
+
+def segments(tokens: list[int], computed: int, boundaries: Sequence[int]) -> list[list[int]]:
+    """What is left of the tokens after the first `computed` ones, cut at the boundaries that are worth keeping."""
+    cuts = [computed, *worth_keeping(boundaries, computed), len(tokens)]
+    return [tokens[start:end] for start, end in itertools.pairwise(cuts)]

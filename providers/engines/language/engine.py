@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -14,9 +13,9 @@ from typing import Any
 import mlx.core as mx
 import msgspec
 
-from providers.chat.types import Accepted, Finished, GenerationRequest, TokenLogprob, Usage
+from providers.chat.types import Finished, GenerationRequest, TokenLogprob, Usage
 from providers.engine_host.frames import Answer, Memory, Question
-from providers.engines.language.batch import Batch
+from providers.engines.language.batch import Batch, segments
 from providers.engines.language.filling import Fillings
 from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
@@ -25,13 +24,12 @@ from providers.engines.language.loading import load_language_model, model_contex
 from providers.engines.language.scoring import PromptScoring
 from providers.engines.language.sequences import ActiveSequence, Request
 from providers.engines.language.speculation import make_speculation
-from providers.engines.prefix.cache import MIN_SAVED, can_always_trim, make_prefix_cache, worth_keeping
+from providers.engines.prefix.cache import MIN_SAVED, can_always_trim, make_prefix_cache
 from providers.engines.prefix.common_prefix import common_prefix
-from providers.engines.process.base import BaseEngine, Loaded, as_service_error, is_late, timed_out
+from providers.engines.process.base import BaseEngine, Loaded, as_service_error, failure_of, is_late, timed_out
 from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.engines.sampling.settings import make_processors, resolve
-from providers.errors import InternalError
 from providers.spec import ModelSpec
 
 __all__ = ["LanguageEngine"]
@@ -162,22 +160,28 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         self._keep_prompts([r.uid for r in prompted if r.end_of_segment and not r.end_of_prompt])
         self._keep_next()
 
-    def recover(self, out: Outbox) -> None:
-        # Without a request in the batch, a waiting one is to blame: left there, it would break every later step.
-        doomed = [request.job for request in self._requests.values()] or list(self._waiting)
-        if not doomed:
-            self._fillings.fail_all(InternalError.unforeseen, out)
-        elif not self._requests:
+    def recover(self, out: Outbox, error: BaseException) -> None:
+        """Fail the newest request of the batch, and compute the others again from their tokens, where they stopped."""
+        failure = failure_of(error)
+        if self._requests:
+            blamed = list(self._requests.values())[-1]
+            out.fail(blamed.job.id, failure)
+            self._forget(blamed)
+        elif self._waiting:
+            # One of them is to blame: left there, it would break every later step.
+            for job in self._waiting:
+                out.fail(job.id, failure)
             self._waiting.clear()
-        for job in doomed:
-            out.fail(job.id, InternalError.unforeseen())
-        self._requests.clear()
+        else:
+            self._fillings.fail_all(lambda: failure, out)
         self._sequences.clear()
         self._unkept.clear()
         if self._speculation is not None:
             self._speculation.reset()
         self._batch = self._new_batch()
         mx.clear_cache()
+        for request in list(self._requests.values()):
+            self._guard(request.job, out, functools.partial(self._rebuild, request))
 
     def use_idle_time(self) -> bool:
         """Write a kept prompt to its file, if one waits for it. Returns whether there may be more to do."""
@@ -240,7 +244,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         if job.prompt_logprobs is not None:
             self._start_scoring(job, job.prompt_logprobs)
         elif job.max_tokens == 0:
-            out.event(job.id, _accepted(job))
+            out.event(job.id, job.accepted())
             self._end_without_answer(Request(job=job, cached_tokens=0), out)
         else:
             cache, cached = self._fetch(job.tokens)
@@ -254,11 +258,10 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         """Start the first output of a request. `cache`: that of the first `cached_tokens` of its prompt."""
         job, cached = request.job, request.cached_tokens
         computed = cached if logprobs is None else len(job.tokens) - 1
-        cuts = [computed, *worth_keeping(job.boundaries, computed), len(job.tokens)]
         if computed == len(job.tokens) - 1:
             request.prompt_ready, request.prefix = True, copy.deepcopy(cache) if job.n > 1 else None
-        self._insert(request, 0, [job.tokens[start:end] for start, end in itertools.pairwise(cuts)], cache)
-        out.event(job.id, _accepted(job, cached, logprobs))
+        self._insert(request, 0, segments(job.tokens, computed, job.boundaries), cache)
+        out.event(job.id, job.accepted(cached, logprobs))
         self._branch(request)
 
     def _start_scoring(self, job: LanguageJob, top: int) -> None:
@@ -283,7 +286,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             cache = scoring.cache if len(request.job.tokens) > 1 else None
             self._begin(request, cache, out, scoring.logprobs)
             return
-        out.event(request.job.id, _accepted(request.job, 0, scoring.logprobs))
+        out.event(request.job.id, request.job.accepted(0, scoring.logprobs))
         del self._requests[request.job.id]
         self._end_without_answer(request, out)
 
@@ -317,10 +320,19 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         if not request.waiting:
             request.prefix = None
 
-    def _insert(self, request: Request, index: int, segments: list[list[int]], cache: list[Any] | None) -> None:
+    def _insert(self, request: Request, index: int, parts: list[list[int]], cache: list[Any] | None) -> None:
         sequence = ActiveSequence.of(request, index, self._text, make_processors(request.job.sampling, self._defaults))
-        self._batch.insert(sequence, segments, cache)
+        self._batch.insert(sequence, parts, cache)
         self._sequences[sequence.uid] = request.sequences[sequence.uid] = sequence
+
+    def _rebuild(self, request: Request) -> None:
+        """Put the sequences of a request into a new batch."""
+        olds = list(request.sequences.values())
+        request.sequences.clear()
+        for old in olds:
+            new = old.again(self._text, make_processors(request.job.sampling, self._defaults))
+            self._batch.insert_again(new)
+            self._sequences[new.uid] = request.sequences[new.uid] = new
 
     # ── through the batch ───────────────────────────────────────────────────────────────────────────────────
 
@@ -376,7 +388,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         request = self._sequences[uid].request
         ((cache, tokens),) = self._batch.computed([uid]).values()
         inside = len(tokens) < len(request.job.tokens) - 1
-        if request.waiting and not inside:
+        if request.waiting and not inside and not request.prompt_ready:
             request.prompt_ready, request.prefix = True, copy.deepcopy(cache)
         if self._prefixes.max_bytes > 0:
             kind = "system" if len(tokens) == request.job.system_end else "user"
@@ -385,7 +397,3 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     def _keep_next(self) -> None:
         if self._unkept:
             self._unkept.popleft()()
-
-
-def _accepted(job: LanguageJob, cached: int = 0, logprobs: list[TokenLogprob] | None = None) -> Accepted:
-    return Accepted(len(job.tokens), cached, logprobs, given_up=job.given_up)

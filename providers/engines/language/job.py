@@ -6,7 +6,7 @@ from contextvars import Context, copy_context
 
 import attrs
 
-from providers.chat.types import SamplingParams, Tool
+from providers.chat.types import Accepted, SamplingParams, TokenLogprob, Tool
 from providers.engines.output.parser import AnswerFormat, AnswerSplitter
 from providers.engines.output.stop import stop_matcher
 from providers.engines.sampling.settings import Settings
@@ -59,6 +59,9 @@ class LanguageJob:
     """Tokens that end an answer, beside those that end every one."""
     context: Context = attrs.field(factory=copy_context, eq=False, repr=False)
     """Context of the request, for log lines."""
+
+    def accepted(self, cached: int = 0, logprobs: list[TokenLogprob] | None = None) -> Accepted:
+        return Accepted(len(self.tokens), cached, logprobs, given_up=self.given_up)
 
     def splitter(self, index: int) -> AnswerSplitter:
         return AnswerSplitter(

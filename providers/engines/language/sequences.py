@@ -14,8 +14,8 @@ from providers.engines.language.scoring import PromptScoring
 from providers.engines.output.detokenizer import Decoder, Vocabulary
 from providers.engines.output.parser import AnswerSplitter
 from providers.engines.sampling.logprobs import LogprobRecorder
-from providers.engines.sampling.penalties import Processor
-from providers.engines.sampling.settings import Sampler, make_sampler
+from providers.engines.sampling.penalties import CountPenalty, Processor
+from providers.engines.sampling.settings import Sampler, make_sampler, skip_draws
 from providers.engines.sampling.thinking_budget import ThoughtBudget
 from providers.engines.structured.processor import BatchTokens, GrammarProcessor
 
@@ -62,20 +62,23 @@ class ActiveSequence:
     prefilled: bool = False
     """Whether the batch has computed all of the prompt but its last token."""
     first_token_at: float = 0.0
-    generated: int = 0
+    tokens: list[int] = attrs.field(factory=list)
+    """Those generated so far, which the client has."""
     ended: bool = False
 
     @classmethod
     def of(
-        cls, request: Request, index: int, vocabulary: Vocabulary, processors: Sequence[Processor]
+        cls, request: Request, index: int, vocabulary: Vocabulary, processors: Sequence[Processor], *, drawn: int = 0
     ) -> ActiveSequence:
         """The sequence of output number `index` of a request, not in the batch yet.
 
         `processors`: its penalties and biases. The first output has the request's seed, the next one the next number.
+        `drawn`: tokens that its sampler has drawn already.
         """
         job = request.job
         seed = job.sampling.seed
         sampler = make_sampler(job.settings, None if seed is None else seed + index)
+        skip_draws(sampler, drawn)
         grammar = None if job.grammar is None else job.grammar.processor()
         thoughts = None
         if job.thoughts is not None:
@@ -100,6 +103,20 @@ class ActiveSequence:
             logprobs=logprobs,
         )
 
+    def again(self, vocabulary: Vocabulary, processors: Sequence[Processor]) -> ActiveSequence:
+        """The same output for another batch, which computes its tokens again. `processors`: as in `of`, new ones.
+
+        What the batch that failed had drawn beyond `tokens` leaves no trace in it.
+        """
+        new = ActiveSequence.of(self.request, self.index, vocabulary, processors, drawn=len(self.tokens))
+        new.decoder, new.splitter = self.decoder, self.splitter
+        new.tokens, new.first_token_at = self.tokens, self.first_token_at
+        if self.tokens:
+            for processor in new.processors:
+                if isinstance(processor, CountPenalty | ThoughtBudget | GrammarProcessor):
+                    processor.replay(self.tokens[:-1])
+        return new
+
     def follow(self, batch: BatchTokens) -> None:
         """Let its processors read tokens from the batch. Call it once the sequence has its `uid`."""
         for processor in (self.thoughts, self.grammar):
@@ -114,9 +131,9 @@ class ActiveSequence:
         Raises:
             InvalidRequest: the output could not follow its grammar to the end.
         """
-        if not self.generated:
+        if not self.tokens:
             self.first_token_at = now
-        self.generated += 1
+        self.tokens.append(token)
         logprob = None if self.logprobs is None else self.logprobs.take(token)
         if finish is None and token in self.request.job.ends:
             finish = "stop"
@@ -145,7 +162,7 @@ class ActiveSequence:
         left = self.splitter.finish("length" if finish == "length" else "stop")
         request = self.request
         prompt, thoughts = len(request.job.tokens), self.splitter.reasoning_tokens
-        usage = Usage(prompt, self.generated, request.cached_tokens, thoughts)
+        usage = Usage(prompt, len(self.tokens), request.cached_tokens, thoughts)
         reason = self.splitter.finish_reason or "stop"
         times = (self.first_token_at - request.accepted_at, now - self.first_token_at)
         return [*left, Finished(reason, usage, *times, index=self.index, stop=self.splitter.stop_string)]

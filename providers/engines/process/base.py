@@ -21,11 +21,12 @@ from providers.engine_host.frames import (
 )
 from providers.engines.process import platform
 from providers.engines.process.engine import Job, Outbox, Progress
+from providers.engines.process.shortage import is_out_of_memory
 from providers.engines.process.weights import mlx_device
-from providers.errors import GenerationTimeout, InternalError, InvalidRequest, ServiceError
+from providers.errors import GenerationTimeout, InternalError, InvalidRequest, OutOfMemory, ServiceError
 from providers.spec import ModelSpec
 
-__all__ = ["BaseEngine", "Loaded", "as_service_error", "free_memory", "is_late", "timed_out"]
+__all__ = ["BaseEngine", "Loaded", "as_service_error", "failure_of", "free_memory", "is_late", "timed_out"]
 
 J = TypeVar("J", bound=Job)
 
@@ -142,7 +143,7 @@ class BaseEngine(ABC, Generic[J]):
     def step(self, out: Outbox) -> None: ...
 
     @abstractmethod
-    def recover(self, out: Outbox) -> None: ...
+    def recover(self, out: Outbox, error: BaseException) -> None: ...
 
     def memory(self) -> Memory:
         return Memory(
@@ -169,6 +170,13 @@ def as_service_error(error: Exception, request_id: str) -> ServiceError:
     if isinstance(error, ServiceError):
         return error
     logger.error("request %s failed", request_id, exc_info=error)
+    return failure_of(error)
+
+
+def failure_of(error: BaseException) -> ServiceError:
+    """The client's error for an exception that was logged and is not for clients."""
+    if is_out_of_memory(error):
+        return OutOfMemory("memory ran out; other requests go on, and this one may fit later", retry_after=5.0)
     return InternalError.unforeseen()
 
 

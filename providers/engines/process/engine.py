@@ -122,8 +122,11 @@ class Engine(Protocol):
         """
         ...
 
-    def recover(self, out: Outbox) -> None:
-        """After `step` raised: fail the jobs of the batch and make the engine usable again."""
+    def recover(self, out: Outbox, error: BaseException) -> None:
+        """After `step` raised `error`: fail the jobs to blame and make the engine usable again.
+
+        At least one job must fail, or nothing be left to do: the same step would raise again.
+        """
         ...
 
     def memory(self) -> Memory: ...

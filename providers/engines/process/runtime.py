@@ -192,7 +192,9 @@ class Runtime:
                 self._send(engine.answer(command))
         except ServiceError as error:
             self._send(Failed(id=request_id, **error.to_fields()))
-        except Exception:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # a panic in native code (tokenizers, llguidance) is not an Exception
             logger.exception("request %s failed before it was queued", request_id)
             self._send(Failed(id=request_id, **InternalError.unforeseen().to_fields()))
 
@@ -358,13 +360,18 @@ class Runtime:
                     engine.submit(item)
             except ServiceError as error:
                 out.fail(request_id, error)
-            except Exception:
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException:
                 logger.exception("request %s failed", request_id)
                 out.fail(request_id, InternalError.unforeseen())
 
     def _step(self, engine: Engine, out: Outbox) -> None:
         try:
             engine.step(out)
-        except Exception:
-            logger.exception("a step failed, and its requests with it")
-            engine.recover(out)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # a panic in native code is not an Exception
+            logger.exception("a step failed")
+            # The traceback's frames hold arrays, and memory may be what is missing.
+            engine.recover(out, error.with_traceback(None))

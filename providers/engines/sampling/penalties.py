@@ -41,18 +41,26 @@ class CountPenalty:
     Called once per step with everything fed so far; the first call has only the prompt.
     """
 
-    __slots__ = ("counts", "frequency", "presence")
+    __slots__ = ("_replayed", "counts", "frequency", "presence")
 
     def __init__(self, presence: float, frequency: float) -> None:
         self.presence = presence
         self.frequency = frequency
         self.counts: mx.array | None = None
         """How often each token was generated, (1, vocabulary)."""
+        self._replayed: list[int] | None = None
+
+    def replay(self, tokens: Sequence[int]) -> None:
+        """Count tokens that were generated in another batch. The first call feeds the one after them."""
+        self._replayed = [*tokens]
 
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
         if self.counts is None:
             self.counts = mx.zeros(logits.shape, dtype=mx.float32)
-            return logits
+            if self._replayed is None:
+                return logits
+            if self._replayed:
+                self.counts = self.counts.at[:, mx.array(self._replayed)].add(1.0)
         self.counts = self.counts.at[:, tokens[-1:]].add(1.0)
         penalty = self.frequency * self.counts + self.presence * (self.counts > 0)
         return logits - penalty.astype(logits.dtype)

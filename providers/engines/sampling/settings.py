@@ -33,6 +33,7 @@ __all__ = [
     "make_processors",
     "make_sampler",
     "resolve",
+    "skip_draws",
     "with_defaults",
 ]
 
@@ -138,6 +139,14 @@ def _shared_sampler(settings: Settings) -> Sampler:
     if settings.greedy:
         return _greedy
     return _SharedSampler(settings)
+
+
+def skip_draws(sampler: Sampler, count: int) -> None:
+    """Leave a sampler as if it had drawn this many tokens."""
+    if isinstance(sampler, _SeededSampler):
+        for _ in range(count):
+            sampler.key = mx.random.split(sampler.key, 3)[0]
+            mx.eval(sampler.key)
 
 
 def _greedy(logits: mx.array) -> mx.array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import attrs
 import mlx.core as mx
@@ -66,7 +67,23 @@ class ThoughtBudget:
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
         if self._over:
             return logits
-        fed = fed_token(self._source, self._uid, tokens, logits, wanted=self._started)
+        forced = self._take(fed_token(self._source, self._uid, tokens, logits, wanted=self._started))
+        ids = mx.arange(logits.shape[-1])
+        if forced is not None:
+            return mx.where(ids == forced, mx.zeros_like(logits), -mx.inf)
+        if self._closed and not self._over and len(self._limit.start) == 1:
+            # A model whose reasoning was ended may begin the next one immediately.
+            return mx.where(ids == self._limit.start[0], -mx.inf, logits)
+        return logits
+
+    def replay(self, tokens: Sequence[int]) -> None:
+        """Take tokens that were generated in another batch. The first call feeds the one after them."""
+        for fed in (None, *tokens):
+            if not self._over:
+                self._take(fed)
+
+    def _take(self, fed: int | None) -> int | None:
+        """Take the token that a step feeds; None before the first. Returns the token that must follow, if one must."""
         self._started = True
         if fed is not None:
             deltas = self._splitter.push(self._decoder.add(fed))
@@ -74,13 +91,7 @@ class ThoughtBudget:
         if not self._forced and self._is_spent():
             self._forced.extend(self._limit.end)
             self._closed = True
-        ids = mx.arange(logits.shape[-1])
-        if self._forced:
-            return mx.where(ids == self._forced.popleft(), mx.zeros_like(logits), -mx.inf)
-        if self._closed and not self._over and len(self._limit.start) == 1:
-            # A model whose reasoning was ended may begin the next one immediately.
-            return mx.where(ids == self._limit.start[0], -mx.inf, logits)
-        return logits
+        return self._forced.popleft() if self._forced else None
 
     def _is_spent(self) -> bool:
         splitter = self._splitter

@@ -10,7 +10,7 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from providers.engines.process.base import BaseEngine, Loaded, as_service_error, is_late, timed_out
+from providers.engines.process.base import BaseEngine, Loaded, as_service_error, failure_of, is_late, timed_out
 from providers.engines.process.engine import EngineLoadError, Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.engines.process.weights import find_folder
@@ -23,7 +23,7 @@ from providers.engines.speech.segmentation import Piece
 from providers.engines.speech.sentence import Part, Sentence
 from providers.engines.speech.timing import Timed
 from providers.engines.speech.voices import Voices
-from providers.errors import InternalError, ServiceError
+from providers.errors import ServiceError
 from providers.spec import ModelSpec
 from providers.speech.types import SAMPLE_RATE, SpeechAccepted, SpeechFinished, SpeechPiece, SpeechRequest
 from providers.speech.voices import voices_in
@@ -122,9 +122,9 @@ class SpeechEngine(BaseEngine[Script]):
             first = min(self._speaking.values(), key=lambda waiting: (waiting.samples, waiting.order))
             first.context.run(self._speak, first, out)
 
-    def recover(self, out: Outbox) -> None:
+    def recover(self, out: Outbox, error: BaseException) -> None:
         for id in list(self._speaking):
-            self._end(id, InternalError.unforeseen(), out)
+            self._end(id, failure_of(error), out)
         mx.clear_cache()
 
     def _expire(self, out: Outbox) -> None:

@@ -127,6 +127,15 @@ class GrammarProcessor:
         """Read tokens from the batch, in which this sequence is `uid`. Optional; faster with several sequences."""
         self._source, self._uid = source, uid
 
+    def replay(self, tokens: Sequence[int]) -> None:
+        """Take tokens that were generated in another batch. The first call feeds the one after them."""
+        self._take = True
+        for token in tokens:
+            if self._active:
+                self._advance(token)
+            else:
+                self._active = self._is_marked(token)
+
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
         try:
             return self._constrain(tokens, logits)
@@ -152,14 +161,16 @@ class GrammarProcessor:
 
     def _watch(self, fed: int | None, logits: mx.array, *, prompt: bool) -> mx.array:
         """Look for the marker among the generated tokens; the grammar starts directly after it."""
-        if prompt or fed is None:
-            return logits
-        self._recent.append(fed)
-        if tuple(self._recent) != self._start_after:
+        if prompt or fed is None or not self._is_marked(fed):
             return logits
         self._active = True
         allowed = self._allowed(logits.shape[-1])
         return mx.where(self._end_mask(logits) if allowed is None else mx.array(allowed), logits, -mx.inf)
+
+    def _is_marked(self, token: int) -> bool:
+        """Whether this token ends the marker after which the grammar starts."""
+        self._recent.append(token)
+        return tuple(self._recent) == self._start_after
 
     def _advance(self, token: int) -> None:
         if self.done or self.failure:

@@ -8,7 +8,7 @@ from pathlib import Path
 import mlx.core as mx
 from mlx_audio.stt.models.whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
-from providers.engines.process.base import BaseEngine, Loaded, as_service_error
+from providers.engines.process.base import BaseEngine, Loaded, as_service_error, failure_of
 from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.engines.transcription.audio_reader import AudioReader
@@ -16,7 +16,7 @@ from providers.engines.transcription.loading import load_whisper
 from providers.engines.transcription.session import Transcript, check_duration, warm_up
 from providers.engines.transcription.tokenizer import get_tokenizer
 from providers.engines.transcription.vad_window import Recording
-from providers.errors import InternalError, InvalidRequest, UnsupportedParameter
+from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 from providers.transcription.types import TranscriptionRequest
 
@@ -124,9 +124,9 @@ class WhisperEngine(BaseEngine[Transcript]):
             if transcript.ended:
                 self._drop(transcript)
 
-    def recover(self, out: Outbox) -> None:
+    def recover(self, out: Outbox, error: BaseException) -> None:
         for transcript in list(self._transcripts):
-            out.fail(transcript.id, InternalError.unforeseen())
+            out.fail(transcript.id, failure_of(error))
             self._drop(transcript)
         mx.clear_cache()
 

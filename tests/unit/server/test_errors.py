@@ -34,6 +34,7 @@ STATUSES = [
     (errors.QueueTimeout, 503, "queue_timeout"),
     (errors.ModelNotReady, 503, "model_not_ready"),
     (errors.EngineCrashed, 503, "engine_crashed"),
+    (errors.OutOfMemory, 503, "out_of_memory"),
     (errors.RateLimitExceeded, 429, "rate_limit_exceeded"),
     (errors.GenerationTimeout, 504, "timeout"),
     (errors.InternalError, 500, "internal_error"),

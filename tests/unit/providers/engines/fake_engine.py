@@ -3,7 +3,7 @@
 "refuse"    `prepare` raises InvalidRequest        "break"     `prepare` raises something unforeseen
 "poison"    `submit` raises                        "explode"   `step` raises, once
 "block"     `step` never returns                   "count"     each delta is how many answers the step works on
-"garble"    a report that no frame can hold
+"garble"    a report that no frame can hold        "panic"     `prepare` raises what is no Exception
 anything    one delta a step, as many as `max_tokens`
 """
 
@@ -41,6 +41,10 @@ class FakeJob:
     left: int
 
 
+class Panic(BaseException):
+    """As native code raises it."""
+
+
 class FakeEngine:
     # Long enough for a test that sends requests together on a busy machine.
     gathers = 0.5
@@ -62,6 +66,8 @@ class FakeEngine:
         text = command.request.prompt.text
         if text == "refuse":
             raise InvalidRequest("no", param="prompt")
+        if text == "panic":
+            raise Panic("secret")
         if text == "break":
             raise ZeroDivisionError("secret")
         return FakeJob(command.request.id, text, command.request.max_tokens or 1)
@@ -98,7 +104,7 @@ class FakeEngine:
                 del self._jobs[job.id]
                 out.event(job.id, Finished("stop", Usage(1, 1), 0.0, 0.0))
 
-    def recover(self, out: Outbox) -> None:
+    def recover(self, out: Outbox, error: BaseException) -> None:
         for id in self._jobs:
             out.fail(id, InternalError.unforeseen())
         self._jobs.clear()

@@ -36,8 +36,8 @@ class SteppedEngine:
         """One step, as the runtime does it."""
         try:
             self.engine.step(self.out)
-        except Exception:
-            self.engine.recover(self.out)
+        except Exception as error:
+            self.engine.recover(self.out, error)
         self.out.flush()
 
     def run(self) -> None:

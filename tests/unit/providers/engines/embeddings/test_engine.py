@@ -52,8 +52,8 @@ class Stepped:
     def step(self) -> None:
         try:
             self.engine.step(self.out)
-        except Exception:
-            self.engine.recover(self.out)
+        except Exception as error:
+            self.engine.recover(self.out, error)
         self.out.flush()
 
     def run(self) -> None:

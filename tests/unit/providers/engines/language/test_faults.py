@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from providers.chat.types import SamplingParams
+from providers.chat.types import RegexGrammar, SamplingParams
 from providers.engines.language.engine import PREFILL_STEP
 from tests.unit.providers.engines import tiny
 from tests.unit.providers.engines.client import chat
@@ -44,19 +44,83 @@ def test_an_answer_that_cannot_be_decoded_fails_no_other(engine: SteppedEngine) 
     assert good.finished.usage.completion_tokens == 10
 
 
-def test_a_step_that_breaks_fails_its_batch_and_the_next_request_is_served(
+OUT_OF_MEMORY = "[malloc] Unable to allocate 99 bytes."
+VARIANTS: dict[str, dict[str, Any]] = {
+    "greedy": {},
+    "seeded": {"sampling": SamplingParams(temperature=1.0, seed=5, logit_bias={tiny.END: -100.0})},
+    "penalties": {
+        "sampling": SamplingParams(
+            temperature=0.0,
+            repetition_penalty=1.3,
+            presence_penalty=0.5,
+            frequency_penalty=0.5,
+            logit_bias={tiny.END: -100.0},
+        )
+    },
+    "grammar": {"grammar": RegexGrammar("[a-c]{4}[0-9]{6}[x-z]{40}"), "sampling": SamplingParams(temperature=0.0)},
+    "logprobs": {"top_logprobs": 2},
+    "two answers": {"n": 2, "sampling": SamplingParams(temperature=1.0, seed=9, logit_bias={tiny.END: -100.0})},
+}
+
+
+def break_next_step(engine: SteppedEngine, monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
+    def explode() -> Any:
+        raise error
+
+    monkeypatch.setattr(engine.engine._batch.generator, "next", explode)
+
+
+@pytest.mark.parametrize("fields", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize("steps", [1, 2, 3, 9])
+def test_a_step_without_memory_fails_the_newest_request_and_the_others_go_on(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any], steps: int
+) -> None:
+    request = {"sampling": NO_END, "max_tokens": 40, **fields}
+    alone = SteppedEngine(tiny_folder).ask("alone", "the same", **request)
+    engine = SteppedEngine(tiny_folder)
+    first = engine.submit("first", "the same", **request)
+    second = engine.submit("second", "another one", sampling=NO_END, max_tokens=30)
+    for _ in range(steps):
+        engine.step()
+    newest = engine.submit("newest", "x" * 50, sampling=NO_END, max_tokens=30)
+    engine.step()
+
+    break_next_step(engine, monkeypatch, RuntimeError(OUT_OF_MEMORY))
+    engine.run()
+
+    assert newest.failed is not None
+    assert newest.failed.code == "out_of_memory"
+    assert second.failed is first.failed is None
+    for index in range(fields.get("n", 1)):
+        assert first.text_of(index) == alone.text_of(index)
+        assert first.finishes[index].usage == alone.finishes[index].usage
+    assert [one.token for one in first.logprobs] == [one.token for one in alone.logprobs]
+    assert second.text == SteppedEngine(tiny_folder).ask("b", "another one", sampling=NO_END, max_tokens=30).text
+
+
+def test_answers_survive_one_step_after_the_other(engine: SteppedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = engine.ask("before", "the same", sampling=NO_END, max_tokens=30).text
+    answers = [engine.submit(f"{number}", "the same", sampling=NO_END, max_tokens=30) for number in range(4)]
+    for number in (3, 2, 1):
+        for _ in range(4):
+            engine.step()
+        break_next_step(engine, monkeypatch, MemoryError())
+        engine.step()
+        assert [answer.failed is None for answer in answers] == [other < number for other in range(4)]
+    engine.run()
+    assert answers[0].text == whole
+
+
+def test_a_single_request_that_breaks_the_step_fails_and_the_next_is_served(
     engine: SteppedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = engine.ask("before", "the same", sampling=NO_END, max_tokens=10).text
-    doomed = [engine.submit(f"doomed{i}", f"doomed {i}", sampling=NO_END, max_tokens=50) for i in range(2)]
+    doomed = engine.submit("doomed", "doomed", sampling=NO_END, max_tokens=50)
     engine.step()
-
-    def explode() -> Any:
-        raise MemoryError("inside the batch")
-
-    monkeypatch.setattr(engine.engine._batch.generator, "next", explode)
+    break_next_step(engine, monkeypatch, ZeroDivisionError("inside the batch"))
     engine.step()
-    assert [answer.failed.code for answer in doomed if answer.failed] == ["internal_error"] * 2
+    assert doomed.failed is not None
+    assert doomed.failed.code == "internal_error"
     assert not engine.engine.busy
     assert engine.ask("after", "the same", sampling=NO_END, max_tokens=10).text == before
 
@@ -130,3 +194,26 @@ def test_turns_that_a_strict_template_refuses_are_merged_and_tried_again(tmp_pat
     answer = engine.ask("a", chat(*turns), sampling=NO_END, max_tokens=8)
     same = engine.ask("b", "a\n\nb\n\nc|d|e|", sampling=NO_END, max_tokens=8)
     assert answer.text == same.text
+
+
+@pytest.mark.parametrize("steps", [4, 9, 14, 18, 24])
+def test_a_thought_ends_at_its_budget_after_a_step_that_failed(
+    roomy_folder: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    request = {
+        "prompt": chat(("user", "think"), suffix="<think>\n"),
+        "sampling": SamplingParams(temperature=1.2, seed=5, logit_bias={tiny.END: -100.0}),
+        "max_tokens": 30,
+        "max_reasoning_tokens": 7,
+    }
+    alone = SteppedEngine(roomy_folder, reasoning_parser="think").ask("alone", **request)
+    engine = SteppedEngine(roomy_folder, reasoning_parser="think")
+    answer = engine.submit("first", **request)
+    for _ in range(steps):
+        engine.step()
+    newest = engine.submit("newest", "x", sampling=NO_END, max_tokens=30)
+    engine.step()
+    break_next_step(engine, monkeypatch, RuntimeError(OUT_OF_MEMORY))
+    engine.run()
+    assert newest.failed is not None
+    assert (answer.reasoning, answer.text) == (alone.reasoning, alone.text)

@@ -114,7 +114,9 @@ def test_a_hung_engine_writes_its_stacks_on_demand(fake: EngineClient) -> None:
     assert " in step" in stacks
 
 
-@pytest.mark.parametrize(("prompt", "code"), [("refuse", "invalid_request_error"), ("break", "internal_error")])
+@pytest.mark.parametrize(
+    ("prompt", "code"), [("refuse", "invalid_request_error"), ("break", "internal_error"), ("panic", "internal_error")]
+)
 def test_a_request_that_fails_in_preparation_affects_no_other(fake: EngineClient, prompt: str, code: str) -> None:
     failed = fake.ask("bad", prompt).failed
     assert failed is not None
