@@ -8,10 +8,13 @@ from collections.abc import Iterator, Sequence
 
 from server.retrieval.rows import Strategy
 
-__all__ = ["divide", "sections"]
+__all__ = ["divide", "sections", "windows"]
 
 SECTION = 50_000
 """Characters whose tokens are found together."""
+WINDOW = Strategy(48, 0)
+"""The part of a text that has a vector of its own: about two sentences. In the vector of a whole passage, one sentence
+weighs little."""
 LONGEST_TOKEN = 64
 """Characters. A longer run without a token (an unknown word, spaces) counts as several."""
 
@@ -38,10 +41,12 @@ def divide(text: str, starts: Sequence[int], strategy: Strategy) -> list[tuple[i
     the start of one within the overlap. `starts` are the places of the tokens' first characters.
     """
     places = _places(text, starts)
+    if not places:
+        return [(0, len(text))] if text else []
     passages: list[tuple[int, int]] = []
     first = 0
     while first < len(places):
-        start = places[first] if first else 0
+        start = min(places[first], passages[-1][1]) if passages else 0
         if first + strategy.size >= len(places):
             passages.append((start, len(text)))
             break
@@ -51,6 +56,25 @@ def divide(text: str, starts: Sequence[int], strategy: Strategy) -> list[tuple[i
         following = bisect_left(places, stop)
         first = max(first + 1, _begin(text, places, max(first + 1, following - strategy.overlap), following))
     return passages
+
+
+def windows(
+    text: str, starts: Sequence[int], passages: Sequence[tuple[int, int]], room: int
+) -> list[list[tuple[int, int]]]:
+    """Places of the parts of each passage that have vectors. They cover the text once.
+
+    Where passages overlap, a part belongs to the one whose middle is nearer: there it has the most context.
+    """
+    middles = [start + stop for start, stop in passages]
+    parts: list[list[tuple[int, int]]] = [[] for _ in passages]
+    for start, stop in divide(text, starts, WINDOW.within(room)):
+        following = bisect_left(middles, start + stop)
+        nearest = min(
+            range(max(0, following - 1), min(following + 1, len(passages))),
+            key=lambda place: abs(middles[place] - start - stop),
+        )
+        parts[nearest].append((start, stop))
+    return parts
 
 
 def _places(text: str, starts: Sequence[int]) -> list[int]:

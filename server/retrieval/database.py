@@ -62,10 +62,15 @@ CREATE TABLE IF NOT EXISTS chunks (
     store_file INTEGER NOT NULL REFERENCES store_files (key) ON DELETE CASCADE,
     start INTEGER NOT NULL,
     stop INTEGER NOT NULL,
-    vector BLOB NOT NULL,
     text TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS chunks_store_file ON chunks (store_file);
+CREATE TABLE IF NOT EXISTS vectors (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    chunk INTEGER NOT NULL REFERENCES chunks (key) ON DELETE CASCADE,
+    vector BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS vectors_chunk ON vectors (chunk);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (
     text, content = 'chunks', content_rowid = 'key', tokenize = 'porter unicode61 remove_diacritics 2'
 );

@@ -1,7 +1,8 @@
 """The search in the database: candidates by vector and by words, one score for both.
 
 A score is from 0 to 1, does not depend on the other results, and is the same for the same stores. It is the cosine of
-the two vectors, joined with the share of the query's rare words that the passage has. ADR 13 has the reasons.
+the query's vector and the nearest one of the passage's, joined with the share of the query's rare words that the
+passage has. ADR 13 has the reasons.
 """
 
 from __future__ import annotations
@@ -78,12 +79,14 @@ def _files(connection: sqlite3.Connection, stores: Sequence[str], filters: Filte
 def _scores(connection: sqlite3.Connection, files: str, query: Query) -> Iterator[tuple[int, float]]:
     words = _words(query.text)
     names: dict[str, Any] = {"files": files, "vector": query.vector, "size": len(query.vector), "limit": CANDIDATES}
-    similar = "SELECT key, 1 - vec_distance_cosine(vector, :vector) FROM chunks WHERE length(vector) = :size AND "
+    # A vector of zeros has no cosine: sqlite-vec's distance is then null.
+    cosine = "coalesce(max(1 - vec_distance_cosine(vector, :vector)), 0)"
+    similar = f"SELECT chunk, {cosine} FROM vectors JOIN chunks ON chunks.key = chunk WHERE length(vector) = :size AND"
     found: dict[int, float] = dict(
-        connection.execute(f"{similar} {_SCOPE} ORDER BY 2 DESC, key LIMIT :limit", names).fetchall()
+        connection.execute(f"{similar} {_SCOPE} GROUP BY chunk ORDER BY 2 DESC, chunk LIMIT :limit", names).fetchall()
     )
     if not words:
-        yield from ((key, _score(cosine)) for key, cosine in found.items())
+        yield from ((key, _score(value)) for key, value in found.items())
         return
     by_words = connection.execute(
         "SELECT chunks.key FROM words JOIN chunks ON chunks.key = words.rowid "
@@ -91,10 +94,11 @@ def _scores(connection: sqlite3.Connection, files: str, query: Query) -> Iterato
         {**names, "words": " OR ".join(map(_quoted, words))},
     )
     others = [key for (key,) in by_words if key not in found]
-    keys = f"{similar} key IN (SELECT value FROM json_each(:keys))"
+    keys = f"{similar} chunk IN (SELECT value FROM json_each(:keys)) GROUP BY chunk"
+    found |= dict.fromkeys(others, 0.0)
     found |= dict(connection.execute(keys, {**names, "keys": json.dumps(others)}).fetchall())
     shares = _shares(connection, words, found)
-    yield from ((key, _score(MEANING * max(0.0, cosine) + WORDS * shares[key])) for key, cosine in found.items())
+    yield from ((key, _score(MEANING * max(0.0, value) + WORDS * shares[key])) for key, value in found.items())
 
 
 def _score(value: float) -> float:

@@ -12,7 +12,7 @@ import otel
 from contracts.retrieval.store_files import LastError
 from providers.embeddings.protocol import EmbeddingProvider
 from providers.errors import EngineCrashed, ModelNotReady, ServiceError
-from server.retrieval.chunking import divide
+from server.retrieval.chunking import divide, windows
 from server.retrieval.embedding import EmbeddingModels, embed, let_clients_first, locate, model_of
 from server.retrieval.library import Library
 from server.retrieval.rows import StoreFileRow
@@ -23,8 +23,10 @@ __all__ = ["Indexer"]
 
 WORKERS = 2
 """Files that are indexed together."""
-TOGETHER = 16
-"""Passages of one request to the embedding model. A client's request waits for one of these at most."""
+TOGETHER = 32
+"""Texts of one request to the embedding model. A client's request waits for one of these at most."""
+AT_A_TIME = 16
+"""Passages that are stored together."""
 PATIENCE = 600.0
 """Seconds for which indexing tries again while the embedding model is busy, loads or restarts."""
 RETRY_SECONDS = 1.0
@@ -98,25 +100,19 @@ class Indexer:
             strategy = row.strategy.within(room)
             await self._library.ask(lambda tables: tables.store_files.set_strategy(row.key, strategy))
             places = await asyncio.to_thread(divide, text, starts, strategy)
-            for first in range(0, len(places), TOGETHER):
-                texts = [text[start:stop] for start, stop in places[first : first + TOGETHER]]
-                await self._add(row.key, provider, texts, places[first : first + TOGETHER], request_id)
+            parts = await asyncio.to_thread(windows, text, starts, places, room)
+            for first in range(0, len(places), AT_A_TIME):
+                some = slice(first, first + AT_A_TIME)
+                vectors = await _vectors(provider, text, parts[some], request_id)
+                chunks = [
+                    Chunk(start, stop, text[start:stop], those)
+                    for (start, stop), those in zip(places[some], vectors, strict=True)
+                ]
+                await self._add(row.key, chunks)
             span.indexed(len(places), len(text))
 
-    async def _add(
-        self,
-        key: int,
-        provider: EmbeddingProvider,
-        texts: Sequence[str],
-        places: Sequence[tuple[int, int]],
-        request_id: str,
-    ) -> None:
-        """Raises: Gone, and the errors of `embed`."""
-        await let_clients_first(provider)
-        vectors = await _patiently(lambda: embed(provider, texts, id=request_id))
-        chunks = [
-            Chunk(start, stop, text, vector) for (start, stop), text, vector in zip(places, texts, vectors, strict=True)
-        ]
+    async def _add(self, key: int, chunks: Sequence[Chunk]) -> None:
+        """Raises: Gone."""
         if not await self._library.ask(lambda tables: tables.store_files.add_chunks(key, chunks)):
             raise Gone
 
@@ -126,6 +122,20 @@ class Indexer:
 
 def _server_error(message: str) -> LastError:
     return LastError(code="server_error", message=message)
+
+
+async def _vectors(
+    provider: EmbeddingProvider, text: str, parts: Sequence[Sequence[tuple[int, int]]], request_id: str
+) -> list[list[bytes]]:
+    """The vectors of the parts of each passage. Raises: as `embed`."""
+    texts = [text[start:stop] for those in parts for start, stop in those]
+    found: list[bytes] = []
+    for first in range(0, len(texts), TOGETHER):
+        await let_clients_first(provider)
+        some = texts[first : first + TOGETHER]
+        found += await _patiently(lambda some=some: embed(provider, some, id=request_id))  # type: ignore[misc]
+    vectors = iter(found)
+    return [[next(vectors) for _ in those] for those in parts]
 
 
 async def _patiently(work: Callable[[], Awaitable[T]]) -> T:

@@ -22,12 +22,12 @@ JOIN files ON files.key = store_files.file JOIN stores ON stores.key = store_fil
 
 @attrs.frozen
 class Chunk:
-    """A passage to store: its place in the text of its file, and its vector as little-endian float32."""
+    """A passage to store: its place in the text of its file, and the vectors of its parts as little-endian float32."""
 
     start: int
     stop: int
     text: str
-    vector: bytes
+    vectors: Sequence[bytes]
 
 
 class StoreFileTable:
@@ -97,11 +97,17 @@ class StoreFileTable:
         """Add passages to a file that is being indexed. Returns False if it no longer is."""
         if not self._in_progress(key):
             return False
-        self._connection.executemany(
-            "INSERT INTO chunks (store_file, start, stop, vector, text) VALUES (?, ?, ?, ?, ?)",
-            [(key, chunk.start, chunk.stop, chunk.vector, chunk.text) for chunk in chunks],
-        )
-        size = sum(len(chunk.vector) + len(chunk.text.encode()) for chunk in chunks)
+        size = 0
+        for chunk in chunks:
+            added = self._connection.execute(
+                "INSERT INTO chunks (store_file, start, stop, text) VALUES (?, ?, ?, ?)",
+                (key, chunk.start, chunk.stop, chunk.text),
+            )
+            self._connection.executemany(
+                "INSERT INTO vectors (chunk, vector) VALUES (?, ?)",
+                [(added.lastrowid, vector) for vector in chunk.vectors],
+            )
+            size += len(chunk.text.encode()) + sum(map(len, chunk.vectors))
         self._connection.execute("UPDATE store_files SET bytes = bytes + ? WHERE key = ?", (size, key))
         return True
 

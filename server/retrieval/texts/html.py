@@ -14,7 +14,8 @@ _BLOCK_NAMES = (
 )
 _BLOCKS = frozenset(_BLOCK_NAMES.split())
 _SPACES = re.compile(r"[ \t\r\f\v\xa0]+")
-_LINES = re.compile(r" ?\n[ \n]*\n ?")
+_ENDS = re.compile(r" ?\n ?")
+_LINES = re.compile(r"\n{2,}")
 
 
 class _Reader(HTMLParser):
@@ -49,4 +50,4 @@ def html_text(page: str) -> str:
     reader = _Reader()
     reader.feed(page)
     reader.close()
-    return _LINES.sub("\n\n", _SPACES.sub(" ", "".join(reader.parts))).strip()
+    return _LINES.sub("\n\n", _ENDS.sub("\n", _SPACES.sub(" ", "".join(reader.parts)))).strip()
