@@ -2,8 +2,11 @@ import asyncio
 import time
 from typing import Any
 
+import msgspec
 import pytest
 
+from providers.errors import InvalidRequest
+from server import large_bodies
 from server.large_bodies import LARGE
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app, start
@@ -59,7 +62,7 @@ async def test_parameters_without_effect_are_refused_in_large_bodies_too() -> No
 async def test_other_requests_are_answered_while_a_large_body_is_read() -> None:
     app = make_app()
     await ask(app, "GET", "/v1/health/live")
-    large = start(app, json={**BODY, "metadata": {f"key{index}": index for index in range(300_000)}})
+    large = start(app, json={**BODY, "metadata": {f"key{index}": index for index in range(200_000)}})
 
     answered = 0
     while not large.task.done():
@@ -80,3 +83,43 @@ async def test_the_results_of_many_calls_take_linear_time() -> None:
 
     assert answer.status == 200
     assert time.process_time() - begun < 2, "in quadratic time it was five seconds"
+
+
+def test_values_are_counted_before_they_are_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large_bodies, "MAX_FIELDS", 4)
+    monkeypatch.setattr(large_bodies, "MAX_VALUES", 5)
+    text = r'",,,,,,[[[[[[{{{{::::\"\\\"'  # punctuation and escaped quotes
+
+    for body in ({"a": [1, 2, 3, 4, 5]}, {"a": 1, "b": [text, text]}, [text] * 5, {text: [[text]]}, [[], [], []]):
+        large_bodies.check_counts(msgspec.json.encode(body))
+    for body in ([1] * 6, [text] * 6, {"a": [1, 2, 3], "b": 4, "c": [5]}):
+        with pytest.raises(InvalidRequest, match="more than"):
+            large_bodies.check_counts(msgspec.json.encode(body))
+    for broken in (b"", b'"', b'["\\', b'"a', b"[,,,", b'{"a":"\\"'):
+        large_bodies.check_counts(broken)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**BODY, **{f"k{index}": 1 for index in range(large_bodies.MAX_FIELDS)}},
+        {**BODY, "metadata": [0] * (large_bodies.MAX_VALUES + 1)},
+        {**BODY, "messages": [[]] * large_bodies.MAX_FIELDS},
+    ],
+    ids=["fields", "values", "lists"],
+)
+async def test_a_body_of_too_many_values_is_refused(body: dict[str, Any]) -> None:
+    answer = await ask(make_app(), json=body)
+
+    assert answer.status == 400
+    assert "the body has more than" in answer.error["message"]
+
+
+async def test_a_long_text_has_as_much_punctuation_as_it_likes() -> None:
+    text = 'a: [b], "c", {d}\\ ' * 300_000
+    chat = FakeChat()
+
+    answer = await ask(make_app(chat), json={**BODY, "messages": [{"role": "user", "content": text}]})
+
+    assert answer.status == 200
+    assert chat.requests[0].prompt.messages[0].content == text  # type: ignore[union-attr]
