@@ -19,7 +19,7 @@ PREPARE = """
 (async () => {
   const { Readiness } = await import("/arena/ready.js");
   const models = [{ id: "echo", capabilities: ["CAPABILITY"], status: "STATUS" }], shown = [];
-  const readiness = new Readiness(() => shown.push(readiness.text));
+  const readiness = new Readiness(() => shown.push([readiness.text, readiness.refuses]));
   const settings = JSON.parse(localStorage["arena-settings"]);
   await readiness.prepare(models, settings, []);
   await readiness.prepare(models, settings, []);
@@ -64,11 +64,12 @@ def test_what_loads_is_shown_until_it_has_loaded(arena: ArenaPage, capability: s
     arena.load(settings())
     prepare = PREPARE.replace("CAPABILITY", capability)
     shown = arena.evaluate(prepare.replace("STATUS", "unloaded"))
-    assert (shown[0], shown[-1]) == (f"{name} is loading.", "")
-    assert {*arena.evaluate(prepare.replace("STATUS", "ready"))} == {""}
+    assert (shown[0], shown[-1]) == ([f"{name} is loading.", False], ["", False]), "a turn would wait for it"
+    shown = arena.evaluate(prepare.replace("STATUS", "ready"))
+    assert [one for one in shown if one != ["", False]] == []
     shown = arena.evaluate(prepare.replace("STATUS", "loading"))
-    assert (shown[0], shown[-1]) == (f"{name} is loading.", "")
-    assert any(text.startswith(f"{name} is loading, ") for text in shown), "the server is read again after a second"
+    assert (shown[0], shown[-1]) == ([f"{name} is loading.", name == "echo"], ["", False])
+    assert any(text.startswith(f"{name} is loading, ") for text, _ in shown), "the server is read again after a second"
 
 
 def test_the_page_states_what_the_server_lacks(arena: ArenaPage, tmp_path: Path) -> None:

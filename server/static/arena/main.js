@@ -105,7 +105,9 @@ function draw() {
   drawSpeakers(settings);
   const live = !!debate?.utterance && (phase === "running" || phase === "paused");
   $("play").textContent = buttonText(phase);
-  $("play").disabled = phase === "judging";
+  const refused = readiness.refuses && phase !== "running" && phase !== "paused";
+  $("play").disabled = phase === "judging" || refused;
+  $("begin").disabled = refused;
   $("closing").disabled = !live || debate?.current?.kind !== "turn" || !debate?.current.duration;
   $("next").disabled = !live || !debate?.current?.duration;
   $("problem").hidden = phase !== "failed";

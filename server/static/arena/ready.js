@@ -8,7 +8,7 @@ const EVERY = 1000; // milliseconds between two looks at the clock and at the se
 /** @typedef {{id: string, capabilities: string[], status: string}} Model */
 
 export class Readiness {
-  /** What loads, by its request. @type {Map<string, {name: string, since: number}>} */
+  /** What loads, by its request. @type {Map<string, {name: string, since: number, refuses: boolean}>} */
   #loading = new Map();
   #begun = /** @type {Set<string>} */ (new Set());
 
@@ -23,6 +23,11 @@ export class Readiness {
     if (!first) return "";
     const seconds = Math.round((performance.now() - first.since) / 1000);
     return `${first.name} is loading${seconds ? `, ${seconds} s so far` : ""}.`;
+  }
+
+  /** Whether a turn would be refused now: a chat model that loads at the server's start has not loaded yet. */
+  get refuses() {
+    return [...this.#loading.values()].some((one) => one.refuses);
   }
 
   /**
@@ -59,12 +64,14 @@ export class Readiness {
     this.#begun.add(once);
     const clock = setInterval(this.changed, EVERY);
     try {
-      if (model.status !== "ready") this.#loading.set(once, { name, since: performance.now() });
+      const loading = { name, since: performance.now(), refuses: starting(model) && path.includes("chat") };
+      if (model.status !== "ready") this.#loading.set(once, loading);
       this.changed();
-      while (["loading", "restarting"].includes(model.status)) {
+      while (starting(model)) {
         await new Promise((resolve) => setTimeout(resolve, EVERY));
         model = await json(`v1/models/${encodeURI(model.id)}`);
       }
+      loading.refuses = false;
       await (await request(path, { body })).arrayBuffer();
     } catch {
       this.#begun.delete(once); // the turn itself loads the model, or states why it cannot
@@ -74,3 +81,6 @@ export class Readiness {
     this.changed();
   }
 }
+
+/** @param {Model} model Whether it will be ready without a request. */
+const starting = (model) => ["loading", "restarting"].includes(model.status);
