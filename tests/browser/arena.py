@@ -22,6 +22,13 @@ window.fetch = (path, options) => {
   if (typeof options?.body === "string") requests.push({ path: String(path), body: JSON.parse(options.body) });
   return real(path, options);
 };
+const frame = window.requestAnimationFrame;
+let drawn = null;
+window.requestAnimationFrame = (draw) => frame.call(window, (now) => {
+  if (now !== drawn) window.before = window.arena?.state().position ?? null;
+  drawn = now;
+  return draw(now);
+});
 let ear = null;
 window.loudest = () => {
   const heard = new Float32Array(ear?.fftSize ?? 1);
@@ -37,15 +44,17 @@ AudioNode.prototype.connect = function (to, ...rest) {
   return connect.call(this, to, ...rest);
 };
 """
-"""Runs before the page's scripts: keeps the bodies that the page sends, and listens to its sound."""
+"""Runs before the page's scripts: keeps the bodies that the page sends, listens to its sound, and notes the position of
+the speech before each frame is drawn."""
 
 _WATCH = """
 window.frames_seen = [];
 (function watch() {
   const { side, position, speech, visemes } = arena.state();
   const now = document.querySelector("#caption .now")?.textContent ?? null;
+  const from = Math.min(before ?? 0, position);
   if (speech === "playing" && position > 0)
-    frames_seen.push({ side, position, mouth: visemes[side], now, loud: loudest() });
+    frames_seen.push({ side, before: from, position, mouth: visemes[side], now, loud: loudest() });
   requestAnimationFrame(watch);
 })();
 """
