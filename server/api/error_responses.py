@@ -17,8 +17,8 @@ _DESCRIPTIONS = {
     429: "The queue is full; `Retry-After` is the time until a place may be free, in seconds.",
     500: "Something went wrong inside the server.",
     501: "The model needs an extra that is not installed; the message has the command that installs it.",
-    503: "The model is not ready, the server is shutting down, the request waited too long, or the engine died; "
-    "`Retry-After` is the time until the same request may succeed, in seconds.",
+    503: "The model is not ready, the server is shutting down, the request waited too long, memory ran out, or the "
+    "engine died; `Retry-After` is the time until the same request may succeed, in seconds.",
     504: "The answer took longer than the request's own `timeout`.",
 }
 
