@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from opentelemetry.trace import INVALID_SPAN, use_span
 
 from otel import names
+from otel._answer import Summary, summary
 from otel._operations.operation import Operation, guarded
 
 __all__ = ["GroundingSpan", "start_grounding"]
@@ -23,13 +24,20 @@ class GroundingSpan(Operation):
 
     @contextmanager
     def use(self) -> Iterator[GroundingSpan]:
-        """Make this span current for the block, and end it with the block. Enter and leave in one task."""
+        """Make this span current for the block, and end it with the block. Enter and leave in one task.
+
+        The request's summary is of the answer that follows: the block has its own, whose metrics are the request's.
+        """
+        total = summary.get()
+        token = summary.set(None if total is None else Summary(points=total.points))
         try:
             with self._current():
                 yield self
         except BaseException as error:
             self._fail(error)
             raise
+        finally:
+            summary.reset(token)
         self._stop()
 
     def _current(self) -> AbstractContextManager[object]:

@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
     config.write_text("models:\n  - model_type: echo\n  - model_type: embeddings\n", encoding="utf-8")
     running = start("--config", str(config))
     yield running
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log.text
 
 
 @pytest.fixture
@@ -138,6 +138,7 @@ def test_documents_that_the_server_has_lost_are_reported_and_the_debate_goes_on(
     (store,) = stores(server)
     httpx.delete(f"{server.base_url}/vector_stores/{store['id']}")
     arena.click("play")
+    eventually(lambda: "The documents are gone." in arena.text("status"))
     arena.wait_for("over")
 
     assert "The debate goes on without them." in said(arena)

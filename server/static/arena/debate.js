@@ -44,7 +44,7 @@ export class Debate {
   /**
    * @param {Settings} settings
    * @param {import("./player.js").Player} player
-   * @param {{changed: () => void, finished: (entry: Entry, samples: Int16Array) => void, lost: () => void}} listener `lost`: the server
+   * @param {{changed: () => void, finished: (entry: Entry, samples: Int16Array) => void, documentsLost: (id: string) => void}} listener `documentsLost`: the server
    *   no longer has the documents, and the debate goes on without them.
    * @param {{id?: string, entries?: Entry[], verdict?: Verdict | null}} [earlier] A debate that was saved.
    */
@@ -235,8 +235,8 @@ export class Debate {
       return await request("v1/chat/completions", { body: { ...body, ...context }, ...options });
     } catch (error) {
       if (!context || !isLost(error)) throw error;
-      this.settings.documents = undefined;
-      this.listener.lost();
+      this.settings.documents = null;
+      this.listener.documentsLost(context.context.vector_store_ids[0]);
       return request("v1/chat/completions", { body, ...options });
     }
   }

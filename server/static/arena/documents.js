@@ -21,7 +21,7 @@ const PASSAGES = 3; // small models lose the thread among more
 const POLL_MS = 500;
 const LOST = "The server no longer has the documents: it was restarted, or they were deleted. The debate goes on without them.";
 
-/** The part of a request that lets the server search the documents. @param {DocumentStore | undefined} documents */
+/** The part of a request that lets the server search the documents. @param {DocumentStore | null | undefined} documents */
 export const contextOf = (documents) => (documents?.id ? { context: { vector_store_ids: [documents.id], max_results: PASSAGES } } : null);
 
 /** Whether a request failed because its documents cannot be searched. @param {unknown} error */
@@ -66,13 +66,13 @@ export class Documents {
     try {
       await json(`v1/vector_stores/${this.#store.id}`);
     } catch (error) {
-      if (error instanceof RequestFailed && error.status === 404) this.lost();
+      if (error instanceof RequestFailed && error.status === 404) this.lost(this.#store.id);
     }
   }
 
-  /** Forget the documents: the server no longer has them. */
-  lost() {
-    this.#keep({ id: "", files: [] });
+  /** Forget the documents of this store: the server no longer has them. @param {string} id */
+  lost(id) {
+    if (id === this.#store.id) this.#keep({ id: "", files: [] });
     this.#problems = [LOST];
     this.#draw();
   }

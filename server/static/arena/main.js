@@ -34,7 +34,7 @@ let last = performance.now();
 
 /** @param {import("./prompts.js").Settings} settings @param {object} [earlier] */
 function make(settings, earlier) {
-  const made = new Debate(settings, player, { changed: () => draw(), finished: (entry, samples) => finished(made, entry, samples), lost: () => documents.lost() }, earlier);
+  const made = new Debate(settings, player, { changed: () => draw(), finished: (entry, samples) => finished(made, entry, samples), documentsLost: (id) => documents.lost(id) }, earlier);
   return made;
 }
 
@@ -167,7 +167,8 @@ function buttonText(phase) {
 function statusText(phase) {
   if (restored) return "This debate was restored. Continue where it was left.";
   if (!debate) return "";
-  const waiting = debate.questions.length ? ` ${debate.questions.length} question${debate.questions.length > 1 ? "s" : ""} waiting.` : "";
+  const questions = debate.questions.length ? ` ${debate.questions.length} question${debate.questions.length > 1 ? "s" : ""} waiting.` : "";
+  const waiting = questions + (debate.settings.documents === null ? " The documents are gone." : "");
   if (phase === "paused") return `Paused.${waiting}`;
   if (phase === "judging") return "The moderator writes the verdict.";
   if (phase !== "running" || !debate.current) return waiting.trim();

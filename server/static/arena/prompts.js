@@ -16,7 +16,7 @@
  * @property {number} rounds
  * @property {number} temperature
  * @property {number} seconds Longest turn.
- * @property {import("./documents.js").DocumentStore} [documents] What the speakers argue with.
+ * @property {import("./documents.js").DocumentStore | null} [documents] What the speakers argue with; null: the server has lost it.
  *
  * @typedef {Object} Entry One contribution to the debate.
  * @property {"turn" | "closing" | "moderator" | "question"} kind `closing`: what a speaker adds in the last ten seconds.

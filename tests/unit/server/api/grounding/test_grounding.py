@@ -14,6 +14,7 @@ from providers.chat.types import ChatMessage, ChatPrompt
 from providers.errors import InvalidRequest, ModelNotReady, NotFound, ServiceError
 from server.api.grounding.block import with_passages
 from server.api.grounding.grounding import Grounding, Search, ground
+from server.retrieval.passages import Passage
 from server.retrieval.retrieval import Retrieval
 from tests.unit.server.api.grounding.passages import BEES, HIVES, passage, searching
 from tests.unit.server.fakes import FakeChat, FakeRegistry, prompt_text
@@ -95,6 +96,21 @@ async def test_a_failed_search_names_the_field_of_the_request(
     with pytest.raises(type(error)) as raised:
         await grounded()
     assert raised.value.param == param
+
+
+async def test_the_summary_of_the_request_is_not_that_of_the_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def search(*_: object, **__: object) -> list[Passage]:
+        embedding = otel.start_task("embeddings", model="embedder", request_id="r")
+        embedding.stop({names.GEN_AI_USAGE_INPUT_TOKENS: 7})
+        return [BEES]
+
+    monkeypatch.setattr(Retrieval, "search", search)
+    with otel.start_server_span("POST", "/", {}).use() as server:
+        await grounded()
+        otel.start_task("chat", model="talker", request_id="r").stop({names.GEN_AI_USAGE_INPUT_TOKENS: 5})
+
+    assert (server.summary.model, server.summary.input_tokens) == ("talker", 5)
+    assert {labels[names.GEN_AI_REQUEST_MODEL] for _, _, labels in server.summary.points} == {"embedder", "talker"}
 
 
 async def test_a_search_has_its_span(monkeypatch: pytest.MonkeyPatch) -> None:

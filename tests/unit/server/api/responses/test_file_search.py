@@ -30,6 +30,13 @@ BEES_RESULT = {
     "start": 10,
     "end": 21,
 }
+SEARCHED = [
+    "output_item.added",
+    "file_search_call.in_progress",
+    "file_search_call.searching",
+    "file_search_call.completed",
+    "output_item.done",
+]
 CITATIONS = [
     {"type": "file_citation", "index": 11, "file_id": "file-bees", "filename": "bees.md", "start": 10, "end": 21},
     {"type": "file_citation", "index": 26, "file_id": "file-hives", "filename": "hives.txt", "start": 0, "end": 10},
@@ -96,9 +103,7 @@ async def test_a_stream_reports_the_search_first_and_each_citation_after_its_mar
 
     events = stream_events(answer)
     assert [name for name in types(events) if name != "output_text.delta"] == [
-        *("created", "in_progress", "output_item.added"),
-        *("file_search_call.in_progress", "file_search_call.searching", "file_search_call.completed"),
-        *("output_item.done", "output_item.added", "content_part.added"),
+        *("created", "in_progress", *SEARCHED, "output_item.added", "content_part.added"),
         *("output_text.annotation.added", "output_text.annotation.added"),
         *("output_text.done", "content_part.done", "output_item.done", "completed"),
     ]
@@ -283,6 +288,10 @@ async def test_a_spoken_answer_is_asked_for_no_marks_and_later_turns_neither(mon
     assert "[1] bees.md" in one[0]
     assert "Cite" not in one[0]
     assert two[0] == one[0]
+
+    events = types(stream_events(await ask(app, path=PATH, json={**BODY, **spoken, "stream": True})))
+    assert events[2:7] == SEARCHED
+    assert "audio.delta" in events
 
 
 async def test_an_answer_that_fails_keeps_its_search(monkeypatch: pytest.MonkeyPatch) -> None:
