@@ -67,10 +67,12 @@ CREATE TABLE IF NOT EXISTS chunks (
 CREATE INDEX IF NOT EXISTS chunks_store_file ON chunks (store_file);
 CREATE TABLE IF NOT EXISTS vectors (
     key INTEGER PRIMARY KEY AUTOINCREMENT,
+    store_file INTEGER NOT NULL,
     chunk INTEGER NOT NULL REFERENCES chunks (key) ON DELETE CASCADE,
     vector BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS vectors_chunk ON vectors (chunk);
+CREATE INDEX IF NOT EXISTS vectors_store_file ON vectors (store_file);
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5 (
     text, content = 'chunks', content_rowid = 'key', tokenize = 'porter unicode61 remove_diacritics 2'
 );
@@ -79,6 +81,8 @@ CREATE TRIGGER IF NOT EXISTS chunk_indexed AFTER INSERT ON chunks
 CREATE TRIGGER IF NOT EXISTS chunk_removed AFTER DELETE ON chunks
     BEGIN INSERT INTO words (words, rowid, text) VALUES ('delete', OLD.key, OLD.text); END;
 """
+_PAGE, _CACHE, _MAPPED = 16_384, 32_000_000, 4_000_000_000
+"""Bytes. A search reads all vectors of a store: large pages hold several, and mapped ones are not copied."""
 _SECURE_WORDS = (3, 42)
 """The version of SQLite from which FTS5 removes deleted words from its index by itself."""
 
@@ -94,6 +98,9 @@ def connect(path: Path) -> sqlite3.Connection:
     path.touch(mode=0o600)
     # Only the thread that owns the connection uses it; sqlite3 would require the thread that opened it.
     connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5.0)
+    connection.execute(f"PRAGMA page_size = {_PAGE}")
+    connection.execute(f"PRAGMA cache_size = {-_CACHE // 1024}")
+    connection.execute(f"PRAGMA mmap_size = {_MAPPED}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -133,7 +140,5 @@ def _add_distance(connection: sqlite3.Connection) -> None:
 
 
 def _distance(one: bytes, other: bytes) -> float:
-    """1 - the cosine of two vectors of float32."""
-    left, right = np.frombuffer(one, "<f4"), np.frombuffer(other, "<f4")
-    lengths = float(np.linalg.norm(left) * np.linalg.norm(right))
-    return 1.0 - float(np.dot(left, right)) / lengths if lengths else 1.0
+    """1 - the cosine of two vectors of float32, whose lengths are one."""
+    return 1.0 - float(np.dot(np.frombuffer(one, "<f4"), np.frombuffer(other, "<f4")))

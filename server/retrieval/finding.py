@@ -81,7 +81,7 @@ def _scores(connection: sqlite3.Connection, files: str, query: Query) -> Iterato
     names: dict[str, Any] = {"files": files, "vector": query.vector, "size": len(query.vector), "limit": CANDIDATES}
     # A vector of zeros has no cosine: sqlite-vec's distance is then null.
     cosine = "coalesce(max(1 - vec_distance_cosine(vector, :vector)), 0)"
-    similar = f"SELECT chunk, {cosine} FROM vectors JOIN chunks ON chunks.key = chunk WHERE length(vector) = :size AND"
+    similar = f"SELECT chunk, {cosine} FROM vectors WHERE length(vector) = :size AND"
     found: dict[int, float] = dict(
         connection.execute(f"{similar} {_SCOPE} GROUP BY chunk ORDER BY 2 DESC, chunk LIMIT :limit", names).fetchall()
     )

@@ -104,8 +104,8 @@ class StoreFileTable:
                 (key, chunk.start, chunk.stop, chunk.text),
             )
             self._connection.executemany(
-                "INSERT INTO vectors (chunk, vector) VALUES (?, ?)",
-                [(added.lastrowid, vector) for vector in chunk.vectors],
+                "INSERT INTO vectors (store_file, chunk, vector) VALUES (?, ?, ?)",
+                [(key, added.lastrowid, vector) for vector in chunk.vectors],
             )
             size += len(chunk.text.encode()) + sum(map(len, chunk.vectors))
         self._connection.execute("UPDATE store_files SET bytes = bytes + ? WHERE key = ?", (size, key))
