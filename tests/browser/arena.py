@@ -24,6 +24,7 @@ window.fetch = (path, options) => {
 };
 const frame = window.requestAnimationFrame;
 let drawn = null;
+window.before = null;
 window.requestAnimationFrame = (draw) => frame.call(window, (now) => {
   if (now !== drawn) window.before = window.arena?.state().position ?? null;
   drawn = now;
