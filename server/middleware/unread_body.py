@@ -46,11 +46,23 @@ class UnreadBodyMiddleware:
             await send(message)
             complete = message["type"] == "http.response.body" and not message.get("more_body", False)
 
-        await self._app(scope, receive_and_note, send_and_note)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_TOTAL):
-                while complete and unread:
-                    await asyncio.wait_for(receive_and_note(), _IDLE)
+        try:
+            await self._app(scope, receive_and_note, send_and_note)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_TOTAL):
+                    while complete and unread:
+                        await asyncio.wait_for(receive_and_note(), _IDLE)
+        finally:
+            # A request keeps its failure, whose traceback keeps the request, until cycles are collected. Granian closes
+            # the connection of a body that was not read when nothing keeps these two.
+            receive, send = _receive_nothing, _send_nowhere
+
+
+async def _receive_nothing() -> ReceiveMessage:
+    return {"type": "http.disconnect"}
+
+
+async def _send_nowhere(_: Message) -> None: ...
 
 
 def _sends_body(scope: HTTPScope) -> bool:

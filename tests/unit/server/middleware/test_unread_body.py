@@ -1,4 +1,5 @@
 import asyncio
+import weakref
 from typing import Any
 
 import pytest
@@ -66,3 +67,26 @@ async def test_a_client_that_never_ends_is_not_waited_for(monkeypatch: pytest.Mo
 
     async with asyncio.timeout(1):
         assert await run(PIECE) == 1
+
+
+async def test_a_request_that_is_kept_does_not_keep_its_connection() -> None:
+    class Connection:
+        async def receive(self) -> Any:
+            return GONE
+
+        async def send(self, message: Any) -> None: ...
+
+    kept: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        kept.append((receive, send))
+
+    connection = Connection()
+    reference = weakref.ref(connection)
+    scope: Any = {"type": "http", "headers": (LENGTH,)}
+    await UnreadBodyMiddleware(app)(scope, connection.receive, connection.send)
+    del connection
+
+    assert reference() is None
+    assert await kept[0][0]() == GONE
+    await kept[0][1](LAST)
