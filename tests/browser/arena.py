@@ -53,7 +53,7 @@ window.frames_seen = [];
 (function watch() {
   const { side, position, speech, visemes } = arena.state();
   const now = document.querySelector("#caption .now")?.textContent ?? null;
-  const from = Math.min(before ?? 0, position);
+  const from = Math.min(window.before ?? 0, position);
   if (speech === "playing" && position > 0)
     frames_seen.push({ side, before: from, position, mouth: visemes[side], now, loud: loudest() });
   requestAnimationFrame(watch);

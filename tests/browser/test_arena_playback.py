@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(INSTALL_SECONDS + 200)
 def server() -> Generator[LiveServer]:
     running = start("--model-type", "echo", "--model-path", "delay=0.01&prefill=0.05")
     yield running
-    assert running.stop() == 0
+    assert running.stop() == 0, running.log.text
 
 
 @pytest.fixture
