@@ -83,8 +83,6 @@ CREATE TRIGGER IF NOT EXISTS chunk_removed AFTER DELETE ON chunks
 """
 _PAGE, _CACHE, _MAPPED = 16_384, 32_000_000, 4_000_000_000
 """Bytes. A search reads all vectors of a store: large pages hold several, and mapped ones are not copied."""
-_SECURE_WORDS = (3, 42)
-"""The version of SQLite from which FTS5 removes deleted words from its index by itself."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -110,17 +108,17 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise sqlite3.DatabaseError(f"it was written by another version of this server (schema {version})")
     connection.executescript(_SCHEMA)
-    if sqlite3.sqlite_version_info >= _SECURE_WORDS:
-        connection.execute("INSERT INTO words (words, rank) VALUES ('secure-delete', 1)")
     connection.execute(f"PRAGMA user_version = {_VERSION}")
     _add_distance(connection)
     return connection
 
 
 def scrub(connection: sqlite3.Connection) -> None:
-    """Remove what deleted rows left in the index of words and in the log of writes."""
-    if sqlite3.sqlite_version_info < _SECURE_WORDS:
-        connection.execute("INSERT INTO words (words) VALUES ('optimize')")
+    """Remove what deleted rows left in the index of words and in the log of writes.
+
+    FTS5's own `secure-delete` would make a file that SQLite before 3.42 cannot read.
+    """
+    connection.execute("INSERT INTO words (words) VALUES ('optimize')")
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
