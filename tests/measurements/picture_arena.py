@@ -22,11 +22,11 @@ from tests.live.client import eventually
 from tests.live.harness import start
 
 WIDTH, HEIGHT = 1280, 860
-WHOLE = 1150
+WHOLE = 1250
 """Height of the page with the verdict."""
 PATIENCE = 300.0
 """Seconds until a turn is spoken."""
-MOVING_SECONDS = 3.6
+MOVING_SECONDS = 4.6
 """How long the moving picture shows a speaker."""
 MOVING_WIDTH = 640
 FRAMES_PER_SECOND = 12
@@ -66,6 +66,7 @@ def take(arena: ArenaPage, folder: Path, seconds: int) -> None:
     save(picture(arena), folder / "arena-later.webp")
     arena.wait_for("over", within=PATIENCE)
     resize(arena, WHOLE)
+    arena.evaluate("scrollTo(0, 0)")
     arena.wait_for_frames(60)
     save(picture(arena), folder / "arena-verdict.webp")
     move(frames, stage, folder)
@@ -103,6 +104,7 @@ def save(image: Image.Image, path: Path) -> None:
 def record(arena: ArenaPage) -> list[Frame]:
     """What the page shows for `MOVING_SECONDS`, with square corners of the stage."""
     arena.evaluate("document.getElementById('stage').style.borderRadius = '0'")
+    arena.wait_for_frames(3)
     page, frames, begun = arena.page, [], time.monotonic()
     page.events.clear()
     page.command("Page.startScreencast", format="jpeg", quality=92, everyNthFrame=2)
