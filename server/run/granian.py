@@ -25,7 +25,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -135,12 +135,16 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
 
     def _spawn_worker(self, *arguments: Any, **named: Any) -> Any:
         worker = super()._spawn_worker(*arguments, **named)
-        worker.kill = partial(self._kill, worker.kill)  # called by granian too, for a worker that does not end
+        worker.kill = partial(self._kill, worker, worker.kill)  # granian calls it too, if a worker does not end
         return worker
 
-    def _kill(self, kill: Callable[[], None]) -> None:
-        self._killed = True
-        kill()
+    def _kill(self, worker: Any, kill: Callable[[], None]) -> None:
+        """Kill a worker that runs. On a busy machine granian kills one that has just ended: it asks a millisecond after
+        the end, and the thread that waits for the process has not noted it yet.
+        """
+        if not wait([worker.inner.sentinel], timeout=0):
+            self._killed = True
+            kill()
 
     def signal_handler_interrupt(self, signum: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
         """End the server. The first signal drains (SIGTERM) or ends now (Ctrl-C); each further one is a step harder."""
