@@ -98,6 +98,14 @@ def unknown_fields() -> Fault:
     return Fault(CHAT, body(**HI, **{f"k{index}": 1 for index in range(200_000)}), statuses=(200,))
 
 
+def million_fields() -> Fault:
+    return Fault(CHAT, body(**HI, **{f"k{index}": 1 for index in range(2_000_000)}))
+
+
+def million_messages() -> Fault:
+    return Fault(CHAT, body(messages=[MESSAGE] * 900_000))
+
+
 def metadata() -> Fault:
     return Fault(CHAT, body(**HI, metadata={f"k{index}": 1 for index in range(200_000)}), statuses=(200,))
 
@@ -142,7 +150,18 @@ def long_content_type() -> Fault:
 
 FAULTS = [
     *(punycode, many_parts, upload, baggage, trace_state, detokenize, nesting, unknown_fields, metadata),
-    *(many_messages, many_calls, many_stops, many_tools, token_ids, compressed, long_path, long_query),
+    *(
+        million_fields,
+        million_messages,
+        many_messages,
+        many_calls,
+        many_stops,
+        many_tools,
+        token_ids,
+        compressed,
+        long_path,
+        long_query,
+    ),
     long_content_type,
 ]
 

@@ -83,6 +83,21 @@ async def median(measure: Callable[[], Any]) -> float:
     return min(rounds)
 
 
+async def test_probes_are_answered_while_the_queue_is_full_and_bodies_hang(launch: Launch) -> None:
+    server = launch("--model-type", "echo", "--model-path", "delay=0.1", "--max-concurrency", "1", "--queue-size", "0")
+    clients = Clients(server.url)
+    body = json.dumps(chat("word " * 1_000, stream=True)).encode()
+    busy = Fault(head("POST", "/v1/chat/completions", len(body)) + body)
+    large = head("POST", "/v1/chat/completions", 1_000_000, "Connection: close")
+
+    async with clients.holding(busy, 1) as ((reader, _),):
+        await reader.readuntil(b"word")
+        async with clients.holding(dribbling, 200):
+            assert await median(clients.probe) < NOISE * 5
+            assert (await clients.exchange(head("GET", "/metrics", 0, "Connection: close")))[0] == 200
+            assert (await clients.exchange(large))[0] == 429, "the body was not sent"
+
+
 def test_an_unread_stream_gives_its_place_to_the_next_request(launch: Launch) -> None:
     server = launch("--model-type", "echo", "--max-concurrency", "1", "--context-length", "10000000")
     body = json.dumps(chat("word " * 80_000, stream=True)).encode()
