@@ -165,6 +165,7 @@ class HeardRequest:
             "What happened during playback. They become a span in the trace of the answer's request; the first report "
             "that has them counts.",
             values=f"at most {MAX_PLAYBACK_EVENTS}",
+            otherwise="none",
         ),
     )
 

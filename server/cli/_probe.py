@@ -55,6 +55,11 @@ _EXTRAS = (
     Extra(name="embedded", modules=("pip", "gguf", "onnx"), adds="fetching embedded models, and serving GGUF files"),
     *(row.extra for row in MODALITIES.values() if row.extra is not None),
     *_LANGUAGE_EXTRAS,
+    Extra(
+        name="retrieval",
+        modules=("sqlite_vec", "pypdf"),
+        adds="PDF files in vector stores, and faster search in them",
+    ),
     Extra(name="bench", modules=("matplotlib",), adds="plots of what `bench` measured"),
 )
 

@@ -139,7 +139,7 @@ OWN: dict[tuple[type[attrs.AttrsInstance], str], dict[str, Any]] = {
 
 ELSEWHERE: dict[type[attrs.AttrsInstance], set[str]] = {
     ChatCompletionRequest: {
-        *("function_call", "model", "stream_options"),
+        *("context", "function_call", "model", "stream_options"),
         *("audio", "heard", "max_spoken_seconds", "modalities"),  # of spoken answers
     },
     CompletionRequest: {"model", "stream_options"},
@@ -201,6 +201,8 @@ def test_every_endpoint_with_a_json_body_is_walked() -> None:
     with_tests_of_their_own = {
         *("CreateSpeechRequest", "HeardRequest"),
         *("CreateTranscriptionRequest", "CreateTranslationRequest"),
+        *("CreateFileRequest", "CreateVectorStoreRequest", "UpdateVectorStoreRequest", "VectorStoreSearchRequest"),
+        *("CreateVectorStoreFileRequest", "CreateVectorStoreFileBatchRequest", "UpdateVectorStoreFileRequest"),
     }
     assert {contract.__name__ for contract in found - ENDPOINTS.keys()} <= with_tests_of_their_own
 

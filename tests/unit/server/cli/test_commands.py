@@ -170,6 +170,7 @@ def test_doctor_lists_every_extra_with_the_command_that_adds_it(monkeypatch: pyt
         "speech": "note",
         "speech-ja": "note",
         "speech-zh": "note",
+        "retrieval": "note",
         "bench": "note",
     }
     values = {finding.name: finding.value for finding in section.findings}
