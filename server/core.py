@@ -19,7 +19,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin
 
 import otel
-from server.api.responses.store import ResponseStore
+from server.api.responses.stored.store import ResponseStore
 from server.api.routes import routes
 from server.dependencies import Registry, Service
 from server.drain import Drain

@@ -17,7 +17,7 @@ from providers.chat.protocol import ChatProvider
 from providers.embeddings.types import Truncation
 from providers.events import Event
 from providers.protocols import Capability, ModelCard, Provider
-from server.api.responses.store import ResponseStore
+from server.api.responses.stored.store import ResponseStore
 from server.api.spoken.said import SaidAnswers
 from server.disconnect import answering
 from server.drain import Drain

@@ -8,7 +8,7 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.params import Parameter
 
 from providers.errors import InvalidRequest
-from server.retrieval.pages import PageRequest
+from server.retrieval.tables.pages import PageRequest
 
 __all__ = ["MAX_LIMIT", "After", "Before", "Limit", "Order", "page_request"]
 

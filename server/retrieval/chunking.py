@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from server.retrieval.rows import Strategy
+from server.retrieval.tables.rows import Strategy
 
 __all__ = ["divide", "sections", "windows"]
 

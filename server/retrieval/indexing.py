@@ -15,8 +15,8 @@ from providers.errors import EngineCrashed, ModelNotReady, ServiceError
 from server.retrieval.chunking import divide, windows
 from server.retrieval.embedding import EmbeddingModels, embed, let_clients_first, locate, model_of
 from server.retrieval.library import Library
-from server.retrieval.rows import StoreFileRow
-from server.retrieval.store_file_table import Chunk
+from server.retrieval.tables.rows import StoreFileRow
+from server.retrieval.tables.store_files import Chunk
 from server.retrieval.texts.reading import Unreadable, read_text
 
 __all__ = ["Indexer"]

@@ -17,10 +17,10 @@ from filelock import FileLock, Timeout
 
 import otel
 from providers.errors import ModelNotReady
-from server.retrieval.database import connect, scrub
-from server.retrieval.file_table import FileTable
-from server.retrieval.store_file_table import StoreFileTable
-from server.retrieval.store_table import StoreTable
+from server.retrieval.tables.connection import connect, scrub
+from server.retrieval.tables.files import FileTable
+from server.retrieval.tables.store_files import StoreFileTable
+from server.retrieval.tables.stores import StoreTable
 
 __all__ = ["Library", "Tables"]
 

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from providers.errors import InvalidRequest, NotFound
 from server.retrieval.library import Library, Tables
-from server.retrieval.pages import Page, PageRequest
-from server.retrieval.rows import FileRow
+from server.retrieval.tables.pages import Page, PageRequest
+from server.retrieval.tables.rows import FileRow
 
 __all__ = ["Readable", "Uploads", "known_file"]
 

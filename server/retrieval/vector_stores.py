@@ -13,8 +13,8 @@ from providers.errors import InvalidRequest, NotFound
 from server.retrieval.embedding import EmbeddingModels, default_model, model_of
 from server.retrieval.indexing import Indexer
 from server.retrieval.library import Library, Tables
-from server.retrieval.pages import Page, PageRequest
-from server.retrieval.rows import Attributes, BatchRow, StoreFileRow, StoreRow, Strategy
+from server.retrieval.tables.pages import Page, PageRequest
+from server.retrieval.tables.rows import Attributes, BatchRow, StoreFileRow, StoreRow, Strategy
 from server.retrieval.uploads import known_file
 
 __all__ = ["NewFile", "VectorStores", "known_store"]

@@ -13,7 +13,7 @@ from server.api.error_responses import OF_FILES, OF_STORED, errors
 from server.api.page_request import After, Order, page_request
 from server.dependencies import RetrievalDependency
 from server.forms import FormDTO
-from server.retrieval.rows import FileRow
+from server.retrieval.tables.rows import FileRow
 from server.streaming.file import FileStream
 from server.streaming.response import StreamResponse
 

@@ -27,7 +27,6 @@ from server.api.responses.conversation import input_items, references
 from server.api.responses.custom_input import custom_inputs
 from server.api.responses.file_search import FileSearch, finder, search_of
 from server.api.responses.heard import items_as_heard
-from server.api.responses.pages import MAX_LIMIT, page
 from server.api.responses.parameters import (
     refuse_unsupported_count,
     refuse_unsupported_response,
@@ -37,7 +36,8 @@ from server.api.responses.request import modalities, renamed, to_prompt, to_resp
 from server.api.responses.response import ResponseDraft, new_response_id, whole_response
 from server.api.responses.searched import recalled, without_result, without_results
 from server.api.responses.spoken import SpokenResponseEncoder, spoken_response, without_sound
-from server.api.responses.store import ResponseStore
+from server.api.responses.stored.pages import MAX_LIMIT, page
+from server.api.responses.stored.store import ResponseStore
 from server.api.responses.stream import ResponseStreamEncoder
 from server.api.responses.tools import OfferedTools, offer
 from server.api.spoken.audio import recorded, voiced

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contracts.retrieval.store_files import CreateVectorStoreFileBatchRequest, FileStatus
 from contracts.retrieval.stores import ChunkingStrategy, StaticChunkingStrategy
 from providers.errors import InvalidRequest
-from server.retrieval.rows import Strategy
+from server.retrieval.tables.rows import Strategy
 from server.retrieval.vector_stores import NewFile
 
 __all__ = ["batch_files", "file_status", "to_strategy"]

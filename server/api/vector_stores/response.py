@@ -20,9 +20,9 @@ from contracts.retrieval.stores import (
     VectorStore,
     VectorStoreList,
 )
-from server.retrieval.pages import Page
 from server.retrieval.passages import Passage
-from server.retrieval.rows import BatchRow, Counts, StoreFileRow, StoreRow
+from server.retrieval.tables.pages import Page
+from server.retrieval.tables.rows import BatchRow, Counts, StoreFileRow, StoreRow
 
 __all__ = ["batch", "search_results", "store", "store_file", "store_files", "stores"]
 

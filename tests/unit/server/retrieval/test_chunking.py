@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from server.retrieval import chunking
 from server.retrieval.chunking import divide, sections, windows
-from server.retrieval.rows import Strategy
+from server.retrieval.tables.rows import Strategy
 
 
 def starts(text: str) -> list[int]:

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from server.retrieval import database
-from server.retrieval.database import connect, scrub
-from server.retrieval.file_table import FileTable
 from server.retrieval.finding import Query, find
-from server.retrieval.rows import Strategy
-from server.retrieval.store_file_table import Chunk, StoreFileTable
-from server.retrieval.store_table import StoreTable
+from server.retrieval.tables import connection as database
+from server.retrieval.tables.connection import connect, scrub
+from server.retrieval.tables.files import FileTable
+from server.retrieval.tables.rows import Strategy
+from server.retrieval.tables.store_files import Chunk, StoreFileTable
+from server.retrieval.tables.stores import StoreTable
 from tests.unit.server.retrieval.embedder import vector
 
 Connect = Callable[[], sqlite3.Connection]

@@ -18,9 +18,9 @@ from contracts.responses.request import Reasoning
 from contracts.responses.response import Response
 from contracts.responses.tools import ResponseTextParam
 from providers.errors import ModelNotReady
-from server.api.responses import store as responses
-from server.api.responses.database import ResponseDatabase
-from server.api.responses.store import ResponseStore
+from server.api.responses.stored import store as responses
+from server.api.responses.stored.database import ResponseDatabase
+from server.api.responses.stored.store import ResponseStore
 
 TTL = 100.0
 

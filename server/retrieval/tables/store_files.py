@@ -10,8 +10,8 @@ from typing import Any
 import attrs
 
 from contracts.retrieval.store_files import ErrorCode, FileStatus, LastError
-from server.retrieval.pages import Page, PageRequest, select_page
-from server.retrieval.rows import Attributes, BatchRow, Counts, StoreFileRow, Strategy
+from server.retrieval.tables.pages import Page, PageRequest, select_page
+from server.retrieval.tables.rows import Attributes, BatchRow, Counts, StoreFileRow, Strategy
 
 __all__ = ["Chunk", "StoreFileTable"]
 

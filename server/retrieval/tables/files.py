@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from server.retrieval.pages import Page, PageRequest, select_page
-from server.retrieval.rows import FileRow
+from server.retrieval.tables.pages import Page, PageRequest, select_page
+from server.retrieval.tables.rows import FileRow
 
 __all__ = ["FileTable"]
 

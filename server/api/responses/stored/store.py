@@ -17,7 +17,7 @@ import otel
 from contracts.responses.items import OutputItem, StoredItem
 from contracts.responses.response import Response
 from providers.errors import ModelNotReady
-from server.api.responses.database import IN_MEMORY, ItemRow, ResponseDatabase, ResponseRow
+from server.api.responses.stored.database import IN_MEMORY, ItemRow, ResponseDatabase, ResponseRow
 from server.serialization import converter, encode_contract
 
 __all__ = ["IN_MEMORY", "ResponseStore"]

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from server.retrieval.pages import Page, PageRequest, select_page
-from server.retrieval.rows import DAY, Counts, StoreRow
+from server.retrieval.tables.pages import Page, PageRequest, select_page
+from server.retrieval.tables.rows import DAY, Counts, StoreRow
 
 __all__ = ["StoreTable"]
 

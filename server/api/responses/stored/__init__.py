@@ -1,0 +1,1 @@
+"""Responses that are kept: the store, its database and its lists."""

@@ -1,0 +1,1 @@
+"""The database of retrieval: its file, its rows and its tables."""
