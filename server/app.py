@@ -52,7 +52,7 @@ def create_app(
         strict=settings.strict_parameters,
     )
     bounded = SlowClientsMiddleware(answered, limits=_limits(settings), drain=app.state.drain)
-    app.asgi_handler = UnreadBodyMiddleware(bounded)
+    app.asgi_handler = UnreadBodyMiddleware(bounded, drain=app.state.drain)
     return app
 
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
+
+from server.drain import Drain
 
 __all__ = ["UnreadBodyMiddleware"]
 
@@ -23,11 +26,13 @@ _IDLE = 2.0
 class UnreadBodyMiddleware:
     """Lets a client that sends its whole body before it reads see the response to a request that was refused early.
 
-    A client that sent `Expect: 100-continue` sends no body after a final response, so that nothing is read.
+    A client that sent `Expect: 100-continue` sends no body after a final response, so that nothing is read. A server
+    that ends does not wait for the rest once the grace period is over.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, drain: Drain) -> None:
         self._app = app
+        self._drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP or not _sends_body(scope):
@@ -49,13 +54,29 @@ class UnreadBodyMiddleware:
         try:
             await self._app(scope, receive_and_note, send_and_note)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TOTAL):
-                    while complete and unread:
-                        await asyncio.wait_for(receive_and_note(), _IDLE)
+                async with self._lingering():
+                    while complete and unread and not self._drain.expired:
+                        async with asyncio.timeout(_IDLE):  # wait_for can lose the end of the time around it
+                            await receive_and_note()
         finally:
             # A request keeps its failure, whose traceback keeps the request, until cycles are collected. Granian closes
             # the connection of a body that was not read when nothing keeps these two.
             receive, send = _receive_nothing, _send_nowhere
+
+    @contextlib.asynccontextmanager
+    async def _lingering(self) -> AsyncIterator[None]:
+        """Bound the block to the time that the rest of a body may take.
+
+        Raises:
+            TimeoutError: the time is over, or the server's grace period is.
+        """
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(_TOTAL) as scope:
+            unregister = self._drain.when_expired(lambda: scope.reschedule(loop.time()))
+            try:
+                yield
+            finally:
+                unregister()
 
 
 async def _receive_nothing() -> ReceiveMessage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -34,7 +34,8 @@ def everything(connected: socket.socket) -> bytes:
     return data
 
 
-def test_a_client_that_closes_its_sending_side_gets_no_response(echo_server: LiveServer) -> None:
+def test_a_client_that_closes_its_sending_side_gets_no_response(launch: Callable[..., LiveServer]) -> None:
+    echo_server = launch("--model-type", "echo", "--model-path", "delay=0.05")
     cancelled = queue_stats(echo_server.url)["cancelled"]
     with connection(echo_server) as connected:
         connected.sendall(ask_for("word " * 30_000, stream=True))

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from server.drain import Drain
 from server.middleware import unread_body
 from server.middleware.unread_body import UnreadBodyMiddleware
 
@@ -13,7 +14,12 @@ GONE = {"type": "http.disconnect"}
 LENGTH = (b"content-length", b"3")
 
 
-async def run(*messages: dict[str, Any], headers: tuple[tuple[bytes, bytes], ...] = (LENGTH,), reads: int = 0) -> int:
+async def run(
+    *messages: dict[str, Any],
+    headers: tuple[tuple[bytes, bytes], ...] = (LENGTH,),
+    reads: int = 0,
+    drain: Drain | None = None,
+) -> int:
     """Number of messages received when the response is complete after `reads` of them."""
     waiting, received = list(messages), 0
 
@@ -33,7 +39,8 @@ async def run(*messages: dict[str, Any], headers: tuple[tuple[bytes, bytes], ...
     async def send(message: Any) -> None:
         assert received == reads, "the response waits for nothing"
 
-    await UnreadBodyMiddleware(app)({"type": "http", "headers": headers}, receive, send)  # type: ignore[typeddict-item]
+    middleware = UnreadBodyMiddleware(app, drain=drain or Drain(60.0, lambda: None))
+    await middleware({"type": "http", "headers": headers}, receive, send)  # type: ignore[typeddict-item]
     return received
 
 
@@ -53,6 +60,16 @@ async def test_reading_ends_when_the_client_leaves() -> None:
 @pytest.mark.parametrize("headers", [(), ((b"content-length", b"0"),), (LENGTH, (b"expect", b"100-continue"))])
 async def test_nothing_is_read_where_no_body_follows(headers: tuple[tuple[bytes, bytes], ...]) -> None:
     assert await run(PIECE, headers=headers) == 0
+
+
+async def test_a_server_that_ends_waits_for_no_rest() -> None:
+    before, meanwhile = (Drain(60.0, lambda: None) for _ in range(2))
+    before.expire()
+    asyncio.get_running_loop().call_soon(meanwhile.expire)
+
+    async with asyncio.timeout(1):
+        assert await run(*[PIECE] * 5, drain=before) == 0
+        assert await run(PIECE, drain=meanwhile) == 1
 
 
 async def test_a_client_that_stops_sending_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +101,7 @@ async def test_a_request_that_is_kept_does_not_keep_its_connection() -> None:
     connection = Connection()
     reference = weakref.ref(connection)
     scope: Any = {"type": "http", "headers": (LENGTH,)}
-    await UnreadBodyMiddleware(app)(scope, connection.receive, connection.send)
+    await UnreadBodyMiddleware(app, drain=Drain(60.0, lambda: None))(scope, connection.receive, connection.send)
     del connection
 
     assert reference() is None
