@@ -281,7 +281,7 @@ def test_the_page_asks_for_the_server_s_key_and_sends_it(tmp_path: Path) -> None
 
 @pytest.mark.timeout(INSTALL_SECONDS + 900)
 def test_the_embedded_models_debate_two_rounds_and_give_a_verdict(tmp_path: Path) -> None:
-    """Turns of at most ten seconds: four of them and the verdict take about a minute on two idle cores."""
+    """Turns of at most ten seconds: four of them and the verdict take about a minute and a half on two idle cores."""
     running = start()
     try:
         with arena_page(running.url, tmp_path) as arena:
