@@ -34,6 +34,7 @@ from contracts.responses.response import Response
 from contracts.speech import SpeechGesture, SpeechViseme, SpeechWord, UnspokenText
 
 __all__ = [
+    "FileSearchStep",
     "ResponseAudioDeltaEvent",
     "ResponseAudioDoneEvent",
     "ResponseAudioTranscriptDeltaEvent",
@@ -56,6 +57,13 @@ __all__ = [
     "ResponseTextDeltaEvent",
     "ResponseTextDoneEvent",
 ]
+
+FileSearchStep = Literal[
+    "response.file_search_call.in_progress",
+    "response.file_search_call.searching",
+    "response.file_search_call.completed",
+]
+"""Events of a search, in their order."""
 
 
 def _in_wire_order(_: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
@@ -269,11 +277,7 @@ class ResponseAudioDoneEvent(_AudioEvent):
 class ResponseFileSearchCallEvent(_ItemEvent):
     """A step of a search."""
 
-    type: Literal[
-        "response.file_search_call.in_progress",
-        "response.file_search_call.searching",
-        "response.file_search_call.completed",
-    ]
+    type: FileSearchStep
 
 
 @attrs.frozen(kw_only=True, field_transformer=_in_wire_order)

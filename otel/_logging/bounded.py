@@ -82,7 +82,8 @@ class BoundedHandler(QueueHandler):
     def _warning(self, count: int) -> logging.LogRecord:
         text = "%d log lines were dropped: their reader was too slow"
         record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, text, (count,), None)
-        return self.prepare(record)  # type: ignore[no-any-return]
+        prepared: logging.LogRecord = self.prepare(record)
+        return prepared
 
 
 def without_buffer(stream: TextIO) -> TextIO:

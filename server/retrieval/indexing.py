@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
+from functools import partial
 from typing import TypeVar
 
 import otel
@@ -133,7 +134,7 @@ async def _vectors(
     for first in range(0, len(texts), TOGETHER):
         await let_clients_first(provider)
         some = texts[first : first + TOGETHER]
-        found += await _patiently(lambda some=some: embed(provider, some, id=request_id))  # type: ignore[misc]
+        found += await _patiently(partial(embed, provider, some, id=request_id))
     vectors = iter(found)
     return [[next(vectors) for _ in those] for those in parts]
 

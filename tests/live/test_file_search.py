@@ -14,6 +14,7 @@ import pytest
 from openai import OpenAI
 from openai.types.responses import (
     FileSearchToolParam,
+    ParsedResponse,
     Response,
     ResponseFileSearchToolCall,
     ResponseOutputMessage,
@@ -72,7 +73,7 @@ def tool(store: str, **fields: Any) -> FileSearchToolParam:
     return {"type": "file_search", "vector_store_ids": [store], **fields}  # type: ignore[typeddict-item]
 
 
-def parts(response: Response) -> tuple[ResponseFileSearchToolCall, ResponseOutputText]:
+def parts(response: Response | ParsedResponse[None]) -> tuple[ResponseFileSearchToolCall, ResponseOutputText]:
     """The search and the text of a response that has these."""
     search, message = response.output
     assert isinstance(search, ResponseFileSearchToolCall)
@@ -117,7 +118,7 @@ def test_streamed_events_come_in_order_and_citations_with_their_text(echo: OpenA
         events = [event.type for event in stream]
         response = stream.get_final_response()
 
-    search, text = parts(response)  # type: ignore[arg-type]
+    search, text = parts(response)
     assert search.results is None
     assert len(citations(text)) >= 2
     assert events[:7] == [

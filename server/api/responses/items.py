@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import attrs
 
 from contracts.responses.events import (
+    FileSearchStep,
     ResponseContentPartAddedEvent,
     ResponseContentPartDoneEvent,
     ResponseCustomToolCallInputDeltaEvent,
@@ -106,17 +107,16 @@ class OutputFold:
         id, index = call.id or "", len(self._done)
         self._done.append(call)
         begun = attrs.evolve(call, status="in_progress", results=None)
-        steps = ("in_progress", "searching", "completed")
         return [
             ResponseOutputItemAddedEvent(output_index=index, item=begun, sequence_number=self.number()),
             *(
                 ResponseFileSearchCallEvent(
-                    type=f"response.file_search_call.{step}",  # type: ignore[arg-type]
+                    type=step,
                     item_id=id,
                     output_index=index,
                     sequence_number=self.number(),
                 )
-                for step in steps
+                for step in get_args(FileSearchStep)
             ),
             ResponseOutputItemDoneEvent(output_index=index, item=call, sequence_number=self.number()),
         ]
