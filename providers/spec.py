@@ -10,9 +10,10 @@ import attrs
 from providers.capabilities import ModelType
 from providers.chat.types import SamplingParams
 
-__all__ = ["Dtype", "ModelSpec"]
+__all__ = ["Dtype", "LoadPolicy", "ModelSpec"]
 
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+LoadPolicy = Literal["wait", "refuse"]
 
 
 @attrs.frozen(kw_only=True)
@@ -21,8 +22,10 @@ class ModelSpec:
 
     name: str
     """Id that clients see; may contain `/`."""
+    aliases: tuple[str, ...] = ()
+    """Further ids to which the model answers; no other model has them."""
     path: str
-    """Folder, `.gguf` file, Hugging Face id, or `embedded:<id>`; empty for `echo`."""
+    """Folder, `.gguf` file, Hugging Face id with or without `@revision`, or `embedded:<id>`; empty for `echo`."""
     model_type: ModelType = "lm"
     context_length: int = 32768
     """Upper bound; the model's own limit applies when it is lower."""
@@ -33,6 +36,12 @@ class ModelSpec:
     """An engine that has work and finishes no unit of it for this long is killed and restarted; 0: never."""
     lazy: bool = False
     """Load the model for its first request, which waits, instead of at start."""
+    load_policy: LoadPolicy = "wait"
+    """What a request gets while the model loads: it waits, or is refused with the advice to retry."""
+    pin: bool = False
+    """Neither `ttl` nor another model's need of memory unloads the model."""
+    ttl: float | None = None
+    """Time without a request after which the model is unloaded; None: never."""
     warmup: bool = True
     max_tokens: int | None = None
     """Tokens of an answer whose request sets no limit; None: the rest of the context."""
@@ -50,7 +59,10 @@ class ModelSpec:
     quantize: int | None = None
     """Bits per weight to quantise to at load; None: as shipped."""
     trust_remote_code: bool = False
-    memory_limit: int | None = None
+    max_memory: int | None = None
+    """Memory that MLX may use for the model; None: MLX's own limit."""
+    wired_limit: int | None = None
+    """Memory of the model that macOS keeps wired; None: MLX's own limit."""
     prefix_cache_bytes: int | None = None
     """Bound of the prefix cache; None derives one from the machine's memory, 0 turns the cache off."""
     prefix_cache_dir: str | None = None

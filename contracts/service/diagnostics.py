@@ -45,6 +45,8 @@ class ModelDiagnostics:
     capabilities: list[str]
     context_length: int | None
     lazy: bool
+    pin: bool
+    load_policy: str
     limits: dict[str, float | None]
     queue: dict[str, float]
     tokens: dict[str, int]

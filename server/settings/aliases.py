@@ -6,7 +6,7 @@ with its replacement. An alias whose option is set under its own name in the sam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 
@@ -26,6 +26,8 @@ class Alias:
     values: Mapping[str, str] | None = None
     """Given values that have a counterpart, in lower case, and what they set `to` to; empty: the default, nothing is
     set. None: `to` takes every value as it is. The values of a switch are `true` and `false`."""
+    translate: Callable[[str], str] | None = None
+    """What `to` gets for a value, where the value has another meaning there."""
     unit: str = ""
     """Appended to the value."""
     note: str = ""
@@ -46,7 +48,15 @@ class Alias:
         """What `to` gets for this value; empty: nothing; None: the value has no effect."""
         if self.values is not None:
             return self.values.get(value.strip().lower())
+        if self.translate is not None:
+            return self.translate(value)
         return f"{value}{self.unit}" if self.to else None
+
+
+def _keep_alive(value: str) -> str:
+    """Ollama's time to keep a model: a negative one is without end, and 0 unloads it after each request."""
+    value = value.strip()
+    return "0" if value.startswith("-") else "0.001" if value in {"0", "0s", "0m", "0h"} else value
 
 
 def _alias(name: str, to: str, **rest: object) -> Alias:
@@ -93,7 +103,7 @@ _FROM_MLX_OPENAI_SERVER = (
     _alias("batch_prefill_step_size", "prefill_step_size", as_flag=False),
     _switch("disable_batching", "max_concurrency", "1"),
     _noted("message_converter", "the chat template shows which messages it takes", as_flag=False),
-    _noted("on_demand_idle_timeout", "a model that has been loaded stays loaded", as_flag=False),
+    _alias("on_demand_idle_timeout", "ttl", as_flag=False),
     _alias("default_max_tokens", "max_tokens", as_flag=False),
     _alias("default_temperature", "temperature"),
     _alias("default_top_p", "top_p"),
@@ -152,8 +162,25 @@ _FROM_VLLM_MLX_AND_RAPID_MLX = (
     _refused("embedding_model", "list it under `models` in the file of --config", in_file=False),
 )
 
+_FROM_SERVERS_OF_SEVERAL_MODELS = (
+    _alias("id", "served_model_name", as_flag=False),
+    _alias("name", "served_model_name", as_flag=False),
+    _alias("path", "model_path", as_flag=False),
+    _alias("type", "model_type", as_flag=False),
+    Alias(name="preload", to="on_demand", values={"true": "false", "false": "true"}, switch=True),
+    Alias(name="keep_alive", to="ttl", translate=_keep_alive, note="-1 is never, and 0 unloads it after each request"),
+    _alias("idle_unload_seconds", "ttl"),
+)
+"""Keys of an entry of `models`, and the times of Ollama and of Rapid-MLX after which a model is unloaded."""
+
 ALIASES: Mapping[str, Alias] = {
-    alias.name: alias for alias in (*_FROM_MLX_OPENAI_SERVER, *_FROM_MLX_LM, *_FROM_VLLM_MLX_AND_RAPID_MLX)
+    alias.name: alias
+    for alias in (
+        *_FROM_MLX_OPENAI_SERVER,
+        *_FROM_MLX_LM,
+        *_FROM_VLLM_MLX_AND_RAPID_MLX,
+        *_FROM_SERVERS_OF_SEVERAL_MODELS,
+    )
 }
 
 assert ALIASES.keys().isdisjoint(OPTIONS_BY_NAME)

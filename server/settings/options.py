@@ -6,6 +6,7 @@ An option's `name` is its YAML key and, with dashes, its flag. `env` is its envi
 
 from __future__ import annotations
 
+from server.settings.loading_options import LOADING_OPTIONS
 from server.settings.model_options import MODEL_OPTIONS, QUEUE_OPTIONS
 from server.settings.option import Option
 from server.settings.sampling_options import SAMPLING_OPTIONS
@@ -13,10 +14,11 @@ from server.settings.server_options import CONFIG, LOGGING_OPTIONS, SERVER_OPTIO
 
 __all__ = ["CONFIG", "GROUPS", "OPTIONS", "OPTIONS_BY_NAME", "SAMPLING_OPTIONS", "Option"]
 
-GROUPS = ("Model", "Sampling", "Server", "Queue", "Logging")
+GROUPS = ("Model", "Loading", "Sampling", "Server", "Queue", "Logging")
 
 OPTIONS: tuple[Option, ...] = (
     *MODEL_OPTIONS,
+    *LOADING_OPTIONS,
     *SAMPLING_OPTIONS,
     *SERVER_OPTIONS,
     *QUEUE_OPTIONS,

@@ -26,12 +26,14 @@ __all__ = [
     "choice",
     "closest",
     "database",
+    "duration",
     "factors",
     "hosts",
     "integer",
     "keys",
     "lexicon",
     "log_file",
+    "names",
     "number",
     "one_of",
     "origins",
@@ -235,6 +237,21 @@ def seconds(*, zero: bool = False) -> Parser:
     return parse
 
 
+_DURATION = re.compile(r"(?:([0-9.]+)h)?(?:([0-9.]+)m)?(?:([0-9.]+)s?)?", re.IGNORECASE)
+
+
+def duration(value: object) -> float | None:
+    """Seconds, from a number of them or a text such as `10m` or `1h30m`. None for 0: without end."""
+    match = None if isinstance(value, bool) else _DURATION.fullmatch(str(value).strip())
+    try:
+        if match is None or not any(match.groups()):
+            raise ValueError
+        hours, minutes, rest = (float(part or 0) for part in match.groups())
+    except ValueError:
+        raise ValueError(f"must be a number of seconds or a time such as 10m or 1h30m, not {value!r}") from None
+    return 3600 * hours + 60 * minutes + rest or None
+
+
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 
 
@@ -292,6 +309,11 @@ def items(value: object, what: str) -> list[str]:
 
 def paths(value: object) -> tuple[str, ...]:
     return tuple(items(value, "folders"))
+
+
+def names(value: object) -> tuple[str, ...]:
+    """Different names, in their order."""
+    return tuple(dict.fromkeys(items(value, "names")))
 
 
 def factors(value: object) -> tuple[float, ...]:

@@ -24,7 +24,15 @@ from server.settings.sources import ONE_MODEL_ONLY, Raw, SettingsError, from_com
 
 __all__ = ["Settings", "SettingsError"]
 
-_FOR_EVERY_DEFAULT = ("queue_size", "queue_timeout", "watchdog_timeout", "mlx_warmup", "lexicon")
+_FOR_EVERY_DEFAULT = (
+    "queue_size",
+    "queue_timeout",
+    "watchdog_timeout",
+    "mlx_warmup",
+    "lexicon",
+    "ttl",
+    "load_policy",
+)
 """Options that also apply to the embedded models served beside the chat model."""
 
 _LANGUAGE_ONLY = (
@@ -70,7 +78,7 @@ class Settings:
     """The whole configuration of one server. Sizes are bytes, times seconds."""
 
     models: tuple[ModelSpec, ...] = attrs.field(validator=attrs.validators.min_len(1))
-    """At least one; their names are unique."""
+    """At least one; their names and aliases are unique."""
     host: str = "localhost"
     port: int = 8000
     """0 chooses a free port."""
@@ -83,6 +91,8 @@ class Settings:
     """Requests to models in a unit of time, for each key or address."""
     cors_origins: tuple[str, ...] = ("*",)
     allowed_hosts: tuple[str, ...] = ()
+    memory_limit: int | None = None
+    """Of all models together; None: no limit."""
     max_body_bytes: int = 32_000_000
     max_upload_bytes: int = 200_000_000
     """Maximum size of one file in a form; forms have no other bound."""
@@ -159,7 +169,7 @@ class Settings:
             models = tuple(_model_spec({**top, **entry, **over}) for entry in entries)
         _refuse_duplicates(models)
         return cls(
-            models=models,
+            models=tuple(_within(server["memory_limit"], model) for model in models),
             max_body_bytes=server.pop("max_body_size"),
             max_upload_bytes=server.pop("max_upload"),
             key_on_command_line="api_key" in cli_layer,
@@ -219,6 +229,7 @@ def _model_spec(raws: Mapping[str, Raw]) -> ModelSpec:
     name = values["served_model_name"] or (row.model_type if row.engine is None else _default_name(path))
     return ModelSpec(
         name=name,
+        aliases=tuple(alias for alias in values["aliases"] if alias != name),
         path=path,
         model_type=row.model_type,
         context_length=values["context_length"],
@@ -230,13 +241,17 @@ def _model_spec(raws: Mapping[str, Raw]) -> ModelSpec:
         dtype=values["dtype"],
         quantize=values["quantize"],
         trust_remote_code=values["trust_remote_code"],
-        memory_limit=values["memory_limit"],
+        max_memory=values["max_memory"],
+        wired_limit=values["wired_limit"],
         prefix_cache_bytes=values["prefix_cache_size"],
         prefix_cache_dir=values["prefix_cache_dir"],
         prefix_cache_disk_bytes=values["prefix_cache_disk_size"],
         lora_paths=_adapters(raws, values),
         lora_scales=values["lora_scales"] or (),
         lazy=values["on_demand"],
+        load_policy=values["load_policy"],
+        pin=values["pin"],
+        ttl=values["ttl"],
         max_tokens=values["max_tokens"],
         sampling=SamplingParams(**{name: values[name] for name in _SAMPLING}),
         chat_template=values["chat_template_file"],
@@ -333,9 +348,21 @@ def _default_name(path: str) -> str:
     return Path(path).stem if path.lower().endswith(".gguf") else Path(path).name
 
 
+def _within(memory_limit: int | None, model: ModelSpec) -> ModelSpec:
+    """The model with no more memory than the whole server has."""
+    if memory_limit is None or (model.max_memory is not None and model.max_memory <= memory_limit):
+        return model
+    return attrs.evolve(model, max_memory=memory_limit)
+
+
 def _refuse_duplicates(models: tuple[ModelSpec, ...]) -> None:
-    seen: set[str] = set()
+    names: dict[str, ModelSpec] = {}
     for model in models:
-        if model.name in seen:
+        if model.name in names:
             raise SettingsError(f"two models are named {model.name!r}; give each its own served_model_name")
-        seen.add(model.name)
+        names[model.name] = model
+    for model in models:
+        for alias in model.aliases:
+            if alias in names:
+                raise SettingsError(f"the alias {alias!r} of {model.name!r} also names {names[alias].name!r}")
+            names[alias] = model

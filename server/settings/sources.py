@@ -14,7 +14,7 @@ from server.settings.parsers import boolean, closest
 
 __all__ = ["ONE_MODEL_ONLY", "Raw", "SettingsError", "from_command_line", "from_environ", "read_file"]
 
-ONE_MODEL_ONLY = ("model_path", "model_type", "served_model_name")
+ONE_MODEL_ONLY = ("model_path", "model_type", "served_model_name", "aliases")
 """Options that identify one model; they cannot apply to every entry of a `models` list."""
 
 
@@ -92,6 +92,8 @@ def read_file(source: Raw | None, notes: list[str]) -> tuple[dict[str, Raw], lis
 
 
 def _file_layer(mapping: dict[Any, Any], where: str, notes: list[str], *, entry: bool = False) -> dict[str, Raw]:
+    if entry and "memory_limit" in mapping:
+        mapping = {"max_memory" if key == "memory_limit" else key: value for key, value in mapping.items()}
     known = [option.name for option in OPTIONS if option is not CONFIG and (option.scope == "model" or not entry)]
     for key in mapping:
         if key in known or (key in ALIASES and ALIASES[key].in_file):
@@ -133,7 +135,7 @@ def _counterpart(alias: Alias, raw: Raw) -> Any:
     Raises:
         SettingsError: the value is not that of a switch, or the alias is refused.
     """
-    if alias.to and alias.values is None and not alias.unit:
+    if alias.to and alias.values is None and not alias.unit and alias.translate is None:
         return raw.value
     value = str(raw.value)
     if alias.switch:

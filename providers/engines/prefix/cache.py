@@ -84,7 +84,7 @@ def make_prefix_cache(spec: ModelSpec, folder: Path, precision: str) -> PrefixCa
     if spec.prefix_cache_dir is not None:
         identity = model_identity(folder, spec, precision)
         files = PrefixFiles(Path(spec.prefix_cache_dir), identity, spec.prefix_cache_disk_bytes)
-    total = spec.memory_limit or mx.get_active_memory() + free_memory()
+    total = spec.max_memory or mx.get_active_memory() + free_memory()
     return PrefixCache(_bound(spec), total=total, files=files)
 
 
@@ -92,8 +92,8 @@ def _bound(spec: ModelSpec) -> int:
     """Bytes: the spec's bound, or an eighth of what the weights leave of the memory that this model may use."""
     if spec.prefix_cache_bytes is not None:
         return max(0, spec.prefix_cache_bytes)
-    if spec.memory_limit is not None:
-        return max(0, spec.memory_limit - mx.get_active_memory()) // 8
+    if spec.max_memory is not None:
+        return max(0, spec.max_memory - mx.get_active_memory()) // 8
     return free_memory() // 8
 
 

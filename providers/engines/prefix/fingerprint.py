@@ -16,6 +16,7 @@ __all__ = ["model_identity"]
 _IRRELEVANT = frozenset(
     {
         "name",
+        "aliases",
         "path",
         "context_length",
         "max_concurrency",
@@ -23,9 +24,13 @@ _IRRELEVANT = frozenset(
         "queue_timeout",
         "watchdog_timeout",
         "lazy",
+        "load_policy",
+        "pin",
+        "ttl",
         "warmup",
         "trust_remote_code",
-        "memory_limit",
+        "max_memory",
+        "wired_limit",
         "max_tokens",
         "sampling",
         "chat_template",

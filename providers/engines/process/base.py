@@ -69,8 +69,8 @@ class BaseEngine(ABC, Generic[J]):
     def load(self, spec: ModelSpec, progress: Progress) -> EngineInfo:
         started = time.monotonic()
         device = mlx_device()
-        if spec.memory_limit is not None:
-            mx.set_memory_limit(spec.memory_limit)
+        if spec.max_memory is not None:
+            mx.set_memory_limit(spec.max_memory)
         loaded = self._load(spec, device, progress)
         if self.FREED_BYTES is not None:
             mx.set_cache_limit(min(self.FREED_BYTES, platform.total_memory() // 16))

@@ -132,8 +132,8 @@ def choose_dtype(model: Any, spec: ModelSpec, device: str) -> tuple[str | None, 
         return "float32", f"float32 before quantising to {spec.quantize} bits"
     needed = int(_mlx_lm.get_total_parameters(model)) * 4
     available = platform.available_memory()
-    if spec.memory_limit is not None:
-        available = min(available, spec.memory_limit)
+    if spec.max_memory is not None:
+        available = min(available, spec.max_memory)
     figures = f"{needed / 1e9:.1f} GB of {available / 1e9:.1f} GB"
     if needed + WORKING_BYTES > available:
         return None, f"kept as shipped: float32, the fast choice on this CPU, would take {figures}"

@@ -12,8 +12,9 @@ from click.testing import CliRunner
 from server.cli import launch as launch_module
 from server.cli._app import cli
 from server.settings.aliases import ALIASES
-from server.settings.migrating import PROGRAMS, outcome
+from server.settings.migrating import outcome
 from server.settings.options import OPTIONS_BY_NAME
+from server.settings.programs import PROGRAMS
 from server.settings.settings import Settings, SettingsError
 
 MLX_OPENAI_SERVER = {
@@ -270,13 +271,12 @@ def test_the_file_of_mlx_openai_server_works(tmp_path: Path) -> None:
     big, embeddings = settings.models
     assert (big.name, big.max_concurrency, big.prefill_step_size, big.max_tokens) == ("big", 4, 512, 100)
     assert (big.prefix_cache_bytes, big.sampling.temperature, big.reasoning_parser) == (4_000_000_000, 0.5, "think")
-    assert (embeddings.name, embeddings.lazy) == ("org/embeddings", True)
+    assert (embeddings.name, embeddings.lazy, embeddings.ttl) == ("org/embeddings", True, 120.0)
     assert [note.split(" in ")[0] for note in settings.notes] == [
         "batch_prefill_size",
         "prompt_cache_size",
         "message_converter",
         "debug",
-        "on_demand_idle_timeout",
     ]
     assert "set it at the top of the file" in settings.notes[3]
 

@@ -21,6 +21,12 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "dtype": ("float32", "float16", "bfloat16"),
     "quantize": ("2", "4", "8"),
     "memory_limit": ("1GB", "2GB", "3GB"),
+    "max_memory": ("1GB", "2GB", "3GB"),
+    "wired_limit": ("1GB", "2GB", "0"),
+    "aliases": ("cli", "env,env2", "file"),
+    "load_policy": ("refuse", "wait", "refuse"),
+    "ttl": ("1", "2m", "1h30m"),
+    "pin": ("true", "false", "true"),
     "prefix_cache_size": ("1MB", "2MB", "0"),
     "prefix_cache_dir": ("/tmp/cli", "/tmp/env", "/tmp/file"),
     "prefix_cache_disk_size": ("1MB", "2MB", "3MB"),
@@ -197,6 +203,11 @@ BAD: list[tuple[str, str, str]] = [
     ("grace_period", "-1", "must be a number of seconds of at least 0"),
     ("memory_limit", "8 parsecs", "must be a size such as 8GB"),
     ("memory_limit", "12", "must be a size of at least"),
+    ("max_memory", "8 parsecs", "must be a size such as 8GB"),
+    ("ttl", "soon", "must be a number of seconds or a time such as 10m or 1h30m, not 'soon'"),
+    ("ttl", "-1", "must be a number of seconds or a time"),
+    ("load_policy", "never", "must be wait or refuse"),
+    ("aliases", "a,,b", "must be names separated by commas"),
     ("prefix_cache_dir", "/dev/null/prompts", "must be a folder, and /dev/null is a file"),
     ("prefix_cache_disk_size", "1GB", "has no effect without --prefix-cache-dir"),
     ("prefix_cache_disk_size", "1", "must be a size of at least"),
@@ -297,7 +308,7 @@ def test_options_that_exclude_each_other_are_refused_with_the_reason(options: di
     ],
 )
 def test_a_size_may_have_a_unit(text: str, size: int) -> None:
-    assert Settings.load({"memory_limit": text}, {}).models[0].memory_limit == size
+    assert Settings.load({"memory_limit": text}, {}).memory_limit == size
 
 
 def test_without_any_setting_the_embedded_models_are_served_and_the_chat_model_is_loaded_at_start() -> None:

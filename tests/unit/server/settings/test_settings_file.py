@@ -89,3 +89,65 @@ def test_origins_may_be_a_list_in_the_file_and_commas_elsewhere(tmp_path: Path) 
     expected = ("https://a.org", "http://localhost:3000")
     assert Settings.load(environ=listed).cors_origins == expected
     assert Settings.load(environ={"CORS_ORIGINS": "https://a.org, http://localhost:3000"}).cors_origins == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "lazy"), [("preload: true", False), ("preload: false", True), ("on_demand: true", True)]
+)
+def test_an_entry_says_whether_its_model_is_loaded_at_start(key: str, lazy: bool, tmp_path: Path) -> None:
+    environ = write(tmp_path / "config.yaml", f"models: [{{type: echo, {key}}}]")
+
+    assert Settings.load(environ=environ).models[0].lazy is lazy
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("5m", 300.0), ("-1", None), ("-1m", None), ("0", 0.001), ("24h", 86400.0), ("90", 90.0)]
+)
+def test_the_time_of_ollama_means_what_it_means_there(given: str, seconds: float | None, tmp_path: Path) -> None:
+    environ = write(tmp_path / "config.yaml", f"models: [{{type: echo, keep_alive: {given}}}]")
+
+    assert Settings.load(environ=environ).models[0].ttl == seconds
+
+
+def test_no_model_has_more_memory_than_the_server(tmp_path: Path) -> None:
+    environ = write(
+        tmp_path / "config.yaml",
+        "memory_limit: 8GB\n"
+        "models:\n"
+        "- {type: echo, name: a}\n"
+        "- {type: echo, name: b, max_memory: 2GB}\n"
+        "- {type: echo, name: c, max_memory: 20GB}\n"
+        "- {type: echo, name: d, memory_limit: 3GB}\n",
+    )
+
+    settings = Settings.load(environ=environ)
+
+    assert settings.memory_limit == 8_000_000_000
+    assert [model.max_memory for model in settings.models] == [
+        8_000_000_000,
+        2_000_000_000,
+        8_000_000_000,
+        3_000_000_000,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ("{name: a, aliases: b}, {name: b}", "the alias 'b' of 'a' also names 'b'"),
+        ("{name: a, aliases: [x]}, {name: b, aliases: [y, x]}", "the alias 'x' of 'b' also names 'a'"),
+    ],
+)
+def test_two_models_with_one_name_are_refused(entries: str, message: str, tmp_path: Path) -> None:
+    environ = write(tmp_path / "config.yaml", f"model_type: echo\nmodels: [{entries}]")
+
+    with pytest.raises(SettingsError, match=message):
+        Settings.load(environ=environ)
+
+
+def test_a_model_has_aliases(tmp_path: Path) -> None:
+    environ = write(tmp_path / "config.yaml", "models: [{type: echo, name: a, aliases: [b, a, b, c], ttl: 0}]")
+
+    model = Settings.load(environ=environ).models[0]
+
+    assert (model.aliases, model.ttl) == (("b", "c"), None)

@@ -103,7 +103,7 @@ def test_a_gguf_file_is_served_and_widened_on_the_linux_cpu(packed_gguf: Path, m
 
 
 def test_weights_are_kept_as_shipped_where_memory_does_not_suffice(packed_gguf: Path) -> None:
-    engine = SteppedEngine(packed_gguf, memory_limit=200 << 20)
+    engine = SteppedEngine(packed_gguf, max_memory=200 << 20)
     assert "8 bits" in engine.info.dtype
     assert "kept as shipped" in engine.info.details["dtype_reason"]
     assert engine.ask("a", "hello", max_tokens=4).finished is not None
