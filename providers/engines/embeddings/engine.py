@@ -16,7 +16,7 @@ from providers.engine_host.frames import Answer, Locate, Located, Question
 from providers.engines.embeddings.encoder import load_encoder
 from providers.engines.embeddings.intake import EmbeddingIntake, EmbeddingJob
 from providers.engines.embeddings.length_batching import RowPool
-from providers.engines.process.base import BaseEngine, Loaded, failure_of
+from providers.engines.process.base import BaseEngine, Loaded, as_service_error, failure_of
 from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.errors import InternalError
@@ -57,7 +57,8 @@ class EmbeddingEngine(BaseEngine[EmbeddingJob]):
     def __init__(self, prepared: Platform) -> None:
         super().__init__(prepared)
         self._work: dict[str, _Work] = {}
-        self._running: set[str] = set()
+        self._running: list[tuple[str, int]] = []
+        """The batch that the encoder has: request ids and rows."""
 
     # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -122,28 +123,41 @@ class EmbeddingEngine(BaseEngine[EmbeddingJob]):
 
     def step(self, out: Outbox) -> None:
         now = time.monotonic()
-        batch = self._rows.next_batch()
+        batch = self._running = self._rows.next_batch()
         parts: dict[str, list[int]] = {}
         for request_id, index in batch:
             parts.setdefault(request_id, []).append(index)
-        self._running = set(parts)
         jobs = [(self._work[request_id].job, index) for request_id, index in batch]
         vectors = self._encoder.encode(
             [job.rows[index] for job, index in jobs], [job.seconds[index] for job, index in jobs]
         )
+        self._running = []
         row = 0
         for request_id, indexes in parts.items():
             work = self._work[request_id]
             work.started = now if work.started is None else work.started
-            work.context.run(self._collect, work, indexes, vectors[row : row + len(indexes)], out)
+            work.context.run(self._take, work, indexes, vectors[row : row + len(indexes)], out)
             row += len(indexes)
 
     def recover(self, out: Outbox, error: BaseException) -> None:
-        for request_id in self._running:
-            self.cancel(request_id)
-            out.fail(request_id, failure_of(error))
-        self._running = set()
+        """Put the rows of the batch back, to be tried in smaller batches. A row that fails in a batch of its own ends
+        its request.
+        """
+        batch, self._running = self._running, []
+        if len(batch) > 1:
+            self._rows.put_back(batch)
+        else:
+            blamed = batch[0][0] if batch else next(reversed(self._work))
+            self.cancel(blamed)
+            out.fail(blamed, failure_of(error))
         mx.clear_cache()
+
+    def _take(self, work: _Work, indexes: list[int], vectors: Floats, out: Outbox) -> None:
+        try:
+            self._collect(work, indexes, vectors, out)
+        except Exception as error:
+            self.cancel(work.job.id)
+            out.fail(work.job.id, as_service_error(error, work.job.id))
 
     def _collect(self, work: _Work, indexes: list[int], vectors: Floats, out: Outbox) -> None:
         job = work.job

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 
 import attrs
@@ -53,15 +53,27 @@ class RowPool:
         """`tokens`: the most tokens of a batch, padding included. A single row may be longer."""
         self._tokens = tokens
         self._requests: OrderedDict[str, Rows] = OrderedDict()
+        self._again: deque[list[tuple[str, int]]] = deque()
+        """Halves of batches that were put back."""
 
     def __len__(self) -> int:
-        return len(self._requests)
+        """Count of the requests that have rows left."""
+        if not self._again:
+            return len(self._requests)
+        return len(self._requests.keys() | {request_id for batch in self._again for request_id, _ in batch})
 
     def add(self, request_id: str, lengths: Sequence[int]) -> None:
         self._requests[request_id] = Rows(lengths)
 
     def remove(self, request_id: str) -> None:
         self._requests.pop(request_id, None)
+        kept = ([row for row in batch if row[0] != request_id] for batch in self._again)
+        self._again = deque(filter(None, kept))
+
+    def put_back(self, batch: list[tuple[str, int]]) -> None:
+        """Let a batch of two rows or more come again as two batches, before all others."""
+        half = len(batch) // 2
+        self._again.extendleft((batch[half:], batch[:half]))
 
     def next_batch(self) -> list[tuple[str, int]]:
         """Take the next rows: the longest one of the request whose turn it is, and rows that need little padding to it.
@@ -69,6 +81,8 @@ class RowPool:
         That row sets the length, unless another request has a slightly longer one. Requests take turns, so that a short
         request waits for at most as many batches as there are requests before it, however many rows they have.
         """
+        if self._again:
+            return self._again.popleft()
         leader, rows = next(iter(self._requests.items()))
         longest = rows.lengths[rows.left[-1]]
         width = max(other.longest_within(longest + _slack(longest)) for other in self._requests.values())

@@ -233,7 +233,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     def _guard(self, job: LanguageJob, out: Outbox, insert: Callable[[], None]) -> None:
         try:
             insert()
-        except Exception as error:
+        except BaseException as error:  # a panic in native code is not an Exception
             out.fail(job.id, job.context.run(as_service_error, error, job.id))
             request = self._requests.get(job.id)
             if request is not None:
@@ -347,7 +347,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         try:
             for event in sequence.take(response.token, response.finish_reason, now):
                 out.event(request.job.id, event)
-        except Exception as error:
+        except BaseException as error:
             out.fail(request.job.id, request.job.context.run(as_service_error, error, request.job.id))
             return self._forget(request)
         if not sequence.ended:

@@ -89,7 +89,7 @@ class Fillings:
         try:
             with mx.stream(self._batch().generator.stream):
                 self._advance(out)
-        except Exception as error:
+        except BaseException as error:
             self._fail(job, job.context.run(as_service_error, error, job.id), out)
 
     def fail_all(self, error: Callable[[], ServiceError], out: Outbox) -> None:

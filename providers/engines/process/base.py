@@ -26,7 +26,16 @@ from providers.engines.process.weights import mlx_device
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, OutOfMemory, ServiceError
 from providers.spec import ModelSpec
 
-__all__ = ["BaseEngine", "Loaded", "as_service_error", "failure_of", "free_memory", "is_late", "timed_out"]
+__all__ = [
+    "BaseEngine",
+    "Loaded",
+    "as_service_error",
+    "failure_of",
+    "free_memory",
+    "is_late",
+    "release_arrays",
+    "timed_out",
+]
 
 J = TypeVar("J", bound=Job)
 
@@ -162,7 +171,7 @@ def free_memory() -> int:
     return platform.available_memory()
 
 
-def as_service_error(error: Exception, request_id: str) -> ServiceError:
+def as_service_error(error: BaseException, request_id: str) -> ServiceError:
     """The error that the client gets. One that is not for clients is logged, and an `InternalError` takes its place.
 
     Call it in the request's context, which the log line names.
@@ -178,6 +187,12 @@ def failure_of(error: BaseException) -> ServiceError:
     if is_out_of_memory(error):
         return OutOfMemory("memory ran out; other requests go on, and this one may fit later", retry_after=5.0)
     return InternalError.unforeseen()
+
+
+def release_arrays(error: BaseException) -> None:
+    """Free the arrays that the frames of the error's traceback hold, and those that MLX keeps for reuse."""
+    error.with_traceback(None)
+    mx.clear_cache()
 
 
 class _HasDeadline(Protocol):

@@ -123,9 +123,10 @@ class Engine(Protocol):
         ...
 
     def recover(self, out: Outbox, error: BaseException) -> None:
-        """After `step` raised `error`: fail the jobs to blame and make the engine usable again.
+        """After `step` raised `error`: fail the job to blame and make the engine usable again.
 
-        At least one job must fail, or nothing be left to do: the same step would raise again.
+        At least one job must fail, or the next steps do less: the same step would raise again. The other jobs go on
+        where they stopped.
         """
         ...
 

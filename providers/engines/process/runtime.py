@@ -192,9 +192,7 @@ class Runtime:
                 self._send(engine.answer(command))
         except ServiceError as error:
             self._send(Failed(id=request_id, **error.to_fields()))
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException:  # a panic in native code (tokenizers, llguidance) is not an Exception
+        except BaseException:  # neither a panic in native code (tokenizers, llguidance) nor sys.exit is an Exception
             logger.exception("request %s failed before it was queued", request_id)
             self._send(Failed(id=request_id, **InternalError.unforeseen().to_fields()))
 
@@ -256,14 +254,14 @@ class Runtime:
     def _load(self, engine: Engine, spec: ModelSpec) -> None:
         try:
             info = engine.load(spec, self._report_loading)
-        except Exception as error:
+        except BaseException as error:  # a tokenizer's file may make native code panic
             self._give_up(spec, error)
         # The loaded objects stay: a collection need not walk through them (130 ms each, in the middle of an answer).
         gc.freeze()
         self._ready.set()
         self._send(Ready(info=info))
 
-    def _give_up(self, spec: ModelSpec, error: Exception) -> NoReturn:
+    def _give_up(self, spec: ModelSpec, error: BaseException) -> NoReturn:
         """Report why the model cannot be loaded, and end the process."""
         known = isinstance(error, EngineLoadError)
         logger.error("%s cannot be loaded: %s", spec.name, error, exc_info=None if known else error)
@@ -325,7 +323,7 @@ class Runtime:
         self._pulse.activity = "tidying"
         try:
             return engine.use_idle_time()
-        except Exception:
+        except BaseException:
             logger.exception("the engine's idle work failed")
             return False
         finally:
@@ -360,8 +358,6 @@ class Runtime:
                     engine.submit(item)
             except ServiceError as error:
                 out.fail(request_id, error)
-            except (KeyboardInterrupt, SystemExit):
-                raise
             except BaseException:
                 logger.exception("request %s failed", request_id)
                 out.fail(request_id, InternalError.unforeseen())
@@ -369,9 +365,7 @@ class Runtime:
     def _step(self, engine: Engine, out: Outbox) -> None:
         try:
             engine.step(out)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # a panic in native code is not an Exception
+        except BaseException as error:
             logger.exception("a step failed")
             # The traceback's frames hold arrays, and memory may be what is missing.
             engine.recover(out, error.with_traceback(None))

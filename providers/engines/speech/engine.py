@@ -10,7 +10,15 @@ import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from providers.engines.process.base import BaseEngine, Loaded, as_service_error, failure_of, is_late, timed_out
+from providers.engines.process.base import (
+    BaseEngine,
+    Loaded,
+    as_service_error,
+    failure_of,
+    is_late,
+    release_arrays,
+    timed_out,
+)
 from providers.engines.process.engine import EngineLoadError, Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.engines.process.weights import find_folder
@@ -120,11 +128,12 @@ class SpeechEngine(BaseEngine[Script]):
                 out.event(job.id, SpeechAccepted(None, job.characters, job.unspoken))
         elif self._speaking:
             first = min(self._speaking.values(), key=lambda waiting: (waiting.samples, waiting.order))
-            first.context.run(self._speak, first, out)
+            first.context.run(self._take_turn, first, out)
 
     def recover(self, out: Outbox, error: BaseException) -> None:
-        for id in list(self._speaking):
-            self._end(id, failure_of(error), out)
+        """Fail the newest request. A fault in the turn of a request does not get here: `_take_turn` ends that one."""
+        if self._speaking:
+            self._end(next(reversed(self._speaking)), failure_of(error), out)
         mx.clear_cache()
 
     def _expire(self, out: Outbox) -> None:
@@ -137,17 +146,20 @@ class SpeechEngine(BaseEngine[Script]):
         out.fail(id, error)
         del self._speaking[id]
 
+    def _take_turn(self, speaking: _Speaking, out: Outbox) -> None:
+        try:
+            self._speak(speaking, out)
+        except BaseException as error:  # a panic in native code is not an Exception
+            self._end(speaking.job.id, as_service_error(error, speaking.job.id), out)
+            release_arrays(error)
+
     def _speak(self, speaking: _Speaking, out: Outbox) -> None:
         job, started = speaking.job, time.monotonic()
         speaking.started = speaking.started or started
-        try:
-            line = speaking.line or next(job.lines, None)
-            part = None if line is None else self._part(speaking, line)
-            # Reads on now: the piece that is sent next should know whether it is the last.
-            speaking.line = line if part is not None and not part.last else next(job.lines, None)
-        except Exception as error:
-            self._end(job.id, as_service_error(error, job.id), out)
-            return
+        line = speaking.line or next(job.lines, None)
+        part = None if line is None else self._part(speaking, line)
+        # Reads on now: the piece that is sent next should know whether it is the last.
+        speaking.line = line if part is not None and not part.last else next(job.lines, None)
         now = time.monotonic()
         if line is not None and part is not None:
             self._send(speaking, part, line.turn, now - started, out)

@@ -8,7 +8,7 @@ from pathlib import Path
 import mlx.core as mx
 from mlx_audio.stt.models.whisper.tokenizer import LANGUAGES, TO_LANGUAGE_CODE
 
-from providers.engines.process.base import BaseEngine, Loaded, as_service_error, failure_of
+from providers.engines.process.base import BaseEngine, Loaded, as_service_error, failure_of, release_arrays
 from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.engines.transcription.audio_reader import AudioReader
@@ -117,19 +117,22 @@ class WhisperEngine(BaseEngine[Transcript]):
         try:
             for event in transcript.step():
                 out.event(transcript.id, event)
-        except Exception as error:
+        except BaseException as error:  # a panic in native code is not an Exception
             out.fail(transcript.id, as_service_error(error, transcript.id))
             self._drop(transcript)
+            release_arrays(error)
         else:
             if transcript.ended:
                 self._drop(transcript)
 
     def recover(self, out: Outbox, error: BaseException) -> None:
-        for transcript in list(self._transcripts):
+        """Fail the request whose turn it was, which `step` has moved to the end."""
+        if self._transcripts:
+            transcript = self._transcripts[-1]
             out.fail(transcript.id, failure_of(error))
             self._drop(transcript)
         mx.clear_cache()
 
     def _drop(self, transcript: Transcript) -> None:
-        transcript.close()
         self._transcripts.remove(transcript)
+        transcript.close()

@@ -3,7 +3,8 @@
 "refuse"    `prepare` raises InvalidRequest        "break"     `prepare` raises something unforeseen
 "poison"    `submit` raises                        "explode"   `step` raises, once
 "block"     `step` never returns                   "count"     each delta is how many answers the step works on
-"garble"    a report that no frame can hold        "panic"     `prepare` raises what is no Exception
+"garble"    a report that no frame can hold        "panic", "exit", "interrupt"   `prepare` raises no Exception
+"panic in submit", "exit in submit", "panic in step", "exit in step"   the same there
 anything    one delta a step, as many as `max_tokens`
 """
 
@@ -45,6 +46,20 @@ class Panic(BaseException):
     """As native code raises it."""
 
 
+FAULTS: dict[str, BaseException] = {
+    "panic": Panic("secret"),
+    "exit": SystemExit(3),
+    "interrupt": KeyboardInterrupt(),
+}
+"""What ends no request in other programs, by the name in a prompt."""
+
+
+def _break(text: str, place: str = "") -> None:
+    fault = FAULTS.get(text.removesuffix(place))
+    if fault is not None and text.endswith(place):
+        raise fault
+
+
 class FakeEngine:
     # Long enough for a test that sends requests together on a busy machine.
     gathers = 0.5
@@ -57,6 +72,9 @@ class FakeEngine:
             raise EngineLoadError("there is no such model")
         if spec.path == "bug":
             raise ZeroDivisionError("somewhere inside")
+        if spec.path == "panic":
+            raise Panic("the tokenizer's file is broken")
+        _break(spec.path)
         progress("loading", 0.5)
         return EngineInfo(context_length=1, device="cpu", dtype="-", blas="-", load_seconds=0.0)
 
@@ -66,8 +84,7 @@ class FakeEngine:
         text = command.request.prompt.text
         if text == "refuse":
             raise InvalidRequest("no", param="prompt")
-        if text == "panic":
-            raise Panic("secret")
+        _break(text)
         if text == "break":
             raise ZeroDivisionError("secret")
         return FakeJob(command.request.id, text, command.request.max_tokens or 1)
@@ -76,11 +93,13 @@ class FakeEngine:
         if isinstance(question, Detokenize):
             raise ZeroDivisionError("secret")
         assert isinstance(question.prompt, TextPrompt)
+        _break(question.prompt.text)
         return Tokenized(question.id, [2**70 if question.prompt.text == "garble" else len(question.prompt.text)])
 
     def submit(self, job: FakeJob) -> None:
         if job.text == "poison":
             raise ZeroDivisionError("secret")
+        _break(job.text, " in submit")
         self._jobs[job.id] = job
 
     def cancel(self, request_id: str) -> None:
@@ -96,6 +115,8 @@ class FakeEngine:
             threading.Event().wait()
         if "explode" in texts:
             raise ZeroDivisionError("secret")
+        for text in texts:
+            _break(text, " in step")
         for job in list(self._jobs.values()):
             text = "\ud800" if job.text == "garble" else job.text
             out.event(job.id, TextDelta(f"{len(texts)}/" if text.startswith("count") else text))

@@ -62,6 +62,27 @@ def test_requests_take_turns() -> None:
     ]
 
 
+def test_a_batch_put_back_comes_again_in_two_halves_before_all_others() -> None:
+    pool = RowPool(1000)
+    pool.add("a", [8, 9])
+    pool.add("b", [10])
+    batch = pool.next_batch()
+    pool.add("c", [7])
+    pool.put_back(batch)
+    assert len(pool) == 3
+    assert drain(pool) == [[("a", 1)], [("a", 0), ("b", 0)], [("c", 0)]]
+
+
+def test_a_request_that_is_removed_leaves_the_batches_put_back() -> None:
+    pool = RowPool(1000)
+    pool.add("a", [8, 8])
+    pool.add("b", [8, 8])
+    pool.put_back(pool.next_batch())
+    pool.remove("a")
+    assert len(pool) == 1
+    assert drain(pool) == [[("b", 1), ("b", 0)]]
+
+
 def test_a_request_that_is_removed_has_no_rows_left() -> None:
     pool = RowPool(10)
     pool.add("a", [10] * 3)

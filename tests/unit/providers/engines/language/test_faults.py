@@ -9,8 +9,10 @@ import pytest
 
 from providers.chat.types import RegexGrammar, SamplingParams
 from providers.engines.language.engine import PREFILL_STEP
+from providers.engines.language.sequences import ActiveSequence
 from tests.unit.providers.engines import tiny
 from tests.unit.providers.engines.client import chat
+from tests.unit.providers.engines.fake_engine import Panic
 from tests.unit.providers.engines.inprocess import SteppedEngine
 
 NO_END = SamplingParams(temperature=0.0, logit_bias={tiny.END: -100.0})
@@ -217,3 +219,24 @@ def test_a_thought_ends_at_its_budget_after_a_step_that_failed(
     engine.run()
     assert newest.failed is not None
     assert (answer.reasoning, answer.text) == (alone.reasoning, alone.text)
+
+
+@pytest.mark.parametrize("fault", [Panic(), SystemExit(3)])
+def test_an_answer_that_ends_with_what_is_no_exception_fails_itself_and_not_the_newest(
+    engine: SteppedEngine, monkeypatch: pytest.MonkeyPatch, fault: BaseException
+) -> None:
+    take = ActiveSequence.take
+
+    def explode(sequence: ActiveSequence, *token: Any) -> Any:
+        if sequence.request.job.id == "bad":
+            raise fault
+        return take(sequence, *token)
+
+    bad = engine.submit("bad", "bad", sampling=NO_END, max_tokens=10)
+    good = engine.submit("good", "good", sampling=NO_END, max_tokens=10)
+    monkeypatch.setattr(ActiveSequence, "take", explode)
+    engine.run()
+    assert bad.failed is not None
+    assert bad.failed.code == "internal_error"
+    assert good.finished is not None
+    assert good.finished.usage.completion_tokens == 10

@@ -115,7 +115,14 @@ def test_a_hung_engine_writes_its_stacks_on_demand(fake: EngineClient) -> None:
 
 
 @pytest.mark.parametrize(
-    ("prompt", "code"), [("refuse", "invalid_request_error"), ("break", "internal_error"), ("panic", "internal_error")]
+    ("prompt", "code"),
+    [
+        ("refuse", "invalid_request_error"),
+        ("break", "internal_error"),
+        ("panic", "internal_error"),
+        ("exit", "internal_error"),
+        ("interrupt", "internal_error"),
+    ],
 )
 def test_a_request_that_fails_in_preparation_affects_no_other(fake: EngineClient, prompt: str, code: str) -> None:
     failed = fake.ask("bad", prompt).failed
@@ -136,6 +143,22 @@ def test_a_report_that_fits_no_frame_fails_its_request_and_no_other(fake: Engine
     assert answered.code == "internal_error"
 
     assert fake.ask("c", "y").text == "y"
+
+
+@pytest.mark.parametrize("fault", ["panic", "exit"])
+def test_a_question_that_native_code_ends_with_a_panic_affects_no_other(fake: EngineClient, fault: str) -> None:
+    answered = fake.question(Tokenize(id="b", prompt=TextPrompt(fault)))
+    assert isinstance(answered, Failed)
+    assert answered.code == "internal_error"
+    assert fake.ask("good", "ok").text == "ok"
+
+
+@pytest.mark.parametrize("prompt", ["exit in submit", "panic in submit", "exit in step", "panic in step"])
+def test_what_is_no_exception_ends_its_request_and_not_the_engine(fake: EngineClient, prompt: str) -> None:
+    failed = fake.ask("bad", prompt).failed
+    assert failed is not None
+    assert failed.code == "internal_error"
+    assert fake.ask("good", "ok").text == "ok"
 
 
 @pytest.mark.parametrize("prompt", ["poison", "explode"])
@@ -167,7 +190,15 @@ def test_an_idle_engine_reports_its_memory(fake: EngineClient) -> None:
     assert fake.memory[-1].prefix_cache == 0
 
 
-@pytest.mark.parametrize(("path", "words"), [("missing", "there is no such model"), ("bug", "somewhere inside")])
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("missing", "there is no such model"),
+        ("bug", "somewhere inside"),
+        ("panic", "the tokenizer's file is broken"),
+        ("exit", "SystemExit"),
+    ],
+)
 def test_a_model_that_cannot_be_loaded_is_reported_and_the_process_ends(start: Start, path: str, words: str) -> None:
     client = start(*FAKE)
     failed = client.load(path)

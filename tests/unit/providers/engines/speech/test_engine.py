@@ -19,6 +19,7 @@ from providers.engines.speech.intake import SpeechIntake
 from providers.engines.speech.script import Scripts
 from providers.engines.speech.timing import FRAME
 from providers.speech.types import SAMPLE_RATE, SpeechAccepted, SpeechFinished, SpeechPiece, SpeechRequest, SpeechTurn
+from tests.unit.providers.engines.fake_engine import Panic
 from tests.unit.providers.engines.speech.test_script import LONG, Reader
 
 
@@ -42,6 +43,7 @@ class Synthesiser:
     alive: weakref.WeakSet[Prepared] = attrs.field(factory=weakref.WeakSet)
     most: int = 0
     decoded: list[int] = attrs.field(factory=list)
+    fault: BaseException | None = None
 
     def prepare(self, tokens: list[int], style: object, *, speed: float, seed: int) -> Prepared:
         prepared = Prepared([20] * (len(tokens) + 2))
@@ -50,6 +52,8 @@ class Synthesiser:
         return prepared
 
     def decode(self, prepared: Prepared, start: int, stop: int) -> NDArray[np.float32]:
+        if self.fault is not None:
+            raise self.fault
         self.decoded.append(stop - start)
         return np.ones(stop - start, np.float32)
 
@@ -196,6 +200,47 @@ def test_a_wrong_mark_in_a_later_section_ends_the_request_only(running: Running)
     failed = [event for id, event in running.events if isinstance(event, Failed)]
     assert [failure.id for failure in failed] == ["wrong"]
     assert isinstance(next(event for id, event in reversed(running.events) if id == "right"), SpeechFinished)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RuntimeError("[malloc] Unable to allocate 99 bytes."), "out_of_memory"),
+        (ZeroDivisionError(), "internal_error"),
+        (Panic(), "internal_error"),
+        (SystemExit(3), "internal_error"),
+    ],
+)
+def test_a_step_that_fails_ends_only_the_request_whose_turn_it_was(
+    running: Running, error: BaseException, code: str
+) -> None:
+    for id in ("first", "broken", "last"):
+        running.submit(id, SENTENCE, streamed=True)
+    for _ in range(4):
+        running.step()
+    running.synthesiser.fault = error
+    chosen = min(running.engine._speaking.values(), key=lambda one: (one.samples, one.order)).job.id
+    running.step()
+    running.synthesiser.fault = None
+    running.run()
+
+    failures = [event for _, event in running.events if isinstance(event, Failed)]
+    assert [(failure.id, failure.code) for failure in failures] == [(chosen, code)]
+    for id in {"first", "broken", "last"} - {chosen}:
+        check([event for key, event in running.events if key == id], SENTENCE)
+
+
+def test_a_fault_outside_a_request_ends_the_newest(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    running.submit("first", SENTENCE, streamed=True)
+    running.submit("newest", SENTENCE, streamed=True)
+    running.step()
+    out = Outbox(running._receive)
+    running.engine.recover(out, ZeroDivisionError())
+    out.flush()
+    running.run()
+    failures = [event for _, event in running.events if isinstance(event, Failed)]
+    assert [failure.id for failure in failures] == ["newest"]
+    check([event for id, event in running.events if id == "first"], SENTENCE)
 
 
 def test_a_cancelled_request_is_not_spoken_on(running: Running) -> None:

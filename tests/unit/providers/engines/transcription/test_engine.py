@@ -30,6 +30,7 @@ from providers.transcription.types import (
     TranscriptionRequest,
 )
 from tests.unit.providers.engines import tiny_whisper
+from tests.unit.providers.engines.fake_engine import Panic
 from tests.unit.providers.engines.recordings import silence, tone, wav
 
 
@@ -173,12 +174,36 @@ def test_a_cancelled_request_gets_no_more_events_and_closes_its_file(many: Stepp
         reader._container.seek(0)
 
 
-def test_a_failure_of_one_request_is_its_own(many: Stepped, spoken: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RuntimeError("[malloc] Unable to allocate 99 bytes."), "out_of_memory"),
+        (ZeroDivisionError(), "internal_error"),
+        (Panic(), "internal_error"),
+        (SystemExit(3), "internal_error"),
+    ],
+)
+def test_a_failure_of_one_request_is_its_own(many: Stepped, spoken: Path, error: BaseException, code: str) -> None:
+    def explode(*_: Any, **__: Any) -> Any:
+        raise error
+
     many.submit("a", spoken, language="en")
     many.submit("b", spoken, language="en")
-    monkeypatch.setattr(many.engine._transcripts[0], "_decode", lambda *_: 1 / 0)
+    many.step()
+    many.step()
+    many.engine._transcripts[0]._decode = explode  # type: ignore[method-assign]
     many.run()
-    assert [(failed.id, failed.code) for failed in many.failures] == [("a", "internal_error")]
+    assert [(failed.id, failed.code) for failed in many.failures] == [("a", code)]
+    assert isinstance(many.of("b")[-1], TranscriptionFinished)
+
+
+def test_a_fault_outside_a_request_ends_the_one_whose_turn_it_was(many: Stepped, spoken: Path) -> None:
+    many.submit("a", spoken, language="en")
+    many.submit("b", spoken, language="en")
+    many.step()
+    many.engine.recover(many.out, ZeroDivisionError())
+    many.run()
+    assert [failed.id for failed in many.failures] == ["a"]
     assert isinstance(many.of("b")[-1], TranscriptionFinished)
 
 
