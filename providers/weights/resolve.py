@@ -14,17 +14,17 @@ from providers.weights.errors import WeightsError
 from providers.weights.manifest import EMBEDDED
 from providers.weights.progress import ProgressCallback
 
-__all__ = ["EMBEDDED_PREFIX", "LocalModel", "list_local", "local_folder", "resolve"]
+__all__ = ["EMBEDDED_PREFIX", "LocalModel", "find_local", "hub_repo", "list_local", "local_folder", "resolve"]
 
 EMBEDDED_PREFIX = "embedded:"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
 def resolve(path: str, progress: ProgressCallback | None = None) -> Path:
     """The model folder or the `.gguf` file of `path`; missing weights are fetched.
 
-    `path` is `embedded:<id>`, a folder, a `.gguf` file, or a Hugging Face id `org/name`. An existing local path has
-    precedence over a hub id with the same spelling. Blocks while it downloads.
+    `path` is `embedded:<id>`, a folder, a `.gguf` file, or a Hugging Face id: `org/name` or `org/name@revision`. An
+    existing local path has precedence over a hub id with the same spelling. Blocks while it downloads.
 
     Raises:
         WeightsError: there is no usable model; the message tells the user what to do.
@@ -36,13 +36,37 @@ def resolve(path: str, progress: ProgressCallback | None = None) -> Path:
     local = Path(path).expanduser()
     if local.exists():
         return _usable(local)
-    if _HUB_ID.fullmatch(path) and not path.endswith(".gguf"):
+    if (repo := hub_repo(path)) is not None:
         from providers.weights import hub  # imported here: it takes half a second
 
-        return hub.fetch(path, progress)
+        return hub.fetch(*repo, progress=progress)
     raise WeightsError(
         f"There is no folder or file {path!r}, and it is not a Hugging Face id (org/name) or embedded:<id> either."
     )
+
+
+def hub_repo(path: str) -> tuple[str, str | None] | None:
+    """Id and revision (None: the default branch) of a Hugging Face id; None where `path` is none."""
+    found = None if path.endswith(".gguf") else _HUB_ID.fullmatch(path)
+    return None if found is None else (found["id"], found["revision"])
+
+
+def find_local(path: str) -> Path | None:
+    """The model folder or `.gguf` file that `resolve` would return without a download; None if it needs one.
+
+    Raises:
+        WeightsError: as `resolve`, about a local path.
+    """
+    if path.startswith(EMBEDDED_PREFIX) or not path.strip():
+        return local_folder(path)
+    local = Path(path).expanduser()
+    if local.exists():
+        return _usable(local)
+    if (repo := hub_repo(path)) is None:
+        return None
+    from providers.weights import hub
+
+    return hub.find(*repo)
 
 
 def local_folder(path: str) -> Path | None:

@@ -15,15 +15,15 @@ from mlx_lm.utils import dequantize_model, quantize_model
 
 from providers.engines.convert.gguf.conversion import convert_cached
 from providers.engines.convert.gguf.errors import GGUFError
-from providers.engines.process import platform
 from providers.engines.process.engine import EngineLoadError, Progress
+from providers.memory.precision import choose_dtype
 from providers.spec import ModelSpec
 from providers.weights import WeightsError, resolve
 
 __all__ = [
     "cast_weights",
     "check_folder",
-    "choose_dtype",
+    "chosen_dtype",
     "convert_weights",
     "dtype_in_words",
     "find_folder",
@@ -36,8 +36,6 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 _mlx_lm: Any = mlx_utils  # partly annotated
-WORKING_BYTES = 1 << 30
-"""Memory to leave for activations and caches when weights are widened."""
 _DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
 
 
@@ -90,7 +88,7 @@ def widen_weights(model: Any, spec: ModelSpec, device: str, progress: Progress) 
     Quantised weights become floating-point too if the spec asks for another quantisation.
     """
     quantized = any(hasattr(module, "bits") for _, module in model.named_modules())
-    target, reason = choose_dtype(model, spec, device)
+    target, reason = chosen_dtype(model, spec, device)
     logger.info("weights: %s", reason)
     if target is not None:
         progress(f"converting weights to {target}", None)
@@ -122,22 +120,9 @@ def quantize_weights(model: Any, config: dict[str, Any], spec: ModelSpec) -> Non
     raise EngineLoadError(f"quantize: no layer of this model can be quantised to {spec.quantize} bits")
 
 
-def choose_dtype(model: Any, spec: ModelSpec, device: str) -> tuple[str | None, str]:
-    """The floating-point type to convert to (None: keep the present one), and why."""
-    if spec.dtype != "auto":
-        return spec.dtype, f"{spec.dtype}, as requested"
-    if device != "cpu" or not sys.platform.startswith("linux"):
-        return None, "kept as shipped"
-    if spec.quantize is not None:
-        return "float32", f"float32 before quantising to {spec.quantize} bits"
-    needed = int(_mlx_lm.get_total_parameters(model)) * 4
-    available = platform.available_memory()
-    if spec.max_memory is not None:
-        available = min(available, spec.max_memory)
-    figures = f"{needed / 1e9:.1f} GB of {available / 1e9:.1f} GB"
-    if needed + WORKING_BYTES > available:
-        return None, f"kept as shipped: float32, the fast choice on this CPU, would take {figures}"
-    return "float32", f"float32, the fast choice on this CPU ({figures})"
+def chosen_dtype(model: Any, spec: ModelSpec, device: str) -> tuple[str | None, str]:
+    """The floating-point type to convert a loaded model to (None: keep the present one), and why."""
+    return choose_dtype(int(_mlx_lm.get_total_parameters(model)), spec, device)
 
 
 def cast_weights(model: Any, dtype: mx.Dtype) -> None:

@@ -18,7 +18,7 @@ from mlx_lm.utils import dequantize_model
 
 from providers.engines.cpu.whisper import use_fast_softmax
 from providers.engines.process.engine import EngineLoadError, Progress
-from providers.engines.process.weights import cast_weights, choose_dtype, dtype_in_words
+from providers.engines.process.weights import cast_weights, chosen_dtype, dtype_in_words
 from providers.engines.transcription.tokenizer import Task, Tokenizer, get_tokenizer
 from providers.spec import ModelSpec
 from providers.weights import WeightsError, resolve
@@ -65,7 +65,7 @@ def load_whisper(spec: ModelSpec, device: str, progress: Progress) -> LoadedWhis
         raise EngineLoadError(str(error)) from error
     progress("loading weights", None)
     model = _load(folder)
-    target, reason = choose_dtype(model, spec, device)
+    target, reason = chosen_dtype(model, spec, device)
     if target is not None:
         progress(f"converting weights to {target}", None)
         cast_weights(model, _DTYPES[target])
