@@ -16,6 +16,7 @@
     ├─ ModelNotReady              the model is loading, restarting or shutting down: try again
     ├─ EngineCrashed              the process that held the model died under the request
     ├─ OutOfMemory                memory ran out while the request was computed, and it was the newest
+    ├─ StorageFailed              the disk is full, or cannot be written for another reason
     └─ InternalError              unforeseen; the message contains no internals
 
 No error has an HTTP status; `server/errors.py` holds those. Errors cross the engine's socket as their code and fields
@@ -44,6 +45,7 @@ __all__ = [
     "QueueTimeout",
     "RateLimitExceeded",
     "ServiceError",
+    "StorageFailed",
     "UnsupportedParameter",
 ]
 
@@ -191,6 +193,12 @@ class OutOfMemory(ServiceError):
     """Memory ran out while the request was computed, and it was the newest: it may fit once others have ended."""
 
     code = "out_of_memory"
+
+
+class StorageFailed(ServiceError):
+    """The disk is full, or cannot be written for another reason, and the request has to write."""
+
+    code = "storage_failed"
 
 
 class InternalError(ServiceError):

@@ -10,6 +10,7 @@ ModelNotReady, QueueTimeout, EngineCrashed   503
 OutOfMemory                                  503
 GenerationTimeout                            504
 ExtraNotInstalled                            501
+StorageFailed, a full disk                   507
 InternalError, anything unforeseen           500
 routing and body errors of Litestar          404, 405, 408, 413, 415, 400
 """
@@ -44,7 +45,9 @@ from providers.errors import (
     QueueTimeout,
     RateLimitExceeded,
     ServiceError,
+    StorageFailed,
 )
+from server.full_disk import is_full_disk
 from server.serialization import encode_contract
 
 __all__ = [
@@ -74,6 +77,7 @@ _STATUSES: Mapping[type[ServiceError], HTTPStatus] = {
     EngineCrashed: HTTPStatus.SERVICE_UNAVAILABLE,
     OutOfMemory: HTTPStatus.SERVICE_UNAVAILABLE,
     GenerationTimeout: HTTPStatus.GATEWAY_TIMEOUT,
+    StorageFailed: HTTPStatus.INSUFFICIENT_STORAGE,
     ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
@@ -118,9 +122,15 @@ def _encodable(text: str) -> str:
 
 
 def as_service_error(error: BaseException) -> ServiceError:
-    """The error itself, or `InternalError.unforeseen` in its place. An internal error's stack trace is logged."""
+    """The error itself, or `StorageFailed` or `InternalError.unforeseen` in its place.
+
+    An internal error's stack trace is logged.
+    """
     if isinstance(error, ServiceError) and not isinstance(error, InternalError):
         return error
+    if is_full_disk(error):
+        _log.error("the disk cannot be written", reason=str(error))
+        return StorageFailed("the server's disk is full, or cannot be written")
     _log.error("unforeseen error", exc_info=error)
     if isinstance(error, InternalError):
         return error

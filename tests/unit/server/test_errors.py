@@ -37,6 +37,7 @@ STATUSES = [
     (errors.OutOfMemory, 503, "out_of_memory"),
     (errors.RateLimitExceeded, 429, "rate_limit_exceeded"),
     (errors.GenerationTimeout, 504, "timeout"),
+    (errors.StorageFailed, 507, "storage_failed"),
     (errors.InternalError, 500, "internal_error"),
 ]
 

@@ -9,6 +9,8 @@ from typing import Literal
 
 import attrs
 
+from server.full_disk import is_full_disk
+
 __all__ = ["IN_MEMORY", "ItemRow", "ResponseDatabase", "ResponseRow"]
 
 IN_MEMORY = ":memory:"
@@ -192,9 +194,14 @@ class ResponseDatabase:
         return [ItemRow(item_id, body) for item_id, body in rows]
 
     def _use(self, ids: Sequence[str], now: float) -> None:
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            self._connection.executemany("UPDATE responses SET used = ? WHERE id = ?", [(now, id) for id in ids])
+        """Note the use. A disk that cannot be written keeps no reader from what it holds."""
+        try:
+            with self._connection:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.executemany("UPDATE responses SET used = ? WHERE id = ?", [(now, id) for id in ids])
+        except sqlite3.OperationalError as error:
+            if not is_full_disk(error):
+                raise
 
     def _evict(self, now: float) -> None:
         self.purge(now)

@@ -10,6 +10,7 @@ from litestar import Litestar
 
 from server.retrieval.library import Library
 from tests.unit.server.fakes import FakeChat
+from tests.unit.server.full_disk import full_disk
 from tests.unit.server.harness import ask, make_app
 from tests.unit.server.retrieval.embedder import served, upload
 
@@ -45,6 +46,22 @@ async def test_files_come_in_pages_by_purpose(app: Litestar) -> None:
     assert ([file["id"] for file in answer["data"]], answer["has_more"]) == (ids[:2], True)
     answer = (await ask(app, "GET", f"/v1/files?purpose=batch&after={ids[2]}")).json
     assert ([file["id"] for file in answer["data"]], answer["has_more"]) == ([ids[0]], False)
+
+
+@pytest.mark.parametrize("size", [10, 1_500_000], ids=["small", "on disk while it is read"])
+async def test_a_full_disk_refuses_a_file_and_what_is_there_is_read(app: Litestar, tmp_path: Path, size: int) -> None:
+    kept = (await upload(app, "kept")).json["id"]
+    with full_disk():
+        refused = await upload(app, "a" * size)
+        read = await ask(app, "GET", f"/v1/files/{kept}/content")
+        undeleted = await ask(app, "DELETE", f"/v1/files/{kept}")
+
+    assert (refused.status, refused.error["code"]) == (507, "storage_failed")
+    assert read.body == b"kept"
+    assert (undeleted.status, undeleted.error["code"]) == (507, "storage_failed")
+    assert [path.name for path in (tmp_path / "files").iterdir()] == [kept]
+    assert (await upload(app, "a" * size)).status == 200
+    assert (await ask(app, "DELETE", f"/v1/files/{kept}")).status == 200
 
 
 async def test_a_name_is_no_path(app: Litestar) -> None:

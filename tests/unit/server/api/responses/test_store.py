@@ -21,6 +21,7 @@ from providers.errors import ModelNotReady
 from server.api.responses.stored import store as responses
 from server.api.responses.stored.database import ResponseDatabase
 from server.api.responses.stored.store import ResponseStore
+from tests.unit.server.full_disk import full_disk
 
 TTL = 100.0
 
@@ -270,6 +271,27 @@ async def test_writes_that_wait_for_a_slow_disk_are_bounded(clock: Clock, monkey
     assert await store.get("b") is not None
     store.put(response("d"), [])
     assert await store.get("d") is not None
+    await store.close()
+
+
+async def test_a_full_disk_keeps_no_reader_from_what_is_stored(tmp_path: Path) -> None:
+    store = ResponseStore(str(tmp_path / "store.db"))
+    store.put(response("a"), [said("1")])
+    store.put(response("b", "a"), [said("2")])
+    assert await store.get("a") == response("a")
+    with full_disk(), capture_logs() as logs:
+        store.put(response("c"), [])
+        assert await store.get("a") == response("a")
+        assert await store.items(["msg_a"])
+        assert len(await store.conversation("b") or ()) == 4
+        assert await store.get("c") is None
+        with pytest.raises(sqlite3.OperationalError):
+            await store.delete("a")
+    assert [line["event"] for line in logs] == ["response not stored"]
+
+    store.put(response("d"), [])
+    assert await store.get("d") is not None
+    assert await store.delete("a")
     await store.close()
 
 
