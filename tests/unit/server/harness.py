@@ -14,7 +14,7 @@ from server.app import create_app
 from server.settings.settings import Settings
 from tests.unit.server.fakes import FakeChat, FakeEmbedder, FakeRegistry
 
-WAIT = 5.0
+WAIT = 30.0
 """Seconds after which a waiting test fails."""
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
