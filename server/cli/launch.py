@@ -29,7 +29,7 @@ def _every_option(function: _F) -> _F:
     """
     for alias in ALIASES.values():
         if alias.as_flag:
-            kind: dict[str, Any] = {"is_flag": True} if alias.switch else {"type": str}
+            kind: dict[str, Any] = {"is_flag": True} if alias.switch else {"type": str, "multiple": alias.repeatable}
             function = click.option(alias.flag, alias.name, default=None, hidden=True, **kind)(function)
     for option in reversed(OPTIONS):
         attributes: dict[str, Any] = {

@@ -39,6 +39,8 @@ class Alias:
     in_file: bool = True
     """Also a key of the file."""
     as_flag: bool = True
+    repeatable: bool = False
+    """The flag may be given several times."""
 
     @property
     def flag(self) -> str:
@@ -118,7 +120,7 @@ _FROM_MLX_OPENAI_SERVER = (
     _alias("default_seed", "seed", as_flag=False),
 )
 _FROM_MLX_LM = (
-    _alias("model", "model_path", in_file=False),
+    _alias("model", "model_path", in_file=False, repeatable=True),
     _alias("adapter_path", "lora_paths", in_file=False),
     _alias("allowed_origins", "cors_origins", in_file=False),
     _alias("chat_template", "chat_template_file", in_file=False),

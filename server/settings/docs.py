@@ -25,20 +25,66 @@ and where it was set.
 Granian's own options then define the address, and SIGTERM waits for open streams without a grace period (limit the
 wait with `--workers-kill-timeout`). The standard `OTEL_*` variables configure telemetry.
 
-To serve several models, list them in the file. Each entry overrides the keys outside the list:
-
-```yaml
-queue_size: 50
-models:
-  - model_path: mlx-community/Qwen3-4B-Instruct-2507-4bit
-    served_model_name: qwen
-    max_concurrency: 4
-  - model_type: echo
-```
-
 Sizes have units: `8GB` is 8,000,000,000 bytes, `8GiB` is 8,589,934,592 bytes. Every switch takes an optional value:
 `--mlx-warmup`, `--no-mlx-warmup`, `--mlx-warmup true`, `--mlx-warmup=off`. The options of mlx-openai-server,
 `mlx_lm.server` and others work under their own names: [migrating.md](migrating.md).
+
+## Several models
+
+List the models in the file, of any types. Each entry overrides the keys outside the list, and the command line and the
+environment override both.
+
+```yaml
+port: 8000
+memory_limit: 24GB # of all models together
+queue_size: 50 # of each model
+ttl: 30m
+
+models:
+  - name: qwen
+    path: mlx-community/Qwen3-4B-Instruct-2507-4bit@main
+    aliases: [gpt-4o, gpt-4o-mini]
+    pin: true
+    parameters:
+      temperature: 0.7
+      top_p: 0.8
+
+  - name: coder
+    path: mlx-community/Qwen3-Coder-30B-A3B-Instruct-4bit
+    preload: false
+    ttl: 10m
+    max_memory: 20GB
+    load_policy: refuse
+
+  - name: voice
+    type: tts
+    preload: false
+
+  - {name: ears, type: whisper, path: mlx-community/whisper-large-v3-turbo, preload: false}
+  - {name: vectors, type: embeddings, preload: false, max_concurrency: 64}
+```
+
+- `name` (also `id` or `served_model_name`) and `aliases` are what clients send as `model`. No two models share one.
+- `path` (also `model_path`) is a Hugging Face id, a local folder or a `.gguf` file. `org/name@revision` is a branch, a
+  tag or a commit. Without a path, the embedded model of the `type` (also `model_type`) is served.
+- `parameters` (also `sampling`) holds [parameters of sampling](#sampling), which may stand by themselves, too.
+- `preload: false` loads the model for its first request. `ttl` unloads it again, `pin` keeps it, and `max_memory`
+  limits it: [Loading](#loading). In an entry, `memory_limit` means `max_memory`.
+- An entry with only a path may be that path: `- mlx-community/Qwen3-4B-4bit`. Models may also stand under their names,
+  as in `models: {qwen: {path: …}}`.
+- Keys at the top that begin with `x-` have no effect. They can hold anchors for the entries (`<<: *shared`).
+
+A mistake ends the start with its line and key, and with the key that was probably meant:
+
+```text
+models.yaml:18: models[1].tll is not an option; did you mean 'ttl'?
+```
+
+Without a file, write `--model` for each model, as PATH, ID or NAME=PATH. All other options hold for each of them:
+
+```bash
+mlx-openai-server launch --model mlx-community/Qwen3-4B-4bit --model small=mlx-community/Qwen3-0.6B-4bit --ttl 30m
+```
 """
 
 _TELEMETRY = (

@@ -8,19 +8,28 @@ combinations.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import attrs
 
-from providers.capabilities import MODALITIES, Modality
-from providers.chat.types import SamplingParams
+from providers.capabilities import MODALITIES
 from providers.embeddings.types import Truncation
 from providers.spec import ModelSpec
-from server.settings.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, SAMPLING_OPTIONS, Option
+from server.settings.config_file import read_file
+from server.settings.model_specs import model_spec, parsed
+from server.settings.options import CONFIG
 from server.settings.parsers import RateUnit
-from server.settings.sources import ONE_MODEL_ONLY, Raw, SettingsError, from_command_line, from_environ, read_file
+from server.settings.sources import (
+    ONE_MODEL_ONLY,
+    Entry,
+    Raw,
+    SettingsError,
+    from_command_line,
+    from_environ,
+    named_model,
+    several_models,
+)
 
 __all__ = ["Settings", "SettingsError"]
 
@@ -34,43 +43,6 @@ _FOR_EVERY_DEFAULT = (
     "load_policy",
 )
 """Options that also apply to the embedded models served beside the chat model."""
-
-_LANGUAGE_ONLY = (
-    "prefix_cache_dir",
-    "prefix_cache_disk_size",
-    "lora_paths",
-    "lora_scales",
-    "chat_template_file",
-    "chat_template_args",
-    "prefill_step_size",
-    "kv_bits",
-    "kv_group_size",
-    "max_kv_size",
-    "draft_model",
-    "num_draft_tokens",
-    "prompt_lookup",
-)
-"""Options that apply only to language models."""
-
-_SAMPLING = tuple(option.name for option in SAMPLING_OPTIONS if option.name != "max_tokens")
-
-_NEEDS = {
-    "prefix_cache_disk_size": "prefix_cache_dir",
-    "lora_scales": "lora_paths",
-    "kv_group_size": "kv_bits",
-    "num_draft_tokens": "draft_model",
-}
-"""Options that have an effect only together with another option."""
-
-_ROTATES = "rejected proposals must be removed from the cache, and a cache of bounded size cannot be shortened"
-_APART = {
-    ("kv_bits", "max_kv_size"): "a cache of bounded size cannot be quantized",
-    ("kv_bits", "prefix_cache_dir"): "quantized caches cannot be restored from a file",
-    ("draft_model", "prompt_lookup"): "only one of them can propose tokens",
-    ("draft_model", "max_kv_size"): _ROTATES,
-    ("prompt_lookup", "max_kv_size"): _ROTATES,
-}
-"""Options that exclude each other, and the reason for the message."""
 
 
 @attrs.frozen(kw_only=True)
@@ -155,21 +127,22 @@ class Settings:
             SettingsError: a value cannot be used, or a key of the file is unknown.
         """
         notes: list[str] = []
-        cli_layer = from_command_line(cli or {}, notes)
+        given = dict(cli or {})
+        several = several_models(given)
+        cli_layer = from_command_line(given, notes)
         env_layer = from_environ(os.environ if environ is None else environ)
         over = {**env_layer, **cli_layer}
         top, entries = read_file(over.pop(CONFIG.name, None), notes)
-        server = _parsed({**top, **over}, "server")
-        if entries is None:
-            models = _one_model_or_the_defaults({**top, **over})
+        server = parsed({**top, **over}, "server")
+        if entries is not None:
+            models = _listed(top, entries, over, several)
+        elif several:
+            models = _from_command_line({**top, **over}, several)
         else:
-            for name in ONE_MODEL_ONLY:
-                if name in over:
-                    raise SettingsError(f"{over[name].where} cannot be combined with a `models` list; set it there")
-            models = tuple(_model_spec({**top, **entry, **over}) for entry in entries)
+            models = _one_model_or_the_defaults({**top, **over})
         _refuse_duplicates(models)
         return cls(
-            models=tuple(_within(server["memory_limit"], model) for model in models),
+            models=tuple(_within(server["memory_limit"], model.spec) for model in models),
             max_body_bytes=server.pop("max_body_size"),
             max_upload_bytes=server.pop("max_upload"),
             key_on_command_line="api_key" in cli_layer,
@@ -178,174 +151,54 @@ class Settings:
         )
 
 
-def _parse(option: Option, raw: Raw) -> Any:
-    try:
-        value = option.parse(raw.value)
-    except ValueError as error:
-        raise SettingsError(f"{raw.where} {error}") from None
-    if not option.supported and value != option.default:
-        raise SettingsError(f"{raw.where} is not supported by this version")
-    return value
+@attrs.frozen
+class _Model:
+    """A model and where it was named, for messages."""
+
+    spec: ModelSpec
+    where: str
+    aliases_where: str
+
+    @classmethod
+    def of(cls, raws: Mapping[str, Raw], place: str) -> _Model:
+        named = next((raws[name].where for name in ("served_model_name", "model_path") if name in raws), place)
+        return cls(model_spec(raws), named, raws["aliases"].where if "aliases" in raws else place)
 
 
-def _parsed(raws: Mapping[str, Raw], scope: str) -> dict[str, Any]:
-    """The value, parsed or default, of every supported option of the scope. Unsupported options are refused if set."""
-    values: dict[str, Any] = {}
-    for option in OPTIONS:
-        if option.scope != scope or option is CONFIG:
-            continue
-        raw = raws.get(option.name)
-        value = option.default if raw is None else _parse(option, raw)
-        if option.supported:
-            values[option.name] = value
-    return values
+def _listed(
+    top: Mapping[str, Raw], entries: Sequence[Entry], over: Mapping[str, Raw], several: Sequence[str]
+) -> list[_Model]:
+    """The models of the file's list, each with the options outside the list."""
+    where = next((over[name].where for name in ONE_MODEL_ONLY if name in over), "--model" if several else None)
+    if where is not None:
+        raise SettingsError(f"{where} cannot be combined with a `models` list; set it there")
+    return [_Model.of({**top, **entry.raws, **over}, entry.place) for entry in entries]
 
 
-def _one_model_or_the_defaults(raws: Mapping[str, Raw]) -> tuple[ModelSpec, ...]:
+def _from_command_line(shared: Mapping[str, Raw], several: Sequence[str]) -> list[_Model]:
+    """The models of several `--model`, or of one with a name, each with all other options."""
+    for name in ("served_model_name", "aliases"):
+        if name in shared:
+            raise SettingsError(f"{shared[name].where} cannot be combined with several models; write --model NAME=PATH")
+    shared = {name: raw for name, raw in shared.items() if name != "model_path"}
+    echo = "model_type" in shared and str(shared["model_type"].value).strip().lower() == "echo"
+    entries = [named_model(value, echo) for value in several]
+    return [_Model.of({**shared, **entry.raws}, entry.place) for entry in entries]
+
+
+def _one_model_or_the_defaults(raws: Mapping[str, Raw]) -> list[_Model]:
     """The chosen model, or the embedded ones if no option chooses a model.
 
     The embedded chat model comes first and takes every model option. The other embedded models load on first use and
     take only the options in `_FOR_EVERY_DEFAULT`.
     """
-    chosen = _model_spec(raws)
+    chosen = _Model.of(raws, "the default")
     if any(name in raws for name in ("model_path", "model_type")):
-        return (chosen,)
+        return [chosen]
     shared = {name: raws[name] for name in _FOR_EVERY_DEFAULT if name in raws}
-    lazy = [name for name, row in MODALITIES.items() if row.weights is not None and name != chosen.model_type]
-    specs = [_model_spec({**shared, "model_type": Raw(model_type, "the default")}) for model_type in lazy]
-    return (chosen, *(attrs.evolve(spec, lazy=True) for spec in specs))
-
-
-def _model_spec(raws: Mapping[str, Raw]) -> ModelSpec:
-    values = _parsed(raws, "model")
-    row = MODALITIES[values["model_type"]]
-    given = values["model_path"]
-    if given is None:
-        path = _embedded(row)
-    else:
-        locate = _echo_settings if row.engine is None else _located
-        path = locate(raws["model_path"].where, given)
-    _check_combinations(raws, values)
-    name = values["served_model_name"] or (row.model_type if row.engine is None else _default_name(path))
-    return ModelSpec(
-        name=name,
-        aliases=tuple(alias for alias in values["aliases"] if alias != name),
-        path=path,
-        model_type=row.model_type,
-        context_length=values["context_length"],
-        max_concurrency=values["max_concurrency"] or row.max_concurrency,
-        queue_size=values["queue_size"],
-        queue_timeout=values["queue_timeout"],
-        watchdog_timeout=values["watchdog_timeout"],
-        warmup=values["mlx_warmup"],
-        dtype=values["dtype"],
-        quantize=values["quantize"],
-        trust_remote_code=values["trust_remote_code"],
-        max_memory=values["max_memory"],
-        wired_limit=values["wired_limit"],
-        prefix_cache_bytes=values["prefix_cache_size"],
-        prefix_cache_dir=values["prefix_cache_dir"],
-        prefix_cache_disk_bytes=values["prefix_cache_disk_size"],
-        lora_paths=_adapters(raws, values),
-        lora_scales=values["lora_scales"] or (),
-        lazy=values["on_demand"],
-        load_policy=values["load_policy"],
-        pin=values["pin"],
-        ttl=values["ttl"],
-        max_tokens=values["max_tokens"],
-        sampling=SamplingParams(**{name: values[name] for name in _SAMPLING}),
-        chat_template=values["chat_template_file"],
-        chat_template_args=values["chat_template_args"] or {},
-        lexicon=values["lexicon"] or {},
-        prefill_step_size=values["prefill_step_size"],
-        kv_bits=values["kv_bits"],
-        kv_group_size=values["kv_group_size"],
-        max_kv_size=values["max_kv_size"],
-        draft_model=values["draft_model"] and _located(raws["draft_model"].where, values["draft_model"]),
-        num_draft_tokens=values["num_draft_tokens"],
-        prompt_lookup=values["prompt_lookup"],
-        tool_call_parser=values["tool_call_parser"],
-        reasoning_parser=values["reasoning_parser"],
-    )
-
-
-def _check_combinations(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> None:
-    """Check combinations of options.
-
-    Raises:
-        SettingsError: an option would have no effect with the others, or two of them contradict each other.
-    """
-    given = [name for name in _LANGUAGE_ONLY if name in raws]
-    if given and values["model_type"] != "lm":
-        where = raws[given[0]].where
-        raise SettingsError(f"{where} is for models of type lm, not {values['model_type']}")
-    for name, needed in _NEEDS.items():
-        if name in raws and needed not in raws:
-            raise SettingsError(f"{raws[name].where} has no effect without {OPTIONS_BY_NAME[needed].flag}")
-    for (name, other), reason in _APART.items():
-        if name in raws and other in raws:
-            flag = OPTIONS_BY_NAME[other].flag
-            raise SettingsError(f"{raws[name].where} cannot be combined with {flag}: {reason}")
-    paths, scales = values["lora_paths"] or (), values["lora_scales"]
-    if scales is not None and len(scales) != len(paths):
-        where, counts = raws["lora_scales"].where, f"{len(scales)} for {len(paths)}"
-        raise SettingsError(f"{where} must be as many numbers as there are adapters, not {counts}")
-
-
-def _adapters(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Absolute paths of the adapters' folders."""
-    found = []
-    for path in values["lora_paths"] or ():
-        folder = Path(path).expanduser()
-        if not folder.is_dir():
-            raise SettingsError(f"{raws['lora_paths'].where}: there is no folder {path}")
-        found.append(str(folder.resolve()))
-    return tuple(found)
-
-
-def _embedded(row: Modality) -> str:
-    """The `embedded:` path of this type's embedded model; empty for a type that needs no weights.
-
-    Raises:
-        SettingsError: this type has no embedded model.
-    """
-    if row.engine is None:
-        return ""
-    if row.weights is None:
-        raise SettingsError(f"model type {row.model_type!r} has no embedded model: name one with --model-path")
-    return f"embedded:{row.weights}"
-
-
-def _located(where: str, path: str) -> str:
-    """An absolute local path, or the unchanged Hugging Face or embedded id.
-
-    A path that can only be local (`/…`, `./…`, `../…`, `~…`) must exist. `org/name` is local if that folder exists.
-    """
-    local = Path(path).expanduser()
-    if local.exists():
-        return str(local.resolve())
-    if path.startswith(("/", "./", "../", "~")) or path in {".", ".."}:
-        raise SettingsError(f"{where}: {path} does not exist")
-    return path
-
-
-def _echo_settings(where: str, path: str) -> str:
-    """Check the echo model's path, which holds its behaviour, such as `delay=0.05`, instead of a place."""
-    from providers.echo.provider import EchoSettings  # imported here: it imports asyncio and telemetry
-
-    try:
-        EchoSettings.parse(path)
-    except ValueError as error:
-        raise SettingsError(f"{where}: {error}") from None
-    return path
-
-
-def _default_name(path: str) -> str:
-    if path.startswith("embedded:"):
-        return path.removeprefix("embedded:")
-    if not path.startswith("/"):
-        return path
-    return Path(path).stem if path.lower().endswith(".gguf") else Path(path).name
+    lazy = [name for name, row in MODALITIES.items() if row.weights is not None and name != chosen.spec.model_type]
+    others = [_Model.of({**shared, "model_type": Raw(model_type, "the default")}, "the default") for model_type in lazy]
+    return [chosen, *(attrs.evolve(other, spec=attrs.evolve(other.spec, lazy=True)) for other in others)]
 
 
 def _within(memory_limit: int | None, model: ModelSpec) -> ModelSpec:
@@ -355,14 +208,21 @@ def _within(memory_limit: int | None, model: ModelSpec) -> ModelSpec:
     return attrs.evolve(model, max_memory=memory_limit)
 
 
-def _refuse_duplicates(models: tuple[ModelSpec, ...]) -> None:
-    names: dict[str, ModelSpec] = {}
+def _refuse_duplicates(models: Sequence[_Model]) -> None:
+    names: dict[str, _Model] = {}
     for model in models:
-        if model.name in names:
-            raise SettingsError(f"two models are named {model.name!r}; give each its own served_model_name")
-        names[model.name] = model
+        name = model.spec.name
+        if name in names:
+            raise SettingsError(
+                f"{model.where}: two models are named {name!r}, this one and {names[name].where}; "
+                "give each its own served_model_name"
+            )
+        names[name] = model
     for model in models:
-        for alias in model.aliases:
+        for alias in model.spec.aliases:
             if alias in names:
-                raise SettingsError(f"the alias {alias!r} of {model.name!r} also names {names[alias].name!r}")
+                other = f"{names[alias].spec.name!r}, {names[alias].where}"
+                raise SettingsError(
+                    f"{model.aliases_where}: the alias {alias!r} of {model.spec.name!r} also names {other}"
+                )
             names[alias] = model

@@ -1,4 +1,7 @@
-"""Where settings come from: the environment, a YAML file and the command line, as text that is not yet parsed."""
+"""Where settings come from: the environment and the command line, as text that is not yet parsed.
+
+`server.settings.config_file` reads the YAML file.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,20 @@ from typing import Any
 import attrs
 
 from server.settings.aliases import ALIASES, Alias
-from server.settings.options import CONFIG, OPTIONS, OPTIONS_BY_NAME
-from server.settings.parsers import boolean, closest
+from server.settings.options import OPTIONS, OPTIONS_BY_NAME
+from server.settings.parsers import boolean
 
-__all__ = ["ONE_MODEL_ONLY", "Raw", "SettingsError", "from_command_line", "from_environ", "read_file"]
+__all__ = [
+    "ONE_MODEL_ONLY",
+    "Entry",
+    "Raw",
+    "SettingsError",
+    "from_command_line",
+    "from_environ",
+    "named_model",
+    "several_models",
+    "under_our_names",
+]
 
 ONE_MODEL_ONLY = ("model_path", "model_type", "served_model_name", "aliases")
 """Options that identify one model; they cannot apply to every entry of a `models` list."""
@@ -24,10 +37,21 @@ class SettingsError(ValueError):
 
 @attrs.frozen
 class Raw:
-    """An unparsed value and the name of the option in its source, such as `MAX_CONCURRENCY in the environment`."""
+    """An unparsed value and the name of the option in its source, such as `MAX_CONCURRENCY in the environment` or
+    `models.yaml:7: models[1].ttl`.
+    """
 
     value: Any
     where: str
+
+
+@attrs.frozen
+class Entry:
+    """The options of one of several models."""
+
+    raws: Mapping[str, Raw]
+    place: str
+    """As `Raw.where`."""
 
 
 def from_command_line(given: Mapping[str, Any], notes: list[str]) -> dict[str, Raw]:
@@ -36,7 +60,7 @@ def from_command_line(given: Mapping[str, Any], notes: list[str]) -> dict[str, R
     Raises:
         SettingsError: an option of another server is not supported.
     """
-    return _under_our_names(
+    return under_our_names(
         {
             name: Raw(value, (ALIASES[name] if name in ALIASES else OPTIONS_BY_NAME[name]).flag)
             for name, value in given.items()
@@ -44,6 +68,52 @@ def from_command_line(given: Mapping[str, Any], notes: list[str]) -> dict[str, R
         },
         notes,
     )
+
+
+def several_models(given: dict[str, Any]) -> tuple[str, ...]:
+    """Take `--model` out of the command line if it is given several times, or with a name, as NAME=PATH.
+
+    Raises:
+        SettingsError: `--model-path` is given too.
+    """
+    values = given.get("model") or ()
+    if isinstance(values, str):
+        values = (values,)
+    given["model"] = values[0] if values else None
+    if len(values) < 2 and not (values and "=" in values[0]):
+        return ()
+    del given["model"]
+    if given.get("model_path") is not None:
+        raise SettingsError("--model-path cannot be combined with several models; write --model for each")
+    return tuple(values)
+
+
+def named_model(value: str, echo: bool) -> Entry:
+    """The path or id of `--model`, with the name before it if there is one. `echo`: that of the echo model.
+
+    Raises:
+        SettingsError: the name is empty, or the path of a model with weights.
+    """
+    place = f"--model {value}"
+    name, equals, path = value.partition("=")
+    if not equals or Path(value).expanduser().exists() or (echo and _is_echo(value)):
+        return Entry({"model_path": Raw(value, place)}, place)
+    if echo and name.strip() and not path.strip():
+        return Entry({"served_model_name": Raw(name, place)}, place)
+    if not name.strip() or not path.strip():
+        raise SettingsError(f"{place} must be PATH, ID or NAME=PATH")
+    return Entry({"model_path": Raw(path, place), "served_model_name": Raw(name, place)}, place)
+
+
+def _is_echo(value: str) -> bool:
+    """Whether the value has the behaviour of an echo model, such as `delay=0.05`, and no name."""
+    from providers.echo.provider import EchoSettings  # imported here: it imports asyncio and telemetry
+
+    try:
+        EchoSettings.parse(value)
+    except ValueError:
+        return False
+    return True
 
 
 def from_environ(environ: Mapping[str, str]) -> dict[str, Raw]:
@@ -55,60 +125,7 @@ def from_environ(environ: Mapping[str, str]) -> dict[str, Raw]:
     }
 
 
-def read_file(source: Raw | None, notes: list[str]) -> tuple[dict[str, Raw], list[dict[str, Raw]] | None]:
-    """The file's top level and its `models` list, None if it has none. `notes` gets what has no effect.
-
-    Raises:
-        SettingsError: the file cannot be used.
-    """
-    if source is None:
-        return {}, None
-    import yaml  # imported here so that commands without a file start faster
-
-    path = Path(str(source.value)).expanduser()
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"{source.where}: cannot read {path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not a YAML file: {' '.join(str(error).split())}") from None
-    if loaded is None:
-        loaded = {}
-    if not isinstance(loaded, dict):
-        raise SettingsError(f"{path} must hold options as `key: value` lines")
-    listed, section = loaded.pop("models", None), loaded.pop("server", None) or {}
-    if not isinstance(section, dict):
-        raise SettingsError(f"server in {path.name} must hold options as `key: value` lines")
-    layers = [_file_layer(loaded, path.name, notes), _file_layer(section, f"{path.name}, server", notes)]
-    top = {**layers[1], **layers[0]}
-    if listed is None:
-        return top, None
-    if not isinstance(listed, list) or not listed or not all(isinstance(entry, dict) for entry in listed):
-        raise SettingsError(f"models in {path.name} must be a list with the options of one model in each entry")
-    for name in ONE_MODEL_ONLY:
-        if name in top and name != "model_type":
-            raise SettingsError(f"{top[name].where} cannot be combined with a `models` list; set it in an entry")
-    return top, [_file_layer(entry, f"{path.name}, models[{i}]", notes, entry=True) for i, entry in enumerate(listed)]
-
-
-def _file_layer(mapping: dict[Any, Any], where: str, notes: list[str], *, entry: bool = False) -> dict[str, Raw]:
-    if entry and "memory_limit" in mapping:
-        mapping = {"max_memory" if key == "memory_limit" else key: value for key, value in mapping.items()}
-    known = [option.name for option in OPTIONS if option is not CONFIG and (option.scope == "model" or not entry)]
-    for key in mapping:
-        if key in known or (key in ALIASES and ALIASES[key].in_file):
-            continue
-        if key == CONFIG.name:
-            raise SettingsError(f"config in {where} has no effect: a file cannot name another file")
-        if key in OPTIONS_BY_NAME:
-            raise SettingsError(f"{key} in {where} is an option of the whole server; move it to the top of the file")
-        others = known if entry else [*known, "models"]
-        raise SettingsError(f"unknown key {key!r} in {where}{closest(str(key).replace('-', '_'), others)}")
-    given = {key: Raw(value, f"{key} in {where}") for key, value in mapping.items() if value is not None}
-    return _under_our_names(given, notes, entry=entry)
-
-
-def _under_our_names(given: dict[str, Raw], notes: list[str], *, entry: bool = False) -> dict[str, Raw]:
+def under_our_names(given: dict[str, Raw], notes: list[str], *, entry: bool = False) -> dict[str, Raw]:
     """The values of one source with aliases replaced. `entry`: the source is an entry of the `models` list."""
     ours = {name: raw for name, raw in given.items() if name not in ALIASES}
     for name, raw in given.items():

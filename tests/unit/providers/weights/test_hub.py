@@ -14,6 +14,7 @@ from huggingface_hub import constants
 from providers.weights import WeightsError, list_local, resolve
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+COMMIT_OF_V2 = "b" * 40
 FILES = {"config.json": b'{"model_type": "llama"}', "tokenizer.json": b"{}", "model.safetensors": b"w" * 5000}
 
 
@@ -58,11 +59,16 @@ class _Handler(BaseHTTPRequestHandler):
                 for name, content in files.items()
             ]
             self._answer(200, tree, {})
+        elif self.path.startswith("/api/models/org/good/revision/gone"):
+            self._answer(404, {"error": "Invalid rev id"}, {"X-Error-Code": "RevisionNotFound"})
+        elif self.path.startswith("/api/models/org/good/revision/v2"):
+            self._answer(200, {"id": "org/good", "sha": COMMIT_OF_V2, "siblings": []}, {})
         elif self.path.startswith("/api/models/org/good"):
             self._answer(200, {"id": "org/good", "sha": COMMIT, "siblings": []}, {})
         elif self.path.startswith("/org/good/resolve/"):
             content = FILES[self.path.rsplit("/", 1)[1]]
-            self._send(200, content, {"ETag": f'"{len(content):040x}"', "X-Repo-Commit": COMMIT})
+            commit = COMMIT_OF_V2 if COMMIT_OF_V2 in self.path else COMMIT
+            self._send(200, content, {"ETag": f'"{len(content):040x}"', "X-Repo-Commit": commit})
         else:
             self._answer(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
 
@@ -124,6 +130,29 @@ def test_a_repository_is_downloaded_with_progress_and_without_other_formats(cach
     assert told[0] == ("Looking up org/good", None)
     assert told[-1][0].startswith("Downloading org/good")
     assert told[-1][1] == 1.0
+
+
+def test_a_revision_is_downloaded_beside_the_others(cache: Path, hub: Hub) -> None:
+    newest, tagged = resolve("org/good"), resolve("org/good@v2")
+
+    assert (newest.name, tagged.name) == (COMMIT, COMMIT_OF_V2)
+    assert {file.name for file in tagged.iterdir()} == set(FILES)
+
+
+def test_a_revision_that_does_not_exist_is_named(cache: Path, hub: Hub) -> None:
+    with pytest.raises(WeightsError, match=r"org/good has no revision `gone` at http"):
+        resolve("org/good@gone")
+
+
+def test_a_folder_with_the_name_of_a_revision_comes_first(
+    cache: Path, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    local = tmp_path / "org" / "good@v2"
+    local.mkdir(parents=True)
+    (local / "config.json").write_text("{}")
+
+    assert resolve("org/good@v2") == local
 
 
 def test_a_cached_repository_needs_no_network(cache: Path, offline: None) -> None:

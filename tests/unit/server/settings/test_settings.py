@@ -170,7 +170,7 @@ def test_an_option_of_later_versions_is_refused_and_never_ignored(option: Option
     sources: list[tuple[dict[str, Any], dict[str, str], str]] = [
         ({option.name: value}, {}, option.flag),
         ({}, {option.env: value}, f"{option.env} in the environment"),
-        ({}, write(tmp_path / "config.yaml", f"{option.name}: {value}"), f"{option.name} in config.yaml"),
+        ({}, write(tmp_path / "config.yaml", f"{option.name}: {value}"), f"{tmp_path}/config.yaml:1: {option.name}"),
     ]
 
     for cli, environ, where in sources:
@@ -261,7 +261,7 @@ def test_a_bad_value_names_the_option_and_where_it_was_set(
     sources: list[tuple[dict[str, Any], dict[str, str], str]] = [
         ({option: value}, {}, known.flag),
         ({}, {known.env: value}, f"{known.env} in the environment"),
-        ({}, write(tmp_path / "config.yaml", f"{option}: '{value}'"), f"{option} in config.yaml"),
+        ({}, write(tmp_path / "config.yaml", f"{option}: '{value}'"), f"{tmp_path}/config.yaml:1: {option}"),
     ]
 
     for cli, environ, where in sources:
