@@ -60,6 +60,26 @@ async def test_a_full_queue_refuses_immediately_with_retry_after():
     waiting.cancel()
 
 
+@pytest.mark.parametrize(
+    ("answers", "seconds"),
+    [((), 1.0), ((0.2, 0.4), 1.0), ((2.0, 4.0), 3.0), ((50.0, 100.0), 60.0), ((500.0, *(10.0,) * 256), 10.0)],
+    ids=["no answer yet", "fast ones", "the mean", "slow ones", "recent ones only"],
+)
+@pytest.mark.parametrize("waits", [False, True])
+async def test_retry_after_is_the_pace_of_recent_answers(
+    monkeypatch: pytest.MonkeyPatch, answers: tuple[float, ...], seconds: float, waits: bool
+):
+    now = 1000.0
+    monkeypatch.setattr("providers.admission.monotonic", lambda: now)
+    places = queue(waiting=int(waits), timeout=0)
+    for answer in answers:
+        with await places.admit():
+            now += answer
+    with await places.admit(), pytest.raises(QueueTimeout if waits else QueueFull) as caught:
+        await places.admit()
+    assert caught.value.retry_after == pytest.approx(seconds)
+
+
 async def test_without_a_queue_only_a_free_place_will_do():
     places = queue(waiting=0)
     slot = await places.admit()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from mlx_lm.tokenizer_utils import load
+from mlx_lm.tokenizer_utils import TokenizerWrapper, load
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+from transformers import PreTrainedTokenizerFast
 
 from providers.engines.output.detokenizer import Vocabulary
 from tests.unit.providers.engines import tiny
@@ -71,3 +73,74 @@ def test_a_piece_is_one_token_by_itself(wrapper: object) -> None:
     assert vocabulary.piece(first) == ("\ufffd", "é".encode()[:1])
     assert vocabulary.piece(tiny.END) == ("<|end|>", b"<|end|>")
     assert vocabulary.piece(10**6) == ("", b"")
+
+
+SPM_SPECIAL = ("<s>", "</s>")
+SPM_WORDS = ("▁", "▁Hello", "▁world", "!", "<0x", "<0xE9", "x")
+
+
+def sentence_piece(*after: decoders.Decoder) -> Tokenizer:
+    """A vocabulary as Llama 2 and Mistral have it: words that begin with their space, and bytes for all else."""
+    tokens = [*SPM_SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256)), *SPM_WORDS]
+    made = Tokenizer(models.Unigram([(token, -1.0) for token in tokens], unk_id=0, byte_fallback=True))
+    made.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    made.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), *after])
+    made.add_special_tokens([AddedToken(token, special=True) for token in SPM_SPECIAL])
+    return made
+
+
+STRIPPED = (decoders.Strip(" ", 1, 0),)
+"""Llama 2 and Mistral: the space that the vocabulary puts before the first word is no part of the text."""
+
+
+def spm_vocabulary(tokenizer: Tokenizer) -> Vocabulary:
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")
+    return Vocabulary(TokenizerWrapper(fast))
+
+
+@pytest.mark.parametrize(("after", "first"), [(STRIPPED, "Hello"), ((), " Hello")])
+def test_the_first_space_of_a_sentence_piece_answer_goes_where_the_vocabulary_added_it(
+    after: tuple[decoders.Decoder, ...], first: str
+) -> None:
+    tokenizer = sentence_piece(*after)
+    decoder = spm_vocabulary(tokenizer).decoder()
+    words = [tokenizer.token_to_id(token) for token in ("<s>", "▁Hello", "▁world", "▁", "!")]
+    assert [decoder.add(id) for id in words] == ["", first, " world", " ", "!"]
+
+
+def test_only_one_first_space_goes() -> None:
+    tokenizer = sentence_piece(*STRIPPED)
+    decoder = spm_vocabulary(tokenizer).decoder()
+    space, word = tokenizer.token_to_id("▁"), tokenizer.token_to_id("▁Hello")
+    assert [decoder.add(id) for id in (space, space, word)] == ["", " ", " Hello"]
+
+
+@settings(max_examples=30, deadline=None)
+@given(text=st.text(st.characters(exclude_characters="\u2581"), min_size=1, max_size=20))
+def test_sentence_piece_tokens_come_back_as_their_text(text: str) -> None:
+    tokenizer = sentence_piece(*STRIPPED)
+    ids = tokenizer.encode(text, add_special_tokens=False).ids
+    decoder = spm_vocabulary(tokenizer).decoder()
+    expected = tokenizer.decode(ids, skip_special_tokens=True)
+    assert "".join(decoder.add(id) for id in ids) + decoder.flush() == expected
+
+
+def test_bytes_of_a_sentence_piece_vocabulary_become_one_character() -> None:
+    tokenizer = sentence_piece(*STRIPPED)
+    vocabulary = spm_vocabulary(tokenizer)
+    decoder = vocabulary.decoder()
+    first, second = (tokenizer.token_to_id(token) for token in ("<0xC3>", "<0xA9>"))
+    assert not decoder.add(first)
+    assert not decoder.is_whole
+    assert decoder.add(second) == "é"
+    assert decoder.is_whole
+    assert vocabulary.piece(first) == ("\ufffd", b"\xc3")
+    # No byte, however alike it looks.
+    assert vocabulary.piece(tokenizer.token_to_id("<0xE9")) == ("<0xE9", b"<0xE9")
+
+
+def test_an_answer_that_ends_within_a_character_ends_with_a_replacement() -> None:
+    tokenizer = sentence_piece(*STRIPPED)
+    decoder = spm_vocabulary(tokenizer).decoder()
+    assert not decoder.add(tokenizer.token_to_id("<0xC3>"))
+    assert decoder.flush() == "\ufffd"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,9 +30,9 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> SteppedEngine:
     return made(request.param, tmp_path)
 
 
-def made(family: str, folder: Path, template: str = tiny.TEMPLATE) -> SteppedEngine:
+def made(family: str, folder: Path, template: str = tiny.TEMPLATE, **spec: Any) -> SteppedEngine:
     return SteppedEngine(
-        FAMILIES[family](folder / "model", max_position_embeddings=2048, template=template), warmup=False
+        FAMILIES[family](folder / "model", max_position_embeddings=2048, template=template), warmup=False, **spec
     )
 
 
@@ -54,6 +55,16 @@ def test_a_system_prompt_is_shared_by_conversations(engine: SteppedEngine) -> No
     ask(engine, ("user", "the first question of somebody, which is quite long"))
     assert cached(ask(engine, ("user", "another one, and it has nothing in common with it"))) >= length(engine, SYSTEM)
     assert cached(ask(engine, ("user", "a third"))) >= length(engine, SYSTEM)
+
+
+def test_a_system_prompt_stays_while_the_questions_after_it_are_evicted(tmp_path: Path) -> None:
+    roomy = made("recurrent", tmp_path / "roomy")
+    ask(roomy, ("user", "how much is kept of one question?"))
+    engine = made("recurrent", tmp_path / "tight", prefix_cache_bytes=2 * roomy.engine._prefixes.nbytes)
+    ask(engine, ("user", "question 0, which nothing but the system prompt shares"))
+    for number in range(1, 10):
+        answer = ask(engine, ("user", f"{number} is the number of this one, which shares no more"))
+        assert cached(answer) >= length(engine, SYSTEM), number
 
 
 def test_two_debates_in_turn_are_both_found_again(engine: SteppedEngine) -> None:
