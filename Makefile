@@ -78,18 +78,28 @@ compat: setup ## Judge the server by other people's suites and SDKs (downloads t
 	$(call part,embedded models,$(BIN)/mlx-openai-server models pull embedded)
 	$(call part,judges,$(BIN)/pytest -q tests/compat $(ARGS))
 
+.PHONY: setup-mutation
+setup-mutation:
+	@$(FIND_PYTHON); "$$python" requirements/install.py mutation
+
+.PHONY: mutate
+mutate: setup-mutation ## Change details of the code and see which ones no test notices; ARGS='admission' chooses
+	@$(BIN)/python -m tests.mutation $(ARGS)
+
 .PHONY: bench
 bench: setup ## Measure this machine as in docs/performance.md (several minutes, on a quiet machine)
 	@$(BIN)/mlx-openai-server bench suite $(ARGS)
 
 # These options keep index hosts and machine paths out of the locks.
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-  --no-header --no-annotate --override requirements/overrides.txt --extra cpu --extra all
+LOCK_TOOL := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-header --no-annotate --override requirements/overrides.txt
+LOCK := $(LOCK_TOOL) --extra cpu --extra all
 
 .PHONY: lock
 lock: setup ## Resolve the locks again; ARGS=--upgrade allows newer versions
 	$(LOCK) $(ARGS) pyproject.toml requirements/build.in --output-file requirements/runtime.txt
 	$(LOCK) $(ARGS) --extra dev --extra bench --extra speech-ja --constraint requirements/runtime.txt pyproject.toml requirements/build.in --output-file requirements/dev.txt
+	$(LOCK_TOOL) $(ARGS) --constraint requirements/dev.txt requirements/mutation.in --output-file requirements/mutation.txt
 
 .PHONY: resolve
 resolve: setup ## Check that every platform and Python can install the project (network, several minutes)

@@ -1,4 +1,4 @@
-"""Create or update `.venv` from a lock: `python3 requirements/install.py runtime|dev`. Standard library only.
+"""Create or update `.venv` from a lock: `python3 requirements/install.py runtime|dev|mutation`. Standard library only.
 
 It does nothing if the lock, pyproject.toml, the interpreter and the folder are unchanged since the last success.
 pip fetches, so the machine's own index, mirror and proxy settings apply; hashes come from the lock.
@@ -22,18 +22,24 @@ COMMAND = VENV / "bin" / "mlx-openai-server"
 MINIMUM = (3, 11)
 
 
+CONTAINED_IN = {"runtime": ("runtime", "dev"), "dev": ("dev",), "mutation": ("mutation",)}
+"""Locks, any of which installs all of a lock at the same versions."""
+
+
 def main(kind: str) -> None:
+    if kind == "mutation":
+        main("dev")  # which it extends
     wanted = fingerprint(kind)
-    # The development lock contains the runtime lock at the same versions.
-    for installed in dict.fromkeys((kind, "dev")):
+    for installed in CONTAINED_IN[kind]:
         if COMMAND.exists() and stamp(installed) == fingerprint(installed) and runs(PYTHON):
             return
     started = time.monotonic()
     if not runs(PYTHON):
         create()
     install_locked(ROOT / "requirements" / f"{kind}.txt")
-    say("installing the project itself")
-    pip("--no-deps", "--no-build-isolation", "--editable", str(ROOT))
+    if kind != "mutation":
+        say("installing the project itself")
+        pip("--no-deps", "--no-build-isolation", "--editable", str(ROOT))
     stamp_path(kind).write_text(wanted)
     say(f"ready in {time.monotonic() - started:.0f} s: {COMMAND.relative_to(ROOT)}")
 
@@ -126,8 +132,8 @@ def fail(text: str) -> None:
 if __name__ == "__main__":
     if sys.version_info < MINIMUM:
         fail(f"Python {'.'.join(map(str, MINIMUM))} or newer is needed; this is {sys.version.split()[0]}")
-    if sys.argv[1:] not in (["runtime"], ["dev"]):
-        fail("usage: python3 requirements/install.py runtime|dev")
+    if len(sys.argv) != 2 or sys.argv[1] not in CONTAINED_IN:
+        fail(f"usage: python3 requirements/install.py {'|'.join(CONTAINED_IN)}")
     try:
         main(sys.argv[1])
     except KeyboardInterrupt:

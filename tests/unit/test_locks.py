@@ -14,6 +14,9 @@ ROOT = Path(__file__).parents[2]
 EXTRAS = ["cpu", "embedded", "speech", "speech-zh", "transcription", "embeddings", "retrieval"]
 LOCKS = {"runtime": EXTRAS, "dev": [*EXTRAS, "bench", "dev", "speech-ja"]}
 
+ALL = [*LOCKS, "mutation"]
+"""With the tool of `make mutate`, installed beside the development lock."""
+
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
 
@@ -43,13 +46,13 @@ def test_every_dependency_is_pinned_at_a_version_that_it_allows(lock: str) -> No
         assert all(requirement.specifier.contains(version, prereleases=True) for version in found), (requirement, found)
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", ALL)
 def test_every_pin_has_a_hash(lock: str) -> None:
     for entry in re.split(r"\n(?=\S)", text_of(lock).strip()):
         assert re.fullmatch(r"[^\n]+==[^\n]+ \\(\n {4}--hash=sha256:[0-9a-f]{64}( \\)?)+", entry), entry[:200]
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", ALL)
 def test_no_host_and_no_path_is_in_a_lock(lock: str) -> None:
     assert "://" not in text_of(lock)
     assert not re.search(r"--index|--find-links|file:|^/", text_of(lock), re.MULTILINE)
@@ -82,3 +85,14 @@ def test_no_torch_and_no_cuda_is_installed(lock: str, python: str, system: str) 
 @pytest.mark.parametrize("python", PYTHONS)
 def test_the_development_lock_holds_the_runtime_lock(python: str, system: str) -> None:
     assert installed("runtime", python, system) <= installed("dev", python, system)
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_tool_of_mutation_tests_changes_nothing_of_the_development_lock(python: str, system: str) -> None:
+    development = dict(pin.split("==") for pin in installed("dev", python, system))
+    tool = dict(pin.split("==") for pin in installed("mutation", python, system))
+
+    assert "mutmut" in tool
+    assert "mutmut" not in development
+    assert {name: development.get(name, version) for name, version in tool.items()} == tool

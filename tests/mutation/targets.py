@@ -1,0 +1,48 @@
+"""What is mutated, and which unit tests have to notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["TARGETS", "Target"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    modules: tuple[str, ...]
+    tests: tuple[str, ...]
+    """Fast tests that cover the modules. mutmut runs for each mutant those of them that call the mutated function."""
+    sample: str = "0123456789"
+    """Last digits of the mutants' numbers: a sample of a target with very many mutants."""
+
+
+_ENGINES = "tests/unit/providers/engines"
+
+TARGETS = {
+    "admission": Target(modules=("providers/admission.py",), tests=("tests/unit/providers/test_admission.py",)),
+    "restart": Target(
+        modules=("providers/engine_host/restart.py", "providers/engine_host/watchdog.py"),
+        tests=(
+            "tests/unit/providers/engine_host/test_restart.py",
+            "tests/unit/providers/engine_host/test_watchdog.py",
+        ),
+    ),
+    "host": Target(
+        modules=("providers/engine_host/host.py", "providers/engine_host/process.py"),
+        tests=("tests/unit/providers/chat",),
+    ),
+    "detokenizer": Target(
+        modules=("providers/engines/output/detokenizer.py",), tests=(f"{_ENGINES}/output/test_detokenizer.py",)
+    ),
+    "sampling": Target(modules=("providers/engines/sampling/*.py",), tests=(f"{_ENGINES}/sampling",), sample="0369"),
+    "prefix": Target(modules=("providers/engines/prefix/*.py",), tests=(f"{_ENGINES}/prefix",)),
+    "drain": Target(modules=("server/drain.py",), tests=("tests/unit/server/test_disconnect.py",)),
+    "messages": Target(
+        modules=("server/api/messages/request.py",), tests=("tests/unit/server/api/messages/test_translation.py",)
+    ),
+    "responses": Target(
+        modules=("server/api/responses/items.py", "server/api/responses/request.py", "server/api/responses/tools.py"),
+        tests=("tests/unit/server/api/responses",),
+        sample="0369",
+    ),
+}
