@@ -43,6 +43,8 @@ class ModelSpec:
     ttl: float | None = None
     """Time without a request after which the model is unloaded; None: never."""
     warmup: bool = True
+    grammar_timeout: float = 10.0
+    """Seconds that one request's schemas and grammars may take to compile; 0: no limit."""
     max_tokens: int | None = None
     """Tokens of an answer whose request sets no limit; None: the rest of the context."""
     sampling: SamplingParams = attrs.field(factory=SamplingParams)

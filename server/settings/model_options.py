@@ -334,4 +334,15 @@ QUEUE_OPTIONS: tuple[Option, ...] = (
         metavar="SECONDS",
         group="Queue",
     ),
+    model_option(
+        "grammar_timeout",
+        "GRAMMAR_TIMEOUT",
+        "Maximum time in seconds that the JSON schemas and grammars of a request may take to compile; beyond it, the "
+        "request is refused with status 400. Other requests do not wait meanwhile. 0 sets no limit.",
+        seconds(zero=True),
+        default=10.0,
+        default_text="10",
+        metavar="SECONDS",
+        group="Queue",
+    ),
 )

@@ -98,6 +98,7 @@ def model_spec(raws: Mapping[str, Raw]) -> ModelSpec:
         queue_size=values["queue_size"],
         queue_timeout=values["queue_timeout"],
         watchdog_timeout=values["watchdog_timeout"],
+        grammar_timeout=values["grammar_timeout"],
         warmup=values["mlx_warmup"],
         dtype=values["dtype"],
         quantize=values["quantize"],

@@ -64,17 +64,12 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         self._defaults: Mapping[str, Any] = loaded.generation_defaults
         self._slots = spec.max_concurrency
         self._prefill_step, self._gather_gap = spec.prefill_step_size or PREFILL_STEP[device], GATHER_GAP[device]
-        self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
+        limit = self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
         layers = make_layers(loaded.model, spec, str(loaded.config.get("model_type")))
-        self._cut_anywhere = can_always_trim(layers)
+        trimmable = self._cut_anywhere = can_always_trim(layers)
         vocabulary = self._vocabulary = usable_vocabulary(loaded)
         self._intake = Intake(
-            loaded.tokenizer,
-            spec,
-            defaults=self._defaults,
-            limit=self._limit,
-            vocabulary=vocabulary,
-            trimmable=self._cut_anywhere,
+            loaded.tokenizer, spec, defaults=self._defaults, limit=limit, vocabulary=vocabulary, trimmable=trimmable
         )
         self._text = self._intake.text
         self._speculation = make_speculation(
@@ -114,6 +109,9 @@ class LanguageEngine(BaseEngine[LanguageJob]):
 
     def _job(self, request: GenerationRequest) -> LanguageJob:
         return self._intake.job(request)
+
+    def _quick_job(self, request: GenerationRequest) -> LanguageJob:
+        return self._intake.job(request, may_wait=False)
 
     def answer(self, question: Question) -> Answer:
         return self._intake.answer(question)

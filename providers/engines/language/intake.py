@@ -1,8 +1,10 @@
-"""From a request to a job, on the intake thread: all checks, and all work that needs no arrays."""
+"""From a request to a job: all checks, and all work that needs no arrays. On the intake thread, as far as that is
+quick."""
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -24,11 +26,12 @@ from providers.engines.output.markup import (
     visible_tokens,
 )
 from providers.engines.output.parser import AnswerFormat
-from providers.engines.process.engine import EngineLoadError
+from providers.engines.process.engine import EngineLoadError, TakesLong
 from providers.engines.sampling.settings import resolve, with_defaults
 from providers.engines.sampling.thinking_budget import ThoughtLimit
-from providers.engines.structured.compiler import CompiledGrammar, GrammarCompiler
-from providers.engines.structured.constraint import decide, relaxed
+from providers.engines.structured.compiler import CompiledGrammar, GrammarCompiler, GrammarTime, NotCompiled
+from providers.engines.structured.constraint import Constraint
+from providers.engines.structured.decision import decide, relaxed
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 
@@ -38,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 
 class Intake:
-    """Prepares requests for one model, as far as that is possible without running it."""
+    """Prepares requests for one model, as far as that is possible without running it. Threads may share it."""
 
     def __init__(
         self,
@@ -63,22 +66,38 @@ class Intake:
         self._vocabulary = vocabulary
         self._reasoning, tools = _formats(tokenizer, spec)
         self._calls = tools
+        self._tokenizing = threading.Lock()
+        """Held while the tokenizer is used: it fails on two threads."""
         prompter = ToolPrompter(tokenizer, tools)
         markup = visible_tokens(tokenizer, self._reasoning, prompter.format)
         self.text = Vocabulary(tokenizer, markup=markup | visible_tokens(tokenizer, None, GENERIC_TOOLS))
         self._prompts = PromptBuilder(
             tokenizer, prompter, self._reasoning, vocabulary=vocabulary, limit=limit, trimmable=trimmable
         )
-        self._grammars = GrammarCompiler(tokenizer, vocabulary, sorted(tokenizer.eos_token_ids))
+        self._grammars = GrammarCompiler(
+            tokenizer,
+            vocabulary,
+            sorted(tokenizer.eos_token_ids),
+            seconds=spec.grammar_timeout or None,
+            tokenizing=self._tokenizing,
+        )
 
-    def job(self, request: GenerationRequest) -> LanguageJob:
+    def job(self, request: GenerationRequest, *, may_wait: bool = True) -> LanguageJob:
         """Check a request completely, and make its job.
 
         Raises:
             ServiceError: the request cannot be fulfilled; with a message for the client.
+            TakesLong: a grammar must be compiled, and the caller may not wait for it.
         """
+        try:
+            return self._job(request, self._grammars.time(), may_wait)
+        except NotCompiled:
+            raise TakesLong from None
+
+    def _job(self, request: GenerationRequest, grammar_time: GrammarTime, may_wait: bool) -> LanguageJob:
         received = time.monotonic()
-        prompt, ungrammatical = self._grammars.with_held_grammars(self._completed(request.prompt))
+        completed = self._completed(request.prompt)
+        prompt, ungrammatical = self._grammars.with_held_grammars(completed, grammar_time, may_wait=may_wait)
         prompt, given_up = relaxed(prompt, self._calls, self._reasoning)
         request = msgspec.structs.replace(
             request, prompt=prompt, sampling=with_defaults(request.sampling, self._spec.sampling)
@@ -89,14 +108,16 @@ class Intake:
         if request.grammar is not None and _continues(prompt):
             message = "an answer that continues a turn cannot have a form"
             raise UnsupportedParameter(message, param=request.grammar_param)
-        built = self._prompts.build(prompt)
+        with self._tokenizing:
+            built = self._prompts.build(prompt)
         param = "messages" if isinstance(prompt, ChatPrompt) else "prompt"
         room = answer_room(len(built.tokens), request.max_tokens, self._limit, param=param)
         if request.max_tokens is None and self._spec.max_tokens is not None:
             room = min(room, self._spec.max_tokens)
         plan = built.plan
         format = AnswerFormat() if plan is None else AnswerFormat(self._reasoning, plan.format)
-        grammar = self._grammar(request, format, opened=built.opened)
+        constraint = decide(request, format.tools, format.reasoning, opened=built.opened)
+        grammar = None if constraint is None else self._grammar(constraint, grammar_time, may_wait)
         return LanguageJob(
             id=request.id,
             tokens=built.tokens,
@@ -128,6 +149,10 @@ class Intake:
         Raises:
             ServiceError: the prompt or the tokens cannot be used; with a message for the client.
         """
+        with self._tokenizing:
+            return self._answer(question)
+
+    def _answer(self, question: Question) -> Answer:
         if isinstance(question, Tokenize):
             prompt = self._completed(question.prompt)
             if question.add_special_tokens is None:
@@ -149,11 +174,8 @@ class Intake:
             prompt = msgspec.structs.replace(prompt, template_kwargs=variables)
         return _one_call(prompt)
 
-    def _grammar(self, request: GenerationRequest, format: AnswerFormat, *, opened: bool) -> CompiledGrammar | None:
-        constraint = decide(request, format.tools, format.reasoning, opened=opened)
-        if constraint is None:
-            return None
-        grammar = self._grammars.compile(constraint)
+    def _grammar(self, constraint: Constraint, grammar_time: GrammarTime, may_wait: bool) -> CompiledGrammar:
+        grammar = self._grammars.compile(constraint, grammar_time, may_wait=may_wait)
         if grammar.given_up:
             logger.warning("answers are not held to %s, which no grammar can hold", ", ".join(grammar.given_up))
         return grammar
@@ -166,10 +188,11 @@ class Intake:
             raise InvalidRequest(f"max_reasoning_tokens must be at least 0, not {tokens}", param="max_reasoning_tokens")
         if self._reasoning is None or not isinstance(request.prompt, ChatPrompt):
             return None
-        start, end = (
-            tuple(self._tokenizer.encode(marker, add_special_tokens=False))
-            for marker in (self._reasoning.start, self._reasoning.end)
-        )
+        with self._tokenizing:
+            start, end = (
+                tuple(self._tokenizer.encode(marker, add_special_tokens=False))
+                for marker in (self._reasoning.start, self._reasoning.end)
+            )
         return ThoughtLimit(tokens=tokens, start=start, end=end)
 
 

@@ -23,6 +23,7 @@ _IRRELEVANT = frozenset(
         "queue_size",
         "queue_timeout",
         "watchdog_timeout",
+        "grammar_timeout",
         "lazy",
         "load_policy",
         "pin",

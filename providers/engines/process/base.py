@@ -115,11 +115,11 @@ class BaseEngine(ABC, Generic[J]):
 
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
 
-    def prepare(self, command: Command) -> J:
+    def prepare(self, command: Command, *, may_wait: bool = True) -> J:
         request = command.request if isinstance(command, Generate) else None
         if not isinstance(request, self.REQUESTS):
             raise InvalidRequest(f"{self.NOUN} {self.DOES}, nothing else")
-        return self._job(request)
+        return self._job(request) if may_wait else self._quick_job(request)
 
     @abstractmethod
     def _job(self, request: Any) -> J:
@@ -128,6 +128,10 @@ class BaseEngine(ABC, Generic[J]):
         Raises:
             ServiceError: what the client gets; nothing was queued.
         """
+
+    def _quick_job(self, request: Any) -> J:
+        """As `_job`. Raises `TakesLong` where that would take seconds."""
+        return self._job(request)
 
     def answer(self, question: Question) -> Answer:
         raise InvalidRequest(f"{self.NOUN} answers no questions about tokens")

@@ -18,7 +18,7 @@ from providers.engine_host.frames import (
 from providers.errors import ServiceError
 from providers.spec import ModelSpec
 
-__all__ = ["Engine", "EngineLoadError", "Job", "Outbox", "Progress", "UsesIdleTime"]
+__all__ = ["Engine", "EngineLoadError", "Job", "Outbox", "Progress", "TakesLong", "UsesIdleTime"]
 
 
 class Progress(Protocol):
@@ -30,6 +30,10 @@ class Progress(Protocol):
 
 class EngineLoadError(Exception):
     """The model cannot be loaded. The message is for the person who starts the server."""
+
+
+class TakesLong(Exception):
+    """A request cannot be prepared quickly."""
 
 
 class Job(Protocol):
@@ -67,7 +71,8 @@ class Outbox:
 class Engine(Protocol):
     """One loaded model of one family.
 
-    `prepare` and `answer` run on the intake thread and touch no arrays. Everything else runs on the MLX thread.
+    `prepare` and `answer` run on the intake thread and touch no arrays, and `prepare` on other threads as well where it
+    takes long. Everything else runs on the MLX thread.
     """
 
     @property
@@ -86,11 +91,12 @@ class Engine(Protocol):
         """
         ...
 
-    def prepare(self, command: Command) -> Job:
+    def prepare(self, command: Command, *, may_wait: bool = True) -> Job:
         """Check a request completely and do all its host-side work.
 
         Raises:
             ServiceError: the error for the client; nothing was queued.
+            TakesLong: that would take seconds, and the caller may not wait.
         """
         ...
 

@@ -1,6 +1,7 @@
 """The engine process: three threads around one `Engine`.
 
     main thread    reads commands, prepares requests, answers questions    (intake)
+    aside threads  prepare the requests for which that takes long
     mlx thread     loads, submits, cancels, steps; the only one that touches arrays
     writer thread  encodes and sends; its queue is bounded, so that a stalled server stops the MLX thread
 
@@ -18,7 +19,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import msgspec
@@ -44,7 +45,8 @@ from providers.engine_host.frames import (
     encode,
     frame_length,
 )
-from providers.engines.process.engine import Engine, EngineLoadError, Job, Outbox, UsesIdleTime
+from providers.engines.process.aside import Aside
+from providers.engines.process.engine import Engine, EngineLoadError, Job, Outbox, TakesLong, UsesIdleTime
 from providers.engines.process.pulse import BEAT_SECONDS, Pulse
 from providers.engines.process.shortage import is_shortage
 from providers.errors import InternalError, ModelNotReady, ServiceError
@@ -111,6 +113,7 @@ class Runtime:
         self._overlapped = False
         """Whether requests overlapped since the engine was last idle. A single client's request waits for no other."""
         self._pulse = Pulse()
+        self._aside = Aside()
         self._beat_at = 0.0
         """When to send the next beat, on `time.monotonic`'s clock."""
         self._writer = threading.Thread(target=self._write, name="writer", daemon=True)
@@ -172,7 +175,8 @@ class Runtime:
 
     def _take(self, engine: Engine, command: Command) -> None:
         if isinstance(command, Cancel):
-            self._inbox.put((command, None))
+            if not self._aside.drop(command.id):
+                self._inbox.put((command, None))
             return
         if isinstance(command, Load):
             logger.error("Load was sent twice; the second is ignored")
@@ -183,13 +187,27 @@ class Runtime:
             self._admit(engine, command, request_id, trace)
 
     def _admit(self, engine: Engine, command: Generate | Question, request_id: str, trace: str | None) -> None:
-        try:
+        with self._failing(request_id):
             if not self._ready.is_set():
                 raise ModelNotReady("the model is still loading", retry_after=1.0)
-            if isinstance(command, Generate):
-                self._inbox.put((engine.prepare(command), trace))
-            else:
+            if not isinstance(command, Generate):
                 self._send(engine.answer(command))
+                return
+            try:
+                self._inbox.put((engine.prepare(command, may_wait=False), trace))
+            except TakesLong:
+                self._aside.put(request_id, lambda: self._prepare_aside(engine, command, request_id, trace))
+
+    def _prepare_aside(self, engine: Engine, command: Generate, request_id: str, trace: str | None) -> None:
+        with otel.serving(_client_id(request_id), trace), self._failing(request_id):
+            job = engine.prepare(command)
+            self._aside.end(request_id, lambda: self._inbox.put((job, trace)))
+
+    @contextlib.contextmanager
+    def _failing(self, request_id: str) -> Iterator[None]:
+        """Fail the request with the error that is raised inside."""
+        try:
+            yield
         except ServiceError as error:
             self._send(Failed(id=request_id, **error.to_fields()))
         except BaseException:  # neither a panic in native code (tokenizers, llguidance) nor sys.exit is an Exception
@@ -339,7 +357,7 @@ class Runtime:
                 self._deliver(engine, out, *self._inbox.get(timeout=min(gap, left)))
                 self._overlapped = True
             except queue.Empty:
-                if not self._pulse.preparing:
+                if not (self._pulse.preparing or self._aside.busy):
                     return
 
     def _drain(self, engine: Engine, out: Outbox) -> None:

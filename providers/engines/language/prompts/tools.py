@@ -11,7 +11,7 @@ import attrs
 
 from providers.chat.types import ChatPrompt, Tool
 from providers.engines.output.markup import GENERIC_TOOLS, ToolFormat
-from providers.engines.structured.constraint import call_format
+from providers.engines.structured.decision import call_format
 from providers.errors import InvalidRequest, UnsupportedParameter
 
 __all__ = ["ToolPlan", "ToolPrompter", "callable_tools", "generic_instructions", "tools_for_template"]

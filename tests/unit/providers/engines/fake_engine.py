@@ -3,6 +3,7 @@
 "refuse"    `prepare` raises InvalidRequest        "break"     `prepare` raises something unforeseen
 "poison"    `submit` raises                        "explode"   `step` raises, once
 "block"     `step` never returns                   "count"     each delta is how many answers the step works on
+"slow FILE" `prepare` takes as long as FILE exists
 "garble"    a report that no frame can hold        "panic", "exit", "interrupt"   `prepare` raises no Exception
 "panic in submit", "exit in submit", "panic in step", "exit in step"   the same there
 anything    one delta a step, as many as `max_tokens`
@@ -13,6 +14,8 @@ from __future__ import annotations
 import socket
 import sys
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -29,7 +32,7 @@ from providers.engine_host.frames import (
     Tokenized,
 )
 from providers.engines.process import runtime
-from providers.engines.process.engine import EngineLoadError, Outbox, Progress
+from providers.engines.process.engine import EngineLoadError, Outbox, Progress, TakesLong
 from providers.engines.process.runtime import serve
 from providers.errors import InternalError, InvalidRequest
 from providers.spec import ModelSpec
@@ -78,13 +81,18 @@ class FakeEngine:
         progress("loading", 0.5)
         return EngineInfo(context_length=1, device="cpu", dtype="-", blas="-", load_seconds=0.0)
 
-    def prepare(self, command: Command) -> FakeJob:
+    def prepare(self, command: Command, *, may_wait: bool = True) -> FakeJob:
         assert isinstance(command, Generate)
         assert isinstance(command.request.prompt, TextPrompt)
         text = command.request.prompt.text
         if text == "refuse":
             raise InvalidRequest("no", param="prompt")
         _break(text)
+        if text.startswith("slow"):
+            if not may_wait:
+                raise TakesLong
+            while Path(text.removeprefix("slow ")).exists():
+                time.sleep(0.01)
         if text == "break":
             raise ZeroDivisionError("secret")
         return FakeJob(command.request.id, text, command.request.max_tokens or 1)

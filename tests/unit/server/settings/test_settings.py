@@ -79,6 +79,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "queue_size": ("1", "2", "0"),
     "queue_timeout": ("1", "2", "3"),
     "watchdog_timeout": ("1", "2", "0"),
+    "grammar_timeout": ("1", "2", "0"),
     "max_body_total": ("1MB", "2MB", "3MB"),
     "body_timeout": ("1", "2", "3"),
     "body_min_rate": ("1kB", "2kB", "3kB"),

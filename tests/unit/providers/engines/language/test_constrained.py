@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,20 @@ def test_if_calls_are_the_models_choice_the_grammar_constrains_the_answers_that_
     assert [name for name, _ in answer.calls] == ["get_time"]
     if strict:
         assert json.loads(answer.calls[0][1]).get("zone") in ("UTC", "CET", None)
+
+
+def test_a_schema_that_compiles_for_too_long_is_refused_and_holds_up_no_other(
+    start: Callable[..., EngineClient], roomy_folder: Path
+) -> None:
+    client = start()
+    client.load(str(roomy_folder), grammar_timeout=1.0)
+    endless = {f"p{number}": {"type": "integer", "multipleOf": 19_997 - number} for number in range(500)}
+    slow = client.generate("slow", "a", grammar=JsonSchemaGrammar({"properties": endless}), grammar_param="it")
+    quick = client.ask("quick", "b", max_tokens=2)
+    assert quick.finished is not None
+    assert not slow.ended
+    client.wait(slow)
+    assert slow.failed is not None
+    assert (slow.failed.code, slow.failed.param) == ("invalid_request_error", "it")
+    assert "longer than 1 seconds to compile" in slow.failed.message
+    assert client.ask("held", "a", grammar=ChoiceGrammar(["yes"]), max_tokens=8).text == "yes"

@@ -238,3 +238,14 @@ def test_folders_where_the_user_happens_to_stand_are_not_the_engine_s(tmp_path: 
         ours.shutdown(socket.SHUT_WR)
         printed, _ = process.communicate(timeout=60)
     assert (printed, process.returncode) == ("", 0)
+
+
+def test_a_request_whose_preparation_takes_long_holds_up_no_other(fake: EngineClient, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    slow = fake.generate("slow", f"slow {gate}")
+    assert fake.ask("quick", "ok").text == "ok"
+    assert not slow.ended
+    gate.unlink()
+    fake.wait(slow)
+    assert slow.finished is not None

@@ -296,13 +296,17 @@ def test_an_unknown_tool_is_refused() -> None:
 # ── the cache ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_equal_grammars_are_compiled_once_and_the_cache_is_bounded() -> None:
+def test_equal_grammars_are_compiled_once_and_the_cache_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     compiler = GrammarCompiler(HuggingFace(backend_tokenizer=TOKENIZER), SIZE, [tiny.END])
-    patterns = [Constraint(param="x", answer=RegexGrammar(f"a{number}")) for number in range(33)]
+    patterns = [Constraint(param="x", answer=RegexGrammar(f"a{number}")) for number in range(5)]
     first = compiler.compile(patterns[0])
-    assert compiler.compile(Constraint(param="x", answer=RegexGrammar("a0"))) is first
+    monkeypatch.setattr("providers.engines.structured.compiler.KEPT_BYTES", 5 * first.nbytes)
     for pattern in patterns[1:]:
         compiler.compile(pattern)
+    assert compiler.compile(Constraint(param="x", answer=RegexGrammar("a0"))) is first
+    compiler.compile(Constraint(param="x", answer=RegexGrammar("b" * 100)))
+    assert compiler.compile(patterns[0]) is first
+    compiler.compile(Constraint(param="x", answer=RegexGrammar("b" * 10_000)))
     assert compiler.compile(patterns[0]) is not first
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.chat.types import JsonSchemaGrammar
-from providers.engines.structured import compiler
+from providers.engines.structured import writer
 from providers.engines.structured.disjoint import are_disjoint
 from providers.engines.structured.schema_forms import SchemaForm
 from providers.errors import InvalidRequest
@@ -245,7 +245,7 @@ def test_numbers_that_floating_point_has_are_written_exactly(value: float) -> No
 
 
 def test_a_search_for_faults_that_takes_long_ends_with_the_type_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiler, "MAX_GIVEN_UP", 3)
+    monkeypatch.setattr(writer, "MAX_GIVEN_UP", 3)
     fields = {f"p{n}": {"type": "object", "minProperties": 3} for n in range(9)}
     schema = {"type": "object", "properties": fields, "additionalProperties": False}
     compiled = compile_answer(JsonSchemaGrammar(schema, strict=False), param="schema")

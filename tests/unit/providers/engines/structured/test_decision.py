@@ -23,7 +23,8 @@ from providers.engines.output.markup import (
     make_reasoning_format,
     make_tool_format,
 )
-from providers.engines.structured.constraint import Calls, Constraint, Thought, ToolMarkup, call_format, decide, relaxed
+from providers.engines.structured.constraint import Calls, Constraint, Thought, ToolMarkup
+from providers.engines.structured.decision import call_format, decide, relaxed
 from providers.errors import UnsupportedParameter
 
 YES = ChoiceGrammar(["yes", "no"])
