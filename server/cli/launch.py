@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import rich_click as click
 
 from server.cli._output import INTERRUPTED, UNUSABLE, fail
+from server.cli._signals import first_signal_ends
 from server.cli._switches import SwitchesWithValues
 from server.settings.aliases import ALIASES
 from server.settings.options import OPTIONS
@@ -91,7 +92,7 @@ def _with_local_weights(settings: Settings) -> Settings:
 
     from providers.weights import resolve, terminal_progress
 
-    with terminal_progress() as progress:
+    with first_signal_ends(), terminal_progress() as progress:
         models = tuple(
             attrs.evolve(spec, path=str(resolve(spec.path, progress))) if _loads_at_start(spec) else spec
             for spec in settings.models

@@ -7,6 +7,7 @@ import sys
 import rich_click as click
 
 from server.cli._output import INTERRUPTED, fail
+from server.cli._signals import first_signal_ends
 
 __all__ = ["models"]
 
@@ -55,7 +56,7 @@ def pull(names: tuple[str, ...]) -> None:
     ]
     try:
         for path in dict.fromkeys(wanted):
-            with terminal_progress() as progress:
+            with first_signal_ends(), terminal_progress() as progress:
                 where = resolve(path, progress)
             click.echo(f"{path} is in {where}")
     except WeightsError as error:

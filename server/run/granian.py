@@ -26,6 +26,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ from granian.log import LogLevels
 from server.run.descriptors import RESERVE, connections_within, raise_limit
 from server.run.listeners import Holders, serve_lifespan_worker
 from server.run.parent_watch import StopWord
+from server.run.scratch import temporary_folder
 from server.run.sockets import BACKLOG, end_stalled_writes, listen, url_of
 from server.settings.settings import Settings
 
@@ -53,8 +55,8 @@ _HURRY = 5.0
 """Seconds that the worker has to shut down after its last answer has ended, before it is killed."""
 
 
-def build_app(settings: Settings, connection: Connection, url: str) -> EnginesFirst:
-    """The application; granian calls this function in the worker."""
+def build_app(settings: Settings, connection: Connection, url: str, scratch: Path) -> EnginesFirst:
+    """The application; granian calls this function in the worker. `scratch`: the folder of temporary files."""
     from providers.registry import ModelRegistry
     from server.run.preload import EnginesFirst
 
@@ -63,9 +65,9 @@ def build_app(settings: Settings, connection: Connection, url: str) -> EnginesFi
     def build() -> Litestar:
         from server.app import create_app
         from server.run.banner import announce
-        from server.run.parent_watch import Lifecycle
+        from server.run.parent_watch import Lifecycle, exit_orphaned
 
-        lifecycle = Lifecycle(connection=connection)
+        lifecycle = Lifecycle(connection=connection, on_orphaned=partial(exit_orphaned, scratch))
         return announce(create_app(settings, registry, lifecycle=lifecycle), registry, settings, url)
 
     return EnginesFirst(settings, registry, build)
@@ -82,11 +84,12 @@ def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
     listen(sockets)
     multiprocessing.set_start_method("spawn", force=True)
     receiver, sender = multiprocessing.Pipe(duplex=False)
-    Launcher(settings, sockets, sender).serve(
-        serve_lifespan_worker,
-        target_loader=partial(build_app, settings, receiver, url_of(sockets[0])),
-        wrap_loader=False,
-    )
+    with temporary_folder() as scratch:
+        Launcher(settings, sockets, sender).serve(
+            serve_lifespan_worker,
+            target_loader=partial(build_app, settings, receiver, url_of(sockets[0]), scratch),
+            wrap_loader=False,
+        )
 
 
 class Launcher(Granian):  # type: ignore[misc, valid-type]

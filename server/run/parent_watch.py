@@ -13,23 +13,30 @@ import multiprocessing
 import os
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Literal
 
 import attrs
 
 import otel
 from server.drain import Drain
+from server.run.scratch import delete
 
-__all__ = ["Lifecycle", "StopWord"]
+__all__ = ["Lifecycle", "StopWord", "exit_orphaned"]
 
 StopWord = Literal["drain", "now"]
 
 _logger = otel.get_logger(__name__)
 
 
-def _exit_immediately() -> None:
-    """Exit without waiting: engines end by themselves when this process's end of their sockets closes."""
+def exit_orphaned(scratch: Path | None = None) -> None:
+    """Delete the folder of temporary files in place of the main process, and exit without waiting.
+
+    Engines end by themselves when this process's end of their sockets closes.
+    """
     _logger.error("the main process has died; the worker ends")
+    if scratch is not None:
+        delete(scratch)
     logging.shutdown()  # waits for the log's reader only for a bounded time
     os._exit(1)
 
@@ -43,7 +50,7 @@ class Lifecycle:
 
     connection: Connection | None = None
     """Read end of the pipe for a `StopWord`; None without a `Launcher`."""
-    on_orphaned: Callable[[], None] = _exit_immediately
+    on_orphaned: Callable[[], None] = exit_orphaned
     """Called when the main process has died, for any reason."""
     _drain: Drain | None = attrs.field(default=None, init=False)
     _watched: list[int] = attrs.field(factory=list, init=False)

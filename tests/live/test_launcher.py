@@ -180,13 +180,6 @@ def test_killing_the_main_process_during_an_answer_leaves_no_engine(launch: Laun
     assert_gone(family, within=10)
 
 
-def test_killing_the_worker_ends_the_server_with_exit_status_1(launch: Launch) -> None:
-    server = launch("--model-type", "echo")
-    server.worker().kill()
-
-    assert server.process.wait(10) == 1
-
-
 def test_a_port_in_use_gives_one_line_and_exit_status_1() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

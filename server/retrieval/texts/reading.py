@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import os
 import sys
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def _plain_text(path: Path, filename: str) -> str:
 async def _pdf_text(path: Path) -> str:
     """The text of a PDF, from a process of its own: a malicious one can take any time and memory."""
     reader = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server.retrieval.texts.pdf", str(path), str(MAX_CHARACTERS)),
+        *(sys.executable, "-m", "server.retrieval.texts.pdf", str(path), str(MAX_CHARACTERS), str(os.getpid())),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

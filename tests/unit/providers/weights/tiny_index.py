@@ -13,7 +13,7 @@ from providers.weights import manifest
 from providers.weights.manifest import EmbeddedModel, Member, Wheel
 
 CONVERTER = """
-import json, os, pathlib, sys, time
+import json, os, pathlib, subprocess, sys, time
 
 source, folder = map(pathlib.Path, sys.argv[1:3])
 with open(os.environ["CONVERSIONS"], "a") as log:
@@ -28,6 +28,11 @@ match os.environ.get("CONVERTER_DOES"):
             full.write("x" * 100_000)
     case "hang":
         time.sleep(600)
+    case "hang with a child":
+        child = subprocess.Popen(["sleep", "600"])
+        with open(os.environ["CONVERSIONS"], "a") as log:
+            log.write(f"{child.pid}\\n")
+        child.wait()
 folder.mkdir()
 (folder / "model.safetensors").write_bytes(source.read_bytes()[::-1])
 (folder / "config.json").write_text(json.dumps(sys.argv[3:]))

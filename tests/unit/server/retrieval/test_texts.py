@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
 from io import BytesIO
 from pathlib import Path
 
+import psutil
 import pytest
 from pypdf import PdfWriter
 from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
@@ -107,3 +112,16 @@ def pdf(*pages: str, password: str | None = None) -> bytes:
     written = BytesIO()
     writer.write(written)
     return written.getvalue()
+
+
+def test_the_reader_of_a_pdf_ends_when_its_server_has_died(tmp_path: Path) -> None:
+    endless = tmp_path / "endless.pdf"
+    os.mkfifo(endless)  # opening it waits for a writer
+    program = (
+        "import os, subprocess, sys\n"
+        "reader = [sys.executable, '-m', 'server.retrieval.texts.pdf', sys.argv[1], '1', str(os.getpid())]\n"
+        "print(subprocess.Popen(reader, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).pid)\n"
+    )
+    died = subprocess.run([sys.executable, "-c", program, str(endless)], capture_output=True, text=True, check=True)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(died.stdout)).wait(20)
