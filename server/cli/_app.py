@@ -6,6 +6,7 @@ import rich_click as click
 
 from server.cli.bench.command import bench
 from server.cli.chat import chat
+from server.cli.config import config
 from server.cli.debate.command import debate
 from server.cli.doctor import doctor
 from server.cli.launch import launch
@@ -37,5 +38,5 @@ def cli() -> None:
     """
 
 
-for _command in (launch, chat, speak, debate, models, doctor, bench):
+for _command in (launch, chat, speak, debate, models, config, doctor, bench):
     cli.add_command(_command)

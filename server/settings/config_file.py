@@ -16,17 +16,17 @@ from server.settings.sources import ONE_MODEL_ONLY, Entry, Raw, SettingsError, u
 if TYPE_CHECKING:
     import yaml
 
-__all__ = ["PARAMETERS", "read_file"]
+__all__ = ["NOT_OURS", "PARAMETERS", "PARAMETER_NAMES", "read_file"]
 
 PARAMETERS = ("parameters", "sampling")
 """Keys whose mapping has options of sampling, beside those that stand by themselves."""
 
-_NOT_OURS = "x-"
+NOT_OURS = "x-"
 """Start of keys at the top of the file that have anchors for others, as in the files of Docker Compose."""
 
 _SAMPLING = {option.name for option in SAMPLING_OPTIONS}
 _IN_FILE = {alias.name for alias in ALIASES.values() if alias.in_file}
-_FOR_SAMPLING = _SAMPLING | {alias.name for alias in ALIASES.values() if alias.to in _SAMPLING}
+PARAMETER_NAMES = _SAMPLING | {alias.name for alias in ALIASES.values() if alias.to in _SAMPLING}
 
 _Keys = dict[str, tuple[Raw, "yaml.Node"]]
 
@@ -43,7 +43,7 @@ def read_file(source: Raw | None, notes: list[str]) -> tuple[dict[str, Raw], tup
     keys = document.keys(document.root, "") if document.root is not None else {}
     if keys is None:
         raise SettingsError(f"{document.at(document.root)} the file must hold options as `key: value` lines")
-    keys = {key: value for key, value in keys.items() if not key.startswith(_NOT_OURS)}
+    keys = {key: value for key, value in keys.items() if not key.startswith(NOT_OURS)}
     models = keys.pop("models", None)
     server = _section(document, keys.pop("server", None))
     top = {
@@ -128,8 +128,8 @@ def _flat(document: _Document, keys: _Keys, path: str = "") -> dict[str, Raw]:
         if nested is None:
             raise SettingsError(f"{raw.where} must hold parameters as `key: value` lines")
         for key, (value, _) in nested.items():
-            if key not in _FOR_SAMPLING:
-                raise SettingsError(f"{value.where} is not a parameter of sampling{closest(key, _FOR_SAMPLING)}")
+            if key not in PARAMETER_NAMES:
+                raise SettingsError(f"{value.where} is not a parameter of sampling{closest(key, PARAMETER_NAMES)}")
             if key in flat:
                 raise SettingsError(f"{value.where} is also set as {flat[key].where}")
             flat[key] = value
@@ -152,7 +152,7 @@ def _known(given: Mapping[str, Raw], *, entry: bool = False) -> dict[str, Raw]:
         given = {"max_memory" if key == "memory_limit" else key: raw for key, raw in given.items()}
     known = [option.name for option in OPTIONS if option is not CONFIG and (option.scope == "model" or not entry)]
     for key, raw in given.items():
-        if key in known or key in _IN_FILE or key in _FOR_SAMPLING:
+        if key in known or key in _IN_FILE or key in PARAMETER_NAMES:
             continue
         if key == CONFIG.name:
             raise SettingsError(f"{raw.where} has no effect: a file cannot name another file")

@@ -1,6 +1,7 @@
-"""Generator of `.env.example`, `docs/configuration.md` and `docs/migrating.md` from the table of options.
+"""Generator of `.env.example`, and in docs of `configuration.md`, `migrating.md` and `models.schema.json`.
 
-`python -m server.settings.docs` writes the files into the repository; a test compares them with the tables.
+`python -m server.settings.docs` writes the files into the repository; tests compare them with the tables of options
+and aliases.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from server.settings.migrating import migrating_page
 from server.settings.options import GROUPS, OPTIONS, Option
+from server.settings.schema import schema_text
 
 __all__ = ["configuration_page", "env_example"]
 
@@ -35,6 +37,7 @@ List the models in the file, of any types. Each entry overrides the keys outside
 environment override both.
 
 ```yaml
+# yaml-language-server: $schema=models.schema.json
 port: 8000
 memory_limit: 24GB # of all models together
 queue_size: 50 # of each model
@@ -79,6 +82,10 @@ A mistake ends the start with its line and key, and with the key that was probab
 ```text
 models.yaml:18: models[1].tll is not an option; did you mean 'ttl'?
 ```
+
+Editors complete and check the file by its JSON schema, [models.schema.json](models.schema.json), which
+`mlx-openai-server config schema` prints. VS Code (with the YAML extension), Helix and others read the first line of the
+example.
 
 Without a file, write `--model` for each model, as PATH, ID or NAME=PATH. All other options hold for each of them:
 
@@ -145,4 +152,5 @@ if __name__ == "__main__":
     root = Path(__file__).resolve().parents[2]
     (root / ".env.example").write_text(env_example(), encoding="utf-8")
     (root / "docs" / "configuration.md").write_text(configuration_page(), encoding="utf-8")
+    (root / "docs" / "models.schema.json").write_text(schema_text(), encoding="utf-8")
     (root / "docs" / "migrating.md").write_text(migrating_page(), encoding="utf-8")

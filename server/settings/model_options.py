@@ -14,18 +14,16 @@ from server.settings.parsers import (
     choice,
     factors,
     integer,
-    lexicon,
     names,
     one_of,
     parser_name,
     paths,
     seconds,
     size,
-    template,
     template_args,
     text,
-    writable_folder,
 )
+from server.settings.path_parsers import lexicon, template, writable_folder
 
 __all__ = ["MODEL_OPTIONS", "QUEUE_OPTIONS"]
 

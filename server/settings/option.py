@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import attrs
 
-from server.settings.parsers import Parser
+from server.settings.parser import Parser
 
 __all__ = ["Option", "Scope", "model_option", "server_option"]
 
@@ -22,7 +22,7 @@ class Option:
     help: str
     group: str
     scope: Scope
-    parse: Parser
+    parse: Parser[Any]
     default: Any = None
     default_text: str = ""
     metavar: str = "TEXT"
@@ -49,11 +49,11 @@ class Option:
         return f"{self.help}{tail}{note}"
 
 
-def model_option(name: str, env: str, help: str, parse: Parser, **rest: Any) -> Option:
+def model_option(name: str, env: str, help: str, parse: Parser[Any], **rest: Any) -> Option:
     """An option that each model of a `models` list may set."""
     return Option(name=name, env=env, help=help, parse=parse, group=rest.pop("group", "Model"), scope="model", **rest)
 
 
-def server_option(name: str, env: str, help: str, parse: Parser, **rest: Any) -> Option:
+def server_option(name: str, env: str, help: str, parse: Parser[Any], **rest: Any) -> Option:
     """An option of the whole server."""
     return Option(name=name, env=env, help=help, parse=parse, group=rest.pop("group", "Server"), scope="server", **rest)

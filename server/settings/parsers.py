@@ -1,7 +1,6 @@
 """Parsers of option values, the same for every source.
 
-A parser takes text from the command line or the environment, or YAML's own types from the file. It returns the value,
-or raises `ValueError` with a phrase that follows the option's name: "must be …".
+`server.settings.path_parsers` has those of files and folders.
 """
 
 from __future__ import annotations
@@ -9,30 +8,24 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import os
 import re
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, cast
 
 from providers.chat.types import RESERVED_TEMPLATE_KWARGS
-from server.settings.lexicon import read_lexicon
+from server.settings.parser import Parser, Schema, accepts
 
 __all__ = [
-    "Parser",
+    "TEXT",
     "RateUnit",
     "always",
     "boolean",
     "choice",
     "closest",
-    "database",
     "duration",
     "factors",
     "hosts",
     "integer",
-    "keys",
-    "lexicon",
-    "log_file",
     "names",
     "number",
     "one_of",
@@ -42,14 +35,27 @@ __all__ = [
     "rate",
     "seconds",
     "size",
-    "template",
     "template_args",
     "text",
-    "writable_folder",
 ]
 
-Parser = Callable[[object], Any]
 RateUnit = Literal["second", "minute", "hour", "day"]
+
+TEXT: Schema = {"type": "string", "pattern": r"\S"}
+_SWITCH: Schema = {"enum": ["true", "false", "yes", "no", "on", "off", "0", "1", 0, 1]}
+_WHOLE: Schema = {"type": "string", "pattern": r"^\s*[+-]?[0-9]{1,19}\s*$"}
+_NUMBER: Schema = {"type": "string", "pattern": r"^\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*$"}
+
+
+def _list_of(*kinds: str) -> Schema:
+    return {"type": "array", "minItems": 1, "items": {"type": [*kinds]}}
+
+
+def _without_case(words: Iterable[str]) -> Schema:
+    """The words, in lower and upper case."""
+    letters = "".join
+    spelt = (letters(f"[{c}{c.upper()}]" if c.isalpha() else re.escape(c) for c in word) for word in words)
+    return {"type": "string", "pattern": rf"^\s*({'|'.join(spelt)})\s*$"}
 
 
 def closest(word: str, known: Iterable[str]) -> str:
@@ -58,6 +64,7 @@ def closest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
+@accepts(TEXT)
 def text(value: object) -> str:
     if not isinstance(value, str):
         raise ValueError(f"must be text (put it in quotes), not {value!r}")
@@ -66,85 +73,7 @@ def text(value: object) -> str:
     return value.strip()
 
 
-def database(value: object) -> str:
-    """An absolute path of a file that exists or can be created, or `:memory:`."""
-    path = text(value)
-    if path == ":memory:":
-        return path
-    file = Path(path).expanduser().absolute()
-    if file.is_dir():
-        raise ValueError(f"must be a file, and {path} is a folder")
-    if not file.parent.is_dir():
-        raise ValueError(f"must be in a folder that exists, and {file.parent} does not")
-    return str(file)
-
-
-def writable_folder(value: object) -> str:
-    """An absolute path of a folder that exists or can be created."""
-    folder = Path(text(value)).expanduser().absolute()
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    if not there.is_dir():
-        raise ValueError(f"must be a folder, and {there} is a file")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ValueError(f"must be a folder that can be written to, and {there} cannot")
-    return str(folder)
-
-
-def log_file(value: object) -> str | None:
-    """An absolute path of a file that exists or can be created with its folders; None for `none`."""
-    path = text(value)
-    if path.lower() == "none":
-        return None
-    file = Path(path).expanduser().absolute()
-    if file.is_dir():
-        raise ValueError(f"must be a file, and {path} is a folder")
-    there = file if file.exists() else next(place for place in file.parents if place.exists())
-    if not os.access(there, os.W_OK) or (there != file and not there.is_dir()):
-        raise ValueError(f"must be a file that can be written to, and {there} cannot")
-    return str(file)
-
-
-def template(value: object) -> str:
-    """A Jinja template, or the text of the file that has one."""
-    given = text(value)
-    if "{{" in given or "{%" in given:
-        return given
-    try:
-        return Path(given).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ValueError(f"must be a Jinja file, and {given} cannot be read: {reason}") from None
-
-
-def keys(value: object) -> tuple[str, ...]:
-    """The keys in a file, one per line. Blank lines and those that begin with `#` are none."""
-    given = text(value)
-    try:
-        written = Path(given).expanduser().read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ValueError(f"must be a file of keys, and {given} cannot be read: {reason}") from None
-    lines = (line.strip() for line in written.splitlines())
-    found = tuple(line for line in lines if line and not line.startswith("#"))
-    if not found:
-        raise ValueError(f"must be a file of keys, and {given} has none")
-    return found
-
-
-def lexicon(value: object) -> dict[str, str]:
-    """A mapping of words to phonemes, or that of the YAML or JSON file that has one."""
-    if isinstance(value, dict):
-        value = json.dumps(value)
-    written = text(value)
-    if written.lstrip().startswith("{"):
-        return read_lexicon(written)
-    try:
-        return read_lexicon(Path(written).expanduser().read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ValueError(f"must be a file of words and phonemes, and {written} cannot be read: {reason}") from None
-
-
+@accepts(TEXT, {"type": "object"})
 def template_args(value: object) -> dict[str, Any]:
     """A JSON object or a YAML mapping, without what the server itself passes to templates."""
     try:
@@ -159,9 +88,10 @@ def template_args(value: object) -> dict[str, Any]:
     return found
 
 
-def parser_name(synonyms: Mapping[str, str]) -> Parser:
+def parser_name(synonyms: Mapping[str, str]) -> Parser[str]:
     """A name that the engine checks. `synonyms` are those of other servers."""
 
+    @accepts(TEXT)
     def parse(value: object) -> str:
         name = text(value)
         return synonyms.get(name.lower().replace("-", "_"), name)
@@ -169,6 +99,7 @@ def parser_name(synonyms: Mapping[str, str]) -> Parser:
     return parse
 
 
+@accepts({"type": "boolean"}, _SWITCH)
 def boolean(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -180,15 +111,17 @@ def boolean(value: object) -> bool:
     raise ValueError(f"must be true or false, not {value!r}")
 
 
+@accepts({"const": True}, _SWITCH)
 def always(value: object) -> bool:
     if not boolean(value):
         raise ValueError("cannot be turned off: to serve without tools, set tool_call_parser to none")
     return True
 
 
-def integer(least: int, most: int | None = None) -> Parser:
+def integer(least: int, most: int | None = None) -> Parser[int]:
     span = f"from {least} to {most}" if most is not None else f"of at least {least}"
 
+    @accepts({"type": "integer", "minimum": least, **({} if most is None else {"maximum": most})}, _WHOLE)
     def parse(value: object) -> int:
         plain = isinstance(value, int) and not isinstance(value, bool)
         if not plain and not (isinstance(value, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,19}\s*", value)):
@@ -201,10 +134,11 @@ def integer(least: int, most: int | None = None) -> Parser:
     return parse
 
 
-def number(least: float, most: float, *, above: bool = False) -> Parser:
+def number(least: float, most: float, *, above: bool = False) -> Parser[float]:
     """`above`: `least` itself is excluded."""
     span = f"above {least:g} and up to {most:g}" if above else f"from {least:g} to {most:g}"
 
+    @accepts({"type": "number", "exclusiveMinimum" if above else "minimum": least, "maximum": most}, _NUMBER)
     def parse(value: object) -> float:
         try:
             if isinstance(value, bool) or not isinstance(value, (int, float, str)):
@@ -220,9 +154,10 @@ def number(least: float, most: float, *, above: bool = False) -> Parser:
     return parse
 
 
-def seconds(*, zero: bool = False) -> Parser:
+def seconds(*, zero: bool = False) -> Parser[float]:
     bound = "of at least 0" if zero else "above 0"
 
+    @accepts({"type": "number", "minimum" if zero else "exclusiveMinimum": 0}, _NUMBER)
     def parse(value: object) -> float:
         try:
             if isinstance(value, bool) or not isinstance(value, (int, float, str)):
@@ -237,9 +172,14 @@ def seconds(*, zero: bool = False) -> Parser:
     return parse
 
 
+_DURATION_PATTERN = r"^\s*([0-9.]+[hH])?([0-9.]+[mM])?([0-9.]+[sS]?)?\s*$"
 _DURATION = re.compile(r"(?:([0-9.]+)h)?(?:([0-9.]+)m)?(?:([0-9.]+)s?)?", re.IGNORECASE)
 
 
+@accepts(
+    {"type": "number", "minimum": 0},
+    {"type": "string", "pattern": r"^\s*([0-9.]+[hH])?([0-9.]+[mM])?([0-9.]+[sS]?)?\s*$"},
+)
 def duration(value: object) -> float | None:
     """Seconds, from a number of them or a text such as `10m` or `1h30m`. None for 0: without end."""
     match = None if isinstance(value, bool) else _DURATION.fullmatch(str(value).strip())
@@ -252,9 +192,11 @@ def duration(value: object) -> float | None:
     return 3600 * hours + 60 * minutes + rest or None
 
 
+_SIZE_PATTERN = r"^\s*[0-9]+(\.[0-9]+)?\s*([kKmMgGtT]?)(i?)[bB]?\s*$"
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
 
 
+@accepts({"type": "integer", "minimum": 0}, TEXT)
 def rate(value: object) -> tuple[RateUnit, int] | None:
     """Requests in a unit of time, such as `60/minute`; a number without a unit is per minute. None for 0."""
     match = re.fullmatch(r"(\d{1,9})(?:\s*(?:/|per)\s*(second|minute|hour|day)s?)?", str(value).strip().lower())
@@ -264,7 +206,8 @@ def rate(value: object) -> tuple[RateUnit, int] | None:
     return (cast(RateUnit, match[2] or "minute"), number) if number else None
 
 
-def size(least: int) -> Parser:
+def size(least: int) -> Parser[int]:
+    @accepts({"type": "number", "minimum": least}, {"type": "string", "pattern": _SIZE_PATTERN})
     def parse(value: object) -> int:
         match = _SIZE.fullmatch(str(value).strip()) if not isinstance(value, bool) else None
         if match is None:
@@ -279,9 +222,12 @@ def size(least: int) -> Parser:
     return parse
 
 
-def choice(choices: Iterable[str], refused: Iterable[str] = (), *, synonyms: Mapping[str, str] | None = None) -> Parser:
+def choice(
+    choices: Iterable[str], refused: Iterable[str] = (), *, synonyms: Mapping[str, str] | None = None
+) -> Parser[str]:
     known, later, same = tuple(choices), tuple(refused), synonyms or {}
 
+    @accepts({"enum": [*known]}, _without_case((*known, *same)))
     def parse(value: object) -> str:
         word = str(value).strip().lower()
         word = same.get(word, word)
@@ -307,15 +253,18 @@ def items(value: object, what: str) -> list[str]:
     return words
 
 
+@accepts(TEXT, _list_of("string", "number"))
 def paths(value: object) -> tuple[str, ...]:
     return tuple(items(value, "folders"))
 
 
+@accepts(TEXT, {"type": "number"}, _list_of("string", "number"))
 def names(value: object) -> tuple[str, ...]:
     """Different names, in their order."""
     return tuple(dict.fromkeys(items(value, "names")))
 
 
+@accepts(TEXT, {"type": "number"}, _list_of("string", "number"))
 def factors(value: object) -> tuple[float, ...]:
     try:
         factors = tuple(float(word) for word in items(value, "numbers"))
@@ -326,7 +275,8 @@ def factors(value: object) -> tuple[float, ...]:
     return factors
 
 
-def one_of(*allowed: int, unit: str) -> Parser:
+def one_of(*allowed: int, unit: str) -> Parser[int]:
+    @accepts({"enum": [*allowed, *map(str, allowed)]})
     def parse(value: object) -> int:
         if isinstance(value, bool) or str(value).strip() not in map(str, allowed):
             raise ValueError(f"must be {listed(map(str, allowed))} ({unit}), not {value!r}")
@@ -335,6 +285,7 @@ def one_of(*allowed: int, unit: str) -> Parser:
     return parse
 
 
+@accepts({"type": "string"}, {"type": "array", "items": {"type": "string"}})
 def origins(value: object) -> tuple[str, ...]:
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
@@ -346,6 +297,7 @@ def origins(value: object) -> tuple[str, ...]:
     return origins
 
 
+@accepts({"type": "string"}, {"type": "array", "items": {"type": "string"}})
 def hosts(value: object) -> tuple[str, ...]:
     items = value.split(",") if isinstance(value, str) else value
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from server.settings.option import Option, model_option
-from server.settings.parsers import Parser, integer, number
+from server.settings.parser import Parser
+from server.settings.parsers import integer, number
 
 __all__ = ["SAMPLING_OPTIONS"]
 
 
-def _sampling(name: str, env: str, help: str, parse: Parser, **rest: Any) -> Option:
+def _sampling(name: str, env: str, help: str, parse: Parser[Any], **rest: Any) -> Option:
     return model_option(name, env, help, parse, group="Sampling", **rest)
 
 

@@ -6,18 +6,15 @@ from server.settings.option import Option, server_option
 from server.settings.parsers import (
     boolean,
     choice,
-    database,
     hosts,
     integer,
-    keys,
-    log_file,
     origins,
     rate,
     seconds,
     size,
     text,
-    writable_folder,
 )
+from server.settings.path_parsers import database, keys, log_file, writable_folder
 
 __all__ = ["CONFIG", "LOGGING_OPTIONS", "SERVER_OPTIONS"]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from providers.speech.phonemes import ALPHABET
-from server.settings.parsers import lexicon
+from server.settings.path_parsers import lexicon
 from server.settings.settings import Settings
 
 
