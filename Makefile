@@ -43,7 +43,8 @@ run: setup-runtime ## Serve the embedded models; ARGS='--port 9000' passes optio
 	@exec $(BIN)/mlx-openai-server launch $(ARGS)
 
 .PHONY: test
-test: lint types unit live ## Run lint, types, unit and live tests
+test: MINUTES = 3
+test: lint types unit live soak ## Run lint, types, unit and live tests, and a soak of three minutes
 
 # Files for the spelling check: everything written by hand, without locks and licences.
 TEXTS := contracts otel providers server tests typing_tests docs requirements/*.in requirements/*.py Makefile pyproject.toml $(wildcard *.md)
@@ -72,6 +73,15 @@ LIVE_ENV := $(if $(filter 1,$(WORKERS)),,OPENBLAS_NUM_THREADS=1)
 live: setup ## Run the tests of a real server with the embedded models, and of its pages in a browser
 	$(call part,embedded models,$(BIN)/mlx-openai-server models pull embedded)
 	$(call part,live tests,$(LIVE_ENV) $(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/live tests/browser $(ARGS))
+
+# Minutes of the soak, from the start of its server to its end.
+MINUTES ?= 30
+SOAK ?=
+
+.PHONY: soak
+soak: setup ## Mix requests, faults and dead engines for half an hour; MINUTES=3, SOAK='--seed 1'
+	$(call part,embedded models,$(BIN)/mlx-openai-server models pull embedded)
+	$(call part,soak,$(BIN)/python -m tests.soak --minutes $(MINUTES) $(SOAK))
 
 .PHONY: compat
 compat: setup ## Judge the server by other people's suites and SDKs (downloads them into the cache; network)
