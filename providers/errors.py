@@ -15,7 +15,8 @@
     ├─ GenerationTimeout          the answer took longer than the request's own `timeout`
     ├─ ModelNotReady              the model is loading, restarting or shutting down: try again
     ├─ EngineCrashed              the process that held the model died under the request
-    ├─ OutOfMemory                memory ran out while the request was computed, and it was the newest
+    ├─ OutOfMemory                memory ran out, or would: the request may fit once others have ended
+    ├─ PromptDoesNotFit           the memory that the model may use cannot hold the prompt
     ├─ StorageFailed              the disk is full, or cannot be written for another reason
     └─ InternalError              unforeseen; the message contains no internals
 
@@ -41,6 +42,7 @@ __all__ = [
     "NotFound",
     "OutOfMemory",
     "PreviousResponseNotFound",
+    "PromptDoesNotFit",
     "QueueFull",
     "QueueTimeout",
     "RateLimitExceeded",
@@ -190,7 +192,10 @@ class EngineCrashed(ServiceError):
 
 
 class OutOfMemory(ServiceError):
-    """Memory ran out while the request was computed, and it was the newest: it may fit once others have ended."""
+    """Memory ran out, and this was the newest request, or other requests leave too little for its prompt.
+
+    It may fit once they have ended.
+    """
 
     code = "out_of_memory"
 
@@ -199,6 +204,12 @@ class StorageFailed(ServiceError):
     """The disk is full, or cannot be written for another reason, and the request has to write."""
 
     code = "storage_failed"
+
+
+class PromptDoesNotFit(ServiceError):
+    """The memory that the model may use cannot hold the prompt's keys and values: trying again does not help."""
+
+    code = "prompt_does_not_fit"
 
 
 class InternalError(ServiceError):

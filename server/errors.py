@@ -8,6 +8,7 @@ NotFound, ModelNotFound                      404
 QueueFull, RateLimitExceeded                 429
 ModelNotReady, QueueTimeout, EngineCrashed   503
 OutOfMemory                                  503
+PromptDoesNotFit                             507
 GenerationTimeout                            504
 ExtraNotInstalled                            501
 StorageFailed, a full disk                   507
@@ -41,6 +42,7 @@ from providers.errors import (
     ModelNotReady,
     NotFound,
     OutOfMemory,
+    PromptDoesNotFit,
     QueueFull,
     QueueTimeout,
     RateLimitExceeded,
@@ -76,6 +78,7 @@ _STATUSES: Mapping[type[ServiceError], HTTPStatus] = {
     QueueTimeout: HTTPStatus.SERVICE_UNAVAILABLE,
     EngineCrashed: HTTPStatus.SERVICE_UNAVAILABLE,
     OutOfMemory: HTTPStatus.SERVICE_UNAVAILABLE,
+    PromptDoesNotFit: HTTPStatus.INSUFFICIENT_STORAGE,
     GenerationTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     StorageFailed: HTTPStatus.INSUFFICIENT_STORAGE,
     ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,

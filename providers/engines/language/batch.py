@@ -41,6 +41,7 @@ class Batch:
         slots: int,
         prefill_step: int,
         speculation: Speculation | None = None,
+        sets_wired_limit: bool = True,
     ) -> None:
         """Make an empty batch.
 
@@ -49,6 +50,7 @@ class Batch:
             slots: the most sequences at the same time.
             prefill_step: the most tokens of a prompt that a step computes.
             speculation: proposes tokens while there is a single sequence.
+            sets_wired_limit: whether mlx-lm may set Metal's wired limit, to what Metal recommends.
         """
         self.generator: Any = Generator(
             model,
@@ -57,6 +59,8 @@ class Batch:
             prefill_batch_size=slots,
             prefill_step_size=prefill_step,
         )
+        if not sets_wired_limit:
+            self.generator.restore_wired_limit()
         self.generator.decode_with(DecodingBatch)
         self._slots = slots
         self._prefill_step = prefill_step

@@ -13,7 +13,7 @@ from typing import Any
 import mlx.core as mx
 import msgspec
 
-from providers.chat.types import Finished, GenerationRequest, TokenLogprob, Usage
+from providers.chat.types import GenerationRequest, TokenLogprob
 from providers.engine_host.frames import Answer, Memory, Question
 from providers.engines.language.batch import Batch, segments
 from providers.engines.language.filling import Fillings
@@ -21,11 +21,11 @@ from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.kv_caches import make_layers
 from providers.engines.language.loading import load_language_model, model_context, usable_vocabulary
+from providers.engines.language.prompt_memory import prompt_memory
 from providers.engines.language.scoring import PromptScoring
-from providers.engines.language.sequences import ActiveSequence, Request
+from providers.engines.language.sequences import ActiveSequence, Request, nearest_prompt
 from providers.engines.language.speculation import make_speculation
 from providers.engines.prefix.cache import MIN_SAVED, can_always_trim, make_prefix_cache
-from providers.engines.prefix.common_prefix import common_prefix
 from providers.engines.process.base import BaseEngine, Loaded, as_service_error, failure_of, is_late, timed_out
 from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
@@ -62,7 +62,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         loaded = load_language_model(spec, device, progress)
         self._model, self._tokenizer = loaded.model, loaded.tokenizer
         self._defaults: Mapping[str, Any] = loaded.generation_defaults
-        self._slots = spec.max_concurrency
+        self._slots, self._sets_wired_limit = spec.max_concurrency, spec.wired_limit is None
         self._prefill_step, self._gather_gap = spec.prefill_step_size or PREFILL_STEP[device], GATHER_GAP[device]
         limit = self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
         layers = make_layers(loaded.model, spec, str(loaded.config.get("model_type")))
@@ -77,7 +77,8 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         )
         self._prefixes = make_prefix_cache(spec, loaded.folder, loaded.dtype)
         self._batch = self._new_batch()
-        self._fillings = Fillings(self._model, self._prefixes, lambda: self._batch, trimmable=self._cut_anywhere)
+        self._memory = prompt_memory(loaded.model, spec, self._prefixes)
+        self._fillings = Fillings(self._model, self._prefixes, lambda: self._batch, self._make_room, self._cut_anywhere)
         settings = resolve(spec.sampling, self._defaults, vocabulary=vocabulary)
         return Loaded(
             model_type=str(loaded.config.get("model_type")),
@@ -103,12 +104,15 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             slots=self._slots,
             prefill_step=self._prefill_step,
             speculation=self._speculation,
+            sets_wired_limit=self._sets_wired_limit,
         )
 
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
 
     def _job(self, request: GenerationRequest) -> LanguageJob:
-        return self._intake.job(request)
+        job = self._intake.job(request)
+        self._memory.refuse_impossible(len(job.tokens))
+        return job
 
     def _quick_job(self, request: GenerationRequest) -> LanguageJob:
         return self._intake.job(request, may_wait=False)
@@ -238,17 +242,22 @@ class LanguageEngine(BaseEngine[LanguageJob]):
                 self._batch.remove(self._forget(request))
 
     def _start(self, job: LanguageJob, out: Outbox) -> None:
-        self._prefixes.make_room(self._batch.nbytes)
+        self._make_room(job)
         if job.prompt_logprobs is not None:
             self._start_scoring(job, job.prompt_logprobs)
         elif job.max_tokens == 0:
             out.event(job.id, job.accepted())
-            self._end_without_answer(Request(job=job, cached_tokens=0), out)
+            out.events(job.id, Request(job=job, cached_tokens=0).unanswered())
         else:
             cache, cached = self._fetch(job.tokens)
             request = Request(job=job, cached_tokens=cached, waiting=list(range(1, job.n)))
             self._requests[job.id] = request
             self._begin(request, cache, out)
+
+    def _make_room(self, job: LanguageJob) -> None:
+        lengths = [sequence.length for sequence in self._sequences.values()]
+        lengths += [request.length for request in self._scored]
+        self._memory.make_room(len(job.tokens), lengths, self._batch.nbytes)
 
     def _begin(
         self, request: Request, cache: list[Any] | None, out: Outbox, logprobs: list[TokenLogprob] | None = None
@@ -286,25 +295,15 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             return
         out.event(request.job.id, request.job.accepted(0, scoring.logprobs))
         del self._requests[request.job.id]
-        self._end_without_answer(request, out)
-
-    def _end_without_answer(self, request: Request, out: Outbox) -> None:
-        usage, seconds = Usage(len(request.job.tokens), 0), time.monotonic() - request.accepted_at
-        for index in range(request.job.n):
-            out.event(request.job.id, Finished("length", usage, seconds, 0.0, index=index))
+        out.events(request.job.id, request.unanswered())
 
     def _fetch(self, tokens: list[int]) -> tuple[list[Any] | None, int]:
         """`PrefixCache.fetch`, after keeping the prompt of a sequence in the batch that shares a longer prefix."""
         cache, cached = self._prefixes.fetch(tokens)
         if not (self._cut_anywhere and self._prefixes.max_bytes > 0):
             return cache, cached
-        shared = {
-            uid: common_prefix(sequence.request.job.tokens, tokens)
-            for uid, sequence in self._sequences.items()
-            if sequence.prefilled
-        }
-        nearest = max(shared, key=shared.__getitem__, default=None)
-        if nearest is None or shared[nearest] < cached + MIN_SAVED:
+        nearest, shared = nearest_prompt(self._sequences, tokens)
+        if nearest is None or shared < cached + MIN_SAVED:
             return cache, cached
         self._keep_prompt(nearest)
         return self._prefixes.fetch(tokens)
@@ -343,8 +342,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             return []
         request = sequence.request
         try:
-            for event in sequence.take(response.token, response.finish_reason, now):
-                out.event(request.job.id, event)
+            out.events(request.job.id, sequence.take(response.token, response.finish_reason, now))
         except BaseException as error:
             out.fail(request.job.id, request.job.context.run(as_service_error, error, request.job.id))
             return self._forget(request)

@@ -45,16 +45,25 @@ class Fillings:
     Each `step` computes one chunk of the oldest. What is computed of a job that is cancelled is kept as well.
     """
 
-    def __init__(self, model: Any, prefixes: PrefixCache, batch: Callable[[], Batch], *, trimmable: bool) -> None:
+    def __init__(
+        self,
+        model: Any,
+        prefixes: PrefixCache,
+        batch: Callable[[], Batch],
+        make_room: Callable[[LanguageJob], None],
+        trimmable: bool,
+    ) -> None:
         """Make an empty queue.
 
         Args:
             batch: the current batch of the engine, whose stream computes, and which keeps the caches.
+            make_room: makes room for the prompt of a job, or raises the error for its client.
             trimmable: whether a cache can be cut back to any prefix. Otherwise it is also kept at the boundaries.
         """
         self._model = model
         self._prefixes = prefixes
         self._batch = batch
+        self._make_room = make_room
         self._trimmable = trimmable
         self._waiting: deque[LanguageJob] = deque()
         self._current: _Filling | None = None
@@ -119,6 +128,7 @@ class Fillings:
             out.event(filling.job.id, Finished("length", usage, time.monotonic() - filling.begun, 0.0))
 
     def _begun(self, job: LanguageJob) -> _Filling:
+        self._make_room(job)
         cache, cached = self._prefixes.fetch(job.tokens)
         # The last token stays out: the request that reads the prompt feeds it to get the first of its answer.
         end = len(job.tokens) - 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -13,13 +13,14 @@ from providers.engines.language.job import LanguageJob
 from providers.engines.language.scoring import PromptScoring
 from providers.engines.output.detokenizer import Decoder, Vocabulary
 from providers.engines.output.parser import AnswerSplitter
+from providers.engines.prefix.common_prefix import common_prefix
 from providers.engines.sampling.logprobs import LogprobRecorder
 from providers.engines.sampling.penalties import CountPenalty, Processor
 from providers.engines.sampling.settings import Sampler, make_sampler, skip_draws
 from providers.engines.sampling.thinking_budget import ThoughtBudget
 from providers.engines.structured.processor import BatchTokens, GrammarProcessor
 
-__all__ = ["ActiveSequence", "Request"]
+__all__ = ["ActiveSequence", "Request", "nearest_prompt"]
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -39,6 +40,16 @@ class Request:
     scoring: PromptScoring | None = None
     """Computes the prompt instead of the first sequence, with its log-probabilities. None: it is not asked for, or
     done."""
+
+    @property
+    def length(self) -> int:
+        """Tokens of its prompt."""
+        return len(self.job.tokens)
+
+    def unanswered(self) -> list[Finished]:
+        """The end of each output of a request that wants no tokens."""
+        usage, seconds = Usage(self.length, 0), time.monotonic() - self.accepted_at
+        return [Finished("length", usage, seconds, 0.0, index=index) for index in range(self.job.n)]
 
     @property
     def ended(self) -> bool:
@@ -65,6 +76,11 @@ class ActiveSequence:
     tokens: list[int] = attrs.field(factory=list)
     """Those generated so far, which the client has."""
     ended: bool = False
+
+    @property
+    def length(self) -> int:
+        """Tokens of its prompt and its output so far."""
+        return self.request.length + len(self.tokens)
 
     @classmethod
     def of(
@@ -166,3 +182,17 @@ class ActiveSequence:
         reason = self.splitter.finish_reason or "stop"
         times = (self.first_token_at - request.accepted_at, now - self.first_token_at)
         return [*left, Finished(reason, usage, *times, index=self.index, stop=self.splitter.stop_string)]
+
+
+def nearest_prompt(sequences: Mapping[int, ActiveSequence], tokens: list[int]) -> tuple[int | None, int]:
+    """The sequence whose computed prompt shares the longest prefix with these tokens, and the prefix's length.
+
+    `sequences`: by uid. No sequence with a computed prompt: None and 0.
+    """
+    shared = {
+        uid: common_prefix(sequence.request.job.tokens, tokens)
+        for uid, sequence in sequences.items()
+        if sequence.prefilled
+    }
+    nearest = max(shared, key=shared.__getitem__, default=None)
+    return nearest, 0 if nearest is None else shared[nearest]

@@ -188,7 +188,10 @@ class PrefixCache:
         """Evict what does not fit beside the weights and the batch, whose size may double before the next call."""
         if self._total is None or not self.nbytes:
             return
-        room = self._total - (mx.get_active_memory() - self.nbytes) - batch_bytes
+        self.shrink(self._total - (mx.get_active_memory() - self.nbytes) - batch_bytes)
+
+    def shrink(self, room: int) -> None:
+        """Evict until no more than `room` bytes are kept."""
         if self.nbytes > room:
             self._cache.trim_to(n_bytes=max(0, room))
             while self._evicted and self.nbytes > room:

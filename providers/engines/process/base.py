@@ -20,7 +20,7 @@ from providers.engine_host.frames import (
     Question,
 )
 from providers.engines.process import platform
-from providers.engines.process.engine import Job, Outbox, Progress
+from providers.engines.process.engine import EngineLoadError, Job, Outbox, Progress
 from providers.engines.process.shortage import is_out_of_memory
 from providers.engines.process.weights import mlx_device
 from providers.errors import GenerationTimeout, InternalError, InvalidRequest, OutOfMemory, ServiceError
@@ -80,6 +80,8 @@ class BaseEngine(ABC, Generic[J]):
         device = mlx_device()
         if spec.max_memory is not None:
             mx.set_memory_limit(spec.max_memory)
+        if spec.wired_limit is not None:
+            _set_wired_limit(spec.wired_limit, device)
         loaded = self._load(spec, device, progress)
         if self.FREED_BYTES is not None:
             mx.set_cache_limit(min(self.FREED_BYTES, platform.total_memory() // 16))
@@ -164,6 +166,16 @@ class BaseEngine(ABC, Generic[J]):
         )
 
 
+def _set_wired_limit(limit: int, device: str) -> None:
+    if device != "metal":
+        logger.warning("the wired limit has no effect: only macOS wires the memory of a model")
+        return
+    try:
+        mx.set_wired_limit(limit)
+    except Exception as error:
+        raise EngineLoadError(f"--wired-limit: {error}") from error
+
+
 def free_memory() -> int:
     """Bytes that can be allocated now: of the device's own memory where it reports them (CUDA), else of what Metal
     recommends to use and the system has."""
@@ -173,6 +185,13 @@ def free_memory() -> int:
     if (advised := device.get("max_recommended_working_set_size")) is not None:
         return max(0, min(platform.available_memory(), int(advised) - mx.get_active_memory()))
     return platform.available_memory()
+
+
+def device_memory() -> int:
+    """Bytes that arrays can take at most: the device's own memory (CUDA), what Metal recommends, or the machine's."""
+    device = mx.device_info()
+    of_device = device.get("total_memory") or device.get("max_recommended_working_set_size")
+    return int(of_device) if of_device else platform.total_memory()
 
 
 def as_service_error(error: BaseException, request_id: str) -> ServiceError:

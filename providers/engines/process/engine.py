@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol, runtime_checkable
 
 from providers.engine_host.frames import (
@@ -53,6 +53,9 @@ class Outbox:
 
     def event(self, request_id: str, event: Any) -> None:
         self._events.append((request_id, event))
+
+    def events(self, request_id: str, events: Iterable[Any]) -> None:
+        self._events += [(request_id, event) for event in events]
 
     def fail(self, request_id: str, error: ServiceError) -> None:
         self._failures.append(Failed(id=request_id, **error.to_fields()))

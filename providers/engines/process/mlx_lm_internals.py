@@ -8,6 +8,7 @@ mlx-lm may rename them in any version; `test_mlx_lm_internals.py` then fails and
 | `BatchGenerator._generation_batch` | the sequences that decode: replaced by `PlannedBatch`, read by speculation |
 | `BatchGenerator._prompt_batch`, `._currently_processing` | the prompts in prefill and how far they are |
 | `BatchGenerator._unprocessed_sequences` | the prompts that wait for their prefill |
+| `BatchGenerator._old_wired_limit` | Metal's wired limit before mlx-lm set it |
 | `GenerationBatch._step` | replaced by one that samples all sequences together |
 | `GenerationBatch._current_tokens` | the tokens that a step feeds, which grammars read |
 | `GenerationBatch._next_tokens` | the tokens that a step computes |
@@ -52,6 +53,13 @@ class Generator(BatchGenerator):
     _prompt_batch: Any
     _currently_processing: list[Any]
     _unprocessed_sequences: Any
+    _old_wired_limit: int | None
+
+    def restore_wired_limit(self) -> None:
+        """Set Metal's wired limit back to what it was before this generator, which then leaves it alone."""
+        if self._old_wired_limit is not None:
+            mx.set_wired_limit(self._old_wired_limit)
+            self._old_wired_limit = None
 
     def decode_with(self, kind: type[PlannedBatch]) -> None:
         """Use an empty batch of this class for the sequences that decode."""

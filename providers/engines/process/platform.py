@@ -33,6 +33,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
+_CGROUP = "/sys/fs/cgroup"
 BLAS_VARIABLE = "MLX_OPENAI_SERVER_BLAS"
 """Environment variable: path of a BLAS to preload, or `none` to run on MLX's own."""
 _THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
@@ -183,15 +184,24 @@ def available_memory() -> int:
         pass
     limit, used = _cgroup_bytes("memory.max"), _cgroup_bytes("memory.current")
     if limit is not None and used is not None:
-        available = min(available, limit - used)
+        # The cgroup's use includes cached files (of the weights, above all), which the kernel drops for an allocation.
+        available = min(available, limit - used + _cgroup_file_cache())
     return max(0, available)
 
 
 def _cgroup_bytes(name: str) -> int | None:
     try:
-        return int(Path("/sys/fs/cgroup", name).read_text())
+        return int(Path(_CGROUP, name).read_text())
     except (OSError, ValueError):
         return None
+
+
+def _cgroup_file_cache() -> int:
+    try:
+        lines = [line.split() for line in Path(_CGROUP, "memory.stat").read_text().splitlines()]
+        return sum(int(value) for name, value in lines if name in ("inactive_file", "active_file"))
+    except (OSError, ValueError):
+        return 0
 
 
 def _package_folder(name: str) -> Path | None:

@@ -11,8 +11,9 @@ import pytest
 
 from providers.embeddings.types import EmbeddingRequest
 from providers.engine_host.frames import Cancel, Generate, Tokenize
+from providers.engines.process import base
 from providers.engines.process.base import BaseEngine, Loaded, as_service_error, is_late, timed_out
-from providers.engines.process.engine import Engine, Outbox, Progress
+from providers.engines.process.engine import Engine, EngineLoadError, Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.errors import InternalError, InvalidRequest
 from providers.spec import ModelSpec
@@ -120,3 +121,33 @@ def test_a_request_is_late_from_its_deadline_on() -> None:
     assert not is_late(Job("a", 5.1), 5.0)
     assert is_late(Job("a", 5.0), 5.0)
     assert timed_out().param == "timeout"
+
+
+def load_wired(whistle: Whistle, limit: int) -> None:
+    whistle.load(ModelSpec(name="w", path="", wired_limit=limit), lambda stage, fraction: None)
+
+
+def test_the_wired_limit_is_set_on_metal(whistle: Whistle, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[int] = []
+    monkeypatch.setattr(base, "mlx_device", lambda: "metal")
+    monkeypatch.setattr(mx, "set_wired_limit", limits.append)
+    load_wired(whistle, 0)
+    assert limits == [0]
+
+
+def test_a_wired_limit_that_metal_refuses_names_the_option(whistle: Whistle, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(limit: int) -> None:
+        raise ValueError("larger than the system's")
+
+    monkeypatch.setattr(base, "mlx_device", lambda: "metal")
+    monkeypatch.setattr(mx, "set_wired_limit", refuse)
+    with pytest.raises(EngineLoadError, match="--wired-limit: larger than"):
+        load_wired(whistle, 1 << 60)
+
+
+def test_a_wired_limit_elsewhere_is_noted(
+    whistle: Whistle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(base, "mlx_device", lambda: "cpu")
+    load_wired(whistle, 1 << 30)
+    assert "no effect" in caplog.text

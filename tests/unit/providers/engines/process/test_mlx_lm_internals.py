@@ -8,16 +8,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mlx.core as mx
 import pytest
 from mlx_lm.generate import BatchGenerator, GenerationBatch
 from mlx_lm.models import activations, base
 from mlx_lm.models.cache import LRUPromptCache, PromptTrie, TokenBuffer
 from mlx_lm.utils import load_model
 
-from providers.engines.process.mlx_lm_internals import TRIE_VALUE
+from providers.engines.process.mlx_lm_internals import TRIE_VALUE, Generator
 from tests.unit.providers.engines import tiny
 
-GENERATOR = ("_generation_batch", "_prompt_batch", "_currently_processing", "_unprocessed_sequences", "sampler")
+GENERATOR = (
+    *("_generation_batch", "_prompt_batch", "_currently_processing", "_unprocessed_sequences", "sampler"),
+    "_old_wired_limit",
+)
 BATCH = ("_current_tokens", "_next_tokens", "_next_logprobs", "_num_tokens", "_token_context", "fallback_sampler")
 
 
@@ -84,3 +88,19 @@ def test_models_import_the_functions_that_are_replaced_by_name(function: Callabl
     llama = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(llama)
     assert getattr(llama, name, None) is function, f"mlx-lm's llama has no {name} any more: see mlx_lm_internals.py"
+
+
+def test_the_wired_limit_is_set_back_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits = [7]
+
+    def set_limit(limit: int) -> int:
+        limits.append(limit)
+        return limits[-2]
+
+    monkeypatch.setattr(mx, "set_wired_limit", set_limit)
+    monkeypatch.setattr(mx, "device_info", lambda: {"max_recommended_working_set_size": 99})
+    made = Generator(load_model(tiny.write_folder(tmp_path))[0])
+    assert limits == [7, 99]
+    made.restore_wired_limit()
+    made.close()
+    assert limits == [7, 99, 7]

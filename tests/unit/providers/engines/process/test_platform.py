@@ -87,3 +87,12 @@ assert np.allclose(np.array(mx.array(a) @ mx.array(a.T)), a @ a.T)
 print(hasattr(ctypes.CDLL(None), "openblas_get_num_threads") == ("openblas" in made.blas))
 """
     assert in_a_process(PREPARE + product) == "True"
+
+
+def test_cached_files_of_a_cgroup_are_available(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "_CGROUP", str(tmp_path))
+    (tmp_path / "memory.max").write_text("1000000\n")
+    (tmp_path / "memory.current").write_text("900000\n")
+    assert platform.available_memory() == 100_000
+    (tmp_path / "memory.stat").write_text("anon 200000\ninactive_file 500000\nactive_file 200000\n")
+    assert platform.available_memory() == 800_000
