@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
-from litestar import Request
+from litestar import Litestar, Request
 from litestar.exceptions import TooManyRequestsException
 from litestar.middleware import DefineMiddleware
 from litestar.middleware.rate_limit import RateLimitConfig, RateLimitMiddleware
+from litestar.stores.base import Store
+from litestar.stores.memory import MemoryStore
 from litestar.types import Receive, Scope, Send
 
 from providers.errors import RateLimitExceeded
@@ -16,9 +20,32 @@ from server.guards import given_keys
 from server.middleware.request import is_work
 from server.settings.parsers import RateUnit
 
-__all__ = ["rate_limit"]
+__all__ = ["Clients", "rate_limit"]
 
+MAX_CLIENTS = 10_000
+"""Clients whose requests are counted. Beyond them, the count of the one that was counted first starts again."""
 _RESET = "X-RateLimit-Reset-Requests"
+
+
+class Clients(MemoryStore):
+    """The counts of each client, of at most `MAX_CLIENTS`: there are more addresses than memory for them."""
+
+    async def set(self, key: str, value: str | bytes, expires_in: int | timedelta | None = None) -> None:
+        if len(self._store) >= MAX_CLIENTS and key not in self._store:
+            await self.delete_expired()
+            while len(self._store) >= MAX_CLIENTS:
+                del self._store[next(iter(self._store))]
+        await super().set(key, value, expires_in)
+
+
+@dataclass
+class _Config(RateLimitConfig):
+    """Litestar's configuration, with a store of its own."""
+
+    clients: Clients = field(default_factory=Clients)
+
+    def get_store_from_app(self, app: Litestar) -> Store:
+        return self.clients
 
 
 class _Limit(RateLimitMiddleware):
@@ -53,7 +80,7 @@ def rate_limit(limit: tuple[RateUnit, int], api_keys: Sequence[str]) -> DefineMi
         """Whether it is work for a model. A request without a right key is refused, and must not fill the memory."""
         return request.method == "POST" and is_work(request.url.path) and not (numbers and number(request) is None)
 
-    return RateLimitConfig(
+    return _Config(
         rate_limit=limit,
         identifier_for_request=client,
         check_throttle_handler=counts,

@@ -30,6 +30,9 @@ __all__ = ["MIN_SAVED", "PrefixCache", "can_always_trim", "make_prefix_cache", "
 logger = logging.getLogger(__name__)
 _MODEL = "model"
 _UNBOUNDED = 1 << 30
+_SPARE = 64
+"""Prompts that longer ones have replaced and that may still be listed as unwritten: an engine that is never idle does
+not come to them."""
 MIN_SAVED = 16
 """Tokens. A cut costs a prefill chunk, and a copy is as large as all tokens before it."""
 
@@ -183,6 +186,8 @@ class PrefixCache:
             self._unwritten.pop(tuple(tokens), None)
             self._unwritten[tuple(tokens)] = None
         self._cache.insert_cache(_MODEL, list(tokens), _Kept(cache), cache_type=kind)
+        if len(self._unwritten) > 2 * len(self._cache) + _SPARE:
+            self._unwritten = {tokens: None for tokens in self._unwritten if self._keeps(tokens)}
 
     def make_room(self, batch_bytes: int) -> None:
         """Evict what does not fit beside the weights and the batch, whose size may double before the next call."""
@@ -210,6 +215,12 @@ class PrefixCache:
                 # KeyError: a longer prompt has replaced it.
                 self._files.save(tokens, self._cache.look(_MODEL, tokens))
                 return True
+        return False
+
+    def _keeps(self, tokens: tuple[int, ...]) -> bool:
+        with contextlib.suppress(KeyError):
+            self._cache.look(_MODEL, list(tokens))
+            return True
         return False
 
     def clear(self) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ import attrs
 import msgspec
 from llguidance import LLMatcher
 
+from providers.bounded_cache import BoundedCache
 from providers.chat.types import ChatPrompt, Prompt, Tool, ToolChoice
 from providers.engines.structured.constraint import Calls, Constraint, ToolMarkup
 from providers.engines.structured.processor import GrammarProcessor
@@ -105,7 +105,7 @@ class GrammarCompiler:
         self._lock = threading.Lock()
         self._table: TokenTable | None = None
         self._processes: WritingProcesses | None = None
-        self._kept: OrderedDict[bytes, CompiledGrammar] = OrderedDict()
+        self._kept: BoundedCache[bytes, CompiledGrammar] = BoundedCache(KEPT_BYTES)
 
     def time(self) -> GrammarTime:
         """The time that one request has."""
@@ -126,17 +126,13 @@ class GrammarCompiler:
         key = _key(constraint)
         with self._lock:
             kept = self._kept.get(key)
-            if kept is not None:
-                self._kept.move_to_end(key)
-                return kept
+        if kept is not None:
+            return kept
         if not may_wait:
             raise NotCompiled
         made = self._compile(constraint, key, time or self.time())
         with self._lock:
-            self._kept[key] = made
-            self._kept.move_to_end(key)
-            while len(self._kept) > 1 and sum(each.nbytes for each in self._kept.values()) > KEPT_BYTES:
-                self._kept.popitem(last=False)
+            self._kept.put(key, made, made.nbytes)
         return made
 
     def with_held_grammars(

@@ -16,6 +16,9 @@ __all__ = ["KEPT_SECONDS", "SaidAnswer", "SaidAnswers"]
 KEPT_SECONDS = 3600
 """As OpenAI's."""
 KEPT_ANSWERS = 512
+KEPT_BYTES = 64 << 20
+"""Bound on the answers together; the newest stays in any case."""
+_WORD_BYTES = 400
 
 
 @attrs.define(kw_only=True)
@@ -34,6 +37,11 @@ class SaidAnswer:
     """What its voice could not say."""
     played_ms: float | None = None
     """How much of it was played; None: nothing was reported, so all of it counts as heard."""
+
+    @property
+    def nbytes(self) -> int:
+        """An estimate."""
+        return _WORD_BYTES * (1 + len(self.words) + len(self.unspoken)) + 4 * len(self.text)
 
     @property
     def complete(self) -> bool:
@@ -70,8 +78,11 @@ class SaidAnswers:
         """Keep an answer from its beginning: one that is interrupted was heard in part."""
         self._by_id[answer.id] = answer
         self._by_completion.setdefault(answer.completion_id, answer)
-        while len(self._by_id) > KEPT_ANSWERS:
+        # Answers grow while they are spoken: their sizes are summed up again for each new one.
+        total = sum(each.nbytes for each in self._by_id.values())
+        while len(self._by_id) > KEPT_ANSWERS or (total > KEPT_BYTES and len(self._by_id) > 1):
             _, oldest = self._by_id.popitem(last=False)
+            total -= oldest.nbytes
             self._by_completion.pop(oldest.completion_id, None)
 
     def find(self, id: str) -> SaidAnswer | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from providers.bounded_cache import BoundedCache
 from providers.chat.types import RESERVED_TEMPLATE_KWARGS, ChatMessage, ChatPrompt, Prompt, TextPrompt, TokenPrompt
 from providers.engines.language.prompts.control_tokens import ControlTokens
 from providers.engines.language.prompts.infill import find_infill
@@ -57,6 +57,10 @@ class BuiltPrompt:
     """Tokens that end the answer, beside those that end every one."""
 
 
+_SYSTEM_BYTES = 32 << 20
+"""Bound on the kept tokens of system prompts and tools."""
+
+
 class PromptBuilder:
     """Renders and tokenises prompts for one tokenizer (mlx-lm's `TokenizerWrapper`)."""
 
@@ -81,7 +85,7 @@ class PromptBuilder:
         self._trimmable = trimmable
         self._infill = find_infill(tokenizer)
         self._control = ControlTokens(tokenizer)
-        self._system_tokens = functools.lru_cache(maxsize=64)(self._tokens_of_system)
+        self._of_systems: BoundedCache[str, list[int]] = BoundedCache(_SYSTEM_BYTES)
 
     def build(self, prompt: Prompt, *, to_count: bool = False) -> BuiltPrompt:
         """Render and tokenise a prompt. `to_count`: it may be longer than the context.
@@ -227,7 +231,7 @@ class PromptBuilder:
         system = list(itertools.takewhile(lambda message: message["role"] in ("system", "developer"), messages))
         key = json.dumps([system, plan.tools, template_kwargs], sort_keys=True, default=str)
         branches = [
-            self._system_tokens(key) if system or plan.tools else [],
+            self._tokens_of_system(key) if system or plan.tools else [],
             self._branch([*messages[:-1], {**messages[-1], "content": ""}], plan.tools, template_kwargs),
             self._branch([*messages, *_NEXT_TURN], plan.tools, template_kwargs),
         ]
@@ -236,8 +240,12 @@ class PromptBuilder:
         return ends[0], sorted(set(ends) - {0})
 
     def _tokens_of_system(self, key: str) -> list[int]:
-        system, tools, template_kwargs = json.loads(key)
-        return self._branch([*system, {"role": "user", "content": ""}], tools, template_kwargs)
+        tokens = self._of_systems.get(key)
+        if tokens is None:
+            system, tools, template_kwargs = json.loads(key)
+            tokens = self._branch([*system, {"role": "user", "content": ""}], tools, template_kwargs)
+            self._of_systems.put(key, tokens, 4 * len(key) + 40 * len(tokens))
+        return tokens
 
     def _branch(
         self, messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, template_kwargs: Mapping[str, Any]

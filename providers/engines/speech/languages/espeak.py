@@ -27,8 +27,9 @@ _LONGEST = 300
 """Most characters of a line for espeak."""
 _MOST_LINES = 500
 """Most lines of one run."""
-_MOST_HEARD = 10_000
-"""Most lines whose phonemes are kept."""
+_MOST_HEARD = 4_000_000
+"""Most characters of lines and their phonemes that are kept. A line is as long as one word, if that is longer than
+`_LONGEST`."""
 
 
 @attrs.frozen
@@ -72,6 +73,7 @@ class EspeakLanguage:
         self._scripts = tuple(scripts)
         self._rules = rules(voice[:2])
         self._heard: dict[str, str] = {}
+        self._heard_characters = 0
 
     def normalize(self, text: Mapped) -> Mapped:
         return in_words(text, self._rules, self._scripts)
@@ -111,8 +113,9 @@ class EspeakLanguage:
 
     def _hear(self, clauses: Sequence[_Clause]) -> None:
         """Have in `_heard` the phonemes of the clauses, and those of single words where they are needed to divide."""
-        if len(self._heard) > _MOST_HEARD:
+        if self._heard_characters > _MOST_HEARD:
             self._heard.clear()
+            self._heard_characters = 0
         self._hear_lines(clause.line for clause in clauses)
         self._hear_lines(
             text for clause in clauses if not _is_plain(clause, self._heard[clause.line]) for text in clause.texts
@@ -122,8 +125,9 @@ class EspeakLanguage:
         missing = [line for line in dict.fromkeys(lines) if line not in self._heard]
         for at in range(0, len(missing), _MOST_LINES):
             some = missing[at : at + _MOST_LINES]
-            ipa = self._program.ipa(some, self._voice)
-            self._heard.update(zip(some, map(kokoro_phonemes, ipa), strict=True))
+            for line, ipa in zip(some, self._program.ipa(some, self._voice), strict=True):
+                self._heard[line] = phonemes = kokoro_phonemes(ipa)
+                self._heard_characters += len(line) + len(phonemes)
 
 
 def _is_plain(clause: _Clause, phonemes: str) -> bool:

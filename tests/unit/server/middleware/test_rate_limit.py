@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from litestar import Litestar
 
+from server.middleware.rate_limit import Clients
 from tests.unit.server.harness import BODY, Exchange, ask, make_app
 
 MINUTE = ("minute", 2)
@@ -46,3 +47,14 @@ async def test_looking_is_not_limited(path: str) -> None:
     app = make_app(rate_limit=("hour", 1))
     assert [(await ask(app, "GET", path)).status for _ in range(3)] == [200] * 3
     assert (await chat(app)).status == 200
+
+
+async def test_the_counts_of_very_many_addresses_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.middleware.rate_limit.MAX_CLIENTS", 3)
+    clients = Clients()
+    for number in range(5):
+        await clients.set(f"address {number}", b"1", expires_in=60)
+    kept = [await clients.exists(f"address {number}") for number in range(5)]
+    assert kept == [False, False, True, True, True]
+    await clients.set("address 2", b"2", expires_in=60)
+    assert await clients.exists("address 3")

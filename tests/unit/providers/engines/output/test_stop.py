@@ -58,3 +58,14 @@ def test_nothing_is_matched_across_a_flush() -> None:
     assert splitter.push("op it") == "op it"
     assert splitter.push("stop it") == ""
     assert splitter.found == "stop"
+
+
+def test_matchers_of_long_strings_do_not_pile_up() -> None:
+    short = stop_matcher(("stop",))
+    assert stop_matcher(("stop",)) is short
+    long = [tuple(f"{number} {each} ".ljust(1024, "x") for each in range(16)) for number in range(6)]
+    first = stop_matcher(long[0])
+    assert stop_matcher(long[0]) is first
+    for strings in long[1:]:
+        stop_matcher(strings)
+    assert stop_matcher(long[0]) is not first

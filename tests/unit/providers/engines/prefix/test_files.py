@@ -248,6 +248,16 @@ def test_what_is_evicted_is_written_and_found_again(tmp_path: Path) -> None:
     assert prefixes.nbytes <= 4 * size
 
 
+def test_prompts_that_longer_ones_replace_are_forgotten_by_an_engine_that_is_never_idle(tmp_path: Path) -> None:
+    prefixes = PrefixCache(GIGABYTE, files=files(tmp_path))
+    for length in range(1, 400):
+        prefixes.insert(TOKENS[:1] * length, [filled(KVCache(), length)])  # type: ignore[no-untyped-call]
+    assert len(prefixes._unwritten) < 100
+    while prefixes.write_one():
+        pass
+    assert len(paths(tmp_path)) == 1
+
+
 def test_memory_that_the_batch_needs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     size = entry(0)[1][0].nbytes
     prefixes = PrefixCache(100 * size, total=1010 * size)

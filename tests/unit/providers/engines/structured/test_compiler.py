@@ -297,16 +297,19 @@ def test_an_unknown_tool_is_refused() -> None:
 
 
 def test_equal_grammars_are_compiled_once_and_the_cache_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    nbytes = compile_answer(RegexGrammar("a0")).nbytes
+    monkeypatch.setattr("providers.engines.structured.compiler.KEPT_BYTES", 5 * nbytes)
     compiler = GrammarCompiler(HuggingFace(backend_tokenizer=TOKENIZER), SIZE, [tiny.END])
     patterns = [Constraint(param="x", answer=RegexGrammar(f"a{number}")) for number in range(5)]
     first = compiler.compile(patterns[0])
-    monkeypatch.setattr("providers.engines.structured.compiler.KEPT_BYTES", 5 * first.nbytes)
     for pattern in patterns[1:]:
         compiler.compile(pattern)
     assert compiler.compile(Constraint(param="x", answer=RegexGrammar("a0"))) is first
     compiler.compile(Constraint(param="x", answer=RegexGrammar("b" * 100)))
     assert compiler.compile(patterns[0]) is first
-    compiler.compile(Constraint(param="x", answer=RegexGrammar("b" * 10_000)))
+    for pattern in patterns[1:]:
+        compiler.compile(pattern)
+    compiler.compile(Constraint(param="x", answer=RegexGrammar("c" * 100)))
     assert compiler.compile(patterns[0]) is not first
 
 

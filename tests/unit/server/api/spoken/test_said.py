@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest.mock import Mock
 
-from server.api.spoken.said import KEPT_ANSWERS, KEPT_SECONDS, SaidAnswer, SaidAnswers
+from server.api.spoken.said import KEPT_ANSWERS, KEPT_BYTES, KEPT_SECONDS, SaidAnswer, SaidAnswers
 
 
 def kept(answers: SaidAnswers, id: str, completion_id: str) -> SaidAnswer:
@@ -27,6 +27,14 @@ def test_the_oldest_answer_makes_room() -> None:
         kept(answers, f"audio_{number}", f"resp_{number}")
     assert answers.find("audio_0") is answers.find("resp_0") is None
     assert answers.find("resp_1") is answers.find("audio_1") is not None
+
+
+def test_answers_that_grew_are_bounded_together() -> None:
+    answers = SaidAnswers()
+    for number in range(4):
+        kept(answers, f"audio_{number}", f"resp_{number}").text = "x" * (KEPT_BYTES // 10)
+    kept(answers, "audio_4", "resp_4")
+    assert [answers.find(f"audio_{number}") is not None for number in range(5)] == [False, False, True, True, True]
 
 
 def test_an_answer_expires() -> None:

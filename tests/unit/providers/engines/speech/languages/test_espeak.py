@@ -169,3 +169,18 @@ def test_the_program_runs_once_for_a_paragraph(tmp_path: Path) -> None:
 
     assert phonemes(reader, "un deux. Trois quatre ! Cinq, six.") == "un deux. trois quatre! cinq, six."
     assert runs.read_text() == "."
+
+
+def test_phonemes_of_long_words_do_not_pile_up(spanish: EspeakLanguage, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    ipa = EspeakProgram.ipa
+
+    def noted(self: EspeakProgram, lines: list[str], voice: str) -> list[str]:
+        asked.extend(lines)
+        return ipa(self, lines, voice)
+
+    monkeypatch.setattr(EspeakProgram, "ipa", noted)
+    long = [letter * 1_000_000 for letter in "abc"]
+    for word in ("uno", "uno", *long, "uno"):
+        spanish(word)
+    assert asked == ["uno", *long, "uno"]
