@@ -15,6 +15,7 @@
     ├─ GenerationTimeout          the answer took longer than the request's own `timeout`
     ├─ ModelNotReady              the model is loading, restarting or shutting down: try again
     ├─ EngineCrashed              the process that held the model died under the request
+    ├─ DoesNotFit                 the model needs more memory than the server's models may have: nothing was loaded
     ├─ OutOfMemory                memory ran out, or would: the request may fit once others have ended
     ├─ PromptDoesNotFit           the memory that the model may use cannot hold the prompt
     ├─ StorageFailed              the disk is full, or cannot be written for another reason
@@ -30,6 +31,7 @@ from typing import Any, ClassVar, Self
 
 __all__ = [
     "ContextLengthExceeded",
+    "DoesNotFit",
     "EngineCrashed",
     "ExtraNotInstalled",
     "GenerationTimeout",
@@ -189,6 +191,12 @@ class EngineCrashed(ServiceError):
     """The process that held the model died under the request."""
 
     code = "engine_crashed"
+
+
+class DoesNotFit(ServiceError):
+    """The model needs more memory than the limit of all models leaves beside the pinned ones."""
+
+    code = "model_does_not_fit"
 
 
 class OutOfMemory(ServiceError):

@@ -34,6 +34,12 @@ class ModelCard:
     """Why a model failed or is unavailable; what a loading one is doing."""
     sampling: SamplingParams = attrs.field(factory=SamplingParams)
     """How tokens are chosen where a request leaves it open, as far as it is known."""
+    aliases: tuple[str, ...] = ()
+    """Further ids to which the model answers."""
+    pinned: bool = False
+    """Whether the model stays in memory whatever others need."""
+    progress: float | None = None
+    """The part of a load's current stage that is done, where it is known."""
 
 
 @attrs.frozen(kw_only=True)
@@ -79,11 +85,35 @@ class Provider(Protocol):
     async def start(self) -> None:
         """Begin loading, unless `spec.lazy`, and return immediately; `card.status` and `wait_ready` report progress."""
 
+    def begin_load(self) -> None:
+        """Begin to load, whether it is `lazy` or not; does nothing while it loads or is loaded.
+
+        Raises:
+            ModelNotReady, ExtraNotInstalled: it never will.
+        """
+
+    async def load(self) -> None:
+        """Load the model if necessary, and return when it can answer. Cancelling the call does not end the load.
+
+        Raises:
+            ModelNotReady, ExtraNotInstalled: it cannot be loaded.
+            DoesNotFit, QueueTimeout: there is no memory for it.
+        """
+
+    async def unload(self) -> None:
+        """Free the model's memory when the requests that use it have ended; the next request loads it again.
+
+        Requests that arrive meanwhile wait. Cancelling the call before it was unloaded leaves it loaded.
+        """
+
+    def pin(self, pinned: bool) -> None:
+        """Keep the model in memory whatever others need, or no longer."""
+
     async def wait_ready(self) -> None:
         """Return when the model can answer, or will be loaded by the first request.
 
         Raises:
-            ModelNotReady, ExtraNotInstalled: it never will.
+            ModelNotReady, ExtraNotInstalled, DoesNotFit: it never will.
         """
 
     def begin_drain(self) -> None:

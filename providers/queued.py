@@ -16,6 +16,7 @@ from providers.chat.types import SamplingParams
 from providers.errors import GenerationTimeout, InternalError, ServiceError
 from providers.events import Event, Request
 from providers.protocols import ModelCard, ModelStatus, QueueStats
+from providers.residency import Residency
 from providers.spec import ModelSpec
 
 __all__ = ["QueuedProvider", "Record"]
@@ -50,7 +51,13 @@ class QueuedProvider(ABC, Generic[R, E]):
         self._spec = spec
         self._created = int(time.time())
         self._queue = self._new_queue()
+        self.join(Residency())
         otel.watch(self.reading)
+
+    def join(self, residency: Residency) -> None:
+        """Share memory with other models."""
+        self.residency = residency
+        residency.add(self)
 
     @property
     def spec(self) -> ModelSpec:
@@ -66,6 +73,9 @@ class QueuedProvider(ABC, Generic[R, E]):
             context_length=self._context_length,
             detail=self._detail,
             sampling=self._sampling,
+            aliases=self._spec.aliases,
+            pinned=self.residency.state(self).pinned,
+            progress=self._progress,
         )
 
     @property
@@ -106,6 +116,10 @@ class QueuedProvider(ABC, Generic[R, E]):
     def _detail(self) -> str | None:
         return None
 
+    @property
+    def _progress(self) -> float | None:
+        return None
+
     @abstractmethod
     def _refusal(self) -> ServiceError | None:
         """The error that refuses a request now, or None."""
@@ -115,14 +129,37 @@ class QueuedProvider(ABC, Generic[R, E]):
         """Answer an admitted request; closing the generator frees what the answer holds."""
 
     async def _load(self, request: R) -> None:
-        """Load the model of an admitted request if it waits for its first use.
+        """Load the model of an admitted request if it is not loaded.
 
         Raises:
             ModelNotReady: the model cannot be loaded.
+            DoesNotFit, QueueTimeout: there is no memory for it.
         """
+
+    @property
+    @abstractmethod
+    def resident(self) -> bool: ...
+
+    def footprint(self) -> int:
+        return 0
+
+    @abstractmethod
+    async def release(self) -> None: ...
 
     @abstractmethod
     async def start(self) -> None: ...
+
+    @abstractmethod
+    def begin_load(self) -> None: ...
+
+    @abstractmethod
+    async def load(self) -> None: ...
+
+    async def unload(self) -> None:
+        await self.residency.unload(self)
+
+    def pin(self, pinned: bool) -> None:
+        self.residency.pin(self, pinned)
 
     @abstractmethod
     async def wait_ready(self) -> None: ...
@@ -155,22 +192,29 @@ class QueuedProvider(ABC, Generic[R, E]):
             queue_span.admitted()
         unfinished = places
         with slot:
-            await self._load(request)
-            span = record()
-            with _recorded(span):
-                async with aclosing(self._timed_events(request)) as events:
-                    async for event in events:
-                        span.note(event)
-                        unfinished -= event.ends
-                        if not unfinished:
-                            break
-                        yield event
-                if unfinished:
-                    raise InternalError.truncated("answer")
-                span.stop()
+            await self._enter()
+            try:
+                await self._load(request)
+                span = record()
+                with _recorded(span):
+                    async with aclosing(self._timed_events(request)) as events:
+                        async for event in events:
+                            span.note(event)
+                            unfinished -= event.ends
+                            if not unfinished:
+                                break
+                            yield event
+                    if unfinished:
+                        raise InternalError.truncated("answer")
+                    span.stop()
+            finally:
+                self.residency.leave(self)
         # The places are free before the consumer sees the end, so that closing the generator on the last event does not
         # count as a cancellation.
         yield event
+
+    async def _enter(self, *, brief: bool = False) -> None:
+        await self.residency.enter(self, self._spec.queue_timeout, brief=brief)
 
     async def _timed_events(self, request: R) -> AsyncGenerator[E, None]:
         """`_events` within `request.timeout`; an event that is there already is never lost to it."""

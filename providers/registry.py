@@ -9,6 +9,8 @@ from typing import TypeVar, cast
 from providers.capabilities import MODALITIES, ModelType, load
 from providers.errors import ModelNotFound
 from providers.protocols import Capability, ModelCard, Provider
+from providers.queued import QueuedProvider
+from providers.residency import Residency
 from providers.spec import ModelSpec
 from providers.unavailable import UnavailableProvider
 
@@ -44,18 +46,31 @@ def check_servable(specs: Sequence[ModelSpec]) -> None:
 class ModelRegistry:
     """The models of this server, in the order in which they were named.
 
+    They share one budget of memory. Each answers to its name and to its aliases.
+
     Raises:
-        ValueError: two models have one name, a model type is not available in this version, or its settings are bad.
+        ValueError: two models have one name or alias, a model type is not available in this version, or its
+            settings are bad.
         ExtraNotInstalled: every model needs an extra that is not installed.
     """
 
     def __init__(
-        self, specs: tuple[ModelSpec, ...], *, factories: Mapping[ModelType, ProviderFactory] = PROVIDERS
+        self,
+        specs: tuple[ModelSpec, ...],
+        *,
+        residency: Residency | None = None,
+        factories: Mapping[ModelType, ProviderFactory] = PROVIDERS,
     ) -> None:
+        self.residency = residency or Residency()
+        self._watch: asyncio.Task[None] | None = None
         self._providers: dict[str, Provider] = {}
+        self._names: dict[str, str] = {}
+        """The model of each name and alias."""
         for spec in specs:
-            if spec.name in self._providers:
-                raise ValueError(f"two models are named {spec.name!r}")
+            for name in (spec.name, *spec.aliases):
+                if name in self._names:
+                    raise ValueError(f"two models are named {name!r}")
+                self._names[name] = spec.name
             factory = factories.get(spec.model_type)
             if factory is None:
                 known = ", ".join(sorted(factories))
@@ -63,13 +78,17 @@ class ModelRegistry:
                     f"model type {spec.model_type!r} (of {spec.name!r}) is not available in this version; "
                     f"available: {known}"
                 )
-            self._providers[spec.name] = factory(spec)
+            self._providers[spec.name] = provider = factory(spec)
+            if isinstance(provider, QueuedProvider):
+                provider.join(self.residency)
         unavailable = [p for p in self._providers.values() if isinstance(p, UnavailableProvider)]
         if unavailable and len(unavailable) == len(self._providers):
             raise unavailable[0].refusal()
 
     async def start(self) -> None:
         """Begin to load every model and return immediately. Each `Provider.wait_ready` reports the outcome."""
+        if self._watch is None:
+            self._watch = asyncio.create_task(self.residency.watch(), name="residency")
         await asyncio.gather(*(provider.start() for provider in self._providers.values()))
 
     async def wait_ready(self) -> None:
@@ -78,6 +97,8 @@ class ModelRegistry:
 
     async def stop(self) -> None:
         """Release every model. Idempotent; one model's failure to stop keeps no other from it."""
+        if self._watch is not None:
+            self._watch.cancel()
         results = await asyncio.gather(
             *(provider.stop() for provider in self._providers.values()), return_exceptions=True
         )
@@ -94,25 +115,29 @@ class ModelRegistry:
         return tuple(self._providers.values())
 
     def card(self, model_id: str) -> ModelCard:
-        """The card of exactly this model.
+        """The card of the model with this id or alias. Raises as `provider`."""
+        return self.provider(model_id).card
+
+    def provider(self, model_id: str) -> Provider:
+        """The model with this id or alias.
 
         Raises:
-            ModelNotFound: no model has this id.
+            ModelNotFound: no model has it.
         """
-        provider = self._providers.get(model_id)
-        if provider is None:
+        name = self._names.get(model_id)
+        if name is None:
             raise _not_found(model_id, list(self._providers))
-        return provider.card
+        return self._providers[name]
 
     def find(self, capability: Capability[P], model_name: str) -> P:
-        """The model of this capability and name; the only one of a capability answers to every name.
+        """The model of this capability and name or alias; the only one of a capability answers to every name.
 
         Raises:
             ModelNotFound: no model has the capability, or several have it and none has this name.
             ExtraNotInstalled: the model needs an extra that is not installed.
         """
         able = self._able(capability)
-        provider = next(iter(able.values())) if len(able) == 1 else able.get(model_name)
+        provider = next(iter(able.values())) if len(able) == 1 else able.get(self._names.get(model_name, ""))
         if provider is None:
             raise _not_found(model_name, [*able], f"that {capability.does} ")
         if isinstance(provider, UnavailableProvider):

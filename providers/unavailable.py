@@ -34,6 +34,7 @@ class UnavailableProvider:
             capabilities=MODALITIES[self._spec.model_type].capabilities,
             status="unavailable",
             detail=self._detail,
+            aliases=self._spec.aliases,
         )
 
     @property
@@ -52,6 +53,17 @@ class UnavailableProvider:
         return ExtraNotInstalled(f"{self._spec.name} is unavailable: {self._detail}", param="model")
 
     async def start(self) -> None: ...
+
+    def begin_load(self) -> None:
+        raise self.refusal()
+
+    async def load(self) -> None:
+        raise self.refusal()
+
+    async def unload(self) -> None: ...
+
+    def pin(self, pinned: bool) -> None:
+        raise self.refusal()
 
     async def wait_ready(self) -> None:
         raise self.refusal()

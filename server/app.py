@@ -5,6 +5,7 @@ from __future__ import annotations
 from litestar import Litestar
 
 from providers.registry import ModelRegistry
+from providers.residency import Residency
 from server.core import ServicePlugin
 from server.dependencies import Registry
 from server.middleware.addressing import AddressMiddleware, is_loopback
@@ -37,7 +38,8 @@ def create_app(
         lifecycle = lifecycle or Lifecycle()
     elif is_loopback(settings.host):
         hosts = settings.allowed_hosts
-    registry = ModelRegistry(settings.models) if registry is None else registry
+    if registry is None:
+        registry = ModelRegistry(settings.models, residency=Residency(settings.memory_limit))
     app = Litestar(
         plugins=[ServicePlugin(settings, registry, lifecycle), ContractSchemaPlugin()],
         request_max_body_size=settings.max_body_bytes,  # Litestar does not read this from a plugin's AppConfig

@@ -13,6 +13,7 @@ GenerationTimeout                            504
 ExtraNotInstalled                            501
 StorageFailed, a full disk                   507
 InternalError, anything unforeseen           500
+DoesNotFit                                   507
 routing and body errors of Litestar          404, 405, 408, 413, 415, 400
 """
 
@@ -32,6 +33,7 @@ import otel
 from contracts.conversion.validation import problems
 from contracts.errors import Error, ErrorResponse
 from providers.errors import (
+    DoesNotFit,
     EngineCrashed,
     ExtraNotInstalled,
     GenerationTimeout,
@@ -81,6 +83,7 @@ _STATUSES: Mapping[type[ServiceError], HTTPStatus] = {
     PromptDoesNotFit: HTTPStatus.INSUFFICIENT_STORAGE,
     GenerationTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     StorageFailed: HTTPStatus.INSUFFICIENT_STORAGE,
+    DoesNotFit: HTTPStatus.INSUFFICIENT_STORAGE,
     ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 

@@ -92,7 +92,7 @@ def note_unknown(value: Mapping[str, Any], contract: Any, path: str = "") -> Non
     """
     kind: type[attrs.AttrsInstance] = type(contract)
     names = _names(kind)
-    if names is None:
+    if names is None or not value:  # not even a mapping, where PHP wrote an empty object
         return
     for alias, given in own_fields(value, kind).items():
         name = names.get(alias)

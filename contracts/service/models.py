@@ -1,4 +1,4 @@
-"""`GET /v1/models`: the models that this server answers with."""
+"""`/v1/models`: the models that this server answers with, and what loads and unloads them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Literal
 
 import attrs
 
-__all__ = ["Model", "ModelList", "ModelStatus"]
+from contracts.parameters import honoured
+
+__all__ = ["LoadModelRequest", "Model", "ModelList", "ModelStatus", "PinModelRequest"]
 
 ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped", "unavailable"]
 
@@ -25,6 +27,12 @@ class Model:
     status: ModelStatus
     detail: str | None = None
     """Why a model failed; the command that installs what an unavailable one needs; what a loading one is doing."""
+    progress: float | None = None
+    """The part of a load's current stage that is done, from 0 to 1, where it is known."""
+    aliases: list[str] | None = None
+    """Further ids to which the model answers, if it has any."""
+    pinned: bool
+    """Whether the model stays in memory, however long it is idle and whatever others need."""
 
 
 @attrs.frozen(kw_only=True)
@@ -33,3 +41,22 @@ class ModelList:
 
     object: Literal["list"] = "list"
     data: list[Model]
+
+
+@attrs.frozen(kw_only=True)
+class LoadModelRequest:
+    """How to load a model. The body may be left out."""
+
+    wait: bool | None = attrs.field(
+        default=None,
+        metadata=honoured("Answer when the model is ready; false: immediately, with 202 while it loads.", default=True),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class PinModelRequest:
+    """Whether to keep a model in memory. The body may be left out."""
+
+    pinned: bool | None = attrs.field(
+        default=None, metadata=honoured("Keep the model in memory until the server ends.", default=True)
+    )

@@ -18,8 +18,7 @@ class EngineChatProvider(EngineProvider[GenerationRequest, GenerationEvent], Que
     """A `ChatProvider` whose model lives in a process of its own."""
 
     async def tokenize(self, prompt: Prompt, *, add_special_tokens: bool | None = None) -> list[int]:
-        await self.ready()
-        answer = await self.host.ask(Tokenize("", prompt, add_special_tokens))
+        answer = await self._ask(Tokenize("", prompt, add_special_tokens))
         assert isinstance(answer, Tokenized)
         return answer.tokens
 
@@ -30,8 +29,7 @@ class EngineChatProvider(EngineProvider[GenerationRequest, GenerationEvent], Que
         return await self._texts(tokens, separately=True)
 
     async def _texts(self, tokens: Sequence[int], *, separately: bool) -> list[str]:
-        await self.ready()
-        answer = await self.host.ask(Detokenize("", [*tokens], separately))
+        answer = await self._ask(Detokenize("", [*tokens], separately))
         assert isinstance(answer, Detokenized)
         return answer.texts
 

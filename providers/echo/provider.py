@@ -159,9 +159,28 @@ class EchoProvider(QueuedChatProvider):
     def _detail(self) -> str | None:
         return None
 
+    @property
+    def resident(self) -> bool:
+        return self._state == "ready"
+
     async def start(self) -> None:
         if self._state == "loading":
             self._state = "ready"
+
+    def begin_load(self) -> None:
+        if self._state == "stopped":
+            raise ModelNotReady.shutting_down()
+        self._state = "ready"
+
+    async def load(self) -> None:
+        self.begin_load()
+
+    async def release(self) -> None:
+        if self._state == "ready":
+            self._state = "unloaded"
+
+    async def _load(self, request: Any) -> None:
+        self.begin_load()
 
     async def wait_ready(self) -> None:
         if (refusal := self._refusal()) is not None:
@@ -222,7 +241,7 @@ class EchoProvider(QueuedChatProvider):
         return self._texts(prompt)[-1]
 
     def _refusal(self) -> ServiceError | None:
-        if self._state == "ready":
+        if self._state in ("ready", "unloaded"):
             return None
         return ModelNotReady(f"{self._spec.name} is {self._state}", retry_after=1.0)
 

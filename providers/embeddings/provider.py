@@ -24,8 +24,7 @@ class EngineEmbeddingProvider(EngineProvider[EmbeddingRequest | RerankRequest, E
         return self._answered(request, lambda: _Record("rerank", self._spec.name, request))
 
     async def locate(self, text: str) -> TokenPlaces:
-        await self.ready()
-        answer = await self.host.ask(Locate("", text))
+        answer = await self._ask(Locate("", text))
         assert isinstance(answer, Located)
         return TokenPlaces(answer.starts, answer.room)
 

@@ -13,6 +13,7 @@ import msgspec
 
 import otel
 from providers.engine_host.event_stream import Mailbox
+from providers.engine_host.exchanges import Exchanges
 from providers.engine_host.frames import (
     Answer,
     Beat,
@@ -37,7 +38,7 @@ from providers.engine_host.frames import (
 from providers.engine_host.process import EngineProcess
 from providers.engine_host.restart import RestartPolicy, Starts
 from providers.engine_host.watchdog import Watchdog
-from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, QueueFull, QueueTimeout, ServiceError
+from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, QueueFull, QueueTimeout
 from providers.protocols import ModelStatus
 from providers.spec import ModelSpec
 
@@ -57,9 +58,9 @@ _log = otel.get_logger(__name__)
 class EngineHost:
     """One model's engine process, from start to stop, restarted when it dies.
 
-    Use it from one event loop. `status`: `unloaded` until `start`, `loading` until the first `Ready`, then `ready`;
-    `restarting` from an engine's death to the next `Ready`; `failed` when the host gives up, which it never does after
-    the first `Ready`; `stopped` after `stop`.
+    Use it from one event loop. `status`: `unloaded` until `start` and from `unload` to the next `start`; `loading`
+    until the first `Ready` after a start, then `ready`; `restarting` from an engine's death to the next `Ready`;
+    `failed` when the host gives up, which it never does after the first `Ready`; `stopped` after `stop`, for good.
     """
 
     def __init__(
@@ -79,11 +80,13 @@ class EngineHost:
         self._command = command
         self._restart = restart or RestartPolicy()
         self._grace = spec.ending_seconds if grace is None else grace
-        self._mailboxes: dict[str, Mailbox[Any]] = {}
-        self._questions: dict[str, asyncio.Future[Answer]] = {}
+        self._open = Exchanges()
         self._engine: EngineProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
-        self._stopping = asyncio.Event()
+        """The task that runs the engines since the latest start."""
+        self._ending = asyncio.Event()
+        """Set when that task has to end its engine."""
+        self._stopped = False
         self._new_watchdog = partial(watchdog, spec.watchdog_timeout)
         self._watchdog = self._new_watchdog()
         self._settled = asyncio.Event()
@@ -92,9 +95,15 @@ class EngineHost:
         self._ready_at: float | None = None
         self._load_failure: str | None = None
         """Why the latest engine could not load."""
+        self._ever_ready = False
+        """Whether an engine was ready since the latest start."""
         self._submitted = 0
         self.status: ModelStatus = "unloaded"
         self.detail: str | None = None
+        self.fraction: float | None = None
+        """The part of the load's current stage that is done, where the engine reports it."""
+        self.starts = 0
+        """Engine processes started."""
         self.info: EngineInfo | None = None
         """The description of the engine that was ready last."""
         self.memory: Memory | None = None
@@ -110,11 +119,19 @@ class EngineHost:
         return None if self._engine is None else self._engine.pid
 
     def start(self) -> None:
-        """Begin to load. Idempotent; does nothing after `stop`."""
-        if self._supervisor is None and not self._stopping.is_set():
-            self.status, self.detail = "loading", None
-            self._settled.clear()
-            self._supervisor = asyncio.create_task(self._supervise(), name=f"engine {self._spec.name}")
+        """Begin to load. Does nothing while an engine runs or loads, after a failure, and after `stop`.
+
+        An engine that still ends has its memory; the next one starts when its process is gone.
+        """
+        if self._stopped or (self._supervisor is not None and not self._ending.is_set()):
+            return
+        self.status, self.detail, self.fraction = "loading", None, None
+        self._ever_ready = False
+        self._settled.clear()
+        self._ending = asyncio.Event()
+        self._supervisor = asyncio.create_task(
+            self._supervise(self._ending, self._supervisor), name=f"engine {self._spec.name}"
+        )
 
     async def start_again(self) -> None:
         """Load again after a failure, whose cause (no network, a full disk) may be over."""
@@ -123,6 +140,18 @@ class EngineHost:
             if self.status == "failed":
                 self._supervisor = None
                 self.start()
+
+    async def unload(self) -> None:
+        """End the engine and return when its memory is free. `start` loads it again. Idempotent; not after `stop`.
+
+        What is in the engine fails with `ModelNotReady`; the caller waits for it first.
+        """
+        if self._stopped or self._supervisor is None:
+            return
+        supervisor = self._supervisor
+        if not self._ending.is_set():
+            self._end("unloaded")
+        await asyncio.shield(supervisor)
 
     async def wait_ready(self) -> None:
         """Return when the engine, once started, is ready.
@@ -137,11 +166,19 @@ class EngineHost:
 
     async def stop(self) -> None:
         """End the engine, whatever it is doing. Its requests fail with `ModelNotReady`. Idempotent."""
-        self._stopping.set()
-        self._settle("stopped", None)
-        self._fail_all(self._not_ready())
+        self.begin_stop()
         if self._supervisor is not None:
             await asyncio.shield(self._supervisor)
+
+    def begin_stop(self) -> None:
+        """As `stop`, without waiting for the end of the process."""
+        self._stopped = True
+        self._end("stopped")
+
+    def _end(self, status: ModelStatus) -> None:
+        self._ending.set()
+        self._settle(status, None)
+        self._open.fail_all(self._not_ready())
 
     def refusal(self) -> ModelNotReady | None:
         """Why no request can be accepted now, or None."""
@@ -162,7 +199,7 @@ class EngineHost:
         self._submitted += 1
         key = f"{request.id}#{self._submitted}"
         self._send(Generate(msgspec.structs.replace(request, id=key), otel.trace_parent()))
-        opened = self._mailboxes[key] = mailbox(lambda unfinished: self._close(key, unfinished))
+        opened = self._open.mailboxes[key] = mailbox(lambda unfinished: self._close(key, unfinished))
         return opened
 
     async def ask(self, question: Question) -> Answer:
@@ -176,13 +213,13 @@ class EngineHost:
             InvalidRequest: the engine refuses the question, or it cannot be sent.
         """
         most = self._spec.max_concurrency + self._spec.queue_size
-        if len(self._questions) >= most:
+        if len(self._open.questions) >= most:
             raise QueueFull(f"{most} questions wait for {self._spec.name}", retry_after=1.0)
         self._submitted += 1
         key = f"?{self._submitted}"
         self._send(msgspec.structs.replace(question, id=key))
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._questions[key] = answer
+        self._open.questions[key] = answer
         patience = min(_QUESTION_SECONDS, self._spec.queue_timeout)
         try:
             async with asyncio.timeout(patience):
@@ -191,7 +228,7 @@ class EngineHost:
             message = f"{self._spec.name} did not answer within {patience:g} seconds"
             raise QueueTimeout(message, retry_after=_LOADING_RETRY_SECONDS) from None
         finally:
-            self._questions.pop(key, None)
+            self._open.questions.pop(key, None)
 
     def _send(self, command: Command) -> None:
         """Send to the engine. Raises the errors of `open`."""
@@ -206,17 +243,22 @@ class EngineHost:
             raise ModelNotReady(f"the engine of {self._spec.name} does not answer", retry_after=_LOADING_RETRY_SECONDS)
 
     def _close(self, key: str, unfinished: bool) -> None:
-        if self._mailboxes.pop(key, None) is not None and unfinished and self._engine is not None:
+        if self._open.mailboxes.pop(key, None) is not None and unfinished and self._engine is not None:
             self._engine.send(Cancel(key))
 
-    async def _supervise(self) -> None:
-        """Run engines one after the other until `stop`, or until the restart policy gives up."""
+    async def _supervise(self, ending: asyncio.Event, before: asyncio.Task[None] | None) -> None:
+        """Run engines one after the other until `ending` is set, or until the restart policy gives up.
+
+        `before`: the task of the previous start, whose engine may still be ending.
+        """
         starts = Starts(self._restart)
         try:
-            while not self._stopping.is_set():
+            if before is not None:
+                await asyncio.wait({before})
+            while not ending.is_set():
                 self._ready_at = self._load_failure = None
-                reason = await self._run_engine()
-                if self._stopping.is_set():
+                reason = await self._run_engine(ending)
+                if ending.is_set():
                     return
                 delay = starts.died(None if self._ready_at is None else monotonic() - self._ready_at)
                 if self.status != "failed" and delay is None:
@@ -224,42 +266,45 @@ class EngineHost:
                 if delay is None or self.status == "failed":
                     _log.error("model cannot be loaded", model=self._spec.name, reason=self.detail)
                     return
-                await self._pause(delay, reason)
+                await self._pause(ending, delay, reason)
         except Exception as error:
-            self._settle("failed", f"the engine's host failed: {error}")
+            if not ending.is_set():
+                self._settle("failed", f"the engine's host failed: {error}")
             _log.exception("engine host failed", model=self._spec.name)
         finally:
-            self._fail_all(self._not_ready())
+            if not ending.is_set():  # otherwise `_end` did, and the requests are those of the next engine
+                self._open.fail_all(self._not_ready())
 
-    async def _pause(self, delay: float, reason: str) -> None:
+    async def _pause(self, ending: asyncio.Event, delay: float, reason: str) -> None:
         self.restarts += 1
         self.last_death = reason
         self._retry_at = monotonic() + delay
         self.detail = f"{reason}; the next start is {delay:g} s after that"
         _log.warning("engine restarts", model=self._spec.name, reason=reason, delay=delay)
         try:
-            await asyncio.wait_for(self._stopping.wait(), delay)
+            await asyncio.wait_for(ending.wait(), delay)
         except TimeoutError:
             return
 
-    async def _run_engine(self) -> str:
+    async def _run_engine(self, ending: asyncio.Event) -> str:
         """Run one engine to its end, fail its requests and end its process. Returns the reason."""
         try:
-            engine = await EngineProcess.start(self._command, self._receive)
+            engine = await EngineProcess.start(self._command, partial(self._receive, ending))
         except OSError as error:
             return f"the engine's process cannot be started: {error}"
         self._engine = engine
+        self.starts += 1
         self._watchdog = self._new_watchdog()
         try:
             _log.info("engine starts", model=self._spec.name, pid=engine.pid)
             engine.send(Load(self._spec))
-            hung, reason = await self._lost_or_stopping(engine)
-            if self.status not in ("failed", "stopped"):
+            hung, reason = await self._lost_or_ending(engine, ending)
+            if self.status != "failed" and not ending.is_set():
                 self._mark_dead(reason)
             if hung:
                 _log.error("engine hangs and is killed", model=self._spec.name, pid=engine.pid, reason=reason)
                 await engine.kill_hung()
-            await engine.end(self._grace, loading=self._stopping.is_set() and self._ready_at is None)
+            await engine.end(self._grace, loading=ending.is_set() and self._ready_at is None)
             if self._load_failure is not None:
                 return f"the model cannot be loaded: {self._load_failure}"
             return f"the engine died: {reason}; {_ending(engine.returncode)}"
@@ -267,16 +312,16 @@ class EngineHost:
             engine.kill()
             self._engine = self.memory = None
 
-    async def _lost_or_stopping(self, engine: EngineProcess) -> tuple[bool, str]:
+    async def _lost_or_ending(self, engine: EngineProcess, ending: asyncio.Event) -> tuple[bool, str]:
         """Wait for the engine's end. Returns whether it hangs instead, and the reason."""
         lost = asyncio.ensure_future(engine.wait_lost())
-        stopping = asyncio.ensure_future(self._stopping.wait())
+        stopping = asyncio.ensure_future(ending.wait())
         hung = asyncio.ensure_future(self._watchdog.wait_hung())
         try:
             await asyncio.wait({lost, stopping, hung}, return_when=asyncio.FIRST_COMPLETED)
             if lost.done():
                 return False, lost.result()
-            return (False, "it was stopped") if stopping.done() else (True, hung.result())
+            return (False, "it was ended") if stopping.done() else (True, hung.result())
         finally:
             for each in (lost, stopping, hung):
                 each.cancel()
@@ -286,24 +331,18 @@ class EngineHost:
         self._settled.clear()
         self.status, self.detail = "restarting", f"the engine died: {reason}"
         message = f"the engine of {self._spec.name} died during the request"
-        self._fail_all(EngineCrashed(message, retry_after=self._retry_seconds()))
+        self._open.fail_all(EngineCrashed(message, retry_after=self.retry_seconds()))
 
-    def _receive(self, report: Report) -> None:
+    def _receive(self, ending: asyncio.Event, report: Report) -> None:
+        if ending.is_set():  # the state is that of the next engine
+            return
         match report:
             case Events():
-                mailboxes = self._mailboxes
-                for key, event in report.items:
-                    mailbox = mailboxes.get(key)
-                    if mailbox is not None:
-                        mailbox.put(event)
-                        if mailbox.ended:
-                            del mailboxes[key]
+                self._open.deliver(report)
             case Failed():
-                self._fail(report)
+                self._open.fail(report)
             case Tokenized() | Detokenized() | Located():
-                answer = self._questions.pop(report.id, None)
-                if answer is not None and not answer.done():
-                    answer.set_result(report)
+                self._open.answer(report)
             case Memory():
                 self.memory = report
             case Beat():
@@ -311,28 +350,21 @@ class EngineHost:
             case Loading():
                 if self.status in ("loading", "restarting"):
                     done = "" if report.fraction is None else f" ({report.fraction:.0%})"
-                    self.detail = report.stage + done
+                    self.detail, self.fraction = report.stage + done, report.fraction
             case Ready():
                 self._become_ready(report.info)
             case LoadFailed():
                 self._load_failure = report.message
                 # A model that was ready once may become so again: its weights may come back.
-                if report.permanent and self.info is None and self.status in ("loading", "restarting"):
+                if report.permanent and not self._ever_ready and self.status in ("loading", "restarting"):
                     self._settle("failed", report.message)
             case _:
                 assert_never(report)
 
-    def _fail(self, report: Failed) -> None:
-        error = ServiceError.from_fields(report.code, report.message, report.param, report.retry_after)
-        mailbox, question = self._mailboxes.pop(report.id, None), self._questions.pop(report.id, None)
-        if mailbox is not None:
-            mailbox.fail(error)
-        elif question is not None and not question.done():
-            question.set_exception(error)
-
     def _become_ready(self, info: EngineInfo) -> None:
         if self.status in ("loading", "restarting"):
             self.info = info
+            self._ever_ready = True
             self._ready_at = monotonic()
             self._settle("ready", None)
             # Of a list (voices, languages) the log gets only the length.
@@ -341,19 +373,10 @@ class EngineHost:
             _log.info("engine ready", model=self._spec.name, pid=self.pid, **fields)
 
     def _settle(self, status: ModelStatus, detail: str | None) -> None:
-        self.status, self.detail = status, detail
+        self.status, self.detail, self.fraction = status, detail, None
         self._settled.set()
 
-    def _fail_all(self, error: ServiceError) -> None:
-        mailboxes, self._mailboxes = self._mailboxes, {}
-        for mailbox in mailboxes.values():
-            mailbox.fail(error)
-        questions, self._questions = self._questions, {}
-        for question in questions.values():
-            if not question.done():
-                question.set_exception(error)
-
-    def _retry_seconds(self) -> float:
+    def retry_seconds(self) -> float:
         """Seconds until the engine may be ready again, estimated from its last start."""
         load = _LOADING_RETRY_SECONDS if self.info is None else self.info.load_seconds
         return max(1.0, self._retry_at - monotonic() + load)
@@ -367,7 +390,7 @@ class EngineHost:
                 return ModelNotReady.shutting_down()
             case status:
                 doing = "" if self.detail is None else f": {self.detail}"
-                return ModelNotReady(f"{name} is {status}{doing}", retry_after=self._retry_seconds())
+                return ModelNotReady(f"{name} is {status}{doing}", retry_after=self.retry_seconds())
 
 
 def _ending(returncode: int | None) -> str:

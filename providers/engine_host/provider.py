@@ -12,10 +12,12 @@ import msgspec
 import otel
 from providers.chat.types import SamplingParams
 from providers.engine_host.event_stream import Mailbox
+from providers.engine_host.frames import Answer, Question
 from providers.engine_host.host import EngineHost
 from providers.engine_host.memory_usage import resident_bytes
-from providers.errors import ModelNotReady, ServiceError
+from providers.errors import DoesNotFit, ModelNotReady, ServiceError
 from providers.events import Event, Request
+from providers.memory.footprint import footprint
 from providers.protocols import ModelStatus
 from providers.queued import QueuedProvider
 from providers.spec import ModelSpec
@@ -25,16 +27,28 @@ __all__ = ["EngineProvider"]
 R = TypeVar("R", bound=Request)
 E = TypeVar("E", bound=Event)
 
+_log = otel.get_logger(__name__)
+
 
 class EngineProvider(QueuedProvider[R, E]):
-    """A provider on an engine process, which the server's start or the first request starts."""
+    """A provider on an engine process, which the server's start, a client's wish or the first request starts."""
 
     def __init__(self, spec: ModelSpec, *, host: EngineHost | None = None) -> None:
         super().__init__(spec)
         self.host = host or EngineHost(spec)
+        self._loader: asyncio.Task[None] | None = None
+        """The load that goes on: one for all requests that wait for it."""
+        self._load_error: ServiceError | None = None
+        """Why the last load failed, if it did."""
+        self._on_demand = spec.lazy
+        """Whether a request loads the model."""
 
     @property
     def _status(self) -> ModelStatus:
+        if self._begins:
+            return "loading"
+        if self.host.status == "unloaded" and self._load_error is not None and not self._spec.lazy:
+            return "failed"
         return self.host.status
 
     @property
@@ -51,40 +65,74 @@ class EngineProvider(QueuedProvider[R, E]):
 
     @property
     def _detail(self) -> str | None:
+        if self._begins:
+            return "waiting for memory"
+        if self.host.status == "unloaded" and self._load_error is not None:
+            return self._load_error.message
         return self.host.detail
+
+    @property
+    def _progress(self) -> float | None:
+        return self.host.fraction
+
+    @property
+    def _begins(self) -> bool:
+        """Whether a load goes on whose engine has not started."""
+        return self._loader is not None and self.host.status in ("unloaded", "failed")
 
     @property
     def _loads_on_use(self) -> bool:
         """Whether requests are accepted although the engine is not ready: they load it and wait."""
-        return self._spec.lazy and self.host.status in ("unloaded", "loading", "failed")
+        return self._on_demand and self.host.status in ("unloaded", "loading", "failed")
+
+    @property
+    def resident(self) -> bool:
+        return self._loader is not None or self.host.status in ("loading", "ready", "restarting")
+
+    def footprint(self) -> int:
+        return footprint(self.host.pid, self.host.memory)
 
     async def start(self) -> None:
         if not self._spec.lazy:
-            self.host.start()
+            self._begin_load(evict=False)
 
     async def wait_ready(self) -> None:
+        if self._loader is not None and not self._on_demand:
+            await asyncio.wait({self._loader})
+        if self._status == "failed" and self._load_error is not None:
+            raise _copied(self._load_error)
         if not self._loads_on_use:
             await self.host.wait_ready()
 
+    def begin_drain(self) -> None:
+        super().begin_drain()
+        if self.host.status in ("unloaded", "loading"):  # whatever waits for it would be refused after the load
+            self._end_load()
+            self.host.begin_stop()
+
     async def stop(self) -> None:
         self.begin_drain()
+        self._end_load()
         await self.host.stop()
 
-    async def ready(self) -> None:
-        """Load the engine if necessary, and return when it is ready.
+    def begin_load(self) -> None:
+        if (refusal := self._final()) is not None:
+            raise refusal
+        self._begin_load()
 
-        Raises:
-            ModelNotReady: it cannot be loaded, or not within `spec.queue_timeout`.
-        """
-        if not self._loads_on_use:
+    async def load(self) -> None:
+        if self.host.status == "ready":
             return
+        self.residency.begin(self)
         try:
-            async with asyncio.timeout(self._spec.queue_timeout):
-                await self.host.start_again()
-                self.host.start()
-                await self.host.wait_ready()
-        except TimeoutError:
-            raise ModelNotReady(f"{self._spec.name} is still loading: {self.host.detail}", retry_after=5.0) from None
+            await self._loaded()
+        finally:
+            self.residency.leave(self)
+
+    async def release(self) -> None:
+        self._end_load()
+        self._on_demand, self._load_error = True, None
+        await self.host.unload()
 
     def reading(self) -> otel.ModelReading:
         memory = self.host.memory
@@ -98,13 +146,106 @@ class EngineProvider(QueuedProvider[R, E]):
             speculated={} if memory is None else memory.speculated,
         )
 
+    async def _ask(self, question: Question) -> Answer:
+        """Ask the engine, which is loaded if necessary. Raises as `EngineHost.ask` and `_ready`."""
+        # An answer for whose end the model's next requests wait may need this question's answer to get there.
+        await self._enter(brief=self.host.status == "ready")
+        try:
+            await self._ready()
+            return await self.host.ask(question)
+        finally:
+            self.residency.leave(self)
+
+    async def _ready(self) -> None:
+        """Load the engine if necessary, and return when it is ready.
+
+        Raises:
+            ModelNotReady: it cannot be loaded, or not within `spec.queue_timeout`, or requests do not wait for it.
+            DoesNotFit, QueueTimeout: there is no memory for it.
+        """
+        if not self._loads_on_use:
+            return
+        if (refusal := self._refusal()) is not None:
+            raise refusal
+        try:
+            async with asyncio.timeout(self._spec.queue_timeout):
+                await self._loaded()
+        except TimeoutError:
+            raise ModelNotReady(f"{self._spec.name} is still loading: {self._detail}", retry_after=5.0) from None
+
     def _refusal(self) -> ServiceError | None:
-        return None if self._loads_on_use else self.host.refusal()
+        if not self._loads_on_use:
+            return self._not_ready() if self.host.status == "unloaded" else self.host.refusal()
+        if self._spec.load_policy == "wait":
+            return None
+        # The reason of a failure is reported once; the next request tries again.
+        failure, self._load_error = self._load_error, None
+        if failure is not None:
+            return failure
+        self._begin_load()
+        return self._not_ready()
+
+    def _not_ready(self) -> ModelNotReady:
+        doing = "" if self._detail is None else f": {self._detail}"
+        return ModelNotReady(f"{self._spec.name} is {self._status}{doing}", retry_after=self.host.retry_seconds())
+
+    def _final(self) -> ModelNotReady | None:
+        """The refusal of a model that was stopped."""
+        return self.host.refusal() if self.host.status == "stopped" else None
 
     async def _load(self, request: R) -> None:
         if self._loads_on_use:
             with otel.start_load(model=self._spec.name, request_id=request.id):
-                await self.ready()
+                await self._ready()
+
+    def _begin_load(self, *, evict: bool = True) -> asyncio.Task[None] | None:
+        """Begin to load, unless a load goes on or the model is loaded. Returns the load that goes on."""
+        if self._loader is None and self.host.status in ("unloaded", "failed"):
+            self._load_error = None
+            self._loader = asyncio.create_task(self._load_engine(evict), name=f"load {self._spec.name}")
+            self._loader.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return self._loader
+
+    async def _loaded(self) -> None:
+        """Load, or wait for the load that goes on; cancelling the wait does not end the load."""
+        loader = self._begin_load()
+        if loader is None:
+            await self.host.wait_ready()
+            return
+        await asyncio.wait({loader})
+        if (refusal := self._final()) is not None:
+            raise refusal
+        if loader.cancelled():
+            raise self._not_ready()
+        if (error := loader.exception()) is not None:
+            raise _copied(error)
+
+    async def _load_engine(self, evict: bool) -> None:
+        try:
+            await self.residency.admit(self, patience=self._spec.queue_timeout, evict=evict)
+            await self.host.start_again()
+            self.host.start()
+            await self.host.wait_ready()
+            await self.residency.loaded(self)
+        except asyncio.CancelledError:
+            raise  # the engine is being ended, which frees its memory
+        except ServiceError as error:
+            self.residency.gone(self)
+            self._load_error = error
+            self._on_demand |= isinstance(error, DoesNotFit)  # there may be room for it later
+            raise
+        except Exception:
+            self.residency.gone(self)
+            _log.exception("model cannot be loaded", model=self._spec.name)
+            raise
+        finally:
+            if self._loader is asyncio.current_task():
+                self._loader = None
+
+    def _end_load(self) -> None:
+        loader, self._loader = self._loader, None
+        if loader is not None:
+            loader.cancel()
 
     def _mailbox(self, request: R) -> Callable[[Callable[[bool], None]], Mailbox[E]]:
         """The class that collects the request's events until they are read."""
@@ -119,3 +260,10 @@ class EngineProvider(QueuedProvider[R, E]):
         finally:
             # This frees the slot too: the next request's command follows the cancellation on the socket.
             mailbox.close()
+
+
+def _copied(error: BaseException) -> BaseException:
+    """The error for one of several requests that it ends: a raised exception collects the stack of its task."""
+    if not isinstance(error, ServiceError):
+        return error
+    return type(error)(error.message, param=error.param, retry_after=error.retry_after)

@@ -26,8 +26,7 @@ class EngineSpeechProvider(EngineProvider[SpeechRequest, SpeechEvent], QueuedSpe
             # A client that only lists the voices neither waits for the weights nor makes the server fetch them.
             folder = await asyncio.to_thread(local_folder, self._spec.path)
             return [] if folder is None else voices_in(folder)
-        await self.ready()
-        if (refusal := self.host.refusal()) is not None:
+        if not self._loads_on_use and (refusal := self._refusal()) is not None:
             raise refusal
         return self._known_voices()
 

@@ -27,6 +27,7 @@ from contracts.retrieval.files import CreateFileRequest
 from contracts.retrieval.search import VectorStoreSearchRequest
 from contracts.retrieval.store_files import CreateVectorStoreFileBatchRequest, CreateVectorStoreFileRequest
 from contracts.retrieval.stores import CreateVectorStoreRequest
+from contracts.service.models import LoadModelRequest, PinModelRequest
 from contracts.speech import CreateSpeechRequest
 from contracts.transcription import CreateTranscriptionRequest
 
@@ -35,6 +36,7 @@ __all__ = ["PAGES", "page", "table"]
 PAGES: Mapping[str, Sequence[type[attrs.AttrsInstance]]] = {
     "embeddings.md": (EmbeddingRequest, RerankRequest),
     "messages.md": (MessagesRequest, CountTokensRequest),
+    "models.md": (LoadModelRequest, PinModelRequest),
     "parameters.md": (ChatCompletionRequest, CompletionRequest),
     "responses.md": (CreateResponse,),
     "retrieval.md": (

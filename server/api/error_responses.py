@@ -20,16 +20,17 @@ _DESCRIPTIONS = {
     503: "The model is not ready, the server is shutting down, the request waited too long, memory ran out, or the "
     "engine died; `Retry-After` is the time until the same request may succeed, in seconds.",
     504: "The answer took longer than the request's own `timeout`.",
-    507: "The server's disk is full, or cannot be written.",
+    507: "The model needs more memory than all models may have beside those that are pinned, or the server's disk is "
+    "full or cannot be written.",
 }
 
-ANSWERING = (400, 401, 404, 413, 415, 429, 500, 501, 503, 504)
+ANSWERING = (400, 401, 404, 413, 415, 429, 500, 501, 503, 504, 507)
 """Statuses of requests that wait in the queue for a model."""
 OF_FILES = (400, 401, 404, 413, 415, 500, 503, 507)
 """Statuses of requests about files and vector stores, which wait for no model."""
 OF_STORED = (400, 401, 404, 500, 503, 507)
 """Statuses of requests without a body for what the server has stored."""
-COUNTING = (400, 401, 404, 413, 415, 429, 500, 501, 503)
+COUNTING = (400, 401, 404, 413, 415, 429, 500, 501, 503, 507)
 """Statuses of requests that need only the tokenizer of a model."""
 
 

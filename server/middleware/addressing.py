@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection
+from urllib.parse import quote
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
@@ -19,6 +20,7 @@ _UNVERSIONED = re.compile(
     "/(?:audio|chat/completions|completions|detokenize|embeddings|messages|models|rerank|responses|tokenize)(?=/|$)"
 )
 """Paths that clients with a base URL without `/v1` ask for."""
+_MODEL = re.compile("/v1/models/(.+?)(/(?:load|unload|pin))?", re.DOTALL)
 _ALIASES = {"/v2/rerank": "/v1/rerank", "/v1/health": "/health", "/api/hello": "/v1/health/live"}
 """Cohere's second version of the same endpoint, a spelling that probes use, and Claude Code's probe."""
 
@@ -40,7 +42,7 @@ class AddressMiddleware:
             await self._app(scope, receive, send)
             return
         self._check_host(scope)
-        path = normal_path(scope["path"])
+        path = _model_in_one(normal_path(scope["path"]), scope["method"])
         if path != scope["path"]:
             scope["path"], scope["raw_path"] = path, path.encode()
         if scope["method"] == "HEAD":
@@ -69,6 +71,16 @@ def normal_path(path: str) -> str:
     if _UNVERSIONED.match(path):
         path = f"/v1{path}"
     return _ALIASES.get(path, path)
+
+
+def _model_in_one(path: str, method: str) -> str:
+    """The path of a model with its id as one segment: the router takes no segments after one of several."""
+    if (found := _MODEL.fullmatch(path)) is None:
+        return path
+    id, action = found.groups()
+    if action is not None and method in ("GET", "HEAD"):  # then the id ends in the name of an action
+        id, action = id + action, None
+    return f"/v1/models/{quote(id, safe='')}{action or ''}"
 
 
 def is_loopback(host: str) -> bool:

@@ -58,9 +58,10 @@ _HURRY = 5.0
 def build_app(settings: Settings, connection: Connection, url: str, scratch: Path) -> EnginesFirst:
     """The application; granian calls this function in the worker. `scratch`: the folder of temporary files."""
     from providers.registry import ModelRegistry
+    from providers.residency import Residency
     from server.run.preload import EnginesFirst
 
-    registry = ModelRegistry(settings.models)
+    registry = ModelRegistry(settings.models, residency=Residency(settings.memory_limit))
 
     def build() -> Litestar:
         from server.app import create_app

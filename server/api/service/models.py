@@ -1,13 +1,15 @@
-"""`/v1/models`."""
+"""`/v1/models`: what is served, and what is in memory."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import unquote
 
-from litestar import Controller, get
-from litestar.params import Parameter
+from litestar import Controller, Request, Response, delete, get, post
+from litestar.openapi import ResponseSpec
+from litestar.params import JSONBody, Parameter
 
-from contracts.service.models import Model, ModelList
+from contracts.service.models import LoadModelRequest, Model, ModelList, PinModelRequest
 from providers.protocols import ModelCard
 from server.api.error_responses import errors
 from server.dependencies import ServiceDependency
@@ -15,6 +17,11 @@ from server.dependencies import ServiceDependency
 __all__ = ["ModelsController"]
 
 OWNER = "local"
+
+ModelId = Annotated[str, Parameter(description="The model's id or one of its aliases; may contain slashes.")]
+"""Arrives as one segment: `server.middleware.addressing` quotes it."""
+
+_LOADING = ResponseSpec(Model, generate_examples=False, description="The model loads; `GET` has its progress.")
 
 
 class ModelsController(Controller):
@@ -31,18 +38,92 @@ class ModelsController(Controller):
         return ModelList(data=[_model(provider.card) for provider in service.registry.providers()])
 
     @get(
-        "/{model_id:path}",
+        "/{model_id:str}",
         operation_id="retrieveModel",
         name="models.retrieve",
         summary="Describe a served model",
         responses=errors(400, 401, 404, 500),
     )
-    async def retrieve(
+    async def retrieve(self, model_id: ModelId, service: ServiceDependency) -> Model:
+        return _model(service.registry.card(unquote(model_id)))
+
+    @post(
+        "/{model_id:str}/load",
+        status_code=200,
+        operation_id="loadModel",
+        name="models.load",
+        summary="Load a model into memory",
+        description=(
+            "Extension. Answers when the model is ready. Other models that are idle and not pinned leave, the least "
+            "recently used first, where the limit of memory demands it. A client that goes away does not end the load."
+        ),
+        responses={202: _LOADING, **errors(400, 401, 404, 500, 501, 503, 507)},
+    )
+    async def load(
         self,
-        model_id: Annotated[str, Parameter(description="The model's id; may contain slashes.")],
+        request: Request[Any, Any, Any],
+        model_id: ModelId,
         service: ServiceDependency,
+        data: JSONBody[LoadModelRequest | None] = None,
+    ) -> Response[Model]:
+        provider = service.registry.provider(unquote(model_id))
+        if data is not None and data.wait is False:
+            provider.begin_load()
+        else:
+            async with service.answering(request.receive):
+                await provider.load()
+        return Response(_model(provider.card), status_code=200 if provider.card.status == "ready" else 202)
+
+    @post(
+        "/{model_id:str}/unload",
+        status_code=200,
+        operation_id="unloadModel",
+        name="models.unload",
+        summary="Free a model's memory",
+        description=(
+            "Extension. Answers when the memory is free, after the requests that use the model have ended. Requests "
+            "that arrive meanwhile wait, and load it again. A client that goes away before takes its wish back."
+        ),
+        responses=errors(400, 401, 404, 500, 503),
+    )
+    async def unload(self, request: Request[Any, Any, Any], model_id: ModelId, service: ServiceDependency) -> Model:
+        provider = service.registry.provider(unquote(model_id))
+        async with service.answering(request.receive):
+            await provider.unload()
+        return _model(provider.card)
+
+    @post(
+        "/{model_id:str}/pin",
+        status_code=200,
+        operation_id="pinModel",
+        name="models.pin",
+        summary="Keep a model in memory, or no longer",
+        description=(
+            "Extension. A pinned model leaves only when a client unloads it. Pinning does not load it, and lasts until "
+            "the server ends."
+        ),
+        responses=errors(400, 401, 404, 500, 501),
+    )
+    async def pin(
+        self, model_id: ModelId, service: ServiceDependency, data: JSONBody[PinModelRequest | None] = None
     ) -> Model:
-        return _model(service.registry.card(model_id.removeprefix("/")))
+        provider = service.registry.provider(unquote(model_id))
+        provider.pin(data is None or data.pinned is not False)
+        return _model(provider.card)
+
+    @delete(
+        "/{model_id:str}/pin",
+        status_code=200,
+        operation_id="unpinModel",
+        name="models.unpin",
+        summary="Keep a model in memory no longer",
+        description="Extension. The same as `pinned` false.",
+        responses=errors(400, 401, 404, 500, 501),
+    )
+    async def unpin(self, model_id: ModelId, service: ServiceDependency) -> Model:
+        provider = service.registry.provider(unquote(model_id))
+        provider.pin(False)
+        return _model(provider.card)
 
 
 def _model(card: ModelCard) -> Model:
@@ -54,4 +135,7 @@ def _model(card: ModelCard) -> Model:
         capabilities=[*card.capabilities],
         status=card.status,
         detail=card.detail,
+        progress=card.progress,
+        aliases=[*card.aliases] or None,
+        pinned=card.pinned,
     )

@@ -1,5 +1,6 @@
 """Which model answers which name."""
 
+import attrs
 import pytest
 
 from providers import extras
@@ -47,6 +48,21 @@ def test_a_model_type_that_is_not_built_is_an_error_before_anything_starts():
 def test_two_models_of_one_name_are_an_error():
     with pytest.raises(ValueError, match="two models are named 'a'"):
         ModelRegistry((echo("a"), echo("a")))
+
+
+def test_a_model_answers_to_its_aliases_and_is_listed_once():
+    registry = ModelRegistry((attrs.evolve(echo("a"), aliases=("gpt-4o", "org/nick")), echo("b")))
+    assert registry.find(CHAT, "gpt-4o").card.id == registry.card("org/nick").id == "a"
+    assert registry.card("a").aliases == ("gpt-4o", "org/nick")
+    assert [provider.card.id for provider in registry.providers()] == ["a", "b"]
+    with pytest.raises(ModelNotFound, match="there are: a, b"):
+        registry.provider("c")
+
+
+@pytest.mark.parametrize("aliases", [("b",), ("a",), ("x", "x")])
+def test_two_models_of_one_alias_are_an_error(aliases: tuple[str, ...]):
+    with pytest.raises(ValueError, match="two models are named"):
+        ModelRegistry((attrs.evolve(echo("a"), aliases=aliases), echo("b")))
 
 
 async def test_starts_and_stops_every_model():

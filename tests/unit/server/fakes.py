@@ -104,6 +104,14 @@ class FakeChat:
 
     async def wait_ready(self) -> None: ...
 
+    def begin_load(self) -> None: ...
+
+    async def load(self) -> None: ...
+
+    async def unload(self) -> None: ...
+
+    def pin(self, pinned: bool) -> None: ...
+
     async def stop(self) -> None: ...
 
     def refuse_full(self) -> NoReturn:
@@ -161,6 +169,14 @@ class FakeEmbedder:
 
     async def wait_ready(self) -> None: ...
 
+    def begin_load(self) -> None: ...
+
+    async def load(self) -> None: ...
+
+    async def unload(self) -> None: ...
+
+    def pin(self, pinned: bool) -> None: ...
+
     async def stop(self) -> None: ...
 
     def refuse_full(self) -> NoReturn:
@@ -213,6 +229,9 @@ class FakeRegistry:
 
     def card(self, model_id: str) -> ModelCard:
         return self._find(model_id).card
+
+    def provider(self, model_id: str) -> Provider:
+        return self._find(model_id)
 
     def find(self, capability: Capability[P], model_name: str) -> P:
         able = self.available(capability)

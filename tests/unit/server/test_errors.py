@@ -39,6 +39,7 @@ STATUSES = [
     (errors.RateLimitExceeded, 429, "rate_limit_exceeded"),
     (errors.GenerationTimeout, 504, "timeout"),
     (errors.StorageFailed, 507, "storage_failed"),
+    (errors.DoesNotFit, 507, "model_does_not_fit"),
     (errors.InternalError, 500, "internal_error"),
 ]
 

@@ -52,6 +52,8 @@ def load() -> dict[str, str]:
         send(frames.Loading("not listening"))
         while True:
             time.sleep(60)
+    if mode == "slow":
+        time.sleep(0.3)
     if mode == "hang":
         receive()
         sys.exit(0)

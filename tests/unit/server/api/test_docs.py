@@ -48,7 +48,8 @@ def requests() -> list[type[attrs.AttrsInstance]]:
         for handler in getattr(route, "route_handlers", ()):
             annotation = handler.parsed_fn_signature.parameters.get("data")
             if annotation is not None:
-                found[annotation.annotation] = None
+                types = (annotation.annotation, *get_args(annotation.annotation))  # a body may be left out
+                found[next(each for each in types if attrs.has(each))] = None
     return [*found]
 
 

@@ -18,6 +18,7 @@ MODEL = {
     "context_length": 4096,
     "capabilities": ["chat"],
     "status": "ready",
+    "pinned": False,
 }
 
 
