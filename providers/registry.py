@@ -6,19 +6,27 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar, cast
 
+import attrs
+
+import otel
 from providers.capabilities import MODALITIES, ModelType, load
-from providers.errors import ModelNotFound
+from providers.errors import ModelNotFound, ServiceError
 from providers.protocols import Capability, ModelCard, Provider
 from providers.queued import QueuedProvider
 from providers.residency import Residency
 from providers.spec import ModelSpec
 from providers.unavailable import UnavailableProvider
 
-__all__ = ["PROVIDERS", "ModelRegistry", "ProviderFactory", "check_servable"]
+__all__ = ["PROVIDERS", "Changes", "ModelRegistry", "ProviderFactory", "check_servable"]
 
 P = TypeVar("P", bound=Provider)
 
 ProviderFactory = Callable[[ModelSpec], Provider]
+
+_RETIRED_SECONDS = 0.05
+"""Time between two looks at the requests of a model that is no longer served."""
+
+_log = otel.get_logger(__name__)
 
 
 def _provider(spec: ModelSpec) -> Provider:
@@ -43,6 +51,15 @@ def check_servable(specs: Sequence[ModelSpec]) -> None:
         raise UnavailableProvider(*lacking[0]).refusal()
 
 
+@attrs.frozen(kw_only=True)
+class Changes:
+    """Names of models that a replacement has added, removed or changed."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+
+
 class ModelRegistry:
     """The models of this server, in the order in which they were named.
 
@@ -62,28 +79,38 @@ class ModelRegistry:
         factories: Mapping[ModelType, ProviderFactory] = PROVIDERS,
     ) -> None:
         self.residency = residency or Residency()
+        self._factories = factories
         self._watch: asyncio.Task[None] | None = None
-        self._providers: dict[str, Provider] = {}
-        self._names: dict[str, str] = {}
+        self._names = _names(specs)
         """The model of each name and alias."""
+        self._providers = self._made(specs, {})
+        self._retired: dict[Provider, asyncio.Task[None]] = {}
+        """Models that are no longer served, until their last request has ended."""
+        self._loads: set[asyncio.Task[None]] = set()
+
+    def _made(self, specs: Sequence[ModelSpec], served: Mapping[str, Provider]) -> dict[str, Provider]:
+        """A provider for each model: the one that is `served` if it has this spec, or a new one."""
+        providers: dict[str, Provider] = {}
         for spec in specs:
-            for name in (spec.name, *spec.aliases):
-                if name in self._names:
-                    raise ValueError(f"two models are named {name!r}")
-                self._names[name] = spec.name
-            factory = factories.get(spec.model_type)
-            if factory is None:
-                known = ", ".join(sorted(factories))
-                raise ValueError(
-                    f"model type {spec.model_type!r} (of {spec.name!r}) is not available in this version; "
-                    f"available: {known}"
-                )
-            self._providers[spec.name] = provider = factory(spec)
-            if isinstance(provider, QueuedProvider):
-                provider.join(self.residency)
-        unavailable = [p for p in self._providers.values() if isinstance(p, UnavailableProvider)]
-        if unavailable and len(unavailable) == len(self._providers):
+            provider = served.get(spec.name)
+            providers[spec.name] = provider if provider is not None and provider.spec == spec else self._new(spec)
+        unavailable = [p for p in providers.values() if isinstance(p, UnavailableProvider)]
+        if unavailable and len(unavailable) == len(providers):
             raise unavailable[0].refusal()
+        for provider in providers.values():
+            if isinstance(provider, QueuedProvider) and provider.residency is not self.residency:
+                provider.join(self.residency)
+        return providers
+
+    def _new(self, spec: ModelSpec) -> Provider:
+        factory = self._factories.get(spec.model_type)
+        if factory is None:
+            known = ", ".join(sorted(self._factories))
+            raise ValueError(
+                f"model type {spec.model_type!r} (of {spec.name!r}) is not available in this version; "
+                f"available: {known}"
+            )
+        return factory(spec)
 
     async def start(self) -> None:
         """Begin to load every model and return immediately. Each `Provider.wait_ready` reports the outcome."""
@@ -95,12 +122,74 @@ class ModelRegistry:
         """Return when every model can answer; raise as `Provider.wait_ready` as soon as one never will."""
         await asyncio.gather(*(provider.wait_ready() for provider in self._providers.values()))
 
+    async def replace(self, specs: Sequence[ModelSpec], *, memory_limit: int | None) -> Changes:
+        """Serve these models from now on.
+
+        A model whose spec is the same stays as it is. A removed model ends with its last request, and so does the
+        former engine of a changed one; the new engine is loaded after that, or for a request that arrives before.
+
+        Raises:
+            ValueError, ExtraNotInstalled: as the constructor; nothing has changed.
+        """
+        names, served = _names(specs), self._providers
+        providers = self._made(specs, served)
+        former = [provider for name, provider in served.items() if providers.get(name) is not provider]
+        new = [provider for name, provider in providers.items() if served.get(name) is not provider]
+        for provider in new:
+            if isinstance(provider, QueuedProvider):
+                await provider.release()  # unloaded from the start: its requests load it and wait
+        self._names, self._providers, self.residency.budget = names, providers, memory_limit
+        for provider in former:
+            self._retire(provider, providers.get(provider.spec.name))
+        for provider in new:
+            if provider.spec.name not in served:
+                self._begin_load(provider)
+        return Changes(
+            added=tuple(name for name in providers if name not in served),
+            removed=tuple(name for name in served if name not in providers),
+            changed=tuple(provider.spec.name for provider in new if provider.spec.name in served),
+        )
+
+    def _retire(self, provider: Provider, successor: Provider | None) -> None:
+        async def end() -> None:
+            try:
+                while True:
+                    stats = provider.queue_stats
+                    if not (stats.active or stats.pending):
+                        break
+                    await asyncio.sleep(_RETIRED_SECONDS)
+                await provider.unload()  # after its last question
+                await provider.stop()
+                _log.info("model is no longer served", model=provider.spec.name, changed=successor is not None)
+            finally:
+                del self._retired[provider]
+            if successor is not None and successor in self._providers.values():
+                self._begin_load(successor)
+
+        self._retired[provider] = asyncio.create_task(end(), name=f"retire {provider.spec.name}")
+
+    def _begin_load(self, provider: Provider) -> None:
+        """Load a model, unless it is to be loaded by its first request."""
+
+        async def load() -> None:
+            try:
+                await provider.load()
+            except ServiceError as error:
+                _log.error("model cannot be loaded", model=provider.spec.name, reason=error.message)
+
+        if not provider.spec.lazy:
+            task = asyncio.create_task(load(), name=f"load {provider.spec.name}")
+            self._loads.add(task)
+            task.add_done_callback(self._loads.discard)
+
     async def stop(self) -> None:
         """Release every model. Idempotent; one model's failure to stop keeps no other from it."""
-        if self._watch is not None:
-            self._watch.cancel()
+        retired = tuple(self._retired)
+        for task in (self._watch, *self._retired.values(), *self._loads):
+            if task is not None:
+                task.cancel()
         results = await asyncio.gather(
-            *(provider.stop() for provider in self._providers.values()), return_exceptions=True
+            *(provider.stop() for provider in (*self._providers.values(), *retired)), return_exceptions=True
         )
         for result in results:
             if isinstance(result, BaseException):
@@ -108,7 +197,7 @@ class ModelRegistry:
 
     def begin_drain(self) -> None:
         """Admit no more requests to any model; admitted ones continue. Idempotent."""
-        for provider in self._providers.values():
+        for provider in (*self._providers.values(), *self._retired):
             provider.begin_drain()
 
     def providers(self) -> tuple[Provider, ...]:
@@ -151,6 +240,17 @@ class ModelRegistry:
 
     def _able(self, capability: Capability[P]) -> dict[str, Provider]:
         return {name: p for name, p in self._providers.items() if capability.name in p.card.capabilities}
+
+
+def _names(specs: Sequence[ModelSpec]) -> dict[str, str]:
+    """The model of each name and alias."""
+    names: dict[str, str] = {}
+    for spec in specs:
+        for name in (spec.name, *spec.aliases):
+            if name in names:
+                raise ValueError(f"two models are named {name!r}")
+            names[name] = spec.name
+    return names
 
 
 def _not_found(name: str, known: list[str], what: str = "") -> ModelNotFound:

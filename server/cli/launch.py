@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import rich_click as click
@@ -67,15 +68,20 @@ def _launch(options: dict[str, Any]) -> None:
     from providers.registry import check_servable
     from providers.weights import WeightsError
     from server.run.granian import serve
+    from server.run.reload import ConfigFile
     from server.run.sockets import PortUnavailable, bind
     from server.settings.settings import Settings, SettingsError
 
+    environ = dict(os.environ)
     try:
-        settings = Settings.load(options)
+        settings = Settings.load(options, environ)
         os.environ.pop("API_KEY", None)  # engines and installers inherit the environment, and need no key
         check_servable(settings.models)
         sockets = bind(settings.host, settings.port)
-        serve(_with_local_weights(settings), sockets)
+        served = _with_local_weights(settings)
+        has_file = options.get("config") or environ.get("CONFIG_FILE", "").strip()
+        file = ConfigFile(partial(Settings.load, options, environ), settings, served) if has_file else None
+        serve(served, sockets, file)
     except SettingsError as error:
         fail(str(error), UNUSABLE)
     except (ExtraNotInstalled, PortUnavailable, WeightsError) as error:

@@ -12,8 +12,8 @@
   that the second Ctrl-C forces the end. A worker that had to be killed is exit status 1.
 - It accepts `max_connections` connections; by default granian accepts as many as the backlog has places, and a client
   that sends nothing takes one of them.
-- SIGHUP ends the server, unless it was ignored at the start (`nohup`); granian would start a second worker beside the
-  first.
+- SIGHUP ends the server, unless it was ignored at the start (`nohup`). A server that has a file and no terminal reads
+  the file again instead (`server.run.reload`). granian would start a second worker beside the first.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from granian.log import LogLevels
 from server.run.descriptors import RESERVE, connections_within, raise_limit
 from server.run.listeners import Holders, serve_lifespan_worker
 from server.run.parent_watch import StopWord
+from server.run.reload import ConfigFile, has_terminal
 from server.run.scratch import temporary_folder
 from server.run.sockets import BACKLOG, end_stalled_writes, listen, url_of
 from server.settings.settings import Settings
@@ -55,7 +56,7 @@ _HURRY = 5.0
 """Seconds that the worker has to shut down after its last answer has ended, before it is killed."""
 
 
-def build_app(settings: Settings, connection: Connection, url: str, scratch: Path) -> EnginesFirst:
+def build_app(settings: Settings, connection: Connection, reloads: Connection, url: str, scratch: Path) -> EnginesFirst:
     """The application; granian calls this function in the worker. `scratch`: the folder of temporary files."""
     from providers.registry import ModelRegistry
     from providers.residency import Residency
@@ -67,15 +68,21 @@ def build_app(settings: Settings, connection: Connection, url: str, scratch: Pat
         from server.app import create_app
         from server.run.banner import announce
         from server.run.parent_watch import Lifecycle, exit_orphaned
+        from server.run.reload import replace_models
 
-        lifecycle = Lifecycle(connection=connection, on_orphaned=partial(exit_orphaned, scratch))
+        lifecycle = Lifecycle(
+            connection=connection,
+            reloads=reloads,
+            on_reload=partial(replace_models, registry),
+            on_orphaned=partial(exit_orphaned, scratch),
+        )
         return announce(create_app(settings, registry, lifecycle=lifecycle), registry, settings, url)
 
     return EnginesFirst(settings, registry, build)
 
 
-def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
-    """Serve until a signal ends the server. Returns after SIGTERM and Ctrl-C.
+def serve(settings: Settings, sockets: Sequence[socket.socket], file: ConfigFile | None = None) -> None:
+    """Serve until a signal ends the server. Returns after SIGTERM and Ctrl-C. `file`: SIGHUP reads it again.
 
     Raises:
         PortUnavailable: another process has begun to listen since the sockets were bound.
@@ -85,10 +92,12 @@ def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
     listen(sockets)
     multiprocessing.set_start_method("spawn", force=True)
     receiver, sender = multiprocessing.Pipe(duplex=False)
+    reloads, reloaded = multiprocessing.Pipe(duplex=False)
+    reload = None if file is None or has_terminal() else partial(file.reload, reloaded)
     with temporary_folder() as scratch:
-        Launcher(settings, sockets, sender).serve(
+        Launcher(settings, sockets, sender, reload).serve(
             serve_lifespan_worker,
-            target_loader=partial(build_app, settings, receiver, url_of(sockets[0]), scratch),
+            target_loader=partial(build_app, settings, receiver, reloads, url_of(sockets[0]), scratch),
             wrap_loader=False,
         )
 
@@ -96,7 +105,14 @@ def serve(settings: Settings, sockets: Sequence[socket.socket]) -> None:
 class Launcher(Granian):  # type: ignore[misc, valid-type]
     """A granian server with one worker, its own sockets and a pipe to the worker."""
 
-    def __init__(self, settings: Settings, sockets: Sequence[socket.socket], stop_words: Connection) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sockets: Sequence[socket.socket],
+        stop_words: Connection,
+        reload: Callable[[], None] | None = None,
+    ) -> None:
+        """`reload`: called for SIGHUP, instead of an end; it returns immediately."""
         descriptors = raise_limit(settings.max_connections * len(sockets) + RESERVE)
         super().__init__(
             "server.app:create_app",
@@ -118,6 +134,7 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
         self._word: StopWord = "now"
         self._signals = 0
         self._killed = False
+        self._reload_models = reload
         self._nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
 
     def _init_shared_socket(self) -> None:
@@ -134,7 +151,8 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
     def _spawn_workers(self, spawn_target: Callable[..., None], target_loader: Callable[..., Any]) -> None:
         if self._nohup:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)  # granian has set a handler; workers inherit what is ignored
-        with _interrupts_ignored():
+        ignored = [signal.SIGINT] if self._reload_models is None else [signal.SIGINT, signal.SIGHUP]
+        with _ignored(ignored):
             super()._spawn_workers(spawn_target, target_loader)
 
     def _spawn_worker(self, *arguments: Any, **named: Any) -> Any:
@@ -166,7 +184,18 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
                 worker.kill()
 
     def signal_handler_reload(self, signum: int = signal.SIGHUP, frame: FrameType | None = None) -> None:
-        self.signal_handler_interrupt(signum, frame)
+        if self._reload_models is None:
+            self.signal_handler_interrupt(signum, frame)
+        else:
+            super().signal_handler_reload()  # lets the main loop call `_reload`
+
+    def _reload(self, spawn_target: Callable[..., None], target_loader: Callable[..., Any]) -> None:
+        self.reload_signal = False
+        self.main_loop_interrupt.clear()
+        if self.interrupt_signal or self.interrupt_children:  # they came in between
+            self.main_loop_interrupt.set()
+        if self._reload_models is not None:
+            self._reload_models()
 
     def shutdown(self, exit_code: int = 0) -> None:
         self._notify(self._word)
@@ -181,10 +210,14 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
 
 
 @contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Make processes started in the block ignore Ctrl-C until they set handlers: no traceback from their imports."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _ignored(signals: Sequence[signal.Signals]) -> Iterator[None]:
+    """Make processes started in the block ignore signals until they set handlers.
+
+    Ctrl-C: no traceback from their imports. SIGHUP: a manager of services may send it to all processes of a service.
+    """
+    before = [(each, signal.signal(each, signal.SIG_IGN)) for each in signals]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before:
+            signal.signal(each, handler)

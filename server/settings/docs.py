@@ -87,6 +87,13 @@ Editors complete and check the file by its JSON schema, [models.schema.json](mod
 `mlx-openai-server config schema` prints. VS Code (with the YAML extension), Helix and others read the first line of the
 example.
 
+SIGHUP makes a server without a terminal (a service of systemd or launchd, a container) read the file again, as
+`systemctl reload` does with CONFIG_FILE, or `kill -HUP` of its main process. New models are served, removed ones end
+with their requests, and changed ones are loaded again, under the same rule. A file with a mistake changes nothing; the
+log has its line. Options of the whole server keep their values until the next start, except `memory_limit`; the log
+names those that differ. The command line and the environment still override the file. With a terminal, SIGHUP ends the
+server.
+
 Without a file, write `--model` for each model, as PATH, ID or NAME=PATH. All other options hold for each of them:
 
 ```bash

@@ -40,7 +40,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         *("handle_data", "handle_endtag", "handle_startendtag", "handle_starttag"),
         # granian
         *("_init_shared_socket", "_drop_shared_socket", "_shd", "_ssp", "_sso", "is_uds"),
-        *("interrupt_by_parent", "signal_handler_reload", "workers_kill_timeout"),
+        *("interrupt_by_parent", "reload_signal", "signal_handler_reload", "workers_kill_timeout"),
     ),
     "fields that are written out with all others of their class": (
         *("rejected", "service_seconds_mean", "wait_seconds_mean"),

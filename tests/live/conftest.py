@@ -72,8 +72,9 @@ def launch() -> Generator[Callable[..., LiveServer]]:
         env: dict[str, str] | None = None,
         ready: float = READY_SECONDS,
         until: re.Pattern[str] = READY,
+        terminal: bool = True,
     ) -> LiveServer:
-        started.append(start(*arguments, env=env, ready=ready, until=until))
+        started.append(start(*arguments, env=env, ready=ready, until=until, terminal=terminal))
         return started[-1]
 
     yield factory

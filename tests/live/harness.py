@@ -154,8 +154,12 @@ def start(
     env: dict[str, str] | None = None,
     ready: float = READY_SECONDS,
     until: re.Pattern[str] = READY,
+    terminal: bool = True,
 ) -> LiveServer:
-    """Launch on a free port. Returns when the server is ready (`until=LISTENING`: when it listens), by its log."""
+    """Launch on a free port. Returns when the server is ready (`until=LISTENING`: when it listens), by its log.
+
+    `terminal` False: without the terminal of the tests, as a service.
+    """
     process = subprocess.Popen(
         [str(COMMAND), "launch", "--port", "0", *arguments],
         env=clean_environment(**(env or {})),
@@ -164,6 +168,7 @@ def start(
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        start_new_session=not terminal,
     )
     log = Log(process)
     try:

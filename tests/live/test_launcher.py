@@ -152,6 +152,40 @@ def test_under_nohup_the_server_outlives_its_terminal(launch: Launch) -> None:
         assert [*data][-1] == "[DONE]"
 
 
+def test_without_a_terminal_the_models_of_the_file_are_replaced(launch: Launch, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("models:\n- {name: echo, type: echo, path: delay=0.05}\n- {name: stays, type: echo}\n")
+    server = launch("--config", str(file), terminal=False)
+
+    def hang_up(text: str) -> None:
+        file.write_text(text)
+        for process in [*server.descendants(), server.process]:  # a manager of services may send it to all
+            process.send_signal(signal.SIGHUP)
+
+    def models() -> list[str]:
+        return [model["id"] for model in httpx.get(f"{server.url}/v1/models").json()["data"]]
+
+    def ask(model: str) -> int:
+        body = {"model": model, "messages": [{"role": "user", "content": "one two"}]}
+        return httpx.post(f"{server.url}/v1/chat/completions", json=body).status_code
+
+    with stream(server.url, "word " * 60) as data:
+        hang_up("models:\n- {name: stays, type: echo}\n- {name: new, type: echo, tll: 5}\n")
+        server.log.wait_for(r"config\.yaml:3: models\[1\]\.tll is not an option; did you mean 'ttl'\?")
+        assert models() == ["echo", "stays"]
+
+        hang_up("grace_period: 1\nmodels:\n- {name: stays, type: echo, queue_size: 7}\n- {name: new, type: echo}\n")
+        server.log.wait_for("options that change with the next start.*--grace-period")
+        server.log.wait_for("models reloaded")
+        assert models() == ["stays", "new"]
+        assert [ask(model) for model in ("stays", "new", "echo")] == [200, 200, 404]
+        events = list(data)
+
+    assert events[-1] == "[DONE]"
+    assert json.loads(events[-2])["choices"][0]["finish_reason"] == "stop"
+    server.log.wait_for("model is no longer served.*echo")
+
+
 def test_killing_the_main_process_leaves_no_process(launch: Launch) -> None:
     server = launch(*SLOW_ECHO)
     family = server.descendants()

@@ -13,6 +13,7 @@ import pytest
 
 from server.drain import Drain
 from server.run.parent_watch import Lifecycle
+from server.run.reload import Refused, Reloaded
 
 
 class Watched:
@@ -119,3 +120,40 @@ async def test_a_process_without_a_main_process_runs_on(monkeypatch: pytest.Monk
 @attrs.frozen
 class _Parent:
     sentinel: int
+
+
+async def test_models_reach_the_callback_in_their_order_even_if_one_cannot_be_used(pipe: Pipe) -> None:
+    seen: list[object] = []
+    both = asyncio.Event()
+
+    async def note(found: object) -> None:
+        seen.append(found)
+        if len(seen) == 1:
+            raise RuntimeError
+        both.set()
+
+    lifecycle = Lifecycle(reloads=pipe.receiver, on_reload=note)
+    lifecycle.start(Watched(grace_period=3600).drain)
+    pipe.sender.send(Refused("first"))
+    pipe.sender.send(Reloaded(models=()))
+
+    await asyncio.wait_for(both.wait(), 5)
+    lifecycle.stop()
+    assert seen == [Refused("first"), Reloaded(models=())]
+
+
+async def test_a_server_that_ends_takes_no_new_models(pipe: Pipe) -> None:
+    watched = Watched(grace_period=3600)
+    seen: list[object] = []
+
+    async def note(found: object) -> None:
+        seen.append(found)
+
+    lifecycle = Lifecycle(reloads=pipe.receiver, on_reload=note)
+    lifecycle.start(watched.drain)
+    watched.drain.begin()
+    pipe.sender.send(Reloaded(models=()))
+
+    await asyncio.sleep(0.1)
+    lifecycle.stop()
+    assert seen == []
