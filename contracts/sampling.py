@@ -45,7 +45,7 @@ class StreamOptions:
 
 @attrs.frozen(kw_only=True)
 class SamplingOptions:
-    """How tokens are sampled, and where the answer ends."""
+    """How tokens are sampled, where the answer ends, and which cached prompts it may use."""
 
     # The end.
     stop: StopText | Annotated[list[StopText | None], MaxLen(MAX_STOP)] | None = attrs.field(
@@ -61,6 +61,16 @@ class SamplingOptions:
         metadata=honoured(
             "Extension. Seconds from entering the engine; then `504`, or in a stream the event of a failure.",
             otherwise="no limit",
+        ),
+    )
+
+    cache_salt: Annotated[str, MaxLen(1024)] | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension, as in vLLM. A cached prompt is found only by requests with the same salt, and with the same "
+            "API key if there are several (`--prefix-cache-scope`).",
+            values="text of up to 1024 characters",
+            otherwise="none",
         ),
     )
 

@@ -83,7 +83,8 @@ class ServicePlugin(InitPlugin):
         app_config.lifespan.append(self._lifespan(drain, responses, retrieval))
         app_config.openapi_config = _openapi(with_key=bool(settings.api_keys))
         if settings.api_keys:
-            app_config.guards.append(api_key_guard(settings.api_keys))
+            scopes = settings.prefix_cache_scope == "key" and len(set(settings.api_keys)) > 1
+            app_config.guards.append(api_key_guard(settings.api_keys, scopes=scopes))
         if settings.rate_limit is not None:
             app_config.middleware.append(rate_limit(settings.rate_limit, settings.api_keys))
         return app_config

@@ -12,6 +12,7 @@ from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Guard
 
 from providers.errors import InvalidApiKey, InvalidRequest
+from server.cache_scope import enter_scope, key_scope
 from server.large_bodies import decode_ahead
 
 __all__ = [
@@ -45,14 +46,17 @@ class RequestTooLarge(HTTPException):
     status_code = 413
 
 
-def api_key_guard(api_keys: Sequence[str]) -> Guard:
+def api_key_guard(api_keys: Sequence[str], *, scopes: bool = False) -> Guard:
     """Require one of the keys, except for handlers with `opt={"open": True}`.
 
     It is read from `Authorization: Bearer <key>`, from `x-api-key` (Anthropic's clients) or from `api-key` (Azure's).
-    """
-    expected = [key.encode() for key in api_keys]
 
-    def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    `scopes`: each key has prompts of its own in the prefix cache.
+    """
+    expected = {key.encode(): key_scope(key.encode()) if scopes else "" for key in api_keys}
+
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        # Litestar calls a function that is not asynchronous in a thread, from which the request would get no scope.
         if handler.opt.get(OPEN):
             return
         given = given_keys(connection.headers)
@@ -60,8 +64,10 @@ def api_key_guard(api_keys: Sequence[str]) -> Guard:
             raise InvalidApiKey("the request has no API key; send the header 'Authorization: Bearer <key>'")
         # Headers arrive decoded as latin-1; this restores the bytes that were sent.
         sent = [key.encode("latin-1", "replace") for key in given]
-        if not any(hmac.compare_digest(key, right) for key in sent for right in expected):
+        scope = next((expected[right] for key in sent for right in expected if hmac.compare_digest(key, right)), None)
+        if scope is None:
             raise InvalidApiKey("the API key is wrong")
+        enter_scope(scope)
 
     return guard
 

@@ -186,7 +186,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, tag="generation"):
     required, it constrains the answers that do not call. `grammar_param` is the path of the field that the grammar came
     from, for errors. `max_reasoning_tokens` is the number of tokens after which the reasoning is closed. With
     `prefill_only` the prompt is computed and kept for a later request, without an answer, while nothing else is to do.
-    `stream`: the client reads the answer while it is generated; only telemetry uses this.
+    `stream`: the client reads the answer while it is generated; only telemetry uses this. Only requests with the same
+    `cache_salt` find each other's prompts in the prefix cache.
     """
 
     id: str
@@ -203,6 +204,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, tag="generation"):
     max_reasoning_tokens: int | None = None
     prefill_only: bool = False
     stream: bool = False
+    cache_salt: str = ""
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):

@@ -19,6 +19,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage,
 import otel
 from contracts.service.diagnostics import RecentError
 from providers.errors import ServiceError
+from server.cache_scope import shared_scope
 from server.errors import CLIENT_CLOSED_REQUEST, DISCONNECTED, FAILURE, as_service_error, status_of, to_wire
 from server.middleware.body_logging import Body
 from server.noted import Noted, noting
@@ -59,7 +60,7 @@ class RequestMiddleware:
         identifier = request_id_of(scope)
         token = otel.request_id.set(identifier)
         try:
-            with noting(strict=self._strict) as noted:
+            with shared_scope(), noting(strict=self._strict) as noted:
                 exchange = _Exchange(self._app, scope, receive, send, identifier, noted, bodies=self._log_bodies)
                 try:
                     await exchange.run()

@@ -68,6 +68,17 @@ SERVER_OPTIONS: tuple[Option, ...] = (
         example="keys",
     ),
     server_option(
+        "prefix_cache_scope",
+        "PREFIX_CACHE_SCOPE",
+        "With several API keys, which cached prompts a request finds: those of its own `key`, so that no client can "
+        "find out what the others sent, or those of all keys (`shared`).",
+        choice(("key", "shared")),
+        default="key",
+        default_text="key",
+        metavar="SCOPE",
+        example="shared",
+    ),
+    server_option(
         "rate_limit",
         "RATE_LIMIT",
         "Maximum number of requests to models per second, minute, hour or day from each API key, or from each address "

@@ -95,6 +95,7 @@ class Settings:
     data_size: int = 4_000_000_000
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error`."""
+    prefix_cache_scope: Literal["key", "shared"] = "key"
     log_format: Literal["console", "json"] = "console"
     log_file: str | None = None
     """File to which the log is also written."""

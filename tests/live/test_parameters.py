@@ -127,6 +127,11 @@ CASES: Cases = {
     "repetition_context_size": ({**GREEDY, "repetition_penalty": 2}, 1, differ),
     "logit_bias": ({**GREEDY, "max_tokens": 3}, {"260": 100}, says("( the){3}")),
     "seed": ({**HOT, "seed": 2}, 3, differ),
+    "cache_salt": (
+        {"max_tokens": 1},
+        "another",
+        true(lambda _, other: other["usage"]["prompt_tokens_details"]["cached_tokens"] == 0),
+    ),
     "logprobs": (
         {"max_tokens": 2},
         True,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import functools
 import itertools
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -68,6 +69,10 @@ class Batch:
         self._speculation = speculation
         self._prefixes = prefixes
         self._fed = BatchTokens(self.generator)
+        self._salts: dict[int, str] = {}
+        """Of the sequences' prompts, by uid."""
+        self._speculated = ""
+        """Salt of the text from which tokens were proposed last."""
 
     def warm_up(self, limit: int) -> None:
         """Generate a few tokens, and add a second sequence midway: every kernel of a batch runs once."""
@@ -103,13 +108,14 @@ class Batch:
             samplers=[sequence.sampler],
             logits_processors=[sequence.processors],
         )
+        self._salts[sequence.uid] = job.cache_salt
         sequence.follow(self._fed)
 
     def insert_again(self, sequence: ActiveSequence) -> None:
         """Put a sequence into the batch whose earlier batch failed, with all of its tokens. Sets its `uid`."""
         request = sequence.request
         tokens = [*request.job.tokens, *sequence.tokens]
-        cache, cached = self._prefixes.fetch(tokens)
+        cache, cached = self._prefixes.fetch(tokens, request.job.cache_salt)
         if request.waiting and not request.prompt_ready and cached == len(tokens) - 1:
             request.prompt_ready, request.prefix = True, copy.deepcopy(cache)
         self.insert(sequence, segments(tokens, cached, request.job.boundaries), cache)
@@ -117,6 +123,7 @@ class Batch:
     def next(self) -> tuple[list[Any], list[Any]]:
         """Do one step. Returns mlx-lm's responses for prompts and for tokens: several of a sequence if proposed."""
         if self._speculation is not None:
+            self._forget_speculation()
             with mx.stream(self.generator.stream):
                 foreseen = self._speculation.step(self.generator)
             if foreseen is not None:
@@ -162,8 +169,8 @@ class Batch:
     def remove(self, uids: list[int]) -> None:
         """Remove sequences before they finished, and keep what they have computed. Unknown ids are ignored."""
         with mx.stream(self.generator.stream):
-            for cache, tokens in self.generator.remove(uids, return_prompt_caches=True).values():
-                self.keep(tokens, cache)
+            for uid, (cache, tokens) in self.generator.remove(uids, return_prompt_caches=True).items():
+                self.keep(tokens, cache, self._salts.pop(uid))
 
     @property
     def nbytes(self) -> int:
@@ -176,11 +183,23 @@ class Batch:
             extracted: dict[int, tuple[list[Any], list[int]]] = self.generator.extract_cache(uids)
             return extracted
 
-    def keep(self, tokens: list[int], cache: list[Any], kind: str = "assistant") -> None:
-        """Offer a cache to the prefix cache. `kind`: as in `PrefixCache.insert`."""
+    def keeping(self, response: Any) -> Callable[[], None]:
+        """What keeps the cache of a sequence that ended with this response."""
+        salt = self._salts.pop(response.uid)
+        return functools.partial(self.keep, response.all_tokens, response.prompt_cache, salt)
+
+    def _forget_speculation(self) -> None:
+        """Forget text of another salt before a single sequence is proposed tokens: a hit would show what it was."""
+        salts = list(self._salts.values())
+        if self._speculation is not None and len(salts) == 1 and salts[0] != self._speculated:
+            self._speculation.reset()
+            self._speculated = salts[0]
+
+    def keep(self, tokens: list[int], cache: list[Any], salt: str, kind: str = "assistant") -> None:
+        """Offer a cache to the prefix cache. `salt` and `kind`: as in `PrefixCache.insert`."""
         try:
             with mx.stream(self.generator.stream):
-                self._prefixes.insert(tokens, cache, kind=kind)
+                self._prefixes.insert(tokens, cache, salt, kind=kind)
                 self._prefixes.make_room(self.nbytes)
         except Exception:
             logger.exception("a prefix could not be kept; the prefix cache is emptied")

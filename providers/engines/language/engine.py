@@ -249,7 +249,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             out.event(job.id, job.accepted())
             out.events(job.id, Request(job=job, cached_tokens=0).unanswered())
         else:
-            cache, cached = self._fetch(job.tokens)
+            cache, cached = self._fetch(job)
             request = Request(job=job, cached_tokens=cached, waiting=list(range(1, job.n)))
             self._requests[job.id] = request
             self._begin(request, cache, out)
@@ -297,16 +297,16 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         del self._requests[request.job.id]
         out.events(request.job.id, request.unanswered())
 
-    def _fetch(self, tokens: list[int]) -> tuple[list[Any] | None, int]:
+    def _fetch(self, job: LanguageJob) -> tuple[list[Any] | None, int]:
         """`PrefixCache.fetch`, after keeping the prompt of a sequence in the batch that shares a longer prefix."""
-        cache, cached = self._prefixes.fetch(tokens)
+        cache, cached = self._prefixes.fetch(job.tokens, job.cache_salt)
         if not (self._cut_anywhere and self._prefixes.max_bytes > 0):
             return cache, cached
-        nearest, shared = nearest_prompt(self._sequences, tokens)
+        nearest, shared = nearest_prompt(self._sequences, job)
         if nearest is None or shared < cached + MIN_SAVED:
             return cache, cached
         self._keep_prompt(nearest)
-        return self._prefixes.fetch(tokens)
+        return self._prefixes.fetch(job.tokens, job.cache_salt)
 
     def _branch(self, request: Request) -> None:
         """Start further outputs of a request, from the prompt that its first sequence has computed."""
@@ -336,7 +336,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     def _advance(self, response: Any, now: float, out: Outbox) -> list[int]:
         """Send the events of a sequence's next token. Returns the uids to remove from the batch."""
         if response.finish_reason is not None:
-            self._unkept.append(functools.partial(self._batch.keep, response.all_tokens, response.prompt_cache))
+            self._unkept.append(self._batch.keeping(response))
         sequence = self._sequences.get(response.uid)
         if sequence is None:
             return []
@@ -388,7 +388,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             request.prompt_ready, request.prefix = True, copy.deepcopy(cache)
         if self._prefixes.max_bytes > 0:
             kind = "system" if len(tokens) == request.job.system_end else "user"
-            self._batch.keep(list(tokens), cache, kind=kind)
+            self._batch.keep(list(tokens), cache, request.job.cache_salt, kind=kind)
 
     def _keep_next(self) -> None:
         if self._unkept:

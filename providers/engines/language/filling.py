@@ -129,7 +129,7 @@ class Fillings:
 
     def _begun(self, job: LanguageJob) -> _Filling:
         self._make_room(job)
-        cache, cached = self._prefixes.fetch(job.tokens)
+        cache, cached = self._prefixes.fetch(job.tokens, job.cache_salt)
         # The last token stays out: the request that reads the prompt feeds it to get the first of its answer.
         end = len(job.tokens) - 1
         boundaries = [] if self._trimmable else worth_keeping([cut for cut in job.boundaries if cut < end], cached)
@@ -140,7 +140,8 @@ class Fillings:
         """Keep what is computed. A cache that goes on to be filled is kept as a copy."""
         if filling.computed > filling.cached and self._prefixes.max_bytes > 0:
             cache = copy.deepcopy(filling.cache) if filling.cuts else filling.cache
-            self._batch().keep(filling.job.tokens[: filling.computed], cache, kind="user")
+            job = filling.job
+            self._batch().keep(job.tokens[: filling.computed], cache, job.cache_salt, kind="user")
 
     def _fail(self, job: LanguageJob, error: ServiceError, out: Outbox) -> None:
         out.fail(job.id, error)

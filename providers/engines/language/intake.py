@@ -140,6 +140,7 @@ class Intake:
             top_logprobs=request.top_logprobs,
             prompt_logprobs=request.prompt_logprobs,
             prefill_only=request.prefill_only,
+            cache_salt=request.cache_salt,
             ends=built.ends,
         )
 

@@ -55,6 +55,8 @@ class LanguageJob:
     """As in `GenerationRequest`."""
     prefill_only: bool
     """As in `GenerationRequest`."""
+    cache_salt: str
+    """As in `GenerationRequest`."""
     ends: frozenset[int]
     """Tokens that end an answer, beside those that end every one."""
     context: Context = attrs.field(factory=copy_context, eq=False, repr=False)

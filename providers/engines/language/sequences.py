@@ -184,15 +184,15 @@ class ActiveSequence:
         return [*left, Finished(reason, usage, *times, index=self.index, stop=self.splitter.stop_string)]
 
 
-def nearest_prompt(sequences: Mapping[int, ActiveSequence], tokens: list[int]) -> tuple[int | None, int]:
-    """The sequence whose computed prompt shares the longest prefix with these tokens, and the prefix's length.
+def nearest_prompt(sequences: Mapping[int, ActiveSequence], job: LanguageJob) -> tuple[int | None, int]:
+    """The sequence whose computed prompt shares the longest prefix with that of the job, and the prefix's length.
 
-    `sequences`: by uid. No sequence with a computed prompt: None and 0.
+    `sequences`: by uid. No sequence with a computed prompt that the job may use: None and 0.
     """
     shared = {
-        uid: common_prefix(sequence.request.job.tokens, tokens)
+        uid: common_prefix(sequence.request.job.tokens, job.tokens)
         for uid, sequence in sequences.items()
-        if sequence.prefilled
+        if sequence.prefilled and sequence.request.job.cache_salt == job.cache_salt
     }
     nearest = max(shared, key=shared.__getitem__, default=None)
     return nearest, 0 if nearest is None else shared[nearest]

@@ -28,7 +28,6 @@ from providers.spec import ModelSpec
 __all__ = ["MIN_SAVED", "PrefixCache", "can_always_trim", "make_prefix_cache", "worth_keeping"]
 
 logger = logging.getLogger(__name__)
-_MODEL = "model"
 _UNBOUNDED = 1 << 30
 _SPARE = 64
 """Prompts that longer ones have replaced and that may still be listed as unwritten: an engine that is never idle does
@@ -113,9 +112,9 @@ class PrefixCache:
         self.max_bytes = max_bytes
         self._total = total
         self._files = files
-        self._unwritten: dict[tuple[int, ...], None] = {}
-        """Prompts without a file, in their order of arrival."""
-        self._evicted: deque[tuple[list[int], list[Any]]] = deque()
+        self._unwritten: dict[tuple[str, tuple[int, ...]], None] = {}
+        """Salts and prompts without a file, in their order of arrival."""
+        self._evicted: deque[tuple[str, list[int], list[Any]]] = deque()
         """Evicted prompts among them, which are kept only until their file is written."""
         self._cache = self._empty()
 
@@ -130,19 +129,19 @@ class PrefixCache:
 
     @property
     def _evicted_bytes(self) -> int:
-        return sum(_nbytes(cache) for _, cache in self._evicted)
+        return sum(_nbytes(cache) for _, _, cache in self._evicted)
 
-    def fetch(self, tokens: list[int]) -> tuple[list[Any] | None, int]:
-        """A copy of the longest kept prefix, and its length.
+    def fetch(self, tokens: list[int], salt: str = "") -> tuple[list[Any] | None, int]:
+        """A copy of the longest kept prefix of this salt, and its length.
 
         It is always shorter than the prompt, since at least one token must be fed to get the next.
         """
         if self.max_bytes <= 0:
             return None, 0
         try:
-            cache, cached = self._fetch(tokens)
-            if self._files is not None and self._read(tokens, cached):
-                cache, cached = self._fetch(tokens)
+            cache, cached = self._fetch(tokens, salt)
+            if self._files is not None and self._read(tokens, cached, salt):
+                cache, cached = self._fetch(tokens, salt)
             return cache, cached
         except Exception:
             # An inconsistent trie must cost a prefill, not the request.
@@ -150,29 +149,30 @@ class PrefixCache:
             self.clear()
             return None, 0
 
-    def _fetch(self, tokens: list[int]) -> tuple[list[Any] | None, int]:
-        cache, rest = self._cache.fetch_nearest_cache(_MODEL, tokens)
+    def _fetch(self, tokens: list[int], salt: str) -> tuple[list[Any] | None, int]:
+        # mlx-lm keeps the prompts of several models apart; here each salt is one.
+        cache, rest = self._cache.fetch_nearest_cache(salt, tokens)
         if cache is not None and not rest:
             if can_trim_prompt_cache(cache):
                 trim_prompt_cache(cache, 1)
                 rest = tokens[-1:]
             else:
-                cache, rest = self._cache.fetch_nearest_cache(_MODEL, tokens[:-1])
+                cache, rest = self._cache.fetch_nearest_cache(salt, tokens[:-1])
                 rest = [*rest, tokens[-1]]
         cached = len(tokens) - len(rest)
         return (cache, cached) if cache is not None and cached > 0 else (None, 0)
 
-    def _read(self, tokens: list[int], cached: int) -> bool:
+    def _read(self, tokens: list[int], cached: int, salt: str) -> bool:
         """Load a longer prefix of this prompt from a file. Returns whether there was one."""
         assert self._files is not None
-        found = self._files.fetch(tokens, longer_than=cached + MIN_SAVED)
+        found = self._files.fetch(tokens, cached + MIN_SAVED, salt)
         if found is None or _nbytes(found[1]) > self._cache.max_bytes:
             return False
-        self._cache.insert_cache(_MODEL, found[0], _Kept(found[1]), cache_type="user")
+        self._cache.insert_cache(salt, found[0], _Kept(found[1]), cache_type="user")
         return True
 
-    def insert(self, tokens: Sequence[int], cache: list[Any], *, kind: str = "assistant") -> None:
-        """Keep a cache filled by exactly these tokens.
+    def insert(self, tokens: Sequence[int], cache: list[Any], salt: str = "", *, kind: str = "assistant") -> None:
+        """Keep a cache filled by exactly these tokens, for prompts of this salt.
 
         `kind`: `system`, `user` or `assistant`; the last kind is evicted first.
         """
@@ -183,11 +183,11 @@ class PrefixCache:
         # The extracted caches are views on the batch until evaluated, and would keep all of it alive.
         mx.async_eval([layer.state for layer in cache])  # type: ignore[no-untyped-call]
         if self._files is not None:
-            self._unwritten.pop(tuple(tokens), None)
-            self._unwritten[tuple(tokens)] = None
-        self._cache.insert_cache(_MODEL, list(tokens), _Kept(cache), cache_type=kind)
+            self._unwritten.pop((salt, tuple(tokens)), None)
+            self._unwritten[salt, tuple(tokens)] = None
+        self._cache.insert_cache(salt, list(tokens), _Kept(cache), cache_type=kind)
         if len(self._unwritten) > 2 * len(self._cache) + _SPARE:
-            self._unwritten = {tokens: None for tokens in self._unwritten if self._keeps(tokens)}
+            self._unwritten = {key: None for key in self._unwritten if self._keeps(*key)}
 
     def make_room(self, batch_bytes: int) -> None:
         """Evict what does not fit beside the weights and the batch, whose size may double before the next call."""
@@ -207,19 +207,20 @@ class PrefixCache:
         if self._files is None:
             return False
         if self._evicted:
-            self._files.save(*self._evicted.pop())
+            salt, evicted, cache = self._evicted.pop()
+            self._files.save(evicted, cache, salt)
             return True
         while self._unwritten:
-            tokens = list(self._unwritten.popitem()[0])
+            (salt, tokens), _ = self._unwritten.popitem()
             with contextlib.suppress(KeyError):
                 # KeyError: a longer prompt has replaced it.
-                self._files.save(tokens, self._cache.look(_MODEL, tokens))
+                self._files.save(tokens, self._cache.look(salt, list(tokens)), salt)
                 return True
         return False
 
-    def _keeps(self, tokens: tuple[int, ...]) -> bool:
+    def _keeps(self, salt: str, tokens: tuple[int, ...]) -> bool:
         with contextlib.suppress(KeyError):
-            self._cache.look(_MODEL, list(tokens))
+            self._cache.look(salt, list(tokens))
             return True
         return False
 
@@ -228,11 +229,11 @@ class PrefixCache:
         self._unwritten.clear()
         self._cache = self._empty()
 
-    def _note_evicted(self, tokens: list[int], cache: list[Any]) -> None:
-        if tuple(tokens) not in self._unwritten:
+    def _note_evicted(self, salt: str, tokens: list[int], cache: list[Any]) -> None:
+        if (salt, tuple(tokens)) not in self._unwritten:
             return
-        del self._unwritten[tuple(tokens)]
-        self._evicted.append((tokens, cache))
+        del self._unwritten[salt, tuple(tokens)]
+        self._evicted.append((salt, tokens, cache))
         while self._evicted_bytes > self.max_bytes // 4:
             self._evicted.popleft()
 

@@ -54,6 +54,7 @@ class _File:
     path: Path
     tokens: array[int]
     trimmable: bool
+    salt: str = ""
 
 
 class PrefixFiles:
@@ -73,25 +74,25 @@ class PrefixFiles:
     def __len__(self) -> int:
         return len(self._files)
 
-    def holds(self, tokens: Sequence[int]) -> bool:
+    def holds(self, tokens: Sequence[int], salt: str = "") -> bool:
         """Whether there is a file for exactly these tokens."""
-        return _digest(tokens) in self._files
+        return _digest(tokens, salt) in self._files
 
-    def fetch(self, tokens: Sequence[int], longer_than: int) -> tuple[list[int], list[Any]] | None:
-        """The tokens and the cache of the file that shares the longest prefix with `tokens`.
+    def fetch(self, tokens: Sequence[int], longer_than: int, salt: str = "") -> tuple[list[int], list[Any]] | None:
+        """The tokens and the cache of the file that shares the longest prefix with `tokens`, among those of this salt.
 
         None if no file shares more than `longer_than` tokens. A file that cannot be read is deleted, with a warning.
         """
-        for file in self._candidates(tokens, longer_than):
+        for file in self._candidates(tokens, longer_than, salt):
             cache = self._load(file)
             if cache is not None:
                 return list(file.tokens), cache
         return None
 
-    def save(self, tokens: Sequence[int], cache: list[Any]) -> None:
+    def save(self, tokens: Sequence[int], cache: list[Any], salt: str = "") -> None:
         """Write a cache that these tokens filled. After a failure, log a warning and write nothing more."""
         size = sum(layer.nbytes for layer in cache)
-        if not self._writable or size > self._max_bytes or not _is_known(cache) or self.holds(tokens):
+        if not self._writable or size > self._max_bytes or not _is_known(cache) or self.holds(tokens, salt):
             return
         packed = array("I", tokens)
         trimmable = bool(can_trim_prompt_cache(cache))
@@ -99,9 +100,10 @@ class PrefixFiles:
         try:
             self._mark()
             metadata = {"tokens": base64.b64encode(packed.tobytes()).decode(), "trimmable": str(int(trimmable))}
+            metadata |= {"salt": salt} if salt else {}
             save_prompt_cache(str(unfinished), cache, metadata)
             unfinished.chmod(0o600)
-            path = self._folder / f"{_digest(packed).hex()}-{_checksum(unfinished):08x}{_SUFFIX}"
+            path = self._folder / f"{_digest(packed, salt).hex()}-{_checksum(unfinished):08x}{_SUFFIX}"
             unfinished.rename(path)
         except (OSError, RuntimeError, ValueError) as error:
             logger.warning("kept prompts cannot be written to %s; no more will be written: %s", self._folder, error)
@@ -110,8 +112,8 @@ class PrefixFiles:
                 unfinished.unlink()
             return
         if trimmable:
-            self._delete_prefixes(packed)
-        self._add(_File(path=path, tokens=packed, trimmable=trimmable))
+            self._delete_prefixes(packed, salt)
+        self._add(_File(path=path, tokens=packed, trimmable=trimmable, salt=salt))
         self._delete_oldest()
 
     def _mark(self) -> None:
@@ -136,12 +138,12 @@ class PrefixFiles:
         self._delete_oldest()
 
     def _add(self, file: _File) -> None:
-        self._files[_digest(file.tokens)] = file
+        self._files[_digest(file.tokens, file.salt)] = file
         for length, digest in _prefixes(file):
             self._prefixes.setdefault(length, {})[digest] = file
 
     def _forget(self, file: _File) -> None:
-        self._files.pop(_digest(file.tokens), None)
+        self._files.pop(_digest(file.tokens, file.salt), None)
         for length, digest in _prefixes(file):
             found = self._prefixes.get(length, {})
             if found.get(digest) is file:
@@ -149,16 +151,16 @@ class PrefixFiles:
                 if not found:
                     del self._prefixes[length]
 
-    def _candidates(self, tokens: Sequence[int], longer_than: int) -> Iterator[_File]:
-        """Files that share a prefix with `tokens`, the longest match first."""
+    def _candidates(self, tokens: Sequence[int], longer_than: int, salt: str) -> Iterator[_File]:
+        """Files of this salt that share a prefix with `tokens`, the longest match first."""
         packed = array("I", tokens)
         lengths = sorted(length for length in self._prefixes if length < len(tokens))
-        digests = dict(zip(lengths, _running_digests(packed, lengths), strict=True))
+        digests = dict(zip(lengths, _running_digests(packed, lengths, salt), strict=True))
         for length in reversed(lengths):
             if length <= longer_than:
                 return
             file = self._prefixes.get(length, {}).get(digests[length])
-            if file is not None and file.tokens[:length] == packed[:length]:
+            if file is not None and file.salt == salt and file.tokens[:length] == packed[:length]:
                 yield file
 
     # ── files ───────────────────────────────────────────────────────────────────────────────────────────────────
@@ -186,9 +188,9 @@ class PrefixFiles:
         with contextlib.suppress(OSError):
             path.unlink()
 
-    def _delete_prefixes(self, tokens: array[int]) -> None:
+    def _delete_prefixes(self, tokens: array[int], salt: str) -> None:
         """Delete files of shorter prompts, which a longer prompt with a trimmable cache replaces."""
-        for file in list(self._candidates(tokens, 0)):
+        for file in list(self._candidates(tokens, 0, salt)):
             if file.trimmable and file.tokens == tokens[: len(file.tokens)]:
                 self._forget(file)
                 with contextlib.suppress(OSError):
@@ -221,20 +223,20 @@ def _prefixes(file: _File) -> Iterator[tuple[int, bytes]]:
     """Lengths at which the file's cache can be used, each with the digest of that many tokens."""
     lengths = list(range(BLOCK, len(file.tokens), BLOCK)) if file.trimmable else []
     lengths.append(len(file.tokens))
-    return zip(lengths, _running_digests(file.tokens, lengths), strict=True)
+    return zip(lengths, _running_digests(file.tokens, lengths, file.salt), strict=True)
 
 
-def _running_digests(tokens: array[int], lengths: Sequence[int]) -> Iterator[bytes]:
+def _running_digests(tokens: array[int], lengths: Sequence[int], salt: str) -> Iterator[bytes]:
     """The digest of the first `length` tokens, for each of these ascending lengths."""
-    state, start = hashlib.blake2b(digest_size=16), 0
+    state, start = hashlib.blake2b(digest_size=16, key=salt.encode()), 0
     for length in lengths:
         state.update(tokens[start:length].tobytes())
         start = length
         yield state.copy().digest()
 
 
-def _digest(tokens: Sequence[int]) -> bytes:
-    return hashlib.blake2b(array("I", tokens).tobytes(), digest_size=16).digest()
+def _digest(tokens: Sequence[int], salt: str) -> bytes:
+    return hashlib.blake2b(array("I", tokens).tobytes(), digest_size=16, key=salt.encode()).digest()
 
 
 def _is_known(cache: Sequence[Any]) -> bool:
@@ -260,7 +262,7 @@ def _read_header(path: Path) -> _File:
     tokens = array("I", base64.b64decode(metadata["0.tokens"], validate=True))
     if not tokens:
         raise ValueError("it has no tokens")
-    return _File(path=path, tokens=tokens, trimmable=metadata["0.trimmable"] == "1")
+    return _File(path=path, tokens=tokens, trimmable=metadata["0.trimmable"] == "1", salt=metadata.get("0.salt", ""))
 
 
 def _is_mark(path: Path) -> bool:

@@ -19,7 +19,7 @@ class PrefixTrie(Trie):
     everything: 35 ms per request once 64 conversations of 500 tokens are kept.
     """
 
-    def __init__(self, on_evicted: Callable[[list[int], list[Any]], None]) -> None:
+    def __init__(self, on_evicted: Callable[[str, list[int], list[Any]], None]) -> None:
         """`on_evicted`: called for prompts that LRUPromptCache evicts, not for those that a longer prompt replaces."""
         super().__init__()  # type: ignore[no-untyped-call]
         self._on_evicted = on_evicted
@@ -41,7 +41,7 @@ class PrefixTrie(Trie):
 
     def pop(self, model: Any, tokens: list[int]) -> Any:
         entry = super().pop(model, tokens)
-        self._on_evicted(tokens, entry.prompt_cache)
+        self._on_evicted(model, tokens, entry.prompt_cache)
         return entry
 
 

@@ -13,6 +13,7 @@ from server.api.generation.parameters import check_stream_options, check_templat
 from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
 from server.api.generation.thinking import max_reasoning_tokens, template_arguments, thinking_switches
 from server.api.refusals import check_parameters
+from server.cache_scope import cache_salt
 
 __all__ = ["to_generation_request"]
 
@@ -55,6 +56,7 @@ def to_generation_request(request: ChatCompletionRequest, *, id: str) -> Generat
         max_reasoning_tokens=max_reasoning_tokens(request),
         prefill_only=bool(request.prefill_only),
         stream=bool(request.stream),
+        cache_salt=cache_salt(request.cache_salt),
     )
 
 

@@ -10,6 +10,7 @@ from server.api.generation.parameters import check_stream_options
 from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
 from server.api.generation.thinking import agreed
 from server.api.refusals import check_parameters
+from server.cache_scope import cache_salt
 
 __all__ = ["chooses", "to_generation_requests", "top"]
 
@@ -45,6 +46,7 @@ def to_generation_requests(
             grammar=grammar,
             grammar_param=grammar_param,
             stream=bool(request.stream),
+            cache_salt=cache_salt(request.cache_salt),
         )
         for prompt in _prompts(request)
     ]

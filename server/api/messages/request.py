@@ -34,6 +34,7 @@ from server.api.generation.thinking import given_effort, to_budget
 from server.api.generation.tools import Functions, Selection
 from server.api.generation.unread import placeholder
 from server.api.refusals import check_deeply
+from server.cache_scope import cache_salt
 from server.noted import note
 
 __all__ = ["to_message_generation", "to_message_prompt"]
@@ -64,6 +65,7 @@ def to_message_generation(request: MessagesRequest, *, id: str) -> GenerationReq
         grammar_param="output_format.schema",
         max_reasoning_tokens=to_budget(request.thinking.budget_tokens if request.thinking else None),
         stream=bool(request.stream),
+        cache_salt=cache_salt(request.cache_salt),
     )
 
 

@@ -18,6 +18,7 @@ from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
 from server.api.generation.thinking import agreed, given_effort, template_arguments, thinking_kwargs
 from server.api.responses.conversation import to_turns
 from server.api.responses.tools import OfferedTools, to_grammar, to_tools
+from server.cache_scope import cache_salt
 
 __all__ = ["modalities", "renamed", "to_prompt", "to_response_generation"]
 
@@ -59,6 +60,7 @@ def to_response_generation(
         grammar_param=grammar_param,
         max_reasoning_tokens=request.max_reasoning_tokens,
         stream=bool(request.stream),
+        cache_salt=cache_salt(request.cache_salt),
     )
 
 

@@ -35,6 +35,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "chat_template_file": ("{{ cli }}", "{{ env }}", "{{ file }}"),
     "chat_template_args": ('{"a": 1}', '{"a": 2}', '{"a": 3}'),
     "api_key_file": tuple(str(file) for file in sorted(Path(__file__).parent.glob("test_*.py"))[:3]),
+    "prefix_cache_scope": ("key", "shared", "key"),
     "rate_limit": ("1/second", "2/minute", "3/hour"),
     "lexicon": ('{"a": "ə"}', '{"a": "ɔ"}', '{"a": "ɛ"}'),
     "prefill_step_size": ("16", "32", "64"),

@@ -248,6 +248,20 @@ def test_what_is_evicted_is_written_and_found_again(tmp_path: Path) -> None:
     assert prefixes.nbytes <= 4 * size
 
 
+@pytest.mark.parametrize("restart", [False, True], ids=["in memory", "after a restart"])
+def test_prompts_are_found_by_those_of_the_same_salt(tmp_path: Path, restart: bool) -> None:
+    prefixes = PrefixCache(GIGABYTE, files=files(tmp_path))
+    for length, salt in ((BLOCK, ""), (2 * BLOCK, "one"), (3 * BLOCK, "other")):
+        prefixes.insert(TOKENS[:length], [filled(KVCache(), length)], salt)  # type: ignore[no-untyped-call]
+    while prefixes.write_one():
+        pass
+    if restart:
+        prefixes = PrefixCache(GIGABYTE, files=files(tmp_path))
+    assert len(paths(tmp_path)) == 3
+    found = {salt: prefixes.fetch(TOKENS, salt)[1] for salt in ("", "one", "other", "third")}
+    assert found == {"": BLOCK, "one": 2 * BLOCK, "other": 3 * BLOCK, "third": 0}
+
+
 def test_prompts_that_longer_ones_replace_are_forgotten_by_an_engine_that_is_never_idle(tmp_path: Path) -> None:
     prefixes = PrefixCache(GIGABYTE, files=files(tmp_path))
     for length in range(1, 400):

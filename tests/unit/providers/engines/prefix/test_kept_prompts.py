@@ -100,3 +100,20 @@ def test_the_same_question_is_found_but_for_its_last_token(engine: SteppedEngine
     assert first.accepted is not None
     assert cached(second) == first.accepted.prompt_tokens - 1
     assert second.text == first.text
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_prompt_of_another_salt_is_not_found(engine: SteppedEngine, together: bool) -> None:
+    asked = chat(SYSTEM, ("user", "a question that is quite long, and that two clients have"))
+    how: dict[str, Any] = {"sampling": NO_END, "max_tokens": 20}
+    first = engine.submit("first", asked, cache_salt="one", **how)
+    for _ in range(10):
+        engine.step()
+    if not together:
+        engine.run()
+    others = [engine.submit(f"other {salt}", asked, cache_salt=salt, **how) for salt in ("other", "", "one")]
+    engine.run()
+    assert [cached(other) > 0 for other in others] == [False, False, True]
+    assert {other.text for other in others} == {first.text}
+    again = [engine.ask(f"again {salt}", asked, cache_salt=salt, **how) for salt in ("other", "", "one", "new")]
+    assert [cached(each) > 0 for each in again] == [True, True, True, False]

@@ -28,6 +28,7 @@ from providers.chat.types import (
     ToolChoice,
 )
 from server.api.chat.request import to_generation_request
+from server.cache_scope import cache_salt
 from server.serialization import converter
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app
@@ -59,6 +60,7 @@ HONOURED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     ),
     "logit_bias": ({"logit_bias": {"5": -100}}, {"sampling": SamplingParams(logit_bias={5: -100.0})}),
     "seed": ({"seed": 42}, {"sampling": SamplingParams(seed=42)}),
+    "cache_salt": ({"cache_salt": "mine"}, {"cache_salt": cache_salt("mine")}),
     "logprobs": ({"logprobs": True}, {"top_logprobs": 0}),
     "top_logprobs": ({"logprobs": True, "top_logprobs": 20}, {"top_logprobs": 20}),
     "tools": ({"tools": [FUNCTION]}, {"prompt.tools": [Tool("f")]}),

@@ -28,6 +28,7 @@ from providers.chat.types import (
 from server.api.responses.conversation import input_items
 from server.api.responses.request import to_response_generation
 from server.api.responses.tools import offer
+from server.cache_scope import cache_salt
 from server.serialization import converter
 from tests.unit.server.api.responses.scripts import BODY, PATH, WEATHER, stream_events
 from tests.unit.server.fakes import FakeChat
@@ -56,6 +57,7 @@ SAMPLING: dict[str, tuple[Any, SamplingParams]] = {
 """A value on the wire, and the sampling that results from it."""
 
 REQUEST: dict[str, tuple[Any, str, Any]] = {
+    "cache_salt": ("mine", "cache_salt", cache_salt("mine")),
     "max_output_tokens": (7, "max_tokens", 7),
     "max_tokens": (7, "max_tokens", 7),
     "max_completion_tokens": (7, "max_tokens", 7),
