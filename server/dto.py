@@ -82,7 +82,8 @@ class ContractDTO(AbstractDTO[T]):
             if not is_validation_error(error):
                 raise
             raise invalid_body(error) from None
-        note_unknown(value, contract)
+        if isinstance(value, dict):  # and no empty array, which the converter takes for an empty object
+            note_unknown(value, contract)
         return contract
 
     def _locate(self, value: bytes) -> None:

@@ -323,3 +323,24 @@ def test_a_page_names_what_is_ignored(page: Path) -> None:
     names = {name.rpartition("].")[2] for shape in shapes for name in shape.ignored}
     assert [name for name in names if f"`{name}`" not in text] == []
     assert ("No parameter that it sends by default is ignored." in text) == (not names)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/chat/completions",
+        "/v1/responses",
+        "/v1/responses/input_tokens",
+        "/v1/messages",
+        "/v1/tokenize",
+        "/v1/vector_stores",
+        "/v1/vector_stores/vs_1",
+        "/v1/vector_stores/vs_1/files",
+        "/v1/vector_stores/vs_1/file_batches",
+    ],
+)
+async def test_an_empty_array_for_the_whole_body_is_an_empty_object(path: str) -> None:
+    app = make_app(FakeChat())
+    empty, array = await ask(app, path=path, content=b"{}"), await ask(app, path=path, content=b"[]")
+    assert array.status == empty.status < 500
+    assert {**array.json, "request_id": ""} == {**empty.json, "request_id": ""}
