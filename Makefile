@@ -88,6 +88,10 @@ compat: setup ## Judge the server by other people's suites and SDKs (downloads t
 	$(call part,embedded models,$(BIN)/mlx-openai-server models pull embedded)
 	$(call part,judges,$(BIN)/pytest -q tests/compat $(ARGS))
 
+.PHONY: fuzz-api
+fuzz-api: setup ## Send 20,000 requests drawn from its OpenAPI document to a server; ARGS='--cases 500 --embedded'
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
 .PHONY: setup-mutation
 setup-mutation:
 	@$(FIND_PYTHON); "$$python" requirements/install.py mutation

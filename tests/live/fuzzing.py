@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode
 
-__all__ = ["by_schema", "mutated", "short", "wild"]
+__all__ = ["NASTY", "SEED", "break_somewhere", "broken_bytes", "by_schema", "mutated", "short", "wild"]
 
 SEED = 20_240_229
 _PATH = "/v1/chat/completions"
@@ -119,12 +119,12 @@ def _mutant(rng: random.Random) -> bytes:
     if rng.random() < 0.3:
         body["stream"] = True
     for _ in range(rng.randint(1, 3)):
-        _break(body, rng)
+        break_somewhere(body, rng)
     encoded = _encoded(body)
-    return _broken_bytes(encoded, rng) if rng.random() < 0.2 else encoded
+    return broken_bytes(encoded, rng) if rng.random() < 0.2 else encoded
 
 
-def _break(body: Any, rng: random.Random) -> None:
+def break_somewhere(body: Any, rng: random.Random) -> None:
     """Change, remove or add something at a random place in the tree."""
     while True:
         keys = list(body) if isinstance(body, dict) else list(range(len(body)))
@@ -148,7 +148,7 @@ def _break(body: Any, rng: random.Random) -> None:
         return
 
 
-def _broken_bytes(encoded: bytes, rng: random.Random) -> bytes:
+def broken_bytes(encoded: bytes, rng: random.Random) -> bytes:
     place = rng.randrange(len(encoded) or 1)
     return rng.choice(
         [
