@@ -36,7 +36,7 @@ TARGETS = {
     ),
     "sampling": Target(modules=("providers/engines/sampling/*.py",), tests=(f"{_ENGINES}/sampling",), sample="0369"),
     "prefix": Target(modules=("providers/engines/prefix/*.py",), tests=(f"{_ENGINES}/prefix",)),
-    "drain": Target(modules=("server/drain.py",), tests=("tests/unit/server/test_disconnect.py",)),
+    "drain": Target(modules=("server/drain.py",), tests=("tests/unit/server/test_drain.py",)),
     "messages": Target(
         modules=("server/api/messages/request.py",), tests=("tests/unit/server/api/messages/test_translation.py",)
     ),

@@ -326,3 +326,56 @@ async def test_those_behind_a_request_for_many_places_go_on_when_it_gives_up(lea
 async def test_more_places_than_there_are_can_never_be_had():
     with pytest.raises(ValueError, match="1 to 2 places, not 3"):
         await queue(at_once=2).admit(3)
+
+
+@pytest.mark.parametrize("bounds", [(0, 1, 1.0), (1, -1, 1.0), (1, 1, -1.0)])
+def test_bounds_that_no_queue_can_have_are_refused(bounds: tuple[int, int, float]):
+    with pytest.raises(
+        ValueError, match=r"^max_concurrency must be at least 1, queue_size and queue_timeout at least 0$"
+    ):
+        queue(at_once=bounds[0], waiting=bounds[1], timeout=bounds[2])
+
+
+async def test_a_full_queue_reports_how_many_are_before():
+    places = queue(at_once=2, waiting=1)
+    await places.admit(2)
+    waiting = asyncio.ensure_future(places.admit())
+    await settle()
+    with pytest.raises(QueueFull, match=r"^1 requests are being answered and 1 wait, as many as may$"):
+        await places.admit()
+    waiting.cancel()
+
+
+async def test_every_cancelled_request_counts():
+    places = queue()
+    for _ in range(2):
+        slot = await places.admit()
+        waiting = asyncio.ensure_future(places.admit())
+        await settle()
+        waiting.cancel()
+        await settle()
+        slot.__exit__(None, asyncio.CancelledError(), None)
+    assert (places.stats.cancelled, places.stats.completed) == (4, 0)
+
+
+def test_a_queue_without_requests_reports_no_seconds():
+    stats = queue().stats
+    assert (stats.wait_seconds_mean, stats.wait_seconds_max) == (0.0, 0.0)
+    assert (stats.service_seconds_mean, stats.service_seconds_max) == (0.0, 0.0)
+
+
+async def test_a_long_wait_is_forgotten_after_enough_short_ones(monkeypatch: pytest.MonkeyPatch):
+    now = 0.0
+    monkeypatch.setattr("providers.admission.monotonic", lambda: now)
+    places = queue()
+    with await places.admit():
+        waiting = asyncio.ensure_future(places.admit())
+        await settle()
+        now = 100.0
+    with await waiting:
+        pass
+    assert places.stats.wait_seconds_max == 100.0
+    for _ in range(256):
+        with await places.admit():
+            pass
+    assert places.stats.wait_seconds_max == 0.0

@@ -77,3 +77,22 @@ def test_an_engine_that_sends_no_beats_hangs_sooner_also_without_work(
 def test_a_timeout_of_zero_turns_the_watchdog_off() -> None:
     watchdog = Watchdog(0.0)
     assert not any(watchdog.tick() for _ in range(10_000))
+
+
+@pytest.mark.parametrize(("timeout", "seconds"), [(120, 120), (5, 60)])
+def test_an_engine_that_never_sends_a_beat_counts_as_loading(timeout: float, seconds: int) -> None:
+    watchdog = Watchdog(timeout)
+    reasons = [watchdog.tick() for _ in range(seconds)]
+    assert reasons[-2:] == [None, f"it has sent no sign of life for {seconds} s"]
+
+
+async def test_a_wait_for_a_hang_ends_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr("providers.engine_host.watchdog.asyncio.sleep", sleep)
+    reason = await Watchdog(4.0, interval=0.5).wait_hung()
+    assert reason == "it has sent no sign of life for 60 s"
+    assert slept == [0.5] * 119
