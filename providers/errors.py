@@ -18,6 +18,7 @@
     ├─ DoesNotFit                 the model needs more memory than the server's models may have: nothing was loaded
     ├─ OutOfMemory                memory ran out, or would: the request may fit once others have ended
     ├─ PromptDoesNotFit           the memory that the model may use cannot hold the prompt
+    ├─ SourceUnreachable          the package index or the hub of the weights does not answer, or refuses
     ├─ StorageFailed              the disk is full, or cannot be written for another reason
     └─ InternalError              unforeseen; the message contains no internals
 
@@ -49,6 +50,7 @@ __all__ = [
     "QueueTimeout",
     "RateLimitExceeded",
     "ServiceError",
+    "SourceUnreachable",
     "StorageFailed",
     "UnsupportedParameter",
 ]
@@ -218,6 +220,12 @@ class PromptDoesNotFit(ServiceError):
     """The memory that the model may use cannot hold the prompt's keys and values: trying again does not help."""
 
     code = "prompt_does_not_fit"
+
+
+class SourceUnreachable(ServiceError):
+    """The package index or the hub of the weights does not answer, or refuses."""
+
+    code = "source_unreachable"
 
 
 class InternalError(ServiceError):

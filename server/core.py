@@ -80,7 +80,7 @@ class ServicePlugin(InitPlugin):
         app_config.dependencies["service"] = Provide(lambda: service, sync_to_thread=False)
         app_config.dependencies["retrieval"] = Provide(lambda: retrieval, sync_to_thread=False)
         app_config.route_handlers.extend(routes(max_upload_bytes=settings.max_upload_bytes))
-        app_config.lifespan.append(self._lifespan(drain, responses, retrieval))
+        app_config.lifespan.append(self._lifespan(service, retrieval))
         app_config.openapi_config = _openapi(with_key=bool(settings.api_keys))
         if settings.api_keys:
             scopes = settings.prefix_cache_scope == "key" and len(set(settings.api_keys)) > 1
@@ -90,9 +90,10 @@ class ServicePlugin(InitPlugin):
         return app_config
 
     def _lifespan(
-        self, drain: Drain, responses: ResponseStore, retrieval: Retrieval
+        self, service: Service, retrieval: Retrieval
     ) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
         settings, registry, lifecycle = self._settings, self._registry, self._lifecycle
+        drain, responses = service.drain, service.responses
 
         @asynccontextmanager
         async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -105,6 +106,7 @@ class ServicePlugin(InitPlugin):
                 finally:
                     drain.begin()
                     drain.cancel()
+                    await service.pulls.stop()
                     await retrieval.close()
                     await registry.stop()
                     await responses.close()

@@ -17,6 +17,7 @@ from providers.chat.protocol import ChatProvider
 from providers.embeddings.types import Truncation
 from providers.events import Event
 from providers.protocols import Capability, ModelCard, Provider
+from providers.weights.pulls import Pulls
 from server.api.responses.stored.store import ResponseStore
 from server.api.spoken.said import SaidAnswers
 from server.disconnect import answering
@@ -77,6 +78,8 @@ class Service:
     heartbeat_interval: float
     responses: ResponseStore
     version: str
+    pulls: Pulls = attrs.field(factory=Pulls)
+    """Weights that are being fetched."""
     said: SaidAnswers = attrs.field(factory=SaidAnswers)
     """The answers that were spoken."""
     embeddings_truncate: Truncation = "none"

@@ -23,6 +23,7 @@ from contracts.conversion.validation import is_validation_error
 from contracts.messages.response import Message, MessageStreamEvent
 from contracts.responses.events import ResponseStreamEvent
 from contracts.responses.response import Response as ResponseContract
+from contracts.service.pull import PulledModel, PullProgress
 from contracts.speech import SpeechStreamEvent, SpeechWithTimings
 from contracts.transcription import Transcription, TranscriptionStreamEvent, TranscriptionVerbose
 from providers.errors import InvalidRequest
@@ -43,6 +44,7 @@ T = TypeVar("T")
 
 STREAMED_AS: Mapping[Any, Any] = {
     ChatCompletion: ChatCompletionChunk,
+    PulledModel: PullProgress,
     Message: MessageStreamEvent,
     ResponseContract: ResponseStreamEvent,
     SpeechWithTimings: SpeechStreamEvent,

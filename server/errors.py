@@ -8,6 +8,7 @@ NotFound, ModelNotFound                      404
 QueueFull, RateLimitExceeded                 429
 ModelNotReady, QueueTimeout, EngineCrashed   503
 OutOfMemory                                  503
+SourceUnreachable                            502
 PromptDoesNotFit                             507
 GenerationTimeout                            504
 ExtraNotInstalled                            501
@@ -49,6 +50,7 @@ from providers.errors import (
     QueueTimeout,
     RateLimitExceeded,
     ServiceError,
+    SourceUnreachable,
     StorageFailed,
 )
 from server.full_disk import is_full_disk
@@ -84,6 +86,7 @@ _STATUSES: Mapping[type[ServiceError], HTTPStatus] = {
     GenerationTimeout: HTTPStatus.GATEWAY_TIMEOUT,
     StorageFailed: HTTPStatus.INSUFFICIENT_STORAGE,
     DoesNotFit: HTTPStatus.INSUFFICIENT_STORAGE,
+    SourceUnreachable: HTTPStatus.BAD_GATEWAY,
     ServiceError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 

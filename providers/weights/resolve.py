@@ -10,11 +10,21 @@ import attrs
 
 from providers.weights._cache import model_folder
 from providers.weights.embedded import is_pulled, pull
-from providers.weights.errors import WeightsError
+from providers.weights.errors import UnknownWeights, WeightsError
 from providers.weights.manifest import EMBEDDED
 from providers.weights.progress import ProgressCallback
 
-__all__ = ["EMBEDDED_PREFIX", "LocalModel", "find_local", "hub_repo", "list_local", "local_folder", "resolve"]
+__all__ = [
+    "EMBEDDED_PREFIX",
+    "LocalModel",
+    "fetch",
+    "find_local",
+    "folder_size",
+    "hub_repo",
+    "list_local",
+    "local_folder",
+    "resolve",
+]
 
 EMBEDDED_PREFIX = "embedded:"
 _HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
@@ -43,6 +53,21 @@ def resolve(path: str, progress: ProgressCallback | None = None) -> Path:
     raise WeightsError(
         f"There is no folder or file {path!r}, and it is not a Hugging Face id (org/name) or embedded:<id> either."
     )
+
+
+def fetch(name: str, progress: ProgressCallback | None = None) -> Path:
+    """As `resolve`, of a name that does not come from this machine's user: local paths are unknown.
+
+    Raises:
+        WeightsError: as `resolve`.
+    """
+    if name.startswith(EMBEDDED_PREFIX):
+        return pull(name.removeprefix(EMBEDDED_PREFIX), progress)
+    if (repo := hub_repo(name)) is None:
+        raise UnknownWeights(f"{name!r} is neither embedded:<id> nor a Hugging Face id: org/name or org/name@revision.")
+    from providers.weights import hub
+
+    return hub.fetch(*repo, progress=progress)
 
 
 def hub_repo(path: str) -> tuple[str, str | None] | None:
@@ -120,7 +145,7 @@ def list_local() -> list[LocalModel]:
                 id=EMBEDDED_PREFIX + model.id,
                 source="embedded",
                 pulled=pulled,
-                size=_folder_size(folder) if pulled else model.size,
+                size=folder_size(folder) if pulled else model.size,
                 path=folder if pulled else None,
                 title=model.title,
                 license=model.license,
@@ -135,5 +160,6 @@ def list_local() -> list[LocalModel]:
     return embedded + cached
 
 
-def _folder_size(folder: Path) -> int:
+def folder_size(folder: Path) -> int:
+    """Bytes of all files; those that links lead to count as well."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -28,6 +28,7 @@ from contracts.retrieval.search import VectorStoreSearchRequest
 from contracts.retrieval.store_files import CreateVectorStoreFileBatchRequest, CreateVectorStoreFileRequest
 from contracts.retrieval.stores import CreateVectorStoreRequest
 from contracts.service.models import LoadModelRequest, PinModelRequest
+from contracts.service.pull import PullModelRequest
 from contracts.speech import CreateSpeechRequest
 from contracts.transcription import CreateTranscriptionRequest
 
@@ -48,6 +49,7 @@ PAGES: Mapping[str, Sequence[type[attrs.AttrsInstance]]] = {
     ),
     "speech.md": (CreateSpeechRequest,),
     "transcription.md": (CreateTranscriptionRequest,),
+    "weights.md": (PullModelRequest,),
 }
 """Files of `docs/`, and the contracts whose tables they have."""
 

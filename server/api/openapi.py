@@ -16,6 +16,7 @@ __all__ = [
     "StreamedCompletionOperation",
     "StreamedMessageOperation",
     "StreamedOperation",
+    "StreamedPullOperation",
     "StreamedResponseOperation",
     "TranscriptionOperation",
 ]
@@ -42,6 +43,15 @@ class StreamedCompletionOperation(StreamedOperation):
     """`POST /v1/completions`, whose chunks are completions."""
 
     _events = StreamedOperation._events.replace("ChatCompletionChunk", "Completion")
+
+
+class StreamedPullOperation(StreamedOperation):
+    """`POST /v1/models/pull`, whose events are its progress."""
+
+    _events = (
+        "`data: <PullProgress>` messages, then `data: <PulledModel>` and `data: [DONE]`; a failure in between is "
+        "`data: <ErrorResponse>`. Lines that begin with a colon are comments."
+    )
 
 
 class StreamedResponseOperation(StreamedOperation):

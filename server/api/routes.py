@@ -19,6 +19,7 @@ from server.api.service.health import HealthController
 from server.api.service.index import IndexController
 from server.api.service.metrics import MetricsController
 from server.api.service.models import ModelsController
+from server.api.service.pull import PullController
 from server.api.service.queue import QueueController
 from server.api.service.tokenize import TokenizeController
 from server.api.service.traces import TracesController
@@ -50,6 +51,7 @@ def routes(*, max_upload_bytes: int) -> Sequence[ControllerRouterHandler]:
         MessagesController,
         MetricsController,
         ModelsController,
+        PullController,
         QueueController,
         ResponsesController,
         SpeechController,

@@ -35,6 +35,7 @@ STATUSES = [
     (errors.ModelNotReady, 503, "model_not_ready"),
     (errors.EngineCrashed, 503, "engine_crashed"),
     (errors.OutOfMemory, 503, "out_of_memory"),
+    (errors.SourceUnreachable, 502, "source_unreachable"),
     (errors.PromptDoesNotFit, 507, "prompt_does_not_fit"),
     (errors.RateLimitExceeded, 429, "rate_limit_exceeded"),
     (errors.GenerationTimeout, 504, "timeout"),
