@@ -59,6 +59,12 @@ class QueuedProvider(ABC, Generic[R, E]):
         self.residency = residency
         residency.add(self)
 
+    def adopt(self, spec: ModelSpec) -> None:
+        """Have another spec of the same engine from now on. `ModelSpec.same_engine` says which may follow."""
+        if spec.pin != self._spec.pin:
+            self.pin(spec.pin)
+        self._spec = spec
+
     @property
     def spec(self) -> ModelSpec:
         return self._spec

@@ -89,11 +89,12 @@ class ModelRegistry:
         self._loads: set[asyncio.Task[None]] = set()
 
     def _made(self, specs: Sequence[ModelSpec], served: Mapping[str, Provider]) -> dict[str, Provider]:
-        """A provider for each model: the one that is `served` if it has this spec, or a new one."""
+        """A provider for each model: the one that is `served` if it has such an engine, or a new one."""
         providers: dict[str, Provider] = {}
         for spec in specs:
             provider = served.get(spec.name)
-            providers[spec.name] = provider if provider is not None and provider.spec == spec else self._new(spec)
+            kept = isinstance(provider, QueuedProvider) and provider.spec.same_engine(spec)
+            providers[spec.name] = provider if provider is not None and kept else self._new(spec)
         unavailable = [p for p in providers.values() if isinstance(p, UnavailableProvider)]
         if unavailable and len(unavailable) == len(providers):
             raise unavailable[0].refusal()
@@ -125,13 +126,14 @@ class ModelRegistry:
     async def replace(self, specs: Sequence[ModelSpec], *, memory_limit: int | None) -> Changes:
         """Serve these models from now on.
 
-        A model whose spec is the same stays as it is. A removed model ends with its last request, and so does the
-        former engine of a changed one; the new engine is loaded after that, or for a request that arrives before.
+        A removed model ends with its last request. So does the former engine of a changed one; the new engine is
+        loaded after that, or for a request that arrives before. A model that keeps its engine changes immediately.
 
         Raises:
             ValueError, ExtraNotInstalled: as the constructor; nothing has changed.
         """
         names, served = _names(specs), self._providers
+        before = {name: provider.spec for name, provider in served.items()}
         providers = self._made(specs, served)
         former = [provider for name, provider in served.items() if providers.get(name) is not provider]
         new = [provider for name, provider in providers.items() if served.get(name) is not provider]
@@ -141,13 +143,16 @@ class ModelRegistry:
         self._names, self._providers, self.residency.budget = names, providers, memory_limit
         for provider in former:
             self._retire(provider, providers.get(provider.spec.name))
-        for provider in new:
-            if provider.spec.name not in served:
+        for spec in specs:
+            provider = providers[spec.name]
+            if isinstance(provider, QueuedProvider) and provider not in new:
+                provider.adopt(spec)
+            if spec.name not in before or (before[spec.name].lazy and provider not in new):
                 self._begin_load(provider)
         return Changes(
-            added=tuple(name for name in providers if name not in served),
-            removed=tuple(name for name in served if name not in providers),
-            changed=tuple(provider.spec.name for provider in new if provider.spec.name in served),
+            added=tuple(name for name in providers if name not in before),
+            removed=tuple(name for name in before if name not in providers),
+            changed=tuple(spec.name for spec in specs if before.get(spec.name, spec) != spec),
         )
 
     def _retire(self, provider: Provider, successor: Provider | None) -> None:

@@ -92,6 +92,11 @@ class ModelSpec:
     reasoning_parser: str = "auto"
     """Markup of reasoning in the output: `auto`, `none`, or a name that the engine knows."""
 
+    def same_engine(self, other: ModelSpec) -> bool:
+        """Whether the other differs only in its aliases and in when it is loaded and unloaded."""
+        kept = {name: getattr(self, name) for name in ("aliases", "lazy", "load_policy", "pin", "ttl")}
+        return attrs.evolve(other, **kept) == self
+
     @property
     def ending_seconds(self) -> float:
         """Seconds that an engine may take to end; more with `prefix_cache_dir`, to write the prompts that are left."""

@@ -43,6 +43,10 @@ class EngineProvider(QueuedProvider[R, E]):
         self._on_demand = spec.lazy
         """Whether a request loads the model."""
 
+    def adopt(self, spec: ModelSpec) -> None:
+        super().adopt(spec)
+        self._on_demand |= spec.lazy
+
     @property
     def _status(self) -> ModelStatus:
         if self._begins:

@@ -70,7 +70,7 @@ class ConfigFile:
         """
         self._load = load
         self._given = given
-        self._served = list(zip(given.models, served.models, strict=True))
+        self._folders = {one.path: other.path for one, other in zip(given.models, served.models, strict=True)}
         self._lock = threading.Lock()
 
     def reload(self, connection: Connection) -> None:
@@ -87,11 +87,8 @@ class ConfigFile:
             check_servable(settings.models)
         except (SettingsError, ExtraNotInstalled) as error:
             return Refused(str(error))
-        # A model that has not changed keeps its folder, so that the worker finds it equal too. Engines fetch others.
-        models = tuple(
-            next((served for given, served in self._served if given == spec), spec) for spec in settings.models
-        )
-        self._served = list(zip(settings.models, models, strict=True))
+        # The worker compares these with what it serves, so that a fetched model keeps its folder. Engines fetch others.
+        models = tuple(attrs.evolve(spec, path=self._folders.get(spec.path, spec.path)) for spec in settings.models)
         return Reloaded(
             models=models,
             memory_limit=settings.memory_limit,

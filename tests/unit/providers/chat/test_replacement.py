@@ -98,7 +98,7 @@ async def test_a_changed_model_is_loaded_again_after_the_requests_of_its_former_
 async def test_a_changed_model_is_loaded_without_a_request_too_unless_it_is_lazy(serve, model):
     registry = await serve(model("a"), model("b"))
 
-    await registry.replace((model("a", queue_size=3), model("b", lazy=True)), memory_limit=None)
+    await registry.replace((model("a", queue_size=3), model("b", queue_size=3, lazy=True)), memory_limit=None)
 
     await status(registry.provider("a"), "ready")
     await until(lambda: not registry._retired)
@@ -130,6 +130,22 @@ async def test_models_that_cannot_be_served_change_nothing(serve, model, change)
     assert registry.providers() == served
     assert registry.residency.budget is None
     assert await text(registry.find(CHAT, "a"), "say same") == "same"
+
+
+async def test_a_model_keeps_its_engine_where_only_its_loading_changes(serve, model):
+    registry = await serve(model("a"), model("b", lazy=True))
+    kept = registry.provider("a")
+    another = model("a", aliases=("x",), pin=True, ttl=600.0, load_policy="refuse", lazy=True)
+
+    changes = await registry.replace((another, model("b")), memory_limit=None)
+
+    assert changes == Changes(changed=("a", "b"))
+    assert registry.provider("x") is kept
+    assert (kept.spec, kept.card.aliases, kept.card.pinned, kept.card.status) == (another, ("x",), True, "ready")
+    assert len(starts(kept)) == 1
+    await status(registry.provider("b"), "ready")  # it is to be loaded at start now
+    await registry.replace((model("a"), model("b")), memory_limit=None)
+    assert (kept.card.aliases, kept.card.pinned, kept.spec.ttl) == ((), False, None)
 
 
 async def test_aliases_change_with_the_models(serve, model):

@@ -14,7 +14,7 @@ from server.settings.options import OPTIONS
 from server.settings.settings import Settings
 from tests.unit.server.settings.files import write
 
-TWO = "port: 8000\nmodels:\n- {name: a, type: echo}\n- {name: b, type: echo}\n"
+TWO = "port: 8000\nmodels:\n- {name: a, path: org/a}\n- {name: b, path: org/b}\n"
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def file_of(path: Path) -> ConfigFile:
     """The file of a server that has fetched the models' weights."""
     load = partial(Settings.load, {"config": str(path)}, {})
     given = load()
-    fetched = tuple(attrs.evolve(model, path=f"/fetched/{model.name}") for model in given.models)
+    fetched = tuple(attrs.evolve(model, path=f"/fetched/{model.path}") for model in given.models)
     return ConfigFile(load, given, attrs.evolve(given, models=fetched))
 
 
@@ -37,15 +37,15 @@ def read(file: ConfigFile) -> Reloaded:
     return found
 
 
-def test_a_model_that_has_not_changed_is_the_one_that_is_served(path: Path) -> None:
+def test_a_model_that_was_fetched_keeps_its_folder(path: Path) -> None:
     file = file_of(path)
-    path.write_text(TWO.replace("name: b", "name: b, ttl: 5m") + "- {name: c, type: echo}\n")
+    path.write_text(TWO.replace("name: b", "name: b, ttl: 5m") + "- {name: c, path: org/c}\n")
 
     for _ in range(2):
         assert [(model.name, model.path, model.ttl) for model in read(file).models] == [
-            ("a", "/fetched/a", None),
-            ("b", "", 300.0),
-            ("c", "", None),
+            ("a", "/fetched/org/a", None),
+            ("b", "/fetched/org/b", 300.0),
+            ("c", "org/c", None),
         ]
 
 
@@ -56,7 +56,7 @@ def test_a_file_that_cannot_be_used_is_refused_with_its_line(path: Path) -> None
     assert file.read() == Refused(f"{path}:5: models[2].tll is not an option; did you mean 'ttl'?")
 
     path.write_text(TWO)
-    assert [model.path for model in read(file).models] == ["/fetched/a", "/fetched/b"]
+    assert [model.path for model in read(file).models] == ["/fetched/org/a", "/fetched/org/b"]
 
 
 def test_a_file_that_is_gone_is_refused(path: Path) -> None:
