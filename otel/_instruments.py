@@ -111,6 +111,8 @@ class Instruments:
         gauge(m.PREFIX_CACHE_HIT_RATIO, [_each(lambda r: r.tally.hit_ratio)], "1", "Share of prompt tokens cached.")
         gauge(m.ENGINE_MEMORY, [_by(m.MEMORY_KIND, lambda r: r.memory)], "By", "Memory of the engine process.")
         counter(m.ENGINE_RESTARTS, [_each(lambda r: r.restarts)], "{restart}", "Restarts of the engine process.")
+        counter(m.MODEL_LOADS, [_each(lambda r: r.loads)], "{load}", "Loads of the model.")
+        counter(m.MODEL_UNLOADS, [_each(lambda r: r.unloads)], "{unload}", "Times that the model was unloaded.")
         counter(m.REQUESTS, [_by(m.OUTCOME, lambda r: r.outcomes)], "{request}", "Requests that ended, by outcome.")
         counter(m.SPECULATION, [_by(m.SPECULATION_KIND, lambda r: r.speculated)], "{token}", "Tokens proposed ahead.")
         counter(

@@ -45,6 +45,9 @@ class ModelReading:
     outcomes: Mapping[str, int] = _NOTHING
     """Requests that ended, by outcome."""
     restarts: int | None = None
+    loads: int | None = None
+    """Times that the model became ready after it was unloaded or not yet loaded."""
+    unloads: int | None = None
     memory: Mapping[str, int] = _NOTHING
     """Memory of the engine process, by kind."""
     prefix_cache: int | None = None

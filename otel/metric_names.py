@@ -39,7 +39,9 @@ __all__ = [
     "HTTP_SERVER_RESPONSE_BODY_SIZE",
     "IGNORED_PARAMETERS",
     "MEMORY_KIND",
+    "MODEL_LOADS",
     "MODEL_READY",
+    "MODEL_UNLOADS",
     "OUTCOME",
     "PARAMETER",
     "PLAYBACK_STALLS",
@@ -75,6 +77,8 @@ SPECULATION: Final = "mlx.speculation"
 ENGINE_MEMORY: Final = "mlx.engine.memory"
 """By `MEMORY_KIND`."""
 ENGINE_RESTARTS: Final = "mlx.engine.restarts"
+MODEL_LOADS: Final = "mlx.model.loads"
+MODEL_UNLOADS: Final = "mlx.model.unloads"
 AUDIO_REAL_TIME_FACTOR: Final = "mlx.audio.real_time_factor"
 """Seconds of work per second of audio, synthesized or transcribed: below 1 is faster than playback."""
 AUDIO_DURATION: Final = "mlx.audio.duration"

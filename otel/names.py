@@ -132,6 +132,7 @@ __all__ = [
     "TRANSCRIPTION_LANGUAGE",
     "TRANSCRIPTION_TASK",
     "TRANSCRIPTION_WINDOWS",
+    "UNLOAD_REASON",
     "URL_PATH",
     "URL_SCHEME",
     "USER_AGENT_ORIGINAL",
@@ -146,6 +147,8 @@ EMBEDDING_INPUTS: Final = "mlx.embeddings.inputs"
 """Number of texts to embed, or documents to rank, in one request."""
 CANCELLED: Final = "mlx.cancelled"
 """True if the client disconnected before the end."""
+UNLOAD_REASON: Final = "mlx.unload.reason"
+"""Why a model was unloaded, in words."""
 QUEUE_DEPTH: Final = "mlx.queue.depth"
 """Number of requests waiting when this one entered the queue."""
 QUEUE_WAIT_SECONDS: Final = "mlx.queue.wait_seconds"

@@ -13,7 +13,7 @@ from providers.capabilities import CapabilityName
 from providers.chat.types import SamplingParams
 from providers.spec import ModelSpec
 
-__all__ = ["Capability", "ModelCard", "ModelStatus", "Provider", "QueueStats"]
+__all__ = ["Capability", "ModelCard", "ModelStatus", "Provider", "QueueStats", "ResidentState"]
 
 ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped", "unavailable"]
 """`unavailable`: an extra that the model needs is not installed."""
@@ -58,6 +58,19 @@ class QueueStats:
     service_seconds_max: float = 0.0
 
 
+@attrs.frozen(kw_only=True)
+class ResidentState:
+    """A model's place in memory. Sizes are bytes, times seconds."""
+
+    pinned: bool = False
+    uses: int = 0
+    """Requests and questions in the engine, or waiting for it to load."""
+    memory: int = 0
+    """What it was measured to have, or will need while it loads."""
+    idle: float = 0.0
+    """Seconds since it was used last; 0 while it is in use."""
+
+
 @runtime_checkable
 class Provider(Protocol):
     """One served model, from start to stop."""
@@ -70,6 +83,9 @@ class Provider(Protocol):
 
     @property
     def queue_stats(self) -> QueueStats: ...
+
+    @property
+    def memory(self) -> ResidentState: ...
 
     @property
     def full(self) -> bool:

@@ -15,7 +15,7 @@ from providers.capabilities import MODALITIES
 from providers.chat.types import SamplingParams
 from providers.errors import GenerationTimeout, InternalError, ServiceError
 from providers.events import Event, Request
-from providers.protocols import ModelCard, ModelStatus, QueueStats
+from providers.protocols import ModelCard, ModelStatus, QueueStats, ResidentState
 from providers.residency import Residency
 from providers.spec import ModelSpec
 
@@ -80,13 +80,17 @@ class QueuedProvider(ABC, Generic[R, E]):
             detail=self._detail,
             sampling=self._sampling,
             aliases=self._spec.aliases,
-            pinned=self.residency.state(self).pinned,
+            pinned=self.memory.pinned,
             progress=self._progress,
         )
 
     @property
     def queue_stats(self) -> QueueStats:
         return self._queue.stats
+
+    @property
+    def memory(self) -> ResidentState:
+        return self.residency.state(self)
 
     @property
     def full(self) -> bool:

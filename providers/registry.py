@@ -113,6 +113,11 @@ class ModelRegistry:
             )
         return factory(spec)
 
+    @property
+    def memory_limit(self) -> int | None:
+        """Bytes that all models may have together; None: no limit."""
+        return self.residency.budget
+
     async def start(self) -> None:
         """Begin to load every model and return immediately. Each `Provider.wait_ready` reports the outcome."""
         if self._watch is None:

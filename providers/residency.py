@@ -13,9 +13,10 @@ import attrs
 import otel
 from providers.errors import DoesNotFit, ModelNotReady, QueueTimeout
 from providers.memory.estimate import estimate
+from providers.protocols import ResidentState
 from providers.spec import ModelSpec
 
-__all__ = ["Residency", "Resident", "ResidentState"]
+__all__ = ["Residency", "Resident"]
 
 CHECK_SECONDS = 1.0
 """Time between two looks at what models hold and how long they have been idle."""
@@ -39,19 +40,6 @@ class Resident(Protocol):
 
     async def release(self) -> None:
         """End the engine. Returns when its memory is free."""
-
-
-@attrs.frozen(kw_only=True)
-class ResidentState:
-    """A model's place in memory. Sizes are bytes, times seconds."""
-
-    pinned: bool
-    uses: int
-    """Requests and questions in the engine, or waiting for it to load."""
-    memory: int
-    """What it was measured to have, or will need while it loads."""
-    idle: float
-    """Seconds since it was used last; 0 while it is in use."""
 
 
 @attrs.define(eq=False)
@@ -187,7 +175,8 @@ class Residency:
         try:
             if self.budget is not None:
                 estimated = await asyncio.to_thread(self._estimate, model.spec)
-                need = max(estimated or 0, entry.known)
+                # What it had may exceed the limit by what an estimate omits; it is loaded all the same, by itself.
+                need = entry.known if estimated is None else max(estimated, min(entry.known, self.budget))
                 self._waiting[entry] = need
             async with asyncio.timeout(patience):
                 await self._make_room(entry, need, evict)
@@ -351,7 +340,8 @@ class Residency:
     async def _end(self, entry: _Entry, reason: str) -> None:
         _log.info("model is unloaded", model=entry.name, reason=reason, memory=entry.charge)
         try:
-            await entry.model.release()
+            with otel.start_model_unload(model=entry.name, reason=reason):
+                await entry.model.release()
         finally:
             entry.leaving, entry.charge = False, 0
             entry.loading = entry in self._waiting

@@ -8,7 +8,7 @@ from typing import NoReturn
 from providers.capabilities import MODALITIES
 from providers.errors import ExtraNotInstalled
 from providers.extras import Extra
-from providers.protocols import ModelCard, QueueStats
+from providers.protocols import ModelCard, QueueStats, ResidentState
 from providers.spec import ModelSpec
 
 __all__ = ["UnavailableProvider"]
@@ -40,6 +40,10 @@ class UnavailableProvider:
     @property
     def queue_stats(self) -> QueueStats:
         return QueueStats()
+
+    @property
+    def memory(self) -> ResidentState:
+        return ResidentState()
 
     @property
     def full(self) -> bool:

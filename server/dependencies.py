@@ -52,6 +52,9 @@ class NamesModel(Protocol):
 class Registry(Protocol):
     """The part of `providers.registry.ModelRegistry` that the server uses."""
 
+    @property
+    def memory_limit(self) -> int | None: ...
+
     async def start(self) -> None: ...
 
     async def stop(self) -> None: ...

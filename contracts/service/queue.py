@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import attrs
 
-__all__ = ["QueueStatistics", "QueueStatisticsResponse"]
+from contracts._fields import EXPLICIT_NULL
+from contracts.service.models import ModelStatus
+
+__all__ = ["ModelMemory", "QueueStatistics", "QueueStatisticsResponse", "Residency"]
 
 
 @attrs.frozen(kw_only=True)
@@ -24,8 +27,32 @@ class QueueStatistics:
 
 
 @attrs.frozen(kw_only=True)
+class ModelMemory:
+    """What a model has of the memory. Sizes are bytes, times seconds."""
+
+    status: ModelStatus
+    memory: int
+    """What it was measured to have, or will need while it loads."""
+    pinned: bool
+    uses: int
+    """Requests that are answered or wait for the model to load, and questions about tokens."""
+    idle: float
+    """Time since it was used last; 0 while it is in use."""
+
+
+@attrs.frozen(kw_only=True)
+class Residency:
+    """The memory of all models in bytes; `limit` is null without `--memory-limit`."""
+
+    limit: int | None = attrs.field(metadata=EXPLICIT_NULL)
+    used: int
+    models: dict[str, ModelMemory]
+
+
+@attrs.frozen(kw_only=True)
 class QueueStatisticsResponse:
     """The queues of all models, and their total. Its times are the mean over all requests and the maximum."""
 
     total: QueueStatistics
     models: dict[str, QueueStatistics]
+    residency: Residency

@@ -40,6 +40,7 @@ class EngineProvider(QueuedProvider[R, E]):
         """The load that goes on: one for all requests that wait for it."""
         self._load_error: ServiceError | None = None
         """Why the last load failed, if it did."""
+        self._loads = self._unloads = 0
         self._on_demand = spec.lazy
         """Whether a request loads the model."""
 
@@ -137,6 +138,7 @@ class EngineProvider(QueuedProvider[R, E]):
         self._end_load()
         self._on_demand, self._load_error = True, None
         await self.host.unload()
+        self._unloads += 1
 
     def reading(self) -> otel.ModelReading:
         memory = self.host.memory
@@ -145,6 +147,8 @@ class EngineProvider(QueuedProvider[R, E]):
         return attrs.evolve(
             super().reading(),
             restarts=self.host.restarts,
+            loads=self._loads,
+            unloads=self._unloads,
             memory=kinds if resident is None else {"rss": resident, **kinds},
             prefix_cache=None if memory is None else memory.prefix_cache,
             speculated={} if memory is None else memory.speculated,
@@ -226,11 +230,13 @@ class EngineProvider(QueuedProvider[R, E]):
 
     async def _load_engine(self, evict: bool) -> None:
         try:
-            await self.residency.admit(self, patience=self._spec.queue_timeout, evict=evict)
-            await self.host.start_again()
-            self.host.start()
-            await self.host.wait_ready()
-            await self.residency.loaded(self)
+            with otel.start_model_load(model=self._spec.name):
+                await self.residency.admit(self, patience=self._spec.queue_timeout, evict=evict)
+                await self.host.start_again()
+                self.host.start()
+                await self.host.wait_ready()
+                self._loads += 1
+                await self.residency.loaded(self)
         except asyncio.CancelledError:
             raise  # the engine is being ended, which frees its memory
         except ServiceError as error:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import attrs
 from litestar import Controller, get
 
-from contracts.service.queue import QueueStatistics, QueueStatisticsResponse
+from contracts.service.queue import ModelMemory, QueueStatistics, QueueStatisticsResponse, Residency
 from providers.protocols import QueueStats
 from server.api.error_responses import errors
 from server.dependencies import ServiceDependency
@@ -25,13 +25,23 @@ class QueueController(Controller):
         "/stats",
         operation_id="getQueueStatistics",
         name="queue.stats",
-        summary="Report waiting and running requests, and their times",
+        summary="Report waiting and running requests, their times, and the memory of models",
         responses=errors(401, 500),
     )
     async def stats(self, service: ServiceDependency) -> QueueStatisticsResponse:
-        by_model = {provider.spec.name: provider.queue_stats for provider in service.registry.providers()}
+        registry = service.registry
+        by_model = {provider.spec.name: provider.queue_stats for provider in registry.providers()}
         return QueueStatisticsResponse(
-            total=_total([*by_model.values()]), models={name: _wire(stats) for name, stats in by_model.items()}
+            total=_total([*by_model.values()]),
+            models={name: _wire(stats) for name, stats in by_model.items()},
+            residency=Residency(
+                limit=registry.memory_limit,
+                used=sum(provider.memory.memory for provider in registry.providers()),
+                models={
+                    provider.spec.name: ModelMemory(status=provider.card.status, **attrs.asdict(provider.memory))
+                    for provider in registry.providers()
+                },
+            ),
         )
 
 

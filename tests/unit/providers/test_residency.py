@@ -279,6 +279,21 @@ async def test_a_model_of_unknown_size_is_checked_once_it_is_loaded():
     assert big.released == 1, "its size is known now"
 
 
+async def test_a_model_that_has_more_than_its_files_say_is_loaded_again():
+    house = House()
+    a, b = house.model("a", 8), house.model("b", 1)
+    await house.load(b)
+    await house.residency.admit(a, patience=PATIENCE)
+    a.resident, a.size = True, 11 * GB
+    await house.residency.loaded(a)
+    await house.residency.unload(a)
+
+    a.size = 8 * GB
+    await house.load(a)
+
+    assert house.resident() == ["a"], "the other one makes room for what it had"
+
+
 async def test_growth_unloads_idle_models_least_recently_used_first():
     house = House()
     a, b, c = (house.model(name, 3) for name in "abc")

@@ -33,7 +33,7 @@ from providers.embeddings.types import (
     Vectors,
 )
 from providers.errors import InvalidRequest, ModelNotFound, QueueFull
-from providers.protocols import Capability, ModelCard, ModelStatus, Provider, QueueStats
+from providers.protocols import Capability, ModelCard, ModelStatus, Provider, QueueStats, ResidentState
 from providers.spec import ModelSpec
 
 P = TypeVar("P", bound=Provider)
@@ -100,6 +100,10 @@ class FakeChat:
             sampling=self.sampling,
         )
 
+    @property
+    def memory(self) -> ResidentState:
+        return ResidentState(memory=7, uses=1)
+
     async def start(self) -> None: ...
 
     async def wait_ready(self) -> None: ...
@@ -165,6 +169,10 @@ class FakeEmbedder:
     def card(self) -> ModelCard:
         return ModelCard(id=self.name, created=1_700_000_000, capabilities=("embeddings",), status="ready")
 
+    @property
+    def memory(self) -> ResidentState:
+        return ResidentState(memory=7, uses=1)
+
     async def start(self) -> None: ...
 
     async def wait_ready(self) -> None: ...
@@ -214,6 +222,7 @@ class FakeRegistry:
 
     chats: Sequence[FakeChat | FakeEmbedder]
     stopped: bool = False
+    memory_limit: int | None = None
 
     async def start(self) -> None: ...
 

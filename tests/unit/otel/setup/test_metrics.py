@@ -29,6 +29,8 @@ class Source:
             sequences=4,
             outcomes={"completed": 5, "rejected": 1},
             restarts=6,
+            loads=12,
+            unloads=13,
             memory={"rss": 7, "active": 8},
             prefix_cache=9,
             speculated={"proposed": 11, "accepted": 10},
@@ -124,6 +126,8 @@ def test_models_are_asked_when_metrics_are_collected(metrics: CapturedMetrics) -
     assert metrics.value("mlx_batch_occupancy") == 4
     assert metrics.value("mlx_requests_total", mlx_outcome="rejected") == 1
     assert metrics.value("mlx_engine_restarts_total") == 6
+    assert metrics.value("mlx_model_loads_total") == 12
+    assert metrics.value("mlx_model_unloads_total") == 13
     assert metrics.value("mlx_engine_memory_bytes", mlx_memory_kind="rss") == 7
     assert metrics.value("mlx_prefix_cache_size_bytes") == 9
     assert metrics.value("mlx_speculation_total", mlx_speculation_kind="accepted") == 10

@@ -125,6 +125,14 @@ async def test_queue_statistics_of_every_model_and_their_sum() -> None:
         "service_seconds_mean": 4.0,
         "service_seconds_max": 8.0,
     }
+    assert stats["residency"]["models"]["a"] == {
+        "status": "ready",
+        "memory": 7,
+        "pinned": False,
+        "uses": 1,
+        "idle": 0.0,
+    }
+    assert (stats["residency"]["limit"], stats["residency"]["used"]) == (None, 14)
     assert stats["total"] == {
         "active": 6,
         "pending": 2,
