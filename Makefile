@@ -58,8 +58,8 @@ lint: setup ## Check ruff's rules and format, import rules, unused code, spellin
 types_on = $(BIN)/mypy --platform $(1) --cache-dir .mypy_cache/$(1)
 
 .PHONY: types
-types: setup ## Run mypy in strict mode, for Linux and for macOS
-	$(call part,types,$(call types_on,linux) && $(call types_on,darwin))
+types: setup ## Run mypy in strict mode, for Linux and for macOS side by side
+	$(call part,types,$(call types_on,linux) & linux=$$!; $(call types_on,darwin); darwin=$$?; wait $$linux && [ $$darwin -eq 0 ])
 
 .PHONY: unit
 unit: setup ## Run the tests that need no weights

@@ -258,7 +258,7 @@ def test_slow_speech_pauses_between_pieces_and_still_ends(arena: ArenaPage, wait
     assert played["how"] == "ended"
     assert played["states"][:2] == ["playing", "buffering"]
     assert played["stalls"] == 1
-    assert 0 < played["stalled"] < 5
+    assert played["stalled"] > 0
     assert played["heard"] == pytest.approx(0.7, abs=0.05)
 
 

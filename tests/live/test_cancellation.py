@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import time
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -175,22 +174,19 @@ def test_sigterm_lets_an_answer_of_the_real_model_finish(launch: Launch) -> None
     assert_gone(family)
 
 
-def test_ctrl_c_ends_the_real_model_in_about_a_second(launch: Launch) -> None:
-    server = launch("--no-mlx-warmup")
+def test_ctrl_c_ends_the_real_model_without_a_grace_period(launch: Launch) -> None:
+    server = launch("--no-mlx-warmup", "--grace-period", "300")
     family = server.descendants()
 
     with stream(server.url, chat("Hi", **ENDLESS)) as answer:
         answer.first_piece()
-        begun = time.monotonic()
         for process in (server.process, server.worker()):  # a terminal's Ctrl-C; engines have a session of their own
             process.send_signal(signal.SIGINT)
         list(answer)
     code = server.process.wait(PATIENCE)
-    took = time.monotonic() - begun
 
     assert answer.failure["code"] == "model_not_ready"
     assert code == 0
-    assert took < 4, "about one second, and slack for a busy machine"
     assert_gone(family)
     assert server.log.wait_for_end(PATIENCE)
     assert "Traceback" not in server.log.text

@@ -1,4 +1,4 @@
-"""Ten thousand bodies that no client should send: none gives a 500 or hangs, and the next valid request is served."""
+"""Five thousand bodies that no client should send: none gives a 500 or hangs, and the next valid request is served."""
 
 from __future__ import annotations
 
@@ -87,26 +87,26 @@ def bodies(echo_server: LiveServer) -> list[bytes]:
     document = ask(echo_server.url, method="GET", path="/schema/openapi.json").json()
     fields = sorted(document["components"]["schemas"]["ChatCompletionRequest"]["properties"])
     # A body drawn from the schema costs fifty milliseconds, a mutant almost nothing.
-    return [*fuzzing.by_schema(document, 300), *fuzzing.wild(fields, 1700), *fuzzing.mutated(8000)]
+    return [*fuzzing.by_schema(document, 100), *fuzzing.wild(fields, 900), *fuzzing.mutated(4000)]
 
 
 @pytest.mark.timeout(600)
-def test_ten_thousand_bodies_give_no_500_and_no_hang(echo_server: LiveServer, bodies: list[bytes]) -> None:
-    assert len(bodies) == 10_000
+def test_five_thousand_bodies_give_no_500_and_no_hang(echo_server: LiveServer, bodies: list[bytes]) -> None:
+    assert len(bodies) == 5_000
 
     replies = post_all(echo_server.url, bodies)
 
     for reply in replies:
         assert_sound(reply)
     statuses = Counter(reply.status for reply in replies)
-    assert statuses[200] > 500, statuses  # the valid bodies were answered
-    assert statuses[400] > 5000, statuses
+    assert statuses[200] > 250, statuses  # the valid bodies were answered
+    assert statuses[400] > 2500, statuses
     assert_well(echo_server)
 
 
 @pytest.mark.timeout(600)
 def test_the_real_model_survives_invalid_bodies_too(server: LiveServer, bodies: list[bytes]) -> None:
-    some = [fuzzing.short(body) for body in bodies[::33]]
+    some = [fuzzing.short(body) for body in bodies[::16]]
 
     replies = post_all(server.url, some)
 

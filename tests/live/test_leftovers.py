@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.live.client import eventually
-from tests.live.harness import COMMAND, LiveServer, assert_gone, clean_environment
+from tests.live.harness import COMMAND, STOP_SECONDS, LiveServer, assert_gone, clean_environment
 
 Launch = Callable[..., LiveServer]
 
@@ -82,10 +82,10 @@ def test_no_ending_of_a_server_leaves_anything(
 
         end(server)
 
-        assert server.process.wait(20) == ENDINGS[end]
-    assert_gone(family, within=10)
+        assert server.process.wait(STOP_SECONDS) == ENDINGS[end]
+    assert_gone(family)
     eventually(lambda: not [*temporary.iterdir()])
-    assert shared_memory() <= before
+    eventually(lambda: shared_memory() <= before)  # other tests' processes make some for a moment
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.url}/health")
 
@@ -106,7 +106,7 @@ def test_a_server_that_cannot_start_leaves_nothing(temporary: Path, tmp_path: Pa
         assert process.wait(60) == 1
 
     assert [*temporary.iterdir()] == []
-    assert shared_memory() <= before
+    eventually(lambda: shared_memory() <= before)  # other tests' processes make some for a moment
     eventually(lambda: not [one for one in psutil.process_iter() if session(one) == process.pid])
 
 

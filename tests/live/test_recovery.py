@@ -122,7 +122,7 @@ def test_a_stopped_engine_dies_with_a_server_that_is_killed(weights: Path) -> No
     server.engine().suspend()
     server.worker().kill()
     assert server.process.wait(PATIENCE) == 1
-    assert_gone(family, within=10)
+    assert_gone(family)
 
 
 def test_a_second_ctrl_c_ends_a_server_that_does_not_answer(weights: Path) -> None:
@@ -132,4 +132,4 @@ def test_a_second_ctrl_c_ends_a_server_that_does_not_answer(weights: Path) -> No
     server.process.send_signal(signal.SIGINT)
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(PATIENCE) == 1
-    assert_gone(family, within=10)
+    assert_gone(family)

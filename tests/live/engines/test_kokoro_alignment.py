@@ -6,22 +6,20 @@ import numpy as np
 import pytest
 
 from tests.live.engines.alignment import CALIBRATION, CALIBRATION_VOICES, HELD_OUT, HELD_OUT_VOICES, errors, summary
-from tests.live.engines.test_kokoro import Speaker, speaker
-
-__all__ = ["speaker"]
+from tests.live.engines.speaker import Speaker
 
 pytestmark = pytest.mark.timeout(600)
 
 
 def test_words_are_audible_at_their_reported_times(speaker: Speaker) -> None:
-    plosives, vowels = HELD_OUT
+    plosives, vowels = (", ".join(text.split(", ")[:11]) + "." for text in HELD_OUT)
     one, _, other = HELD_OUT_VOICES
     found = []
     for voice, text in ((one, plosives), (one, vowels), (other, vowels)):
         speech = speaker.spoken(f"alignment-{len(found)}", text, voice)
         found += errors(speech.audio, speech.words)
     print(summary(found))
-    assert len(found) >= 50
+    assert len(found) >= 20
     assert np.median(np.abs(found)) <= 40
 
 

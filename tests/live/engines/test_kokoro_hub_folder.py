@@ -12,7 +12,7 @@ import pytest
 from providers.engine_host.frames import EngineInfo
 from providers.speech.languages import LANGUAGES
 from providers.weights import pull
-from tests.live.engines.test_kokoro import Speaker
+from tests.live.engines.speaker import Speaker
 
 pytestmark = pytest.mark.timeout(600)
 

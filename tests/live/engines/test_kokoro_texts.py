@@ -37,7 +37,7 @@ def model() -> Generator[Durations]:
     assert durations.close() == 0
 
 
-@some(40)
+@some(16)
 @given(
     text=texts,
     voice=st.sampled_from(VOICES),

@@ -33,13 +33,6 @@ def test_the_capital_of_france_is_paris(engine: EngineClient) -> None:
     assert "<|" not in answer.text
 
 
-def test_eight_concurrent_greedy_streams_equal_the_separate_ones(engine: EngineClient) -> None:
-    batch = [engine.generate(f"b{i}", chat(("user", text)), max_tokens=16) for i, text in enumerate(QUESTIONS)]
-    engine.wait(*batch)
-    alone = [engine.ask(f"a{i}", chat(("user", text)), max_tokens=16) for i, text in enumerate(QUESTIONS)]
-    assert [answer.text for answer in batch] == [answer.text for answer in alone]
-
-
 def test_a_seed_gives_the_same_answer_in_a_batch_and_outside(engine: EngineClient) -> None:
     seeded = SamplingParams(temperature=1.0, top_p=0.9, seed=11)
     prompt = chat(("user", "Invent a name for a cat."))

@@ -205,9 +205,9 @@ async def test_reports_waits_and_services_in_seconds():
     with await waiting:
         pass
     stats = places.stats
-    assert 0.015 < stats.wait_seconds_max < 1
-    assert stats.wait_seconds_mean == pytest.approx(stats.wait_seconds_max / 2, rel=0.1)
-    assert 0.015 < stats.service_seconds_max < 1
+    assert 0.015 < stats.wait_seconds_max < 10
+    assert stats.wait_seconds_max / 2 <= stats.wait_seconds_mean < stats.wait_seconds_max
+    assert 0.015 < stats.service_seconds_max < 10
 
 
 @settings(max_examples=150, deadline=None)

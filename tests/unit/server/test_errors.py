@@ -17,7 +17,7 @@ from providers import errors
 from providers.chat.types import GenerationEvent, GenerationRequest
 from server.errors import error_response, status_of
 from tests.unit.server.fakes import FakeChat
-from tests.unit.server.harness import BODY, ask, make_app, start
+from tests.unit.server.harness import BODY, WAIT, ask, make_app, start
 
 STATUSES = [
     (errors.ServiceError, 500, "internal_error"),
@@ -302,4 +302,4 @@ async def test_a_good_request_is_served_after_bad_ones() -> None:
     app = make_app()
     for _, body, _ in BAD_BODIES:
         await ask(app, content=body)
-    assert (await asyncio.wait_for(ask(app, json=BODY), 5)).status == 200
+    assert (await asyncio.wait_for(ask(app, json=BODY), WAIT)).status == 200

@@ -18,7 +18,7 @@ from contracts.embeddings import EmbeddingRequest
 from contracts.rerank import RerankRequest
 from contracts.service.tokenize import DetokenizeRequest, TokenizeRequest
 from tests.unit.server.fakes import FakeChat, FakeEmbedder
-from tests.unit.server.harness import BODY, ask, make_app
+from tests.unit.server.harness import BODY, WAIT, ask, make_app
 
 NAMES = [field.name for field in attrs.fields(ChatCompletionRequest)]
 
@@ -86,7 +86,7 @@ def app() -> Litestar:
 
 
 async def answered(app: Litestar, content: bytes, path: str = "/v1/chat/completions") -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT):
         answer = await ask(app, path=path, content=content)
     assert answer.complete
     if answer.status == 200:

@@ -15,7 +15,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 EMIT = """
-import json, sys, time
+import json, sys
 import otel
 otel.configure_logging("info", "json")
 telemetry = otel.setup(service_version="1.2.3")
@@ -24,13 +24,16 @@ span = otel.start_server_span("GET", "/health", {})
 with span.use():
     otel.start_queue(model="m", request_id="r", depth=0).admitted()
 span.end()
-begin = time.perf_counter()
 telemetry.shutdown(timeout=float(sys.argv[1]) if len(sys.argv) > 1 else 5.0)
 telemetry.shutdown()
-seconds = time.perf_counter() - begin
 sdk = "opentelemetry.sdk.trace" in sys.modules
-print(json.dumps({"same": same, "seconds": seconds, "sdk": sdk}))
+print(json.dumps({"same": same, "sdk": sdk}))
 """
+
+PATIENT = 300
+"""Seconds for which a broken collector holds an exporter that waits for it."""
+WITHIN = 25
+"""Seconds for a process that takes one or two. The SDK would wait for 30."""
 
 
 class Collector:
@@ -47,7 +50,7 @@ class Collector:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if silent:
-                    release.wait(30)
+                    release.wait(PATIENT)
                     return
                 outer.paths.append(self.path)
                 outer.headers.append({key.lower(): value for key, value in self.headers.items()})
@@ -96,7 +99,7 @@ def run(environment: dict[str, str], *arguments: str) -> tuple[dict[str, Any], s
         env={**clean, **environment, "NO_PROXY": "127.0.0.1", "PYTHONPATH": os.getcwd()},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WITHIN,
         check=True,
     )
     result: dict[str, Any] = json.loads(done.stdout)
@@ -171,18 +174,19 @@ def test_a_setting_the_sdk_refuses_turns_tracing_off_with_a_warning(collector: C
     assert "traces are not exported" in errors
 
 
+WAITS = {"OTEL_EXPORTER_OTLP_TIMEOUT": str(PATIENT)}
+
+
 def test_a_collector_that_is_not_there_does_not_hold_the_shutdown() -> None:
-    result, _ = run({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}, "0.3")
+    result, _ = run({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", **WAITS}, "0.3")
     assert result["sdk"]
-    assert result["seconds"] < 3
 
 
 def test_a_collector_that_never_answers_does_not_hold_the_shutdown() -> None:
     silent = Collector(silent=True)
     try:
-        result, errors = run({"OTEL_EXPORTER_OTLP_ENDPOINT": silent.url}, "0.3")
+        _, errors = run({"OTEL_EXPORTER_OTLP_ENDPOINT": silent.url, **WAITS}, "0.3")
     finally:
         silent.close()
 
-    assert result["seconds"] < 3
     assert "the last spans were not sent" in errors

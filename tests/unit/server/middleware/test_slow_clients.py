@@ -14,6 +14,7 @@ from providers.errors import ModelNotReady, QueueFull
 from server.drain import Drain
 from server.errors import ClientDisconnected
 from server.middleware.slow_clients import PIECE, SMALL, Limits, RequestTimeout, SlowClientsMiddleware
+from tests.unit.server.harness import WAIT
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 GONE = {"type": "http.disconnect"}
@@ -62,7 +63,7 @@ class Server:
 
     async def serve(self, client: Client, length: int | None = None) -> None:
         headers = [] if length is None else [(b"content-length", str(length).encode())]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT):
             await self._middleware({"type": "http", "headers": headers}, client.receive, client.send)  # type: ignore[typeddict-item]
 
 

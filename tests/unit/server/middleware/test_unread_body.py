@@ -7,6 +7,7 @@ import pytest
 from server.drain import Drain
 from server.middleware import unread_body
 from server.middleware.unread_body import UnreadBodyMiddleware
+from tests.unit.server.harness import WAIT
 
 PIECE = {"type": "http.request", "body": b"x", "more_body": True}
 LAST = {"type": "http.request", "body": b"x", "more_body": False}
@@ -67,7 +68,7 @@ async def test_a_server_that_ends_waits_for_no_rest() -> None:
     before.expire()
     asyncio.get_running_loop().call_soon(meanwhile.expire)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WAIT):
         assert await run(*[PIECE] * 5, drain=before) == 0
         assert await run(PIECE, drain=meanwhile) == 1
 
@@ -75,14 +76,14 @@ async def test_a_server_that_ends_waits_for_no_rest() -> None:
 async def test_a_client_that_stops_sending_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unread_body, "_IDLE", 0.01)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WAIT):
         assert await run(PIECE) == 1
 
 
 async def test_a_client_that_never_ends_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unread_body, "_TOTAL", 0.01)
 
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(WAIT):
         assert await run(PIECE) == 1
 
 

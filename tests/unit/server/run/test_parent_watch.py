@@ -14,6 +14,7 @@ import pytest
 from server.drain import Drain
 from server.run.parent_watch import Lifecycle
 from server.run.reload import Refused, Reloaded
+from tests.unit.server.harness import WAIT
 
 
 class Watched:
@@ -45,9 +46,9 @@ async def test_drain_begins_immediately_and_expires_after_the_grace_period(pipe:
 
     pipe.sender.send("drain")
 
-    await asyncio.wait_for(watched.begun.wait(), 5)
+    await asyncio.wait_for(watched.begun.wait(), WAIT)
     assert not watched.drain.expired
-    await asyncio.wait_for(watched.expired.wait(), 5)
+    await asyncio.wait_for(watched.expired.wait(), WAIT)
 
 
 async def test_now_expires_the_drain_immediately(pipe: Pipe) -> None:
@@ -56,7 +57,7 @@ async def test_now_expires_the_drain_immediately(pipe: Pipe) -> None:
 
     pipe.sender.send("now")
 
-    await asyncio.wait_for(watched.expired.wait(), 5)
+    await asyncio.wait_for(watched.expired.wait(), WAIT)
     assert watched.drain.begun
 
 
@@ -64,11 +65,11 @@ async def test_now_ends_the_grace_period_of_a_drain(pipe: Pipe) -> None:
     watched = Watched(grace_period=3600)
     Lifecycle(connection=pipe.receiver).start(watched.drain)
     pipe.sender.send("drain")
-    await asyncio.wait_for(watched.begun.wait(), 5)
+    await asyncio.wait_for(watched.begun.wait(), WAIT)
 
     pipe.sender.send("now")
 
-    await asyncio.wait_for(watched.expired.wait(), 5)
+    await asyncio.wait_for(watched.expired.wait(), WAIT)
 
 
 async def test_after_stop_words_of_the_main_process_are_not_read(pipe: Pipe) -> None:
@@ -102,7 +103,7 @@ async def test_the_parent_s_death_is_noticed_without_a_word(monkeypatch: pytest.
 
     os.close(parents_end)
 
-    await asyncio.wait_for(orphaned.wait(), 5)
+    await asyncio.wait_for(orphaned.wait(), WAIT)
     os.close(sentinel)
 
 

@@ -15,7 +15,7 @@ from litestar import Litestar
 
 from contracts.responses.request import CreateResponse, TokenCountRequest
 from tests.unit.server.api.responses.scripts import BODY, PATH
-from tests.unit.server.harness import Exchange, ask, make_app
+from tests.unit.server.harness import WAIT, Exchange, ask, make_app
 
 NAMES = [field.name for field in attrs.fields(CreateResponse)]
 COUNTED = [field.name for field in attrs.fields(TokenCountRequest)]
@@ -106,7 +106,7 @@ def app() -> Litestar:
 
 
 async def answered(app: Litestar, path: str = PATH, method: str = "POST", **request: Any) -> Exchange:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT):
         answer = await ask(app, method, path, **request)
     assert answer.complete
     if answer.status != 200:

@@ -22,6 +22,7 @@ from server.api.responses.stored import store as responses
 from server.api.responses.stored.database import ResponseDatabase
 from server.api.responses.stored.store import ResponseStore
 from tests.unit.server.full_disk import full_disk
+from tests.unit.server.harness import WAIT
 
 TTL = 100.0
 
@@ -248,7 +249,7 @@ async def test_a_slow_disk_does_not_block_the_event_loop(store: ResponseStore, m
     assert not asked.done()
 
     release.set()
-    assert await asyncio.wait_for(asked, 10) == response("a")
+    assert await asyncio.wait_for(asked, WAIT) == response("a")
 
 
 async def test_writes_that_wait_for_a_slow_disk_are_bounded(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

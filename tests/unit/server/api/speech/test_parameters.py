@@ -22,7 +22,7 @@ from server.api.speech.request import MAX_CHARACTERS, MAX_STREAMED_CHARACTERS, s
 from server.api.speech.viseme_tables import PHONEMES
 from server.serialization import converter
 from tests.unit.server.api.speech.speaking import BODY, PATH, echoing, speak
-from tests.unit.server.harness import ask
+from tests.unit.server.harness import WAIT, ask
 from tests.unit.server.parameters import with_status
 from tests.unit.server.test_fuzz import values
 
@@ -275,7 +275,7 @@ bodies = st.builds(
 @given(body=bodies)
 def test_no_body_is_a_500(app: Litestar, body: dict[str, Any]) -> None:
     async def answered() -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAIT):
             answer = await ask(app, path=PATH, content=msgspec.json.encode(body))
         assert answer.complete
         assert answer.status == 200 or 400 <= answer.status < 500, answer.body
