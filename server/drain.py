@@ -47,6 +47,12 @@ class Drain:
             self._timer.cancel()
 
     def when_expired(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Call `callback` when the grace period ends. Returns a function that unregisters it."""
+        """Call `callback` when the grace period ends, or soon if it has ended. Returns a function that unregisters it.
+
+        Code that waits again after the end has to hear of it again: granian can lose a cancellation in the moment in
+        which it delivers.
+        """
+        if self.expired:
+            return asyncio.get_running_loop().call_soon(callback).cancel
         self._on_expired.add(callback)
         return lambda: self._on_expired.discard(callback)

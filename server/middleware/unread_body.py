@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
@@ -54,8 +54,8 @@ class UnreadBodyMiddleware:
         try:
             await self._app(scope, receive_and_note, send_and_note)
             with contextlib.suppress(TimeoutError):
-                async with self._lingering():
-                    while complete and unread and not self._drain.expired:
+                async with self._lingering() as still:
+                    while complete and unread and still():
                         async with asyncio.timeout(_IDLE):  # wait_for can lose the end of the time around it
                             await receive_and_note()
         finally:
@@ -64,17 +64,20 @@ class UnreadBodyMiddleware:
             receive, send = _receive_nothing, _send_nowhere
 
     @contextlib.asynccontextmanager
-    async def _lingering(self) -> AsyncIterator[None]:
-        """Bound the block to the time that the rest of a body may take.
+    async def _lingering(self) -> AsyncIterator[Callable[[], bool]]:
+        """Bound the block to the time that the rest of a body may take. The value tells whether there is time left.
+
+        The block has to ask before each wait: granian can lose a cancellation in the moment in which it delivers.
 
         Raises:
             TimeoutError: the time is over, or the server's grace period is.
         """
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(_TOTAL) as scope:
+        end = loop.time() + _TOTAL
+        async with asyncio.timeout_at(end) as scope:
             unregister = self._drain.when_expired(lambda: scope.reschedule(loop.time()))
             try:
-                yield
+                yield lambda: not self._drain.expired and loop.time() < end
             finally:
                 unregister()
 

@@ -80,3 +80,14 @@ async def test_an_answer_that_has_ended_is_not_called() -> None:
     forget()
     made.expire()
     assert events == ["there"]
+
+
+async def test_an_answer_that_comes_after_the_end_is_called_too() -> None:
+    events: list[str] = []
+    made = Drain(60.0, lambda: None)
+    made.expire()
+    made.when_expired(lambda: events.append("there"))
+    made.when_expired(lambda: events.append("gone"))()
+    assert events == [], "its caller enters what it ends first"
+    await settle()
+    assert events == ["there"]

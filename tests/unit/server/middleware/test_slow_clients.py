@@ -119,6 +119,23 @@ async def test_a_server_that_ends_does_not_wait_for_a_body() -> None:
         await server.serve(Client([piece()]))
 
 
+async def test_a_cancellation_that_is_lost_while_a_piece_arrives_ends_the_next_wait() -> None:
+    class Losing(Client):
+        async def receive(self) -> Any:
+            try:
+                return await super().receive()
+            except asyncio.CancelledError:
+                if not self.pieces:
+                    raise
+                return self.pieces.pop(0)
+
+    server = Server(grace_period=0.02)
+    server.drain.begin()
+
+    with pytest.raises(ModelNotReady):
+        await server.serve(Losing([piece()], pause=1))
+
+
 async def test_bodies_in_flight_are_bounded_together() -> None:
     release = asyncio.Event()
 

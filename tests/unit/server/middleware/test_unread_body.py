@@ -73,6 +73,35 @@ async def test_a_server_that_ends_waits_for_no_rest() -> None:
         assert await run(PIECE, drain=meanwhile) == 1
 
 
+async def test_a_cancellation_that_is_lost_while_a_piece_arrives_prolongs_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(unread_body, "_TOTAL", 0.02)
+    received = lost = 0
+
+    async def receive() -> Any:
+        nonlocal received, lost
+        received += 1
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            lost += 1
+            if lost > 1:
+                raise
+        return PIECE
+
+    async def app(_: Any, __: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 413, "headers": []})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def send(_: Any) -> None: ...
+
+    middleware = UnreadBodyMiddleware(app, drain=Drain(60.0, lambda: None))
+    async with asyncio.timeout(1):
+        await middleware({"type": "http", "headers": (LENGTH,)}, receive, send)  # type: ignore[typeddict-item]
+    assert received < 5
+
+
 async def test_a_client_that_stops_sending_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(unread_body, "_IDLE", 0.01)
 
