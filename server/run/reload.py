@@ -70,7 +70,8 @@ class ConfigFile:
         """
         self._load = load
         self._given = given
-        self._folders = {one.path: other.path for one, other in zip(given.models, served.models, strict=True)}
+        pairs = zip(given.models, served.models, strict=True)
+        self._folders = {(spec.name, spec.path): fetched.path for spec, fetched in pairs}
         self._lock = threading.Lock()
 
     def reload(self, connection: Connection) -> None:
@@ -88,7 +89,9 @@ class ConfigFile:
         except (SettingsError, ExtraNotInstalled) as error:
             return Refused(str(error))
         # The worker compares these with what it serves, so that a fetched model keeps its folder. Engines fetch others.
-        models = tuple(attrs.evolve(spec, path=self._folders.get(spec.path, spec.path)) for spec in settings.models)
+        models = tuple(
+            attrs.evolve(spec, path=self._folders.get((spec.name, spec.path), spec.path)) for spec in settings.models
+        )
         return Reloaded(
             models=models,
             memory_limit=settings.memory_limit,

@@ -169,11 +169,19 @@ _FROM_SERVERS_OF_SEVERAL_MODELS = (
     _alias("name", "served_model_name", as_flag=False),
     _alias("path", "model_path", as_flag=False),
     _alias("type", "model_type", as_flag=False),
-    Alias(name="preload", to="on_demand", values={"true": "false", "false": "true"}, switch=True),
+    Alias(name="preload", to="on_demand", values={"true": "false", "false": "true"}, switch=True, as_flag=False),
     Alias(name="keep_alive", to="ttl", translate=_keep_alive, note="-1 is never, and 0 unloads it after each request"),
     _alias("idle_unload_seconds", "ttl"),
+    _alias("auto_unload_idle_seconds", "ttl", in_file=False),
+    _alias("ttl_seconds", "ttl", as_flag=False),
+    _alias("is_pinned", "pin", as_flag=False),
+    _alias("model_alias", "aliases", as_flag=False),
+    _alias("max_model_memory", "memory_limit", in_file=False),
+    _alias("memory_budget_gb", "memory_limit", unit="GB"),
+    _noted("estimated_memory_gb", "a model's need is read from its files", as_flag=False),
+    _refused("models_config", "move its `models` into the file of --config", in_file=False),
 )
-"""Keys of an entry of `models`, and the times of Ollama and of Rapid-MLX after which a model is unloaded."""
+"""Keys of an entry of `models`; and those of Ollama, oMLX, Rapid-MLX and vllm-mlx for memory and unloading."""
 
 ALIASES: Mapping[str, Alias] = {
     alias.name: alias

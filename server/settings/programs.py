@@ -178,7 +178,21 @@ _COMMON: tuple[Row, ...] = (
 _VLLM_MLX = Program(
     name="vllm-mlx",
     text="Write `mlx-openai-server launch --model-path MODEL` instead of `vllm-mlx serve MODEL`.\n",
-    rows=(*_COMMON, *_DEFAULTS, *_BATCHING, "--enable-metrics", "--max-model-len"),
+    rows=(
+        *_COMMON,
+        *_DEFAULTS,
+        *_BATCHING,
+        "--enable-metrics",
+        "--max-model-len",
+        "--models-config",
+        ("--memory-budget-gb", "of everything that models hold, not of weights only"),
+        "--auto-unload-idle-seconds",
+    ),
+    keys=("memory_budget_gb", "idle_unload_seconds", "estimated_memory_gb"),
+    keys_text=(
+        "Of the file of `--models-config`, `name`, `path` and `preload` are keys here too. The keys of its `manager` "
+        "belong at the top of the file; models in use are never unloaded, as with the policy `wait_then_fail`."
+    ),
 )
 
 _RAPID_MLX = Program(
@@ -220,6 +234,26 @@ folder, not one of its short names.
         ("--pflash", "nothing: prompts are never shortened"),
         ("RAPID_MLX_API_KEY", "`API_KEY`"),
     ),
+)
+
+_OMLX = Program(
+    name="oMLX",
+    text="""\
+oMLX finds models in a folder and is configured in its dashboard; here each model is a `--model` or an entry of `models`
+in the file of `--config`.
+""",
+    rows=(
+        ("--model-dir", "`--model` for each model, or entries of `models`"),
+        "--max-model-memory",
+        ("--max-process-memory", "`--memory-limit`, which takes a size and no share"),
+        ("--pin", "`pin: true` in the entries; here, the option pins all models"),
+        ("--hot-cache-max-size", "`--prefix-cache-size` of each model"),
+        ("--paged-ssd-cache-dir", "`--prefix-cache-dir`"),
+        ("--paged-ssd-cache-max-size", "`--prefix-cache-disk-size`"),
+        "--mcp-config",
+    ),
+    keys=("ttl_seconds", "is_pinned", "model_alias"),
+    keys_text="Settings of one model, which are keys of an entry here.",
 )
 
 _LM_STUDIO = Program(
@@ -312,6 +346,7 @@ PROGRAMS: tuple[Program, ...] = (
     _MLX_LM,
     _VLLM_MLX,
     _RAPID_MLX,
+    _OMLX,
     _LLAMA_SWAP,
     _LM_STUDIO,
     _OLLAMA,

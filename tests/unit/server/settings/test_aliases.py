@@ -168,6 +168,11 @@ def test_the_options_of_mlx_lm_server_are_those_of_the_installed_version() -> No
         ("--max-bytes 9223372036854775808", "prefix_cache_bytes", 1 << 63),
         ("--cache-memory-mb 100", "prefix_cache_bytes", 100 << 20),
         ("--prompt-cache-size 0", "prefix_cache_bytes", 0),
+        ("--auto-unload-idle-seconds 300", "ttl", 300.0),
+        ("--idle-unload-seconds 0", "ttl", None),
+        ("--keep-alive 5m", "ttl", 300.0),
+        ("--max-model-memory 2GB", "max_memory", 2_000_000_000),
+        ("--memory-budget-gb 68", "max_memory", 68_000_000_000),
         ("--prompt-cache-size 10", "prefix_cache_bytes", None),
         ("--decode-concurrency 4", "max_concurrency", 4),
         ("--decode-concurrency 32 --prompt-concurrency 8", "max_concurrency", 32),
@@ -218,6 +223,7 @@ def test_an_alias_takes_precedence_over_the_environment() -> None:
     [
         ({"temp": "hot"}, "--temp must be a number from 0 to 100, not 'hot'"),
         ({"decode_concurrency": "0"}, "--decode-concurrency must be a whole number from 1 to 4096, not 0"),
+        ({"models_config": "models.yaml"}, "--models-config is not supported: move its `models` into the file of"),
         ({"timeout": "30"}, "--timeout is not supported: a request may have a `timeout` of its own"),
     ],
 )
