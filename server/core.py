@@ -7,6 +7,7 @@ import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, Response, Router
@@ -26,6 +27,7 @@ from server.drain import Drain
 from server.dto import ContractPlugin
 from server.errors import EXCEPTION_HANDLERS
 from server.guards import api_key_guard
+from server.media.reader import MediaReader
 from server.middleware.rate_limit import rate_limit
 from server.middleware.request import is_work
 from server.retrieval.retrieval import Retrieval
@@ -67,6 +69,12 @@ class ServicePlugin(InitPlugin):
             heartbeat_interval=settings.heartbeat_interval,
             responses=responses,
             version=_version(),
+            media=MediaReader(
+                root=Path(settings.media_root) if settings.media_root else None,
+                allow_private=settings.allow_private_media,
+                max_bytes=settings.max_media,
+                seconds=settings.media_timeout,
+            ),
             embeddings_truncate=settings.embeddings_truncate,
             max_speech_characters=settings.max_speech_characters,
             max_audio_seconds=settings.max_audio_seconds,

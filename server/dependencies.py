@@ -22,6 +22,7 @@ from server.api.responses.stored.store import ResponseStore
 from server.api.spoken.said import SaidAnswers
 from server.disconnect import answering
 from server.drain import Drain
+from server.media.reader import MediaReader
 from server.retrieval.retrieval import Retrieval
 from server.streaming.response import StreamResponse
 from server.streaming.sse import Ending, EventEncoder, EventSource, EventStream
@@ -81,6 +82,7 @@ class Service:
     heartbeat_interval: float
     responses: ResponseStore
     version: str
+    media: MediaReader
     pulls: Pulls = attrs.field(factory=Pulls)
     """Weights that are being fetched."""
     said: SaidAnswers = attrs.field(factory=SaidAnswers)

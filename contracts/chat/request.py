@@ -73,8 +73,10 @@ class ChatCompletionRequest(GenerationOptions):
             "Roles `system`, `developer` (read as `system`), `user`, `assistant`, `tool`. `content` is text or a list "
             "of text parts, which are joined by line breaks, without empty ones. An assistant's turn may have "
             "`tool_calls` and `reasoning_content` (or `reasoning`), and no text; a tool's turn has `tool_call_id`. "
-            "Role `function` and `function_call` are read as `tool` and `tool_calls`. Images, sound and files are "
-            "refused; in a tool's turn the model reads `[image]`, `[audio]` or `[file]` instead, and they are noted.",
+            "Role `function` and `function_call` are read as `tool` and `tool_calls`. Images and sound are refused; of "
+            "a `file` with `file_data`, `file_id` or, as an extension, `file_url`, the model reads the text (text, "
+            "HTML, PDF), as [responses](responses.md#input) do. In a tool's turn the model reads `[image]`, `[audio]` "
+            "or `[file]` instead, and they are noted.",
             values="at least one turn",
         )
     )

@@ -16,6 +16,7 @@ __all__ = [
     "FileSearchResult",
     "FunctionCallOutput",
     "FunctionToolCall",
+    "InputAudioContent",
     "InputContent",
     "InputFileContent",
     "InputImageContent",
@@ -61,9 +62,23 @@ class InputImageContent:
 
 @attrs.frozen(kw_only=True)
 class InputFileContent:
-    """A file, or audio."""
+    """A file, by one of its three sources."""
 
-    type: Literal["input_file", "input_audio"]
+    type: Literal["input_file"]
+    file_data: str | None = None
+    """A data URL, or base64."""
+    file_url: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+    text: str | None = None
+    """Extension: what the server read in the file, in an item that it returns. Sent back, it replaces the source."""
+
+
+@attrs.frozen(kw_only=True)
+class InputAudioContent:
+    """Audio."""
+
+    type: Literal["input_audio"]
 
 
 @attrs.frozen(kw_only=True)
@@ -117,7 +132,9 @@ class RefusalContent:
     refusal: str
 
 
-InputContent = InputTextContent | InputImageContent | InputFileContent | OutputTextContent | RefusalContent
+InputContent = (
+    InputTextContent | InputImageContent | InputFileContent | InputAudioContent | OutputTextContent | RefusalContent
+)
 ReturnedContent = InputContent | JsonObject
 """What a tool returned. Parts of other types come from tools that pass on what another API returned."""
 

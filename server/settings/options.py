@@ -7,6 +7,7 @@ An option's `name` is its YAML key and, with dashes, its flag. `env` is its envi
 from __future__ import annotations
 
 from server.settings.loading_options import LOADING_OPTIONS
+from server.settings.media_options import MEDIA_OPTIONS
 from server.settings.model_options import MODEL_OPTIONS, QUEUE_OPTIONS
 from server.settings.option import Option
 from server.settings.sampling_options import SAMPLING_OPTIONS
@@ -21,6 +22,7 @@ OPTIONS: tuple[Option, ...] = (
     *LOADING_OPTIONS,
     *SAMPLING_OPTIONS,
     *SERVER_OPTIONS,
+    *MEDIA_OPTIONS,
     *QUEUE_OPTIONS,
     *LOGGING_OPTIONS,
 )

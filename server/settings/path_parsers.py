@@ -10,7 +10,7 @@ from server.settings.lexicon import read_lexicon
 from server.settings.parser import accepts
 from server.settings.parsers import TEXT, text
 
-__all__ = ["database", "keys", "lexicon", "log_file", "template", "writable_folder"]
+__all__ = ["database", "folder", "keys", "lexicon", "log_file", "template", "writable_folder"]
 
 
 @accepts(TEXT)
@@ -25,6 +25,15 @@ def database(value: object) -> str:
     if not file.parent.is_dir():
         raise ValueError(f"must be in a folder that exists, and {file.parent} does not")
     return str(file)
+
+
+@accepts(TEXT)
+def folder(value: object) -> str:
+    """An absolute path of a folder that exists."""
+    path = Path(text(value)).expanduser().absolute()
+    if not path.is_dir():
+        raise ValueError(f"must be a folder that exists, and {path} is none")
+    return str(path)
 
 
 @accepts(TEXT)

@@ -93,6 +93,13 @@ class Settings:
     data_dir: str | None = None
     """Folder of files and vector stores; None: a temporary one."""
     data_size: int = 4_000_000_000
+    max_media: int = 32_000_000
+    """Bytes of a file that a request names or contains."""
+    media_timeout: float = 30.0
+    allow_private_media: bool = False
+    """True: fetch from any address, not only from public ones."""
+    media_root: str | None = None
+    """Folder of the files that requests may name; None: there are none."""
     log_level: str = "info"
     """`debug`, `info`, `warning` or `error`."""
     prefix_cache_scope: Literal["key", "shared"] = "key"

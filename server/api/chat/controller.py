@@ -15,6 +15,7 @@ from contracts.chat.audio import HeardAnswer, HeardRequest
 from contracts.chat.request import ChatCompletionRequest
 from contracts.chat.response import ChatCompletion
 from providers.chat.protocol import CHAT
+from server.api.chat.attached import with_file_texts
 from server.api.chat.context import grounded
 from server.api.chat.functions import has_functions
 from server.api.chat.request import to_generation_request
@@ -66,6 +67,7 @@ class ChatController(Controller):
         header = AnswerHeader.new(
             model=chat.spec.name, version=service.version, request_id=request_id, prefix="chatcmpl"
         )
+        data = await with_file_texts(data, request, service, retrieval)
         data = attrs.evolve(data, messages=as_heard(data.messages, data.heard, service.said))
         asked = await translated(request, to_generation_request, data, id=request_id)
         answer = grounded(data, asked, chat, retrieval)

@@ -23,6 +23,7 @@ from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
 from server.api.error_responses import ANSWERING, COUNTING, OF_STORED, errors
 from server.api.grounding.answer import GroundedAnswer
 from server.api.openapi import StreamedResponseOperation
+from server.api.responses.attached import with_texts
 from server.api.responses.conversation import input_items, references
 from server.api.responses.custom_input import custom_inputs
 from server.api.responses.file_search import FileSearch, finder, search_of
@@ -86,6 +87,7 @@ class ResponsesController(Controller):
         retrieval: RetrievalDependency,
     ) -> Response[ResponseContract]:
         refuse_unsupported_response(data)
+        data = await with_texts(data, request, service, retrieval)
         id, request_id = new_response_id(), otel.request_id.get() or ""
         earlier, own = await _conversation(data, service, id)
         offered = offer(data.tools)
@@ -126,6 +128,7 @@ class ResponsesController(Controller):
         retrieval: RetrievalDependency,
     ) -> TokenCount:
         refuse_unsupported_count(data)
+        data = await with_texts(data, request, service, retrieval)
         earlier, own = await _conversation(data, service, new_response_id())
         turns = [*earlier, *own]
         prompt = to_prompt(data, turns, offer(data.tools))

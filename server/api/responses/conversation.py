@@ -16,6 +16,7 @@ from contracts.responses.items import (
     FileSearchCall,
     FunctionCallOutput,
     FunctionToolCall,
+    InputAudioContent,
     InputContent,
     InputFileContent,
     InputImageContent,
@@ -37,6 +38,7 @@ from server.api.generation.unread import placeholder
 from server.api.responses.foreign import as_calls, returned_text
 from server.api.responses.searched import blocks
 from server.api.responses.tools import INPUT, prompt_name
+from server.media.documents import Document, file_block
 from server.noted import note
 
 __all__ = [
@@ -53,7 +55,8 @@ __all__ = [
 Call = FunctionToolCall | CustomToolCall
 Output = FunctionCallOutput | CustomToolCallOutput
 
-_OURS = (InputTextContent, InputImageContent, InputFileContent, OutputTextContent, RefusalContent)
+_UNREAD = (InputImageContent, InputFileContent, InputAudioContent)
+_OURS = (InputTextContent, *_UNREAD, OutputTextContent, RefusalContent)
 
 _PREFIXES = {
     "message": "msg",
@@ -152,8 +155,13 @@ def to_turns(items: Sequence[StoredItem], *, instructions: str | None) -> list[C
 
 
 def message_text(item: StoredItem) -> str:
-    """The text of a turn. Empty: the item is none."""
-    return content_text(item.content) if isinstance(item, InputMessage) else ""
+    """The text of a turn, without its files. Empty: the item is none."""
+    if not isinstance(item, InputMessage):
+        return ""
+    content = item.content
+    return content_text(
+        [part for part in content if not isinstance(part, InputFileContent)] if isinstance(content, list) else content
+    )
 
 
 def _recalled(call: FileSearchCall, referred: Mapping[str, StoredItem]) -> list[StoredItem]:
@@ -259,14 +267,14 @@ def _check(item: StoredItem, path: str) -> None:
 
 def _note_unread(output: Any) -> None:
     for part in output if isinstance(output, list) else []:
-        if isinstance(part, InputImageContent | InputFileContent):
+        if isinstance(part, _UNREAD):
             placeholder(_kind(part), f"input[].output[].{part.type}")
 
 
-def _kind(part: InputImageContent | InputFileContent) -> Literal["audio", "file", "image"]:
+def _kind(part: InputImageContent | InputFileContent | InputAudioContent) -> Literal["audio", "file", "image"]:
     if isinstance(part, InputImageContent):
         return "image"
-    return "audio" if part.type == "input_audio" else "file"
+    return "audio" if isinstance(part, InputAudioContent) else "file"
 
 
 def _check_parts(content: str | list[InputContent] | None, path: str, *, spoken: bool) -> None:
@@ -277,6 +285,8 @@ def _check_parts(content: str | list[InputContent] | None, path: str, *, spoken:
         if isinstance(part, OutputTextContent | RefusalContent):
             if not spoken:
                 raise InvalidRequest(f"{place}: only content of the assistant may have type {part.type!r}", param=place)
+        elif isinstance(part, InputFileContent) and part.text is not None and not spoken:
+            continue
         elif not isinstance(part, InputTextContent):
             raise UnsupportedParameter(
                 f"{place}: content of type {part.type!r} is not supported by this model; send text", param=place
@@ -315,13 +325,19 @@ def _as_text(text: str) -> InputTextContent:
 def _parts(message: InputMessage) -> list[InputContent]:
     content = message.content
     if isinstance(content, list):
-        return [
-            attrs.evolve(part, annotations=part.annotations or []) if isinstance(part, OutputTextContent) else part
-            for part in map(_plain, content)
-        ]
+        return [_kept(part) for part in map(_plain, content)]
     if message.role == "assistant":
         return [OutputTextContent(type="output_text", text=content)] if content is not None else []
     return [InputTextContent(type="input_text", text=content or "")]
+
+
+def _kept(part: InputContent) -> InputContent:
+    """The part without what is empty, and without the source of a file that is read."""
+    if isinstance(part, OutputTextContent):
+        return attrs.evolve(part, annotations=part.annotations or [])
+    if isinstance(part, InputFileContent) and part.text is not None:
+        return attrs.evolve(part, file_data=None)
+    return part
 
 
 def content_text(content: Any) -> str:
@@ -334,7 +350,9 @@ def content_text(content: Any) -> str:
 def _part_text(part: Any) -> str:
     if isinstance(part, RefusalContent):
         return part.refusal
-    if isinstance(part, InputImageContent | InputFileContent):
+    if isinstance(part, InputFileContent) and part.text is not None:
+        return file_block(Document(part.filename or "file", part.text))
+    if isinstance(part, _UNREAD):
         return f"[{_kind(part)}]"
     return str(getattr(part, "text", ""))
 

@@ -41,6 +41,7 @@ def test_every_example_value_is_valid(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "keys").write_text("sk-ada")
     (tmp_path / "template.jinja").write_text("{{ messages }}")
     (tmp_path / "adapters").mkdir()
+    (tmp_path / "media").mkdir()
     monkeypatch.chdir(tmp_path)
 
     separate = [{name: examples.pop(name) for name in names} for names in APART]

@@ -312,9 +312,9 @@ def test_a_history_of_empty_strings_is_a_conversation() -> None:
             "messages[0].content[0].type",
         ),
         (
-            {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "file", "file": {"file_id": "1"}}]},
-            "unsupported_parameter",
-            "messages[0].content[1].type",
+            {"role": "user", "content": [{"type": "text", "text": "x"}, {"type": "file", "file": {"filename": "a"}}]},
+            "invalid_request_error",
+            "messages[0].content[1].file",
         ),
         ({"role": "user", "content": [{"type": "video"}]}, "invalid_request_error", "messages[0].content[0].type"),
         ({"role": "user", "content": []}, "invalid_request_error", "messages[0].content"),
