@@ -118,7 +118,8 @@ def _load_weights(folder: Path, spec: ModelSpec) -> tuple[Any, dict[str, Any]]:
 
 
 def _load_tokenizer(folder: Path, config: Mapping[str, Any], spec: ModelSpec) -> Any:
-    options: dict[str, Any] = {"trust_remote_code": True} if spec.trust_remote_code else {}
+    # Without a value, transformers asks on the terminal whether to run the code.
+    options: dict[str, Any] = {"trust_remote_code": spec.trust_remote_code}
     if spec.chat_template is not None:
         options["chat_template"] = spec.chat_template
     try:
