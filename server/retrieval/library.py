@@ -17,6 +17,7 @@ from filelock import FileLock, Timeout
 
 import otel
 from providers.errors import ModelNotReady
+from providers.private_folder import private_folder
 from server.retrieval.tables.connection import connect, scrub
 from server.retrieval.tables.files import FileTable
 from server.retrieval.tables.store_files import StoreFileTable
@@ -152,7 +153,7 @@ class Library:
         if self._connection is None:
             folder = Path(self._given or tempfile.mkdtemp(prefix="mlx-openai-server-"))
             self._folder = folder
-            self._files.mkdir(mode=0o700, parents=True, exist_ok=True)
+            private_folder(self._files)
             self._lock = FileLock(folder / "lock")
             try:
                 self._lock.acquire(timeout=0)

@@ -32,6 +32,8 @@ import mlx.core as mx
 from mlx_lm.models import cache as mlx_cache
 from mlx_lm.models.cache import can_trim_prompt_cache, load_prompt_cache, save_prompt_cache
 
+from providers.private_folder import private_folder
+
 __all__ = ["PrefixFiles"]
 
 logger = logging.getLogger(__name__)
@@ -117,7 +119,7 @@ class PrefixFiles:
         self._delete_oldest()
 
     def _mark(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private_folder(self._folder)
         mark = self._folder / _MARK
         if not mark.exists():
             mark.write_text(_MARK_TEXT)

@@ -221,10 +221,14 @@ def test_files_of_other_people_are_never_deleted(tmp_path: Path) -> None:
 
 
 def test_prompts_are_readable_by_their_owner_only(tmp_path: Path) -> None:
-    saved(tmp_path / "prompts")
-    (path,) = paths(tmp_path / "prompts")
-    assert path.stat().st_mode & 0o077 == 0
-    assert path.parent.stat().st_mode & 0o077 == 0
+    before = os.umask(0)
+    try:
+        saved(tmp_path / "caches" / "prompts")
+    finally:
+        os.umask(before)
+    (path,) = paths(tmp_path / "caches" / "prompts")
+    for each in (path, *path.parents[:3]):
+        assert each.stat().st_mode & 0o077 == 0, each
 
 
 # ── beside the prompts in memory ────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -112,3 +113,16 @@ async def test_a_folder_serves_one_server_at_a_time(app: Litestar, tmp_path: Pat
     with pytest.raises(OSError, match="another server uses it"):
         await other.open()
     await other.close()
+
+
+async def test_the_folder_is_only_for_its_owner_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        async with served(make_app(FakeChat(), data_dir=str(tmp_path / "made" / "data"))) as app:
+            await upload(app, "private")
+            made = [tmp_path / "made", *(tmp_path / "made").rglob("*")]
+            shared = [path for path in made if path.stat().st_mode & 0o077 and path.name != "lock"]
+    finally:
+        os.umask(before)
+    assert len(made) >= 5
+    assert shared == []
