@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import attrs
 
@@ -15,6 +13,7 @@ from providers.memory.precision import choose_dtype
 from providers.memory.tensors import Tensor, read_tensors
 from providers.spec import ModelSpec
 from providers.weights import WeightsError, find_local
+from providers.weights.config import read_config
 
 __all__ = ["estimate", "weight_files"]
 
@@ -125,11 +124,7 @@ def _group_sizes(folder: Path) -> dict[str, int]:
     """Weights that share a scale, by the layer's name; the empty name has that of all other layers."""
     if folder.is_file():
         return {"": _GGUF_GROUP}
-    try:
-        config: Any = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    quantization = config.get("quantization") if isinstance(config, dict) else None
+    quantization = read_config(folder).get("quantization")
     if not isinstance(quantization, dict):
         return {}
     sizes = {

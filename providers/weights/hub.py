@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,7 @@ from providers.weights._cache import as_weights_error
 from providers.weights.errors import UnknownWeights, Unreachable, UnusableWeights, WeightsError
 from providers.weights.progress import ProgressCallback, Stage, silent
 
-__all__ = ["CachedRepo", "cached", "fetch", "find"]
+__all__ = ["CachedRepo", "Deletion", "cached", "deletion", "fetch", "find"]
 
 if TYPE_CHECKING:
     _Tqdm = tqdm[Any]
@@ -117,6 +119,47 @@ def cached() -> list[CachedRepo]:
                 CachedRepo(id=repo.repo_id, path=path, size=repo.size_on_disk, complete=not missing_files(path))
             )
     return sorted(found, key=lambda repo: repo.id)
+
+
+@attrs.frozen(kw_only=True)
+class Deletion:
+    """What huggingface_hub would delete from its cache."""
+
+    path: Path
+    what: str
+    """In words."""
+    size: int
+    """Bytes that no other revision needs."""
+    execute: Callable[[], None]
+
+
+def deletion(repo_id: str, revision: str | None = None) -> Deletion | None:
+    """Plan to delete a repository, or one revision of it (a commit, branch or tag); None if the cache has none."""
+    try:
+        info = scan_cache_dir(constants.HF_HUB_CACHE)
+    except CacheNotFound:
+        return None
+    repo = next((repo for repo in info.repos if repo.repo_type == "model" and repo.repo_id == repo_id), None)
+    revisions = () if repo is None else repo.revisions
+    wanted = [each for each in revisions if revision is None or revision in (each.commit_hash, *each.refs)]
+    if repo is None or not wanted:
+        return None
+    # Another repository may have the same commit: a copy.
+    only = dataclasses.replace(info, repos=frozenset({repo}))
+    strategy = only.delete_revisions(*(each.commit_hash for each in wanted))
+
+    def execute() -> None:
+        strategy.execute()
+        if any(Path(each.snapshot_path).exists() for each in wanted):
+            raise WeightsError(f"{repo.repo_path} cannot be deleted entirely: check its permissions.")
+
+    whole = len(wanted) == len(revisions)
+    return Deletion(
+        path=Path(repo.repo_path) if whole else Path(wanted[0].snapshot_path),
+        what="a repository of the Hugging Face cache" if whole else "a revision in the Hugging Face cache",
+        size=strategy.expected_freed_size,
+        execute=execute,
+    )
 
 
 def _explained(repo_id: str, revision: str | None, error: Exception) -> WeightsError:

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 import rich_click as click
 
-__all__ = ["INTERRUPTED", "UNUSABLE", "fail", "printable"]
+__all__ = ["INTERRUPTED", "UNUSABLE", "fail", "printable", "size_text"]
 
 UNUSABLE = 2
 """Exit status: an option or setting cannot be used."""
@@ -20,6 +20,11 @@ def fail(message: str, status: int = 1) -> NoReturn:
     """Print one line on standard error and exit with `status`."""
     click.echo(f"Error: {message}", err=True)
     raise SystemExit(status)
+
+
+def size_text(size: int) -> str:
+    """A size in bytes for people."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def printable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""`models`: list the weights on this machine, and fetch more."""
+"""`models`: list, describe and delete the weights on this machine, and fetch more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import sys
 
 import rich_click as click
 
-from server.cli._output import INTERRUPTED, fail
+from server.cli._model_info import info
+from server.cli._model_removal import rm
+from server.cli._output import INTERRUPTED, fail, size_text
 from server.cli._signals import first_signal_ends
 
 __all__ = ["models"]
@@ -14,7 +16,7 @@ __all__ = ["models"]
 
 @click.group()
 def models() -> None:
-    """List the models on this machine, or fetch models ahead of time."""
+    """List, describe and delete the models on this machine, or fetch models ahead of time."""
 
 
 @click.command("list")
@@ -34,7 +36,7 @@ def list_() -> None:
         table.add_column(heading, justify="right" if heading == "Size" else "left", overflow="fold")
     for model in list_local():
         state = "fetched" if model.pulled else "not fetched" if model.source == "embedded" else "incomplete"
-        table.add_row(model.id, state, _size(model.size), model.title, model.license)
+        table.add_row(model.id, state, size_text(model.size), model.title, model.license)
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
@@ -65,9 +67,5 @@ def pull(names: tuple[str, ...]) -> None:
         raise SystemExit(INTERRUPTED) from None
 
 
-models.add_command(list_)
-models.add_command(pull)
-
-
-def _size(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+for _command in (list_, pull, info, rm):
+    models.add_command(_command)

@@ -48,7 +48,6 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     ),
     "found by a name put together from strings": ("AacEncoder", "FlacEncoder", "Mp3Encoder", "OpusEncoder"),
     "where embedded weights come from, for people": ("homepage",),
-    "the memory of models, for what decides which of them stay loaded": ("estimate", "footprint"),
     "otel.testing, for tests": ("capture_metrics", "capture_spans"),
     "the duration model without the vocoder, which tests/live/engines/durations.py judges": ("durations",),
 }

@@ -20,7 +20,7 @@ from providers.engines.language.filling import Fillings
 from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.kv_caches import make_layers
-from providers.engines.language.loading import load_language_model, model_context, usable_vocabulary
+from providers.engines.language.loading import load_language_model, usable_vocabulary
 from providers.engines.language.prompt_memory import prompt_memory
 from providers.engines.language.scoring import PromptScoring
 from providers.engines.language.sequences import ActiveSequence, Request, nearest_prompt
@@ -31,6 +31,7 @@ from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.engines.sampling.settings import make_processors, resolve
 from providers.spec import ModelSpec
+from providers.weights.config import model_context
 
 __all__ = ["LanguageEngine"]
 

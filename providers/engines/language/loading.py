@@ -26,7 +26,7 @@ from providers.engines.process.weights import (
 )
 from providers.spec import ModelSpec
 
-__all__ = ["LoadedModel", "load_language_model", "model_context", "usable_vocabulary"]
+__all__ = ["LoadedModel", "load_language_model", "usable_vocabulary"]
 
 _mlx_lm: Any = mlx_utils  # partly annotated
 QUANTIZE_BITS = (2, 3, 4, 5, 6, 8)
@@ -82,17 +82,6 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
         dtype_reason=dtype_reason,
         weight_bytes=weight_bytes(model),
     )
-
-
-def model_context(config: Mapping[str, Any]) -> int | None:
-    """The model's own limit in tokens, under the names that configs use; None if the config has none."""
-    text = config.get("text_config")
-    for part in (config, text if isinstance(text, Mapping) else {}):
-        for name in ("max_position_embeddings", "max_seq_len", "n_positions", "seq_length"):
-            value = part.get(name)
-            if isinstance(value, int) and value > 0:
-                return value
-    return None
 
 
 def usable_vocabulary(loaded: LoadedModel) -> int:

@@ -22,11 +22,12 @@ import mlx.core as mx
 from mlx_lm.models.cache import KVCache, make_prompt_cache, trim_prompt_cache
 
 from providers.engines.language.kv_caches import QuantizedCache
-from providers.engines.language.loading import LoadedModel, load_language_model, model_context
+from providers.engines.language.loading import LoadedModel, load_language_model
 from providers.engines.prefix.common_prefix import common_prefix
 from providers.engines.process.engine import EngineLoadError
 from providers.engines.sampling.settings import draws_ahead
 from providers.spec import ModelSpec
+from providers.weights.config import model_context
 
 __all__ = ["DraftModel", "PromptLookup", "Proposer", "Speculation", "Tally", "make_speculation"]
 

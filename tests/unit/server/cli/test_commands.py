@@ -13,12 +13,14 @@ from click.testing import CliRunner
 
 import providers.weights
 from providers import extras
-from providers.weights import LocalModel, WeightsError
-from server.cli import _probe
+from providers.weights import LocalModel, WeightsError, removal
+from providers.weights.removal import Removal
+from server.cli import _model_removal, _probe
 from server.cli._app import cli
 from server.cli.launch import _with_local_weights
 from server.settings.options import OPTIONS
 from server.settings.settings import Settings
+from tests.unit.providers.memory.test_estimate import folder
 
 HEAVY = ("asyncio", "granian", "httpx", "huggingface_hub", "litestar", "mlx", "opentelemetry", "rich.progress", "yaml")
 
@@ -45,7 +47,20 @@ def test_neither_the_main_process_nor_the_worker_imports_mlx() -> None:
     assert not {name for name in imported if name.partition(".")[0] in {"mlx", "mlx_lm", "transformers"}}
 
 
-@pytest.mark.parametrize("command", [[], ["launch"], ["chat"], ["speak"], ["models"], ["models", "pull"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["launch"],
+        ["chat"],
+        ["speak"],
+        ["models"],
+        ["models", "pull"],
+        ["models", "info"],
+        ["models", "rm"],
+        ["doctor"],
+    ],
+)
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 def test_every_command_has_help(command: list[str], flag: str) -> None:
     result = CliRunner().invoke(cli, [*command, flag])
@@ -130,6 +145,63 @@ def test_models_pull_shows_the_reason_of_a_failure_and_ends_with_1(monkeypatch: 
     result = CliRunner().invoke(cli, ["models", "pull", "org/name"])
 
     assert (result.exit_code, result.stderr) == (1, "Error: no network\n")
+
+
+def test_models_info_prints_a_table_or_json(tmp_path: Path) -> None:
+    path = folder(tmp_path / "m", {"model_type": "llama"}, a=("BF16", (10, 10)))
+
+    table = CliRunner().invoke(cli, ["models", "info", str(path)], env={"COLUMNS": "200"})
+    found = json.loads(CliRunner().invoke(cli, ["models", "info", str(path), "--json"]).stdout)
+
+    assert "bfloat16" in table.stdout
+    assert (found["model"], found["path"], found["dtype"]) == (str(path), str(path), "bfloat16")
+
+
+def test_models_info_of_a_model_that_is_not_here_ends_with_1(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    result = CliRunner().invoke(cli, ["models", "info", "embedded:kokoro-82m"])
+
+    assert result.exit_code == 1
+    assert "models pull embedded:kokoro-82m" in result.stderr
+
+
+@pytest.fixture
+def removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """The models that were removed."""
+    names: list[str] = []
+
+    def plan(name: str) -> Removal:
+        if name.startswith("/"):
+            raise WeightsError(f"{name} is your own folder")
+        return Removal(model=name, path=tmp_path, what="a model", size=5_000_000, execute=lambda: names.append(name))
+
+    monkeypatch.setattr(removal, "plan_removal", plan)
+    monkeypatch.setattr(_model_removal, "_served", lambda: {"small"})
+    return names
+
+
+def test_models_rm_asks_before_it_deletes(removed: list[str]) -> None:
+    refused = CliRunner().invoke(cli, ["models", "rm", "org/name"], input="n\n")
+    assert (refused.exit_code, removed) == (1, [])
+
+    agreed = CliRunner().invoke(cli, ["models", "rm", "org/name", "embedded:small"], input="y\n")
+    assert (agreed.exit_code, removed) == (0, ["org/name", "embedded:small"])
+    assert "Delete these 2 models?" in agreed.stdout
+    assert "org/name is deleted: 5 MB are free" in agreed.stdout
+    assert "embedded:small is served at" in agreed.stdout
+    assert "org/name is served" not in agreed.stdout
+
+
+def test_models_rm_with_yes_does_not_ask(removed: list[str]) -> None:
+    assert CliRunner().invoke(cli, ["models", "rm", "--yes", "org/name"]).exit_code == 0
+    assert removed == ["org/name"]
+
+
+def test_models_rm_deletes_nothing_if_one_name_is_refused(removed: list[str]) -> None:
+    result = CliRunner().invoke(cli, ["models", "rm", "--yes", "org/name", "/own"])
+
+    assert (result.exit_code, result.stderr, removed) == (1, "Error: /own is your own folder\n", [])
 
 
 def test_doctor_ends_with_1_and_names_the_problem_that_prevents_serving(monkeypatch: pytest.MonkeyPatch) -> None:
