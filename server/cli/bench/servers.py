@@ -11,6 +11,8 @@ from pathlib import Path
 
 import httpx
 
+from server.cli._signals import first_signal_ends
+
 __all__ = ["ServerFailed", "free_port", "running"]
 
 
@@ -42,16 +44,17 @@ def running(
     """
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output)
-    try:
-        _wait_ready(process, ready_url, log, time.monotonic() + timeout)
-        yield process
-    finally:
-        process.terminate()
+    with first_signal_ends():
         try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+            _wait_ready(process, ready_url, log, time.monotonic() + timeout)
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path, deadline: float) -> None:
