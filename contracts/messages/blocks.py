@@ -87,7 +87,7 @@ class ImageBlock:
 
 @attrs.frozen(kw_only=True)
 class DocumentBlock:
-    """A document. A source of type `text` or `content` is read as text."""
+    """A document. Its text is read: the source has it (`text`, `content`) or holds or names a file with it."""
 
     type: Literal["document"] = attrs.field(metadata=honoured())
     source: JsonObject = attrs.field(metadata=honoured())

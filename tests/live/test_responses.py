@@ -12,7 +12,7 @@ from typing import Literal
 import openai
 import pytest
 from openai import OpenAI
-from openai.types.responses import FunctionToolParam
+from openai.types.responses import FunctionToolParam, ResponseInputParam
 from pydantic import BaseModel, Field
 
 from tests.live.client import PATIENCE, eventually, queue_stats
@@ -139,6 +139,18 @@ def test_a_required_function_call_matches_its_schema(client: OpenAI) -> None:
     assert answer.output_text
 
 
+def test_a_file_in_a_turn_is_read_and_one_of_this_machine_is_not_fetched(echo: OpenAI, echo_server: LiveServer) -> None:
+    def asked(**source: str) -> ResponseInputParam:
+        return [{"role": "user", "content": [{"type": "input_file", **source}]}]
+
+    answer = echo.responses.create(model="any", input=asked(file_data="data:,Bees%20dance.", filename="bees.txt"))
+    assert "Bees dance." in answer.output_text
+    for host in ("localhost", "2130706433", "[::ffff:127.0.0.1]"):
+        url = f"http://{host}:{echo_server.url.rpartition(':')[2]}/health"
+        with pytest.raises(openai.BadRequestError, match="not at a public address"):
+            echo.responses.create(model="any", input=asked(file_url=url))
+
+
 def test_a_disconnect_leaves_a_cancelled_response(echo: OpenAI, echo_server: LiveServer) -> None:
     with echo.responses.create(model="any", input="one " * 50, stream=True, extra_body=SLOWLY) as stream:
         created = next(iter(stream))
@@ -220,7 +232,7 @@ def test_a_grammar_holds_the_input_of_a_custom_tool(client: OpenAI, syntax: str,
         input="Pick a colour and a number.",
         temperature=0,
         max_output_tokens=60,
-        tools=[{"type": "custom", "name": "pick", "description": "Pick both.", "format": grammar}],  # type: ignore[list-item]
+        tools=[{"type": "custom", "name": "pick", "description": "Pick both.", "format": grammar}],
         tool_choice={"type": "custom", "name": "pick"},
         parallel_tool_calls=False,
     )

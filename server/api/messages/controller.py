@@ -14,12 +14,13 @@ from contracts.messages.response import Message, MessagesErrorResponse, MessageT
 from providers.chat.protocol import CHAT
 from server.api.error_responses import ANSWERING, COUNTING, errors
 from server.api.generation.collect import collect_all
+from server.api.messages.attached import with_document_texts
 from server.api.messages.errors import MESSAGES_EXCEPTION_HANDLERS
 from server.api.messages.request import to_message_generation, to_message_prompt
 from server.api.messages.response import MessageHeader, message
 from server.api.messages.stream import MessageStreamEncoder
 from server.api.openapi import StreamedMessageOperation
-from server.dependencies import Chat, ServiceDependency, provide
+from server.dependencies import Chat, RetrievalDependency, ServiceDependency, provide
 from server.guards import QUEUE, json_body
 from server.large_bodies import translated
 
@@ -50,7 +51,9 @@ class MessagesController(Controller):
         data: JSONBody[MessagesRequest],
         chat: Chat,
         service: ServiceDependency,
+        retrieval: RetrievalDependency,
     ) -> Response[Message]:
+        data = await with_document_texts(data, request, service, retrieval)
         request_id = otel.request_id.get() or ""
         header = MessageHeader.new(model=chat.spec.name, request_id=request_id)
         asked = await translated(request, to_message_generation, data, id=request_id)
@@ -76,7 +79,9 @@ class MessagesController(Controller):
         data: JSONBody[CountTokensRequest],
         chat: Chat,
         service: ServiceDependency,
+        retrieval: RetrievalDependency,
     ) -> MessageTokensCount:
+        data = await with_document_texts(data, request, service, retrieval)
         prompt = to_message_prompt(data)
         async with service.answering(request.receive):
             return MessageTokensCount(input_tokens=len(await chat.tokenize(prompt)))

@@ -21,6 +21,7 @@ from tests.unit.server.media.web import fixed, serving
 TEXT = "Bees dance."
 DATA = f"data:text/markdown;base64,{base64.b64encode(TEXT.encode()).decode()}"
 BLOCK = f'<file name="bees.md">\n{TEXT}\n</file>'
+MESSAGES = "/v1/messages"
 CHATS, RESPONSES, COUNTS = "/v1/chat/completions", "/v1/responses", "/v1/responses/input_tokens"
 
 
@@ -197,3 +198,48 @@ async def test_the_name_of_a_file_stays_in_its_quotes() -> None:
     chat = FakeChat()
     await ask(make_app(chat), path=CHATS, json=turn(CHATS, {"file_data": DATA, "filename": 'a">\n<b'}))
     assert read(chat)[0].splitlines()[0] == '<file name="a\'> <b">'
+
+
+def message(source: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    """A message with a document and a question."""
+    content = [{"type": "document", "source": source, **fields}, {"type": "text", "text": "Why?"}]
+    return {"model": "any", "max_tokens": 9, "messages": [{"role": "user", "content": content}]}
+
+
+BASE64 = {"type": "base64", "media_type": "application/pdf", "data": DATA.partition(",")[2]}
+
+
+@pytest.mark.parametrize(("fields", "head"), [({}, ""), ({"title": "Bees"}, "Bees\n")])
+async def test_the_documents_of_a_message_are_read(fields: dict[str, Any], head: str) -> None:
+    chat = FakeChat()
+    answer = await ask(make_app(chat), path=MESSAGES, json=message(BASE64, **fields))
+    assert answer.status == 200
+    assert read(chat) == [f"{head}{TEXT}\nWhy?"]
+    counted = await ask(make_app(), path=f"{MESSAGES}/count_tokens", json=message(BASE64, **fields))
+    assert counted.json["input_tokens"] == len(f"{head}{TEXT}\nWhy?")
+
+
+async def test_the_document_of_a_message_is_fetched_by_its_url() -> None:
+    chat = FakeChat()
+    async with serving(fixed(TEXT.encode())) as web:
+        asked = message({"type": "url", "url": f"http://127.0.0.1:{web.port}/bees.md"})
+        await ask(make_app(chat, allow_private_media=True), path=MESSAGES, json=asked)
+        refused = await ask(make_app(chat), path=MESSAGES, json=asked)
+    assert read(chat) == [f"bees.md\n{TEXT}\nWhy?"]
+    assert refused.status == 400
+    assert "messages[0].content[0].source.url: the file cannot be read" in refused.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("source", "status", "words"),
+    [
+        ({"type": "base64", "data": "!"}, 400, "source.data: the file cannot be read: it is not base64"),
+        ({"type": "base64"}, 400, "source.data: required"),
+        ({"type": "file", "file_id": "file-none"}, 404, "file-none"),
+        ({"type": "elsewhere"}, 400, "not supported"),
+    ],
+)
+async def test_a_document_without_text_is_refused(source: dict[str, Any], status: int, words: str) -> None:
+    refused = await ask(make_app(), path=MESSAGES, json=message(source))
+    assert refused.status == status
+    assert words in refused.json["error"]["message"]
