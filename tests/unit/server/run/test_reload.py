@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import pty
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -99,3 +103,18 @@ def test_what_the_file_has_now_is_sent_from_a_thread(path: Path) -> None:
 
         assert receiver.poll(20)
         assert [model.name for model in receiver.recv().models] == ["a", "b"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_service_has_no_terminal(terminal: bool) -> None:
+    code = "import sys; from server.run.reload import has_terminal; sys.exit(has_terminal())"
+    if terminal:
+        code = f"import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); {code}"
+    ours, theirs = pty.openpty()
+    try:
+        ended = subprocess.run([sys.executable, "-c", code], stdin=theirs, start_new_session=True, timeout=60)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+    assert ended.returncode == int(terminal)
