@@ -12,7 +12,7 @@ import rich_click as click
 from server.cli._output import INTERRUPTED, UNUSABLE, fail
 from server.cli._signals import first_signal_ends
 from server.cli._switches import SwitchesWithValues
-from server.settings.aliases import ALIASES
+from server.settings.migration.aliases import ALIASES
 from server.settings.options import OPTIONS
 
 if TYPE_CHECKING:

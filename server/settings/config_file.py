@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from server.settings.aliases import ALIASES
+from server.settings.migration.aliases import ALIASES
 from server.settings.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, SAMPLING_OPTIONS
 from server.settings.parsers import closest
 from server.settings.sources import ONE_MODEL_ONLY, Entry, Raw, SettingsError, under_our_names

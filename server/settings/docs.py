@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from server.settings.migrating import migrating_page
+from server.settings.migration.page import migrating_page
 from server.settings.options import GROUPS, OPTIONS, Option
 from server.settings.schema import schema_text
 

@@ -14,8 +14,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from server.settings.aliases import ALIASES, Alias
 from server.settings.config_file import NOT_OURS, PARAMETER_NAMES, PARAMETERS
+from server.settings.migration.aliases import ALIASES, Alias
 from server.settings.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, Option
 from server.settings.parser import Schema
 from server.settings.parsers import boolean

@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 
-from server.settings.aliases import ALIASES, Alias
+from server.settings.migration.aliases import ALIASES, Alias
 from server.settings.options import OPTIONS, OPTIONS_BY_NAME
 from server.settings.parsers import boolean
 

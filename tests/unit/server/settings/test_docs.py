@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from server.settings.docs import configuration_page, env_example
-from server.settings.migrating import migrating_page
+from server.settings.migration.page import migrating_page
 from server.settings.options import OPTIONS
 from server.settings.settings import Settings
 

@@ -17,7 +17,7 @@ from server.settings.options import OPTIONS
 from server.settings.schema import file_schema, schema_text
 from server.settings.settings import Settings, SettingsError
 from tests.unit.server.settings.files import write
-from tests.unit.server.settings.test_aliases import FILE as FILE_OF_MLX_OPENAI_SERVER
+from tests.unit.server.settings.migration.test_aliases import FILE as FILE_OF_MLX_OPENAI_SERVER
 from tests.unit.server.settings.test_settings import BAD, SAMPLES, SUPPORTED
 
 ROOT = Path(__file__).resolve().parents[4]

@@ -6,8 +6,8 @@ from typing import get_args
 
 from providers.capabilities import MODALITIES, ModelType
 from providers.spec import Dtype
-from server.settings.option import Option, model_option
-from server.settings.parser_names import REASONING_PARSERS, TOOL_CALL_PARSERS
+from server.settings.migration.parser_names import REASONING_PARSERS, TOOL_CALL_PARSERS
+from server.settings.options._option import Option, model_option
 from server.settings.parsers import (
     always,
     boolean,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import get_args
 
 from providers.spec import LoadPolicy
-from server.settings.option import model_option, server_option
+from server.settings.options._option import model_option, server_option
 from server.settings.parsers import boolean, choice, duration, size
 
 __all__ = ["LOADING_OPTIONS"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from server.settings.option import Option, server_option
+from server.settings.options._option import Option, server_option
 from server.settings.parsers import boolean, seconds, size
 from server.settings.path_parsers import folder
 

@@ -1,17 +1,17 @@
 """The table of options: the command line, environment, YAML file, `.env.example` and docs are generated from it.
 
 An option's `name` is its YAML key and, with dashes, its flag. `env` is its environment variable; `parse` comes from
-`server.settings.parsers`. Names of other programs for the same settings are in `server.settings.aliases`.
+`server.settings.parsers`. Names of other programs for the same settings are in `server.settings.migration.aliases`.
 """
 
 from __future__ import annotations
 
-from server.settings.loading_options import LOADING_OPTIONS
-from server.settings.media_options import MEDIA_OPTIONS
-from server.settings.model_options import MODEL_OPTIONS, QUEUE_OPTIONS
-from server.settings.option import Option
-from server.settings.sampling_options import SAMPLING_OPTIONS
-from server.settings.server_options import CONFIG, LOGGING_OPTIONS, SERVER_OPTIONS
+from server.settings.options._loading import LOADING_OPTIONS
+from server.settings.options._media import MEDIA_OPTIONS
+from server.settings.options._model import MODEL_OPTIONS, QUEUE_OPTIONS
+from server.settings.options._option import Option
+from server.settings.options._sampling import SAMPLING_OPTIONS
+from server.settings.options._server import CONFIG, LOGGING_OPTIONS, SERVER_OPTIONS
 
 __all__ = ["CONFIG", "GROUPS", "OPTIONS", "OPTIONS_BY_NAME", "SAMPLING_OPTIONS", "Option"]
 

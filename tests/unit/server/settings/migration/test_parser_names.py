@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from providers.engines.output.markup import reasoning_format_names, tool_format_names
-from server.settings.parser_names import REASONING_PARSERS, TOOL_CALL_PARSERS
+from server.settings.migration.parser_names import REASONING_PARSERS, TOOL_CALL_PARSERS
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,17 @@
 """The page `docs/migrating.md`: the options of other servers and what each of them is here.
 
 Rows whose option is one of ours or an alias get their text from the tables; the others have it in
-`server.settings.programs`.
+`server.settings.migration.programs`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from server.settings.aliases import ALIASES, Alias
+from server.settings.migration.aliases import ALIASES, Alias
+from server.settings.migration.parser_names import REASONING_PARSERS, TOOL_CALL_PARSERS
+from server.settings.migration.programs import PROGRAMS, Row
 from server.settings.options import OPTIONS_BY_NAME
-from server.settings.parser_names import REASONING_PARSERS, TOOL_CALL_PARSERS
-from server.settings.programs import PROGRAMS, Row
 
 __all__ = ["migrating_page", "outcome"]
 

@@ -11,10 +11,10 @@ from click.testing import CliRunner
 
 from server.cli import launch as launch_module
 from server.cli._app import cli
-from server.settings.aliases import ALIASES
-from server.settings.migrating import outcome
+from server.settings.migration.aliases import ALIASES
+from server.settings.migration.page import outcome
+from server.settings.migration.programs import PROGRAMS
 from server.settings.options import OPTIONS_BY_NAME
-from server.settings.programs import PROGRAMS
 from server.settings.settings import Settings, SettingsError
 
 MLX_OPENAI_SERVER = {

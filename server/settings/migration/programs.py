@@ -1,4 +1,4 @@
-"""Other servers, and what each of their options is here; `server.settings.migrating` makes a page of it."""
+"""Other servers, and what each of their options is here; `server.settings.migration.page` makes a page of it."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from server.settings.option import Option, model_option
+from server.settings.options._option import Option, model_option
 from server.settings.parser import Parser
 from server.settings.parsers import integer, number
 
