@@ -307,6 +307,7 @@ Ollama is configured by its environment; variables here have other names. Its va
             "OLLAMA_LOAD_TIMEOUT",
             "nothing: loading has no limit; requests wait for it up to `QUEUE_TIMEOUT`",
         ),
+        ("ollama show, rm", "`mlx-openai-server models info`, `models rm`"),
         ("ollama pull, list, run", "`mlx-openai-server models pull`, `models list`, `chat`"),
         ("Modelfile: FROM", "`--model-path`"),
         (
