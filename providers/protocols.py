@@ -38,6 +38,8 @@ class ModelCard:
     """Further ids to which the model answers."""
     pinned: bool = False
     """Whether the model stays in memory whatever others need."""
+    on_demand: bool = False
+    """Whether a request loads the model, if it is not loaded."""
     progress: float | None = None
     """The part of a load's current stage that is done, where it is known."""
 

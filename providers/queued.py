@@ -81,6 +81,7 @@ class QueuedProvider(ABC, Generic[R, E]):
             sampling=self._sampling,
             aliases=self._spec.aliases,
             pinned=self.memory.pinned,
+            on_demand=self._on_demand,
             progress=self._progress,
         )
 
@@ -125,6 +126,10 @@ class QueuedProvider(ABC, Generic[R, E]):
     @property
     def _detail(self) -> str | None:
         return None
+
+    @property
+    def _on_demand(self) -> bool:
+        return self._spec.lazy
 
     @property
     def _progress(self) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import weakref
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -95,6 +96,8 @@ class Residency:
         self._waiting: dict[_Entry, int] = {}
         """Bytes that each model needs which waits for room, the longest wait first."""
         self._changed = asyncio.Event()
+        self._in_order = asyncio.Lock()
+        """Held by loads that may not evict, so that of models that do not fit together the first ones are loaded."""
         self._ends: set[asyncio.Task[None]] = set()
 
     def add(self, model: Resident) -> None:
@@ -173,14 +176,15 @@ class Residency:
             entry.charge = 0
         self._waiting[entry] = need
         try:
-            if self.budget is not None:
-                estimated = await asyncio.to_thread(self._estimate, model.spec)
-                # What it had may exceed the limit by what an estimate omits; it is loaded all the same, by itself.
-                need = entry.known if estimated is None else max(estimated, min(entry.known, self.budget))
-                self._waiting[entry] = need
-            async with asyncio.timeout(patience):
-                await self._make_room(entry, need, evict)
-            entry.charge, entry.loading = need, True
+            async with contextlib.nullcontext() if evict else self._in_order:
+                if self.budget is not None:
+                    estimated = await asyncio.to_thread(self._estimate, model.spec)
+                    # What it had may exceed the limit by what an estimate omits; it is loaded all the same, by itself.
+                    need = entry.known if estimated is None else max(estimated, min(entry.known, self.budget))
+                    self._waiting[entry] = need
+                async with asyncio.timeout(patience):
+                    await self._make_room(entry, need, evict)
+                entry.charge, entry.loading = need, True
         except BaseException as error:
             entry.loading = False
             if not isinstance(error, TimeoutError):

@@ -160,6 +160,10 @@ class EchoProvider(QueuedChatProvider):
         return None
 
     @property
+    def _on_demand(self) -> bool:
+        return self._state == "unloaded" or self._spec.lazy
+
+    @property
     def resident(self) -> bool:
         return self._state == "ready"
 

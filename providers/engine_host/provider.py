@@ -41,12 +41,12 @@ class EngineProvider(QueuedProvider[R, E]):
         self._load_error: ServiceError | None = None
         """Why the last load failed, if it did."""
         self._loads = self._unloads = 0
-        self._on_demand = spec.lazy
-        """Whether a request loads the model."""
+        self._released = False
+        """Whether it was unloaded, or did not fit at start: then a request loads it."""
 
     def adopt(self, spec: ModelSpec) -> None:
         super().adopt(spec)
-        self._on_demand |= spec.lazy
+        self._released |= spec.lazy  # requests go on to load it where it is no longer lazy
 
     @property
     def _status(self) -> ModelStatus:
@@ -79,6 +79,10 @@ class EngineProvider(QueuedProvider[R, E]):
     @property
     def _progress(self) -> float | None:
         return self.host.fraction
+
+    @property
+    def _on_demand(self) -> bool:
+        return self._released or self._spec.lazy
 
     @property
     def _begins(self) -> bool:
@@ -136,7 +140,7 @@ class EngineProvider(QueuedProvider[R, E]):
 
     async def release(self) -> None:
         self._end_load()
-        self._on_demand, self._load_error = True, None
+        self._released, self._load_error = True, None
         await self.host.unload()
         self._unloads += 1
 
@@ -242,7 +246,7 @@ class EngineProvider(QueuedProvider[R, E]):
         except ServiceError as error:
             self.residency.gone(self)
             self._load_error = error
-            self._on_demand |= isinstance(error, DoesNotFit)  # there may be room for it later
+            self._released |= isinstance(error, DoesNotFit)  # there may be room for it later
             raise
         except Exception:
             self.residency.gone(self)

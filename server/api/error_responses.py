@@ -21,8 +21,8 @@ _DESCRIPTIONS = {
     503: "The model is not ready, the server is shutting down, the request waited too long, memory ran out, or the "
     "engine died; `Retry-After` is the time until the same request may succeed, in seconds.",
     504: "The answer took longer than the request's own `timeout`.",
-    507: "The model needs more memory than all models may have beside those that are pinned, or the server's disk is "
-    "full or cannot be written.",
+    507: "The model or the prompt needs more memory than there may be, or the server's disk is full or cannot be "
+    "written.",
 }
 
 ANSWERING = (400, 401, 404, 413, 415, 429, 500, 501, 503, 504, 507)

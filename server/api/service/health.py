@@ -76,12 +76,12 @@ def _health(service: Service) -> Health:
 def _at_start(service: Service) -> dict[str, ModelStatus]:
     """The states of the models that load at start, and of others that failed.
 
-    A model that loads on first use counts as ready unless it failed.
+    A model that a request would load, on first use or because it was unloaded, counts as ready unless it failed.
     """
     return {
         provider.spec.name: provider.card.status
         for provider in service.registry.providers()
-        if not provider.spec.lazy or provider.card.status == "failed"
+        if not (provider.spec.lazy or provider.card.on_demand) or provider.card.status == "failed"
     }
 
 

@@ -267,6 +267,14 @@ async def test_a_model_that_may_not_evict_is_refused_with_the_numbers():
         await house.load(house.model("b", 6), evict=False)
 
 
+async def test_of_models_that_load_at_start_the_first_ones_are_loaded():
+    house = House()
+    models = [house.model(name, size) for name, size in [("a", 6), ("b", 6), ("c", 3)]]
+    results = await asyncio.gather(*(house.load(model, evict=False) for model in models), return_exceptions=True)
+    assert [type(result) for result in results] == [type(None), DoesNotFit, type(None)]
+    assert house.resident() == ["a", "c"]
+
+
 async def test_a_model_of_unknown_size_is_checked_once_it_is_loaded():
     house = House()
     a, big = house.model("a", 2), house.model("big", 11, known=False)

@@ -98,6 +98,7 @@ class FakeChat:
             status=self.status,
             context_length=self.context_length,
             sampling=self.sampling,
+            on_demand=self.lazy,
         )
 
     @property

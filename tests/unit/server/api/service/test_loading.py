@@ -64,6 +64,13 @@ async def test_a_model_is_pinned_and_released() -> None:
             assert (await ask(app, "GET", "/v1/models")).json["data"][0]["pinned"] is pinned
 
 
+async def test_a_server_whose_model_was_unloaded_is_healthy() -> None:
+    async with serving(app_of(ECHO)) as app:
+        await ask(app, path="/v1/models/org/echo/unload")
+        health = await ask(app, "GET", "/health")
+    assert (health.status, health.json["status"], health.json["models"]) == (200, "ok", {"org/echo": "unloaded"})
+
+
 @pytest.mark.parametrize("action", ["load", "unload", "pin"])
 async def test_an_unknown_model_is_not_found(action: str) -> None:
     answer = await ask(app_of(ECHO), path=f"/v1/models/org/other/{action}")
@@ -91,7 +98,7 @@ async def test_an_id_may_end_in_the_name_of_an_action() -> None:
 
 async def test_paths_of_models_are_of_one_shape_in_openapi() -> None:
     paths = (await ask(make_app(), "GET", "/schema/openapi.json")).json["paths"]
-    assert {path for path in paths if path.startswith("/v1/models/")} == {
+    assert {path for path in paths if path.startswith("/v1/models/{")} == {
         "/v1/models/{model_id}",
         "/v1/models/{model_id}/load",
         "/v1/models/{model_id}/pin",
