@@ -29,20 +29,29 @@ TARGETS = {
     ),
     "host": Target(
         modules=("providers/engine_host/host.py", "providers/engine_host/process.py"),
-        tests=("tests/unit/providers/chat",),
+        tests=("tests/unit/providers/chat/test_engine_process.py",),
+        sample="5",
     ),
     "detokenizer": Target(
         modules=("providers/engines/output/detokenizer.py",), tests=(f"{_ENGINES}/output/test_detokenizer.py",)
     ),
-    "sampling": Target(modules=("providers/engines/sampling/*.py",), tests=(f"{_ENGINES}/sampling",), sample="0369"),
-    "prefix": Target(modules=("providers/engines/prefix/*.py",), tests=(f"{_ENGINES}/prefix",)),
+    "sampling": Target(modules=("providers/engines/sampling/*.py",), tests=(f"{_ENGINES}/sampling",), sample="3"),
+    "prefix": Target(modules=("providers/engines/prefix/*.py",), tests=(f"{_ENGINES}/prefix",), sample="3"),
     "drain": Target(modules=("server/drain.py",), tests=("tests/unit/server/test_drain.py",)),
     "messages": Target(
-        modules=("server/api/messages/request.py",), tests=("tests/unit/server/api/messages/test_translation.py",)
+        modules=("server/api/messages/request.py",),
+        tests=("tests/unit/server/api/messages/test_translation.py",),
+        sample="37",
     ),
     "responses": Target(
         modules=("server/api/responses/items.py", "server/api/responses/request.py", "server/api/responses/tools.py"),
-        tests=("tests/unit/server/api/responses",),
-        sample="0369",
+        tests=(
+            "tests/unit/server/api/responses/test_conversation.py",
+            "tests/unit/server/api/responses/test_parameters.py",
+            "tests/unit/server/api/responses/test_responses.py",
+            "tests/unit/server/api/responses/test_tool_outputs.py",
+            "tests/unit/server/api/responses/test_tools.py",
+        ),
+        sample="3",
     ),
 }

@@ -54,9 +54,13 @@ def test_zero_bytes_first_spaces_and_real_replacement_characters_survive(wrapper
     assert [decoder.add(id) for id in ids_of(" \0\ufffd")] == [" ", "\0", "", "", "\ufffd"]
 
 
+PADDING = len(tiny.vocabulary())
+"""The first id of the model's logits that the tokenizer does not have."""
+
+
 def test_special_and_padding_tokens_have_no_text(wrapper: object) -> None:
     decoder = Vocabulary(wrapper).decoder()
-    assert [decoder.add(id) for id in (tiny.END, tiny.START, len(tiny.vocabulary()) + 3, 10**6)] == [""] * 4
+    assert [decoder.add(id) for id in (tiny.END, tiny.START, PADDING, PADDING + 3, 10**6)] == [""] * 5
 
 
 def test_tokens_of_the_markup_have_text_for_the_parser(wrapper: object) -> None:
@@ -72,11 +76,13 @@ def test_a_piece_is_one_token_by_itself(wrapper: object) -> None:
     first = ids_of("é")[0]
     assert vocabulary.piece(first) == ("\ufffd", "é".encode()[:1])
     assert vocabulary.piece(tiny.END) == ("<|end|>", b"<|end|>")
-    assert vocabulary.piece(10**6) == ("", b"")
+    assert [vocabulary.piece(id) for id in (PADDING, 10**6)] == [("", b"")] * 2
 
 
 SPM_SPECIAL = ("<s>", "</s>")
-SPM_WORDS = ("▁", "▁Hello", "▁world", "!", "<0x", "<0xE9", "x")
+NO_BYTES = ("<0xE9", "<0xE9>>", "<1xE9>", "(0xE9>", "<0xE9)", "words>", "<0x", "->")
+"""Tokens that look like bytes, and are text."""
+SPM_WORDS = ("▁", "▁Hello", "▁world", "!", "x", *NO_BYTES)
 
 
 def sentence_piece(*after: decoders.Decoder) -> Tokenizer:
@@ -135,8 +141,8 @@ def test_bytes_of_a_sentence_piece_vocabulary_become_one_character() -> None:
     assert decoder.add(second) == "é"
     assert decoder.is_whole
     assert vocabulary.piece(first) == ("\ufffd", b"\xc3")
-    # No byte, however alike it looks.
-    assert vocabulary.piece(tokenizer.token_to_id("<0xE9")) == ("<0xE9", b"<0xE9")
+    for token in NO_BYTES:
+        assert vocabulary.piece(tokenizer.token_to_id(token)) == (token, token.encode())
 
 
 def test_an_answer_that_ends_within_a_character_ends_with_a_replacement() -> None:
@@ -144,3 +150,38 @@ def test_an_answer_that_ends_within_a_character_ends_with_a_replacement() -> Non
     decoder = spm_vocabulary(tokenizer).decoder()
     assert not decoder.add(tokenizer.token_to_id("<0xC3>"))
     assert decoder.flush() == "\ufffd"
+
+
+WORD_PIECES = ("<s>", "</s>", "<tool>", "play", "##ing", "cards", "!")
+
+
+@pytest.fixture(scope="module")
+def word_pieces() -> TokenizerWrapper:
+    """A vocabulary that is neither bytes nor SentencePiece, as BERT's."""
+    made = Tokenizer(models.WordLevel({token: id for id, token in enumerate(WORD_PIECES)}, unk_token="!"))
+    made.decoder = decoders.WordPiece("##", cleanup=False)
+    made.add_special_tokens([AddedToken(token, special=True) for token in WORD_PIECES[:3]])
+    return TokenizerWrapper(PreTrainedTokenizerFast(tokenizer_object=made, bos_token="<s>", eos_token="</s>"))
+
+
+def test_other_vocabularies_are_decoded_by_their_own_tokenizer(word_pieces: TokenizerWrapper) -> None:
+    decoder = Vocabulary(word_pieces).decoder()
+    assert decoder.is_whole
+    words = [WORD_PIECES.index(token) for token in ("<s>", "play", "##ing", "<tool>", "cards", "!", "</s>")]
+    assert "".join(decoder.add(id) for id in words) + decoder.flush() == "playing cards !"
+
+
+def test_a_piece_of_another_vocabulary_is_one_token_by_itself(word_pieces: TokenizerWrapper) -> None:
+    vocabulary = Vocabulary(word_pieces)
+    assert vocabulary.piece(WORD_PIECES.index("cards")) == ("cards", b"cards")
+    assert vocabulary.piece(WORD_PIECES.index("</s>")) == ("</s>", b"</s>")
+
+
+def test_markup_of_another_vocabulary_is_for_the_parser_only(word_pieces: TokenizerWrapper) -> None:
+    tool = WORD_PIECES.index("<tool>")
+    vocabulary = Vocabulary(word_pieces, markup=frozenset({tool}))
+    assert vocabulary.special == {0, 1, tool}
+    marked, plain = vocabulary.decoder(markup=True), vocabulary.decoder()
+    for decoder, expected in ((marked, True), (plain, False)):
+        text = decoder.add(WORD_PIECES.index("play")) + decoder.add(tool) + decoder.add(1) + decoder.flush()
+        assert ("<tool>" in text, "</s>" in text) == (expected, False)
