@@ -33,7 +33,9 @@ TARGETS = {
         sample="5",
     ),
     "detokenizer": Target(
-        modules=("providers/engines/output/detokenizer.py",), tests=(f"{_ENGINES}/output/test_detokenizer.py",)
+        modules=("providers/engines/output/detokenizer.py",),
+        tests=(f"{_ENGINES}/output/test_detokenizer.py",),
+        sample="37",
     ),
     "sampling": Target(modules=("providers/engines/sampling/*.py",), tests=(f"{_ENGINES}/sampling",), sample="3"),
     "prefix": Target(modules=("providers/engines/prefix/*.py",), tests=(f"{_ENGINES}/prefix",), sample="3"),
