@@ -110,13 +110,13 @@ class LanguageEngine(BaseEngine[LanguageJob]):
 
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
 
-    def _job(self, request: GenerationRequest) -> LanguageJob:
-        job = self._intake.job(request)
+    def _job(self, request: GenerationRequest, *, may_wait: bool = True) -> LanguageJob:
+        job = self._intake.job(request, may_wait=may_wait)
         self._memory.refuse_impossible(len(job.tokens))
         return job
 
     def _quick_job(self, request: GenerationRequest) -> LanguageJob:
-        return self._intake.job(request, may_wait=False)
+        return self._job(request, may_wait=False)
 
     def answer(self, question: Question) -> Answer:
         return self._intake.answer(question)

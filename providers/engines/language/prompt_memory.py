@@ -115,8 +115,8 @@ class PromptMemory:
         room = min(self._limit - mx.get_active_memory(), free) + kept
         if growth > room:
             raise OutOfMemory(
-                f"this prompt's {tokens} tokens need {_mb(growth)} more memory for keys and values beside "
-                f"{len(lengths)} other sequences, and {_mb(max(0, room))} are free; it may fit once they have ended",
+                f"the keys and values of this prompt's {tokens} tokens need {_mb(growth)} more memory, of which "
+                f"{_mb(max(0, room))} are free; it may fit once others have ended (answers in work: {len(lengths)})",
                 retry_after=_RETRY_SECONDS,
             )
         self._prefixes.shrink(room - growth)

@@ -10,7 +10,8 @@ import mlx.core as mx
 import pytest
 from mlx_lm.models.cache import ArraysCache, ChunkedKVCache, KVCache, RotatingKVCache, make_prompt_cache
 
-from providers.chat.types import SamplingParams, TokenPrompt
+from providers.chat.types import GenerationRequest, SamplingParams, TokenPrompt
+from providers.engine_host.frames import Generate
 from providers.engines.language import prompt_memory
 from providers.engines.language.kv_caches import QuantizedCache
 from providers.engines.language.prompt_memory import CacheSize, PromptMemory, cache_size
@@ -96,7 +97,7 @@ def test_a_prompt_that_others_leave_no_room_is_refused_for_now() -> None:
     checked.make_room(512, [], 0)
     # The other's prompt is not computed yet, so that its memory is not in use yet.
     checked.make_room(512, [512], 0)
-    with pytest.raises(OutOfMemory, match="2 other sequences") as refused:
+    with pytest.raises(OutOfMemory, match="answers in work: 2") as refused:
         checked.make_room(512, [512, 10], 0)
     assert refused.value.retry_after
 
@@ -146,8 +147,10 @@ def test_the_size_is_that_of_the_engines_own_caches(long_folder: Path) -> None:
 def test_an_engine_refuses_only_what_does_not_fit(long_folder: Path) -> None:
     engine = SteppedEngine(long_folder, prefix_cache_bytes=0)
     room_for(engine, 1024)
-    with pytest.raises(PromptDoesNotFit):
-        engine.submit("long", TokenPrompt([5] * 1100), max_tokens=1)
+    long = Generate(request=GenerationRequest(id="long", prompt=TokenPrompt([5] * 1100), max_tokens=1))
+    for may_wait in (True, False):
+        with pytest.raises(PromptDoesNotFit):
+            engine.engine.prepare(long, may_wait=may_wait)
     first = engine.submit("first", TokenPrompt([5] * 600), sampling=NO_END, max_tokens=20)
     second = engine.submit("second", TokenPrompt([6] * 600), sampling=NO_END, max_tokens=20)
     engine.run()
