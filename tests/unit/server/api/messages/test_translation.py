@@ -112,6 +112,58 @@ async def test_documents_of_text_are_read() -> None:
     assert asked.messages == [ChatMessage("user", "Sea\nThe sea is salt.")]
 
 
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ({"type": "content", "content": "The sea is salt."}, "The sea is salt."),
+        (
+            {"type": "content", "content": [{"type": "text", "text": "The sea"}, {"text": "is salt."}]},
+            "The sea\nis salt.",
+        ),
+        ({"type": "content", "content": [{"type": "image"}, "stray", {"type": "text", "text": "end"}]}, "\nend"),
+        ({"type": "content", "content": []}, ""),
+    ],
+)
+async def test_documents_of_parts_are_read(source: dict[str, Any], text: str) -> None:
+    document = {"type": "document", "title": "Sea", "context": "A book", "source": source}
+    asked = await prompt(messages=[{"role": "user", "content": [document]}])
+    assert asked.messages == [ChatMessage("user", f"Sea\nA book\n{text}")]
+
+
+@pytest.mark.parametrize(
+    ("role", "block", "message"),
+    [
+        (
+            "assistant",
+            {"type": "tool_result", "tool_use_id": "t"},
+            "a turn of the assistant has no content of type 'tool_result'",
+        ),
+        (
+            "user",
+            {"type": "tool_use", "id": "t", "name": "Read", "input": {}},
+            "a turn of the user has no content of type 'tool_use'",
+        ),
+        ("user", {"type": "thinking", "thinking": "Hm"}, "a turn of the user has no content of type 'thinking'"),
+    ],
+)
+async def test_content_that_a_turn_cannot_have_is_refused_by_its_path(
+    role: str, block: dict[str, Any], message: str
+) -> None:
+    content = [{"type": "text", "text": "Hi"}, block]
+    answer = await asked_with(FakeChat(), messages=[*BODY["messages"], {"role": role, "content": content}])
+    assert answer.status == 400
+    assert answer.json["error"]["message"] == f"messages[1].content[1].type: {message}"
+
+
+async def test_a_picture_for_a_model_that_reads_text_is_refused_by_its_path() -> None:
+    answer = await asked_with(
+        FakeChat(), messages=[{"role": "user", "content": [{"type": "text", "text": "Hi"}, IMAGE]}]
+    )
+    assert answer.status == 400
+    expected = "messages[0].content[1]: content of type 'image' is not supported by this model; send text"
+    assert answer.json["error"]["message"] == expected
+
+
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 PDF = {"type": "document", "title": "Sea", "source": {"type": "base64", "media_type": "application/pdf", "data": "AA"}}
 
