@@ -142,7 +142,7 @@ def test_models_that_do_not_fit_together_take_turns(narrow: LiveServer) -> None:
         assert say(narrow, name, max_tokens=2).raise_for_status().json()["model"] == name
         assert (status(narrow, name), status(narrow, other)) == ("ready", "unloaded")
         assert residency(narrow, name)["memory"] > 0
-    answers = together(*(partial(say, narrow, name, max_tokens=2) for name in "ab" * 4))
+    answers = together(*(partial(say, narrow, name, max_tokens=2) for name in "ab" * 2))
     assert {answer.status_code for answer in answers} == {200}
 
 
