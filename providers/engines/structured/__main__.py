@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from providers.engines.process.isolation import die_first_without_memory
+from providers.engines.process.isolation import die_first_without_memory, die_with_parent
 from providers.engines.structured.constraint import Constraint
 from providers.engines.structured.writer import GrammarWriter
 from providers.engines.structured.writing import Refused, Setup, Task, Written, receive, send
@@ -28,6 +28,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     die_first_without_memory()
+    die_with_parent()  # A compilation notices no closed socket.
     logging.basicConfig(level=logging.WARNING)
     link = socket.socket(fileno=int(sys.argv[1]))
     with contextlib.suppress(EOFError, OSError):
