@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import tempfile
 import time
+import weakref
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -61,6 +62,8 @@ class Library:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "retrieval")
         self._folder: Path | None = None
+        self._delete: Callable[[], object] | None = None
+        """Deletes a temporary folder. Python calls it, too, at the end of a process that closes nothing."""
         self._lock: FileLock | None = None
         self._connection: sqlite3.Connection | None = None
         self._purged = 0
@@ -152,6 +155,8 @@ class Library:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             folder = Path(self._given or tempfile.mkdtemp(prefix="mlx-openai-server-"))
+            if self._given is None:
+                self._delete = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
             self._folder = folder
             private_folder(self._files)
             self._lock = FileLock(folder / "lock")
@@ -177,5 +182,5 @@ class Library:
             self._connection.close()
         if self._lock is not None:
             self._lock.release()
-        if self._given is None and self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        if self._delete is not None:
+            self._delete()
