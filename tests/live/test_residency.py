@@ -47,11 +47,13 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
 
 @pytest.fixture(scope="module")
 def narrow(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
-    """Two chat models that load on first use, and memory for one of them."""
+    """Two chat models that load on first use, and memory for one of them; a third one may take 1 MB."""
     folder = tiny.write_folder(tmp_path_factory.mktemp("models") / "tiny")
     need = estimate(ModelSpec(name="a", path=str(folder)))
     assert need
-    models = [{"name": name, "path": str(folder), "preload": False} for name in "ab"]
+    models: list[dict[str, Any]] = [{"name": name, "path": str(folder), "preload": False} for name in "ab"]
+    long = tiny.write_folder(tmp_path_factory.mktemp("models") / "long", max_position_embeddings=8192)
+    models.append({"name": "tight", "path": str(long), "preload": False, "max_memory": "1MB"})
     yield from serve(tmp_path_factory.mktemp("narrow"), memory_limit=f"{need * 5 // 4}B", models=models)
 
 
@@ -159,3 +161,14 @@ def test_a_pinned_model_stays_and_the_other_one_is_refused(narrow: LiveServer) -
     assert act(narrow, "a", "pin", method="DELETE").json()["pinned"] is False
     assert say(narrow, "b", max_tokens=2).status_code == 200
     assert status(narrow, "a") == "unloaded"
+
+
+def test_a_prompt_that_never_fits_is_refused_and_the_model_goes_on(narrow: LiveServer) -> None:
+    body = {"model": "tight", "prompt": [5] * 4000, "max_tokens": 1}
+    assert_error(
+        ask(narrow.url, body, path="/v1/completions", timeout=LOAD_SECONDS),
+        507,
+        "prompt_does_not_fit",
+        type="server_error",
+    )
+    say(narrow, "tight", max_tokens=1).raise_for_status()
