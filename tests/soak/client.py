@@ -31,8 +31,8 @@ ECHO, EMBEDDING = "echo", "minilm"
 CHATTING = {"smollm2": 3, "tiny": 9, ECHO: 8}
 """The models that chat, and how often each is chosen."""
 BODY_LIMIT = 1_000_000
-BODY_SECONDS = 2.0
-WRITE_SECONDS = 5.0
+BODY_SECONDS = 5.0
+WRITE_SECONDS = 8.0
 """The server's `--max-body-size`, `--body-timeout` and `--write-timeout`."""
 WORDS = "river mountain debate voice garden winter signal music ocean history engine planet".split()  # noqa: SIM905
 
@@ -112,8 +112,8 @@ def check_stream(sent: Sent, reply: Reply) -> None:
     """Check that a stream has one end: `finish_reason`, or an error, and `[DONE]`."""
     if reply.status != 200:
         return
-    *events, done = reply.body.decode().removesuffix("\n\n").split("\n\n")
-    decoded = [json.loads(event.removeprefix("data: ")) for event in events if event.startswith("data: ")]
+    *events, done = [line for line in reply.body.decode().splitlines() if line.startswith("data: ")] or [""]
+    decoded = [json.loads(event.removeprefix("data: ")) for event in events]
     errors = [event["error"] for event in decoded if "error" in event]
     ends = [choice for event in decoded for choice in event.get("choices", ()) if choice["finish_reason"]]
     if done != "data: [DONE]" or len(errors) + len(ends) != 1:

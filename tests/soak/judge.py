@@ -18,8 +18,10 @@ __all__ = ["Result", "at_rest", "judged", "totals"]
 
 REST_SECONDS = 15.0
 """Time in which connections close, threads end and restarted engines settle."""
-MEMORY, WORKER = 0.10, 0.20
-"""Share by which the memory of all processes, and of the one that serves HTTP, may grow."""
+MEMORY = 0.10
+"""Share by which the memory of all processes may grow."""
+WORKER = 40_000_000
+"""Bytes by which the process that serves HTTP may grow: its allocator keeps what a burst of large bodies took."""
 DESCRIPTORS, THREADS = 4, 8
 """By which the tree may have more than before: threads of pools that had not started all of theirs."""
 MEASURED = re.compile(
@@ -84,7 +86,7 @@ async def at_rest(served: Served, before: Held, files: set[str]) -> tuple[Held, 
 async def _unrest(served: Served, before: Held, held: Held, files: set[str]) -> list[str]:
     bounds = {
         "memory": before.memory * (1 + MEMORY),
-        "worker": before.worker * (1 + WORKER),
+        "worker": before.worker + WORKER,
         "descriptors": before.descriptors + DESCRIPTORS,
         "threads": before.threads + THREADS,
         "processes": before.processes,

@@ -22,7 +22,7 @@ __all__ = ["Mix"]
 CLIENTS = 16
 BOUND = 60.0
 """Seconds after which a request counts as hanging."""
-WARM_UP = 150
+WARM_UP = 400
 """Requests before the first reading that the last one is compared with."""
 POLL = 0.5
 """Seconds between two looks at `/traces`, which keeps 200 requests."""
