@@ -21,6 +21,7 @@ from pathlib import Path
 import attrs
 import httpx
 
+from tests.soak.ending import ended
 from tests.soak.judge import Result, at_rest, judged, totals
 from tests.soak.ledger import Ledger
 from tests.soak.mix import Mix
@@ -29,7 +30,7 @@ from tests.soak.resources import files_below
 from tests.soak.served import Served, serving
 from tests.soak.troubles import Troubles
 
-END_SECONDS = 34.0
+END_SECONDS = 40.0
 """Of the time: for the last trouble, the return to rest and the server's end."""
 TROUBLE_SECONDS = 14.0
 """For each kill, hang and other trouble, where their number is not given."""
@@ -45,13 +46,14 @@ async def soaked(options: argparse.Namespace, served: Served, begun: float) -> R
     fit = int((deadline - time.monotonic()) / TROUBLE_SECONDS)
     kills = max(1, fit // 2) if options.kills is None else options.kills
     hangs = max(1, fit // 5) if options.hangs is None else options.hangs
-    others = options.others or max(1, fit // 10)
+    others = max(1, fit // 10) if options.others is None else options.others
     await mix.warm_up()
-    before = await asyncio.to_thread(served.held)
+    before = await mix.read()
     files = files_below(served.temporary)
     await mix.run(await troubles.plan(kills, hangs, others))
     after, unrest = await at_rest(served, before, files)
     await mix.traces()
+    mix.readings.append(after)
     counted, metrics = await totals(served, ledger, troubles)
     return Result(
         seed=options.seed, before=before, after=after, readings=mix.readings, ledger=ledger, troubles=troubles,
@@ -65,13 +67,13 @@ def run(options: argparse.Namespace) -> Result:
 
         async def inside() -> Result:
             async with httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as client:
-                return await soaked(options, Served(server, client, begun, temporary), begun)
+                served = Served(server, client, begun, temporary)
+                result = await soaked(options, served, begun)
+            result.problems += await ended(server, served.port)
+            return result
 
         result = asyncio.run(inside())
-        status = server.stop()
         server.log.wait_for_end(5)
-        if status:
-            result.problems.append(f"exit status {status} after SIGTERM")
         return judged(result, server.log.text, files_below(temporary))
 
 

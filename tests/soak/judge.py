@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from tests.soak.ending import ENDING
 from tests.soak.ledger import Ledger, request_lines
 from tests.soak.resources import Held, files_below
 from tests.soak.served import Served
@@ -130,6 +131,7 @@ async def totals(served: Served, ledger: Ledger, troubles: Troubles) -> tuple[li
 def judged(result: Result, log: str, left: set[str]) -> Result:
     """The result with everything that the log shows. `left`: temporary files after the server's end."""
     lines, others, dropped = request_lines(log)
+    lines = [line for line in lines if line["request_id"] != ENDING]  # later than `/metrics`
     result.log = log
     measured = sum(map(int, MEASURED.findall(result.metrics)))
     if measured != len(lines) and not dropped:

@@ -48,7 +48,8 @@ class Mix:
 
     async def warm_up(self) -> None:
         """Send requests without troubles: caches fill, threads start."""
-        await self._all_clients(lambda: self._number >= WARM_UP)
+        end = (time.monotonic() + self.deadline) / 2
+        await self._all_clients(lambda: self._number >= WARM_UP or time.monotonic() >= end)
 
     async def run(self, planned: Sequence[Callable[[], Awaitable[None]]]) -> None:
         """Send the rest of the requests while the troubles come one after the other."""
@@ -120,7 +121,7 @@ class Mix:
             if sent.id.startswith(f"{client.name}-") and not sent.ended:
                 sent.problem, sent.ended = sent.problem or problem, time.monotonic()
 
-    async def _look(self, every: float, look: Callable[[], Awaitable[None]]) -> None:
+    async def _look(self, every: float, look: Callable[[], Awaitable[object]]) -> None:
         while True:
             await look()
             await asyncio.sleep(every)
@@ -134,5 +135,7 @@ class Mix:
         for request in finished:
             self.ledger.trace(request)
 
-    async def read(self) -> None:
+    async def read(self) -> Held:
+        """Read what the server holds now."""
         self.readings.append(await asyncio.to_thread(self.served.held))
+        return self.readings[-1]

@@ -70,6 +70,8 @@ class Connection:
 
     async def send(self, data: bytes) -> None:
         """Send. A server that refuses early may have closed its side: its response is there all the same."""
+        if self._writer.is_closing():
+            return
         try:
             self._writer.write(data)
             await self._writer.drain()
