@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from litestar import Litestar
 
-from tests.unit.server.harness import ask, make_app, start
+from tests.unit.server.harness import ask, make_app, serving, start
 
 PROGRAM = """
 import json, pathlib, sys, time
@@ -93,3 +93,13 @@ async def test_a_client_that_goes_away_ends_the_pull(app: Litestar, stream: bool
     else:
         await asyncio.wait([exchange.task])
     assert not pulls._running
+
+
+async def test_a_server_that_stops_ends_its_pulls(app: Litestar) -> None:
+    pulls = app.state.service.pulls
+    async with serving(app):
+        exchange = start(app, path=PATH, json={"model": "org/slow", "stream": True})
+        await exchange.until(b"Waiting")
+        (task,) = pulls._tasks
+    assert task.done()
+    assert (await exchange.finished()).chunks[-1]["error"]["code"] == "model_not_ready"
