@@ -6,16 +6,19 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
+import annotated_types as at
 import attrs
+from litestar.openapi.spec import Reference, Schema
+from litestar.openapi.spec.enums import OpenAPIType
 from litestar.plugins.attrs import AttrsSchemaPlugin
 from litestar.typing import FieldDefinition
 
+from contracts.bounds import MaxKeyLen
 from contracts.parameters import Parameter, parameters
 from contracts.uploads import Upload
 
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator
-    from litestar.openapi.spec import Schema
 
 __all__ = ["ContractSchemaPlugin"]
 
@@ -30,16 +33,47 @@ class ContractSchemaPlugin(AttrsSchemaPlugin):
     def is_plugin_supported_type(value: Any) -> bool:
         return value is Upload or AttrsSchemaPlugin.is_plugin_supported_type(value)
 
+    def is_plugin_supported_field(self, field_definition: FieldDefinition) -> bool:
+        # Litestar describes an object with bounds as an array.
+        return _is_bounded_object(field_definition) or self.is_plugin_supported_type(field_definition.annotation)
+
     def to_openapi_schema(self, field_definition: FieldDefinition, schema_creator: SchemaCreator) -> Schema:
         if field_definition.annotation is Upload:
             return schema_creator.for_upload_file(field_definition)
+        if _is_bounded_object(field_definition):
+            return _bounded_object(field_definition, schema_creator)
         schema = super().to_openapi_schema(field_definition, schema_creator)
         contract = field_definition.type_
+        for described in (schema.properties or {}).values():
+            _drop_length(described)
         schema.description = _paragraphs(contract)
         for name, parameter in parameters(contract).items():
             if schema.properties and (description := _description(parameter)):
                 schema.properties[name].description = description
         return schema
+
+
+def _is_bounded_object(field: FieldDefinition) -> bool:
+    return field.is_mapping and any(isinstance(bound, at.MaxLen | MaxKeyLen) for bound in field.metadata)
+
+
+def _bounded_object(field: FieldDefinition, creator: SchemaCreator) -> Schema:
+    _, values = field.inner_types
+    schema = Schema(type=OpenAPIType.OBJECT, additional_properties=creator.for_field_definition(values))
+    for bound in field.metadata:
+        if isinstance(bound, at.MaxLen):
+            schema.max_properties = bound.max_length
+        elif isinstance(bound, MaxKeyLen):
+            schema.property_names = Schema(max_length=bound.max_length)
+    return schema
+
+
+def _drop_length(schema: Schema | Reference) -> None:
+    """Remove the bound that Litestar adds to each bounded field, and that strings only have, from objects."""
+    if isinstance(schema, Schema):
+        for form in (schema, *(schema.one_of or ())):
+            if isinstance(form, Schema) and form.type == OpenAPIType.OBJECT:
+                form.max_length = None
 
 
 def _paragraphs(contract: type[attrs.AttrsInstance]) -> str | None:

@@ -35,6 +35,7 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         *("include_in_schema", "logging_config", "on_app_init", "openapi_config", "tags"),
         *("backend_cls", "create_dto_for_type", "create_for_field_definition", "create_openapi_schema"),
         *("data_to_encodable_type", "decode_bytes", "detect_nested_field", "generate_field_definitions"),
+        *("is_plugin_supported_field", "max_properties", "property_names"),
         *("handler_id", "is_supported_model_type_field", "to_asgi_response", "get_store_from_app"),
         # html.parser
         *("handle_data", "handle_endtag", "handle_startendtag", "handle_starttag"),

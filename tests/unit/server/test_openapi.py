@@ -12,6 +12,7 @@ from contracts.responses.events import ResponseStreamEvent
 from tests.unit.server.harness import ask, make_app
 
 ERRORS = {"$ref": "#/components/schemas/ErrorResponse"}
+ATTRIBUTE = {"oneOf": [{"type": "string", "maxLength": 512}, {"type": "number"}, {"type": "boolean"}]}
 ANTHROPIC_ERRORS = {"$ref": "#/components/schemas/MessagesErrorResponse"}
 ANTHROPIC = ("createMessage", "countMessageTokens")
 HEALTH = ("getHealth", "getReadiness")
@@ -103,6 +104,29 @@ def test_bounds_and_required_fields_are_in_the_schema(document: dict[str, Any]) 
     assert set(request["required"]) == {"messages"}
     assert {"type": "number", "minimum": 0.0, "maximum": 2.0} in request["properties"]["temperature"]["oneOf"]
     assert {"type": "null"} in request["properties"]["stream"]["oneOf"]
+
+
+@pytest.mark.parametrize(
+    ("contract", "field", "values"),
+    [
+        ("CreateResponse", "metadata", {"type": "string", "maxLength": 512}),
+        ("CreateVectorStoreRequest", "metadata", {"type": "string", "maxLength": 512}),
+        ("CreateVectorStoreFileRequest", "attributes", ATTRIBUTE),
+        ("BatchFile", "attributes", ATTRIBUTE),
+        ("VectorStoreFile", "attributes", ATTRIBUTE),
+        ("VectorStoreSearchResult", "attributes", ATTRIBUTE),
+    ],
+)
+def test_objects_with_bounds_are_described_as_objects(
+    document: dict[str, Any], contract: str, field: str, values: dict[str, Any]
+) -> None:
+    described = document["components"]["schemas"][contract]["properties"][field]
+    assert {
+        "type": "object",
+        "additionalProperties": values,
+        "maxProperties": 16,
+        "propertyNames": {"maxLength": 64},
+    } in described.get("oneOf", [described])
 
 
 def test_every_schema_and_every_parameter_is_described(document: dict[str, Any]) -> None:
