@@ -28,6 +28,10 @@ def test_a_step_that_does_not_end_is_a_hang_after_the_timeout() -> None:
     )
 
 
+def test_a_short_timeout_is_not_stretched_before_any_step_was_slow() -> None:
+    assert ticks_until_hung(Watchdog(5.0), beat(steps=5))[0] == 5
+
+
 def test_every_unit_of_work_starts_the_time_again() -> None:
     prefill = [beat(steps=number // 10) for number in range(1000)]
     assert ticks_until_hung(Watchdog(120.0), *prefill)[0] == 990 + 120
