@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 
+import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 # Shells make background processes ignore Ctrl-C; without this, every process that a test starts would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -14,3 +16,26 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 settings.register_profile("search", deadline=None)
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None)
 settings.load_profile("repeatable")
+
+
+TOGETHER = {
+    "tests/live/engines/test_kokoro.py": "an engine that speaks",
+    "tests/live/engines/test_kokoro_alignment.py": "an engine that speaks",
+    "tests/live/test_languages.py": "a server that speaks",
+    "tests/live/test_speech.py": "a server that speaks",
+    "tests/live/test_speech_text.py": "a server that speaks",
+}
+"""Files that share what takes long to start."""
+
+
+class ByServer(LoadFileScheduling):  # type: ignore[misc]
+    """Keeps the tests of a file, and the files that are `TOGETHER`, on one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return TOGETHER.get(file, file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByServer | None:
+    return ByServer(config, log) if config.getoption("dist") == "loadfile" else None

@@ -119,7 +119,6 @@ def test_later_prompts_hold_only_what_was_heard_of_an_interrupted_turn(arena: Ar
     heard = OPENING[: words[-1]["end_char"]]
     assert cut["heard"] == heard
     assert arena.turns_requested()[1]["messages"][1:] == [{"role": "user", "content": heard}]
-    arena.wait_for("over")
 
 
 def test_ten_seconds_let_the_speaker_finish_and_a_question_waits_for_the_next_turn(arena: ArenaPage) -> None:
@@ -280,12 +279,12 @@ def test_the_page_asks_for_the_server_s_key_and_sends_it(tmp_path: Path) -> None
 
 
 @pytest.mark.timeout(INSTALL_SECONDS + 900)
-def test_the_embedded_models_debate_two_rounds_and_give_a_verdict(tmp_path: Path) -> None:
-    """Turns of at most ten seconds: four of them and the verdict take about a minute and a half on two idle cores."""
+def test_the_embedded_models_debate_and_give_a_verdict(tmp_path: Path) -> None:
+    """Two turns of at most ten seconds and the verdict take most of a minute on two idle cores."""
     running = start()
     try:
         with arena_page(running.url, tmp_path) as arena:
-            wanted = settings("Cities need more trees.", rounds=2, seconds=10, temperature=0)
+            wanted = settings("Cities need more trees.", seconds=10, temperature=0)
             sides = [{**side, "model": "smollm2-135m-instruct"} for side in wanted["personas"]]
             arena.load({**wanted, "personas": sides})
             assert arena.text("status").startswith("The voice is loading")
@@ -296,10 +295,10 @@ def test_the_embedded_models_debate_two_rounds_and_give_a_verdict(tmp_path: Path
             arena.wait_for("over", within=800)
 
             turns = arena.entries
-            assert [turn["side"] for turn in turns] == [0, 1, 0, 1]
-            assert [turn["interrupted"] for turn in turns] == [False] * 4
+            assert [turn["side"] for turn in turns] == [0, 1]
+            assert [turn["interrupted"] for turn in turns] == [False] * 2
             frames = frames_by_turn(arena)
-            assert len(frames) == 4
+            assert len(frames) == 2
             for turn, own in zip(turns, frames, strict=True):
                 assert turn["heard"].strip()
                 assert turn["duration"] < 12, "the first clause is spoken in any case"

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.live.collector import Collector, collecting
+from tests.live.espeak import find_espeak
 from tests.live.harness import READY, READY_SECONDS, LiveServer, start
 
 
@@ -37,6 +38,16 @@ def echo_server() -> Generator[LiveServer]:
     yield running
     code = running.stop()
     assert code == 0, running.log.text
+
+
+@pytest.fixture(scope="session")
+def voice() -> Generator[LiveServer]:
+    """The embedded speech model with three places, a lexicon, and espeak-ng where the machine has it."""
+    find_espeak()
+    running = start("--model-type", "tts", "--max-concurrency", "3", "--lexicon", '{"Worcester": "wˈʊstəɹ"}')
+    yield running
+    assert running.stop() == 0
+    assert "Traceback" not in running.log.text
 
 
 @pytest.fixture(scope="session")

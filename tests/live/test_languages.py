@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
 from typing import Any
 
 import httpx
@@ -30,11 +29,8 @@ def readers(espeak: None) -> Readers:
 
 
 @pytest.fixture(scope="module")
-def voice(espeak: None) -> Generator[LiveServer]:
-    running = start("--model-type", "tts")
-    yield running
-    assert running.stop() == 0
-    assert "Traceback" not in running.log.text
+def voice(voice: LiveServer, espeak: None) -> LiveServer:
+    return voice
 
 
 def spoken(server: LiveServer, **fields: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from openai import BadRequestError, OpenAI
 
 from providers.speech.voices import OPENAI_VOICES
 from tests.live.client import PATIENCE, Stream, assert_error, eventually, queue_stats
-from tests.live.harness import COMMAND, LiveServer, clean_environment, start
+from tests.live.harness import COMMAND, LiveServer, clean_environment
 from tests.live.texts import some, spoken_words, texts
 
 Format = Literal["mp3", "opus", "aac", "flac", "wav", "pcm"]
@@ -39,15 +39,6 @@ SENTENCE = (
     "had been spent."
 )
 LONG = "This is a sentence of a very long speech. " * 40
-
-
-@pytest.fixture(scope="module")
-def voice() -> Generator[LiveServer]:
-    """The embedded speech model with three places."""
-    running = start("--model-type", "tts", "--max-concurrency", "3")
-    yield running
-    assert running.stop() == 0
-    assert "Traceback" not in running.log.text
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Generator
 from itertools import pairwise
 from typing import Any
 
@@ -12,21 +11,13 @@ import numpy as np
 import pytest
 
 from tests.live.client import PATIENCE, assert_error
-from tests.live.harness import LiveServer, start
+from tests.live.harness import LiveServer
 
 RATE = 24_000
 WRITTEN = (
     'It was $100 after 9:30PM, about 40–60°C — "wow," she said… Dr. O’Neill\'s e-mail: a.b@c.org (v1.2.3). '
     "See [the docs](https://example.com/x) and **bold** 😀 words."
 )
-
-
-@pytest.fixture(scope="module")
-def voice() -> Generator[LiveServer]:
-    running = start("--model-type", "tts", "--lexicon", '{"Worcester": "wˈʊstəɹ"}')
-    yield running
-    assert running.stop() == 0
-    assert "Traceback" not in running.log.text
 
 
 def post(server: LiveServer, text: str, **fields: Any) -> httpx.Response:

@@ -40,9 +40,9 @@ def start() -> Generator[Callable[..., EngineClient]]:
         client.socket.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def engine(tiny_folder: Path) -> Generator[EngineClient]:
-    """A tiny engine shared by a module's tests; it must end cleanly."""
+    """A tiny engine that tests share; it must end cleanly."""
     client = EngineClient()
     info = client.load(str(tiny_folder), max_concurrency=8)
     assert info.context_length == 512, info
