@@ -12,7 +12,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from providers.errors import HostNotAllowed
 
-__all__ = ["AddressMiddleware", "is_loopback", "normal_path"]
+__all__ = ["AddressMiddleware", "is_loopback", "normal_path", "one_segment"]
 
 _SLASHES = re.compile(r"/{2,}")
 _REPEATED = re.compile(r"\A(?:/v1)+(?=/v1/)")
@@ -42,7 +42,7 @@ class AddressMiddleware:
             await self._app(scope, receive, send)
             return
         self._check_host(scope)
-        path = _model_in_one(normal_path(scope["path"]), scope["method"])
+        path = one_segment(normal_path(scope["path"]), scope["method"])
         if path != scope["path"]:
             scope["path"], scope["raw_path"] = path, path.encode()
         if scope["method"] == "HEAD":
@@ -73,14 +73,14 @@ def normal_path(path: str) -> str:
     return _ALIASES.get(path, path)
 
 
-def _model_in_one(path: str, method: str) -> str:
+def one_segment(path: str, method: str) -> str:
     """The path of a model with its id as one segment: the router takes no segments after one of several."""
     if (found := _MODEL.fullmatch(path)) is None:
         return path
     id, action = found.groups()
     if action is not None and method in ("GET", "HEAD"):  # then the id ends in the name of an action
         id, action = id + action, None
-    return f"/v1/models/{quote(id, safe='')}{action or ''}"
+    return f"/v1/models/{quote(id, safe='', errors='replace')}{action or ''}"
 
 
 def is_loopback(host: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from server.middleware.addressing import is_loopback, normal_path
+from server.middleware.addressing import is_loopback, normal_path, one_segment
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app
 
@@ -31,6 +31,24 @@ from tests.unit.server.harness import BODY, ask, make_app
 )
 def test_a_path_means_one_route(given: str, meant: str) -> None:
     assert normal_path(given) == meant
+
+
+@pytest.mark.parametrize(
+    ("method", "given", "meant"),
+    [
+        ("GET", "/v1/models", "/v1/models"),
+        ("GET", "/v1/models/org/name", "/v1/models/org%2Fname"),
+        ("GET", "/v1/models/org/load", "/v1/models/org%2Fload"),
+        ("POST", "/v1/models/org/name/load", "/v1/models/org%2Fname/load"),
+        ("POST", "/v1/models/load/load", "/v1/models/load/load"),
+        ("POST", "/v1/models/pull", "/v1/models/pull"),
+        ("DELETE", "/v1/models/a%b/pin", "/v1/models/a%25b/pin"),
+        ("POST", "/v1/models/\n\udcff/unload", "/v1/models/%0A%3F/unload"),
+        ("POST", "/v1/chat/completions", "/v1/chat/completions"),
+    ],
+)
+def test_the_id_of_a_model_is_one_segment(method: str, given: str, meant: str) -> None:
+    assert one_segment(given, method) == meant
 
 
 async def test_a_client_without_v1_in_its_base_url_is_served() -> None:
