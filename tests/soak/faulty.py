@@ -172,7 +172,7 @@ async def unread(client: Client) -> None:
         sent.status, _ = await connection.head()
         await asyncio.sleep(1.5 * WRITE_SECONDS)
     # A busy server may not have written as much as the system keeps: then the client leaves first.
-    sent.ended, sent.how = time.monotonic(), "cut"
+    sent.ended, sent.how = time.monotonic(), "unread"
 
 
 async def stalled_sender(client: Client) -> None:

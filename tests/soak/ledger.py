@@ -36,7 +36,7 @@ class Sent:
     code: str | None = None
     """Code of the error, in a response or at the end of a stream."""
     how: str = ""
-    """`answered`, `refused`, `failed` (an error event ended the stream), `cancelled`, `cut` (the server closed it)."""
+    """`answered`, `refused`, `failed` (an error event ended the stream), `cancelled`, `unread`."""
     logged: frozenset[int | None] = frozenset()
     """Statuses that the server's log may have. Empty: the client's."""
     maybe: bool = False
