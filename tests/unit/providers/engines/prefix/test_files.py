@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,7 @@ def test_a_damaged_file_is_deleted_with_a_warning(
     damage(*paths(tmp_path))
     with caplog.at_level(logging.WARNING):
         assert (files(tmp_path) if restart else made).fetch([*TOKENS, 7], 0) is None
-    assert "cannot be read and is deleted" in caplog.text
+    assert re.search(r"cannot be read and is deleted: \S+: (?!None)\w+", caplog.text)
     assert paths(tmp_path) == []
 
 
@@ -312,6 +313,16 @@ def test_the_identity_changes_with_whatever_the_numbers_depend_on(tmp_path: Path
         last = model_identity(folder, spec, "float32")
         change(folder / name)
         assert model_identity(folder, spec, "float32") != last, name
+
+
+def test_the_identity_changes_with_the_files_of_an_adapter(tmp_path: Path) -> None:
+    folder, adapter = tiny.write_folder(tmp_path / "model"), tmp_path / "adapter"
+    adapter.mkdir()
+    spec = ModelSpec(name="a", path=str(folder), lora_paths=(str(adapter),))
+    before = model_identity(folder, spec, "float32")
+    assert re.fullmatch("[0-9a-f]{40}", before)
+    (adapter / "adapter_config.json").write_text("{}")
+    assert model_identity(folder, spec, "float32") != before
 
 
 # ── in an engine ────────────────────────────────────────────────────────────────────────────────────────────────────
