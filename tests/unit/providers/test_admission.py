@@ -146,6 +146,17 @@ async def test_a_cancelled_wait_makes_room_in_the_queue():
         assert places.stats.cancelled == 1
 
 
+async def test_a_cancelled_wait_makes_room_before_its_task_has_run():
+    places = queue(waiting=1)
+    slot = await places.admit()
+    waiting = asyncio.ensure_future(places.admit())
+    await settle()
+    waiting.cancel()
+    asyncio.get_running_loop().call_soon(slot.__exit__, None, None, None)
+    with await places.admit():
+        assert places.stats.rejected == 0
+
+
 async def test_a_place_given_in_the_step_of_the_cancellation_goes_to_the_next():
     places = queue()
     slot = await places.admit()
