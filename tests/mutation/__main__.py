@@ -50,7 +50,7 @@ def run(name: str, target: Target, *, seconds: float, survivors: bool) -> None:
     folder = BUILD / name
     selected = [f"*__mutmut_*{digit}" for digit in target.sample] if len(target.sample) < 10 else []
     if survivors:
-        selected = [mutant for mutant, status in results(folder).items() if status not in DEAD]
+        selected = surviving(folder)
         if not selected:
             return
     else:
