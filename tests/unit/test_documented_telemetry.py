@@ -89,6 +89,8 @@ async def requests_of_every_kind() -> None:
         search.found(3, 0.1)
     with otel.start_indexing(model="m", request_id="r", store="vs_1") as indexing:
         indexing.indexed(3, 1_000)
+    with otel.start_model_load(model="lazy"), otel.start_model_unload(model="m", reason="lazy needs its memory"):
+        pass
     with otel.start_load(model="lazy", request_id="r"):
         calling = otel.start_chat(model="m", request_id="r", params=otel.ChatParams())
         calling.accepted(3, 2)
