@@ -364,6 +364,7 @@ class EngineHost:
     def _become_ready(self, info: EngineInfo) -> None:
         if self.status in ("loading", "restarting"):
             self.info = info
+            self._watchdog.loaded()
             self._ever_ready = True
             self._ready_at = monotonic()
             self._settle("ready", None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from providers.engine_host.frames import Beat
 
 __all__ = ["Watchdog"]
@@ -51,6 +53,10 @@ class Watchdog:
             self._stuck = 0.0
         if not beat.preparing or beat.commands != last.commands:
             self._preparing = 0.0
+
+    def loaded(self) -> None:
+        """Take note of the end of loading: the next beat, which tells it too, may never come."""
+        self.beat(msgspec.structs.replace(self._last, activity="idle"))
 
     def tick(self) -> str | None:
         """Count an interval. Returns why the engine counts as hung, or None."""

@@ -277,6 +277,7 @@ class Runtime:
         # The loaded objects stay: a collection need not walk through them (130 ms each, in the middle of an answer).
         gc.freeze()
         self._ready.set()
+        self._pulse.activity = "idle"
         self._send(Ready(info=info))
 
     def _give_up(self, spec: ModelSpec, error: BaseException) -> NoReturn:

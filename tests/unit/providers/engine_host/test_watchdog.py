@@ -54,6 +54,16 @@ def test_loading_may_take_ten_times_as_long_without_progress() -> None:
     assert ticks_until_hung(Watchdog(120.0), beat("loading"))[0] == 1200
 
 
+def test_an_engine_that_hangs_right_after_loading_gets_no_time_for_loading() -> None:
+    watchdog = Watchdog(5.0)
+    watchdog.beat(beat("loading"))
+    watchdog.loaded()
+
+    reasons = [watchdog.tick() for _ in range(5)]
+
+    assert reasons == [None] * 4 + ["it has sent no sign of life for 5 s"]
+
+
 def test_an_intake_that_does_not_finish_a_request_is_a_hang_while_the_batch_goes_on() -> None:
     beats = [beat(steps=number, commands=3, preparing=True) for number in range(2000)]
     taken, reason = ticks_until_hung(Watchdog(120.0), *beats)
