@@ -10,10 +10,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p
+from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p, apply_xtc
 
 from providers.chat.types import SamplingParams
-from providers.engines.sampling.settings import Settings, make_processors, make_sampler, resolve
+from providers.engines.sampling.penalties import Bias, CountPenalty, RepetitionPenalty
+from providers.engines.sampling.settings import (
+    MAX_BIASES,
+    Settings,
+    draws_ahead,
+    make_processors,
+    make_sampler,
+    resolve,
+    skip_draws,
+    with_defaults,
+)
 from providers.errors import InvalidRequest
 
 VOCABULARY = 8
@@ -66,6 +76,89 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: object) -> No
     with pytest.raises(InvalidRequest) as refused:
         resolve(SamplingParams(**{name: value}), {}, vocabulary=VOCABULARY)
     assert refused.value.param == name
+
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "temperature": (0.0, 100.0),
+    "top_p": (0.0, 1.0),
+    "top_k": (-1, 2**31),
+    "min_p": (0.0, 1.0),
+    "xtc_probability": (0.0, 1.0),
+    "xtc_threshold": (0.0, 0.5),
+    "presence_penalty": (-100.0, 100.0),
+    "frequency_penalty": (-100.0, 100.0),
+    "repetition_penalty": (0.0, 100.0),
+    "repetition_context_size": (1, 2**31),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_the_bounds_of_a_value_are_named_and_belong_to_it(name: str) -> None:
+    low, high = BOUNDS[name]
+    for inside in (low, high) if name != "repetition_penalty" else (1e-6, high):
+        resolve(SamplingParams(**{name: inside}), {}, vocabulary=VOCABULARY)
+    step = 1 if isinstance(low, int) else 1e-6
+    for outside in (low - step, high + step):
+        with pytest.raises(InvalidRequest) as refused:
+            resolve(SamplingParams(**{name: outside}), {}, vocabulary=VOCABULARY)
+        assert (refused.value.message, refused.value.param) == (
+            f"{name} must be between {low} and {high}, not {outside}",
+            name,
+        )
+
+
+def refusal(**params: Any) -> str:
+    with pytest.raises(InvalidRequest) as refused:
+        resolve(SamplingParams(**params), {}, vocabulary=VOCABULARY)
+    assert refused.value.param in params
+    return refused.value.message
+
+
+def test_a_refusal_of_a_penalty_or_bias_says_what_is_allowed() -> None:
+    assert refusal(repetition_penalty=0.0) == "repetition_penalty must be greater than 0"
+    assert refusal(logit_bias={8: 1.0}) == "logit_bias: token id 8 is not in this model's vocabulary (0 to 7)"
+    assert refusal(logit_bias={7: -100.5}) == "logit_bias: -100.5 is not between -100 and 100"
+    resolve(SamplingParams(logit_bias={0: -100.0, 7: 100.0}), {}, vocabulary=VOCABULARY)
+
+
+def test_as_many_biases_are_accepted_as_the_refusal_says() -> None:
+    most = dict.fromkeys(range(MAX_BIASES), 1.0)
+    resolve(SamplingParams(logit_bias=most), {}, vocabulary=MAX_BIASES + 1)
+    with pytest.raises(InvalidRequest, match="logit_bias has more than 4096 entries") as refused:
+        resolve(SamplingParams(logit_bias={**most, MAX_BIASES: 1.0}), {}, vocabulary=MAX_BIASES + 1)
+    assert refused.value.param == "logit_bias"
+
+
+@pytest.mark.parametrize(
+    ("given", "used"), [(-1, 0), (0, 0), (1, 1), (VOCABULARY - 1, VOCABULARY - 1), (VOCABULARY, 0)]
+)
+def test_a_top_k_that_keeps_every_token_filters_nothing(given: int, used: int) -> None:
+    assert resolve(SamplingParams(top_k=given), {}, vocabulary=VOCABULARY).top_k == used
+    assert resolve(SamplingParams(), {"top_k": given}, vocabulary=VOCABULARY).top_k == used
+
+
+def test_every_value_of_the_models_generation_config_counts() -> None:
+    model = {"temperature": 0.25, "top_p": 0.75, "top_k": 3, "min_p": 0.125}
+    assert resolve(SamplingParams(), model, vocabulary=VOCABULARY) == Settings(**model)
+    assert resolve(SamplingParams(), {**model, "do_sample": True}, vocabulary=VOCABULARY).temperature == 0.25
+    assert resolve(SamplingParams(), {**model, "do_sample": False}, vocabulary=VOCABULARY).temperature == 0.0
+    assert resolve(SamplingParams(temperature=0.5), {"do_sample": False}, vocabulary=VOCABULARY).temperature == 0.5
+
+
+def test_every_value_of_the_request_counts() -> None:
+    wanted = SamplingParams(temperature=0.5, top_p=0.6, top_k=4, min_p=0.2, xtc_probability=0.3, xtc_threshold=0.4)
+    assert resolve(wanted, {"top_p": 0.1, "min_p": 0.9}, vocabulary=VOCABULARY) == Settings(
+        temperature=0.5, top_p=0.6, top_k=4, min_p=0.2, xtc_probability=0.3, xtc_threshold=0.4
+    )
+    silent = resolve(SamplingParams(), {}, vocabulary=VOCABULARY)
+    assert (silent.xtc_probability, silent.xtc_threshold, silent.min_p) == (0.0, 0.1, 0.0)
+
+
+def test_the_servers_options_fill_in_what_a_request_leaves_open() -> None:
+    options = SamplingParams(temperature=0.5, top_k=7, seed=1)
+    assert with_defaults(SamplingParams(top_k=0), options) == SamplingParams(temperature=0.5, top_k=0, seed=1)
+    request = SamplingParams(top_p=0.5)
+    assert with_defaults(request, SamplingParams(top_p=0.1)) is request
 
 
 @given(
@@ -159,6 +252,61 @@ def test_filters_together_draw_as_often_as_the_probabilities_that_mlx_lm_leaves(
     assert np.abs(often - expected).max() < 0.02
 
 
+@pytest.mark.parametrize("probability", [0.5, 1.0])
+@pytest.mark.parametrize(
+    "filters",
+    [{}, {"top_k": 9}, {"top_p": 0.9}, {"min_p": 0.05}, {"top_k": 9, "top_p": 0.95, "min_p": 0.02}],
+    ids=str,
+)
+def test_xtc_draws_as_often_as_the_probabilities_that_mlx_lm_leaves(
+    probability: float, filters: dict[str, Any]
+) -> None:
+    count, temperature, threshold = 20_000, 1.5, 0.08
+    row = logprobs([math.sin(place * 12.9898) * 3 for place in range(40)])
+    left = row
+    for name, apply in (("top_p", apply_top_p), ("min_p", apply_min_p)):
+        left = apply(left, filters[name]) if name in filters else left
+    expected = np.zeros(40)
+    for share, excluded in ((probability, 1.0), (1 - probability, 0.0)):
+        kept = apply_xtc(left, excluded, threshold, [])
+        kept = apply_top_k(kept, filters["top_k"]) if "top_k" in filters else kept
+        expected += share * np.array(mx.softmax(kept / temperature, axis=-1))[0]
+
+    settings = Settings(temperature=temperature, xtc_probability=probability, xtc_threshold=threshold, **filters)
+    drawn = make_sampler(settings, 5)(mx.repeat(row, count, axis=0))
+
+    often = np.bincount(np.array(drawn), minlength=40) / count
+    assert set(np.flatnonzero(often)) <= set(np.flatnonzero(expected))
+    assert np.abs(often - expected).max() < 0.02
+
+
+@pytest.mark.parametrize(
+    "settings", [Settings(temperature=1.5), Settings(temperature=1.5, xtc_probability=0.5)], ids=str
+)
+def test_draws_that_are_skipped_or_taken_ahead_are_those_of_one_by_one(settings: Settings) -> None:
+    expected = draws(settings, 3, 10)
+
+    skipping = make_sampler(settings, 3)
+    skip_draws(skipping, 4)
+    assert [skipping(logprobs(ROW)).item() for _ in range(6)] == expected[4:]
+
+    taking = make_sampler(settings, 3)
+    ahead = draws_ahead(taking)
+    assert ahead is not None
+    assert ahead.draw(logprobs(*[ROW] * 6)).tolist() == expected[:6]
+    ahead.keep(2)
+    assert [taking(logprobs(ROW)).item() for _ in range(4)] == expected[2:6]
+
+
+def test_greedy_tokens_can_be_taken_ahead_and_those_of_an_unknown_sampler_cannot() -> None:
+    greedy = make_sampler(Settings(temperature=0.0), 1)
+    ahead = draws_ahead(greedy)
+    assert ahead is not None
+    assert ahead.draw(logprobs(ROW, ROW[::-1])).tolist() == [1, 6]
+    ahead.keep(1)
+    assert draws_ahead(lambda logits: mx.argmax(logits, axis=-1)) is None
+
+
 def test_presence_and_frequency_count_the_whole_answer_and_not_the_prompt() -> None:
     (processor,) = make_processors(SamplingParams(presence_penalty=1.0, frequency_penalty=0.5), {})
     zeros = mx.zeros((1, VOCABULARY))
@@ -185,3 +333,43 @@ def test_the_models_own_repetition_penalty_applies_unless_the_request_sets_one()
 def test_a_bias_can_force_a_token() -> None:
     (processor,) = make_processors(SamplingParams(logit_bias={7: 100.0}), {})
     assert mx.argmax(processor(mx.array([0]), mx.array([ROW])), axis=-1).item() == 7
+
+
+def test_a_chain_has_a_processor_for_each_option_that_changes_something() -> None:
+    everything = SamplingParams(
+        repetition_penalty=1.5,
+        repetition_context_size=7,
+        presence_penalty=0.5,
+        frequency_penalty=-0.25,
+        logit_bias={1: 2.0},
+    )
+    repetition, counts, bias = make_processors(everything, {"repetition_penalty": 1.1})
+    assert isinstance(repetition, RepetitionPenalty)
+    assert (repetition.penalty, repetition.size) == (1.5, 7)
+    assert isinstance(counts, CountPenalty)
+    assert (counts.presence, counts.frequency) == (0.5, -0.25)
+    assert isinstance(bias, Bias)
+    assert (bias.ids.tolist(), bias.values.tolist()) == ([1], [2.0])
+
+    neutral = SamplingParams(repetition_penalty=1.0, presence_penalty=0.0, frequency_penalty=0.0, logit_bias={})
+    assert make_processors(neutral, {}) == []
+    assert make_processors(SamplingParams(), {"repetition_penalty": 0.0}) == []
+
+    for one, fields in (("presence_penalty", (0.5, 0.0)), ("frequency_penalty", (0.0, 0.5))):
+        (counts,) = make_processors(SamplingParams(**{one: 0.5}), {})
+        assert isinstance(counts, CountPenalty)
+        assert (counts.presence, counts.frequency) == fields
+    (repetition,) = make_processors(SamplingParams(), {"repetition_penalty": 1.25})
+    assert isinstance(repetition, RepetitionPenalty)
+    assert (repetition.penalty, repetition.size) == (1.25, 20)
+
+
+def test_a_replayed_answer_is_counted_before_the_token_after_it() -> None:
+    zeros = mx.zeros((1, VOCABULARY))
+    (fresh,) = make_processors(SamplingParams(presence_penalty=1.0, frequency_penalty=0.5), {})
+    (moved,) = make_processors(SamplingParams(presence_penalty=1.0, frequency_penalty=0.5), {})
+    assert isinstance(moved, CountPenalty)
+    for length in range(3, 7):
+        expected = fresh(mx.array([3, 3, 3, 5, 6, 6][:length]), zeros)
+    moved.replay([5, 6])
+    assert moved(mx.array([3, 3, 3, 5, 6, 6]), zeros).tolist() == expected.tolist()
