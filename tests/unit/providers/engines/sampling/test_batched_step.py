@@ -15,7 +15,7 @@ from mlx_lm.utils import load_model
 
 from providers.chat.types import SamplingParams
 from providers.engines.sampling.batched_step import DecodingBatch
-from providers.engines.sampling.penalties import JointPenalties
+from providers.engines.sampling.penalties import Bias, CountPenalty, JointPenalties, RepetitionPenalty
 from providers.engines.sampling.settings import JointSampler, Settings, make_processors, make_sampler, resolve
 from tests.unit.providers.engines import tiny
 from tests.unit.providers.engines.inprocess import SteppedEngine
@@ -135,3 +135,36 @@ def test_steps_are_mlx_lms(tmp_path: Path) -> None:
         return found
 
     assert generated(DecodingBatch) == generated(None)
+
+
+def test_chains_join_in_the_order_of_penalties_counts_and_bias() -> None:
+    penalty, count, bias = RepetitionPenalty(1.5, 5), CountPenalty(1.0, 0.0), Bias({1: 2.0})
+    for chain in ([], [penalty], [count], [bias], [penalty, count], [penalty, bias], [penalty, count, bias]):
+        assert JointPenalties.joins(chain)
+    for chain in ([count, penalty], [bias, count], [bias, penalty], [bias, bias], [penalty, count, count]):
+        assert not JointPenalties.joins(chain)
+    assert not JointPenalties.joins([penalty, lambda tokens, logits: logits])
+    assert JointPenalties.joins([RepetitionPenalty(1.5, 256)])
+    assert not JointPenalties.joins([RepetitionPenalty(1.5, 257)])
+
+
+def test_a_repetition_penalty_of_one_token_sees_only_the_one_that_is_fed() -> None:
+    joint = JointPenalties([[RepetitionPenalty(2.0, 1)], [RepetitionPenalty(4.0, 3)]], [[5, 6], [1, 2, 3]])
+    logits = mx.array([[4.0] * 4 + [-4.0] + [4.0] * 4] * 2)
+    assert joint(mx.array([4, 4]), logits).tolist() == [
+        [4.0, 4.0, 4.0, 4.0, -8.0, 4.0, 4.0, 4.0, 4.0],
+        [4.0, 4.0, 1.0, 1.0, -16.0, 4.0, 4.0, 4.0, 4.0],
+    ]
+
+
+def test_rows_without_processors_stay_as_they_are_and_counts_go_back_to_their_rows() -> None:
+    counted = CountPenalty(presence=1.0, frequency=0.5)
+    joint = JointPenalties([[], [counted, Bias({0: 3.0})]], [[1], [2]])
+    assert len(joint.state) == 0
+    for expected in ([3.0, 0.0, -1.5], [3.0, 0.0, -2.0]):
+        found = joint(mx.array([2, 2]), mx.zeros((2, 3)))
+        assert found.tolist() == [[0.0, 0.0, 0.0], expected]
+    assert len(joint.state) == 1
+    joint.release()
+    assert counted.counts is not None
+    assert counted.counts.tolist() == [[0.0, 0.0, 2.0]]
