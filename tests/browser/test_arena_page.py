@@ -279,12 +279,12 @@ def test_the_page_asks_for_the_server_s_key_and_sends_it(tmp_path: Path) -> None
 
 
 @pytest.mark.timeout(INSTALL_SECONDS + 900)
-def test_the_embedded_models_debate_and_give_a_verdict(tmp_path: Path) -> None:
-    """Two turns of at most ten seconds and the verdict take most of a minute on two idle cores."""
+def test_the_embedded_models_debate_two_rounds_and_give_a_verdict(tmp_path: Path) -> None:
+    """Turns of at most ten seconds: four of them and the verdict take about a minute and a half on two idle cores."""
     running = start()
     try:
         with arena_page(running.url, tmp_path) as arena:
-            wanted = settings("Cities need more trees.", seconds=10, temperature=0)
+            wanted = settings("Cities need more trees.", rounds=2, seconds=10, temperature=0)
             sides = [{**side, "model": "smollm2-135m-instruct"} for side in wanted["personas"]]
             arena.load({**wanted, "personas": sides})
             assert arena.text("status").startswith("The voice is loading")
@@ -295,10 +295,10 @@ def test_the_embedded_models_debate_and_give_a_verdict(tmp_path: Path) -> None:
             arena.wait_for("over", within=800)
 
             turns = arena.entries
-            assert [turn["side"] for turn in turns] == [0, 1]
-            assert [turn["interrupted"] for turn in turns] == [False] * 2
+            assert [turn["side"] for turn in turns] == [0, 1, 0, 1]
+            assert [turn["interrupted"] for turn in turns] == [False] * 4
             frames = frames_by_turn(arena)
-            assert len(frames) == 2
+            assert len(frames) == 4
             for turn, own in zip(turns, frames, strict=True):
                 assert turn["heard"].strip()
                 assert turn["duration"] < 12, "the first clause is spoken in any case"
@@ -308,7 +308,7 @@ def test_the_embedded_models_debate_and_give_a_verdict(tmp_path: Path) -> None:
                 assert max(frame["loud"] for frame in own) > 0.02
             scores = "[...document.querySelectorAll('#scores td')].map((cell) => cell.textContent)"
             assert len(arena.evaluate(scores)) == 1 + 2 * 4
-            assert len(arena.evaluate("[...document.querySelectorAll('#entries .bar')].map(String)")) == 2
+            assert len(arena.evaluate("[...document.querySelectorAll('#entries .bar')].map(String)")) == 4
             assert arena.problems() == []
     finally:
         assert running.stop() == 0
