@@ -10,7 +10,7 @@ from server.cli.config import config
 from server.cli.debate.command import debate
 from server.cli.doctor import doctor
 from server.cli.launch import launch
-from server.cli.models import models
+from server.cli.models.command import models
 from server.cli.speak import speak
 
 __all__ = ["cli"]

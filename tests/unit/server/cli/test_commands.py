@@ -15,9 +15,10 @@ import providers.weights
 from providers import extras
 from providers.weights import LocalModel, WeightsError, removal
 from providers.weights.removal import Removal
-from server.cli import _model_removal, _probe
+from server.cli import _probe
 from server.cli._app import cli
 from server.cli.launch import _with_local_weights
+from server.cli.models import removal as removal_command
 from server.settings.options import OPTIONS
 from server.settings.settings import Settings
 from tests.unit.providers.memory.test_estimate import folder
@@ -177,7 +178,7 @@ def removed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
         return Removal(model=name, path=tmp_path, what="a model", size=5_000_000, execute=lambda: names.append(name))
 
     monkeypatch.setattr(removal, "plan_removal", plan)
-    monkeypatch.setattr(_model_removal, "_served", lambda: {"small"})
+    monkeypatch.setattr(removal_command, "_served", lambda: {"small"})
     return names
 
 

@@ -6,10 +6,10 @@ import sys
 
 import rich_click as click
 
-from server.cli._model_info import info
-from server.cli._model_removal import rm
 from server.cli._output import INTERRUPTED, fail, size_text
 from server.cli._signals import first_signal_ends
+from server.cli.models.info import info
+from server.cli.models.removal import rm
 
 __all__ = ["models"]
 

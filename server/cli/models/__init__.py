@@ -1,0 +1,1 @@
+"""`models`: the weights on this machine."""
