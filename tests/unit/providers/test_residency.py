@@ -3,88 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Awaitable
 
-import attrs
 import pytest
 
 from providers.errors import DoesNotFit, ModelNotReady, QueueTimeout
-from providers.residency import Residency
-from providers.spec import ModelSpec
-
-GB = 1_000_000_000
-PATIENCE = 5.0
-
-
-@attrs.define(eq=False)
-class Model:
-    """A model that is loaded as soon as it is admitted, and has `size` then."""
-
-    spec: ModelSpec
-    size: int
-    known: bool = True
-    resident: bool = False
-    may_end: asyncio.Event = attrs.field(factory=asyncio.Event)
-    released: int = 0
-
-    def footprint(self) -> int:
-        return self.size if self.resident else 0
-
-    async def release(self) -> None:
-        await self.may_end.wait()
-        self.resident = False
-        self.released += 1
-
-
-@attrs.define
-class House:
-    """A residency with a clock of its own."""
-
-    budget: int | None = 10 * GB
-    now: float = 0.0
-    models: list[Model] = attrs.field(factory=list)
-    residency: Residency = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.residency = Residency(self.budget, estimate=self._estimate, clock=lambda: self.now)
-
-    def _estimate(self, spec: ModelSpec) -> int | None:
-        model = next(model for model in self.models if model.spec.name == spec.name)
-        return model.size if model.known else None
-
-    def model(self, name: str, gigabytes: float, *, known: bool = True, **spec: object) -> Model:
-        model = Model(ModelSpec(name=name, path="", **spec), int(gigabytes * GB), known)
-        model.may_end.set()
-        self.models.append(model)
-        self.residency.add(model)
-        return model
-
-    async def load(self, model: Model, *, patience: float = PATIENCE, evict: bool = True) -> None:
-        await self.residency.admit(model, patience=patience, evict=evict)
-        model.resident = True
-        await self.residency.loaded(model)
-        self.now += 1
-
-    async def use(self, model: Model) -> None:
-        await self.residency.enter(model, PATIENCE)
-        self.now += 1
-
-    def resident(self) -> list[str]:
-        return [model.spec.name for model in self.models if model.resident]
-
-
-async def soon(work: Awaitable[object]) -> asyncio.Task[object]:
-    """Begin work that has to wait."""
-    task = asyncio.ensure_future(work)
-    for _ in range(5):
-        await asyncio.sleep(0)
-    await asyncio.sleep(0.02)  # an estimate is made in a thread
-    return task
-
-
-async def done(task: Awaitable[object]) -> None:
-    await asyncio.wait_for(task, PATIENCE)
+from tests.unit.providers.house import GB, PATIENCE, House, Model, done, soon
 
 
 async def test_models_that_fit_stay_together():
@@ -389,31 +312,6 @@ async def test_without_a_budget_nothing_leaves():
     assert house.resident() == ["a", "b", "c"]
 
 
-async def test_models_that_take_turns_are_all_answered():
-    house = House()
-    models = [house.model(name, 6) for name in "abc"]
-    answers: list[str] = []
-
-    async def request(model: Model) -> None:
-        await house.residency.enter(model, PATIENCE)
-        try:
-            if not model.resident:
-                await house.load(model)
-            assert house.residency.used <= 10 * GB
-            answers.append(model.spec.name)
-            await asyncio.sleep(0)
-        finally:
-            house.residency.leave(model)
-
-    async def client(model: Model) -> None:
-        for _ in range(5):
-            await request(model)
-
-    async with asyncio.timeout(PATIENCE):
-        await asyncio.gather(*(client(model) for model in models))
-    assert sorted(answers) == sorted("abc" * 5)
-
-
 async def test_the_watch_survives_a_model_that_cannot_be_looked_at(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("providers.residency.CHECK_SECONDS", 0.0)
     house = House()
@@ -434,60 +332,3 @@ async def test_the_watch_survives_a_model_that_cannot_be_looked_at(monkeypatch: 
     async with asyncio.timeout(PATIENCE):
         await seen.wait()
     watch.cancel()
-
-
-@pytest.mark.parametrize("seed", range(12))
-async def test_whatever_clients_do_none_loses_its_model_and_the_budget_holds(seed: int):
-    chance = random.Random(seed)
-    house = House()
-    residency = house.residency
-    models = [house.model("pinned", 2, pin=True)]
-    models += [house.model(f"m{index}", chance.choice([3, 4, 6])) for index in range(4)]
-    loads: dict[Model, asyncio.Task[None]] = {}
-    answered = 0
-
-    async def load(model: Model) -> None:
-        try:
-            await house.load(model)
-            assert residency.used <= house.budget
-        finally:
-            loads.pop(model, None)
-
-    async def request(model: Model) -> None:
-        nonlocal answered
-        await residency.enter(model, PATIENCE)
-        try:
-            while not model.resident:
-                task = loads.setdefault(model, None) or asyncio.create_task(load(model))
-                loads[model] = task
-                await asyncio.wait({task})
-                task.result()
-            for _ in range(chance.randrange(5)):
-                await asyncio.sleep(0)
-                assert model.resident, "it is in use"
-            answered += 1
-        finally:
-            residency.leave(model)
-
-    async def client() -> None:
-        for _ in range(15):
-            model = chance.choice(models)
-            match chance.randrange(8):
-                case 0:
-                    await residency.unload(model)
-                case 1:
-                    impatient = asyncio.create_task(request(model))
-                    await asyncio.sleep(0)
-                    impatient.cancel()
-                    await asyncio.wait({impatient})
-                case 2:
-                    await residency.check()
-                case _:
-                    await request(model)
-
-    async with asyncio.timeout(PATIENCE * 4):
-        await asyncio.gather(*(client() for _ in range(6)))
-        await asyncio.gather(*loads.values())
-    assert answered > 40
-    assert residency.used <= house.budget
-    assert [residency.state(model).uses for model in models] == [0] * 5
