@@ -105,11 +105,6 @@ class Residency:
             reference=weakref.ref(model), name=model.spec.name, pinned=model.spec.pin, used=self._clock()
         )
 
-    def remove(self, model: Resident) -> None:
-        """Forget a model that was stopped."""
-        self._entries.pop(model, None)
-        self._notify()
-
     def state(self, model: Resident) -> ResidentState:
         entry = self._entries[model]
         idle = 0.0 if entry.uses else self._clock() - entry.used

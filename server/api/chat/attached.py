@@ -71,7 +71,7 @@ async def _document(part: ChatCompletionRequestMessageContentPartFile, path: str
             raise InvalidRequest(f"{path}.{name}: expected a text", param=f"{path}.{name}")
     name = given.pop("filename", None)
     if len(given) != 1:
-        raise InvalidRequest(f"{path}: one of {', '.join(_SOURCES[:2])} and {_SOURCES[2]} is required", param=path)
+        raise InvalidRequest(f"{path}: one of file_data, file_url and file_id is required", param=path)
     ((source, value),) = given.items()
     if source == "file_url":
         return await documents.by_url(value, f"{path}.{source}", name)
