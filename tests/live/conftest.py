@@ -11,6 +11,7 @@ import pytest
 from tests.live.collector import Collector, collecting
 from tests.live.espeak import find_espeak
 from tests.live.harness import READY, READY_SECONDS, LiveServer, start
+from tests.live.reports import pytest_runtest_makereport as pytest_runtest_makereport
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

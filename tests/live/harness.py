@@ -25,6 +25,13 @@ STOP_SECONDS = 30.0
 READY = re.compile(r'ready at (http://\S+)|"url": ?"(http://[^"]+)"')
 LISTENING = re.compile(r"Listening on (http://[^\s;]+)()")
 """The server answers, and models may still load. Only the console log contains this line."""
+_STARTED: list[LiveServer] = []
+
+
+def running_servers() -> list[LiveServer]:
+    """The servers that this test process started and that still run."""
+    _STARTED[:] = [each for each in _STARTED if each.process.poll() is None]
+    return list(_STARTED)
 
 
 class Log:
@@ -177,4 +184,6 @@ def start(
         family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
         LiveServer(process=process, log=log, url="").kill(family)
         raise
-    return LiveServer(process=process, log=log, url=match[1] or match[2])
+    running = LiveServer(process=process, log=log, url=match[1] or match[2])
+    _STARTED.append(running)
+    return running
