@@ -13,13 +13,16 @@ import otel
 from providers.chat.types import (
     ChatMessage,
     ChatPrompt,
+    Content,
     Finished,
     GenerationEvent,
     GenerationRequest,
+    ImagePart,
     ReasoningDelta,
     TextDelta,
     TextPrompt,
     ToolCallDelta,
+    content_text,
 )
 
 __all__ = ["ChatContent"]
@@ -77,14 +80,26 @@ def _text(content: str) -> dict[str, Any]:
     return {"type": "text", "content": content}
 
 
+def _parts(content: Content) -> list[dict[str, Any]]:
+    """The content's texts. A picture is its size and digest: its pixels would be megabytes."""
+    if isinstance(content, str):
+        return [_text(content)]
+    return [_picture(part) if isinstance(part, ImagePart) else _text(part.text) for part in content]
+
+
+def _picture(part: ImagePart) -> dict[str, Any]:
+    return {"type": "image", "width": part.width, "height": part.height, "digest": part.digest}
+
+
 def _input_message(message: ChatMessage) -> dict[str, Any]:
     parts: list[dict[str, Any]] = []
     if message.reasoning_content:
         parts.append({"type": "reasoning", "content": message.reasoning_content})
     if message.tool_call_id is not None:
-        parts.append({"type": "tool_call_response", "id": message.tool_call_id, "response": message.content})
+        text = None if message.content is None else content_text(message.content, picture="[image {width}x{height}]")
+        parts.append({"type": "tool_call_response", "id": message.tool_call_id, "response": text})
     elif message.content is not None:
-        parts.append(_text(message.content))
+        parts += _parts(message.content)
     for call in message.tool_calls or ():
         function = call.get("function", {})
         parts.append(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -14,11 +15,13 @@ __all__ = [
     "ChatMessage",
     "ChatPrompt",
     "ChoiceGrammar",
+    "Content",
     "FinishReason",
     "Finished",
     "GenerationEvent",
     "GenerationRequest",
     "Grammar",
+    "ImagePart",
     "JsonObjectGrammar",
     "JsonSchemaGrammar",
     "LarkGrammar",
@@ -27,6 +30,7 @@ __all__ = [
     "RegexGrammar",
     "SamplingParams",
     "TextDelta",
+    "TextPart",
     "TextPrompt",
     "TokenLogprob",
     "TokenPrompt",
@@ -34,6 +38,7 @@ __all__ = [
     "ToolCallDelta",
     "ToolChoice",
     "Usage",
+    "content_text",
 ]
 
 FinishReason = Literal["stop", "length", "tool_calls"]
@@ -61,11 +66,51 @@ RESERVED_TEMPLATE_KWARGS = frozenset(
 a template from a client would be code."""
 
 
+class TextPart(msgspec.Struct, frozen=True, tag="text"):
+    """Text between pictures."""
+
+    text: str
+
+
+class ImagePart(msgspec.Struct, frozen=True, tag="image"):
+    """A picture: RGB, 8 bits each, row by row, upright, without alpha."""
+
+    width: int
+    height: int
+    pixels: bytes
+    digest: str
+    """SHA-256 of size and pixels, in hexadecimal digits."""
+
+    @classmethod
+    def of(cls, width: int, height: int, pixels: bytes) -> ImagePart:
+        """A picture and its digest, which takes milliseconds to compute."""
+        digest = hashlib.sha256(f"{width}x{height}:".encode())
+        digest.update(pixels)
+        return cls(width, height, pixels, digest.hexdigest())
+
+
+Content = str | list[TextPart | ImagePart]
+"""What a turn holds. Without pictures it is a string."""
+
+
+def content_text(content: Content | None, *, picture: str | None = None) -> str:
+    """The texts, one per line. `picture` stands in the place of each picture, with its size: `{width}`, `{height}`."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    texts = []
+    for part in content:
+        if isinstance(part, TextPart):
+            texts.append(part.text)
+        elif picture is not None:
+            texts.append(picture.format(width=part.width, height=part.height))
+    return "\n".join(texts)
+
+
 class ChatMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     """One turn, with the names that Hugging Face chat templates use."""
 
     role: str
-    content: str | None = None
+    content: Content | None = None
     name: str | None = None
     tool_calls: list[dict[str, Any]] | None = None
     tool_call_id: str | None = None

@@ -1,6 +1,7 @@
 """The provider without weights: it answers with the last user message, word by word.
 
-It also speaks, with one tone per letter (`providers/echo/speech.py`).
+It also speaks, with one tone per letter (`providers/echo/speech.py`), and reads of a picture its size:
+`[image 640x480]`.
 
 Its requests take the path of a real engine's (queue, spans, timeout, events), for front ends, API tests and load tests.
 A word with the white space after it is one token, in the prompt and in the answer. A word gets its id when it is first
@@ -35,6 +36,7 @@ from msgspec import structs
 from providers.chat.queued import QueuedChatProvider
 from providers.chat.types import (
     Accepted,
+    ChatMessage,
     ChatPrompt,
     Finished,
     FinishReason,
@@ -45,6 +47,7 @@ from providers.chat.types import (
     TextPrompt,
     TokenPrompt,
     Usage,
+    content_text,
 )
 from providers.echo.speech import ECHO_VOICES, sentences, spoken
 from providers.errors import (
@@ -234,14 +237,14 @@ class EchoProvider(QueuedChatProvider):
 
     def _texts(self, prompt: Prompt) -> list[str]:
         if isinstance(prompt, ChatPrompt):
-            return [message.content or "" for message in prompt.messages]
+            return [_text(message) for message in prompt.messages]
         return [prompt.text if isinstance(prompt, TextPrompt) else "".join(self._vocabulary.decode(prompt.tokens))]
 
     def _last_text(self, prompt: Prompt) -> str:
         """The last user message, empty if there is none; of a prompt without messages, all of it."""
         if isinstance(prompt, ChatPrompt):
-            said = [message.content for message in prompt.messages if message.role == "user"]
-            return (said or [""])[-1] or ""
+            said = [_text(message) for message in prompt.messages if message.role == "user"]
+            return (said or [""])[-1]
         return self._texts(prompt)[-1]
 
     def _refusal(self) -> ServiceError | None:
@@ -310,6 +313,11 @@ class EchoProvider(QueuedChatProvider):
                 param="messages" if isinstance(request.prompt, ChatPrompt) else "prompt",
             )
         return tokens
+
+
+def _text(message: ChatMessage) -> str:
+    """The text of a turn, with the size of each picture: `[image 640x480]`."""
+    return content_text(message.content, picture="[image {width}x{height}]")
 
 
 def _refuse_unsupported(request: GenerationRequest) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import structs
 
-from providers.chat.types import ChatMessage, ChatPrompt
+from providers.chat.types import ChatMessage, ChatPrompt, Content, TextPart, content_text
 from server.retrieval.passages import Passage
 
 __all__ = ["last_user_text", "named_texts", "with_block", "with_passages"]
@@ -41,7 +41,7 @@ def with_passages(prompt: ChatPrompt, passages: Sequence[Passage], *, cite: bool
         return prompt
     messages = [*prompt.messages]
     turn = messages[place]
-    content = with_block(named_texts(passages), turn.content or "", cite=cite)
+    content = _behind(named_texts(passages), turn.content or "", cite=cite)
     messages[place] = structs.replace(turn, content=content)
     return structs.replace(prompt, messages=messages)
 
@@ -49,7 +49,13 @@ def with_passages(prompt: ChatPrompt, passages: Sequence[Passage], *, cite: bool
 def last_user_text(prompt: ChatPrompt) -> str:
     """The text of the last user turn. Empty: there is none."""
     place = _last_user(prompt.messages)
-    return "" if place is None else prompt.messages[place].content or ""
+    return "" if place is None else content_text(prompt.messages[place].content)
+
+
+def _behind(passages: Sequence[tuple[str, str]], content: Content, *, cite: bool) -> Content:
+    if isinstance(content, str):
+        return with_block(passages, content, cite=cite)
+    return [TextPart(with_block(passages, "", cite=cite).rstrip()), *content]
 
 
 def _last_user(messages: Sequence[ChatMessage]) -> int | None:

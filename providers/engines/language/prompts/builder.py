@@ -184,6 +184,8 @@ class PromptBuilder:
         Control tokens in it are text, except in the model's own turns: it may have written them.
         """
         content = message.content or ""
+        if not isinstance(content, str):
+            raise UnsupportedParameter("this model reads no pictures", param="messages")
         turn: dict[str, Any] = {
             "role": message.role,
             "content": content if message.role == "assistant" else self._control.as_text(content),

@@ -13,9 +13,11 @@ from providers.chat.types import (
     Finished,
     GenerationEvent,
     GenerationRequest,
+    ImagePart,
     JsonObjectGrammar,
     RegexGrammar,
     TextDelta,
+    TextPart,
     TextPrompt,
     TokenPrompt,
     ToolChoice,
@@ -255,3 +257,12 @@ async def test_drain_lets_answers_end_and_admits_no_more():
         await answer(provider, chat("late"))
     assert isinstance(caught.value, ModelNotReady)
     assert text([event async for event in stream]) == "a b"
+
+
+async def test_reads_of_a_picture_its_size():
+    picture = ImagePart(640, 480, bytes(3), "00")
+    prompt = ChatPrompt(messages=[ChatMessage("user", [TextPart("a"), picture, TextPart("b")])])
+    provider = await echo()
+    said = await answer(provider, GenerationRequest(id="1", prompt=prompt))
+    assert text(said) == "a\n[image 640x480]\nb"
+    assert len(await provider.tokenize(prompt)) == 4

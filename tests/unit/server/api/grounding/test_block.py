@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from providers.chat.types import ChatMessage, ChatPrompt
+from providers.chat.types import ChatMessage, ChatPrompt, ImagePart, TextPart
 from server.api.grounding.block import last_user_text, with_block, with_passages
 from tests.unit.server.api.grounding.passages import BEES, HIVES
 
@@ -59,3 +59,13 @@ def test_a_conversation_without_a_user_turn_gets_no_block() -> None:
 
     assert last_user_text(prompt) == ""
     assert with_passages(prompt, [BEES], cite=True) is prompt
+
+
+def test_the_block_is_in_front_of_a_turns_pictures() -> None:
+    picture = ImagePart(1, 1, b"\0\0\0", "00")
+    turn = ChatMessage(role="user", content=[picture, TextPart("Why?")])
+
+    (grounded,) = with_passages(ChatPrompt(messages=[turn]), [BEES, HIVES], cite=True).messages
+
+    assert last_user_text(ChatPrompt(messages=[turn])) == "Why?"
+    assert grounded.content == [TextPart(BLOCK.removesuffix("\n\nWhy?")), picture, TextPart("Why?")]
