@@ -114,6 +114,12 @@ __all__ = [
     "HTTP_RESPONSE_BODY_SIZE",
     "HTTP_RESPONSE_STATUS_CODE",
     "HTTP_ROUTE",
+    "IMAGE_COUNT",
+    "IMAGE_HEIGHT",
+    "IMAGE_INDEX",
+    "IMAGE_SOURCES",
+    "IMAGE_STEPS",
+    "IMAGE_WIDTH",
     "PLAYBACK_PLAYED",
     "PLAYBACK_STALLED",
     "PLAYBACK_STALLS",
@@ -181,6 +187,17 @@ TRANSCRIPTION_TASK: Final = "mlx.transcription.task"
 """`transcribe` or `translate`."""
 TRANSCRIPTION_WINDOWS: Final = "mlx.transcription.windows"
 """Number of windows of up to thirty seconds that were transcribed."""
+
+IMAGE_COUNT: Final = "mlx.image.count"
+"""Number of images requested."""
+IMAGE_SOURCES: Final = "mlx.image.sources"
+"""Number of images to edit."""
+IMAGE_INDEX: Final = "mlx.image.index"
+"""Number of the image within its request, from 0."""
+IMAGE_WIDTH: Final = "mlx.image.width"
+IMAGE_HEIGHT: Final = "mlx.image.height"
+IMAGE_STEPS: Final = "mlx.image.steps"
+"""Number of denoising steps per image."""
 
 PLAYBACK_TIME_TO_FIRST_SOUND: Final = "mlx.playback.time_to_first_sound"
 """Seconds from the client's request to the first sound that was heard, by the client's clock."""

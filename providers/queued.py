@@ -192,11 +192,16 @@ class QueuedProvider(ABC, Generic[R, E]):
         )
 
     async def _answered(
-        self, request: R, record: Callable[[], Record[E]], places: int = 1, queue: AdmissionQueue | None = None
+        self,
+        request: R,
+        record: Callable[[], Record[E]],
+        places: int = 1,
+        queue: AdmissionQueue | None = None,
+        answers: int | None = None,
     ) -> AsyncGenerator[E, None]:
-        """Wait for this number of places, then answer, until one event per place has ended an answer.
+        """Wait for this number of places, then answer, until one event per answer has ended it.
 
-        `queue`: another one than the model's own.
+        `queue`: another one than the model's own. `answers`: one per place by default.
         """
         queue = queue or self._queue
         queue_span = otel.start_queue(model=self._spec.name, request_id=request.id, depth=queue.pending)
@@ -205,7 +210,7 @@ class QueuedProvider(ABC, Generic[R, E]):
                 queue.refuse(refusal)
             slot = await queue.admit(places)
             queue_span.admitted()
-        unfinished = places
+        unfinished = places if answers is None else answers
         with slot:
             await self._enter()
             try:

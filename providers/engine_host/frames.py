@@ -14,6 +14,7 @@ import msgspec
 
 from providers.chat.types import GenerationEvent, GenerationRequest, Prompt
 from providers.embeddings.types import EmbeddingEvent, EmbeddingRequest, RerankRequest
+from providers.image.types import ImageEvent, ImageRequest
 from providers.spec import ModelSpec
 from providers.speech.types import SpeechEvent, SpeechRequest
 from providers.transcription.types import TranscriptionEvent, TranscriptionRequest
@@ -65,9 +66,11 @@ class Load(msgspec.Struct, frozen=True, tag="load"):
     spec: ModelSpec
 
 
-EngineRequest = GenerationRequest | SpeechRequest | EmbeddingRequest | RerankRequest | TranscriptionRequest
+EngineRequest = (
+    GenerationRequest | SpeechRequest | EmbeddingRequest | RerankRequest | TranscriptionRequest | ImageRequest
+)
 """Requests that an engine of some family answers with events."""
-EngineEvent = GenerationEvent | SpeechEvent | EmbeddingEvent | TranscriptionEvent
+EngineEvent = GenerationEvent | SpeechEvent | EmbeddingEvent | TranscriptionEvent | ImageEvent
 
 
 class Generate(msgspec.Struct, frozen=True, tag="generate"):

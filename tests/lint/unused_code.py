@@ -49,6 +49,10 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     ),
     "found by a name put together from strings": ("AacEncoder", "FlacEncoder", "Mp3Encoder", "OpusEncoder"),
     "where embedded weights come from, for people": ("homepage",),
+    "what the engine and the API of images will use": (
+        *("IMAGE", "EngineImageProvider", "MAX_SEED"),
+        *("guidance", "negative_prompt", "partial_images", "pixels"),
+    ),
     "otel.testing, for tests": ("capture_metrics", "capture_spans"),
     "the duration model without the vocoder, which tests/live/engines/durations.py judges": ("durations",),
 }
