@@ -56,7 +56,7 @@ class Watchdog:
 
     def loaded(self) -> None:
         """Take note of the end of loading: the next beat, which tells it too, may never come."""
-        self.beat(msgspec.structs.replace(self._last, activity="idle"))
+        self.beat(msgspec.structs.replace(self._last, activity="idle", preparing=False))
 
     def tick(self) -> str | None:
         """Count an interval. Returns why the engine counts as hung, or None."""

@@ -88,6 +88,15 @@ def test_an_engine_that_sends_no_beats_hangs_sooner_also_without_work(
     assert reasons[-2:] == [None, f"it has sent no sign of life for {seconds} s"]
 
 
+def test_the_seconds_of_a_load_do_not_count_against_the_first_request() -> None:
+    watchdog = Watchdog(3.0)
+    for _ in range(15):  # the command to load, which the intake takes, may take any number of seconds
+        watchdog.beat(beat("loading", commands=1, preparing=True))
+        assert watchdog.tick() is None
+    watchdog.loaded()
+    assert [watchdog.tick() for _ in range(2)] == [None, None]
+
+
 def test_a_timeout_of_zero_turns_the_watchdog_off() -> None:
     watchdog = Watchdog(0.0)
     assert not any(watchdog.tick() for _ in range(10_000))
