@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+import pytest
 
+from contracts.messages.request import MessagesRequest
 from providers.chat.types import (
     ChatPrompt,
     GenerationRequest,
 )
+from providers.errors import InvalidRequest
+from server.api.messages.request import to_message_generation
+from server.noted import noting
+from server.serialization import converter
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import Exchange, ask, make_app
 
@@ -19,18 +25,37 @@ SCHEMA = {"type": "object", "properties": {"path": {"type": "string"}}, "require
 READ = {"name": "Read", "description": "Read a file", "input_schema": SCHEMA}
 
 
-async def translate(**fields: Any) -> GenerationRequest:
-    chat = FakeChat()
-    answer = await ask(make_app(chat), path=PATH, json={**BODY, **fields})
-    assert answer.status == 200, answer.body
-    (request,) = chat.requests
-    return request
+def translate(**fields: Any) -> GenerationRequest:
+    return to_message_generation(converter.structure({**BODY, **fields}, MessagesRequest), id="req_1")
 
 
-async def prompt(**fields: Any) -> ChatPrompt:
-    asked = (await translate(**fields)).prompt
+def prompt(**fields: Any) -> ChatPrompt:
+    asked = translate(**fields).prompt
     assert isinstance(asked, ChatPrompt)
     return asked
+
+
+def noted(**fields: Any) -> list[str]:
+    """The names of what has no effect."""
+    with noting() as found:
+        translate(**fields)
+    return [*found.names]
+
+
+def refused(**fields: Any) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as caught:
+        translate(**fields)
+    return caught.value
+
+
+def returned(*content: dict[str, Any]) -> list[dict[str, Any]]:
+    """A conversation in which a tool returned this."""
+    used = {"type": "tool_use", "id": "t1", "name": "Read", "input": {}}
+    return [
+        *BODY["messages"],
+        {"role": "assistant", "content": [used]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": [*content]}]},
+    ]
 
 
 async def asked_with(answer: FakeChat, **fields: Any) -> Exchange:
