@@ -16,7 +16,6 @@ from providers.chat.types import (
     RESERVED_TEMPLATE_KWARGS,
     ChatPrompt,
     ChoiceGrammar,
-    GenerationRequest,
     JsonObjectGrammar,
     JsonSchemaGrammar,
     LarkGrammar,
@@ -25,11 +24,8 @@ from providers.chat.types import (
     Tool,
     ToolChoice,
 )
-from server.api.responses.conversation import input_items
-from server.api.responses.request import to_response_generation
-from server.api.responses.tools import offer
 from server.cache_scope import cache_salt
-from server.serialization import converter
+from tests.unit.server.api.responses.asked import prompt, translate
 from tests.unit.server.api.responses.scripts import BODY, PATH, WEATHER, stream_events
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import ask, make_app
@@ -194,18 +190,6 @@ def app(chat: FakeChat) -> Litestar:
     return make_app(chat)
 
 
-def translate(**fields: Any) -> GenerationRequest:
-    request = converter.structure({**BODY, **fields}, CreateResponse)
-    items = input_items(request.input, {}, response_id="resp_1")
-    return to_response_generation(request, items, offer(request.tools), id="id")
-
-
-def prompt(**fields: Any) -> ChatPrompt:
-    found = translate(**fields).prompt
-    assert isinstance(found, ChatPrompt)
-    return found
-
-
 async def refusal(app: Litestar, chat: FakeChat, fields: dict[str, Any]) -> tuple[str, str | None]:
     answer = await ask(app, path=PATH, json={**BODY, **fields})
     assert answer.status == 400, answer.body
@@ -363,38 +347,3 @@ async def test_values_that_cannot_be_used_are_named(
     app: Litestar, chat: FakeChat, fields: dict[str, Any], param: str
 ) -> None:
     assert await refusal(app, chat, fields) == ("invalid_request_error", param)
-
-
-def test_an_effort_of_none_turns_reasoning_off_and_template_arguments_override_it() -> None:
-    assert prompt(reasoning={"effort": "none"}).template_kwargs["enable_thinking"] is False
-    both = prompt(reasoning={"effort": "high"}, chat_template_kwargs={"enable_thinking": False})
-    assert both.template_kwargs == {"reasoning_effort": "high", "enable_thinking": False}
-
-
-def test_a_choice_narrows_the_functions() -> None:
-    tools = [{**WEATHER, "name": name} for name in "abc"]
-    named = prompt(tools=tools, tool_choice={"type": "function", "name": "b"})
-    assert (len(named.tools), named.tool_choice) == (3, ToolChoice("required", "b"))
-    listed = [{"type": "function", "name": name} for name in "ac"]
-    allowed = prompt(tools=tools, tool_choice={"type": "allowed_tools", "mode": "required", "tools": listed})
-    assert [tool.name for tool in allowed.tools] == ["a", "c"]
-    assert allowed.tool_choice == ToolChoice("required")
-
-
-def test_the_form_of_the_text_has_its_path() -> None:
-    asked = translate(text={"format": {"type": "json_object"}})
-    assert (asked.grammar, asked.grammar_param) == (JsonObjectGrammar(), "text.format")
-    schema = {"type": "json_schema", "name": "n", "schema": SCHEMA}
-    assert translate(text={"format": schema}).grammar_param == "text.format.schema"
-    assert translate(text={"format": {"type": "text"}}).grammar is None
-
-
-def test_a_response_that_must_call_has_no_form() -> None:
-    text = {"format": {"type": "json_object"}}
-    assert translate(text=text, tools=[WEATHER], tool_choice="required").grammar is None
-    assert translate(text=text, tools=[WEATHER]).grammar is not None
-
-
-def test_a_function_may_have_the_form_of_chats() -> None:
-    function = {"name": "get_weather", "parameters": WEATHER["parameters"], "strict": True}
-    assert prompt(tools=[{"type": "function", "function": function}]).tools == prompt(tools=[WEATHER]).tools
