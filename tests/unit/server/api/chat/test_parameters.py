@@ -18,7 +18,6 @@ from providers.chat.types import (
     RESERVED_TEMPLATE_KWARGS,
     ChatMessage,
     ChoiceGrammar,
-    GenerationRequest,
     JsonObjectGrammar,
     JsonSchemaGrammar,
     LarkGrammar,
@@ -27,9 +26,8 @@ from providers.chat.types import (
     Tool,
     ToolChoice,
 )
-from server.api.chat.request import to_generation_request
 from server.cache_scope import cache_salt
-from server.serialization import converter
+from tests.unit.server.api.chat.asked import translate
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app
 from tests.unit.server.parameters import with_status
@@ -154,11 +152,6 @@ def chat() -> FakeChat:
 @pytest.fixture(scope="module")
 def app(chat: FakeChat) -> Litestar:
     return make_app(chat)
-
-
-def translate(**fields: Any) -> GenerationRequest:
-    request = converter.structure({**BODY, **fields}, ChatCompletionRequest)
-    return to_generation_request(request, id="id")
 
 
 def test_every_field_is_tested_for_what_its_contract_states() -> None:

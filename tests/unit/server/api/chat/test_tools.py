@@ -8,7 +8,7 @@ import pytest
 from litestar import Litestar
 
 from providers.chat.types import ChatPrompt, GenerationRequest, JsonObjectGrammar, JsonSchemaGrammar, Tool, ToolChoice
-from tests.unit.server.api.chat.test_parameters import translate
+from tests.unit.server.api.chat.asked import translate
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app
 
