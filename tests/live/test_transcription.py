@@ -335,7 +335,8 @@ def test_a_disconnect_from_a_stream_frees_its_place_and_leaves_no_file(
         data={"model": "any", "stream": "true"},
         timeout=PATIENCE,
     ) as response:
-        line = next(line for line in response.iter_lines() if line)
+        lines = filter(None, response.iter_lines())
+        line = next(lines)  # `lines` stays: a generator that ends closes the connection
         assert json.loads(line.removeprefix("data: "))["type"] == "transcript.text.delta"
         assert len(kept(uploads)) == 1
 
