@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, TypeVar, assert_never
@@ -71,13 +72,14 @@ class EngineHost:
         restart: RestartPolicy | None = None,
         grace: float | None = None,
         watchdog: Callable[[float], Watchdog] = Watchdog,
+        start: Callable[[Sequence[str], Callable[[Report], None]], Awaitable[EngineProcess]] = EngineProcess.start,
     ) -> None:
         """`grace`: seconds for an engine to end after its socket closed, and again after SIGTERM; None: the spec's.
 
-        `watchdog` makes the watchdog of each engine from the spec's `watchdog_timeout`.
+        `watchdog` makes the watchdog of each engine from the spec's `watchdog_timeout`; `start` starts its process.
         """
         self._spec = spec
-        self._command = command
+        self._start_process = partial(start, command)
         self._restart = restart or RestartPolicy()
         self._grace = spec.ending_seconds if grace is None else grace
         self._open = Exchanges()
@@ -281,15 +283,13 @@ class EngineHost:
         self._retry_at = monotonic() + delay
         self.detail = f"{reason}; the next start is {delay:g} s after that"
         _log.warning("engine restarts", model=self._spec.name, reason=reason, delay=delay)
-        try:
+        with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ending.wait(), delay)
-        except TimeoutError:
-            return
 
     async def _run_engine(self, ending: asyncio.Event) -> str:
         """Run one engine to its end, fail its requests and end its process. Returns the reason."""
         try:
-            engine = await EngineProcess.start(self._command, partial(self._receive, ending))
+            engine = await self._start_process(partial(self._receive, ending))
         except OSError as error:
             return f"the engine's process cannot be started: {error}"
         self._engine = engine

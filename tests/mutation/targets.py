@@ -29,8 +29,10 @@ TARGETS = {
     ),
     "host": Target(
         modules=("providers/engine_host/host.py", "providers/engine_host/process.py"),
-        tests=("tests/unit/providers/chat/test_engine_process.py",),
-        sample="5",
+        tests=tuple(
+            f"tests/unit/providers/engine_host/test_{name}.py"
+            for name in ("host_deaths", "host_ends", "host_loading", "host_requests", "process_end", "process_socket")
+        ),
     ),
     "detokenizer": Target(
         modules=("providers/engines/output/detokenizer.py",),
