@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -22,6 +22,7 @@ from contracts.responses.tools import (
     ToolChoiceAllowed,
     ToolChoiceCustom,
     ToolChoiceFunction,
+    ToolChoiceOptions,
     ToolChoiceOther,
 )
 from contracts.responses.tools import Tool as WireTool
@@ -40,6 +41,17 @@ _SEARCH = "file_search"
 
 _PLAIN = (None, "", "functions")
 """Namespaces that change no name. Codex puts tools of its own into `functions`."""
+
+Choice = ToolChoiceOptions | ToolChoiceFunction | ToolChoiceCustom | ToolChoiceAllowed | ToolChoiceOther
+"""A choice in OpenAI's form."""
+
+_WORDS: Mapping[str, ToolChoiceOptions] = {
+    "none": "none",
+    "auto": "auto",
+    "required": "required",
+    "any": "required",
+}
+"""The words for a choice, and OpenAI's."""
 
 
 @attrs.frozen(kw_only=True)
@@ -125,10 +137,10 @@ def to_tools(offered: OfferedTools, choice: WireToolChoice | None, parallel: boo
         return functions.one(choice.name or "", "tool_choice.name")
     if choice == "required" and offered.searches and not offered.functions:
         choice = "auto"  # the search is the required call
-    return functions.any("required" if choice == "any" else choice)
+    return functions.any(choice)
 
 
-def as_choice(choice: WireToolChoice | None) -> WireToolChoice:
+def as_choice(choice: WireToolChoice | None) -> Choice:
     """The choice in OpenAI's form, from those of other APIs.
 
     Raises:
@@ -139,10 +151,9 @@ def as_choice(choice: WireToolChoice | None) -> WireToolChoice:
         if name is None:
             raise InvalidRequest("tool_choice.name: required, but missing", param="tool_choice.name")
         return ToolChoiceFunction(type="function", name=name)
-    word = choice.type if isinstance(choice, ToolChoiceOther) else choice
-    if word in ("none", "auto"):
-        return "none" if word == "none" else "auto"
-    return "required" if word in ("any", "required") else choice or "auto"
+    if isinstance(choice, ToolChoiceOther):
+        return _WORDS.get(choice.type, choice)
+    return _WORDS[choice] if isinstance(choice, str) else choice or "auto"
 
 
 def to_grammar(format: TextFormat | None) -> tuple[Grammar, str] | None:

@@ -187,8 +187,10 @@ def test_a_list_of_allowed_tools_leaves_only_those(
 
 
 def test_allowed_tools_that_the_server_does_not_have_are_named() -> None:
-    choice = {"type": "allowed_tools", "mode": "auto", "tools": [F, WEB, {"type": "computer"}]}
+    choice: dict[str, Any] = {"type": "allowed_tools", "mode": "auto", "tools": [F, WEB, {"type": "computer"}]}
     assert noted(tools=[F], tool_choice=choice) == ["tool_choice.tools[1].web_search", "tool_choice.tools[2].computer"]
+    choice["tools"][1:] = [{"type": "file_search"}]
+    assert noted(tools=[F], tool_choice=choice) == ["tool_choice.tools[1].file_search"]
 
 
 def allowed(*listed: dict[str, Any], mode: str = "auto") -> dict[str, Any]:
@@ -270,6 +272,7 @@ def test_a_search_makes_no_other_tool_ours() -> None:
         ("tools[10].function.name", "tools[10].name"),
         ("tools[x].function.name", "tools[x].name"),
         ("tools[0]", "tools[1]"),
+        ("tools[0].function.parameters.anyOf[1].type", "tools[1].parameters.anyOf[1].type"),
     ],
 )
 def test_a_path_counts_tools_as_the_client_does(param: str, here: str) -> None:
