@@ -15,10 +15,6 @@ from server.api.generation.tools import Selection, to_tools
 __all__ = ["has_functions", "selection"]
 
 
-_OLDER = {"tools": "functions", "tool_choice": "function_call", ".function.": "."}
-"""Parts of paths, and what they are in the older form."""
-
-
 def has_functions(request: ChatCompletionRequest) -> bool:
     """Whether the answer has `function_call` instead of `tool_calls`."""
     return bool(request.functions)
@@ -31,18 +27,27 @@ def selection(request: ChatCompletionRequest) -> Selection:
         InvalidRequest: the request has both forms, or as `to_tools`.
         UnsupportedParameter: as `to_tools`.
     """
-    choice = _choice(request)
-    if not has_functions(request):
-        return to_tools(request.tools, choice, request.parallel_tool_calls)
-    if request.tools:
+    choice, older = _choice(request), has_functions(request)
+    if older and request.tools:
         raise InvalidRequest("functions: tools has the functions already; send one of them", param="functions")
-    tools = [ChatCompletionFunctionTool(function=function) for function in request.functions or []]
     try:
+        if not older:
+            return to_tools(request.tools, choice, request.parallel_tool_calls)
+        tools = [ChatCompletionFunctionTool(function=function) for function in request.functions or []]
         return to_tools(tools, choice, parallel=False)  # `function_call` holds one call
     except InvalidRequest as error:
-        for name, older in _OLDER.items():
-            error.param = (error.param or "").replace(name, older)
-        raise
+        raise _as_sent(error, request) from None
+
+
+def _as_sent(error: InvalidRequest, request: ChatCompletionRequest) -> InvalidRequest:
+    """The same refusal, with its path in the form that the request has."""
+    path = error.param or ""
+    here = path
+    if path.startswith("tools[") and has_functions(request):
+        here = path.replace("tools", "functions").replace(".function.", ".")
+    elif path.startswith("tool_choice") and request.function_call is not None:
+        here = path.replace("tool_choice", "function_call").replace(".function.", ".")
+    return type(error)(error.message.replace(path, here), param=here)
 
 
 def _choice(request: ChatCompletionRequest) -> ChatCompletionToolChoiceOption | None:

@@ -59,7 +59,7 @@ class Functions:
 
     def _check(self, name: str, path: str) -> None:
         if name not in self.by_name:
-            raise InvalidRequest(f"{path}: tools has no function of this name", param=path)
+            raise InvalidRequest(f"{path}: there is no function of this name", param=path)
 
 
 def to_tools(

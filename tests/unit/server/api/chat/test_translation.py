@@ -249,14 +249,38 @@ def test_either_form_of_the_choice_works_with_tools(
             "function_call",
             "function_call: tool_choice makes the choice already; send one of them",
         ),
-        ({"functions": [WEATHER, {**WEATHER, "description": "Other."}]}, "functions[1].name", None),
-        ({"functions": [WEATHER], "function_call": {"name": "f"}}, "function_call.name", None),
-        ({"functions": [WEATHER], "tool_choice": {"type": "custom", "name": "f"}}, "function_call.type", None),
-        ({"tools": TOOLS, "function_call": {"name": "f"}}, "tool_choice.function.name", None),
+        (
+            {"functions": [WEATHER, {**WEATHER, "description": "Other."}]},
+            "functions[1].name",
+            "functions[1].name: another function has the same name",
+        ),
+        (
+            {"functions": [WEATHER], "function_call": {"name": "f"}},
+            "function_call.name",
+            "function_call.name: there is no function of this name",
+        ),
+        (
+            {"tools": TOOLS, "function_call": {"name": "f"}},
+            "function_call.name",
+            "function_call.name: there is no function of this name",
+        ),
+        (
+            {"functions": [WEATHER], "tool_choice": {"type": "function", "function": {"name": "f"}}},
+            "tool_choice.function.name",
+            "tool_choice.function.name: there is no function of this name",
+        ),
+        (
+            {"functions": [WEATHER], "tool_choice": {"type": "custom"}},
+            "tool_choice.type",
+            "tool_choice.type: custom tools are not supported by this server; use functions",
+        ),
+        (
+            {"tools": [TOOLS[0], {"type": "function", "function": {"name": "get_weather"}}], "function_call": "auto"},
+            "tools[1].function.name",
+            "tools[1].function.name: another function has the same name",
+        ),
     ],
 )
-def test_functions_that_cannot_be_used_are_refused(fields: dict[str, Any], param: str, message: str | None) -> None:
+def test_functions_that_cannot_be_used_are_refused(fields: dict[str, Any], param: str, message: str) -> None:
     error = refused(**fields)
-    assert error.param == param
-    if message is not None:
-        assert error.message == message
+    assert (error.message, error.param) == (message, param)

@@ -65,11 +65,11 @@ def test_the_tools_of_the_client_reach_the_model(
         ),
         (
             {"tools": [READ], "tool_choice": {"type": "tool", "name": "x"}},
-            "tool_choice.name: tools has no function of this name",
+            "tool_choice.name: there is no function of this name",
         ),
         (
             {"tools": [READ], "tool_choice": {"type": "tool"}},
-            "tool_choice.name: tools has no function of this name",
+            "tool_choice.name: there is no function of this name",
         ),
         ({"tool_choice": {"type": "any"}}, "tool_choice: a call is required, and there are no tools"),
         (

@@ -201,8 +201,8 @@ def allowed(*listed: dict[str, Any], mode: str = "auto") -> dict[str, Any]:
     ("choice", "kind", "message"),
     [
         ({"type": "function"}, InvalidRequest, "tool_choice.name: required, but missing"),
-        ({"type": "function", "name": "x"}, InvalidRequest, "tool_choice.name: tools has no function of this name"),
-        ({"type": "custom", "name": "x"}, InvalidRequest, "tool_choice.name: tools has no function of this name"),
+        ({"type": "function", "name": "x"}, InvalidRequest, "tool_choice.name: there is no function of this name"),
+        ({"type": "custom", "name": "x"}, InvalidRequest, "tool_choice.name: there is no function of this name"),
         (WEB, UnsupportedParameter, "tool_choice.type: 'web_search' is not a tool of this server"),
         (
             {"type": "file_search"},
@@ -218,7 +218,7 @@ def allowed(*listed: dict[str, Any], mode: str = "auto") -> dict[str, Any]:
         (
             allowed(F, {**F, "name": "x"}),
             InvalidRequest,
-            "tool_choice.tools[1].name: tools has no function of this name",
+            "tool_choice.tools[1].name: there is no function of this name",
         ),
     ],
 )
