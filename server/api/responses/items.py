@@ -133,7 +133,7 @@ class OutputFold:
         opened = self.append(delta)
         if delta_text(delta) or isinstance(delta, TextDelta):
             events.append(delta_event(delta, opened, self.number()))
-        return events + self.cited() if opened.citations else events
+        return events + self.cited()
 
     def place(self, delta: Delta) -> list[ResponseStreamEvent]:
         """Open the delta's item. Returns the events of closing another item and opening this one."""
