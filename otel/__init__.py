@@ -6,6 +6,7 @@ from otel._logging.configuration import LogFormat, configure_logging, get_logger
 from otel._operations.chat import ChatParams, ChatSpan, start_chat
 from otel._operations.grounding import GroundingSpan, start_grounding
 from otel._operations.load import LoadSpan, start_load, start_model_load, start_model_unload
+from otel._operations.media import MediaSpan, start_media
 from otel._operations.operation import request_id
 from otel._operations.playback import PlaybackSpan, start_playback
 from otel._operations.queue import QueueSpan, start_queue
@@ -25,6 +26,7 @@ __all__ = [
     "Headers",
     "LoadSpan",
     "LogFormat",
+    "MediaSpan",
     "ModelReading",
     "PlaybackSpan",
     "QueueSpan",
@@ -48,6 +50,7 @@ __all__ = [
     "start_grounding",
     "start_indexing",
     "start_load",
+    "start_media",
     "start_model_load",
     "start_model_unload",
     "start_playback",

@@ -120,6 +120,9 @@ __all__ = [
     "IMAGE_SOURCES",
     "IMAGE_STEPS",
     "IMAGE_WIDTH",
+    "MEDIA_CONTENT_BYTES",
+    "MEDIA_PICTURES",
+    "MEDIA_PIXEL_BYTES",
     "PLAYBACK_PLAYED",
     "PLAYBACK_STALLED",
     "PLAYBACK_STALLS",
@@ -198,6 +201,13 @@ IMAGE_WIDTH: Final = "mlx.image.width"
 IMAGE_HEIGHT: Final = "mlx.image.height"
 IMAGE_STEPS: Final = "mlx.image.steps"
 """Number of denoising steps per image."""
+
+MEDIA_PICTURES: Final = "mlx.media.pictures"
+"""Number of different pictures that were decoded for a chat."""
+MEDIA_CONTENT_BYTES: Final = "mlx.media.content_bytes"
+"""Size of their files together."""
+MEDIA_PIXEL_BYTES: Final = "mlx.media.pixel_bytes"
+"""Size of their pixels together."""
 
 PLAYBACK_TIME_TO_FIRST_SOUND: Final = "mlx.playback.time_to_first_sound"
 """Seconds from the client's request to the first sound that was heard, by the client's clock."""

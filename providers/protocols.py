@@ -13,10 +13,12 @@ from providers.capabilities import CapabilityName
 from providers.chat.types import SamplingParams
 from providers.spec import ModelSpec
 
-__all__ = ["Capability", "ModelCard", "ModelStatus", "Provider", "QueueStats", "ResidentState"]
+__all__ = ["Capability", "Medium", "ModelCard", "ModelStatus", "Provider", "QueueStats", "ResidentState"]
 
 ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped", "unavailable"]
 """`unavailable`: an extra that the model needs is not installed."""
+
+Medium = Literal["image"]
 
 
 @attrs.frozen(kw_only=True)
@@ -40,6 +42,8 @@ class ModelCard:
     """Whether the model stays in memory whatever others need."""
     on_demand: bool = False
     """Whether a request loads the model, if it is not loaded."""
+    reads: tuple[Medium, ...] = ()
+    """What a conversation may hold beside text."""
     progress: float | None = None
     """The part of a load's current stage that is done, where it is known."""
 

@@ -15,7 +15,7 @@ from providers.capabilities import MODALITIES
 from providers.chat.types import SamplingParams
 from providers.errors import GenerationTimeout, InternalError, ServiceError
 from providers.events import Event, Request
-from providers.protocols import ModelCard, ModelStatus, QueueStats, ResidentState
+from providers.protocols import Medium, ModelCard, ModelStatus, QueueStats, ResidentState
 from providers.residency import Residency
 from providers.spec import ModelSpec
 
@@ -82,6 +82,7 @@ class QueuedProvider(ABC, Generic[R, E]):
             aliases=self._spec.aliases,
             pinned=self.memory.pinned,
             on_demand=self._on_demand,
+            reads=self._reads,
             progress=self._progress,
         )
 
@@ -130,6 +131,10 @@ class QueuedProvider(ABC, Generic[R, E]):
     @property
     def _on_demand(self) -> bool:
         return self._spec.lazy
+
+    @property
+    def _reads(self) -> tuple[Medium, ...]:
+        return ()
 
     @property
     def _progress(self) -> float | None:

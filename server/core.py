@@ -75,6 +75,7 @@ class ServicePlugin(InitPlugin):
                 max_bytes=settings.max_media,
                 seconds=settings.media_timeout,
             ),
+            max_picture_side=settings.max_picture_side,
             embeddings_truncate=settings.embeddings_truncate,
             max_speech_characters=settings.max_speech_characters,
             max_audio_seconds=settings.max_audio_seconds,

@@ -83,6 +83,8 @@ class Service:
     responses: ResponseStore
     version: str
     media: MediaReader
+    max_picture_side: int = 2048
+    """Pixels of the longest side of a picture that a model reads."""
     pulls: Pulls = attrs.field(factory=Pulls)
     """Weights that are being fetched."""
     said: SaidAnswers = attrs.field(factory=SaidAnswers)

@@ -18,10 +18,12 @@ __all__ = [
     "ChatCompletionRequestMessageContentPartOther",
     "ChatCompletionRequestMessageContentPartRefusal",
     "ChatCompletionRequestMessageContentPartText",
+    "ChatCompletionRequestMessageContentPartVideo",
     "ContentPart",
     "ImageURL",
     "InputAudio",
     "Role",
+    "VideoURL",
 ]
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -38,10 +40,10 @@ class ChatCompletionRequestMessageContentPartText:
 
 @attrs.frozen(kw_only=True)
 class ImageURL:
-    """The data URL or address of an image."""
+    """The data URL or address of an image. `detail`: the size at which the model reads it."""
 
     url: str
-    detail: Literal["auto", "low", "high"] | None = None
+    detail: Literal["auto", "low", "high", "original"] | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -50,6 +52,21 @@ class ChatCompletionRequestMessageContentPartImage:
 
     type: Literal["image_url"]
     image_url: ImageURL | str
+
+
+@attrs.frozen(kw_only=True)
+class VideoURL:
+    """The data URL or address of a video."""
+
+    url: str
+
+
+@attrs.frozen(kw_only=True)
+class ChatCompletionRequestMessageContentPartVideo:
+    """A video, an extension of vLLM's: the model reads some of its frames."""
+
+    type: Literal["video_url"]
+    video_url: VideoURL | str
 
 
 @attrs.frozen(kw_only=True)
@@ -95,6 +112,7 @@ class ChatCompletionRequestMessageContentPartOther:
 ContentPart = (
     ChatCompletionRequestMessageContentPartText
     | ChatCompletionRequestMessageContentPartImage
+    | ChatCompletionRequestMessageContentPartVideo
     | ChatCompletionRequestMessageContentPartAudio
     | ChatCompletionRequestMessageContentPartFile
     | ChatCompletionRequestMessageContentPartRefusal

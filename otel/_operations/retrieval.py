@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextvars import Token
-from types import TracebackType
-from typing import Self
-
-from opentelemetry import context as context_api
-from opentelemetry.context import Context
-from opentelemetry.trace import set_span_in_context
 
 from otel import names
-from otel._operations.operation import Operation, guarded, nanoseconds
+from otel._operations.block import Block
+from otel._operations.operation import guarded, nanoseconds
 
 __all__ = ["RetrievalSpan", "start_indexing", "start_retrieval"]
 
 
-class RetrievalSpan(Operation):
-    """A search or the indexing of a file. Spans started in its block are its children; it ends with its block."""
+class RetrievalSpan(Block):
+    """A search or the indexing of a file."""
 
-    __slots__ = ("_token",)
+    __slots__ = ()
 
     def __init__(self, operation: str, *, model: str, request_id: str, stores: Sequence[str]) -> None:
         known = {
@@ -31,7 +25,6 @@ class RetrievalSpan(Operation):
         if operation == names.GenAiOperationNameValues.RETRIEVAL.value:
             known[names.GEN_AI_OPERATION_NAME] = operation
         super().__init__(f"{operation} {model}", attributes=known, request_id=request_id)
-        self._token: Token[Context] | None = None
 
     @guarded
     def found(self, passages: int, seconds: float) -> None:
@@ -44,24 +37,6 @@ class RetrievalSpan(Operation):
     def indexed(self, passages: int, characters: int) -> None:
         """Record how much of a file was indexed."""
         self._set({names.RETRIEVAL_PASSAGES: passages, names.RETRIEVAL_CHARACTERS: characters})
-
-    def __enter__(self) -> Self:
-        if self._recording:
-            self._token = context_api.attach(set_span_in_context(self._span))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._token is not None:
-            context_api.detach(self._token)
-        if not self._finish():
-            return
-        if error is not None and not self._is_cancellation(error):
-            self._error(error)
-        elif error is not None:
-            self._set({names.CANCELLED: True})
-        self._end()
 
 
 def start_retrieval(*, model: str, request_id: str, stores: Sequence[str]) -> RetrievalSpan:

@@ -58,7 +58,7 @@ from providers.errors import (
     ServiceError,
     UnsupportedParameter,
 )
-from providers.protocols import ModelStatus
+from providers.protocols import Medium, ModelStatus
 from providers.spec import ModelSpec
 from providers.speech.queued import SpeechRecord
 from providers.speech.turns import requests_of, resolved
@@ -161,6 +161,10 @@ class EchoProvider(QueuedChatProvider):
     @property
     def _detail(self) -> str | None:
         return None
+
+    @property
+    def _reads(self) -> tuple[Medium, ...]:
+        return ("image",)
 
     @property
     def _on_demand(self) -> bool:

@@ -18,7 +18,7 @@ from providers.engine_host.memory_usage import resident_bytes
 from providers.errors import DoesNotFit, ModelNotReady, ServiceError
 from providers.events import Event, Request
 from providers.memory.footprint import footprint
-from providers.protocols import ModelStatus
+from providers.protocols import Medium, ModelStatus
 from providers.queued import QueuedProvider
 from providers.spec import ModelSpec
 
@@ -75,6 +75,12 @@ class EngineProvider(QueuedProvider[R, E]):
         if self.host.status == "unloaded" and self._load_error is not None:
             return self._load_error.message
         return self.host.detail
+
+    @property
+    def _reads(self) -> tuple[Medium, ...]:
+        if self.host.info is None:  # it may be `lazy`
+            return ("image",) if self._spec.model_type == "multimodal" else ()
+        return ("image",) if "image" in self.host.info.details.get("modalities", ()) else ()
 
     @property
     def _progress(self) -> float | None:

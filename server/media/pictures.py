@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from providers.chat.types import ImagePart
 from server.media.media import MediaRefused
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MAX_PIXELS", "MAX_SIDE", "Picture", "fitted", "picture"]
+__all__ = ["MAX_PIXELS", "MAX_SIDE", "Picture", "fitted", "image_part", "picture", "picture_size"]
 
 MAX_SIDE = 16_384
 """Of a picture as it is sent, in pixels."""
@@ -33,6 +34,8 @@ _THREADS = ThreadPoolExecutor(2, thread_name_prefix="pictures")
 """Their number bounds the memory of pictures that are being decoded."""
 _ORIENTATION = 0x0112
 """The EXIF tag of how to turn a picture upright."""
+_SIDEWAYS = range(5, 9)
+"""Its values that exchange width and height."""
 _WHITE = (255, 255, 255, 255)
 _HEAD = 1024
 """Bytes in which a format that is no picture is recognised."""
@@ -52,6 +55,15 @@ class Picture:
     """One byte per pixel, 0 where the picture is transparent. None: it was not requested, or the picture has none."""
 
 
+async def picture_size(content: bytes) -> tuple[int, int]:
+    """Width and height of the upright picture, from its header.
+
+    Raises:
+        MediaRefused: it is no picture that is read, or too large.
+    """
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, _size, content)
+
+
 async def picture(content: bytes, *, max_side: int | None, alpha: bool = False) -> Picture:
     """Decode a picture; of an animated one the first frame. The format is that of the content, whatever its name.
 
@@ -63,12 +75,23 @@ async def picture(content: bytes, *, max_side: int | None, alpha: bool = False) 
     return await asyncio.get_running_loop().run_in_executor(_THREADS, _decoded, content, max_side, alpha)
 
 
+async def image_part(content: bytes, *, max_side: int | None) -> ImagePart:
+    """A picture for a model that reads pictures. Raises as `picture`."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, _part, content, max_side)
+
+
 def fitted(width: int, height: int, max_side: int | None) -> tuple[int, int]:
     """The size within a longest side, in the same proportions. Each side has at least 1 pixel."""
     longest = max(width, height)
     if max_side is None or longest <= max_side:
         return width, height
     return max(1, round(width * max_side / longest)), max(1, round(height * max_side / longest))
+
+
+def _size(content: bytes) -> tuple[int, int]:
+    with _opened(content) as image:
+        width, height = image.size
+        return (height, width) if _orientation(image) in _SIDEWAYS else (width, height)
 
 
 def _decoded(content: bytes, max_side: int | None, alpha: bool) -> Picture:
@@ -90,6 +113,11 @@ def _decoded(content: bytes, max_side: int | None, alpha: bool) -> Picture:
         except Exception as error:  # Pillow's decoders raise errors of any type
             raise _damaged(error) from None
     return _picture(shown, alpha)
+
+
+def _part(content: bytes, max_side: int | None) -> ImagePart:
+    found = _decoded(content, max_side, alpha=False)
+    return ImagePart.of(found.width, found.height, found.pixels)
 
 
 def _opened(content: bytes) -> Image.Image:

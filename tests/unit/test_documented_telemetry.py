@@ -87,6 +87,8 @@ async def requests_of_every_kind() -> None:
         grounding.found(found=2, used=1, tokens=9)
     with otel.start_retrieval(model="m", request_id="r", stores=["vs_1"]) as search:
         search.found(3, 0.1)
+    with otel.start_media(model="m", request_id="r") as media:
+        media.read(pictures=1, content_bytes=9, pixel_bytes=3)
     with otel.start_indexing(model="m", request_id="r", store="vs_1") as indexing:
         indexing.indexed(3, 1_000)
     with otel.start_model_load(model="lazy"), otel.start_model_unload(model="m", reason="lazy needs its memory"):

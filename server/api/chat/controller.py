@@ -24,6 +24,8 @@ from server.api.chat.spoken import SpokenAnswers, SpokenChunkEncoder, spoken_com
 from server.api.error_responses import ANSWERING, errors
 from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
+from server.api.generation.messages import chat_attachments
+from server.api.generation.pictures import pictures
 from server.api.grounding.answer import GroundedAnswer
 from server.api.openapi import StreamedOperation
 from server.api.spoken.audio import recorded, voiced
@@ -69,7 +71,8 @@ class ChatController(Controller):
         )
         data = await with_file_texts(data, request, service, retrieval)
         data = attrs.evolve(data, messages=as_heard(data.messages, data.heard, service.said))
-        asked = await translated(request, to_generation_request, data, id=request_id)
+        seen = await pictures(chat_attachments(data.messages), request, service, retrieval, chat)
+        asked = await translated(request, to_generation_request, data, seen, id=request_id)
         answer = grounded(data, asked, chat, retrieval)
         voice = None
         if not data.prefill_only:

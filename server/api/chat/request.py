@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
+
 from contracts.chat.request import ChatCompletionRequest
 from providers.chat.types import ChatPrompt, GenerationRequest
 from providers.errors import InvalidRequest
@@ -14,12 +16,15 @@ from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
 from server.api.generation.thinking import max_reasoning_tokens, template_arguments, thinking_switches
 from server.api.refusals import check_parameters
 from server.cache_scope import cache_salt
+from server.media.attachments import Seen
 
 __all__ = ["to_generation_request"]
 
 
-def to_generation_request(request: ChatCompletionRequest, *, id: str) -> GenerationRequest:
-    """Translate a request. The contract has checked each of its values.
+def to_generation_request(
+    request: ChatCompletionRequest, seen: Seen = MappingProxyType({}), *, id: str
+) -> GenerationRequest:
+    """Translate a request. The contract has checked each of its values. `seen`: as of `to_chat_messages`.
 
     Raises:
         InvalidRequest: values contradict each other, or a `logit_bias` key is not a token id.
@@ -39,7 +44,7 @@ def to_generation_request(request: ChatCompletionRequest, *, id: str) -> Generat
     return GenerationRequest(
         id=id,
         prompt=ChatPrompt(
-            messages=to_chat_messages(request.messages),
+            messages=to_chat_messages(request.messages, seen),
             template_kwargs={**thinking_switches(request), **template_arguments(template_kwargs)},
             tools=tools,
             tool_choice=choice,

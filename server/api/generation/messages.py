@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import islice
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -16,36 +17,65 @@ from contracts.chat.messages import (
     ChatCompletionRequestMessageContentPartImage,
     ChatCompletionRequestMessageContentPartRefusal,
     ChatCompletionRequestMessageContentPartText,
+    ChatCompletionRequestMessageContentPartVideo,
     ContentPart,
+    ImageURL,
 )
 from contracts.chat.messages import ChatCompletionRequestMessageContentPartOther as Other
 from contracts.chat.tools import EarlierToolCall
-from providers.chat.types import ChatMessage
+from providers.chat.types import ChatMessage, Content
 from providers.errors import InvalidRequest, UnsupportedParameter
+from server.api.generation.content import joined
 from server.api.generation.unread import placeholder
+from server.media.attachments import Attachment, Part, Seen, Source, to_detail
 from server.noted import note
 
-__all__ = ["call_arguments", "to_chat_messages"]
+__all__ = ["call_arguments", "chat_attachments", "to_chat_messages"]
 
 _TEXTS = (ChatCompletionRequestMessageContentPartText, ChatCompletionRequestMessageContentPartRefusal)
-_KINDS: Mapping[type, Literal["audio", "image"]] = {
+_KINDS: Mapping[type, Literal["audio", "image", "video"]] = {
     ChatCompletionRequestMessageContentPartAudio: "audio",
     ChatCompletionRequestMessageContentPartImage: "image",
+    ChatCompletionRequestMessageContentPartVideo: "video",
 }
 _THOUGHTS = ("thinking", "reasoning", "reasoning_content")
 """Types of parts that are reasoning, and of the fields that have its text."""
 _OF_ASSISTANTS = ("tool_calls", "function_call", "refusal", "reasoning_content", "reasoning", "audio")
 
 
-def to_chat_messages(messages: list[ChatCompletionRequestMessage]) -> list[ChatMessage]:
-    """Translate turns. Chat templates read `developer` as `system`.
+def to_chat_messages(
+    messages: Sequence[ChatCompletionRequestMessage], seen: Seen = MappingProxyType({})
+) -> list[ChatMessage]:
+    """Translate turns. Chat templates read `developer` as `system`. `seen`: what `chat_attachments` names, as the
+    model reads it.
 
     Raises:
         InvalidRequest: a turn lacks a field that its role requires.
         UnsupportedParameter: a turn holds content that this server cannot read: an image, audio, a file.
     """
     calls = _OpenCalls()
-    return [_message(message, f"messages[{index}]", calls) for index, message in enumerate(messages)]
+    return [_message(message, f"messages[{index}]", calls, seen) for index, message in enumerate(messages)]
+
+
+def chat_attachments(messages: Sequence[ChatCompletionRequestMessage]) -> Iterator[Attachment]:
+    """The pictures of the turns, except those of the assistant's."""
+    for index, message in enumerate(messages):
+        if message.role == "assistant" or not isinstance(message.content, list):
+            continue
+        for place, part in enumerate(message.content):
+            if (source := _source(part)) is not None:
+                required = message.role not in ("tool", "function")
+                yield Attachment(f"messages[{index}].content[{place}]", part.type, source, required)
+
+
+def _source(part: ContentPart) -> Source | None:
+    """Where a part's picture is. None: it is no picture."""
+    if isinstance(part, ChatCompletionRequestMessageContentPartImage):
+        image = ImageURL(url=part.image_url) if isinstance(part.image_url, str) else part.image_url
+        return Source("url", image.url, detail=to_detail(image.detail))
+    if isinstance(part, Other) and part.type == "image" and isinstance(data := part.fields.get("data"), str):
+        return Source("data", data)  # as tools return them by the Model Context Protocol
+    return None
 
 
 class _OpenCalls:
@@ -90,7 +120,7 @@ class _OpenCalls:
         return id
 
 
-def _message(message: ChatCompletionRequestMessage, path: str, calls: _OpenCalls) -> ChatMessage:
+def _message(message: ChatCompletionRequestMessage, path: str, calls: _OpenCalls, seen: Seen) -> ChatMessage:
     result = message.role in ("tool", "function")
     _check_role(message, path, result=result)
     made = [_made(call, f"{path}.tool_calls[{index}]", calls) for index, call in enumerate(message.tool_calls or [])]
@@ -99,7 +129,7 @@ def _message(message: ChatCompletionRequestMessage, path: str, calls: _OpenCalls
         made.append(_called(calls.add(None, function.name), function.name, call_arguments(function.arguments)))
     return ChatMessage(
         role="system" if message.role == "developer" else "tool" if result else message.role,
-        content=_content(message, path, called=bool(made)),
+        content=_content(message, path, seen, called=bool(made)),
         name=message.name,
         tool_calls=made or None,
         tool_call_id=calls.answered(message, path) if result else None,
@@ -117,8 +147,8 @@ def _check_role(message: ChatCompletionRequestMessage, path: str, *, result: boo
                 raise _invalid(f"{path}.{name}", "only a message of role 'assistant' may have it")
 
 
-def _content(message: ChatCompletionRequestMessage, path: str, *, called: bool) -> str | None:
-    """The text of a turn. One of an assistant may have none: it was stopped, or ended within its reasoning."""
+def _content(message: ChatCompletionRequestMessage, path: str, seen: Seen, *, called: bool) -> Content | None:
+    """The content of a turn. One of an assistant may have none: it was stopped, or ended within its reasoning."""
     content, result = message.content, message.role in ("tool", "function")
     if isinstance(content, str):
         return content
@@ -127,9 +157,14 @@ def _content(message: ChatCompletionRequestMessage, path: str, *, called: bool) 
             raise _invalid(f"{path}.content", "expected a string or an array")
         return json.dumps(content, ensure_ascii=False)
     if content:
-        read = _returned if result else _replayed if message.role == "assistant" else _text
-        parts = (read(part, f"{path}.content[{index}]") for index, part in enumerate(content))
-        return "\n".join(part for part in parts if part)
+        if message.role == "assistant":
+            return joined(_replayed(part, f"{path}.content[{index}]") for index, part in enumerate(content))
+        read = _returned if result else _text
+        return joined(
+            piece
+            for index, part in enumerate(content)
+            for piece in _seen(part, seen) or (read(part, f"{path}.content[{index}]"),)
+        )
     if message.role == "assistant":
         return None if called and not message.refusal else message.refusal or ""
     if result:
@@ -144,6 +179,11 @@ def _reasoning(message: ChatCompletionRequestMessage) -> str | None:
         return given
     thoughts = [part.fields.get(name) for part in message.content if isinstance(part, Other) for name in _THOUGHTS]
     return "\n".join(thought for thought in thoughts if isinstance(thought, str)) or None
+
+
+def _seen(part: ContentPart, seen: Seen) -> Sequence[str | Part]:
+    source = _source(part)
+    return () if source is None else seen.get(source, ())
 
 
 def _returned(part: ContentPart, path: str) -> str:
@@ -171,7 +211,9 @@ def _replayed(part: ContentPart, path: str) -> str:
 
 def _text(part: ContentPart, path: str) -> str:
     if isinstance(part, Other):
-        raise _invalid(f"{path}.type", "expected one of 'text', 'image_url', 'input_audio', 'file', 'refusal'")
+        raise _invalid(
+            f"{path}.type", "expected one of 'text', 'image_url', 'video_url', 'input_audio', 'file', 'refusal'"
+        )
     if isinstance(part, ChatCompletionRequestMessageContentPartText):
         return part.text
     if isinstance(part, ChatCompletionRequestMessageContentPartRefusal):

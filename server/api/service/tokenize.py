@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Any
 
 from litestar import Controller, Request, post
@@ -12,12 +13,14 @@ from providers.chat.protocol import CHAT
 from providers.chat.types import ChatPrompt, Prompt, TextPrompt
 from providers.errors import InvalidRequest
 from server.api.error_responses import COUNTING, errors
-from server.api.generation.messages import to_chat_messages
+from server.api.generation.messages import chat_attachments, to_chat_messages
 from server.api.generation.parameters import check_template_kwargs
+from server.api.generation.pictures import pictures
 from server.api.generation.thinking import template_arguments
 from server.api.generation.tools import to_tools
-from server.dependencies import Chat, ServiceDependency, provide
+from server.dependencies import Chat, RetrievalDependency, ServiceDependency, provide
 from server.guards import json_body
+from server.media.attachments import Seen
 
 __all__ = ["TokenizeController", "to_prompt"]
 
@@ -39,9 +42,15 @@ class TokenizeController(Controller):
         responses=errors(*COUNTING),
     )
     async def tokenize(
-        self, request: Request[Any, Any, Any], data: JSONBody[TokenizeRequest], chat: Chat, service: ServiceDependency
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[TokenizeRequest],
+        chat: Chat,
+        service: ServiceDependency,
+        retrieval: RetrievalDependency,
     ) -> TokenizeResponse:
-        prompt = to_prompt(data)
+        seen = await pictures(chat_attachments(data.messages or []), request, service, retrieval, chat)
+        prompt = to_prompt(data, seen)
         async with service.answering(request.receive):
             tokens = await chat.tokenize(prompt, add_special_tokens=data.add_special_tokens)
             strings = await chat.token_strings(tokens) if data.return_token_strs else None
@@ -64,7 +73,7 @@ class TokenizeController(Controller):
             return DetokenizeResponse(prompt=await chat.detokenize(data.tokens))
 
 
-def to_prompt(request: TokenizeRequest) -> Prompt:
+def to_prompt(request: TokenizeRequest, seen: Seen = MappingProxyType({})) -> Prompt:
     """Raises: InvalidRequest, unless there is one of `prompt` and `messages`, with the fields that go with it."""
     if request.messages is None:
         if request.prompt is None:
@@ -83,4 +92,4 @@ def to_prompt(request: TokenizeRequest) -> Prompt:
     template_kwargs = template_arguments(request.chat_template_kwargs)
     if request.add_generation_prompt is not None:
         template_kwargs["add_generation_prompt"] = request.add_generation_prompt
-    return ChatPrompt(to_chat_messages(request.messages), template_kwargs, tools, choice)
+    return ChatPrompt(to_chat_messages(request.messages, seen), template_kwargs, tools, choice)

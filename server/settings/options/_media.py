@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.settings.options._option import Option, server_option
-from server.settings.parsers import boolean, seconds, size
+from server.settings.parsers import boolean, integer, seconds, size
 from server.settings.path_parsers import folder
 
 __all__ = ["MEDIA_OPTIONS"]
@@ -45,5 +45,14 @@ MEDIA_OPTIONS: tuple[Option, ...] = (
         default_text="none; file URLs are refused",
         metavar="DIR",
         example="media",
+    ),
+    server_option(
+        "max_picture_side",
+        "MAX_PICTURE_SIDE",
+        "Pixels of the longest side of a picture that a model reads. Larger ones are scaled down.",
+        integer(1, 16_384),
+        default=2048,
+        default_text="2048",
+        metavar="PIXELS",
     ),
 )

@@ -22,6 +22,7 @@ from providers.chat.types import (
     TextDelta,
     TextPrompt,
     Usage,
+    content_text,
 )
 from providers.embeddings.types import (
     Embedded,
@@ -33,7 +34,7 @@ from providers.embeddings.types import (
     Vectors,
 )
 from providers.errors import InvalidRequest, ModelNotFound, QueueFull
-from providers.protocols import Capability, ModelCard, ModelStatus, Provider, QueueStats, ResidentState
+from providers.protocols import Capability, Medium, ModelCard, ModelStatus, Provider, QueueStats, ResidentState
 from providers.spec import ModelSpec
 
 P = TypeVar("P", bound=Provider)
@@ -54,7 +55,9 @@ async def hello(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, N
 def prompt_text(prompt: Prompt) -> str:
     """Every character is a token of this fake, by its ASCII code."""
     if isinstance(prompt, ChatPrompt):
-        return "\n".join(message.content or "" for message in prompt.messages)
+        return "\n".join(
+            content_text(message.content, picture="[image {width}x{height}]") for message in prompt.messages
+        )
     return prompt.text if isinstance(prompt, TextPrompt) else "".join(map(chr, prompt.tokens))
 
 
@@ -76,6 +79,7 @@ class FakeChat:
     sampling: SamplingParams = attrs.field(factory=SamplingParams)
     max_tokens: int | None = None
     context_length: int = 4096
+    reads: tuple[Medium, ...] = ()
     tokenized: list[tuple[Prompt, bool | None]] = attrs.field(factory=list)
 
     @property
@@ -99,6 +103,7 @@ class FakeChat:
             context_length=self.context_length,
             sampling=self.sampling,
             on_demand=self.lazy,
+            reads=self.reads,
         )
 
     @property
