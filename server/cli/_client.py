@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Generator, Iterator
+import re
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 from urllib.parse import urlsplit
 
 import attrs
 import httpx
 
-__all__ = ["Answered", "Client", "ClientError", "Passages", "Piece", "Sound"]
+__all__ = ["Answered", "Client", "ClientError", "Passages", "Piece", "Sound", "Step"]
+
+_STEP = re.compile(r": image (\d{1,9})/(\d{1,9}) step (\d{1,9})/(\d{1,9})")
 
 
 class ClientError(Exception):
@@ -48,6 +51,16 @@ class Answered:
 
     finish_reason: str | None
     completion_tokens: int | None = None
+
+
+@attrs.frozen
+class Step:
+    """A step of an image is done. All numbers count from 1."""
+
+    image: int
+    images: int
+    step: int
+    steps: int
 
 
 class Client:
@@ -134,14 +147,43 @@ class Client:
         if last != "speech.audio.done":
             raise ClientError("the server does not stream speech with timings")
 
-    def _events(self, path: str, body: dict[str, Any]) -> Generator[dict[str, Any]]:
-        """The server's events before `[DONE]`."""
+    def images(self, body: dict[str, Any], files: Sequence[tuple[str, Path]] = ()) -> Generator[dict[str, Any] | Step]:
+        """Stream images as the server's events, with each `Step` between them. `files` are edited: fields and paths.
+        Closing the iterator closes the connection.
+
+        Raises:
+            ClientError: a file cannot be read, the request was refused, the stream broke, or the server cannot be
+                reached.
+        """
+        body = {**body, "stream": True}
+        if not files:
+            yield from self._events("/v1/images/generations", body, comments=True)
+            return
         try:
-            with self._http.stream("POST", path, json=body) as response:
+            contents = [(name, (path.name, path.read_bytes())) for name, path in files]
+        except OSError as error:
+            raise ClientError(f"cannot read {error.filename}: {error.strerror}") from None
+        form = {name: str(value) for name, value in body.items()}
+        yield from self._events("/v1/images/edits", comments=True, data=form, files=contents)
+
+    @overload
+    def _events(self, path: str, body: dict[str, Any]) -> Generator[dict[str, Any]]: ...
+
+    @overload
+    def _events(
+        self, path: str, body: dict[str, Any] | None = None, *, comments: bool, **form: Any
+    ) -> Generator[dict[str, Any] | Step]: ...
+
+    def _events(
+        self, path: str, body: dict[str, Any] | None = None, *, comments: bool = False, **form: Any
+    ) -> Generator[Any]:
+        """The server's events before `[DONE]`, and, of its comments, those that name a step."""
+        try:
+            with self._http.stream("POST", path, json=body, **form) as response:
                 if response.status_code != httpx.codes.OK:
                     response.read()
                 _raise_for_error(response)
-                yield from _decoded(response.iter_lines())
+                yield from _decoded(response.iter_lines(), comments=comments)
         except httpx.HTTPError as error:
             raise self._unreachable(error) from None
 
@@ -151,8 +193,10 @@ class Client:
         return ClientError(f"the connection to {self.url} broke: {error or type(error).__name__}")
 
 
-def _decoded(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+def _decoded(lines: Iterator[str], *, comments: bool) -> Iterator[dict[str, Any] | Step]:
     for line in lines:
+        if comments and (found := _STEP.fullmatch(line)):
+            yield Step(*map(int, found.groups()))
         if not line.startswith("data:"):
             continue  # a heartbeat, or the blank line between events
         data = line.removeprefix("data:").strip()

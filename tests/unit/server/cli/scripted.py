@@ -19,7 +19,8 @@ def chunk(content: str | None = None, finish: str | None = None, **extra: Any) -
 
 
 class Stub:
-    """Answers chats with `script`: SSE data, or an event to wait for before the next step. Records every request."""
+    """Answers chats with `script`: SSE data, a comment, or an event to wait for before the next step. Records every
+    request."""
 
     def __init__(self) -> None:
         self.script: list[str | threading.Event] = [chunk("Paris"), chunk(finish="stop"), "[DONE]"]
@@ -61,7 +62,9 @@ class Stub:
             def do_POST(self) -> None:
                 if self._replied():
                     return None
-                stub.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+                content = self.rfile.read(int(self.headers["Content-Length"]))
+                is_form = self.headers["Content-Type"].startswith("multipart/")
+                stub.bodies.append({"form": content.decode("latin-1")} if is_form else json.loads(content))
                 if stub.refusal is not None:
                     return self._json(*stub.refusal)
                 self.send_response(200)
@@ -70,7 +73,8 @@ class Stub:
                 self.wfile.write(b": keep-alive\n\n")
                 for step in stub.script:
                     if isinstance(step, str):
-                        self.wfile.write(f"data: {step}\n\n".encode())
+                        message = f"{step}\n" if step.startswith(":") else f"data: {step}\n\n"
+                        self.wfile.write(message.encode())
                     elif not self._wait(step):
                         stub.abandoned.set()
                         return None

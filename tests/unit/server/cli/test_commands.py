@@ -55,6 +55,7 @@ def test_neither_the_main_process_nor_the_worker_imports_mlx() -> None:
         ["launch"],
         ["chat"],
         ["speak"],
+        ["image"],
         ["models"],
         ["models", "pull"],
         ["models", "info"],
