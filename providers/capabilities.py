@@ -110,7 +110,7 @@ _ROWS = (
     ),
     Modality(
         model_type="echo",
-        capabilities=("chat", "speech"),
+        capabilities=("chat", "speech", "image"),
         does="repeats the last message and needs no weights",
         provider="providers.echo.provider:EchoProvider",
         engine=None,

@@ -20,6 +20,7 @@ from litestar.typing import FieldDefinition
 
 from contracts.chat.response import ChatCompletion, ChatCompletionChunk
 from contracts.conversion.validation import is_validation_error
+from contracts.images import ImagesResponse, ImageStreamEvent
 from contracts.messages.response import Message, MessageStreamEvent
 from contracts.responses.events import ResponseStreamEvent
 from contracts.responses.response import Response as ResponseContract
@@ -44,6 +45,7 @@ T = TypeVar("T")
 
 STREAMED_AS: Mapping[Any, Any] = {
     ChatCompletion: ChatCompletionChunk,
+    ImagesResponse: ImageStreamEvent,
     PulledModel: PullProgress,
     Message: MessageStreamEvent,
     ResponseContract: ResponseStreamEvent,

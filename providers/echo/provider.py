@@ -1,7 +1,7 @@
 """The provider without weights: it answers with the last user message, word by word.
 
-It also speaks, with one tone per letter (`providers/echo/speech.py`), and reads of a picture its size:
-`[image 640x480]`.
+It also speaks, with one tone per letter (`providers/echo/speech.py`), paints, in two colours
+(`providers/echo/images.py`), and reads of a picture its size: `[image 640x480]`.
 
 Its requests take the path of a real engine's (queue, spans, timeout, events), for front ends, API tests and load tests.
 A word with the white space after it is one token, in the prompt and in the answer. A word gets its id when it is first
@@ -12,9 +12,9 @@ log-probabilities, grammars and a required tool call.
 It answers as fast as the client reads. These settings slow it down or break it off, for the model in `ModelSpec.path`
 or for one request in `chat_template_kwargs`, which takes precedence:
 
-    delay        seconds before each word (of a speech: sentence)
+    delay        seconds before each word (of a speech: sentence; of an image: step)
     prefill      seconds before the first event
-    fail_after   words (of a speech: sentences) after which the answer breaks off with `EngineCrashed`
+    fail_after   words (sentences; steps) after which the answer breaks off with `EngineCrashed`
 
 As a path they form a query string: `delay=0.05&prefill=0.5`. In `chat_template_kwargs` they carry the prefix
 `echo_`: `{"echo_delay": 0.05}`; other keys are for a chat template, which the echo does not have.
@@ -26,8 +26,9 @@ import asyncio
 import math
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from time import monotonic
-from typing import Any
+from typing import Any, overload
 from urllib.parse import parse_qsl
 
 import attrs
@@ -49,6 +50,7 @@ from providers.chat.types import (
     Usage,
     content_text,
 )
+from providers.echo.images import painted
 from providers.echo.speech import ECHO_VOICES, sentences, spoken
 from providers.errors import (
     ContextLengthExceeded,
@@ -58,6 +60,8 @@ from providers.errors import (
     ServiceError,
     UnsupportedParameter,
 )
+from providers.image.queued import ImageRecord
+from providers.image.types import ImageEvent, ImageRequest
 from providers.protocols import Medium, ModelStatus
 from providers.spec import ModelSpec
 from providers.speech.queued import SpeechRecord
@@ -141,7 +145,7 @@ class _Vocabulary:
 
 
 class EchoProvider(QueuedChatProvider):
-    """A `ChatProvider` and a `SpeechProvider` without weights, ready as soon as it is started."""
+    """A `ChatProvider`, `SpeechProvider` and `ImageProvider` without weights, ready as soon as it is started."""
 
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
@@ -216,6 +220,23 @@ class EchoProvider(QueuedChatProvider):
         await self.wait_ready()
         return self._vocabulary.decode(tokens)
 
+    @overload
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]: ...
+
+    @overload
+    def generate(self, request: ImageRequest) -> AsyncGenerator[ImageEvent, None]: ...
+
+    def generate(
+        self, request: GenerationRequest | ImageRequest
+    ) -> AsyncGenerator[GenerationEvent, None] | AsyncGenerator[ImageEvent, None]:
+        if isinstance(request, GenerationRequest):
+            return super().generate(request)
+        answered: Any = self._answered  # typed for chats; images take the same path
+        events: AsyncGenerator[ImageEvent, None] = answered(
+            request, lambda: ImageRecord(self._spec.name, request), answers=request.n
+        )
+        return events
+
     def speak(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
         answered: Any = self._answered  # typed for chats; speech takes the same path
         events: AsyncGenerator[SpeechEvent, None] = answered(request, lambda: SpeechRecord(self._spec.name, request))
@@ -239,6 +260,21 @@ class EchoProvider(QueuedChatProvider):
             yield piece
         yield SpeechFinished(samples, monotonic() - begun)
 
+    async def _image_events(self, request: ImageRequest) -> AsyncGenerator[ImageEvent, None]:
+        done = 0
+
+        async def pause() -> None:
+            nonlocal done
+            if done == self._settings.fail_after:
+                raise EngineCrashed(f"the echo broke off after {done} steps, as it was told to")
+            await self._pause(self._settings.delay)
+            done += 1
+
+        await self._pause(self._settings.prefill)
+        async with aclosing(painted(request, pause)) as events:
+            async for event in events:
+                yield event
+
     def _texts(self, prompt: Prompt) -> list[str]:
         if isinstance(prompt, ChatPrompt):
             return [_text(message) for message in prompt.messages]
@@ -256,7 +292,9 @@ class EchoProvider(QueuedChatProvider):
             return None
         return ModelNotReady(f"{self._spec.name} is {self._state}", retry_after=1.0)
 
-    def _events(self, request: GenerationRequest | SpeechRequest) -> AsyncGenerator[Any, None]:
+    def _events(self, request: GenerationRequest | SpeechRequest | ImageRequest) -> AsyncGenerator[Any, None]:
+        if isinstance(request, ImageRequest):
+            return self._image_events(request)
         return self._speech_events(request) if isinstance(request, SpeechRequest) else self._chat_events(request)
 
     async def _chat_events(self, request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:

@@ -9,17 +9,17 @@ from otel import names
 from providers.image.types import ImageAccepted, ImageEvent, ImageFinished, ImagePreview, ImageRequest
 from providers.queued import QueuedProvider
 
-__all__ = ["QueuedImageProvider"]
+__all__ = ["ImageRecord", "QueuedImageProvider"]
 
 
 class QueuedImageProvider(QueuedProvider[ImageRequest, ImageEvent]):
     """An `ImageProvider` whose subclass makes the events."""
 
     def generate(self, request: ImageRequest) -> AsyncGenerator[ImageEvent, None]:
-        return self._answered(request, lambda: _ImageRecord(self._spec.name, request), answers=request.n)
+        return self._answered(request, lambda: ImageRecord(self._spec.name, request), answers=request.n)
 
 
-class _ImageRecord:
+class ImageRecord:
     """The span of one request: the work on each image as one child per kind of work."""
 
     def __init__(self, model: str, request: ImageRequest) -> None:

@@ -19,6 +19,7 @@ from contracts.bounds import MaxKeyLen
 from contracts.chat.request import ChatCompletionRequest
 from contracts.completions import CompletionRequest
 from contracts.embeddings import EmbeddingRequest
+from contracts.images import CreateImageEditRequest, CreateImageRequest
 from contracts.messages.request import CountTokensRequest, MessagesRequest
 from contracts.parameters import Parameter, parameters
 from contracts.rerank import RerankRequest
@@ -36,6 +37,7 @@ __all__ = ["PAGES", "page", "table"]
 
 PAGES: Mapping[str, Sequence[type[attrs.AttrsInstance]]] = {
     "embeddings.md": (EmbeddingRequest, RerankRequest),
+    "images.md": (CreateImageRequest, CreateImageEditRequest),
     "messages.md": (MessagesRequest, CountTokensRequest),
     "models.md": (LoadModelRequest, PinModelRequest),
     "parameters.md": (ChatCompletionRequest, CompletionRequest),

@@ -12,6 +12,7 @@ from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 from server.api.speech.encoders import FORMATS
 
 __all__ = [
+    "ImageOperation",
     "SpeechOperation",
     "StreamedCompletionOperation",
     "StreamedMessageOperation",
@@ -43,6 +44,16 @@ class StreamedCompletionOperation(StreamedOperation):
     """`POST /v1/completions`, whose chunks are completions."""
 
     _events = StreamedOperation._events.replace("ChatCompletionChunk", "Completion")
+
+
+class ImageOperation(StreamedOperation):
+    """`POST /v1/images/generations` and `/edits`, whose events have names."""
+
+    _events = (
+        "`event: <type>` and `data: <event>`: ImagePartialEvent where `partial_images` asks for it, and "
+        "ImageCompletedEvent per image, then `data: [DONE]`; a failure in between is `data: <ErrorResponse>`. Lines "
+        "that begin with a colon are comments, such as `: image 1/2 step 3/20`."
+    )
 
 
 class StreamedPullOperation(StreamedOperation):

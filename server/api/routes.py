@@ -11,6 +11,7 @@ from server.api.chat.controller import ChatController
 from server.api.completions.controller import CompletionsController
 from server.api.embeddings.controller import EmbeddingsController
 from server.api.files.controller import FilesController
+from server.api.images.controller import ImageEditsController, ImagesController
 from server.api.messages.controller import MessagesController
 from server.api.responses.controller import ResponsesController
 from server.api.service.arena import ArenaController
@@ -36,7 +37,7 @@ def routes(*, max_upload_bytes: int) -> Sequence[ControllerRouterHandler]:
     """What the application serves. `max_upload_bytes` bounds each file of a form."""
     forms = Router(
         "/",
-        route_handlers=[FilesController, TranscriptionController],
+        route_handlers=[FilesController, ImageEditsController, TranscriptionController],
         guards=[multipart_form(max_upload_bytes)],
         request_max_body_size=max_upload_bytes + FORM_BYTES,
     )
@@ -47,6 +48,7 @@ def routes(*, max_upload_bytes: int) -> Sequence[ControllerRouterHandler]:
         DiagnosticsController,
         EmbeddingsController,
         HealthController,
+        ImagesController,
         IndexController,
         MessagesController,
         MetricsController,

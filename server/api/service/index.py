@@ -29,6 +29,8 @@ _ENDPOINTS = (
     "/v1/audio/speech",
     "/v1/audio/transcriptions",
     "/v1/audio/translations",
+    "/v1/images/generations",
+    "/v1/images/edits",
     "/v1/models",
     "/health",
 )

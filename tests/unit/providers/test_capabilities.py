@@ -18,6 +18,7 @@ from providers.capabilities import MODALITIES, CapabilityName, Modality, ModelTy
 from providers.chat.protocol import CHAT, ChatProvider
 from providers.embeddings.protocol import EMBEDDINGS, EmbeddingProvider
 from providers.extras import Extra, is_importable
+from providers.image.protocol import IMAGE, ImageProvider
 from providers.protocols import Capability, ModelStatus
 from providers.speech.protocol import SPEECH, SpeechProvider
 from providers.transcription.protocol import TRANSCRIPTION, TranscriptionProvider
@@ -29,6 +30,7 @@ EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text
 PROTOCOLS: dict[CapabilityName, tuple[Capability[Any], type]] = {
     "chat": (CHAT, ChatProvider),
     "embeddings": (EMBEDDINGS, EmbeddingProvider),
+    "image": (IMAGE, ImageProvider),
     "speech": (SPEECH, SpeechProvider),
     "transcription": (TRANSCRIPTION, TranscriptionProvider),
 }

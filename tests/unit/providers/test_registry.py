@@ -35,7 +35,7 @@ def test_without_models_no_model_is_found():
 
 def test_a_card_is_found_only_by_its_exact_id():
     registry = ModelRegistry((echo("a"),))
-    assert registry.card("a").capabilities == ("chat", "speech")
+    assert registry.card("a").capabilities == ("chat", "speech", "image")
     with pytest.raises(ModelNotFound):
         registry.card("b")
 

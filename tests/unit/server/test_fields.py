@@ -201,6 +201,7 @@ def test_every_endpoint_with_a_json_body_is_walked() -> None:
                 found.add(next(each for each in types if attrs.has(each)))
     with_tests_of_their_own = {
         *("CreateSpeechRequest", "HeardRequest"),
+        *("CreateImageRequest", "CreateImageEditRequest"),
         *("LoadModelRequest", "PinModelRequest", "PullModelRequest"),
         *("CreateTranscriptionRequest", "CreateTranslationRequest"),
         *("CreateFileRequest", "CreateVectorStoreRequest", "UpdateVectorStoreRequest", "VectorStoreSearchRequest"),

@@ -10,6 +10,7 @@ import pytest
 from providers.chat.protocol import ChatProvider
 from providers.echo.provider import EchoProvider
 from providers.errors import EngineCrashed, GenerationTimeout, InvalidRequest, ModelNotReady
+from providers.image.protocol import ImageProvider
 from providers.spec import ModelSpec
 from providers.speech.protocol import SpeechProvider
 from providers.speech.types import SpeechAccepted, SpeechEvent, SpeechFinished, SpeechPiece, SpeechRequest
@@ -40,11 +41,12 @@ def pitch(piece: SpeechPiece) -> float:
     return float(np.argmax(np.abs(np.fft.rfft(samples))) * 24_000 / len(samples))
 
 
-async def test_chats_and_speaks():
+async def test_chats_speaks_and_paints():
     provider = await echo()
     assert isinstance(provider, SpeechProvider)
     assert isinstance(provider, ChatProvider)
-    assert provider.card.capabilities == ("chat", "speech")
+    assert isinstance(provider, ImageProvider)
+    assert provider.card.capabilities == ("chat", "speech", "image")
 
 
 async def test_a_sentence_is_a_piece_and_its_times_go_on_from_the_one_before():

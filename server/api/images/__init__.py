@@ -1,0 +1,1 @@
+"""`/v1/images`: generation and editing of images."""
