@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.browser.chromium import Page, browsing, find_chromium
+from tests.browser.chromium import AUDIBLE, Page, browsing, find_chromium, shared
 from tests.live.client import eventually
 
 __all__ = ["ArenaPage", "arena_page", "settings"]
@@ -109,10 +110,10 @@ class ArenaPage:
     @contextmanager
     def hidden(self) -> Generator[None]:
         """Have another tab in front of the page, for the block."""
-        other = self.page.command("Target.createTarget", url="about:blank")["targetId"]
+        other = self.page.create("about:blank")
         eventually(lambda: self.evaluate("document.hidden"))
         yield
-        self.page.command("Target.closeTarget", targetId=other)
+        self.page.close(other)
         self.page.command("Page.bringToFront")
         eventually(lambda: not self.evaluate("document.hidden"))
 
@@ -186,10 +187,18 @@ class ArenaPage:
 
 
 @contextmanager
-def arena_page(url: str, profile: Path, *options: str) -> Generator[ArenaPage]:
-    """A browser that may play sound, for the block. Skips the test where there is none."""
-    browser = find_chromium()
-    if browser is None:
+def arena_page(url: str, *options: str) -> Generator[ArenaPage]:
+    """A page that may play sound, for the block. Skips the test where there is no browser.
+
+    `options`: those of a browser of its own, instead of the one that all pages share.
+    """
+    found = find_chromium()
+    if found is None:
         pytest.skip("no Chromium on this machine")
-    with browsing(browser, profile, "--autoplay-policy=no-user-gesture-required", *options) as page:
-        yield ArenaPage(page, url)
+    with ExitStack() as stack:
+        if not options:
+            browser = shared(found)
+        else:
+            profile = stack.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+            browser = stack.enter_context(browsing(found, Path(profile), AUDIBLE, *options))
+        yield ArenaPage(stack.enter_context(browser.page()), url)

@@ -7,16 +7,28 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-__all__ = ["INSTALL_SECONDS", "Page", "browsing", "find_chromium", "shown"]
+__all__ = [
+    "AUDIBLE",
+    "INSTALL_SECONDS",
+    "Browser",
+    "Page",
+    "browsing",
+    "end_shared",
+    "find_chromium",
+    "shared",
+]
 
 INSTALL_SECONDS = 240.0
 _OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
+AUDIBLE = "--autoplay-policy=no-user-gesture-required"
+"""Option: pages play sound that no click began."""
 _AT_THREE_AND_FOUR = """
 import fcntl, os, sys
 ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
@@ -42,39 +54,35 @@ def find_chromium() -> str | None:
     return None
 
 
-def shown(browser: str, url: str, profile: Path) -> str:
-    """The page's document after a few seconds of its virtual time."""
-    budget = ("--virtual-time-budget=4000", "--dump-dom")
-    command = [browser, *_OPTIONS, f"--user-data-dir={profile}", *budget, url]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=True).stdout
-
-
-class Page:
-    """A tab that evaluates expressions and awaits promises."""
+class Browser:
+    """A running browser, whose pages know nothing of each other."""
 
     def __init__(self, write: Any, read: Any) -> None:
-        self.events: list[dict[str, Any]] = []
-        """What the browser reported of itself, of the domains that were enabled."""
         self._write, self._read = write, read
         self._numbers = count(1)
-        self._session: str | None = None
         self._rest = b""
 
-    def open(self, url: str) -> None:
-        target = self.command("Target.createTarget", url=url)["targetId"]
-        self._session = self.command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+    @contextmanager
+    def page(self) -> Generator[Page]:
+        """A page with storage of its own, for the block."""
+        context = self.command("Target.createBrowserContext")["browserContextId"]
+        page = Page(self, context)
+        try:
+            yield page
+        finally:
+            self.command("Target.disposeBrowserContext", browserContextId=context)
 
-    def evaluate(self, expression: str) -> Any:
-        """Evaluate the expression. Raises AssertionError if it throws."""
-        found = self.command("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in found, found["exceptionDetails"]
-        return found["result"].get("value")
+    def command(
+        self, method: str, session: str | None = None, events: list[dict[str, Any]] | None = None, **params: Any
+    ) -> dict[str, Any]:
+        """Send a command of the protocol. Raises AssertionError if the browser refuses it.
 
-    def command(self, method: str, **params: Any) -> dict[str, Any]:
-        """Send a command of the protocol. Raises AssertionError if the browser refuses it."""
+        `events` gets what the browser reports of the session before it answers.
+        """
         number = next(self._numbers)
-        session = {} if self._session is None else {"sessionId": self._session}
-        self._write.write(json.dumps({"id": number, "method": method, "params": params, **session}).encode() + b"\0")
+        of_session = {} if session is None else {"sessionId": session}
+        command = {"id": number, "method": method, "params": params, **of_session}
+        self._write.write(json.dumps(command).encode() + b"\0")
         self._write.flush()
         while True:
             told = json.loads(self._message())
@@ -82,7 +90,8 @@ class Page:
                 assert "error" not in told, told
                 result: dict[str, Any] = told["result"]
                 return result
-            self.events.append(told)
+            if events is not None and told.get("sessionId") == session:
+                events.append(told)
 
     def _message(self) -> bytes:
         parts = [self._rest]
@@ -93,8 +102,43 @@ class Page:
         return message
 
 
+class Page:
+    """A tab that evaluates expressions and awaits promises."""
+
+    def __init__(self, browser: Browser, context: str) -> None:
+        self.events: list[dict[str, Any]] = []
+        """What the browser reported of the tab, of the domains that were enabled."""
+        self._browser = browser
+        self._context = context
+        self._session: str | None = None
+
+    def open(self, url: str) -> None:
+        target = self.create(url)
+        attached = self._browser.command("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+
+    def create(self, url: str) -> str:
+        """Open another tab in front of this one. Returns its id."""
+        made = self._browser.command("Target.createTarget", url=url, browserContextId=self._context)
+        target: str = made["targetId"]
+        return target
+
+    def close(self, target: str) -> None:
+        self._browser.command("Target.closeTarget", targetId=target)
+
+    def evaluate(self, expression: str) -> Any:
+        """Evaluate the expression. Raises AssertionError if it throws."""
+        found = self.command("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in found, found["exceptionDetails"]
+        return found["result"].get("value")
+
+    def command(self, method: str, **params: Any) -> dict[str, Any]:
+        """Send a command to the tab. Raises AssertionError if the browser refuses it."""
+        return self._browser.command(method, self._session, self.events, **params)
+
+
 @contextmanager
-def browsing(browser: str, profile: Path, *more: str) -> Generator[Page]:
+def browsing(browser: str, profile: Path, *more: str) -> Generator[Browser]:
     """Start a browser for the block, with `more` options.
 
     It reads commands from descriptor 3 and writes answers to descriptor 4.
@@ -112,6 +156,24 @@ def browsing(browser: str, profile: Path, *more: str) -> Generator[Page]:
         os.close(from_browser)
         try:
             with os.fdopen(our_words, "wb") as write, os.fdopen(its_words, "rb") as read:
-                yield Page(write, read)
+                yield Browser(write, read)
         finally:
             process.terminate()
+
+
+_shared: list[Browser] = []
+_until_the_end = ExitStack()
+
+
+def shared(browser: str) -> Browser:
+    """The browser of this test process, which may play sound. Starts it, the first time."""
+    if not _shared:
+        profile = _until_the_end.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True))
+        _shared.append(_until_the_end.enter_context(browsing(browser, Path(profile), AUDIBLE)))
+    return _shared[0]
+
+
+def end_shared() -> None:
+    """End the browser of this test process, if there is one."""
+    _shared.clear()
+    _until_the_end.close()

@@ -31,11 +31,11 @@ def server() -> Generator[LiveServer]:
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1360), ("dark", 1360), ("light", 360)])
-def test_no_page_has_a_serious_violation(server: LiveServer, tmp_path: Path, scheme: str, width: int) -> None:
+def test_no_page_has_a_serious_violation(server: LiveServer, scheme: str, width: int) -> None:
     axe = (npm_packages(PACKAGES, "page-judges") / "node_modules" / "axe-core" / "axe.min.js").read_text(
         encoding="utf-8"
     )
-    with arena_page(server.url, tmp_path) as arena:
+    with arena_page(server.url) as arena:
         arena.load(settings("Tea?"))
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         arena.page.command("Emulation.setEmulatedMedia", features=features)

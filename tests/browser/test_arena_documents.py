@@ -35,8 +35,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
 
 
 @pytest.fixture
-def arena(server: LiveServer, tmp_path: Path) -> Generator[ArenaPage]:
-    with arena_page(server.url, tmp_path / "profile") as page:
+def arena(server: LiveServer) -> Generator[ArenaPage]:
+    with arena_page(server.url) as page:
         page.load(settings("Is tea better than coffee?", **SHORT))
         yield page
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,8 +31,8 @@ def server() -> Generator[LiveServer]:
 
 
 @pytest.fixture
-def arena(server: LiveServer, tmp_path: Path) -> Generator[ArenaPage]:
-    with arena_page(server.url, tmp_path) as page:
+def arena(server: LiveServer) -> Generator[ArenaPage]:
+    with arena_page(server.url) as page:
         yield page
 
 
@@ -261,10 +260,10 @@ def test_slow_speech_pauses_between_pieces_and_still_ends(arena: ArenaPage, wait
     assert played["heard"] == pytest.approx(0.7, abs=0.05)
 
 
-def test_the_page_asks_for_the_server_s_key_and_sends_it(tmp_path: Path) -> None:
+def test_the_page_asks_for_the_server_s_key_and_sends_it() -> None:
     locked = start("--model-type", "echo", "--api-key", "hush")
     try:
-        with arena_page(locked.url, tmp_path) as arena:
+        with arena_page(locked.url) as arena:
             arena.open(settings("Tea?"))
             eventually(lambda: arena.evaluate("document.getElementById('key')?.hidden === false && Boolean(arena)"))
             arena.evaluate("document.getElementById('secret').value = 'hush'")
@@ -279,11 +278,11 @@ def test_the_page_asks_for_the_server_s_key_and_sends_it(tmp_path: Path) -> None
 
 
 @pytest.mark.timeout(INSTALL_SECONDS + 900)
-def test_the_embedded_models_debate_two_rounds_and_give_a_verdict(tmp_path: Path) -> None:
+def test_the_embedded_models_debate_two_rounds_and_give_a_verdict() -> None:
     """Turns of at most ten seconds: four of them and the verdict take about a minute and a half on two idle cores."""
     running = start()
     try:
-        with arena_page(running.url, tmp_path) as arena:
+        with arena_page(running.url) as arena:
             wanted = settings("Cities need more trees.", rounds=2, seconds=10, temperature=0)
             sides = [{**side, "model": "smollm2-135m-instruct"} for side in wanted["personas"]]
             arena.load({**wanted, "personas": sides})
@@ -319,10 +318,10 @@ def frames_by_turn(arena: ArenaPage) -> list[list[dict[str, Any]]]:
     return [[*own] for _, own in groupby(arena.evaluate("frames_seen"), key=lambda frame: frame["side"])]
 
 
-def test_a_turn_that_a_restarted_server_broke_off_can_be_spoken_again(tmp_path: Path) -> None:
+def test_a_turn_that_a_restarted_server_broke_off_can_be_spoken_again() -> None:
     first = start("--model-type", "echo", "--model-path", "delay=0.5")
     port = first.url.rsplit(":", 1)[1]
-    with arena_page(first.url, tmp_path) as arena:
+    with arena_page(first.url) as arena:
         arena.load(settings())
         arena.click("play")
         arena.wait_for_speech(0.2)

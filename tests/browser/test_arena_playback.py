@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,8 +23,8 @@ def server() -> Generator[LiveServer]:
 
 
 @pytest.fixture
-def arena(server: LiveServer, tmp_path: Path) -> Generator[ArenaPage]:
-    with arena_page(server.url, tmp_path) as page:
+def arena(server: LiveServer) -> Generator[ArenaPage]:
+    with arena_page(server.url) as page:
         yield page
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,8 +35,8 @@ def url() -> Generator[str]:
 
 
 @pytest.fixture
-def arena(url: str, tmp_path: Path) -> Generator[ArenaPage]:
-    with arena_page(url, tmp_path) as page:
+def arena(url: str) -> Generator[ArenaPage]:
+    with arena_page(url) as page:
         yield page
 
 
@@ -72,10 +71,10 @@ def test_what_loads_is_shown_until_it_has_loaded(arena: ArenaPage, capability: s
     assert any(text.startswith(f"{name} is loading, ") for text, _ in shown), "the server is read again after a second"
 
 
-def test_the_page_states_what_the_server_lacks(arena: ArenaPage, tmp_path: Path) -> None:
+def test_the_page_states_what_the_server_lacks(arena: ArenaPage) -> None:
     locked = start("--model-type", "echo", "--api-key", "hush")
     try:
-        with arena_page(locked.url, tmp_path / "locked") as page:
+        with arena_page(locked.url) as page:
             page.open(settings())
             eventually(lambda: page.evaluate("Boolean(window.arena)") and "key" in page.text("status").lower())
             assert sent(page) == []

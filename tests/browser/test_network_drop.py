@@ -6,7 +6,6 @@ The echo answers with the last user message, so each speaker repeats the one bef
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 
@@ -32,9 +31,9 @@ def between(request: pytest.FixtureRequest) -> Generator[Network]:
 
 
 @pytest.fixture
-def arena(between: Network, tmp_path: Path) -> Generator[ArenaPage]:
+def arena(between: Network) -> Generator[ArenaPage]:
     between.mend()
-    with arena_page(between.url, tmp_path) as page:
+    with arena_page(between.url) as page:
         page.load(settings())
         yield page
 

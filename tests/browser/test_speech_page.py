@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.browser.chromium import INSTALL_SECONDS, browsing, find_chromium
+from tests.browser.chromium import INSTALL_SECONDS, find_chromium, shared
 from tests.live.client import PATIENCE, eventually
 from tests.live.harness import start
 from tests.live.test_speech_page import DOCUMENT, is_part_of
@@ -135,7 +135,7 @@ FRAMES = {"mp3": 576, "opus": 480, "aac": 1024, "flac": 0, "wav": 0}
 
 
 @pytest.mark.timeout(INSTALL_SECONDS + 200)
-def test_the_browser_decodes_every_format_to_the_same_length(tmp_path: Path) -> None:
+def test_the_browser_decodes_every_format_to_the_same_length() -> None:
     browser = find_chromium()
     if browser is None:
         pytest.skip("no Chromium on this machine")
@@ -143,7 +143,7 @@ def test_the_browser_decodes_every_format_to_the_same_length(tmp_path: Path) -> 
     try:
         asked = {"model": "any", "input": SAID, "response_format": "pcm"}
         length = len(httpx.post(f"{echo.url}/v1/audio/speech", json=asked, timeout=PATIENCE).content) // 2
-        with browsing(browser, tmp_path) as page:
+        with shared(browser).page() as page:
             page.open(f"{echo.url}/health")
             eventually(lambda: page.evaluate("location.href").startswith(echo.url))
             script = DECODE.replace("SAID", json.dumps(SAID))

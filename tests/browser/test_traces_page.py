@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 
-from tests.browser.chromium import INSTALL_SECONDS, browsing, find_chromium, shown
+from tests.browser.chromium import INSTALL_SECONDS, find_chromium, shared
 from tests.live.client import ask, chat, eventually, stream
 from tests.live.harness import LiveServer, start
 
 STATE = "document.getElementById('state')?.textContent"
 COUNT = "document.querySelectorAll('{of}').length"
 ENTER = "document.getElementById('secret').value = '{key}'; document.getElementById('key').requestSubmit();"
+
+
+def shown(browser: str, url: str) -> str:
+    """The page's document, once it has drawn requests."""
+    with shared(browser).page() as page:
+        page.open(url)
+        eventually(lambda: page.evaluate(f"{COUNT.format(of='.row')} > 0 && {STATE}.startsWith('live')"))
+        document: str = page.evaluate("document.documentElement.outerHTML")
+        return document
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +36,7 @@ def server() -> Generator[LiveServer]:
 
 
 @pytest.mark.timeout(INSTALL_SECONDS + 200)
-def test_the_page_draws_a_waterfall_of_each_request(tmp_path: Path) -> None:
+def test_the_page_draws_a_waterfall_of_each_request() -> None:
     running = start("--model-type", "echo", "--model-path", "delay=0.01&prefill=0.05")
     try:
         hostile = "<img src=x onerror=alert(1)>"
@@ -40,11 +48,11 @@ def test_the_page_draws_a_waterfall_of_each_request(tmp_path: Path) -> None:
         assert names == ["POST /v1/chat/completions", "queue", "chat echo", "prefill", "decode"]
         browser = find_chromium()
         if browser is not None:
-            everything = shown(browser, f"{running.url}/traces", tmp_path / "all")
+            everything = shown(browser, f"{running.url}/traces")
             assert "live · 3 requests" in everything
             assert everything.count('class="row"') == 3
             assert "<img" not in everything.split("<script>")[0]
-            one = shown(browser, f"{running.url}/traces?request=turn-1", tmp_path / "one")
+            one = shown(browser, f"{running.url}/traces?request=turn-1")
             assert one.count('class="row"') == 1
             bars = re.findall(r'class="bar" style="left: ([0-9.]+)%; width: ([0-9.]+)%', one)
             assert len(bars) == 5
@@ -56,7 +64,7 @@ def test_the_page_draws_a_waterfall_of_each_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(INSTALL_SECONDS + 200)
-def test_the_page_asks_for_the_key_and_then_shows_the_request_in_its_url(server: LiveServer, tmp_path: Path) -> None:
+def test_the_page_asks_for_the_key_and_then_shows_the_request_in_its_url(server: LiveServer) -> None:
     authorized = {"authorization": "Bearer hush"}
     for request_id in ("turn-1", "turn-2"):
         ask(server.url, chat("one two"), headers={**authorized, "x-request-id": request_id})
@@ -67,7 +75,7 @@ def test_the_page_asks_for_the_key_and_then_shows_the_request_in_its_url(server:
     browser = find_chromium()
     if browser is None:
         return
-    with browsing(browser, tmp_path) as page:
+    with shared(browser).page() as page:
         page.open(f"{server.url}/traces?request=turn-1")
         eventually(lambda: page.evaluate(STATE) == "the server asks for its API key")
         assert page.evaluate("document.getElementById('key').className") == "asked"
@@ -84,7 +92,7 @@ def test_the_page_asks_for_the_key_and_then_shows_the_request_in_its_url(server:
 
 
 @pytest.mark.timeout(INSTALL_SECONDS + 200)
-def test_requests_of_one_trace_are_drawn_on_one_axis(tmp_path: Path) -> None:
+def test_requests_of_one_trace_are_drawn_on_one_axis() -> None:
     running = start("--model-type", "echo", "--model-path", "delay=0.01&prefill=0.05")
     try:
         trace_id = "0af7651916cd43dd8448eb211c80319c"
@@ -95,7 +103,7 @@ def test_requests_of_one_trace_are_drawn_on_one_axis(tmp_path: Path) -> None:
         browser = find_chromium()
         if browser is None:
             return
-        page = shown(browser, f"{running.url}/traces?trace={trace_id}", tmp_path)
+        page = shown(browser, f"{running.url}/traces?trace={trace_id}")
         assert "trace of 2 requests" in page
         assert page.count('class="row"') == 3, "both, and what they make together"
         bars = re.findall(r'class="bar" style="left: ([0-9.]+)%; width: ([0-9.]+)%', page)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import io
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -38,10 +37,7 @@ Frame = tuple[float, str]
 def main(folder: Path, seconds: int) -> None:
     running = start()
     try:
-        with (
-            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
-            arena_page(running.url, Path(profile), "--hide-scrollbars") as arena,
-        ):
+        with arena_page(running.url, "--hide-scrollbars") as arena:
             take(arena, folder, seconds)
     finally:
         running.stop()
