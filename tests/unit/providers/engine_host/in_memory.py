@@ -38,6 +38,8 @@ class Engine:
     sent: list[Command] = attrs.field(factory=list)
     calls: list[object] = attrs.field(factory=list)
     """How the host ended it, in order."""
+    fault: Exception | None = None
+    """What the host's wait for its loss raises instead of returning."""
     may_end: asyncio.Event = attrs.field(factory=asyncio.Event)
     _lost: asyncio.Event = attrs.field(factory=asyncio.Event)
     _reason: str = ""
@@ -60,6 +62,8 @@ class Engine:
 
     async def wait_lost(self) -> str:
         await self._lost.wait()
+        if self.fault is not None:
+            raise self.fault
         return self._reason
 
     async def end(self, grace: float, *, loading: bool = False) -> None:

@@ -145,6 +145,19 @@ async def test_an_engine_that_never_was_ready_has_no_life_that_counts(engines: E
     assert host.detail.endswith("; the next start is 20 s after that")
 
 
+async def test_a_fault_of_the_host_fails_the_requests_and_kills_the_engine(engines: Engines, logs: Logs):
+    host = await engines.ready()
+    mailbox = opened(host)
+    logs.clear()
+    engines[0].fault = RuntimeError("a fault")
+    engines[0].die()
+    with pytest.raises(ModelNotReady) as caught:
+        await anext(mailbox)
+    assert caught.value.message == "fake cannot be loaded: the engine's host failed: a fault"
+    assert (host.status, host.pid, engines[0].calls) == ("failed", None, ["kill"])
+    assert logs == [{"event": "engine host failed", "log_level": "error", "model": "fake", "exc_info": True}]
+
+
 async def test_callers_wait_for_the_engine_after_a_death(engines: Engines):
     host = await engines.ready()
     engines[0].die()

@@ -231,6 +231,18 @@ async def test_a_load_that_may_succeed_later_is_tried_again(engines: Engines):
     assert host.last_death == "the engine died: its socket ended; exit status 1"
 
 
+async def test_a_load_that_cannot_succeed_fails_the_model_after_deaths_too(engines: Engines):
+    host = await engines.loading(restart=RestartPolicy(first_delay=10.0, attempts=2))
+    engines[0].die("its socket ended", 3)
+    await later(10)
+    assert host.status == "restarting"
+    engines[1].report(LoadFailed("no such folder"))
+    assert (host.status, host.detail) == ("failed", "no such folder")
+    engines[1].die()
+    await later(100)
+    assert (host.status, host.detail, len(engines)) == ("failed", "no such folder", 2)
+
+
 async def test_a_model_that_was_ready_once_is_not_failed_by_a_load_that_cannot_succeed(engines: Engines):
     host = await engines.ready()
     engines[0].die()
