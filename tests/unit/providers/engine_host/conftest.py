@@ -30,4 +30,4 @@ async def engines(monkeypatch: pytest.MonkeyPatch) -> Engines:
 def logs() -> Iterator[list[dict[str, object]]]:
     """The log lines of the test."""
     with structlog.testing.capture_logs() as lines:
-        yield lines  # type: ignore[misc]
+        yield lines
