@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import functools
 import json
+from collections.abc import Callable
 from typing import Any, Protocol
 
 __all__ = ["Decoder", "Vocabulary"]
@@ -43,26 +44,26 @@ class Vocabulary:
         self._tokenizer = tokenizer
         self.special = frozenset(_special_ids(tokenizer))
         self._silent = self.special - markup
-        kind, self._strip_first_space = _decoder_kind(tokenizer)
-        self._bytes = _token_bytes(tokenizer, kind, self.special) if kind else None
+        to_bytes, self._strip_first_space = _decoder_kind(tokenizer)
+        self._bytes = _token_bytes(tokenizer, to_bytes, self.special) if to_bytes else None
         self._marked = self._bytes and _with_markup(self._bytes, tokenizer, markup)
 
     def piece(self, token: int) -> tuple[str, bytes]:
         """(text, bytes) of one token by itself, special or not; U+FFFD for bytes that are not characters."""
-        raw = b""
-        if self._bytes is not None:
-            raw = self._bytes[token] if token < len(self._bytes) else b""
-        elif token not in self.special:
-            raw = str(self._tokenizer.decode([token])).encode()
-        if not raw and token in self.special:
+        if token in self.special:
             raw = str(self._tokenizer.convert_ids_to_tokens(token)).encode()
+        elif self._bytes is None:
+            raw = str(self._tokenizer.decode([token])).encode()
+        else:
+            raw = self._bytes[token] if token < len(self._bytes) else b""
         return raw.decode(errors="replace"), raw
 
     def decoder(self, *, markup: bool = False) -> Decoder:
         """`markup`: include the text of the markup's tokens; other special tokens never have any."""
-        if self._bytes is None or self._marked is None:
+        token_bytes = self._marked if markup else self._bytes
+        if token_bytes is None:
             return _NaiveDecoder(self._tokenizer, self._silent if markup else self.special)
-        return _BytesDecoder(self._marked if markup else self._bytes, strip_first_space=self._strip_first_space)
+        return _BytesDecoder(token_bytes, strip_first_space=self._strip_first_space)
 
 
 class _BytesDecoder:
@@ -76,19 +77,17 @@ class _BytesDecoder:
     def add(self, token: int) -> str:
         # Logits can be wider than the vocabulary, and a padding id has no text.
         text = self._utf8.decode(self._bytes[token]) if token < len(self._bytes) else ""
-        return self._first(text) if self._strip and text else text
+        if self._strip and text:
+            self._strip = False
+            return text.removeprefix(" ")
+        return text
 
     def flush(self) -> str:
-        text = self._utf8.decode(b"", True)
-        return self._first(text) if self._strip and text else text
+        return self._utf8.decode(b"", True)
 
     @property
     def is_whole(self) -> bool:
         return not self._utf8.getstate()[0]
-
-    def _first(self, text: str) -> str:
-        self._strip = False
-        return text.removeprefix(" ")
 
 
 class _NaiveDecoder:
@@ -120,27 +119,26 @@ def _special_ids(tokenizer: Any) -> set[int]:
     return special
 
 
-def _decoder_kind(tokenizer: Any) -> tuple[str | None, bool]:
-    """(`bytes`, `spm` or None; whether the decoder drops the first space of an answer)."""
+def _decoder_kind(tokenizer: Any) -> tuple[Callable[[str], bytes] | None, bool]:
+    """(what reads a token as bytes, if anything; whether the decoder drops the first space of an answer)."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return None, False
     decoder = json.loads(backend.to_str()).get("decoder") or {}
-    steps = decoder.get("decoders", [decoder]) if decoder.get("type") == "Sequence" else [decoder]
+    steps = decoder["decoders"] if decoder.get("type") == "Sequence" else [decoder]
     kinds = [step.get("type") for step in steps]
     if kinds == ["ByteLevel"]:
-        return "bytes", False
+        return _byte_level_bytes, False
     if kinds[:2] == ["Replace", "ByteFallback"] and steps[0].get("pattern") == {"String": _SPM_SPACE}:
-        return "spm", "Strip" in kinds
+        return _spm_bytes, "Strip" in kinds
     return None, False
 
 
-def _token_bytes(tokenizer: Any, kind: str, special: frozenset[int]) -> list[bytes]:
+def _token_bytes(tokenizer: Any, to_bytes: Callable[[str], bytes], special: frozenset[int]) -> list[bytes]:
     """The bytes of every id: none for special tokens and unused ids, their literal text for added tokens."""
     vocabulary: dict[str, int] = tokenizer.get_vocab()
     table = [b""] * (max(vocabulary.values(), default=-1) + 1)
     added = tokenizer.added_tokens_decoder
-    to_bytes = _byte_level_bytes if kind == "bytes" else _spm_bytes
     for token, id in vocabulary.items():
         if id not in special:
             table[id] = added[id].content.encode() if id in added else to_bytes(token)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -20,12 +21,20 @@ def wrapper(tiny_folder: Path) -> object:
     return load(tiny_folder)
 
 
+@pytest.fixture(scope="module")
+def vocabulary(wrapper: object) -> Vocabulary:
+    return Vocabulary(wrapper)
+
+
+TOKENIZER = tiny.tokenizer()
+
+
 @given(text=st.text(max_size=40))
-def test_tokens_come_back_as_their_text(wrapper: object, text: str) -> None:
-    ids = tiny.tokenizer().encode(text, add_special_tokens=False).ids
-    decoder = Vocabulary(wrapper).decoder()
+def test_tokens_come_back_as_their_text(vocabulary: Vocabulary, text: str) -> None:
+    ids = TOKENIZER.encode(text, add_special_tokens=False).ids
+    decoder = vocabulary.decoder()
     # The tokenizer drops what looks like its own special tokens, and so must the decoder.
-    expected = tiny.tokenizer().decode(ids, skip_special_tokens=True)
+    expected = TOKENIZER.decode(ids, skip_special_tokens=True)
     assert "".join(decoder.add(id) for id in ids) + decoder.flush() == expected
 
 
@@ -79,6 +88,27 @@ def test_a_piece_is_one_token_by_itself(wrapper: object) -> None:
     assert [vocabulary.piece(id) for id in (PADDING, 10**6)] == [("", b"")] * 2
 
 
+def byte_level(*added: AddedToken, end: str = "<|end|>") -> PreTrainedTokenizerFast:
+    made = tiny.tokenizer()
+    made.add_tokens([*added])
+    return PreTrainedTokenizerFast(tokenizer_object=made, eos_token=end)
+
+
+def test_an_added_token_has_its_own_text_and_not_that_of_its_bytes() -> None:
+    fast = byte_level(AddedToken("né", special=False, normalized=False))
+    vocabulary = Vocabulary(TokenizerWrapper(fast))
+    id = fast.convert_tokens_to_ids("né")
+    assert vocabulary.decoder().add(id) == "né"
+    assert vocabulary.piece(id) == ("né", "né".encode())
+
+
+def test_every_token_that_ends_an_answer_is_silent() -> None:
+    fast = byte_level(end="he")
+    also = fast.convert_tokens_to_ids("ll")
+    decoder = Vocabulary(TokenizerWrapper(fast, eos_token_ids=[also])).decoder()
+    assert [decoder.add(fast.convert_tokens_to_ids(token)) for token in ("he", "ll", "hell")] == ["", "", "hell"]
+
+
 SPM_SPECIAL = ("<s>", "</s>")
 NO_BYTES = ("<0xE9", "<0xE9>>", "<1xE9>", "(0xE9>", "<0xE9)", "words>", "<0x", "->")
 """Tokens that look like bytes, and are text."""
@@ -121,12 +151,18 @@ def test_only_one_first_space_goes() -> None:
     assert [decoder.add(id) for id in (space, space, word)] == ["", " ", " Hello"]
 
 
+@pytest.fixture(scope="module")
+def stripped() -> tuple[Tokenizer, Vocabulary]:
+    tokenizer = sentence_piece(*STRIPPED)
+    return tokenizer, spm_vocabulary(tokenizer)
+
+
 @settings(max_examples=30, deadline=None)
 @given(text=st.text(st.characters(exclude_characters="\u2581"), min_size=1, max_size=20))
-def test_sentence_piece_tokens_come_back_as_their_text(text: str) -> None:
-    tokenizer = sentence_piece(*STRIPPED)
+def test_sentence_piece_tokens_come_back_as_their_text(stripped: tuple[Tokenizer, Vocabulary], text: str) -> None:
+    tokenizer, vocabulary = stripped
     ids = tokenizer.encode(text, add_special_tokens=False).ids
-    decoder = spm_vocabulary(tokenizer).decoder()
+    decoder = vocabulary.decoder()
     expected = tokenizer.decode(ids, skip_special_tokens=True)
     assert "".join(decoder.add(id) for id in ids) + decoder.flush() == expected
 
@@ -185,3 +221,42 @@ def test_markup_of_another_vocabulary_is_for_the_parser_only(word_pieces: Tokeni
     for decoder, expected in ((marked, True), (plain, False)):
         text = decoder.add(WORD_PIECES.index("play")) + decoder.add(tool) + decoder.add(1) + decoder.flush()
         assert ("<tool>" in text, "</s>" in text) == (expected, False)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "text"),
+    [
+        ([decoders.Replace("▁", " "), decoders.Fuse()], " <0xE9>"),
+        ([decoders.Replace("_", " "), decoders.ByteFallback()], "▁<0xE9>"),
+        ([decoders.Replace("▁", " "), decoders.Strip(" ", 1, 0), decoders.Fuse()], "<0xE9>"),
+    ],
+    ids=["no bytes", "another space", "a first space"],
+)
+def test_a_decoder_that_is_only_half_of_sentence_piece_is_left_to_the_tokenizer(
+    decoder: list[decoders.Decoder], text: str
+) -> None:
+    made = Tokenizer(models.WordLevel({"</s>": 0, "▁<0xE9>": 1}, unk_token="</s>"))
+    made.decoder = decoders.Sequence(decoder)
+    made.add_special_tokens([AddedToken("</s>", special=True)])
+    vocabulary = Vocabulary(TokenizerWrapper(PreTrainedTokenizerFast(tokenizer_object=made, eos_token="</s>")))
+    assert vocabulary.piece(1) == (text, text.encode())
+
+
+def test_a_tokenizer_without_a_fast_backend_decodes_by_itself() -> None:
+    slow = SimpleNamespace(
+        all_special_ids=[0],
+        eos_token_ids={0},
+        added_tokens_decoder={},
+        decode=lambda ids: f"word {ids[0]}",
+        convert_ids_to_tokens=lambda id: "</s>",
+    )
+    vocabulary = Vocabulary(slow)
+    assert [vocabulary.piece(id) for id in (0, 7)] == [("</s>", b"</s>"), ("word 7", b"word 7")]
+
+
+def test_a_vocabulary_without_tokens_has_no_text() -> None:
+    made = Tokenizer(models.BPE())
+    made.decoder = decoders.ByteLevel()
+    vocabulary = Vocabulary(TokenizerWrapper(PreTrainedTokenizerFast(tokenizer_object=made)))
+    assert vocabulary.piece(0) == ("", b"")
+    assert not vocabulary.decoder().add(0)
