@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import cast
+from typing import Any
 
 import mlx.core as mx
 
@@ -40,25 +40,25 @@ class LogprobRecorder:
         self._logits = logits
         return logits
 
-    def __call__(self, logprobs: mx.array) -> mx.array:
-        drawn = self._sampler(logprobs)
-        own = (logprobs if self._logits is None else self._logits).astype(mx.float32)
-        own = own - mx.logsumexp(own, axis=-1, keepdims=True)
-        chosen = mx.take_along_axis(own, drawn[:, None], axis=-1)
-        likeliest = None
-        top = min(self._top, own.shape[-1])
+    def __call__(self, logits: mx.array) -> mx.array:
+        """Logits (1, vocabulary), normalised or not → the drawn token's id (1)."""
+        drawn = self._sampler(logits)
+        own = (logits if self._logits is None else self._logits)[0].astype(mx.float32)
+        own = own - mx.logsumexp(own)
+        noted, likeliest = own[drawn], None
+        top = min(self._top, own.size)
         if top:
-            likeliest = mx.argpartition(own, kth=-top, axis=-1)[:, -top:]
-            chosen = mx.concatenate([chosen, mx.take_along_axis(own, likeliest, axis=-1)], axis=-1)
-        mx.async_eval(drawn, chosen, *([] if likeliest is None else [likeliest]))  # type: ignore[no-untyped-call]
-        self._steps.append((chosen, likeliest))
+            likeliest = mx.argpartition(own, kth=-top)[-top:]
+            noted = mx.concatenate([noted, own[likeliest]])
+        mx.async_eval(drawn, noted, likeliest)  # type: ignore[no-untyped-call]
+        self._steps.append((noted, likeliest))
         return drawn
 
     def take(self, token: int) -> TokenLogprob:
         """The log-probabilities of the sequence's next token. Call it once per token, in order."""
         noted, likeliest = self._steps.popleft()
-        values = cast("list[list[float]]", noted.tolist())[0]
-        ids = [] if likeliest is None else cast("list[list[int]]", likeliest.tolist())[0]
+        values: Any = noted.tolist()
+        ids: Any = [] if likeliest is None else likeliest.tolist()
         chosen, *others = (max(value, FLOOR) for value in values)
         ranked = sorted(zip(others, ids, strict=True), key=lambda pair: (-pair[0], pair[1]))
         top = [(*self._vocabulary.piece(id), value) for value, id in ranked]

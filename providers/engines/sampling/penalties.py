@@ -56,7 +56,7 @@ class CountPenalty:
 
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
         if self.counts is None:
-            self.counts = mx.zeros(logits.shape, dtype=mx.float32)
+            self.counts = mx.zeros(logits.shape)
             if self._replayed is None:
                 return logits
             if self._replayed:
@@ -132,7 +132,7 @@ class JointPenalties:
     def _count(self, fed: mx.array, logits: mx.array) -> mx.array:
         rows = self._counts
         if self._counted is None:
-            nothing = mx.zeros((1, logits.shape[-1]), dtype=mx.float32)
+            nothing = mx.zeros((1, logits.shape[1]))
             self._counted = mx.concatenate([nothing if one.counts is None else one.counts for one in rows.processors])
         counted = self._counted.at[mx.arange(len(rows.places)), rows.pick(fed)].add(1.0)
         self._counted = counted
@@ -141,7 +141,7 @@ class JointPenalties:
 
     def _bias(self, logits: mx.array) -> mx.array:
         if self._added is None:
-            nothing = mx.zeros((1, logits.shape[-1]), dtype=mx.float32)
+            nothing = mx.zeros((1, logits.shape[1]))
             added = [nothing.at[:, one.ids].add(one.values) for one in self._biases.processors]
             self._added = mx.concatenate(added)
         return logits + self._added.astype(logits.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import mlx.core as mx
 import msgspec
@@ -149,11 +149,13 @@ def test_chains_join_in_the_order_of_penalties_counts_and_bias() -> None:
 
 
 def test_a_repetition_penalty_of_one_token_sees_only_the_one_that_is_fed() -> None:
-    joint = JointPenalties([[RepetitionPenalty(2.0, 1)], [RepetitionPenalty(4.0, 3)]], [[5, 6], [1, 2, 3]])
-    logits = mx.array([[4.0] * 4 + [-4.0] + [4.0] * 4] * 2)
-    assert joint(mx.array([4, 4]), logits).tolist() == [
+    chains = [[RepetitionPenalty(2.0, 1)], [RepetitionPenalty(4.0, 3)], [RepetitionPenalty(2.0, 2)]]
+    joint = JointPenalties(chains, [[5, 6], [1, 2, 3], [8, 0]])
+    logits = mx.array([[4.0] * 4 + [-4.0] + [4.0] * 4] * 3)
+    assert joint(mx.array([4, 4, 4]), logits).tolist() == [
         [4.0, 4.0, 4.0, 4.0, -8.0, 4.0, 4.0, 4.0, 4.0],
         [4.0, 4.0, 1.0, 1.0, -16.0, 4.0, 4.0, 4.0, 4.0],
+        [2.0, 4.0, 4.0, 4.0, -8.0, 4.0, 4.0, 4.0, 4.0],
     ]
 
 
@@ -168,3 +170,98 @@ def test_rows_without_processors_stay_as_they_are_and_counts_go_back_to_their_ro
     joint.release()
     assert counted.counts is not None
     assert counted.counts.tolist() == [[0.0, 0.0, 2.0]]
+
+
+class Fed:
+    """The tokens of a sequence whose processors are called one by one."""
+
+    def __init__(self) -> None:
+        self.tokens = [1]
+
+    def update_and_fetch(self, fed: mx.array) -> mx.array:
+        self.tokens += cast("list[int]", fed.tolist())
+        return mx.array(self.tokens)
+
+    @property
+    def state(self) -> mx.array:
+        return mx.array(self.tokens)
+
+
+class Batch:
+    """What a plan reads of a batch."""
+
+    def __init__(self, chains: list[Any], samplers: list[Any]) -> None:
+        self.uids = [7 + row for row in range(len(chains))]
+        self.logits_processors = chains
+        self.samplers = samplers
+        self.fallback_sampler = make_sampler(Settings(temperature=0.0), None)
+        self.tokens = [[1, 2] for _ in chains]
+        self.contexts = [Fed() for _ in chains]
+        self.renewed: list[int] = []
+
+    def renew_contexts(self, rows: list[int]) -> None:
+        self.renewed += rows
+
+
+def made_plan(chains: list[Any], samplers: list[Any]) -> tuple[Batch, Any]:
+    batch = Batch(chains, samplers)
+    return batch, DecodingBatch.make_plan(cast("DecodingBatch", batch))
+
+
+def add_where_fed(tokens: mx.array, logits: mx.array) -> mx.array:
+    """A processor of another library, which is called for its own sequence only."""
+    return logits.at[:, tokens[-1:]].add(1.0)
+
+
+def test_each_row_gets_its_own_processors_once() -> None:
+    own: Any = lambda logits: logits  # noqa: E731
+    chains = [[add_where_fed, Bias({0: 2.0})], [Bias({1: 4.0})], None, [RepetitionPenalty(2.0, 257)]]
+    batch, plan = made_plan(chains, [own] * 4)
+    found = plan(mx.array([2, 2, 2, 2]), mx.array([[8.0] * 3] * 4))
+    assert found.tolist() == [[10.0, 8.0, 9.0], [8.0, 12.0, 8.0], [8.0, 8.0, 8.0], [8.0, 4.0, 4.0]]
+    assert [each.tolist() for each in plan.state] == [[1, 2], [1, 2]], "of the first and the last row"
+    plan.release()
+    assert batch.renewed == [1], "the only one whose tokens were not followed one by one"
+
+
+def test_rows_whose_processors_are_all_of_another_library_are_processed_one_by_one() -> None:
+    own: Any = lambda logits: logits  # noqa: E731
+    _, plan = made_plan([[add_where_fed], [add_where_fed]], [own] * 2)
+    assert plan(mx.array([0, 1]), mx.zeros((2, 2))).tolist() == [[1.0, 0.0], [0.0, 1.0]]
+
+
+def test_a_row_without_processors_is_not_followed() -> None:
+    batch, plan = made_plan([None], [None])
+    assert plan(mx.array([2]), mx.array([[1.0, 3.0, 2.0]])).tolist() == [1]
+    assert (plan.state, batch.contexts[0].tokens) == ([], [1])
+
+
+def test_rows_with_the_same_sampler_are_sampled_in_one_call() -> None:
+    calls = []
+
+    def sampler(logits: mx.array) -> mx.array:
+        calls.append(logits.shape)
+        return mx.argmin(logits, axis=-1)
+
+    _, plan = made_plan([None] * 3, [sampler] * 3)
+    assert plan(mx.array([0, 0, 0]), mx.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])).tolist() == [1, 0, 1]
+    assert calls == [(3, 2)]
+
+    _, plan = made_plan([None] * 3, [sampler, None, sampler])
+    assert plan(mx.array([0, 0, 0]), mx.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])).tolist() == [1, 1, 1]
+    assert calls[1:] == [(1, 2), (1, 2)]
+
+
+def test_a_seed_goes_on_from_where_the_batch_left_it() -> None:
+    settings = Settings(temperature=1.5)
+    alone = make_sampler(settings, 3)
+    expected = [alone(random_logits(1, step)).item() for step in range(6)]
+
+    seeded = make_sampler(settings, 3)
+    _, plan = made_plan([None] * 2, [None, seeded])
+    found = []
+    for step in range(3):
+        found.append(plan(mx.array([0, 0]), mx.repeat(random_logits(1, step), 2, axis=0)).tolist()[1])
+        assert len(plan.state) == 1
+    plan.release()
+    assert [*found, *(seeded(random_logits(1, step)).item() for step in range(3, 6))] == expected

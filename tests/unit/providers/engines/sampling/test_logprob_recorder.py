@@ -78,3 +78,25 @@ def test_steps_are_taken_in_their_order() -> None:
     recording(ROW)
     recording(mx.zeros((1, 4)))
     assert [recording.take(2).logprob for _ in range(2)] == pytest.approx([math.log(0.3), math.log(0.25)], abs=1e-5)
+
+
+def test_the_sampler_draws_from_the_logits_of_the_step() -> None:
+    vocabulary: Any = Letters()
+    recording = LogprobRecorder(lambda logits: mx.argmax(logits, axis=-1), vocabulary, 0)
+    recording.note_logits(mx.array([1]), ROW)
+    assert recording(mx.array([[0.0, 0.0, 0.0, 9.0]])).tolist() == [3]
+    assert recording.take(3).logprob == pytest.approx(math.log(0.2), abs=1e-5)
+
+
+@pytest.mark.parametrize("top", [0, 2])
+def test_all_that_is_read_later_is_computed_with_the_step(top: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched: list[Any] = []
+    monkeypatch.setattr(mx, "async_eval", lambda *arrays: launched.extend(each for each in arrays if each is not None))
+    recording = recorder(top)
+    drawn = recording(ROW)
+    assert drawn is launched[0]
+    read: list[float] = [value for array in launched[1:] for value in array.tolist()]
+    taken = recording.take(2)
+    values = [taken.logprob, *(value for *_, value in taken.top)]
+    ids = ["abcd".index(text) for text, *_ in taken.top]
+    assert sorted(read) == sorted([*values, *ids])

@@ -86,6 +86,13 @@ def test_no_thought_begins_right_after_the_one_that_was_ended() -> None:
     assert after == [place for place in ANY if place != OPEN]
 
 
+def test_a_thought_may_begin_again_once_the_answer_has_if_the_format_has_only_one() -> None:
+    *_, answered = followed(budget(1), OPEN, *END, 0)
+    assert answered == ANY
+    *_, answered = followed(budget(1, reopens=True), OPEN, *END, 0)
+    assert answered == [place for place in ANY if place != OPEN]
+
+
 def test_a_start_marker_of_several_tokens_is_not_ruled_out() -> None:
     *_, after = followed(budget(1, start=(OPEN, 0)), OPEN, *END)
     assert after == ANY
@@ -117,6 +124,7 @@ class Batch:
         self.launches = 0
 
     def launch(self, logits: mx.array) -> None:
+        assert logits is LOGITS
         self.launches += 1
 
     def read(self, uid: int) -> int:
@@ -131,3 +139,9 @@ def test_tokens_are_read_from_the_batch_that_it_follows() -> None:
     batch.token = OPEN
     assert allowed(processor, [0]) == [3]
     assert batch.launches == 2
+    for batch.token in END:
+        allowed(processor, [0, 0])
+    batch.token = 0
+    for _ in range(3):
+        assert allowed(processor, [0, 0]) == ANY
+    assert batch.launches == 5, "an answer that has begun needs no reading"
