@@ -152,14 +152,14 @@ class PrefixCache:
     def _fetch(self, tokens: list[int], salt: str) -> tuple[list[Any] | None, int]:
         # mlx-lm keeps the prompts of several models apart; here each salt is one.
         cache, rest = self._cache.fetch_nearest_cache(salt, tokens)
+        cached = len(tokens) - len(rest)
         if cache is not None and not rest:
+            cached -= 1
             if can_trim_prompt_cache(cache):
                 trim_prompt_cache(cache, 1)
-                rest = tokens[-1:]
             else:
                 cache, rest = self._cache.fetch_nearest_cache(salt, tokens[:-1])
-                rest = [*rest, tokens[-1]]
-        cached = len(tokens) - len(rest)
+                cached -= len(rest)
         return (cache, cached) if cache is not None and cached > 0 else (None, 0)
 
     def _read(self, tokens: list[int], cached: int, salt: str) -> bool:
@@ -198,7 +198,7 @@ class PrefixCache:
     def shrink(self, room: int) -> None:
         """Evict until no more than `room` bytes are kept."""
         if self.nbytes > room:
-            self._cache.trim_to(n_bytes=max(0, room))
+            self._cache.trim_to(n_bytes=room)
             while self._evicted and self.nbytes > room:
                 self._evicted.popleft()
 

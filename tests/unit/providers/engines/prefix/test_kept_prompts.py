@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from providers.chat.types import ChatPrompt, SamplingParams
+from providers.engines.prefix.files import BLOCK
 from tests.unit.providers.engines import tiny
-from tests.unit.providers.engines.client import Answer, chat
+from tests.unit.providers.engines.client import Answer, EngineClient, chat
 from tests.unit.providers.engines.inprocess import SteppedEngine
 
 NO_END = SamplingParams(temperature=0.0, logit_bias={tiny.END: -100.0})
@@ -117,3 +118,39 @@ def test_a_prompt_of_another_salt_is_not_found(engine: SteppedEngine, together: 
     assert {other.text for other in others} == {first.text}
     again = [engine.ask(f"again {salt}", asked, cache_salt=salt, **how) for salt in ("other", "", "one", "new")]
     assert [cached(each) > 0 for each in again] == [True, True, True, False]
+
+
+QUESTION = ("user", "what does the sea say to the land, all day and all night long, year after year?")
+
+
+@pytest.mark.parametrize("family", ["attention", "sliding window", "hybrid"])
+def test_a_conversation_goes_on_after_a_restart(tmp_path: Path, family: str) -> None:
+    folder = FAMILIES[family](tmp_path / "model", max_position_embeddings=2048)
+
+    def engine(**spec: Any) -> SteppedEngine:
+        return SteppedEngine(folder, warmup=False, prefix_cache_dir=str(tmp_path / "prompts"), **spec)
+
+    before = engine()
+    first = before.ask("first", chat(QUESTION), sampling=NO_END, max_tokens=6)
+    while before.engine.use_idle_time():
+        pass
+    talk = chat(QUESTION, ("assistant", first.text), ("user", "and then?"))
+    after = engine()
+    second = after.ask("second", talk, sampling=NO_END, max_tokens=6)
+    assert first.accepted is not None
+    assert cached(second) >= first.accepted.prompt_tokens - BLOCK
+    nothing = SteppedEngine(folder, warmup=False, prefix_cache_bytes=0)
+    assert second.text == nothing.ask("same", talk, sampling=NO_END, max_tokens=6).text
+
+
+def test_an_engine_that_ends_on_request_writes_its_prefix_cache(
+    tiny_folder: Path, tmp_path: Path, start: Callable[..., EngineClient]
+) -> None:
+    prompt = "a prompt that somebody will come back to, and it is a rather long one, so that it is worth it"
+    for expected in (False, True):
+        client = start()
+        client.load(str(tiny_folder), prefix_cache_dir=str(tmp_path), warmup=False)
+        answer = client.ask("again", prompt, sampling=NO_END, max_tokens=3)
+        assert (cached(answer) > 0) is expected
+        assert "Traceback" not in client.close()
+        assert client.process.returncode == 0
