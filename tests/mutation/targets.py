@@ -37,7 +37,6 @@ TARGETS = {
     "detokenizer": Target(
         modules=("providers/engines/output/detokenizer.py",),
         tests=(f"{_ENGINES}/output/test_detokenizer.py",),
-        sample="37",
     ),
     "sampling": Target(
         modules=("providers/engines/sampling/*.py",),
@@ -46,9 +45,13 @@ TARGETS = {
             f"{_ENGINES}/sampling/test_{name}.py"
             for name in ("batched_step", "kernels", "logprob_recorder", "settings", "thought_budget", "top_p")
         ),
-        sample="3",
+        sample="37",
     ),
-    "prefix": Target(modules=("providers/engines/prefix/*.py",), tests=(f"{_ENGINES}/prefix",), sample="3"),
+    "prefix": Target(
+        modules=("providers/engines/prefix/*.py",),
+        tests=tuple(f"{_ENGINES}/prefix/test_{name}.py" for name in ("bounds", "cache", "files", "fingerprint")),
+        sample="37",
+    ),
     "drain": Target(modules=("server/drain.py",), tests=("tests/unit/server/test_drain.py",)),
     "messages": Target(
         modules=("server/api/messages/request.py",),
