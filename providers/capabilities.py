@@ -73,6 +73,16 @@ _ROWS = (
         weights="smollm2-135m-instruct",
     ),
     Modality(
+        model_type="multimodal",
+        capabilities=("chat",),
+        does="reads pictures and generates text",
+        provider="providers.chat.provider:EngineChatProvider",
+        engine="providers.engines.language.multimodal:MultimodalEngine",
+        extra=Extra(name="vision", modules=("mlx_vlm", "PIL"), adds="chat about pictures"),
+        max_concurrency=8,
+        process_bytes=300_000_000,
+    ),
+    Modality(
         model_type="embeddings",
         capabilities=("embeddings",),
         does="turns text into vectors",

@@ -9,9 +9,12 @@ from typing import Any
 
 from providers.capabilities import ModelType
 
-__all__ = ["guess_type", "model_context", "read_config"]
+__all__ = ["READS_PICTURES", "guess_type", "model_context", "read_config"]
 
 _ENCODERS = frozenset({"bert", "modernbert", "xlm-roberta", "xlm_roberta", "roberta", "llama_bidirec"})
+
+READS_PICTURES = frozenset({"idefics3", "qwen2_5_vl", "qwen2_vl", "smolvlm"})
+"""The architectures of `--model-type multimodal`."""
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -31,6 +34,8 @@ def guess_type(folder: Path, config: Mapping[str, Any]) -> ModelType:
         return "whisper"
     if config.get("model_type") in _ENCODERS or (folder / "modules.json").is_file():
         return "embeddings"
+    if config.get("model_type") in READS_PICTURES and isinstance(config.get("vision_config"), Mapping):
+        return "multimodal"
     return "lm"
 
 

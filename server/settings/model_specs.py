@@ -15,10 +15,10 @@ from server.settings.sources import Raw, SettingsError
 __all__ = ["model_spec", "parsed"]
 
 _LANGUAGE_ONLY = (
-    "prefix_cache_dir",
-    "prefix_cache_disk_size",
     "lora_paths",
     "lora_scales",
+    "prefix_cache_dir",
+    "prefix_cache_disk_size",
     "chat_template_file",
     "chat_template_args",
     "prefill_step_size",
@@ -30,6 +30,9 @@ _LANGUAGE_ONLY = (
     "prompt_lookup",
 )
 """Options that apply only to language models."""
+
+_TEXT_ONLY = ("lora_paths", "lora_scales")
+"""Those among them that do not apply to models that read pictures."""
 
 _SAMPLING = tuple(option.name for option in SAMPLING_OPTIONS if option.name != "max_tokens")
 
@@ -137,10 +140,11 @@ def _check_combinations(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> N
     Raises:
         SettingsError: an option would have no effect with the others, or two of them contradict each other.
     """
-    given = [name for name in _LANGUAGE_ONLY if name in raws]
-    if given and values["model_type"] != "lm":
-        where = raws[given[0]].where
-        raise SettingsError(f"{where} is for models of type lm, not {values['model_type']}")
+    for name in _LANGUAGE_ONLY:
+        types = ("lm",) if name in _TEXT_ONLY else ("lm", "multimodal")
+        if name in raws and values["model_type"] not in types:
+            where = raws[name].where
+            raise SettingsError(f"{where} is for models of type {' or '.join(types)}, not {values['model_type']}")
     for name, needed in _NEEDS.items():
         if name in raws and needed not in raws:
             raise SettingsError(f"{raws[name].where} has no effect without {OPTIONS_BY_NAME[needed].flag}")

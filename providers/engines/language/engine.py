@@ -21,6 +21,7 @@ from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.kv_caches import make_layers
 from providers.engines.language.loading import load_language_model, usable_vocabulary
+from providers.engines.language.prefill_budget import GATHER_GAP, PREFILL_STEP
 from providers.engines.language.prompt_memory import prompt_memory
 from providers.engines.language.scoring import PromptScoring
 from providers.engines.language.sequences import ActiveSequence, Request, nearest_prompt
@@ -35,11 +36,6 @@ from providers.weights.config import model_context
 
 __all__ = ["LanguageEngine"]
 
-PREFILL_STEP = {"cpu": 256, "metal": 2048, "cuda": 2048}
-"""Prompt tokens per step. All other requests wait for one chunk, so that a slow device gets small ones."""
-GATHER_GAP = {"cpu": 0.02, "metal": 0.005, "cuda": 0.005}
-"""Seconds between requests that come together. They come faster where the device leaves the CPU to the server."""
-
 
 class LanguageEngine(BaseEngine[LanguageJob]):
     """Implements `Engine` for `--model-type lm`."""
@@ -48,6 +44,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     NOUN = "a language model"
     DOES = "generates text"
     FREED_BYTES = 2 << 30
+    _load_model = staticmethod(load_language_model)
 
     def __init__(self, prepared: Platform) -> None:
         super().__init__(prepared)
@@ -60,18 +57,16 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def _load(self, spec: ModelSpec, device: str, progress: Progress) -> Loaded:
-        loaded = load_language_model(spec, device, progress)
+        loaded = self._load_model(spec, device, progress)
         self._model, self._tokenizer = loaded.model, loaded.tokenizer
         self._defaults: Mapping[str, Any] = loaded.generation_defaults
         self._slots, self._sets_wired_limit = spec.max_concurrency, spec.wired_limit is None
         self._prefill_step, self._gather_gap = spec.prefill_step_size or PREFILL_STEP[device], GATHER_GAP[device]
-        limit = self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
+        self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
         layers = make_layers(loaded.model, spec, str(loaded.config.get("model_type")))
-        trimmable = self._cut_anywhere = can_always_trim(layers)
+        self._cut_anywhere = can_always_trim(layers)
         vocabulary = self._vocabulary = usable_vocabulary(loaded)
-        self._intake = Intake(
-            loaded.tokenizer, spec, defaults=self._defaults, limit=limit, vocabulary=vocabulary, trimmable=trimmable
-        )
+        self._intake = Intake(loaded, spec, limit=self._limit, vocabulary=vocabulary, trimmable=self._cut_anywhere)
         self._text = self._intake.text
         self._speculation = make_speculation(
             loaded, spec, layers, device, vocabulary=vocabulary, prefill_step=self._prefill_step
@@ -274,7 +269,8 @@ class LanguageEngine(BaseEngine[LanguageJob]):
 
     def _start_scoring(self, job: LanguageJob, top: int) -> None:
         request = Request(job=job, cached_tokens=0, waiting=[])
-        request.scoring = PromptScoring(self._model, job.tokens, self._text.piece, top=top, vocabulary=self._vocabulary)
+        shown, piece = self._intake.shown(job.tokens), self._text.piece
+        request.scoring = PromptScoring(self._model, job.tokens, shown, piece, top=top, vocabulary=self._vocabulary)
         self._requests[job.id] = request
 
     def _score(self, out: Outbox) -> None:

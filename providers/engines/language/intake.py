@@ -6,14 +6,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from providers.chat.types import ChatPrompt, GenerationRequest, Prompt
-from providers.engine_host.frames import Answer, Detokenized, Locate, Question, Tokenize, Tokenized
+from providers.engine_host.frames import Answer, Detokenize, Detokenized, Question, Tokenize, Tokenized
 from providers.engines.language.job import LanguageJob
+from providers.engines.language.loading import LoadedModel
 from providers.engines.language.prompts.builder import PromptBuilder, answer_room
 from providers.engines.language.prompts.tools import ToolPrompter
 from providers.engines.output.detokenizer import Vocabulary
@@ -32,6 +32,7 @@ from providers.engines.sampling.thinking_budget import ThoughtLimit
 from providers.engines.structured.compiler import CompiledGrammar, GrammarCompiler, GrammarTime, NotCompiled
 from providers.engines.structured.constraint import Constraint
 from providers.engines.structured.decision import decide, relaxed
+from providers.engines.vision.pictures import Picture
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.spec import ModelSpec
 
@@ -45,25 +46,25 @@ class Intake:
 
     def __init__(
         self,
-        tokenizer: Any,
+        loaded: LoadedModel,
         spec: ModelSpec,
         *,
-        defaults: Mapping[str, Any],
         limit: int,
         vocabulary: int,
         trimmable: bool,
     ) -> None:
-        """`tokenizer`: mlx-lm's `TokenizerWrapper`. `defaults`: the model's generation_config. `limit`: tokens of
-        prompt and answer together. `vocabulary`: count of usable ids.
+        """`limit`: tokens of prompt and answer together. `vocabulary`: count of usable ids. `trimmable`: as in
+        `PromptBuilder`.
 
         Raises:
             EngineLoadError: the spec names an unknown parser.
         """
-        self._tokenizer = tokenizer
+        tokenizer = self._tokenizer = loaded.tokenizer
         self._spec = spec
-        self._defaults = defaults
+        self._defaults = loaded.generation_defaults
         self._limit = limit
         self._vocabulary = vocabulary
+        self._pictures = loaded.pictures
         self._reasoning, tools = _formats(tokenizer, spec)
         self._calls = tools
         self._tokenizing = threading.Lock()
@@ -72,7 +73,13 @@ class Intake:
         markup = visible_tokens(tokenizer, self._reasoning, prompter.format)
         self.text = Vocabulary(tokenizer, markup=markup | visible_tokens(tokenizer, None, GENERIC_TOOLS))
         self._prompts = PromptBuilder(
-            tokenizer, prompter, self._reasoning, vocabulary=vocabulary, limit=limit, trimmable=trimmable
+            tokenizer,
+            prompter,
+            self._reasoning,
+            vocabulary=vocabulary,
+            limit=limit,
+            trimmable=trimmable,
+            pictures=loaded.pictures,
         )
         self._grammars = GrammarCompiler(
             tokenizer,
@@ -87,7 +94,7 @@ class Intake:
 
         Raises:
             ServiceError: the request cannot be fulfilled; with a message for the client.
-            TakesLong: a grammar must be compiled, and the caller may not wait for it.
+            TakesLong: a grammar must be compiled or a picture be read, and the caller may not wait for it.
         """
         try:
             return self._job(request, self._grammars.time(), may_wait)
@@ -108,6 +115,7 @@ class Intake:
         if request.grammar is not None and _continues(prompt):
             message = "an answer that continues a turn cannot have a form"
             raise UnsupportedParameter(message, param=request.grammar_param)
+        pictures = self._read(prompt, may_wait)
         with self._tokenizing:
             built = self._prompts.build(prompt)
         param = "messages" if isinstance(prompt, ChatPrompt) else "prompt"
@@ -121,6 +129,7 @@ class Intake:
         return LanguageJob(
             id=request.id,
             tokens=built.tokens,
+            pictures=pictures,
             boundaries=built.boundaries,
             system_end=built.system_end,
             n=request.n,
@@ -150,16 +159,31 @@ class Intake:
         Raises:
             ServiceError: the prompt or the tokens cannot be used; with a message for the client.
         """
+        if isinstance(question, Tokenize):
+            return Tokenized(question.id, self.shown(self._tokenized(question)))
         with self._tokenizing:
             return self._answer(question)
 
-    def _answer(self, question: Question) -> Answer:
-        if isinstance(question, Tokenize):
-            prompt = self._completed(question.prompt)
+    def shown(self, tokens: list[int]) -> list[int]:
+        """The tokens as clients may see them: those of pictures are the model's image token."""
+        return tokens if self._pictures is None else self._pictures.shown(tokens)
+
+    def _read(self, prompt: Prompt, may_wait: bool) -> tuple[Picture, ...]:
+        return () if self._pictures is None else self._pictures.pictures(prompt, may_wait=may_wait)
+
+    def _tokenized(self, question: Tokenize) -> list[int]:
+        prompt = self._completed(question.prompt)
+        pictures = self._read(prompt, may_wait=True)
+        with self._tokenizing:
             if question.add_special_tokens is None:
-                return Tokenized(question.id, self._prompts.build(prompt, to_count=True).tokens)
-            return Tokenized(question.id, self._prompts.tokens(prompt, special=question.add_special_tokens))
-        if isinstance(question, Locate):
+                tokens = self._prompts.build(prompt, to_count=True).tokens
+            else:
+                tokens = self._prompts.tokens(prompt, special=question.add_special_tokens)
+        del pictures  # Their tokens are known as long as they live.
+        return tokens
+
+    def _answer(self, question: Question) -> Answer:
+        if not isinstance(question, Detokenize):
             raise InvalidRequest("a language model does not locate tokens")
         tokens = self._prompts.checked_ids(question.tokens, "tokens")
         if question.separately:

@@ -12,6 +12,7 @@ from providers.engines.output.stop import stop_matcher
 from providers.engines.sampling.settings import Settings
 from providers.engines.sampling.thinking_budget import ThoughtLimit
 from providers.engines.structured.compiler import CompiledGrammar
+from providers.engines.vision.pictures import Picture
 
 __all__ = ["LanguageJob"]
 
@@ -22,6 +23,9 @@ class LanguageJob:
 
     id: str
     tokens: list[int]
+    """Negative ones stand for parts of pictures."""
+    pictures: tuple[Picture, ...] = attrs.field(default=(), repr=False)
+    """Those in the prompt, each once."""
     boundaries: list[int]
     """Positions inside `tokens` at which the cache may be kept, ascending."""
     system_end: int

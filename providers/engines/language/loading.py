@@ -24,9 +24,17 @@ from providers.engines.process.weights import (
     weight_bytes,
     widen_weights,
 )
+from providers.engines.vision.intake import PictureIntake
 from providers.spec import ModelSpec
 
-__all__ = ["LoadedModel", "load_language_model", "usable_vocabulary"]
+__all__ = [
+    "LoadedModel",
+    "find_model",
+    "load_language_model",
+    "load_tokenizer",
+    "read_generation_defaults",
+    "usable_vocabulary",
+]
 
 _mlx_lm: Any = mlx_utils  # partly annotated
 QUANTIZE_BITS = (2, 3, 4, 5, 6, 8)
@@ -46,6 +54,8 @@ class LoadedModel:
     """In words: the floating-point type, and the quantisation if there is one."""
     dtype_reason: str
     weight_bytes: int
+    pictures: PictureIntake | None = None
+    """None: the model reads no pictures."""
 
 
 def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> LoadedModel:
@@ -54,12 +64,7 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
     Raises:
         EngineLoadError: the folder or its content cannot be used; the message says what and why.
     """
-    if spec.quantize is not None and spec.quantize not in QUANTIZE_BITS:
-        allowed = ", ".join(str(bits) for bits in QUANTIZE_BITS)
-        raise EngineLoadError(f"quantize: {spec.quantize} bits are not supported; choose one of {allowed}")
-    progress("finding the model", None)
-    folder = find_folder(spec.path, progress)
-    check_folder(folder)
+    folder = find_model(spec, progress)
     progress("loading weights", None)
     model, config = _load_weights(folder, spec)
     dtype_reason = widen_weights(model, spec, device, progress)
@@ -71,17 +76,32 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
     lay_out_for_blas(model, device)
     use_fast_exponentials(model, device)
     progress("loading the tokenizer", None)
-    tokenizer = _load_tokenizer(folder, config, spec)
+    tokenizer = load_tokenizer(folder, config.get("eos_token_id"), spec)
     return LoadedModel(
         folder=folder,
         model=model,
         tokenizer=tokenizer,
         config=config,
-        generation_defaults=_read_generation_defaults(folder),
+        generation_defaults=read_generation_defaults(folder),
         dtype=dtype_in_words(model),
         dtype_reason=dtype_reason,
         weight_bytes=weight_bytes(model),
     )
+
+
+def find_model(spec: ModelSpec, progress: Progress) -> Path:
+    """The folder of a language model's weights.
+
+    Raises:
+        EngineLoadError: there is none, or the spec asks for an impossible quantisation.
+    """
+    if spec.quantize is not None and spec.quantize not in QUANTIZE_BITS:
+        allowed = ", ".join(str(bits) for bits in QUANTIZE_BITS)
+        raise EngineLoadError(f"quantize: {spec.quantize} bits are not supported; choose one of {allowed}")
+    progress("finding the model", None)
+    folder = find_folder(spec.path, progress)
+    check_folder(folder)
+    return folder
 
 
 def usable_vocabulary(loaded: LoadedModel) -> int:
@@ -106,18 +126,24 @@ def _load_weights(folder: Path, spec: ModelSpec) -> tuple[Any, dict[str, Any]]:
         raise EngineLoadError(f"{folder}: the model cannot be loaded: {error}") from error
 
 
-def _load_tokenizer(folder: Path, config: Mapping[str, Any], spec: ModelSpec) -> Any:
+def load_tokenizer(folder: Path, ends: Any, spec: ModelSpec, *, chat_template: str | None = None) -> Any:
+    """The tokenizer of a folder.
+
+    `ends`: the ids that end an answer, in the form of config.json. `chat_template`: instead of the tokenizer's own,
+    unless the spec has one.
+    """
     # Without a value, transformers asks on the terminal whether to run the code.
     options: dict[str, Any] = {"trust_remote_code": spec.trust_remote_code}
-    if spec.chat_template is not None:
-        options["chat_template"] = spec.chat_template
+    template = chat_template if spec.chat_template is None else spec.chat_template
+    if template is not None:
+        options["chat_template"] = template
     try:
-        return _mlx_lm.load_tokenizer(folder, options, eos_token_ids=config.get("eos_token_id"))
+        return _mlx_lm.load_tokenizer(folder, options, eos_token_ids=ends)
     except Exception as error:
         raise EngineLoadError(f"{folder}: the tokenizer cannot be loaded: {error}") from error
 
 
-def _read_generation_defaults(folder: Path) -> dict[str, Any]:
+def read_generation_defaults(folder: Path) -> dict[str, Any]:
     try:
         content = json.loads((folder / "generation_config.json").read_text())
     except (OSError, ValueError):

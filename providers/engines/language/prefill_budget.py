@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["PrefillPace"]
+__all__ = ["GATHER_GAP", "PREFILL_STEP", "PrefillPace"]
 
+PREFILL_STEP = {"cpu": 256, "metal": 2048, "cuda": 2048}
+"""Prompt tokens per step. All other requests wait for one chunk, so that a slow device gets small ones."""
+GATHER_GAP = {"cpu": 0.02, "metal": 0.005, "cuda": 0.005}
+"""Seconds between requests that come together. They come faster where the device leaves the CPU to the server."""
 STEPS = 1.4
 """Decode steps whose time a chunk may take. With the step itself, and as times scatter, 19 of 20 gaps are then shorter
 than three times the usual one."""

@@ -28,22 +28,26 @@ class PromptScoring:
     is what a sequence needs that starts with the last token.
     """
 
-    def __init__(self, model: Any, tokens: list[int], piece: Piece, *, top: int, vocabulary: int) -> None:
+    def __init__(
+        self, model: Any, tokens: list[int], shown: list[int], piece: Piece, *, top: int, vocabulary: int
+    ) -> None:
         """Make the state before the first chunk.
 
         Args:
+            shown: the tokens to report, each in the place of one of the `tokens`, all of them in the vocabulary.
             piece: the text and the bytes of a token.
             top: how many of the likeliest tokens to report in the place of each token.
             vocabulary: count of logits per token.
         """
         self._model = model
         self._tokens = tokens
+        self._shown = shown
         self._piece = piece
         self._top = top
         self._chunk = max(1, min(MAX_CHUNK, SCORED_LOGITS // vocabulary))
         self._computed = 0
         self.cache: list[Any] = make_prompt_cache(model)
-        self.logprobs = [TokenLogprob(*piece(tokens[0]), 0.0)]
+        self.logprobs = [TokenLogprob(*piece(shown[0]), 0.0)]
         """Of the tokens so far. Nothing comes before the first one: its log-probability means nothing."""
 
     def step(self) -> bool:
@@ -51,7 +55,7 @@ class PromptScoring:
         start, end = self._computed, min(self._computed + self._chunk, len(self._tokens) - 1)
         if start < end:
             logits = self._model(mx.array(self._tokens[start:end])[None], cache=self.cache)[0].astype(mx.float32)
-            self._note(self._tokens[start + 1 : end + 1], logits)
+            self._note(self._shown[start + 1 : end + 1], logits)
             self._computed = end
         return end == len(self._tokens) - 1
 

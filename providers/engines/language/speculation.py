@@ -14,6 +14,7 @@ arrives, the batch continues without speculation.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -26,6 +27,7 @@ from providers.engines.language.loading import LoadedModel, load_language_model
 from providers.engines.prefix.common_prefix import common_prefix
 from providers.engines.process.engine import EngineLoadError
 from providers.engines.sampling.settings import draws_ahead
+from providers.engines.vision.positions import PositionCache
 from providers.spec import ModelSpec
 from providers.weights.config import model_context
 
@@ -162,7 +164,9 @@ class PromptLookup:
         text, length = [*tokens[place:]], min(count, self._reach)
         while len(text) < length:
             text += text
-        return mx.array(text[:length], dtype=mx.uint32)
+        # A picture's ids are in a prompt only: no model generates them.
+        guess = [*itertools.takewhile(lambda token: token >= 0, text[:length])]
+        return mx.array(guess, dtype=mx.uint32) if guess else None
 
     def settle(self, proposed: list[int], accepted: int) -> None:
         self._reach = max(4, 2 * len(proposed)) if accepted == len(proposed) else accepted + 1
@@ -236,7 +240,8 @@ class DraftModel:
 
     def _feed(self, tokens: list[int]) -> mx.array:
         self._read += tokens
-        return self._model_call(mx.array(tokens, dtype=mx.uint32))
+        # This model reads no pictures: any token stands for theirs.
+        return self._model_call(mx.array([max(0, token) for token in tokens], dtype=mx.uint32))
 
     def _model_call(self, tokens: mx.array) -> mx.array:
         """The likeliest token after these, (1)."""
@@ -285,7 +290,8 @@ def _check_caches(layers: list[Any], option: str) -> None:
     Raises:
         EngineLoadError: they cannot; the message names the option.
     """
-    fixed = sorted({type(layer).__name__ for layer in layers if type(layer) not in {KVCache, QuantizedCache}})
+    cut = {KVCache, PositionCache, QuantizedCache}
+    fixed = sorted({type(layer).__name__ for layer in layers if type(layer) not in cut})
     if fixed:
         raise EngineLoadError(
             f"{option}: this model's cache ({', '.join(fixed)}) cannot be cut back after a wrong proposal"

@@ -174,7 +174,8 @@ class PrefixCache:
     def insert(self, tokens: Sequence[int], cache: list[Any], salt: str = "", *, kind: str = "assistant") -> None:
         """Keep a cache filled by exactly these tokens, for prompts of this salt.
 
-        `kind`: `system`, `user` or `assistant`; the last kind is evicted first.
+        `kind`: `system`, `user` or `assistant`; the last kind is evicted first. Prompts with pictures, whose ids are
+        negative, get no file: these ids have a meaning in this process only.
         """
         if self.max_bytes <= 0 or not tokens or any(layer.empty() for layer in cache):
             return
@@ -182,7 +183,7 @@ class PrefixCache:
             return
         # The extracted caches are views on the batch until evaluated, and would keep all of it alive.
         mx.async_eval([layer.state for layer in cache])  # type: ignore[no-untyped-call]
-        if self._files is not None:
+        if self._files is not None and min(tokens) >= 0:
             self._unwritten.pop((salt, tuple(tokens)), None)
             self._unwritten[salt, tuple(tokens)] = None
         self._cache.insert_cache(salt, list(tokens), _Kept(cache), cache_type=kind)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -84,7 +85,9 @@ class PrefixFiles:
         """The tokens and the cache of the file that shares the longest prefix with `tokens`, among those of this salt.
 
         None if no file shares more than `longer_than` tokens. A file that cannot be read is deleted, with a warning.
+        Files have no pictures, which are negative ids: what begins with one is in none.
         """
+        tokens = list(itertools.takewhile(lambda token: token >= 0, tokens))
         for file in self._candidates(tokens, longer_than, salt):
             cache = self._load(file)
             if cache is not None:

@@ -22,6 +22,7 @@ class RepetitionPenalty:
     """mlx-lm's repetition penalty.
 
     It divides the logits of the last `size` tokens of prompt and output by the penalty, and multiplies negative ones.
+    Negative ids, which stand for pictures, have no logits.
     """
 
     __slots__ = ("_apply", "penalty", "size")
@@ -32,7 +33,8 @@ class RepetitionPenalty:
         self._apply: Processor = make_repetition_penalty(penalty, size)
 
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
-        return self._apply(tokens, logits)
+        tokens = tokens[-self.size :]
+        return self._apply(mx.where(tokens < 0, tokens[-1:], tokens), logits)
 
 
 class CountPenalty:

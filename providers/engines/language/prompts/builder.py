@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from providers.engines.language.prompts.tools import ToolPlan, ToolPrompter
 from providers.engines.language.prompts.turn_orders import turn_orders
 from providers.engines.output.markup import ReasoningFormat
 from providers.engines.prefix.common_prefix import common_prefix
+from providers.engines.vision.intake import PictureIntake
 from providers.errors import ContextLengthExceeded, InvalidRequest, UnsupportedParameter
 
 __all__ = ["BuiltPrompt", "PromptBuilder", "answer_room"]
@@ -73,9 +75,10 @@ class PromptBuilder:
         vocabulary: int,
         limit: int,
         trimmable: bool,
+        pictures: PictureIntake | None = None,
     ) -> None:
         """`vocabulary`: count of usable ids. `limit`: tokens of the context. `trimmable`: a cached prompt can be cut
-        anywhere."""
+        anywhere. `pictures`: None for a model that reads none."""
         self._tokenizer = tokenizer
         self._prompter = prompter
         self._reasoning = reasoning
@@ -85,6 +88,7 @@ class PromptBuilder:
         self._trimmable = trimmable
         self._infill = find_infill(tokenizer)
         self._control = ControlTokens(tokenizer)
+        self._pictures = pictures
         self._of_systems: BoundedCache[str, list[int]] = BoundedCache(_SYSTEM_BYTES)
 
     def build(self, prompt: Prompt, *, to_count: bool = False) -> BuiltPrompt:
@@ -183,18 +187,25 @@ class PromptBuilder:
 
         Control tokens in it are text, except in the model's own turns: it may have written them.
         """
-        content = message.content or ""
-        if not isinstance(content, str):
-            raise UnsupportedParameter("this model reads no pictures", param="messages")
-        turn: dict[str, Any] = {
-            "role": message.role,
-            "content": content if message.role == "assistant" else self._control.as_text(content),
-        }
+        turn: dict[str, Any] = {"role": message.role, "content": self._written(message)}
         for name in ("name", "tool_calls", "tool_call_id", "reasoning_content"):
             value = getattr(message, name)
             if value is not None and value != []:
                 turn[name] = value
         return turn
+
+    def _written(self, message: ChatMessage) -> str:
+        content, own = message.content or "", message.role == "assistant"
+        if self._pictures is not None:
+            return self._pictures.text(content, self._without_placeholder if own else self._control.as_text)
+        if not isinstance(content, str):
+            raise UnsupportedParameter("this model reads no pictures", param="messages")
+        return content if own else self._control.as_text(content)
+
+    def _without_placeholder(self, text: str) -> str:
+        """A text of the model's own, which has no picture even so."""
+        assert self._pictures is not None
+        return self._control.broken(text, self._pictures.placeholder)
 
     def _text(self, prompt: ChatPrompt, plan: ToolPlan) -> str:
         if not prompt.continue_final:
@@ -271,6 +282,10 @@ class PromptBuilder:
         return list(tokens)
 
     def _encode(self, text: str, param: str, *, special: bool) -> list[int]:
+        encode = functools.partial(self._encode_text, param=param, special=special)
+        return encode(text) if self._pictures is None else self._pictures.tokens(text, encode, param)
+
+    def _encode_text(self, text: str, *, param: str, special: bool) -> list[int]:
         try:
             first, *others = self._control.parts(text)
             ids: list[int] = self._tokenizer.encode(first, add_special_tokens=special)

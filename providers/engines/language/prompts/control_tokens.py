@@ -34,6 +34,10 @@ class ControlTokens:
         """The text with a mark inside each control token."""
         return text if self._begins is None else self._begins.sub(rf"\g<0>{self._mark}", text)
 
+    def broken(self, text: str, token: str) -> str:
+        """The text with a mark inside this token only."""
+        return text.replace(token, f"{token[:1]}{self._mark}{token[1:]}")
+
     def parts(self, prompt: str) -> Sequence[str]:
         """The parts of a rendered prompt, each to be tokenised by itself."""
         return prompt.split(self._mark)

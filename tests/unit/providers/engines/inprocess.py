@@ -17,9 +17,9 @@ from tests.unit.providers.engines.client import GREEDY, Answer
 class SteppedEngine:
     """Loads immediately; `run` steps until every request has ended."""
 
-    def __init__(self, folder: Path, **spec: Any) -> None:
+    def __init__(self, folder: Path, kind: type[LanguageEngine] = LanguageEngine, **spec: Any) -> None:
         spec.setdefault("grammar_timeout", 0.0)  # No other process.
-        self.engine = LanguageEngine(Platform(device="cpu", blas="-", threads=1))
+        self.engine = kind(Platform(device="cpu", blas="-", threads=1))
         self.info: EngineInfo = self.engine.load(
             ModelSpec(name="tiny", path=str(folder), **spec), lambda stage, fraction: None
         )

@@ -12,11 +12,12 @@ import pytest
 
 from providers.engines.embeddings.encoder import load_encoder
 from providers.engines.language.loading import load_language_model
+from providers.engines.language.multimodal import load_multimodal_model
 from providers.engines.process.engine import EngineLoadError
 from providers.engines.speech.kokoro.model import load_kokoro
 from providers.engines.transcription.loading import load_whisper
 from providers.spec import ModelSpec
-from tests.unit.providers.engines import tiny, tiny_encoders, tiny_whisper
+from tests.unit.providers.engines import tiny, tiny_encoders, tiny_vision, tiny_whisper
 
 CODE = """
 from pathlib import Path
@@ -70,6 +71,12 @@ def language(folder: Path, **spec: Any) -> Any:
     return load_language_model(ModelSpec(name="tiny", path=str(folder), **spec), "cpu", ignore)
 
 
+def multimodal(folder: Path, **spec: Any) -> Any:
+    return load_multimodal_model(
+        ModelSpec(name="tiny", path=str(folder), model_type="multimodal", **spec), "cpu", ignore
+    )
+
+
 def embeddings(folder: Path, **spec: Any) -> Any:
     return load_encoder(ModelSpec(name="tiny", path=str(folder), model_type="embeddings", **spec), "cpu", ignore)
 
@@ -89,6 +96,7 @@ def made(folder: Path) -> Path:
 
 LOADERS: dict[str, tuple[Callable[[Path], Path], Callable[..., Any]]] = {
     "language": (tiny.write_folder, language),
+    "multimodal": (tiny_vision.write_folder, multimodal),
     "embeddings": (tiny_encoders.bert_folder, embeddings),
     "transcription": (lambda folder: tiny_whisper.write_folder(made(folder)), transcription),
     "speech": (made, speech),

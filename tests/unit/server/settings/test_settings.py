@@ -186,7 +186,7 @@ def test_an_option_of_later_versions_is_refused_and_never_ignored(option: Option
         assert str(refused.value).startswith(where)
 
 
-@pytest.mark.parametrize("kind", ["multimodal", "image-generation", "image-edit"])
+@pytest.mark.parametrize("kind", ["image-generation", "image-edit"])
 def test_a_model_type_of_later_versions_is_refused_by_name(kind: str) -> None:
     with pytest.raises(SettingsError, match=f"--model-type .*'{kind}' is not supported by this version"):
         Settings.load({"model_type": kind}, {})
@@ -231,7 +231,7 @@ BAD: list[tuple[str, str, str]] = [
     ("num_draft_tokens", "2", "has no effect without --draft-model"),
     ("quantize", "7", "must be 2, 3, 4, 5, 6 or 8 (bits), not '7'"),
     ("mlx_warmup", "perhaps", "must be true or false, not 'perhaps'"),
-    ("model_type", "ehco", "must be lm, embeddings, whisper, tts or echo, not 'ehco'; did you mean 'echo'?"),
+    ("model_type", "ehco", "must be lm, multimodal, embeddings, whisper, tts or echo, not 'ehco'; did you mean 'echo'"),
     ("temperature", "warm", "must be a number from 0 to 100, not 'warm'"),
     ("temperature", "-1", "must be a number from 0 to 100, not '-1'"),
     ("top_p", "nan", "must be a number from 0 to 1, not 'nan'"),
@@ -282,7 +282,7 @@ def test_a_bad_value_names_the_option_and_where_it_was_set(
 def test_options_of_language_models_are_refused_for_others() -> None:
     with pytest.raises(SettingsError) as refused:
         Settings.load({"model_type": "echo", "prefix_cache_dir": "/tmp"}, {})
-    assert str(refused.value) == "--prefix-cache-dir is for models of type lm, not echo"
+    assert str(refused.value) == "--prefix-cache-dir is for models of type lm or multimodal, not echo"
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,14 @@ def test_options_of_language_models_are_refused_for_others() -> None:
         ({"draft_model": "a/b", "prompt_lookup": "4"}, "--draft-model cannot be combined with --prompt-lookup"),
         ({"prompt_lookup": "4", "max_kv_size": "64"}, "--prompt-lookup cannot be combined with --max-kv-size"),
         ({"lora_paths": "/,/usr", "lora_scales": "1"}, "--lora-scales must be as many numbers as there are adapters"),
-        ({"model_type": "echo", "prompt_lookup": "4"}, "--prompt-lookup is for models of type lm, not echo"),
+        (
+            {"model_type": "echo", "prompt_lookup": "4"},
+            "--prompt-lookup is for models of type lm or multimodal, not echo",
+        ),
+        (
+            {"model_type": "multimodal", "model_path": "a/b", "lora_paths": "/tmp"},
+            "--lora-paths is for models of type lm, not multimodal",
+        ),
     ],
 )
 def test_options_that_exclude_each_other_are_refused_with_the_reason(options: dict[str, str], message: str) -> None:

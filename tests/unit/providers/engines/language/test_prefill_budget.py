@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from providers.chat.types import SamplingParams
-from providers.engines.language.engine import PREFILL_STEP
-from providers.engines.language.prefill_budget import MIN_TOKENS, STEPS, UNNOTICED, PrefillPace
+from providers.engines.language.prefill_budget import MIN_TOKENS, PREFILL_STEP, STEPS, UNNOTICED, PrefillPace
 from tests.unit.providers.engines import tiny
 from tests.unit.providers.engines.inprocess import SteppedEngine
 

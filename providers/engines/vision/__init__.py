@@ -1,0 +1,1 @@
+"""What language models with eyes need beside those without: pictures as runs of tokens that no vocabulary has."""

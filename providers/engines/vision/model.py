@@ -1,0 +1,88 @@
+"""What mlx-lm's generator calls instead of a language model: one that finds pictures among the tokens."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx_lm.models.cache import make_prompt_cache
+
+from providers.engines.vision.encoding import Encoder
+from providers.engines.vision.pictures import Expansion, Found, Picture
+from providers.engines.vision.positions import Positions
+
+__all__ = ["SeeingModel"]
+
+
+class SeeingModel:
+    """A model of mlx-vlm with the signature of mlx-lm's. Only for the MLX thread.
+
+    Virtual ids among the tokens become the features of their picture. Tokens that the host made are signed integers;
+    a sampler's are unsigned, never virtual, and not looked at: nothing waits for them.
+    """
+
+    def __init__(self, model: Any, encoder: Encoder, *, has_grid: bool) -> None:
+        """`has_grid`: as in `Architecture`."""
+        self._model = model
+        self._language = model.language_model
+        self.encoder = encoder
+        self._positions = Positions() if has_grid else None
+        self._watched: weakref.WeakSet[Picture] = weakref.WeakSet()
+
+    def watch(self, pictures: Iterable[Picture]) -> None:
+        """Find these pictures among tokens from now on, as long as a request has them."""
+        self._watched.update(pictures)
+
+    @property
+    def layers(self) -> Any:
+        return self._language.layers
+
+    def make_cache(self) -> list[Any]:
+        """An empty cache of each layer, and of the positions where tokens have more than their number."""
+        layers: list[Any] = make_prompt_cache(self._language)
+        return layers if self._positions is None else [*layers, self._positions.make_cache()]
+
+    def __call__(self, tokens: mx.array, cache: list[Any] | None = None) -> mx.array:
+        """Logits (sequences, tokens, vocabulary) after tokens (sequences, tokens)."""
+        found = self._found(tokens)
+        options: dict[str, Any] = {}
+        if self._positions is not None:
+            assert cache is not None
+            *cache, positions = cache
+            options["position_ids"] = self._positions.advance(positions, tokens.shape, found)
+        if found:
+            tokens = mx.maximum(tokens, 0)
+            options["inputs_embeds"] = self._embedded(tokens, found)
+        logits: mx.array = self._language(tokens, cache=cache, **options).logits
+        return logits
+
+    def _found(self, tokens: mx.array) -> list[Found]:
+        """The pictures among tokens (sequences, tokens)."""
+        found: list[Found] = []
+        if not self._watched or tokens.dtype != mx.int32:
+            return found
+        ids = np.array(tokens)
+        for line, row in enumerate(ids):
+            missing = int((row < 0).sum())
+            for expansion, picture in self._distinct() if missing else ():
+                places, rows = expansion.rows(row)
+                if len(places):
+                    missing -= len(places)
+                    found.append(Found(picture, line, places, rows))
+            if missing:
+                raise RuntimeError("a prompt has a picture that no request has")
+        return found
+
+    def _distinct(self) -> Iterable[tuple[Expansion, Picture]]:
+        """The watched pictures, each once: several requests may have the same."""
+        return {picture.expansion: picture for picture in self._watched}.items()
+
+    def _embedded(self, tokens: mx.array, found: Iterable[Found]) -> mx.array:
+        embeddings: mx.array = self._model.get_input_embeddings(tokens).inputs_embeds
+        for picture, line, places, rows in found:
+            features = self.encoder.features(picture)[mx.array(rows)]
+            embeddings[line, mx.array(places)] = features.astype(embeddings.dtype)
+        return embeddings

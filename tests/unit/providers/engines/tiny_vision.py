@@ -1,0 +1,148 @@
+"""Two-layer models that read pictures, with random weights and a real processor, as ordinary model folders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import mlx.core as mx
+import numpy as np
+from mlx.utils import tree_flatten
+from mlx_vlm.models import qwen2_vl, smolvlm
+from tokenizers import AddedToken
+
+from providers.chat.types import ChatMessage, ChatPrompt, ImagePart, TextPart
+from tests.unit.providers.engines import tiny
+
+IMAGE_TOKENS = {
+    "smolvlm": [
+        "<image>",
+        "<fake_token_around_image>",
+        "<global-img>",
+        *(f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)),
+    ],
+    "qwen2_vl": ["<|image_pad|>", "<|vision_start|>", "<|vision_end|>", "<|video_pad|>"],
+}
+IMAGE = {"smolvlm": "<image>", "qwen2_vl": "<|vision_start|><|image_pad|><|vision_end|>"}
+NORMALIZE = {"do_rescale": True, "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+
+
+def template(model_type: str) -> str:
+    """Lists of parts only, as SmolVLM's: of a string it writes nothing."""
+    return (
+        "{% for message in messages %}{{ '<|start|>' + message['role'] + '\n' }}"
+        "{% for part in message['content'] %}{% if part['type'] == 'text' %}{{ part['text'] }}"
+        "{% elif part['type'] == 'image' %}{{ '" + IMAGE[model_type] + "' }}{% endif %}{% endfor %}"
+        "{{ '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|start|>' }}{% endif %}"
+    )
+
+
+def _text(size: int) -> dict[str, Any]:
+    return {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "intermediate_size": 96,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "rms_norm_eps": 1e-5,
+        "vocab_size": size,
+        "max_position_embeddings": tiny.CONTEXT,
+        "rope_theta": 10000.0,
+    }
+
+
+def _smolvlm(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    tower = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 48}
+    config = {
+        "text_config": {"model_type": "llama", **_text(size)},
+        "vision_config": {"model_type": "smolvlm_vision", "patch_size": 8, "image_size": 32, **tower},
+        "scale_factor": 2,
+        "image_token_id": ids["<image>"],
+    }
+    processor = {
+        "image_processor_type": "SmolVLMImageProcessor",
+        "do_resize": True,
+        "size": {"longest_edge": 64},
+        "do_image_splitting": True,
+        "max_image_size": {"longest_edge": 32},
+        "do_pad": True,
+    }
+    return config, smolvlm, processor
+
+
+def _qwen2_vl(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    config = {
+        **_text(size),
+        "vision_config": {"model_type": "qwen2_vl", "depth": 2, "embed_dim": 32, "hidden_size": 64, "num_heads": 2},
+        "image_token_id": ids["<|image_pad|>"],
+        "video_token_id": ids["<|video_pad|>"],
+        "vision_start_token_id": ids["<|vision_start|>"],
+        "rope_scaling": {"type": "mrope", "mrope_section": [4, 6, 6]},
+        "tie_word_embeddings": False,
+    }
+    config["vision_config"] |= {"patch_size": 8, "spatial_patch_size": 8, "mlp_ratio": 2}
+    processor = {
+        "image_processor_type": "Qwen2VLImageProcessor",
+        "patch_size": 8,
+        "merge_size": 2,
+        "temporal_patch_size": 2,
+        "min_pixels": 256,
+        "max_pixels": 4096,
+    }
+    return config, qwen2_vl, processor
+
+
+_FAMILIES = {"smolvlm": _smolvlm, "qwen2_vl": _qwen2_vl}
+
+
+def write_folder(folder: Path, model_type: str = "smolvlm", *, seed: int = 7, scale: float = 6) -> Path:
+    """A model folder whose pictures take about ten to thirty tokens.
+
+    The model writes only ASCII characters and never ends, so that every token is a character of the answer.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = tiny.tokenizer()
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in IMAGE_TOKENS[model_type]])
+    size = tokenizer.get_vocab_size()
+    config, family, processor = _FAMILIES[model_type](size, tokenizer.get_vocab())
+    config |= {"model_type": model_type, "vocab_size": size, "eos_token_id": [tiny.END]}
+    (folder / "config.json").write_text(json.dumps(config))
+    made = family.ModelConfig.from_dict(json.loads(json.dumps(config)))
+    made.text_config = family.TextConfig.from_dict(config.get("text_config", config))
+    made.vision_config = family.VisionConfig.from_dict(config["vision_config"])
+    mx.random.seed(seed)
+    model = family.Model(made)
+    weights = {name: array * scale if array.ndim > 1 else array for name, array in tree_flatten(model.parameters())}
+    heads = [name for name in weights if name.endswith("lm_head.weight")]
+    printed = mx.array([token.isascii() and token.isprintable() and len(token) == 1 for token in _by_id(tokenizer)])
+    for name in heads:
+        weights[name] = weights[name] * printed[:, None]
+    mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
+    tokenizer.save(str(folder / "tokenizer.json"))
+    described = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": tiny.SPECIAL[tiny.END],
+        "bos_token": tiny.SPECIAL[tiny.START],
+        "chat_template": template(model_type),
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(described))
+    (folder / "preprocessor_config.json").write_text(json.dumps({**NORMALIZE, **processor}))
+    (folder / "processor_config.json").write_text(json.dumps({"image_seq_len": 4}))
+    return folder
+
+
+def _by_id(tokenizer: Any) -> list[str]:
+    return sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().__getitem__)
+
+
+def picture(seed: int, width: int = 60, height: int = 40) -> ImagePart:
+    """Coloured noise."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return ImagePart.of(width, height, pixels.tobytes())
+
+
+def chat(*parts: str | ImagePart, role: str = "user") -> ChatPrompt:
+    """One turn of texts and pictures."""
+    content = [TextPart(part) if isinstance(part, str) else part for part in parts]
+    return ChatPrompt(messages=[ChatMessage(role=role, content=content)])
