@@ -18,6 +18,7 @@ from tests.unit.server.api.messages.asking import BODY, READ, noted, prompt, ref
 
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 PDF = {"type": "document", "title": "Sea", "source": {"type": "base64", "media_type": "application/pdf", "data": "AA"}}
+NUMBER = {"type": "document", "source": {"type": "text", "data": 5}}
 SEA = {
     "type": "document",
     "title": "Sea",
@@ -205,7 +206,7 @@ def test_content_that_a_turn_cannot_have_is_refused_by_its_path(role: str, block
     assert error.param == "messages[1].content[1].type"
 
 
-@pytest.mark.parametrize("block", [IMAGE, PDF])
+@pytest.mark.parametrize("block", [IMAGE, PDF, NUMBER, {"type": "document", "source": {"type": "text"}}])
 def test_a_file_for_a_model_that_reads_text_is_refused_by_its_path(block: dict[str, Any]) -> None:
     error = refused(messages=[{"role": "user", "content": [{"type": "text", "text": "Hi"}, block]}])
     assert type(error) is UnsupportedParameter
@@ -223,6 +224,7 @@ def test_a_file_for_a_model_that_reads_text_is_refused_by_its_path(block: dict[s
         ),
         ([{**PDF, "context": "A book"}], "Sea\nA book\n[file]", ["messages[].content[].content[].document"]),
         ([{**PDF, "title": None}], "[file]", ["messages[].content[].content[].document"]),
+        ([NUMBER], "[file]", ["messages[].content[].content[].document"]),
         ([{"type": "tool_reference", "tool_name": name} for name in ("Fetch", "Find")], "Fetch\nFind", []),
         ([SEA], "Sea\nThe sea is salt.", []),
         ([FOUND], "Sea\nhttps://sea.example\nSalt.\nDeep.", []),
@@ -266,6 +268,7 @@ def test_a_turn_without_content_stays_a_turn() -> None:
     turns = [{"role": "user", "content": []}, {"role": "assistant", "content": []}, {"role": "user", "content": ""}]
     asked = prompt(messages=[*turns, {"role": "user", "content": [other]}])
     assert asked.messages == [ChatMessage("user", ""), ChatMessage("assistant", ""), ChatMessage("user", "")]
+    assert prompt(messages=[{"role": "user", "content": [other]}]).messages == []
 
 
 def test_every_part_of_the_assistant_s_turn_is_kept() -> None:
