@@ -55,18 +55,16 @@ TARGETS = {
     "drain": Target(modules=("server/drain.py",), tests=("tests/unit/server/test_drain.py",)),
     "messages": Target(
         modules=("server/api/messages/request.py",),
-        tests=("tests/unit/server/api/messages/test_translation.py",),
-        sample="37",
+        tests=tuple(f"tests/unit/server/api/messages/test_{name}.py" for name in ("tools", "translation")),
+    ),
+    "chat": Target(
+        modules=tuple(f"server/api/chat/{name}.py" for name in ("context", "functions", "request")),
+        tests=tuple(f"tests/unit/server/api/chat/test_{name}.py" for name in ("grounded", "translation")),
     ),
     "responses": Target(
         modules=("server/api/responses/items.py", "server/api/responses/request.py", "server/api/responses/tools.py"),
-        tests=(
-            "tests/unit/server/api/responses/test_conversation.py",
-            "tests/unit/server/api/responses/test_parameters.py",
-            "tests/unit/server/api/responses/test_responses.py",
-            "tests/unit/server/api/responses/test_tool_outputs.py",
-            "tests/unit/server/api/responses/test_tools.py",
+        tests=tuple(
+            f"tests/unit/server/api/responses/test_{name}.py" for name in ("items", "offered_tools", "translation")
         ),
-        sample="3",
     ),
 }
