@@ -11,15 +11,19 @@ from providers.chat.types import (
     ChatPrompt,
     ChoiceGrammar,
     GenerationRequest,
+    ImagePart,
     JsonObjectGrammar,
     JsonSchemaGrammar,
     SamplingParams,
+    TextPart,
     Tool,
     ToolChoice,
 )
 from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.chat.functions import has_functions
+from server.api.chat.request import to_generation_request
 from server.cache_scope import cache_salt
+from server.media.attachments import Source
 from tests.unit.server.api.chat.asked import noted, prompt, read, refused, translate
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}}
@@ -76,6 +80,17 @@ def test_every_field_of_a_request_reaches_the_engine() -> None:
         stream=True,
         cache_salt=cache_salt("mine"),
     )
+
+
+def test_the_model_reads_what_the_server_saw_in_a_picture() -> None:
+    url = "https://example.org/sea.png"
+    parts = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": "Why?"}]
+    picture = ImagePart.of(1, 1, b"abc")
+    asked = to_generation_request(
+        read(messages=[{"role": "user", "content": parts}]), {Source("url", url): [picture]}, id="req_1"
+    )
+    assert isinstance(asked.prompt, ChatPrompt)
+    assert asked.prompt.messages == [ChatMessage("user", [picture, TextPart("Why?")])]
 
 
 @pytest.mark.parametrize("n", [None, 1, 4])
