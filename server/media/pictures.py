@@ -22,7 +22,7 @@ from server.media.media import MediaRefused
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MAX_PIXELS", "MAX_SIDE", "Picture", "fitted", "image_part", "picture", "picture_size"]
+__all__ = ["MAX_PIXELS", "MAX_SIDE", "Picture", "fitted", "image_part", "media_type", "picture", "picture_size"]
 
 MAX_SIDE = 16_384
 """Of a picture as it is sent, in pixels."""
@@ -30,6 +30,15 @@ MAX_PIXELS = 50_000_000
 """As `MAX_SIDE`. A decoded one has 200 MB in the worst case, until it is scaled."""
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")
 _NAMES = "PNG, JPEG, WebP, GIF, BMP or TIFF"
+_TYPES = {
+    b"\x89PNG": "image/png",
+    b"\xff\xd8\xff": "image/jpeg",
+    b"GIF8": "image/gif",
+    b"BM": "image/bmp",
+    b"II*\0": "image/tiff",
+    b"MM\0*": "image/tiff",
+}
+"""Media types by the first bytes."""
 _THREADS = ThreadPoolExecutor(2, thread_name_prefix="pictures")
 """Their number bounds the memory of pictures that are being decoded."""
 _ORIENTATION = 0x0112
@@ -78,6 +87,14 @@ async def picture(content: bytes, *, max_side: int | None, alpha: bool = False) 
 async def image_part(content: bytes, *, max_side: int | None) -> ImagePart:
     """A picture for a model that reads pictures. Raises as `picture`."""
     return await asyncio.get_running_loop().run_in_executor(_THREADS, _part, content, max_side)
+
+
+def media_type(content: bytes) -> str:
+    """The media type of a picture that was read."""
+    if content[8:12] == b"WEBP":
+        return "image/webp"
+    found = (name for start, name in _TYPES.items() if content.startswith(start))
+    return next(found, "application/octet-stream")
 
 
 def fitted(width: int, height: int, max_side: int | None) -> tuple[int, int]:

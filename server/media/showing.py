@@ -31,9 +31,10 @@ Size = tuple[int, int]
 
 @attrs.frozen
 class Shown:
-    """The pictures by their sources, and what they took."""
+    """The pictures by their sources, their files, and what they took."""
 
-    seen: Seen
+    seen: Seen = attrs.field(factory=dict)
+    files: Mapping[Source, bytes] = attrs.field(factory=dict)
     content_bytes: int = 0
     pixel_bytes: int = 0
 
@@ -65,7 +66,10 @@ async def show(attachments: Sequence[Attachment], contents: Contents, *, max_sid
     sides = _sides(shown, sizes, max_side)
     parts = await _each(shown, lambda source: image_part(files[source], max_side=sides[source]))
     return Shown(
-        {source: [part] for source, part in parts.items()}, read, sum(len(part.pixels) for part in parts.values())
+        {source: [part] for source, part in parts.items()},
+        files,
+        content_bytes=read,
+        pixel_bytes=sum(len(part.pixels) for part in parts.values()),
     )
 
 
@@ -101,8 +105,7 @@ def _refuse(attachment: Attachment, error: MediaRefused | NotFound) -> None:
     if not attachment.required:
         note(attachment.noted)
     elif isinstance(error, NotFound):
-        error.param = place
-        raise error
+        raise NotFound(f"{place}: {error.message}", param=place) from None
     else:
         raise InvalidRequest(f"{place}: the picture cannot be read: {error}", param=place) from None
 

@@ -71,8 +71,8 @@ class ChatController(Controller):
         )
         data = await with_file_texts(data, request, service, retrieval)
         data = attrs.evolve(data, messages=as_heard(data.messages, data.heard, service.said))
-        seen = await pictures(chat_attachments(data.messages), request, service, retrieval, chat)
-        asked = await translated(request, to_generation_request, data, seen, id=request_id)
+        shown = await pictures(chat_attachments(data.messages), request, service, retrieval, chat)
+        asked = await translated(request, to_generation_request, data, shown.seen, id=request_id)
         answer = grounded(data, asked, chat, retrieval)
         voice = None
         if not data.prefill_only:

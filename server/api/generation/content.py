@@ -10,18 +10,14 @@ __all__ = ["joined"]
 
 
 def joined(parts: Iterable[str | TextPart | ImagePart]) -> Content:
-    """The parts as a template reads them: texts that follow each other have a line each, and empty ones are left out.
-
-    Without pictures the content is a string.
-    """
+    """The parts as a template reads them: texts that follow each other have a line each. Without pictures the content
+    is a string."""
     found: list[TextPart | ImagePart] = []
     for part in parts:
         if isinstance(part, ImagePart):
             found.append(part)
             continue
         text = part if isinstance(part, str) else part.text
-        if not text:
-            continue
         if found and isinstance(found[-1], TextPart):
             text = f"{found.pop().text}\n{text}"  # type: ignore[union-attr]
         found.append(TextPart(text))

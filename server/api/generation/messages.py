@@ -158,12 +158,14 @@ def _content(message: ChatCompletionRequestMessage, path: str, seen: Seen, *, ca
         return json.dumps(content, ensure_ascii=False)
     if content:
         if message.role == "assistant":
-            return joined(_replayed(part, f"{path}.content[{index}]") for index, part in enumerate(content))
+            texts = (_replayed(part, f"{path}.content[{index}]") for index, part in enumerate(content))
+            return joined(filter(None, texts))
         read = _returned if result else _text
         return joined(
             piece
             for index, part in enumerate(content)
             for piece in _seen(part, seen) or (read(part, f"{path}.content[{index}]"),)
+            if piece
         )
     if message.role == "assistant":
         return None if called and not message.refusal else message.refusal or ""

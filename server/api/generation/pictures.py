@@ -11,11 +11,15 @@ import otel
 from providers.chat.protocol import ChatProvider
 from providers.errors import UnsupportedParameter
 from server.dependencies import Service
-from server.media.attachments import Attachment, Contents, Seen
-from server.media.showing import show
+from server.media.attachments import Attachment, Contents
+from server.media.showing import Shown, show
 from server.retrieval.retrieval import Retrieval
 
-__all__ = ["pictures"]
+__all__ = ["pictures", "reads_pictures"]
+
+
+def reads_pictures(chat: ChatProvider) -> bool:
+    return "image" in chat.card.reads
 
 
 async def pictures(
@@ -24,7 +28,7 @@ async def pictures(
     service: Service,
     retrieval: Retrieval,
     chat: ChatProvider,
-) -> Seen:
+) -> Shown:
     """What the model reads of each picture: nothing, if it reads none and none is required.
 
     Raises:
@@ -33,18 +37,18 @@ async def pictures(
         ClientDisconnected, ModelNotReady: the client or the server ended first.
     """
     found = list(attachments)
-    if "image" not in chat.card.reads:
+    if not reads_pictures(chat):
         for attachment in found:
             if attachment.required:
                 place = f"{attachment.path}.type"
                 raise UnsupportedParameter(f"{place}: the model {chat.spec.name!r} reads no pictures", param=place)
-        return {}
+        return Shown()
     if not found:
-        return {}
+        return Shown()
     request_id = otel.request_id.get() or ""
     with otel.start_media(model=chat.spec.name, request_id=request_id) as span:
         async with service.answering(request.receive):
             contents = Contents(service.media, retrieval.files)
             shown = await show(found, contents, max_side=service.max_picture_side)
         span.read(pictures=len(shown.seen), content_bytes=shown.content_bytes, pixel_bytes=shown.pixel_bytes)
-    return shown.seen
+    return shown

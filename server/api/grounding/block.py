@@ -9,7 +9,7 @@ from msgspec import structs
 from providers.chat.types import ChatMessage, ChatPrompt, Content, TextPart, content_text
 from server.retrieval.passages import Passage
 
-__all__ = ["last_user_text", "named_texts", "with_block", "with_passages"]
+__all__ = ["behind", "last_user_text", "named_texts", "with_block", "with_passages"]
 
 _HEAD = "Passages from files, by number:"
 _USE = "Use these passages where they help to answer the message below."
@@ -29,6 +29,13 @@ def with_block(passages: Iterable[tuple[str, str]], text: str, *, cite: bool = T
     return "\n\n".join([_HEAD, *blocks, f"{_USE} {_CITE}" if cite else _USE, text])
 
 
+def behind(passages: Sequence[tuple[str, str]], content: Content, *, cite: bool) -> Content:
+    """As `with_block`, of a turn that may have pictures."""
+    if isinstance(content, str):
+        return with_block(passages, content, cite=cite)
+    return [TextPart(with_block(passages, "", cite=cite).rstrip()), *content]
+
+
 def named_texts(passages: Sequence[Passage]) -> list[tuple[str, str]]:
     """The name of the file and the text of each passage."""
     return [(passage.filename, passage.text) for passage in passages]
@@ -41,7 +48,7 @@ def with_passages(prompt: ChatPrompt, passages: Sequence[Passage], *, cite: bool
         return prompt
     messages = [*prompt.messages]
     turn = messages[place]
-    content = _behind(named_texts(passages), turn.content or "", cite=cite)
+    content = behind(named_texts(passages), turn.content or "", cite=cite)
     messages[place] = structs.replace(turn, content=content)
     return structs.replace(prompt, messages=messages)
 
@@ -50,12 +57,6 @@ def last_user_text(prompt: ChatPrompt) -> str:
     """The text of the last user turn. Empty: there is none."""
     place = _last_user(prompt.messages)
     return "" if place is None else content_text(prompt.messages[place].content)
-
-
-def _behind(passages: Sequence[tuple[str, str]], content: Content, *, cite: bool) -> Content:
-    if isinstance(content, str):
-        return with_block(passages, content, cite=cite)
-    return [TextPart(with_block(passages, "", cite=cite).rstrip()), *content]
 
 
 def _last_user(messages: Sequence[ChatMessage]) -> int | None:

@@ -14,9 +14,10 @@ from contracts.messages.response import Message, MessagesErrorResponse, MessageT
 from providers.chat.protocol import CHAT
 from server.api.error_responses import ANSWERING, COUNTING, errors
 from server.api.generation.collect import collect_all
+from server.api.generation.pictures import pictures
 from server.api.messages.attached import with_document_texts
 from server.api.messages.errors import MESSAGES_EXCEPTION_HANDLERS
-from server.api.messages.request import to_message_generation, to_message_prompt
+from server.api.messages.request import message_attachments, to_message_generation, to_message_prompt
 from server.api.messages.response import MessageHeader, message
 from server.api.messages.stream import MessageStreamEncoder
 from server.api.openapi import StreamedMessageOperation
@@ -56,7 +57,8 @@ class MessagesController(Controller):
         data = await with_document_texts(data, request, service, retrieval)
         request_id = otel.request_id.get() or ""
         header = MessageHeader.new(model=chat.spec.name, request_id=request_id)
-        asked = await translated(request, to_message_generation, data, id=request_id)
+        shown = await pictures(message_attachments(data.messages), request, service, retrieval, chat)
+        asked = await translated(request, to_message_generation, data, shown.seen, id=request_id)
         events = aclosing(chat.generate(asked))
         if data.stream:
             encoder = MessageStreamEncoder(header)
@@ -82,6 +84,7 @@ class MessagesController(Controller):
         retrieval: RetrievalDependency,
     ) -> MessageTokensCount:
         data = await with_document_texts(data, request, service, retrieval)
-        prompt = to_message_prompt(data)
+        shown = await pictures(message_attachments(data.messages), request, service, retrieval, chat)
+        prompt = to_message_prompt(data, shown.seen)
         async with service.answering(request.receive):
             return MessageTokensCount(input_tokens=len(await chat.tokenize(prompt)))

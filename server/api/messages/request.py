@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Literal
+
+import attrs
 
 from contracts.messages.blocks import (
     DocumentBlock,
@@ -28,6 +31,7 @@ from providers.chat.types import (
     Tool,
 )
 from providers.errors import InvalidRequest, UnsupportedParameter
+from server.api.generation.content import joined
 from server.api.generation.messages import call_arguments
 from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
 from server.api.generation.thinking import given_effort, to_budget
@@ -35,9 +39,10 @@ from server.api.generation.tools import Functions, Selection
 from server.api.generation.unread import placeholder
 from server.api.refusals import check_deeply
 from server.cache_scope import cache_salt
+from server.media.attachments import Attachment, Part, Seen, Source
 from server.noted import note
 
-__all__ = ["to_message_generation", "to_message_prompt"]
+__all__ = ["message_attachments", "to_message_generation", "to_message_prompt"]
 
 Conversation = MessagesRequest | CountTokensRequest
 
@@ -45,14 +50,24 @@ _RETURNED = "messages[].content[].content[]."
 """The path of a tool result's blocks, for notes."""
 
 
-def to_message_generation(request: MessagesRequest, *, id: str) -> GenerationRequest:
-    """Translate a request. The contract has checked each of its values.
+_SOURCES: Mapping[str, tuple[str, Literal["data", "url", "id"]]] = {
+    "base64": ("data", "data"),
+    "url": ("url", "url"),
+    "file": ("file_id", "id"),
+}
+"""The field of each type of an image's source, and what it has."""
+_NOTHING: Seen = MappingProxyType({})
+
+
+def to_message_generation(request: MessagesRequest, seen: Seen = _NOTHING, *, id: str) -> GenerationRequest:
+    """Translate a request. The contract has checked each of its values. `seen`: what `message_attachments` names, as
+    the model reads it.
 
     Raises:
         InvalidRequest: values contradict each other, or a `logit_bias` key is not a token id.
         UnsupportedParameter: a turn holds content that the model cannot read.
     """
-    prompt = to_message_prompt(request)
+    prompt = to_message_prompt(request, seen)
     form = _format(request)
     return GenerationRequest(
         id=id,
@@ -73,11 +88,51 @@ def _grammar(form: OutputFormat | None) -> JsonSchemaGrammar | None:
     return None if form is None else JsonSchemaGrammar(form.schema, strict=False)
 
 
-def to_message_prompt(request: Conversation) -> ChatPrompt:
+def message_attachments(messages: Sequence[MessageParam]) -> Iterator[Attachment]:
+    """The pictures of the turns. Those of tools' results are not required.
+
+    Raises:
+        InvalidRequest: the source of one is not that of a picture.
+    """
+    for index, message in enumerate(messages):
+        if message.role == "assistant" or isinstance(message.content, str):
+            continue
+        for place, block in enumerate(message.content):
+            path = f"messages[{index}].content[{place}]"
+            if isinstance(block, ImageBlock):
+                yield _attachment(block, path)
+            elif isinstance(block, ToolResultBlock) and isinstance(block.content, list):
+                for number, part in enumerate(block.content):
+                    if isinstance(part, ImageBlock) and _source(part) is not None:
+                        yield attrs.evolve(_attachment(part, f"{path}.content[{number}]"), required=False)
+
+
+def _attachment(block: ImageBlock, path: str) -> Attachment:
+    field, by = _SOURCES.get(str(block.source.get("type")), ("", None))
+    if by is None:
+        raise InvalidRequest(
+            f"{path}.source.type: expected one of {', '.join(map(repr, _SOURCES))}", param=f"{path}.source.type"
+        )
+    source = _source(block)
+    if source is None:
+        raise InvalidRequest(f"{path}.source.{field}: required, as text", param=f"{path}.source.{field}")
+    return Attachment(path, f"source.{field}", source)
+
+
+def _source(block: object) -> Source | None:
+    """Where a block's picture is. None: it is none, or has no source."""
+    if not isinstance(block, ImageBlock):
+        return None
+    field, by = _SOURCES.get(str(block.source.get("type")), ("", None))
+    value = block.source.get(field)
+    return Source(by, value) if by is not None and isinstance(value, str) else None
+
+
+def to_message_prompt(request: Conversation, seen: Seen = _NOTHING) -> ChatPrompt:
     """The prompt of the model. Raises as `to_message_generation`."""
     check_deeply(request)
     tools, choice = _tools(request)
-    turns = list(_turns(request.messages))
+    turns = list(_turns(request.messages, seen))
     last = turns[-1] if turns else None
     return ChatPrompt(
         messages=[*_system(request.system), *turns],
@@ -110,7 +165,7 @@ def _system(system: str | list[TextBlock] | None) -> list[ChatMessage]:
     return [ChatMessage("system", text)] if text else []
 
 
-def _turns(messages: Sequence[MessageParam]) -> Iterator[ChatMessage]:
+def _turns(messages: Sequence[MessageParam], seen: Seen) -> Iterator[ChatMessage]:
     names: dict[str, str] = {}
     for index, message in enumerate(messages):
         path = f"messages[{index}].content"
@@ -119,7 +174,8 @@ def _turns(messages: Sequence[MessageParam]) -> Iterator[ChatMessage]:
             yield _assistant(blocks, path)
             names |= {block.id: block.name for block in blocks if isinstance(block, ToolUseBlock)}
         else:
-            yield from _user("user" if message.role == "user" else "system", blocks, names, path)
+            role = "user" if message.role == "user" else "system"
+            yield from _user(role, blocks, names, seen, path)
 
 
 def _assistant(blocks: Sequence[InputBlock], path: str) -> ChatMessage:
@@ -148,34 +204,43 @@ def _call(block: ToolUseBlock) -> dict[str, Any]:
     return {"id": block.id, "type": "function", "function": {"name": block.name, "arguments": arguments}}
 
 
-def _user(role: str, blocks: Sequence[InputBlock], names: Mapping[str, str], path: str) -> Iterator[ChatMessage]:
+def _user(
+    role: str, blocks: Sequence[InputBlock], names: Mapping[str, str], seen: Seen, path: str
+) -> Iterator[ChatMessage]:
     """A user's turn. A tool's result is a turn of its own to a chat template."""
-    texts: list[str] = []
+    parts: list[str | Part] = []
     for index, block in enumerate(blocks):
         here = f"{path}[{index}]"
         if isinstance(block, ToolResultBlock):
-            if texts:
-                yield ChatMessage(role, "\n".join(texts))
-                texts = []
-            yield _result(block, names, here)
+            if parts:
+                yield ChatMessage(role, joined(parts))
+                parts = []
+            yield _result(block, names, seen, here)
         elif isinstance(block, (TextBlock, ImageBlock, DocumentBlock, SearchResultBlock, OtherBlock)):
-            texts.extend(_text(block, here))
+            parts += _seen(block, seen) or _text(block, here)
         else:
             _refuse_type(block.type, f"a turn of the {role}", f"{here}.type")
-    if texts or not blocks:
-        yield ChatMessage(role, "\n".join(texts))
+    if parts or not blocks:
+        yield ChatMessage(role, joined(parts))
 
 
-def _result(block: ToolResultBlock, names: Mapping[str, str], path: str) -> ChatMessage:
+def _seen(block: object, seen: Seen) -> Sequence[Part]:
+    source = _source(block)
+    return () if source is None else seen.get(source, ())
+
+
+def _result(block: ToolResultBlock, names: Mapping[str, str], seen: Seen, path: str) -> ChatMessage:
+    parts: list[str | Part] = []
     if isinstance(block.content, str):
-        text = block.content
+        parts.append(block.content)
     else:
-        parts = enumerate(block.content or [])
-        text = "\n".join(piece for index, part in parts for piece in _returned(part, f"{path}.content[{index}]"))
-    if block.is_error:
-        text = f"Error: {text}"  # chat templates have no field for it
+        for index, part in enumerate(block.content or []):
+            parts += _seen(part, seen) or _returned(part, f"{path}.content[{index}]")
+    if block.is_error:  # chat templates have no field for it
+        first = parts.pop(0) if parts and isinstance(parts[0], str) else ""
+        parts.insert(0, f"Error: {first}")
     id = block.tool_use_id or ""
-    return ChatMessage("tool", text, name=names.get(id), tool_call_id=id)
+    return ChatMessage("tool", joined(parts), name=names.get(id), tool_call_id=id)
 
 
 def _returned(block: ToolResultContent, path: str) -> list[str]:

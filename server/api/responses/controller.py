@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -21,6 +22,7 @@ from providers.chat.protocol import CHAT, ChatProvider
 from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
 from server.api.error_responses import ANSWERING, COUNTING, OF_STORED, errors
+from server.api.generation.pictures import pictures, reads_pictures
 from server.api.grounding.answer import GroundedAnswer
 from server.api.openapi import StreamedResponseOperation
 from server.api.responses.attached import with_texts
@@ -33,6 +35,7 @@ from server.api.responses.parameters import (
     refuse_unsupported_response,
     refuse_unsupported_retrieval,
 )
+from server.api.responses.parts import input_attachments, item_attachments, with_files
 from server.api.responses.request import modalities, renamed, to_prompt, to_response_generation
 from server.api.responses.response import ResponseDraft, new_response_id, whole_response
 from server.api.responses.searched import recalled, without_result, without_results
@@ -49,6 +52,8 @@ from server.api.spoken.wire import new_answer
 from server.dependencies import Chat, RetrievalDependency, Service, ServiceDependency, provide
 from server.guards import QUEUE, json_body
 from server.large_bodies import translated
+from server.media.attachments import Seen
+from server.media.showing import Shown
 from server.retrieval.retrieval import Retrieval
 
 __all__ = ["ResponsesController"]
@@ -89,12 +94,14 @@ class ResponsesController(Controller):
         refuse_unsupported_response(data)
         data = await with_texts(data, request, service, retrieval)
         id, request_id = new_response_id(), otel.request_id.get() or ""
-        earlier, own = await _conversation(data, service, id)
+        earlier, own, shown = await _conversation(data, request, service, retrieval, chat, id)
         offered = offer(data.tools)
         turns = [*earlier, *own]
-        asked = await translated(request, to_response_generation, data, turns, offered, id=request_id)
-        search = _search(data, asked, turns, own, chat, retrieval, id=id)
+        asked = await translated(request, to_response_generation, data, turns, offered, shown.seen, id=request_id)
+        search = _search(data, asked, turns, own, chat, retrieval, id=id, seen=shown.seen)
         draft = ResponseDraft(data, offered, chat, id=id, request_id=request_id, search=search)
+        if shown.files:
+            own = await asyncio.to_thread(with_files, own, shown.files)
         keep = partial(_keep, service.responses, own, draft)
         voice = await answer_voice(data, modalities(data), service.registry, request_id=request_id)
         generated = _events(search.answer, asked, offered)
@@ -129,11 +136,11 @@ class ResponsesController(Controller):
     ) -> TokenCount:
         refuse_unsupported_count(data)
         data = await with_texts(data, request, service, retrieval)
-        earlier, own = await _conversation(data, service, new_response_id())
+        earlier, own, shown = await _conversation(data, request, service, retrieval, chat, new_response_id())
         turns = [*earlier, *own]
-        prompt = to_prompt(data, turns, offer(data.tools))
+        prompt = to_prompt(data, turns, offer(data.tools), shown.seen)
         if (search := search_of(data, own)) is not None:
-            find = finder(retrieval, search, chat, prompt, turns, instructions=data.instructions)
+            find = finder(retrieval, search, chat, prompt, turns, instructions=data.instructions, seen=shown.seen)
             prompt = (await find()).prompt
         async with service.answering(request.receive):
             return TokenCount(input_tokens=len(await chat.tokenize(prompt)))
@@ -239,6 +246,7 @@ def _search(
     retrieval: Retrieval,
     *,
     id: str,
+    seen: Seen,
 ) -> FileSearch:
     """The answer, with the search before it that the request asks for."""
     search, find, spoken = search_of(data, own), None, "audio" in (modalities(data) or [])
@@ -252,6 +260,7 @@ def _search(
             instructions=data.instructions,
             max_tokens=asked.max_tokens,
             spoken=spoken,
+            seen=seen,
         )
     return FileSearch(
         response_id=id,
@@ -304,13 +313,23 @@ async def _spoken(
 
 
 async def _conversation(
-    data: CreateResponse | TokenCountRequest, service: Service, response_id: str
-) -> tuple[list[StoredItem], list[StoredItem]]:
-    """The earlier conversation, and the request's own input, with what was heard of the turns that were spoken.
+    data: CreateResponse | TokenCountRequest,
+    request: Request[Any, Any, Any],
+    service: Service,
+    retrieval: Retrieval,
+    chat: ChatProvider,
+    response_id: str,
+) -> tuple[list[StoredItem], list[StoredItem], Shown]:
+    """The earlier conversation and the request's own input, with what was heard of the turns that were spoken, and the
+    pictures of both.
 
     Raises:
         PreviousResponseNotFound, NotFound: the store lacks an item that the input refers to.
+        Other errors of `pictures`.
     """
+    given = list(input_attachments(data.input))
+    if not reads_pictures(chat):
+        await pictures(given, request, service, retrieval, chat)  # which refuses them by their places
     store = service.responses
     previous = data.previous_response_id or None
     earlier = [] if previous is None else await store.conversation(previous)
@@ -323,10 +342,13 @@ async def _conversation(
     for id in ids:
         if id not in referred:
             raise NotFound(f"Item with id '{id[:128]}' not found. Items are kept where `store` is true.", param="input")
-    own = input_items(data.input, referred, response_id=response_id)
+    own = input_items(data.input, referred, response_id=response_id, pictures=reads_pictures(chat))
+    sources = {attachment.source for attachment in given}
+    referred_to = [each for each in item_attachments(own) if each.source not in sources]
+    shown = await pictures([*item_attachments(earlier), *referred_to, *given], request, service, retrieval, chat)
     heard = data.heard if isinstance(data, CreateResponse) else None
     items = items_as_heard([*earlier, *own], heard, service.said)
-    return items[: len(earlier)], items[len(earlier) :]
+    return items[: len(earlier)], items[len(earlier) :], shown
 
 
 async def _stored(store: ResponseStore, id: str) -> ResponseContract:

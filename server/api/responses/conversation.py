@@ -6,7 +6,8 @@ import base64
 import binascii
 from collections import defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from types import MappingProxyType
+from typing import Any
 
 import attrs
 
@@ -16,7 +17,6 @@ from contracts.responses.items import (
     FileSearchCall,
     FunctionCallOutput,
     FunctionToolCall,
-    InputAudioContent,
     InputContent,
     InputFileContent,
     InputImageContent,
@@ -36,13 +36,13 @@ from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.messages import call_arguments
 from server.api.generation.unread import placeholder
 from server.api.responses.foreign import as_calls, returned_text
+from server.api.responses.parts import UNREAD, content_text, kind, to_content
 from server.api.responses.searched import blocks
 from server.api.responses.tools import INPUT, prompt_name
-from server.media.documents import Document, file_block
+from server.media.attachments import Seen
 from server.noted import note
 
 __all__ = [
-    "content_text",
     "encrypted",
     "input_items",
     "item_id",
@@ -55,8 +55,7 @@ __all__ = [
 Call = FunctionToolCall | CustomToolCall
 Output = FunctionCallOutput | CustomToolCallOutput
 
-_UNREAD = (InputImageContent, InputFileContent, InputAudioContent)
-_OURS = (InputTextContent, *_UNREAD, OutputTextContent, RefusalContent)
+_OURS = (InputTextContent, *UNREAD, OutputTextContent, RefusalContent)
 
 _PREFIXES = {
     "message": "msg",
@@ -90,13 +89,17 @@ def references(items: str | Sequence[InputItem] | None) -> list[str]:
 
 
 def input_items(
-    given: str | Sequence[InputItem] | None, referred: dict[str, StoredItem], *, response_id: str
+    given: str | Sequence[InputItem] | None,
+    referred: dict[str, StoredItem],
+    *,
+    response_id: str,
+    pictures: bool = False,
 ) -> list[StoredItem]:
     """The input as it is stored: every item has an id, texts are parts, and references are replaced by their items.
 
     Items of other servers' tools become calls and outputs of functions, or are skipped, as is a search whose results
     neither the input nor `referred` has. Output items are numbered from
-    0, and input items from 2**15.
+    0, and input items from 2**15. `pictures`: the model reads them.
 
     Raises:
         InvalidRequest: an item lacks a required field.
@@ -115,13 +118,16 @@ def input_items(
         elif isinstance(item, OtherItem):
             items += as_calls(item, item_id("function_call", response_id, number))
         else:
-            _check(item, f"input[{index}]")
+            _check(item, f"input[{index}]", pictures)
             items.append(_stored(item, item.id or item_id(item.type, response_id, number)))
     return items
 
 
-def to_turns(items: Sequence[StoredItem], *, instructions: str | None) -> list[ChatMessage]:
-    """A conversation as chat templates read it. They read `developer` as `system`.
+def to_turns(
+    items: Sequence[StoredItem], *, instructions: str | None, seen: Seen = MappingProxyType({})
+) -> list[ChatMessage]:
+    """A conversation as chat templates read it. They read `developer` as `system`. `seen`: the pictures that the model
+    reads; `[image]` stands in the place of others.
 
     Reasoning, the text after it and the calls after that form one turn of the assistant, as the model generated them.
     A call that was never answered, as of an interrupted turn, has an empty output, and an output without a call is a
@@ -140,10 +146,10 @@ def to_turns(items: Sequence[StoredItem], *, instructions: str | None) -> list[C
             turns += draft.turns()
             draft = _Draft()
         if isinstance(item, FunctionCallOutput | CustomToolCallOutput):
-            turns.append(_output_turn(item, answers.call(place)))
+            turns.append(_output_turn(item, answers.call(place), seen))
         elif isinstance(item, InputMessage) and item.role != "assistant":
             role = "system" if item.role == "developer" else item.role
-            content = content_text(item.content)
+            content = to_content(item.content, seen)
             turns.append(
                 ChatMessage(role=role, content=passages[place].before(content) if place in passages else content)
             )
@@ -155,12 +161,12 @@ def to_turns(items: Sequence[StoredItem], *, instructions: str | None) -> list[C
 
 
 def message_text(item: StoredItem) -> str:
-    """The text of a turn, without its files. Empty: the item is none."""
+    """The text of a turn, without its files and pictures. Empty: the item is none."""
     if not isinstance(item, InputMessage):
         return ""
     content = item.content
     return content_text(
-        [part for part in content if not isinstance(part, InputFileContent)] if isinstance(content, list) else content
+        [part for part in content if not isinstance(part, UNREAD)] if isinstance(content, list) else content
     )
 
 
@@ -173,10 +179,9 @@ def _recalled(call: FileSearchCall, referred: Mapping[str, StoredItem]) -> list[
     return []
 
 
-def _output_turn(output: Output, call: str | None) -> ChatMessage:
-    if call is None:
-        return ChatMessage(role="user", content=content_text(output.output))
-    return ChatMessage(role="tool", content=content_text(output.output), tool_call_id=call)
+def _output_turn(output: Output, call: str | None, seen: Seen) -> ChatMessage:
+    content = to_content(output.output, seen)
+    return ChatMessage(role="user" if call is None else "tool", content=content, tool_call_id=call)
 
 
 class _Answers:
@@ -252,32 +257,26 @@ def _arguments(call: Call) -> Any:
     return {INPUT: call.input} if isinstance(call, CustomToolCall) else call_arguments(call.arguments)
 
 
-def _check(item: StoredItem, path: str) -> None:
+def _check(item: StoredItem, path: str, pictures: bool) -> None:
     if isinstance(item, InputMessage):
         if item.content is None and item.role != "assistant":
             raise InvalidRequest(f"{path}.content: required, but missing", param=f"{path}.content")
         if item.content == [] and item.role != "assistant":
             raise InvalidRequest(f"{path}.content: must not be empty", param=f"{path}.content")
-        _check_parts(item.content, f"{path}.content", spoken=item.role == "assistant")
+        _check_parts(item.content, f"{path}.content", spoken=item.role == "assistant", pictures=pictures)
     elif isinstance(item, FunctionCallOutput | CustomToolCallOutput):
-        _note_unread(item.output)
+        _note_unread(item.output, pictures)
     elif isinstance(item, ReasoningItem) and item.encrypted_content and not _thought(item):
         note("input[].encrypted_content")
 
 
-def _note_unread(output: Any) -> None:
+def _note_unread(output: Any, pictures: bool) -> None:
     for part in output if isinstance(output, list) else []:
-        if isinstance(part, _UNREAD):
-            placeholder(_kind(part), f"input[].output[].{part.type}")
+        if isinstance(part, UNREAD) and not (pictures and isinstance(part, InputImageContent)):
+            placeholder(kind(part), f"input[].output[].{part.type}")
 
 
-def _kind(part: InputImageContent | InputFileContent | InputAudioContent) -> Literal["audio", "file", "image"]:
-    if isinstance(part, InputImageContent):
-        return "image"
-    return "audio" if isinstance(part, InputAudioContent) else "file"
-
-
-def _check_parts(content: str | list[InputContent] | None, path: str, *, spoken: bool) -> None:
+def _check_parts(content: str | list[InputContent] | None, path: str, *, spoken: bool, pictures: bool) -> None:
     if not isinstance(content, list):
         return
     for index, part in enumerate(content):
@@ -285,12 +284,18 @@ def _check_parts(content: str | list[InputContent] | None, path: str, *, spoken:
         if isinstance(part, OutputTextContent | RefusalContent):
             if not spoken:
                 raise InvalidRequest(f"{place}: only content of the assistant may have type {part.type!r}", param=place)
-        elif isinstance(part, InputFileContent) and part.text is not None and not spoken:
+        elif not spoken and _is_read(part, pictures):
             continue
         elif not isinstance(part, InputTextContent):
             raise UnsupportedParameter(
                 f"{place}: content of type {part.type!r} is not supported by this model; send text", param=place
             )
+
+
+def _is_read(part: InputContent, pictures: bool) -> bool:
+    if isinstance(part, InputImageContent):
+        return pictures
+    return isinstance(part, InputFileContent) and part.text is not None
 
 
 def _stored(item: StoredItem, id: str) -> StoredItem:
@@ -338,23 +343,6 @@ def _kept(part: InputContent) -> InputContent:
     if isinstance(part, InputFileContent) and part.text is not None:
         return attrs.evolve(part, file_data=None)
     return part
-
-
-def content_text(content: Any) -> str:
-    """The text of content in this server's own form."""
-    if content is None or isinstance(content, str):
-        return content or ""
-    return "\n".join(_part_text(part) for part in content)
-
-
-def _part_text(part: Any) -> str:
-    if isinstance(part, RefusalContent):
-        return part.refusal
-    if isinstance(part, InputFileContent) and part.text is not None:
-        return file_block(Document(part.filename or "file", part.text))
-    if isinstance(part, _UNREAD):
-        return f"[{_kind(part)}]"
-    return str(getattr(part, "text", ""))
 
 
 def _thought(item: ReasoningItem) -> str:

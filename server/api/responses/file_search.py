@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from types import MappingProxyType
 
 import attrs
 from msgspec import structs
@@ -22,6 +23,7 @@ from server.api.grounding.grounding import DEFAULT_RESULTS, MAX_QUERY, Grounding
 from server.api.responses.conversation import item_id, message_text, to_turns
 from server.api.responses.searched import citable, is_user_turn
 from server.api.responses.tools import as_choice
+from server.media.attachments import Seen
 from server.retrieval.passages import Passage
 from server.retrieval.retrieval import Retrieval
 
@@ -65,11 +67,13 @@ def finder(
     instructions: str | None,
     max_tokens: int | None = None,
     spoken: bool = False,
+    seen: Seen = MappingProxyType({}),
 ) -> Callable[[], Awaitable[Grounding]]:
     """What searches, and puts the passages into the prompt of these turns."""
 
     def with_passages(passages: Sequence[Passage]) -> ChatPrompt:
-        messages = to_turns([*turns, _call("", search.query, passages, spoken=spoken)], instructions=instructions)
+        searched = [*turns, _call("", search.query, passages, spoken=spoken)]
+        messages = to_turns(searched, instructions=instructions, seen=seen)
         return structs.replace(prompt, messages=messages)
 
     return partial(ground, retrieval, search, chat, with_passages, max_tokens=max_tokens)

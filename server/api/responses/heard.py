@@ -8,7 +8,8 @@ import attrs
 
 from contracts.chat.audio import HeardAudio
 from contracts.responses.items import InputMessage, OutputTextContent, StoredItem
-from server.api.responses.conversation import content_text, response_of
+from server.api.responses.conversation import response_of
+from server.api.responses.parts import content_text
 from server.api.spoken.heard import reported
 from server.api.spoken.said import SaidAnswer, SaidAnswers
 

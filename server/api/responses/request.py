@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from types import MappingProxyType
 
 import msgspec
 
@@ -19,6 +20,7 @@ from server.api.generation.thinking import agreed, given_effort, template_argume
 from server.api.responses.conversation import to_turns
 from server.api.responses.tools import OfferedTools, to_grammar, to_tools
 from server.cache_scope import cache_salt
+from server.media.attachments import Seen
 
 __all__ = ["modalities", "renamed", "to_prompt", "to_response_generation"]
 
@@ -34,14 +36,20 @@ _NAMES_HERE = {
 
 
 def to_response_generation(
-    request: CreateResponse, items: Sequence[StoredItem], offered: OfferedTools, *, id: str
+    request: CreateResponse,
+    items: Sequence[StoredItem],
+    offered: OfferedTools,
+    seen: Seen = MappingProxyType({}),
+    *,
+    id: str,
 ) -> GenerationRequest:
-    """Translate a request. The contract has checked each of its values. `items` is the whole conversation.
+    """Translate a request. The contract has checked each of its values. `items` is the whole conversation. `seen`: as
+    of `to_turns`.
 
     Raises:
         InvalidRequest: values contradict each other, or a `logit_bias` key is not a token id.
     """
-    prompt = to_prompt(request, items, offered)
+    prompt = to_prompt(request, items, offered, seen)
     form = one_form(
         request, to_grammar(request.text.format if request.text else None), of_format(request.response_format)
     )
@@ -65,7 +73,10 @@ def to_response_generation(
 
 
 def to_prompt(
-    request: CreateResponse | TokenCountRequest, items: Sequence[StoredItem], offered: OfferedTools
+    request: CreateResponse | TokenCountRequest,
+    items: Sequence[StoredItem],
+    offered: OfferedTools,
+    seen: Seen = MappingProxyType({}),
 ) -> ChatPrompt:
     """The prompt of the model.
 
@@ -75,7 +86,7 @@ def to_prompt(
     tools, choice = to_tools(offered, request.tool_choice, request.parallel_tool_calls)
     effort = _effort(request)
     return ChatPrompt(
-        messages=to_turns(items, instructions=request.instructions),
+        messages=to_turns(items, instructions=request.instructions, seen=seen),
         template_kwargs={**thinking_kwargs(effort), **template_arguments(request.chat_template_kwargs)},
         tools=tools,
         tool_choice=choice,

@@ -16,7 +16,8 @@ from contracts.responses.items import (
     StoredItem,
 )
 from contracts.responses.response import Response
-from server.api.grounding.block import with_block
+from providers.chat.types import Content
+from server.api.grounding.block import behind
 from server.api.grounding.citations import Cited
 
 __all__ = ["blocks", "citable", "citation", "is_user_turn", "recalled", "without_result", "without_results"]
@@ -43,9 +44,9 @@ class Block:
     passages: list[tuple[str, str]]
     cite: bool
 
-    def before(self, text: str) -> str:
-        """The text of the turn behind the passages."""
-        return with_block(self.passages, text, cite=self.cite)
+    def before(self, content: Content) -> Content:
+        """The content of the turn behind the passages."""
+        return behind(self.passages, content, cite=self.cite)
 
 
 def blocks(items: Sequence[StoredItem]) -> Mapping[int, Block]:

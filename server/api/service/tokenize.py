@@ -49,8 +49,8 @@ class TokenizeController(Controller):
         service: ServiceDependency,
         retrieval: RetrievalDependency,
     ) -> TokenizeResponse:
-        seen = await pictures(chat_attachments(data.messages or []), request, service, retrieval, chat)
-        prompt = to_prompt(data, seen)
+        shown = await pictures(chat_attachments(data.messages or []), request, service, retrieval, chat)
+        prompt = to_prompt(data, shown.seen)
         async with service.answering(request.receive):
             tokens = await chat.tokenize(prompt, add_special_tokens=data.add_special_tokens)
             strings = await chat.token_strings(tokens) if data.return_token_strs else None

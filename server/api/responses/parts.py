@@ -1,0 +1,144 @@
+"""The parts of what items hold: their texts, their pictures, and what stands in the place of what is not read."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal
+
+import attrs
+
+from contracts.responses.items import (
+    CustomToolCallOutput,
+    FunctionCallOutput,
+    InputAudioContent,
+    InputFileContent,
+    InputImageContent,
+    InputItem,
+    InputMessage,
+    RefusalContent,
+    StoredItem,
+)
+from providers.chat.types import Content
+from providers.errors import InvalidRequest
+from server.api.generation.content import joined
+from server.media.attachments import Attachment, Part, Seen, Source, to_detail
+from server.media.documents import Document, file_block
+from server.media.pictures import media_type
+
+__all__ = [
+    "UNREAD",
+    "content_text",
+    "input_attachments",
+    "item_attachments",
+    "kind",
+    "to_content",
+    "with_files",
+]
+
+UNREAD = (InputImageContent, InputFileContent, InputAudioContent)
+Unread = InputImageContent | InputFileContent | InputAudioContent
+
+_NOTHING: Seen = MappingProxyType({})
+
+
+def kind(part: Unread) -> Literal["audio", "file", "image"]:
+    if isinstance(part, InputImageContent):
+        return "image"
+    return "audio" if isinstance(part, InputAudioContent) else "file"
+
+
+def content_text(content: Any) -> str:
+    """The text of content in this server's own form."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "\n".join(_part_text(part) for part in content)
+
+
+def to_content(content: Any, seen: Seen = _NOTHING) -> Content:
+    """As `content_text`, with the pictures that are seen."""
+    if not isinstance(content, list) or not seen:
+        return content_text(content)
+    return joined(piece for part in content for piece in _pieces(part, seen))
+
+
+def picture_source(part: Any) -> Source | None:
+    """Where a part's picture is. None: it is no picture, or names none."""
+    if not isinstance(part, InputImageContent):
+        return None
+    if part.image_url:
+        return Source("url", part.image_url, detail=to_detail(part.detail))
+    return Source("id", part.file_id, detail=to_detail(part.detail)) if part.file_id else None
+
+
+def input_attachments(items: str | Sequence[InputItem] | None) -> Iterator[Attachment]:
+    """The pictures of the input. Those of tools' outputs are not required.
+
+    Raises:
+        InvalidRequest: a picture has no source, or two.
+    """
+    for index, item in enumerate(() if isinstance(items, str) else items or ()):
+        name, parts, required = _parts(item)
+        for place, part in enumerate(parts):
+            if not isinstance(part, InputImageContent):
+                continue
+            path = f"input[{index}].{name}[{place}]"
+            if required and bool(part.image_url) == bool(part.file_id):
+                raise InvalidRequest(f"{path}: one of image_url and file_id is required", param=path)
+            if (source := picture_source(part)) is not None:
+                yield Attachment(path, "image_url" if source.by == "url" else "file_id", source, required)
+
+
+def item_attachments(items: Iterable[StoredItem]) -> Iterator[Attachment]:
+    """The pictures of earlier items. None is required: a file may be gone, and the model another one."""
+    for item in items:
+        for part in _parts(item)[1]:
+            if (source := picture_source(part)) is not None:
+                yield Attachment("previous_response_id", part.type, source, required=False)
+
+
+def with_files(items: Sequence[StoredItem], files: Mapping[Source, bytes]) -> list[StoredItem]:
+    """The items with the contents of pictures instead of their URLs: what a URL names changes or goes."""
+    return [_with_files(item, files) for item in items]
+
+
+def _with_files(item: StoredItem, files: Mapping[Source, bytes]) -> StoredItem:
+    name, parts, _ = _parts(item)
+    if not any(picture_source(part) in files for part in parts):
+        return item
+    changed: dict[str, Any] = {name: [_with_file(part, files) for part in parts]}
+    return attrs.evolve(item, **changed)
+
+
+def _with_file(part: Any, files: Mapping[Source, bytes]) -> Any:
+    source = picture_source(part)
+    if source is None or source not in files or source.by == "id" or source.value[:5].lower() == "data:":
+        return part
+    content = files[source]
+    return attrs.evolve(part, image_url=f"data:{media_type(content)};base64,{base64.b64encode(content).decode()}")
+
+
+def _parts(item: InputItem | StoredItem) -> tuple[str, list[Any], bool]:
+    """The name of the field with an item's parts, the parts, and whether they are the client's own."""
+    if isinstance(item, InputMessage) and item.role != "assistant" and isinstance(item.content, list):
+        return "content", [*item.content], True
+    if isinstance(item, FunctionCallOutput | CustomToolCallOutput) and isinstance(item.output, list):
+        return "output", [*item.output], False
+    return "", [], False
+
+
+def _pieces(part: Any, seen: Seen) -> Sequence[str | Part]:
+    source = picture_source(part)
+    found = () if source is None else seen.get(source, ())
+    return found or (_part_text(part),)
+
+
+def _part_text(part: Any) -> str:
+    if isinstance(part, RefusalContent):
+        return part.refusal
+    if isinstance(part, InputFileContent) and part.text is not None:
+        return file_block(Document(part.filename or "file", part.text))
+    if isinstance(part, UNREAD):
+        return f"[{kind(part)}]"
+    return str(getattr(part, "text", ""))
