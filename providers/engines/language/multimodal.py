@@ -33,6 +33,7 @@ from providers.engines.vision.loading import load_vision_model
 from providers.engines.vision.model import SeeingModel
 from providers.engines.vision.pictures import Picture
 from providers.engines.vision.templates import PictureMarks, PictureTemplate
+from providers.errors import OutOfMemory
 from providers.spec import ModelSpec
 
 __all__ = ["MultimodalEngine", "load_multimodal_model"]
@@ -61,7 +62,7 @@ def load_multimodal_model(spec: ModelSpec, device: str, progress: Progress) -> L
     marks = PictureMarks()
     if tokenizer.has_chat_template:
         tokenizer.apply_chat_template = PictureTemplate(tokenizer.apply_chat_template, marks, vision.placeholder)
-    encoder = Encoder(model, vision.processor, vision.image_token, max_bytes=free_memory() // 16)
+    encoder = Encoder(model, vision.processor, vision.image_token, max_bytes=_room(spec) // 16)
     return LoadedModel(
         folder=folder,
         model=SeeingModel(model, encoder, has_grid=vision.architecture.has_grid),
@@ -73,6 +74,11 @@ def load_multimodal_model(spec: ModelSpec, device: str, progress: Progress) -> L
         weight_bytes=weight_bytes(model),
         pictures=PictureIntake(vision.processor, marks, vision.placeholder, vision.image_token),
     )
+
+
+def _room(spec: ModelSpec) -> int:
+    """Bytes beside the weights."""
+    return free_memory() if spec.max_memory is None else max(0, spec.max_memory - mx.get_active_memory())
 
 
 def _ends(config: dict[str, Any], defaults: dict[str, Any]) -> Any:
@@ -128,6 +134,13 @@ class MultimodalEngine(LanguageEngine):
             self._unread.append(job)
         else:
             super()._start(job, out)
+
+    def _make_room(self, job: LanguageJob) -> None:
+        try:
+            super()._make_room(job)
+        except OutOfMemory:
+            self._seeing.encoder.forget()
+            super()._make_room(job)
 
     def _lacks(self, job: LanguageJob) -> list[Picture]:
         """The pictures whose features the prompt needs and does not have. A kept prefix needs none."""

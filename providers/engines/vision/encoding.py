@@ -26,9 +26,9 @@ class Encoder:
         self.runs = 0
         """How often the tower was run."""
 
-    @property
-    def nbytes(self) -> int:
-        return self._kept.nbytes
+    def forget(self) -> None:
+        """Keep no features but those that requests have."""
+        self._kept = BoundedCache(self._kept.max_bytes)
 
     def find(self, picture: Picture) -> bool:
         """Whether the features are there. Those that are kept stay with the picture from now on."""

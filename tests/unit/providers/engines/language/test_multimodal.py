@@ -16,6 +16,7 @@ from providers.chat.types import ChatMessage, ChatPrompt, GenerationRequest, Ima
 from providers.engine_host.frames import Generate, Tokenize, Tokenized
 from providers.engines.language.multimodal import MultimodalEngine
 from providers.engines.process.engine import EngineLoadError, TakesLong
+from providers.errors import OutOfMemory
 from tests.unit.providers.engines import tiny, tiny_vision
 from tests.unit.providers.engines.client import GREEDY, Answer
 from tests.unit.providers.engines.inprocess import SteppedEngine
@@ -173,6 +174,24 @@ def test_features_are_computed_again_when_neither_is_kept(folder: Path, judge: J
         assert raws(answer) == judge(*PROMPTS[0])
 
     assert seeing.runs == 2
+
+
+def test_kept_features_give_way_to_a_prompt(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seeing = Seeing(folder)
+    seeing.ask("kept", chat(*PROMPTS[0]), max_tokens=1)
+    memory, asked = seeing.engine._memory, []
+
+    def is_short(*_: Any) -> None:
+        asked.append(seeing.engine._seeing.encoder._kept.nbytes)
+        if asked[-1]:
+            raise OutOfMemory("too little")
+
+    monkeypatch.setattr(memory, "make_room", is_short)
+    answer = seeing.ask("text", chat(*PROMPTS[3]), max_tokens=1)
+
+    assert answer.failed is None
+    assert asked[0] > 0
+    assert asked[-1] == 0
 
 
 def test_several_answers_share_the_picture(folder: Path, judge: Judge) -> None:
