@@ -13,6 +13,7 @@ from contracts.uploads import Upload
 
 __all__ = [
     "MAX_SEED",
+    "MAX_STEPS",
     "CompletedType",
     "CreateImageEditRequest",
     "CreateImageRequest",
@@ -34,6 +35,7 @@ CompletedType = Literal["image_generation.completed", "image_edit.completed"]
 
 MAX_PROMPT = 32_000
 MAX_SEED = 2**32 - 1
+MAX_STEPS = 200
 Guidance = Annotated[float, Ge(0), Le(100)]
 
 
@@ -73,7 +75,7 @@ class ImageRequestFields:
             otherwise="drawn; the response has it",
         ),
     )
-    steps: Annotated[int, Ge(1), Le(200)] | None = attrs.field(
+    steps: Annotated[int, Ge(1), Le(MAX_STEPS)] | None = attrs.field(
         default=None,
         metadata=honoured("Extension. Denoising steps: time grows with them.", otherwise="the model's own"),
     )

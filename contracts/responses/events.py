@@ -6,6 +6,8 @@
         response.output_item.added
         file search:     response.file_search_call.in_progress, response.file_search_call.searching,
                          response.file_search_call.completed
+        image:           response.image_generation_call.in_progress, response.image_generation_call.generating,
+                         response.image_generation_call.partial_image …, response.image_generation_call.completed
         reasoning:       response.content_part.added, response.reasoning_text.delta …, response.reasoning_text.done,
                          response.content_part.done
         text:            response.content_part.added, response.output_text.delta …, each followed by a
@@ -35,6 +37,7 @@ from contracts.speech import SpeechGesture, SpeechViseme, SpeechWord, UnspokenTe
 
 __all__ = [
     "FileSearchStep",
+    "ImageCallStep",
     "ResponseAudioDeltaEvent",
     "ResponseAudioDoneEvent",
     "ResponseAudioTranscriptDeltaEvent",
@@ -47,6 +50,8 @@ __all__ = [
     "ResponseFileSearchCallEvent",
     "ResponseFunctionCallArgumentsDeltaEvent",
     "ResponseFunctionCallArgumentsDoneEvent",
+    "ResponseImageGenCallEvent",
+    "ResponseImageGenCallPartialImageEvent",
     "ResponseLifecycleEvent",
     "ResponseOutputItemAddedEvent",
     "ResponseOutputItemDoneEvent",
@@ -64,6 +69,13 @@ FileSearchStep = Literal[
     "response.file_search_call.completed",
 ]
 """Events of a search, in their order."""
+
+ImageCallStep = Literal[
+    "response.image_generation_call.in_progress",
+    "response.image_generation_call.generating",
+    "response.image_generation_call.completed",
+]
+"""Events of an image, in their order; previews come before the last."""
 
 
 def _in_wire_order(_: type, fields: list[attrs.Attribute[Any]]) -> list[attrs.Attribute[Any]]:
@@ -281,6 +293,24 @@ class ResponseFileSearchCallEvent(_ItemEvent):
 
 
 @attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseImageGenCallEvent(_ItemEvent):
+    """A step of an image. One that fails is never `completed`: its item is done with status `failed`."""
+
+    type: ImageCallStep
+
+
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
+class ResponseImageGenCallPartialImageEvent(_ItemEvent):
+    """A preview of an image that is being painted. They count from 0."""
+
+    type: Literal["response.image_generation_call.partial_image"] = "response.image_generation_call.partial_image"
+    partial_image_b64: str
+    partial_image_index: int
+    output_format: str
+    size: str
+
+
+@attrs.frozen(kw_only=True, field_transformer=_in_wire_order)
 class ResponseErrorEvent(_Event):
     """The request failed before its response was created."""
 
@@ -310,5 +340,7 @@ ResponseStreamEvent = (
     | ResponseAudioDeltaEvent
     | ResponseAudioDoneEvent
     | ResponseFileSearchCallEvent
+    | ResponseImageGenCallEvent
+    | ResponseImageGenCallPartialImageEvent
     | ResponseErrorEvent
 )

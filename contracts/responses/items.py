@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 
@@ -16,6 +16,8 @@ __all__ = [
     "FileSearchResult",
     "FunctionCallOutput",
     "FunctionToolCall",
+    "ImageCallError",
+    "ImageGenerationCall",
     "InputAudioContent",
     "InputContent",
     "InputFileContent",
@@ -276,6 +278,40 @@ class FileSearchCall:
 
 
 @attrs.frozen(kw_only=True)
+class ImageCallError:
+    """Why an image was not painted."""
+
+    code: str | None = None
+    message: str = ""
+    type: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class ImageGenerationCall:
+    """An image that the model had painted."""
+
+    type: Literal["image_generation_call"]
+    id: str | None = None
+    status: str | None = None
+    """`failed` has an `error`, and no result."""
+    result: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
+    """The file in base64."""
+    action: Any = None
+    """This server's is `generate`."""
+    background: str | None = None
+    output_format: str | None = None
+    quality: str | None = None
+    size: str | None = None
+    revised_prompt: str | None = None
+    """The prompt, which the model wrote."""
+    error: ImageCallError | None = None
+    seed: int | None = None
+    """Extension, as `steps` and `model`."""
+    steps: int | None = None
+    model: str | None = None
+
+
+@attrs.frozen(kw_only=True)
 class ItemReference:
     """An item of a stored response."""
 
@@ -299,10 +335,11 @@ InputItem = (
     | CustomToolCallOutput
     | ReasoningItem
     | FileSearchCall
+    | ImageGenerationCall
     | ItemReference
     | OtherItem
 )
-OutputItem = OutputMessage | FunctionToolCall | CustomToolCall | ReasoningItem | FileSearchCall
+OutputItem = OutputMessage | FunctionToolCall | CustomToolCall | ReasoningItem | FileSearchCall | ImageGenerationCall
 StoredItem = (
     InputMessage
     | FunctionToolCall
@@ -311,5 +348,6 @@ StoredItem = (
     | CustomToolCallOutput
     | ReasoningItem
     | FileSearchCall
+    | ImageGenerationCall
 )
 """An item of a conversation whose references are resolved. The model's turns are `InputMessage`s."""

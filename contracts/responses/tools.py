@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 import attrs
-from annotated_types import MinLen
+from annotated_types import Ge, Le, MaxLen, MinLen
 
-from contracts._fields import EXPLICIT_NULL, IN_FUNCTION, OTHER_FIELDS, Fraction, JsonObject, JsonSchema
+from contracts._fields import EXPLICIT_NULL, IN_FUNCTION, OTHER_FIELDS, Fraction, JsonObject, JsonSchema, ModelName
 from contracts.chat.tools import FunctionChoice, FunctionName
-from contracts.parameters import noted
+from contracts.images import MAX_SEED, MAX_STEPS
+from contracts.parameters import noted, refused
 from contracts.retrieval.context import ResultCount, StoreIds
 from contracts.retrieval.filters import Filter
 
@@ -21,6 +22,7 @@ __all__ = [
     "FileSearchTool",
     "FunctionTool",
     "GrammarFormat",
+    "ImageGenerationTool",
     "NamespaceMember",
     "NamespaceTool",
     "OtherTool",
@@ -114,6 +116,35 @@ class FileSearchTool:
 
 
 @attrs.frozen(kw_only=True)
+class ImageGenerationTool:
+    """Images that the model may have painted, by an image model of this server. The model writes the prompt.
+
+    It is an `OtherTool` until the server has found such a model: without one it is noted, whatever its fields.
+    """
+
+    type: Literal["image_generation"]
+    model: ModelName | None = None
+    """One that the server does not have means any."""
+    size: Annotated[str, MaxLen(32)] | None = None
+    """`auto` or `WIDTHxHEIGHT`."""
+    output_format: Literal["png", "jpeg", "webp"] | None = None
+    output_compression: Annotated[int, Ge(0), Le(100)] | None = None
+    partial_images: Annotated[int, Ge(0), Le(3)] | None = None
+    seed: Annotated[int, Ge(-1), Le(MAX_SEED)] | None = None
+    """Extension."""
+    steps: Annotated[int, Ge(1), Le(MAX_STEPS)] | None = None
+    """Extension."""
+    action: Any = attrs.field(default=None, metadata=noted("It generates.", accepted=("auto", "generate")))
+    quality: Any = attrs.field(default=None, metadata=noted("`steps` decides it.", accepted=("auto",)))
+    moderation: Any = attrs.field(default=None, metadata=noted(accepted=("auto", "low")))
+    input_fidelity: Any = attrs.field(default=None, metadata=noted())
+    input_image_mask: Any = attrs.field(default=None, metadata=noted("It generates."))
+    background: Any = attrs.field(
+        default=None, metadata=refused("auto", "opaque", instead="images are opaque; leave it out")
+    )
+
+
+@attrs.frozen(kw_only=True)
 class OtherTool:
     """A tool that OpenAI runs itself, such as `web_search`. It is not offered to the model."""
 
@@ -177,7 +208,7 @@ class ToolChoiceAllowed:
 
 @attrs.frozen(kw_only=True)
 class ToolChoiceOther:
-    """The answer must use a tool of OpenAI. Every one but `file_search` is refused."""
+    """The answer must use a tool of OpenAI. Every one but `file_search` and `image_generation` is refused."""
 
     type: str
     fields: JsonObject = attrs.field(factory=dict, metadata=OTHER_FIELDS)

@@ -21,6 +21,7 @@ from contracts.responses.response import Response as ResponseContract
 from providers.chat.protocol import CHAT, ChatProvider
 from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
+from providers.image.protocol import IMAGE
 from server.api.error_responses import ANSWERING, COUNTING, OF_STORED, errors
 from server.api.generation.pictures import pictures, reads_pictures
 from server.api.grounding.answer import GroundedAnswer
@@ -30,6 +31,7 @@ from server.api.responses.conversation import input_items, references
 from server.api.responses.custom_input import custom_inputs
 from server.api.responses.file_search import FileSearch, finder, search_of
 from server.api.responses.heard import items_as_heard
+from server.api.responses.image_generation import ImageTool, image_tool, painted
 from server.api.responses.parameters import (
     refuse_unsupported_count,
     refuse_unsupported_response,
@@ -95,11 +97,12 @@ class ResponsesController(Controller):
         data = await with_texts(data, request, service, retrieval)
         id, request_id = new_response_id(), otel.request_id.get() or ""
         earlier, own, shown = await _conversation(data, request, service, retrieval, chat, id)
-        offered = offer(data.tools)
+        paints = _painting(data, service, request_id)
+        offered = offer(data.tools, paints=paints is not None)
         turns = [*earlier, *own]
         asked = await translated(request, to_response_generation, data, turns, offered, shown.seen, id=request_id)
         search = _search(data, asked, turns, own, chat, retrieval, id=id, seen=shown.seen)
-        draft = ResponseDraft(data, offered, chat, id=id, request_id=request_id, search=search)
+        draft = ResponseDraft(data, offered, chat, id=id, request_id=request_id, search=search, paints=paints)
         if shown.files:
             own = await asyncio.to_thread(with_files, own, shown.files)
         keep = partial(_keep, service.responses, own, draft)
@@ -107,7 +110,7 @@ class ResponsesController(Controller):
         generated = _events(search.answer, asked, offered)
         if voice is not None:
             return await _spoken(request, service, data, draft, generated, voice, keep)
-        events = aclosing(generated)
+        events = aclosing(painted(generated, offered, paints))
         if data.stream:
             encoder = ResponseStreamEncoder(draft, keep)
             return service.streamed(events, encoder, ending=encoder)
@@ -138,7 +141,8 @@ class ResponsesController(Controller):
         data = await with_texts(data, request, service, retrieval)
         earlier, own, shown = await _conversation(data, request, service, retrieval, chat, new_response_id())
         turns = [*earlier, *own]
-        prompt = to_prompt(data, turns, offer(data.tools), shown.seen)
+        offered = offer(data.tools, paints=bool(service.registry.available(IMAGE)))
+        prompt = to_prompt(data, turns, offered, shown.seen)
         if (search := search_of(data, own)) is not None:
             find = finder(retrieval, search, chat, prompt, turns, instructions=data.instructions, seen=shown.seen)
             prompt = (await find()).prompt
@@ -269,6 +273,15 @@ def _search(
         query=search.query if search else None,
         shows_results=FILE_SEARCH_RESULTS in (data.include or []),
         spoken=spoken,
+    )
+
+
+def _painting(data: CreateResponse, service: Service, request_id: str) -> ImageTool | None:
+    """What paints for the model. None: nothing does, as for a response that is spoken."""
+    if "audio" in (modalities(data) or []):
+        return None
+    return image_tool(
+        data.tools, service.registry, stream=bool(data.stream), request_id=request_id, timeout=data.timeout
     )
 
 

@@ -17,6 +17,7 @@ from contracts.responses.items import (
     FileSearchCall,
     FunctionCallOutput,
     FunctionToolCall,
+    ImageGenerationCall,
     InputContent,
     InputFileContent,
     InputImageContent,
@@ -36,6 +37,7 @@ from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.messages import call_arguments
 from server.api.generation.unread import placeholder
 from server.api.responses.foreign import as_calls, returned_text
+from server.api.responses.image_calls import with_image_calls
 from server.api.responses.parts import UNREAD, content_text, kind, to_content
 from server.api.responses.searched import blocks
 from server.api.responses.tools import INPUT, prompt_name
@@ -65,6 +67,7 @@ _PREFIXES = {
     "custom_tool_call_output": "ctco",
     "reasoning": "rs",
     "file_search_call": "fs",
+    "image_generation_call": "ig",
 }
 
 
@@ -115,6 +118,8 @@ def input_items(
             items.append(referred[item.id])
         elif isinstance(item, FileSearchCall) and item.results is None:
             items += _recalled(item, referred)
+        elif isinstance(item, ImageGenerationCall) and not item.revised_prompt:
+            note(f"input[].{item.type}")  # of another server: the model could not know what it shows
         elif isinstance(item, OtherItem):
             items += as_calls(item, item_id("function_call", response_id, number))
         else:
@@ -136,6 +141,7 @@ def to_turns(
     """
     turns: list[ChatMessage] = []
     draft = _Draft()
+    items = with_image_calls(items)
     answers, passages = _Answers(items), blocks(items)
     if instructions is not None:
         turns.append(ChatMessage(role="system", content=instructions))

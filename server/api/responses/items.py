@@ -178,6 +178,14 @@ class OutputFold:
         begun = [] if answered else self._begin("message", None)
         return [*begun, *self._close("incomplete" if reason == "length" else "completed")]
 
+    def close(self) -> tuple[list[ResponseStreamEvent], int]:
+        """End the open item, if there is one. Returns the events that this causes, and the place of the next item."""
+        return self._close("completed"), len(self._done)
+
+    def put(self, index: int, item: OutputItem) -> None:
+        """Have a whole item at this place, which is the next or that of an item before."""
+        self._done[index:] = [item]
+
     def fits(self, delta: Delta) -> bool:
         """Whether the delta belongs to the open item."""
         opened = self._open

@@ -23,11 +23,13 @@ from contracts.responses.response import (
 )
 from contracts.responses.tools import ResponseTextParam, TextResponseFormatText
 from providers.chat.protocol import ChatProvider
-from providers.chat.types import Accepted, Finished, GenerationEvent, SamplingParams, Usage
+from providers.chat.types import Accepted, Finished, SamplingParams, Usage
 from providers.errors import InternalError, InvalidRequest, QueueFull, ServiceError
 from providers.protocols import ModelCard
 from server.api.generation.parameters import note_given_up
 from server.api.responses.file_search import FileSearch
+from server.api.responses.image_generation import ImageTool, PaintedEvent, PaintingEvent
+from server.api.responses.image_items import ImageFold
 from server.api.responses.items import OutputFold
 from server.api.responses.tools import OfferedTools, as_choice
 
@@ -50,12 +52,14 @@ class ResponseDraft:
         id: str,
         request_id: str,
         search: FileSearch | None = None,
+        paints: ImageTool | None = None,
     ) -> None:
         self._request, self._chat, self.id, self.request_id = request, chat, id, request_id
         self._created_at = int(time.time())
         self.audio: ResponseAudio | None = None
         self._search = search
         self.output = OutputFold(id, offered, encrypt=ENCRYPTED_REASONING in (request.include or []))
+        self._images = None if paints is None else ImageFold(id, self.output, paints)
 
     @property
     def model(self) -> str:
@@ -72,6 +76,11 @@ class ResponseDraft:
     def accepted(self) -> list[ResponseStreamEvent]:
         """Begin the output with the search, if there is one. Returns its events."""
         return [] if self._search is None else self.output.searched(self._search.call, self._search.citable)
+
+    def painted(self, event: PaintedEvent) -> list[ResponseStreamEvent]:
+        """Add an event of an image to the output. Returns the events that it causes."""
+        assert self._images is not None
+        return self._images.add(event)
 
     def stored(self, response: Response) -> Response:
         """The response as it is stored: with the results of the search, which later prompts hold."""
@@ -105,7 +114,7 @@ class ResponseDraft:
         return attrs.evolve(self.created, status="cancelled", output=self.output.items, audio=self.audio)
 
 
-async def whole_response(draft: ResponseDraft, events: AsyncIterator[GenerationEvent]) -> Response:
+async def whole_response(draft: ResponseDraft, events: AsyncIterator[PaintingEvent]) -> Response:
     """Read an answer to its end.
 
     Raises:
@@ -119,6 +128,8 @@ async def whole_response(draft: ResponseDraft, events: AsyncIterator[GenerationE
         if isinstance(event, Accepted):
             note_given_up(event)
             draft.accepted()
+        elif isinstance(event, PaintedEvent):
+            draft.painted(event)
         else:
             draft.output.add(event)
     raise InternalError.truncated("answer")

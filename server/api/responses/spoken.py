@@ -17,6 +17,7 @@ from contracts.responses.response import Response, ResponseAudio
 from providers.chat.types import Finished
 from providers.errors import ServiceError
 from providers.speech.types import SAMPLE_RATE, SpeechPiece
+from server.api.responses.image_generation import PaintedEvent
 from server.api.responses.response import ResponseDraft, whole_response
 from server.api.responses.stream import ResponseStreamEncoder, event_bytes
 from server.api.speech.response import unspoken_texts
@@ -68,7 +69,7 @@ class SpokenResponseEncoder(ResponseStreamEncoder):
         self._transcribed = 0
         """The characters of the text that transcript events have."""
 
-    def encode(self, events: Sequence[VoicedEvent]) -> bytes:
+    def encode(self, events: Sequence[VoicedEvent | PaintedEvent]) -> bytes:
         written: list[bytes] = []
         for is_audio, group in groupby(events, lambda event: isinstance(event, AudioBytes)):
             if is_audio:

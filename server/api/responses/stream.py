@@ -8,9 +8,10 @@ import msgspec
 
 from contracts.responses.events import ResponseErrorEvent, ResponseLifecycleEvent, ResponseStreamEvent
 from contracts.responses.response import Response
-from providers.chat.types import Accepted, Finished, GenerationEvent, ReasoningDelta, TextDelta, ToolCallDelta
+from providers.chat.types import Accepted, Finished, ReasoningDelta, TextDelta, ToolCallDelta
 from providers.errors import ServiceError
 from server.api.generation.parameters import note_given_up
+from server.api.responses.image_generation import PaintedEvent, PaintingEvent
 from server.api.responses.items import Delta, OpenItem, delta_event, delta_text
 from server.api.responses.response import ResponseDraft
 from server.streaming.sse import named_message
@@ -36,7 +37,7 @@ class ResponseStreamEncoder:
         self._ended = False
         self._template: tuple[OpenItem, bytes, bytes] | None = None
 
-    def encode(self, events: Sequence[GenerationEvent]) -> bytes:
+    def encode(self, events: Sequence[PaintingEvent]) -> bytes:
         """The events on the wire; neighbouring pieces of one text become one."""
         written: list[bytes] = []
         for event in events if len(events) == 1 else _joined(events):
@@ -50,6 +51,8 @@ class ResponseStreamEncoder:
                 written.extend(map(event_bytes, self._draft.accepted()))
             elif isinstance(event, Finished):
                 written.append(self._finish(event))
+            elif isinstance(event, PaintedEvent):
+                written.extend(map(event_bytes, self._draft.painted(event)))
             else:
                 written.append(self._delta(event))
         return b"".join(written)
@@ -107,9 +110,9 @@ class ResponseStreamEncoder:
         return b"".join([written, *map(event_bytes, output.cited())]) if opened.citations else written
 
 
-def _joined(events: Sequence[GenerationEvent]) -> list[GenerationEvent]:
+def _joined(events: Sequence[PaintingEvent]) -> list[PaintingEvent]:
     """The same events; neighbouring pieces of text, of reasoning, or of the arguments of one call are joined."""
-    joined: list[GenerationEvent] = []
+    joined: list[PaintingEvent] = []
     for event in events:
         last = joined[-1] if joined else None
         if isinstance(event, TextDelta) and isinstance(last, TextDelta):

@@ -32,10 +32,26 @@ from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.tools import Functions, Selection
 from server.noted import note
 
-__all__ = ["INPUT", "OfferedTools", "Origin", "as_choice", "offer", "prompt_name", "to_grammar", "to_tools"]
+__all__ = [
+    "IMAGE",
+    "INPUT",
+    "PROMPT",
+    "OfferedTools",
+    "Origin",
+    "as_choice",
+    "offer",
+    "prompt_name",
+    "to_grammar",
+    "to_tools",
+]
 
 INPUT = "input"
 """The argument of the function that stands for a custom tool."""
+
+IMAGE = "image_generation"
+"""The function that stands for the tool of this name."""
+PROMPT = "prompt"
+"""Its argument."""
 
 _SEARCH = "file_search"
 
@@ -61,6 +77,8 @@ class Origin:
     name: str
     namespace: str | None = None
     is_custom: bool = False
+    is_image: bool = False
+    """Whether the server paints what the model calls."""
     path: str = "tools"
     """Its place in the request."""
 
@@ -73,6 +91,11 @@ class OfferedTools:
     origins: dict[str, Origin] = attrs.field(factory=dict)
     searches: bool = False
     """Whether the server may search files."""
+
+    @property
+    def paints(self) -> bool:
+        """Whether the model may have images painted."""
+        return self.origin(IMAGE).is_image
 
     @property
     def has_custom(self) -> bool:
@@ -92,9 +115,10 @@ class OfferedTools:
         return f"{origin.path}.format.definition" if origin.is_custom else f"{origin.path}{rest}"
 
 
-def offer(tools: Sequence[WireTool] | None) -> OfferedTools:
+def offer(tools: Sequence[WireTool] | None, *, paints: bool = False) -> OfferedTools:
     """The functions that the model sees: custom tools take their input as an argument, and the members of a namespace
-    bear its name. The server searches files itself. Tools of other types are left out and noted.
+    bear its name. The server searches files itself. Tools of other types are left out and noted, as are images unless
+    the server `paints`.
 
     Raises:
         InvalidRequest: two tools have the same name.
@@ -102,7 +126,12 @@ def offer(tools: Sequence[WireTool] | None) -> OfferedTools:
     offered = OfferedTools(searches=any(isinstance(tool, FileSearchTool) for tool in tools or []))
     for tool, namespace, path in _each(tools or []):
         if isinstance(tool, OtherTool):
-            note(f"{path}.{tool.type}")
+            if tool.type == IMAGE and paints and namespace is None:
+                origin = Origin(name=IMAGE, is_image=True, path=path)
+                name = _unused(IMAGE, origin, offered)
+                offered.origins[name], offered.functions[name] = origin, _painting(name)
+            else:
+                note(f"{path}.{tool.type}")
             continue
         origin = Origin(name=tool.name, namespace=namespace, is_custom=isinstance(tool, CustomTool), path=path)
         name = _unused(prompt_name(tool.name, namespace), origin, offered)
@@ -128,8 +157,10 @@ def to_tools(offered: OfferedTools, choice: WireToolChoice | None, parallel: boo
     functions = Functions(offered.functions, parallel is not False)
     choice = as_choice(choice)
     if isinstance(choice, ToolChoiceAllowed):
-        return _only(functions, choice, searches=offered.searches)
+        return _only(functions, choice, offered)
     if isinstance(choice, ToolChoiceOther):
+        if choice.type == IMAGE and offered.paints:
+            return functions.one(IMAGE, "tool_choice.type")
         if offered.searches and choice.type == _SEARCH:
             return functions.any("auto")
         raise _not_here("tool_choice.type", choice.type)
@@ -217,19 +248,26 @@ def _custom(name: str, tool: CustomTool) -> Tool:
     return Tool(name=name, description=description, parameters=parameters, strict=grammar is not None, lark=lark)
 
 
-def _only(functions: Functions, choice: ToolChoiceAllowed, *, searches: bool) -> Selection:
+def _painting(name: str) -> Tool:
+    held = {"type": "string", "minLength": 1, "description": "What the image shows, in detail."}
+    parameters = {"type": "object", "properties": {PROMPT: held}, "required": [PROMPT], "additionalProperties": False}
+    description = "Paint an image, which is shown to the user."
+    return Tool(name=name, description=description, parameters=parameters, strict=True)
+
+
+def _only(functions: Functions, choice: ToolChoiceAllowed, offered: OfferedTools) -> Selection:
     """The allowed functions. A search is a call, if one is required and no function is allowed."""
-    names = _allowed(choice, searches=searches)
+    names = _allowed(choice, offered)
     return functions.only(names, choice.mode if names else "auto")
 
 
-def _allowed(choice: ToolChoiceAllowed, *, searches: bool) -> list[tuple[str, str]]:
+def _allowed(choice: ToolChoiceAllowed, offered: OfferedTools) -> list[tuple[str, str]]:
     """The names of the allowed functions, with their paths. Tools that this server does not have are noted.
 
     Raises:
         UnsupportedParameter: it has none of the tools.
     """
-    if searches and any(tool.type == _SEARCH for tool in choice.tools):
+    if offered.searches and any(tool.type == _SEARCH for tool in choice.tools):
         others = [tool for tool in choice.tools if tool.type != _SEARCH]
         choice = attrs.evolve(choice, tools=others)
     names: list[tuple[str, str]] = []
@@ -237,6 +275,8 @@ def _allowed(choice: ToolChoiceAllowed, *, searches: bool) -> list[tuple[str, st
         path = f"tool_choice.tools[{index}]"
         if isinstance(tool, AllowedTool):
             names.append((tool.name, f"{path}.name"))
+        elif tool.type == IMAGE and offered.paints:
+            names.append((IMAGE, f"{path}.type"))
         elif all(isinstance(each, OtherTool) for each in choice.tools):
             raise _not_here(f"{path}.type", tool.type)
         else:

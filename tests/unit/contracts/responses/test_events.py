@@ -46,6 +46,17 @@ KEYS = {
     "ResponseCustomToolCallInputDeltaEvent": ["type", "item_id", "output_index", "delta", "sequence_number"],
     "ResponseCustomToolCallInputDoneEvent": ["type", "item_id", "output_index", "input", "sequence_number"],
     "ResponseFileSearchCallEvent": ["type", "item_id", "output_index", "sequence_number"],
+    "ResponseImageGenCallEvent": ["type", "item_id", "output_index", "sequence_number"],
+    "ResponseImageGenCallPartialImageEvent": [
+        "type",
+        "item_id",
+        "output_index",
+        "partial_image_b64",
+        "partial_image_index",
+        "output_format",
+        "size",
+        "sequence_number",
+    ],
     "ResponseTextAnnotationAddedEvent": [
         "type",
         "item_id",
