@@ -108,11 +108,15 @@ bench: setup ## Measure this machine as in docs/performance.md (several minutes,
 LOCK_TOOL := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-header --no-annotate --override requirements/overrides.txt
 LOCK := $(LOCK_TOOL) --extra cpu --extra all
+# Installed beside a server: MLX is the server's, and mflux needs Matplotlib only for plots.
+BESIDE := $(addprefix --no-emit-package ,mlx mlx-cpu mlx-metal contourpy cycler fonttools kiwisolver matplotlib \
+  opencv-python pyparsing python-dateutil tzdata)
 
 .PHONY: lock
 lock: setup ## Resolve the locks again; ARGS=--upgrade allows newer versions
 	$(LOCK) $(ARGS) pyproject.toml requirements/build.in --output-file requirements/runtime.txt
-	$(LOCK) $(ARGS) --extra dev --extra bench --extra speech-ja --constraint requirements/runtime.txt pyproject.toml requirements/build.in --output-file requirements/dev.txt
+	$(LOCK) $(ARGS) --extra dev --extra bench --extra speech-ja --extra images --constraint requirements/runtime.txt pyproject.toml requirements/build.in --output-file requirements/dev.txt
+	$(LOCK_TOOL) $(ARGS) $(BESIDE) --constraint requirements/runtime.txt requirements/images.in --output-file requirements/images.txt
 	$(LOCK_TOOL) $(ARGS) --constraint requirements/dev.txt requirements/mutation.in --output-file requirements/mutation.txt
 
 .PHONY: resolve

@@ -23,13 +23,20 @@ from providers.extras import Extra
 __all__ = ["MODALITIES", "CapabilityName", "Modality", "ModelType", "load"]
 
 ModelType = Literal["lm", "multimodal", "embeddings", "whisper", "tts", "image-generation", "image-edit", "echo"]
-"""Types with a row in `MODALITIES`, and those that are planned."""
 
 CapabilityName = Literal["chat", "embeddings", "transcription", "speech", "image"]
 
 _HAS_NVIDIA_DRIVER = os.path.exists("/proc/driver/nvidia/version")
 _MLX = Extra(name="cuda" if _HAS_NVIDIA_DRIVER else "cpu", modules=("mlx",), adds="MLX for Linux")
 """On macOS mlx-lm installs MLX; on Linux one of these extras does."""
+
+_IMAGES = Extra(
+    name="images",
+    modules=("mflux", "greenlet", "PIL"),
+    adds="image generation and editing",
+    # mflux requires torch and, on Linux, a build of MLX for NVIDIA's GPUs. It needs neither for what it is used for.
+    packages="'mflux>=0.24,<0.25' greenlet pillow piexif platformdirs toml",
+)
 
 
 @attrs.frozen(kw_only=True)
@@ -117,6 +124,24 @@ _ROWS = (
         ),
         process_bytes=550_000_000,
         weights="kokoro-82m",
+    ),
+    Modality(
+        model_type="image-generation",
+        capabilities=("image",),
+        does="makes images from text",
+        provider="providers.image.provider:EngineImageProvider",
+        engine="providers.engines.image.engine:ImageEngine",
+        extra=_IMAGES,
+        process_bytes=300_000_000,
+    ),
+    Modality(
+        model_type="image-edit",
+        capabilities=("image",),
+        does="changes images as a text describes",
+        provider="providers.image.provider:EngineImageProvider",
+        engine="providers.engines.image.engine:ImageEngine",
+        extra=_IMAGES,
+        process_bytes=300_000_000,
     ),
     Modality(
         model_type="echo",

@@ -30,6 +30,8 @@ class Extra:
     """What it adds to the server, for people."""
     any_module: bool = False
     """The modules are alternatives: one of them is enough."""
+    packages: str = ""
+    """Its packages and what they need beyond an installed server, for `pip install --no-deps`. Empty: pip decides."""
     platform: str = ""
     """`sys.platform` that the extra is for; empty: every platform."""
 
@@ -42,6 +44,8 @@ class Extra:
     @property
     def command(self) -> str:
         """The shell command that installs it."""
+        if self.packages:
+            return f"pip install --no-deps {self.packages}"
         return f"pip install '{_DISTRIBUTION}[{self.name}]'"
 
     @property

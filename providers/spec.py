@@ -75,6 +75,12 @@ class ModelSpec:
     """Folders or Hugging Face ids of adapters, each added to the weights."""
     lora_scales: tuple[float, ...] = ()
     """One factor per adapter, on top of its own scale; empty: 1 for each."""
+    config_name: str | None = None
+    """Which image model the weights are, by mflux's names; None: as the name of the path says."""
+    image_steps: int | None = None
+    """Denoising steps of an image whose request sets none; None: the model's own number."""
+    image_guidance: float | None = None
+    """Guidance of an image whose request sets none; None: the model's own."""
     kv_bits: int | None = None
     """Bits per cached key and value; None: as computed."""
     kv_group_size: int = 64

@@ -15,12 +15,14 @@ from providers.spec import ModelSpec
 from providers.weights import WeightsError, find_local
 from providers.weights.config import read_config
 
-__all__ = ["estimate", "weight_files"]
+__all__ = ["estimate", "parameter_count", "weight_files"]
 
 _SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _GGUF_GROUP = 32
 _LOAD_GROUP = 64
 """Weights that share a scale when an engine quantises at load."""
+_PARTS = ("*/*.safetensors", "*.safetensors")
+"""An image model has a folder per part; a file beside them is a copy of a part, except where there are no folders."""
 _ADAPTERS = ("adapters.safetensors", "adapter_model.safetensors")
 
 
@@ -56,12 +58,20 @@ def weight_files(folder: Path, model_type: str) -> list[Path]:
     patterns: Mapping[str, tuple[str, ...]] = {
         "whisper": ("weights.safetensors", "weights.npz"),
         "tts": ("*.safetensors", "*.npz"),
+        "image-generation": _PARTS,
+        "image-edit": _PARTS,
         "embeddings": ("**/model*.safetensors", "weight*.safetensors"),
     }
     for pattern in patterns.get(model_type, ("model*.safetensors",)):
         if found := sorted(folder.glob(pattern)):
             return found
     return []
+
+
+def parameter_count(folder: Path, model_type: str) -> int:
+    """Weights in the files of a model folder; a quantised weight counts as one."""
+    tensors = [tensor for file in weight_files(folder, model_type) for tensor in read_tensors(file)]
+    return sum(weights.count for weights in _unpacked(tensors, _group_sizes(folder)))
 
 
 def _weights_of(spec: ModelSpec) -> int | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from providers.capabilities import ModelType
 
-__all__ = ["READS_PICTURES", "guess_type", "model_context", "read_config"]
+__all__ = ["READS_PICTURES", "guess_type", "is_in_parts", "model_context", "read_config"]
 
 _ENCODERS = frozenset({"bert", "modernbert", "xlm-roberta", "xlm_roberta", "roberta", "llama_bidirec"})
 
@@ -26,8 +26,15 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config if isinstance(config, dict) else {}
 
 
+def is_in_parts(folder: Path) -> bool:
+    """Whether it is an image model as mflux and diffusers save one: a folder per part, among them the VAE."""
+    return not (folder / "config.json").is_file() and any((folder / "vae").glob("*.safetensors"))
+
+
 def guess_type(folder: Path, config: Mapping[str, Any]) -> ModelType:
     """The `--model-type` with which this model folder is probably served."""
+    if is_in_parts(folder):
+        return "image-generation"
     if "istftnet" in config:
         return "tts"
     if config.get("model_type") == "whisper":

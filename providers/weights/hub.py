@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from huggingface_hub.errors import (
 from tqdm.auto import tqdm
 
 from providers.weights._cache import as_weights_error
+from providers.weights.config import is_in_parts
 from providers.weights.errors import UnknownWeights, Unreachable, UnusableWeights, WeightsError
 from providers.weights.progress import ProgressCallback, Stage, silent
 
@@ -37,10 +38,16 @@ PATTERNS = ("*.json", "*.safetensors", "weights.npz", "*.py", "*.model", "*.tikt
 """Files to fetch: weights, configuration, tokenizer and templates, without duplicates in other frameworks' formats."""
 
 
-def fetch(repo_id: str, revision: str | None = None, *, progress: ProgressCallback | None = None) -> Path:
+def fetch(
+    repo_id: str,
+    revision: str | None = None,
+    *,
+    progress: ProgressCallback | None = None,
+    patterns: Sequence[str] = PATTERNS,
+) -> Path:
     """The folder of the repository's snapshot. Missing files are downloaded, interrupted downloads resumed.
 
-    `revision`: a branch, tag or commit; None is the default branch.
+    `revision`: a branch, tag or commit; None is the default branch. `patterns`: of the files to download.
     HF_HOME, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE apply. Without a network the cached snapshot is used.
 
     Raises:
@@ -50,7 +57,7 @@ def fetch(repo_id: str, revision: str | None = None, *, progress: ProgressCallba
     report(f"Looking up {repo_id}", None)
     try:
         found = snapshot_download(
-            repo_id, revision=revision, allow_patterns=list(PATTERNS), tqdm_class=_bar(repo_id, report)
+            repo_id, revision=revision, allow_patterns=list(patterns), tqdm_class=_bar(repo_id, report)
         )
     except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError) as error:
         raise _explained(repo_id, revision, error) from error
@@ -78,18 +85,30 @@ def find(repo_id: str, revision: str | None = None) -> Path | None:
 
 def missing_files(folder: Path) -> list[str]:
     """Required files that the model folder lacks: config.json, or weights files of the index."""
+    if is_in_parts(folder):
+        return [file for part in sorted(folder.iterdir()) if part.is_dir() for file in _missing_shards(part)]
     missing = [] if (folder / "config.json").is_file() else ["config.json"]
     index = folder / "model.safetensors.index.json"
     if index.is_file():
-        try:
-            shards = set(json.loads(index.read_text())["weight_map"].values())
-        except (ValueError, KeyError, AttributeError):
-            return [*missing, f"{index.name} (unreadable)"]
-        return missing + sorted(name for name in shards if not (folder / name).is_file())
+        return missing + _missing_of(index)
     # Older conversions of mlx-whisper have weights.npz.
     if not any(folder.rglob("*.safetensors")) and not (folder / "weights.npz").is_file():
         missing.append("*.safetensors")
     return missing
+
+
+def _missing_shards(part: Path) -> list[str]:
+    """The files that the indexes of a part of an image model name and that it lacks."""
+    return [f"{part.name}/{name}" for index in part.glob("*.safetensors.index.json") for name in _missing_of(index)]
+
+
+def _missing_of(index: Path) -> list[str]:
+    """The files beside an index that it names and that are not there."""
+    try:
+        shards = set(json.loads(index.read_text())["weight_map"].values())
+    except (ValueError, KeyError, AttributeError):
+        return [f"{index.name} (unreadable)"]
+    return sorted(name for name in shards if not (index.parent / name).is_file())
 
 
 @attrs.frozen(kw_only=True)

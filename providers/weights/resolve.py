@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import attrs
 
 from providers.weights._cache import model_folder
+from providers.weights.config import is_in_parts
 from providers.weights.embedded import is_pulled, pull
 from providers.weights.errors import UnknownWeights, WeightsError
 from providers.weights.manifest import EMBEDDED
@@ -30,11 +32,12 @@ EMBEDDED_PREFIX = "embedded:"
 _HUB_ID = re.compile(r"(?P<id>[A-Za-z0-9][\w.-]*/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
-def resolve(path: str, progress: ProgressCallback | None = None) -> Path:
+def resolve(path: str, progress: ProgressCallback | None = None, *, patterns: Sequence[str] | None = None) -> Path:
     """The model folder or the `.gguf` file of `path`; missing weights are fetched.
 
     `path` is `embedded:<id>`, a folder, a `.gguf` file, or a Hugging Face id: `org/name` or `org/name@revision`. An
-    existing local path has precedence over a hub id with the same spelling. Blocks while it downloads.
+    existing local path has precedence over a hub id with the same spelling. Blocks while it downloads. `patterns`: of
+    the files to download from the hub, where other ones than a language model's are needed.
 
     Raises:
         WeightsError: there is no usable model; the message tells the user what to do.
@@ -49,7 +52,7 @@ def resolve(path: str, progress: ProgressCallback | None = None) -> Path:
     if (repo := hub_repo(path)) is not None:
         from providers.weights import hub  # imported here: it takes half a second
 
-        return hub.fetch(*repo, progress=progress)
+        return hub.fetch(*repo, progress=progress, patterns=hub.PATTERNS if patterns is None else patterns)
     raise WeightsError(
         f"There is no folder or file {path!r}, and it is not a Hugging Face id (org/name) or embedded:<id> either."
     )
@@ -108,7 +111,7 @@ def _usable(local: Path) -> Path:
         if local.suffix.lower() == ".gguf":
             return local.resolve()
         raise WeightsError(f"{local} is a file, but not a .gguf file. For safetensors files name their folder.")
-    if (local / "config.json").is_file():
+    if (local / "config.json").is_file() or is_in_parts(local):
         return local.resolve()
     ggufs = sorted(local.glob("*.gguf"))
     if len(ggufs) == 1:

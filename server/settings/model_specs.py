@@ -15,8 +15,6 @@ from server.settings.sources import Raw, SettingsError
 __all__ = ["model_spec", "parsed"]
 
 _LANGUAGE_ONLY = (
-    "lora_paths",
-    "lora_scales",
     "prefix_cache_dir",
     "prefix_cache_disk_size",
     "chat_template_file",
@@ -31,8 +29,16 @@ _LANGUAGE_ONLY = (
 )
 """Options that apply only to language models."""
 
-_TEXT_ONLY = ("lora_paths", "lora_scales")
-"""Those among them that do not apply to models that read pictures."""
+_IMAGE_ONLY = ("config_name", "image_steps", "image_guidance")
+_ADAPTERS = ("lora_paths", "lora_scales")
+_IMAGE_TYPES: tuple[ModelType, ...] = ("image-generation", "image-edit")
+
+_TYPES: tuple[tuple[tuple[str, ...], tuple[ModelType, ...]], ...] = (
+    (_LANGUAGE_ONLY, ("lm", "multimodal")),
+    (_IMAGE_ONLY, _IMAGE_TYPES),
+    (_ADAPTERS, ("lm", *_IMAGE_TYPES)),
+)
+"""Options, and the model types that they apply to."""
 
 _SAMPLING = tuple(option.name for option in SAMPLING_OPTIONS if option.name != "max_tokens")
 
@@ -113,6 +119,9 @@ def model_spec(raws: Mapping[str, Raw]) -> ModelSpec:
         prefix_cache_disk_bytes=values["prefix_cache_disk_size"],
         lora_paths=_adapters(raws, values),
         lora_scales=values["lora_scales"] or (),
+        config_name=values["config_name"],
+        image_steps=values["image_steps"],
+        image_guidance=values["image_guidance"],
         lazy=values["on_demand"],
         load_policy=values["load_policy"],
         pin=values["pin"],
@@ -140,10 +149,10 @@ def _check_combinations(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> N
     Raises:
         SettingsError: an option would have no effect with the others, or two of them contradict each other.
     """
-    for name in _LANGUAGE_ONLY:
-        types = ("lm",) if name in _TEXT_ONLY else ("lm", "multimodal")
-        if name in raws and values["model_type"] not in types:
-            where = raws[name].where
+    for names, types in _TYPES:
+        given = [name for name in names if name in raws]
+        if given and values["model_type"] not in types:
+            where = raws[given[0]].where
             raise SettingsError(f"{where} is for models of type {' or '.join(types)}, not {values['model_type']}")
     for name, needed in _NEEDS.items():
         if name in raws and needed not in raws:
@@ -159,13 +168,14 @@ def _check_combinations(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> N
 
 
 def _adapters(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> tuple[str, ...]:
-    """Absolute paths of the adapters' folders."""
+    """Absolute paths of the adapters: folders, and of image models files as well."""
     found = []
+    files = values["model_type"] in _IMAGE_TYPES
     for path in values["lora_paths"] or ():
-        folder = Path(path).expanduser()
-        if not folder.is_dir():
-            raise SettingsError(f"{raws['lora_paths'].where}: there is no folder {path}")
-        found.append(str(folder.resolve()))
+        adapter = Path(path).expanduser()
+        if not adapter.is_dir() and not (files and adapter.is_file()):
+            raise SettingsError(f"{raws['lora_paths'].where}: there is no folder {'or file ' if files else ''}{path}")
+        found.append(str(adapter.resolve()))
     return tuple(found)
 
 

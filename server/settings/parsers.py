@@ -222,17 +222,13 @@ def size(least: int) -> Parser[int]:
     return parse
 
 
-def choice(
-    choices: Iterable[str], refused: Iterable[str] = (), *, synonyms: Mapping[str, str] | None = None
-) -> Parser[str]:
-    known, later, same = tuple(choices), tuple(refused), synonyms or {}
+def choice(choices: Iterable[str], *, synonyms: Mapping[str, str] | None = None) -> Parser[str]:
+    known, same = tuple(choices), synonyms or {}
 
     @accepts({"enum": [*known]}, _without_case((*known, *same)))
     def parse(value: object) -> str:
         word = str(value).strip().lower()
         word = same.get(word, word)
-        if word in later:
-            raise ValueError(f"may be {listed(known)}; {word!r} is not supported by this version")
         if word not in known:
             raise ValueError(f"must be {listed(known)}, not {value!r}{closest(word, known)}")
         return word

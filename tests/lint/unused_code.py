@@ -37,6 +37,8 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         *("data_to_encodable_type", "decode_bytes", "detect_nested_field", "generate_field_definitions"),
         *("is_plugin_supported_field", "max_properties", "property_names"),
         *("handler_id", "is_supported_model_type_field", "to_asgi_response", "get_store_from_app"),
+        # mflux, greenlet
+        *("call_after_loop", "call_before_loop", "call_in_loop", "gr_context"),
         # html.parser
         *("handle_data", "handle_endtag", "handle_startendtag", "handle_starttag"),
         # granian
@@ -49,10 +51,6 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
     ),
     "found by a name put together from strings": ("AacEncoder", "FlacEncoder", "Mp3Encoder", "OpusEncoder"),
     "where embedded weights come from, for people": ("homepage",),
-    "what the engine and the API of images will use": (
-        *("IMAGE", "EngineImageProvider", "MAX_SEED"),
-        *("guidance", "negative_prompt", "partial_images", "pixels"),
-    ),
     "otel.testing, for tests": ("capture_metrics", "capture_spans"),
     "the duration model without the vocoder, which tests/live/engines/durations.py judges": ("durations",),
 }

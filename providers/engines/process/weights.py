@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +47,16 @@ def mlx_device() -> str:
     return "metal" if mx.metal.is_available() else "cuda"
 
 
-def find_folder(path: str, progress: Progress) -> Path:
+def find_folder(path: str, progress: Progress, *, patterns: Sequence[str] | None = None) -> Path:
     """The local folder of a model: downloaded for a hub id, converted for a GGUF file, else the folder itself.
+
+    `patterns`: of the files to download, where other ones than a language model's are needed.
 
     Raises:
         EngineLoadError: it cannot be found or converted.
     """
     try:
-        local = resolve(path, progress)
+        local = resolve(path, progress, patterns=patterns)
     except WeightsError as error:
         raise EngineLoadError(str(error)) from error
     if local.suffix.lower() == ".gguf":

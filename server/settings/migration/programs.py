@@ -33,8 +33,7 @@ _MLX_OPENAI_SERVER = Program(
 The command has the same name and the same form: `mlx-openai-server launch --model-path …`. Its options, and the keys
 of its YAML file (`models:` and `server:`), work as they stand. What differs without any option: the server listens on
 localhost, not on every address; the context is at most 32768 tokens; no log file is written; 8 requests run at the same
-time, not 32; a local model is named after its folder, not its whole path. Models of the types `multimodal`,
-`image-generation` and `image-edit` are refused by this version.
+time, not 32; a local model is named after its folder, not its whole path.
 """,
     rows=(
         "--config",
@@ -48,7 +47,7 @@ time, not 32; a local model is named after its folder, not its whole path. Model
         "--queue-size",
         ("--max-concurrency", "of earlier versions"),
         ("--mlx-warmup", "of earlier versions"),
-        ("--quantize", "of language models; there, of image models"),
+        ("--quantize", "of language models too"),
         "--config-name",
         "--lora-paths",
         "--lora-scales",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import get_args
 
-from providers.capabilities import MODALITIES, ModelType
+from providers.capabilities import MODALITIES
+from providers.image.models import CONFIG_NAMES, IMAGE_MODELS
 from providers.spec import Dtype
 from server.settings.migration.parser_names import REASONING_PARSERS, TOOL_CALL_PARSERS
 from server.settings.options._option import Option, model_option
@@ -15,6 +16,7 @@ from server.settings.parsers import (
     factors,
     integer,
     names,
+    number,
     one_of,
     parser_name,
     paths,
@@ -27,7 +29,6 @@ from server.settings.path_parsers import lexicon, template, writable_folder
 
 __all__ = ["MODEL_OPTIONS", "QUEUE_OPTIONS"]
 
-_TYPES_LATER = tuple(name for name in get_args(ModelType) if name not in MODALITIES)
 _CONCURRENCY = ", ".join(f"{row.max_concurrency} for {name}" for name, row in MODALITIES.items())
 _WHAT_TYPES_DO = ", ".join(f"{name} {row.does}" for name, row in MODALITIES.items())
 
@@ -45,7 +46,7 @@ MODEL_OPTIONS: tuple[Option, ...] = (
         "model_type",
         "MODEL_TYPE",
         f"What the model does: {_WHAT_TYPES_DO}.",
-        choice(MODALITIES, _TYPES_LATER),
+        choice(MODALITIES),
         default="lm",
         default_text="lm",
         metavar="|".join(MODALITIES),
@@ -145,8 +146,8 @@ MODEL_OPTIONS: tuple[Option, ...] = (
     model_option(
         "lora_paths",
         "LORA_PATHS",
-        "LoRA adapters to add to a language model's weights at load: folders in mlx-lm's or PEFT's format, separated "
-        "by commas.",
+        "LoRA adapters to add to the weights of a language or image model at load, separated by commas: folders in "
+        "mlx-lm's or PEFT's format; for image models .safetensors files or folders with one.",
         paths,
         metavar="PATHS",
         example="./adapters",
@@ -256,7 +257,33 @@ MODEL_OPTIONS: tuple[Option, ...] = (
         metavar="FILE",
         example='{"Siobhan": "ʃəvˈɔn"}',
     ),
-    model_option("config_name", "CONFIG_NAME", "Image model configuration.", text, metavar="NAME", supported=False),
+    model_option(
+        "config_name",
+        "CONFIG_NAME",
+        "Which image model the weights are: " + ", ".join(IMAGE_MODELS) + ". docs/images.md lists further names.",
+        choice(IMAGE_MODELS, synonyms=CONFIG_NAMES),
+        default_text="as the last part of --model-path says",
+        metavar="NAME",
+        example="flux2-klein-4b",
+    ),
+    model_option(
+        "image_steps",
+        "IMAGE_STEPS",
+        "Denoising steps per image, for requests that set no number.",
+        integer(1, 200),
+        default_text="the image model's own, from 4 to 50",
+        metavar="COUNT",
+        example="8",
+    ),
+    model_option(
+        "image_guidance",
+        "IMAGE_GUIDANCE",
+        "How closely images follow their text, for requests that set no guidance. Some image models have none.",
+        number(0.0, 100.0),
+        default_text="the image model's own",
+        metavar="NUMBER",
+        example="3.5",
+    ),
     model_option(
         "enable_auto_tool_choice",
         "ENABLE_AUTO_TOOL_CHOICE",

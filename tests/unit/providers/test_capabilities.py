@@ -110,7 +110,7 @@ def test_a_machine_without_mlx_lacks_an_extra_for_every_engine(monkeypatch: pyte
 
     lacking = {row.model_type for row in MODALITIES.values() if row.lacks and row.lacks.modules == ("mlx",)}
 
-    assert lacking == {"lm", "multimodal", "embeddings", "whisper", "tts"}
+    assert lacking == {"lm", "multimodal", "embeddings", "whisper", "tts", "image-generation", "image-edit"}
 
 
 def test_an_extra_of_alternatives_is_installed_with_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

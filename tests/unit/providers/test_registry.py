@@ -41,8 +41,8 @@ def test_a_card_is_found_only_by_its_exact_id():
 
 
 def test_a_model_type_that_is_not_built_is_an_error_before_anything_starts():
-    with pytest.raises(ValueError, match=r"'image-edit'.*not available in this version.*echo"):
-        ModelRegistry((ModelSpec(name="x", path="p", model_type="image-edit"),))
+    with pytest.raises(ValueError, match=r"'hologram'.*not available in this version.*echo"):
+        ModelRegistry((ModelSpec(name="x", path="p", model_type="hologram"),))
 
 
 def test_two_models_of_one_name_are_an_error():

@@ -119,7 +119,7 @@ async def test_in_a_budget_for_one_the_next_model_waits_for_the_end_of_the_last(
     assert registry.residency.budget == 1_400
 
 
-@pytest.mark.parametrize("change", [{"aliases": ("a",)}, {"model_type": "image-edit"}])
+@pytest.mark.parametrize("change", [{"aliases": ("a",)}, {"model_type": "hologram"}])
 async def test_models_that_cannot_be_served_change_nothing(serve, model, change):
     registry = await serve(model("a"))
     served = registry.providers()

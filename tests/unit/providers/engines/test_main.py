@@ -37,7 +37,7 @@ def test_a_model_type_has_the_engine_of_its_row(model_type: Any, monkeypatch: py
     assert engine == (MODALITIES[model_type].engine, PREPARED)
 
 
-@pytest.mark.parametrize("model_type", ["echo", "image-edit"])
+@pytest.mark.parametrize("model_type", ["echo", "hologram"])
 def test_a_model_type_without_an_engine_refuses_to_load(model_type: Any) -> None:
     assert "it has no engine" in fails_to_load(ModelSpec(name="m", path="p", model_type=model_type))
 

@@ -88,10 +88,11 @@ def test_version_is_the_distributions() -> None:
     [
         (["--port", "http"], "--port must be a whole number from 0 to 65535, not 'http'"),
         (
-            ["--model-type", "image-edit"],
-            "--model-type may be lm, embeddings, whisper, tts or echo; 'image-edit' is not supported by this version",
+            ["--model-type", "image"],
+            "--model-type must be lm, multimodal, embeddings, whisper, tts, image-generation, image-edit or echo, not "
+            "'image'; did you mean 'image-edit'?",
         ),
-        (["--config-name", "here"], "--config-name is not supported by this version"),
+        (["--config-name", "schnell"], "--config-name is for models of type image-generation or image-edit, not lm"),
         (["--lora-paths", "here"], "--lora-paths: there is no folder here"),
         (
             ["--no-enable-auto-tool-choice"],
@@ -244,6 +245,8 @@ def test_doctor_lists_every_extra_with_the_command_that_adds_it(monkeypatch: pyt
         "speech": "note",
         "speech-ja": "note",
         "speech-zh": "note",
+        "images": "note",
+        "vision": "note",
         "retrieval": "note",
         "bench": "note",
     }

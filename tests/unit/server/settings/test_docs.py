@@ -34,6 +34,8 @@ def test_the_page_for_other_servers_is_the_table_of_aliases() -> None:
 APART = [("MAX_KV_SIZE",), ("PROMPT_LOOKUP",), ("KV_BITS", "KV_GROUP_SIZE")]
 """Variables that exclude others; they are tested separately."""
 
+OF_IMAGES = ("CONFIG_NAME", "IMAGE_STEPS", "IMAGE_GUIDANCE")
+
 
 def test_every_example_value_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     examples = dict(re.findall(r"^#([A-Z][A-Z_]+)=(.+)$", env_example(), re.MULTILINE))
@@ -45,6 +47,8 @@ def test_every_example_value_is_valid(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
 
     separate = [{name: examples.pop(name) for name in names} for names in APART]
+    image_model = {"MODEL_TYPE": "image-generation", "MODEL_PATH": "org/model"}
+    separate.append({**image_model, **{name: examples.pop(name) for name in OF_IMAGES}})
 
     assert Settings.load(environ=examples).models[0].name == "qwen"
     for environ in separate:

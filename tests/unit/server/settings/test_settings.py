@@ -54,6 +54,9 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "trust_remote_code": ("true", "false", "true"),
     "lora_paths": ("/", "/usr", "/usr/lib"),
     "lora_scales": ("1", "0.5", "-2.5"),
+    "config_name": ("schnell", "dev", "fibo"),
+    "image_steps": ("1", "2", "3"),
+    "image_guidance": ("1", "2.5", "0"),
     "kv_bits": ("4", "8", "4"),
     "kv_group_size": ("32", "128", "64"),
     "max_kv_size": ("100", "200", "300"),
@@ -116,7 +119,10 @@ FIELDS = {
 }
 """Names of fields that differ from their option's name."""
 
+AN_IMAGE_MODEL = {"MODEL_TYPE": "image-generation", "MODEL_PATH": "org/model"}
+
 BESIDE = {
+    **dict.fromkeys(("config_name", "image_steps", "image_guidance"), AN_IMAGE_MODEL),
     "prefix_cache_disk_size": {"PREFIX_CACHE_DIR": "/tmp"},
     "lora_scales": {"LORA_PATHS": "/"},
     "kv_group_size": {"KV_BITS": "8"},
@@ -186,12 +192,6 @@ def test_an_option_of_later_versions_is_refused_and_never_ignored(option: Option
         assert str(refused.value).startswith(where)
 
 
-@pytest.mark.parametrize("kind", ["image-generation", "image-edit"])
-def test_a_model_type_of_later_versions_is_refused_by_name(kind: str) -> None:
-    with pytest.raises(SettingsError, match=f"--model-type .*'{kind}' is not supported by this version"):
-        Settings.load({"model_type": kind}, {})
-
-
 BAD: list[tuple[str, str, str]] = [
     ("enable_auto_tool_choice", "false", "cannot be turned off: to serve without tools, set tool_call_parser to none"),
     ("port", "http", "must be a whole number from 0 to 65535, not 'http'"),
@@ -231,7 +231,12 @@ BAD: list[tuple[str, str, str]] = [
     ("num_draft_tokens", "2", "has no effect without --draft-model"),
     ("quantize", "7", "must be 2, 3, 4, 5, 6 or 8 (bits), not '7'"),
     ("mlx_warmup", "perhaps", "must be true or false, not 'perhaps'"),
-    ("model_type", "ehco", "must be lm, multimodal, embeddings, whisper, tts or echo, not 'ehco'; did you mean 'echo'"),
+    (
+        "model_type",
+        "ehco",
+        "must be lm, multimodal, embeddings, whisper, tts, image-generation, image-edit or echo, not 'ehco'; "
+        "did you mean 'echo'?",
+    ),
     ("temperature", "warm", "must be a number from 0 to 100, not 'warm'"),
     ("temperature", "-1", "must be a number from 0 to 100, not '-1'"),
     ("top_p", "nan", "must be a number from 0 to 1, not 'nan'"),
@@ -295,6 +300,7 @@ def test_options_of_language_models_are_refused_for_others() -> None:
         ),
         ({"draft_model": "a/b", "prompt_lookup": "4"}, "--draft-model cannot be combined with --prompt-lookup"),
         ({"prompt_lookup": "4", "max_kv_size": "64"}, "--prompt-lookup cannot be combined with --max-kv-size"),
+        ({"config_name": "dev"}, "--config-name is for models of type image-generation or image-edit, not lm"),
         ({"lora_paths": "/,/usr", "lora_scales": "1"}, "--lora-scales must be as many numbers as there are adapters"),
         (
             {"model_type": "echo", "prompt_lookup": "4"},
@@ -302,7 +308,7 @@ def test_options_of_language_models_are_refused_for_others() -> None:
         ),
         (
             {"model_type": "multimodal", "model_path": "a/b", "lora_paths": "/tmp"},
-            "--lora-paths is for models of type lm, not multimodal",
+            "--lora-paths is for models of type lm or image-generation or image-edit, not multimodal",
         ),
     ],
 )

@@ -215,9 +215,9 @@ def test_an_engine_that_cannot_be_made_is_reported_and_the_process_ends(start: S
 
 
 def test_a_model_type_without_an_engine_is_refused_by_name(start: Start) -> None:
-    failed = start().load("anything", model_type="image-edit")
+    failed = start().load("anything", model_type="echo")
     assert isinstance(failed, LoadFailed)
-    assert "image-edit" in failed.message
+    assert "echo" in failed.message
 
 
 def test_folders_where_the_user_happens_to_stand_are_not_the_engine_s(tmp_path: Path) -> None:

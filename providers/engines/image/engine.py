@@ -1,0 +1,220 @@
+"""The engine of image models: those of mflux. A step does one denoising step of one request."""
+
+from __future__ import annotations
+
+import time
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any
+
+import attrs
+import mlx.core as mx
+
+from providers.engines.image.intake import ImageJob
+from providers.engines.image.loading import load_image_model
+from providers.engines.image.mflux_internals import pixels_of
+from providers.engines.image.painting import Encoded, Painted, Painting, Pauses, Stepped
+from providers.engines.process.base import (
+    BaseEngine,
+    Loaded,
+    as_service_error,
+    failure_of,
+    is_late,
+    release_arrays,
+    timed_out,
+)
+from providers.engines.process.engine import Outbox, Progress
+from providers.engines.process.platform import Platform
+from providers.errors import InvalidRequest, ServiceError
+from providers.image.types import (
+    ImageAccepted,
+    ImageFinished,
+    ImagePreview,
+    ImageProgress,
+    ImageRequest,
+    SourceImage,
+)
+from providers.spec import ModelSpec
+
+__all__ = ["ImageEngine"]
+
+_WARMUP_SIDE = 64
+
+
+@attrs.define(eq=False)
+class _Work:
+    """A job in progress."""
+
+    job: ImageJob
+    context: Context = attrs.field(factory=copy_context)
+    """The request's context, for log lines."""
+    accepted: bool = False
+    index: int = 0
+    """Of the image that is made now."""
+    painting: Painting | None = None
+    """None before the image is begun."""
+    turns: int = 0
+    previews: int = 0
+    """Of this image."""
+    begun: float = 0.0
+    encoded: float = 0.0
+    denoised: float = 0.0
+    """When the image was begun, encoded, and had its last step."""
+    previewing: float = 0.0
+    """Seconds that its previews took."""
+
+
+class ImageEngine(BaseEngine[ImageJob]):
+    """Implements `Engine` for folders that mflux loads."""
+
+    REQUESTS = (ImageRequest,)
+    NOUN = "an image model"
+    DOES = "makes images"
+
+    def __init__(self, prepared: Platform) -> None:
+        super().__init__(prepared)
+        self._works: dict[str, _Work] = {}
+
+    # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _load(self, spec: ModelSpec, device: str, progress: Progress) -> Loaded:
+        self._loaded = load_image_model(spec, device, progress)
+        self._loaded.model.callbacks.register(Pauses())
+        return Loaded(
+            model_type=self._loaded.config,
+            dtype=self._loaded.dtype,
+            details={"edits": self._loaded.edits, **self._loaded.intake.details},
+        )
+
+    def _warm_up(self) -> None:
+        side = _WARMUP_SIDE
+        grey = SourceImage(side, side, bytes([127]) * (3 * side * side))
+        job = self._loaded.intake.warmup(grey, side)
+        painting = Painting(partial(self._loaded.paint, 0, job.arguments))
+        while not isinstance(painting.next(), Painted):
+            pass
+        self._loaded.forget_prompts()
+
+    # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
+
+    def _job(self, request: ImageRequest) -> ImageJob:
+        return self._loaded.intake.job(request)
+
+    # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def submit(self, job: ImageJob) -> None:
+        self._works[job.id] = _Work(job)
+
+    def cancel(self, request_id: str) -> None:
+        work = self._works.pop(request_id, None)
+        if work is not None:
+            self._drop(work)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._works)
+
+    def step(self, out: Outbox) -> None:
+        """Accept new requests, or if there are none, do a part of an image of the one that had the fewest turns."""
+        self._expire(out)
+        new = [work for work in self._works.values() if not work.accepted]
+        if new:
+            for work in new:
+                work.accepted = True
+                job = work.job
+                out.event(job.id, ImageAccepted(job.width, job.height, job.steps, job.seed))
+        elif self._works:
+            work = min(self._works.values(), key=lambda waiting: waiting.turns)
+            work.context.run(self._take_turn, work, out)
+
+    def recover(self, out: Outbox, error: BaseException) -> None:
+        """Fail the newest request. A fault in the turn of a request does not get here: `_take_turn` ends that one."""
+        if self._works:
+            self._end(next(reversed(self._works)), failure_of(error), out)
+        mx.clear_cache()
+
+    def _expire(self, out: Outbox) -> None:
+        now = time.monotonic()
+        for id, work in list(self._works.items()):
+            if is_late(work.job, now):
+                self._end(id, timed_out(), out)
+
+    def _end(self, id: str, error: ServiceError, out: Outbox) -> None:
+        out.fail(id, error)
+        self._drop(self._works.pop(id))
+
+    def _drop(self, work: _Work) -> None:
+        """Free what an image in progress holds."""
+        if work.painting is not None:
+            work.painting.drop()
+            work.painting = None
+        self._loaded.forget_prompts()
+        mx.clear_cache()
+
+    def _take_turn(self, work: _Work, out: Outbox) -> None:
+        id = work.job.id
+        try:
+            work.turns += 1
+            self._paint(work, out)
+        except ValueError as error:
+            # mflux checks sizes and sources before its first step, with messages for people.
+            refused = work.painting is not None and not work.encoded
+            self._end(id, InvalidRequest(str(error)) if refused else as_service_error(error, id), out)
+            release_arrays(error)
+        except BaseException as error:  # a panic in native code is not an Exception
+            self._end(id, as_service_error(error, id), out)
+            release_arrays(error)
+
+    def _paint(self, work: _Work, out: Outbox) -> None:
+        """Do the next part of the image."""
+        job = work.job
+        if work.painting is None:
+            work.begun, work.encoded, work.denoised, work.previewing, work.previews = time.monotonic(), 0.0, 0.0, 0.0, 0
+            work.painting = Painting(partial(self._loaded.paint, job.seed_of(work.index), job.arguments))
+        reached = work.painting.next()
+        now = time.monotonic()
+        if isinstance(reached, Encoded):
+            work.encoded = now
+        elif isinstance(reached, Stepped):
+            work.denoised = now
+            out.event(job.id, ImageProgress(work.index, reached.step, job.steps))
+            if job.previews_after(reached.step) > work.previews:
+                self._preview(work, reached, out)
+        elif isinstance(reached, Painted):
+            self._finish(work, reached.image, now, out)
+
+    def _preview(self, work: _Work, reached: Stepped, out: Outbox) -> None:
+        started = time.monotonic()
+        image = pixels_of(self._loaded.model, self._loaded.latents, reached.latents, reached.width, reached.height)
+        out.event(work.job.id, ImagePreview(work.index, work.previews, *_rgb(image)))
+        work.previews += 1
+        work.previewing += time.monotonic() - started
+
+    def _finish(self, work: _Work, image: Any, now: float, out: Outbox) -> None:
+        job = work.job
+        denoised = max(work.denoised, work.encoded)
+        out.event(
+            job.id,
+            ImageFinished(
+                work.index,
+                *_rgb(image),
+                seed=job.seed_of(work.index),
+                steps=job.steps,
+                queue_seconds=work.begun - job.submitted,
+                encode_seconds=work.encoded - work.begun,
+                denoise_seconds=max(0.0, denoised - work.encoded - work.previewing),
+                decode_seconds=now - denoised + work.previewing,
+            ),
+        )
+        work.painting = None
+        work.index += 1
+        if work.index == job.request.n:
+            del self._works[job.id]
+            self._loaded.forget_prompts()
+            mx.clear_cache()
+
+
+def _rgb(image: Any) -> tuple[int, int, bytes]:
+    """Width, height and pixels of PIL's image."""
+    plain = image.convert("RGB")
+    return plain.width, plain.height, plain.tobytes()
