@@ -30,8 +30,7 @@ from providers.image.types import (
 __all__ = ["painted"]
 
 DEFAULT_STEPS = 4
-_COARSEST = 64
-"""Side of the blocks, in pixels, that the first preview is made of."""
+_GREY = 127
 _PAINT = 0.5
 """The part of a pixel that an edit paints."""
 
@@ -62,18 +61,22 @@ class Canvas:
         return self._over_source(painted) if request.sources else painted
 
     def preview(self, number: int) -> ImagePreview:
-        """The picture in blocks, each preview in smaller ones."""
-        side = max(2, _COARSEST >> number)
+        """The picture behind a grey that each preview has less of."""
+        shown = (number + 1) / (self._previews + 1)
         picture = self.picture()
-        coarse = picture[::side, ::side].repeat(side, axis=0).repeat(side, axis=1)
         height, width = picture.shape[:2]
-        return ImagePreview(self.index, number, width, height, coarse[:height, :width].tobytes())
+        veiled = (picture * shown + _GREY * (1 - shown)).astype(np.uint8)
+        return ImagePreview(self.index, number, width, height, veiled.tobytes())
 
     def previews_after(self, step: int) -> range:
         """The numbers of the previews that follow this step. None follows the last step."""
-        wanted = min(self.request.partial_images, self.steps - 1)
-        before, after = (min(wanted, at * (wanted + 1) // self.steps) for at in (step - 1, step))
+        most = self._previews
+        before, after = (min(most, at * (most + 1) // self.steps) for at in (step - 1, step))
         return range(before, after)
+
+    @property
+    def _previews(self) -> int:
+        return min(self.request.partial_images, self.steps - 1)
 
     def _over_source(self, painted: Pixels) -> Pixels:
         height, width = painted.shape[:2]

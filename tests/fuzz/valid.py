@@ -166,6 +166,11 @@ VALID: dict[str, list[dict[str, Any]]] = {
         for body in _MESSAGES
     ],
     "POST /v1/audio/speech": _SPEECH,
+    "POST /v1/images/generations": [
+        {"model": "any", "prompt": "a cube", "size": "64x64", "n": 2, "seed": 1, "steps": 2, "output_format": "webp"},
+        {"prompt": "a cube", "size": "64x96", "stream": True, "partial_images": 2, "steps": 3, "guidance": 1.5},
+        {"prompt": "a cube", "size": "64x64", "response_format": "url", "quality": "hd", "negative_prompt": "text"},
+    ],
     "POST /v1/embeddings": [
         {"model": "any", "input": ["a", "b"], "encoding_format": "base64", "dimensions": 8, "user": "a"},
         {"model": "any", "input": [[1, 2], [3]], "encoding_format": "float"},
