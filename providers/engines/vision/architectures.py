@@ -13,7 +13,10 @@ __all__ = ["ARCHITECTURES", "Architecture", "find_architecture"]
 
 @attrs.frozen(kw_only=True)
 class Architecture:
-    """How one architecture of mlx-vlm reads pictures. All of them put embeddings in the place of tokens."""
+    """How one architecture of mlx-vlm reads pictures.
+
+    All of them put embeddings in the place of tokens. Qwen3-VL also adds to them in its first layers.
+    """
 
     has_grid: bool = False
     """Whether tokens have a position in time, height and width, as in Qwen2-VL (mrope). Otherwise they are counted."""
@@ -23,6 +26,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "idefics3": Architecture(),
     "qwen2_5_vl": Architecture(has_grid=True),
     "qwen2_vl": Architecture(has_grid=True),
+    "qwen3_vl": Architecture(has_grid=True),
     "smolvlm": Architecture(),
 }
 """By the `model_type` of config.json."""
@@ -33,7 +37,7 @@ def find_architecture(model_type: object) -> Architecture:
 
     Raises:
         EngineLoadError: it is unknown, or its pictures are more than embeddings (cross attention, masks that look
-            ahead inside a picture, features that enter later layers).
+            ahead inside a picture).
     """
     found = ARCHITECTURES.get(str(model_type))
     if found is None:

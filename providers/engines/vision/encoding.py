@@ -39,7 +39,10 @@ class Encoder:
         return picture.features is not None
 
     def features(self, picture: Picture) -> mx.array:
-        """The features of a picture, a row per virtual id; computed unless they are there."""
+        """The features of a picture, a row per virtual id; computed unless they are there.
+
+        What architectures add to the outputs of their first layers (deepstack) is behind the embeddings in each row.
+        """
         if not self.find(picture):
             picture.features = self._encode(picture)
             picture.inputs = None
@@ -52,7 +55,9 @@ class Encoder:
         places = mx.array(np.nonzero(ids < 0)[0])
         inputs = self._processor.read(picture.part).inputs if picture.inputs is None else picture.inputs
         shown = mx.array(np.where(ids < 0, self._image_token, ids))[None]
-        features: mx.array = self._model.get_input_embeddings(shown, **inputs).inputs_embeds[0][places]
+        made = self._model.get_input_embeddings(shown, **inputs)
+        deeper = [] if made.deepstack_visual_embeds is None else [*made.deepstack_visual_embeds]
+        features = mx.concatenate([made.inputs_embeds[0][places], *deeper], axis=-1)
         mx.eval(features)
         self.runs += 1
         return features

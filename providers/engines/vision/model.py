@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import mlx.core as mx
@@ -55,7 +55,7 @@ class SeeingModel:
             options["position_ids"] = self._positions.advance(positions, tokens.shape, found)
         if found:
             tokens = mx.maximum(tokens, 0)
-            options["inputs_embeds"] = self._embedded(tokens, found)
+            options |= self._embedded(tokens, found)
         logits: mx.array = self._language(tokens, cache=cache, **options).logits
         return logits
 
@@ -80,9 +80,19 @@ class SeeingModel:
         """The watched pictures, each once: several requests may have the same."""
         return {picture.expansion: picture for picture in self._watched}.items()
 
-    def _embedded(self, tokens: mx.array, found: Iterable[Found]) -> mx.array:
+    def _embedded(self, tokens: mx.array, found: Sequence[Found]) -> dict[str, Any]:
+        """The embeddings of tokens and pictures, and what the first layers add to pictures, by mlx-vlm's names."""
         embeddings: mx.array = self._model.get_input_embeddings(tokens).inputs_embeds
-        for picture, line, places, rows in found:
-            features = self.encoder.features(picture)[mx.array(rows)]
-            embeddings[line, mx.array(places)] = features.astype(embeddings.dtype)
-        return embeddings
+        width = embeddings.shape[-1]
+        lines = np.concatenate([np.full(len(each.places), each.sequence) for each in found])
+        places = np.concatenate([each.places for each in found])
+        features = mx.concatenate([self.encoder.features(each.picture)[mx.array(each.rows)] for each in found])
+        features = features.astype(embeddings.dtype)
+        embeddings[mx.array(lines), mx.array(places)] = features[:, :width]
+        if features.shape[-1] == width:
+            return {"inputs_embeds": embeddings}
+        seen = np.zeros(tokens.shape, dtype=np.bool_)
+        seen[lines, places] = True
+        features = features[mx.array(np.lexsort((places, lines)))]
+        deeper = mx.split(features[:, width:], features.shape[-1] // width - 1, axis=-1)
+        return {"inputs_embeds": embeddings, "visual_pos_masks": mx.array(seen), "deepstack_visual_embeds": deeper}

@@ -9,22 +9,32 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten
-from mlx_vlm.models import qwen2_vl, smolvlm
+from mlx_vlm.models import idefics3, qwen2_5_vl, qwen2_vl, qwen3_vl, smolvlm
 from tokenizers import AddedToken
 
 from providers.chat.types import ChatMessage, ChatPrompt, ImagePart, TextPart
 from tests.unit.providers.engines import tiny
 
+_SMOL = [
+    "<image>",
+    "<fake_token_around_image>",
+    "<global-img>",
+    *(f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)),
+]
+_QWEN = ["<|image_pad|>", "<|vision_start|>", "<|vision_end|>", "<|video_pad|>"]
 IMAGE_TOKENS = {
-    "smolvlm": [
-        "<image>",
-        "<fake_token_around_image>",
-        "<global-img>",
-        *(f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)),
-    ],
-    "qwen2_vl": ["<|image_pad|>", "<|vision_start|>", "<|vision_end|>", "<|video_pad|>"],
+    "idefics3": [*_SMOL, "<end_of_utterance>"],
+    "qwen2_5_vl": _QWEN,
+    "qwen2_vl": _QWEN,
+    "qwen3_vl": _QWEN,
+    "smolvlm": _SMOL,
 }
-IMAGE = {"smolvlm": "<image>", "qwen2_vl": "<|vision_start|><|image_pad|><|vision_end|>"}
+"""By architecture; the first is the placeholder of a picture."""
+IMAGE = {
+    name: tokens[0] if "<image>" in tokens else "<|vision_start|><|image_pad|><|vision_end|>"
+    for name, tokens in IMAGE_TOKENS.items()
+}
+"""What the chat template writes for a picture."""
 NORMALIZE = {"do_rescale": True, "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 
 
@@ -93,7 +103,39 @@ def _qwen2_vl(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict
     return config, qwen2_vl, processor
 
 
-_FAMILIES = {"smolvlm": _smolvlm, "qwen2_vl": _qwen2_vl}
+def _idefics3(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    config, _, processor = _smolvlm(size, ids)
+    config["vision_config"]["model_type"] = "idefics3_vision"
+    return config, idefics3, {**processor, "image_processor_type": "Idefics3ImageProcessor"}
+
+
+def _qwen2_5_vl(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    config, _, processor = _qwen2_vl(size, ids)
+    tower = {"depth": 2, "hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 64, "num_heads": 2}
+    sizes = {"patch_size": 8, "spatial_patch_size": 8, "window_size": 32, "fullatt_block_indexes": [1]}
+    config["vision_config"] = {"model_type": "qwen2_5_vl", **tower, **sizes}
+    return config, qwen2_5_vl, processor
+
+
+def _qwen3_vl(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    config, _, processor = _qwen2_5_vl(size, ids)
+    config["vision_config"] |= {
+        "model_type": "qwen3_vl",
+        "num_position_embeddings": 64,
+        "deepstack_visual_indexes": [0],
+    }
+    text = {**_text(size), "head_dim": 32, "rope_scaling": config.pop("rope_scaling"), "tie_word_embeddings": False}
+    config["text_config"] = {"model_type": "qwen3_vl_text", **text}
+    return config, qwen3_vl, processor
+
+
+_FAMILIES = {
+    "idefics3": _idefics3,
+    "qwen2_5_vl": _qwen2_5_vl,
+    "qwen2_vl": _qwen2_vl,
+    "qwen3_vl": _qwen3_vl,
+    "smolvlm": _smolvlm,
+}
 
 
 def write_folder(folder: Path, model_type: str = "smolvlm", *, seed: int = 7, scale: float = 6) -> Path:

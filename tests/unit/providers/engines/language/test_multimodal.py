@@ -125,6 +125,19 @@ def test_they_are_the_same_when_chunks_cut_pictures(folder: Path, judge: Judge, 
         assert raws(answer) == judge(*parts), parts
 
 
+@pytest.mark.parametrize("model_type", ["idefics3", "qwen2_5_vl", "qwen3_vl"])
+def test_other_architectures_answer_as_mlx_vlm_too(tmp_path: Path, model_type: str) -> None:
+    folder = tiny_vision.write_folder(tmp_path, model_type)
+    seeing = Seeing(folder, prefill_step_size=9)
+    judge = Judge(folder, model_type, seeing)
+
+    answers = [seeing.tokens(f"{number}", *parts) for number, parts in enumerate(PROMPTS)]
+    seeing.run()
+
+    for parts, answer in zip(PROMPTS, answers, strict=True):
+        assert raws(answer) == judge(*parts), parts
+
+
 def test_another_picture_gives_other_probabilities(seeing: Seeing) -> None:
     answers = [seeing.tokens(f"{place}", "what?", picture(seed), "!") for place, seed in enumerate((1, 2, 1))]
     seeing.run()
