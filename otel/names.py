@@ -123,6 +123,7 @@ __all__ = [
     "MEDIA_CONTENT_BYTES",
     "MEDIA_PICTURES",
     "MEDIA_PIXEL_BYTES",
+    "PICTURES_ENCODED",
     "PLAYBACK_PLAYED",
     "PLAYBACK_STALLED",
     "PLAYBACK_STALLS",
@@ -203,6 +204,7 @@ IMAGE_STEPS: Final = "mlx.image.steps"
 """Number of denoising steps per image."""
 
 MEDIA_PICTURES: Final = "mlx.media.pictures"
+PICTURES_ENCODED: Final = "mlx.pictures.encoded"
 """Number of different pictures that were decoded for a chat."""
 MEDIA_CONTENT_BYTES: Final = "mlx.media.content_bytes"
 """Size of their files together."""

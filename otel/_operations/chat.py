@@ -75,13 +75,18 @@ class ChatSpan(Operation):
         self._tool_calls: dict[tuple[int, int], _ToolCall] = {}
 
     @guarded
-    def accepted(self, prompt_tokens: int, cached_tokens: int) -> None:
-        """Record that the engine accepted the request: prefill begins."""
+    def accepted(self, prompt_tokens: int, cached_tokens: int, pictures_encoded: int | None = None) -> None:
+        """Record that the engine accepted the request: prefill begins.
+
+        `pictures_encoded`: pictures whose features were not kept from earlier requests; None: the prompt has none.
+        """
         if not self._done:
             self._measure.begin(prompt_tokens, cached_tokens)
         if self._recording and not self._done and self._accepted_ns is None:
             self._accepted_ns = self._now()
             self._prompt_tokens, self._cached_tokens = prompt_tokens, cached_tokens
+            if pictures_encoded is not None:
+                self._set({names.PICTURES_ENCODED: pictures_encoded})
             if cached_tokens:
                 self._event(names.EVENT_PREFIX_CACHE_HIT, {names.GEN_AI_USAGE_CACHE_READ_INPUT_TOKENS: cached_tokens})
 

@@ -46,7 +46,7 @@ class _ChatRecord:
         if self._content is not None:
             self._content.note(event)
         if isinstance(event, Accepted):
-            self._span.accepted(event.prompt_tokens, event.cached_tokens)
+            self._span.accepted(event.prompt_tokens, event.cached_tokens, event.pictures_encoded)
         elif isinstance(event, Finished):
             self._finished.append(event)
         else:

@@ -284,6 +284,8 @@ class Accepted(Event, frozen=True, array_like=True, tag="a"):
     """The number of the request's first answer."""
     given_up: tuple[str, ...] = ()
     """Paths of the request's parameters, or of keywords in its schemas, to which no answer is held."""
+    pictures_encoded: int | None = None
+    """How many pictures the model had to read for this request; None: the prompt has none."""
 
 
 class TextDelta(Event, frozen=True, array_like=True, tag="t"):

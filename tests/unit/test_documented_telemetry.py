@@ -95,7 +95,7 @@ async def requests_of_every_kind() -> None:
         pass
     with otel.start_load(model="lazy", request_id="r"):
         calling = otel.start_chat(model="m", request_id="r", params=otel.ChatParams())
-        calling.accepted(3, 2)
+        calling.accepted(3, 2, 1)
         calling.tool_call(0, 0, "call_1", "get_weather")
         calling.stop(("tool_calls",), 3, 3, 2, 0.1, 0.1)
     try:

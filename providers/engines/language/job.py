@@ -67,7 +67,8 @@ class LanguageJob:
     """Context of the request, for log lines."""
 
     def accepted(self, cached: int = 0, logprobs: list[TokenLogprob] | None = None) -> Accepted:
-        return Accepted(len(self.tokens), cached, logprobs, given_up=self.given_up)
+        encoded = sum(picture.encoded for picture in self.pictures) if self.pictures else None
+        return Accepted(len(self.tokens), cached, logprobs, given_up=self.given_up, pictures_encoded=encoded)
 
     def splitter(self, index: int) -> AnswerSplitter:
         return AnswerSplitter(

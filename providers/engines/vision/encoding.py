@@ -45,7 +45,7 @@ class Encoder:
         """
         if not self.find(picture):
             picture.features = self._encode(picture)
-            picture.inputs = None
+            picture.inputs, picture.encoded = None, True
             self._kept.put(picture.expansion.digest, picture.features, picture.features.nbytes)
         assert picture.features is not None
         return picture.features

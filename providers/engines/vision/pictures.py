@@ -73,6 +73,8 @@ class Picture:
     """None: not read by the processor for this request, or not needed any more."""
     features: mx.array | None = attrs.field(default=None, repr=False)
     """A row per virtual id; None: not computed for this request."""
+    encoded: bool = False
+    """Whether the tower read it for this request."""
 
 
 class Found(NamedTuple):

@@ -37,6 +37,15 @@ def test_one_answer_is_a_chat_span_with_prefill_and_decode(spans: CapturedSpans)
         assert attributes(spans.one(child))["request.id"] == "req-1"
 
 
+@pytest.mark.parametrize("encoded", [None, 0, 2])
+def test_an_answer_about_pictures_counts_those_that_were_read(spans: CapturedSpans, encoded: int | None) -> None:
+    chat = start_chat()
+    chat.accepted(10, 4, encoded)
+    stop(chat)
+
+    assert attributes(spans.one("chat qwen")).get("mlx.pictures.encoded") == encoded
+
+
 def test_the_answer_carries_its_request_and_usage(spans: CapturedSpans) -> None:
     chat = start_chat(temperature=0.5, top_k=3, max_tokens=20, seed=7, stop=("END",), stream=True)
     chat.accepted(10, 4)

@@ -57,7 +57,7 @@ def _text(size: int) -> dict[str, Any]:
         "num_key_value_heads": 1,
         "rms_norm_eps": 1e-5,
         "vocab_size": size,
-        "max_position_embeddings": tiny.CONTEXT,
+        "max_position_embeddings": 2 * tiny.CONTEXT,
         "rope_theta": 10000.0,
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,16 @@ from mlx_vlm.generate import stream_generate
 from mlx_vlm.utils import load_model, load_processor
 from PIL import Image
 
-from providers.chat.types import ChatMessage, ChatPrompt, GenerationRequest, ImagePart, SamplingParams, TextPart
+from providers.chat.types import (
+    ChatMessage,
+    ChatPrompt,
+    GenerationRequest,
+    ImagePart,
+    RegexGrammar,
+    SamplingParams,
+    TextPart,
+    Tool,
+)
 from providers.engine_host.frames import Generate, Tokenize, Tokenized
 from providers.engines.language.multimodal import MultimodalEngine
 from providers.engines.process.engine import EngineLoadError, TakesLong
@@ -162,6 +172,7 @@ def test_a_second_turn_runs_no_tower_and_continues_the_kept_prompt(folder: Path)
     second = seeing.ask("second", turns("a hello", "and now?"), max_tokens=4)
 
     assert second.accepted is not None
+    assert (first.accepted.pictures_encoded, second.accepted.pictures_encoded) == (1, 0)
     assert seeing.runs == 1
     assert second.accepted.cached_tokens >= first.accepted.prompt_tokens - 1
 
@@ -224,6 +235,26 @@ def test_a_seed_repeats_an_answer(seeing: Seeing) -> None:
     seeing.run()
 
     assert raws(answers[0]) == raws(answers[1])
+
+
+def test_a_grammar_holds_an_answer_about_a_picture(seeing: Seeing) -> None:
+    answer = seeing.ask("constrained", chat(*PROMPTS[0]), max_tokens=TOKENS, grammar=RegexGrammar("(yes|no){2}"))
+
+    assert answer.failed is None
+    assert re.fullmatch("(yes|no){2}", answer.text)
+
+
+def test_a_model_with_pictures_can_have_tools(seeing: Seeing) -> None:
+    asked = chat(*PROMPTS[0])
+    tools = [Tool(name="look", description="Look closer.", parameters={"type": "object", "properties": {}})]
+
+    answer = seeing.ask("tools", ChatPrompt(messages=asked.messages, tools=tools), max_tokens=TOKENS)
+    plain = seeing.ask("none", asked, max_tokens=TOKENS)
+
+    assert answer.failed is None
+    assert answer.accepted is not None
+    assert plain.accepted is not None
+    assert answer.accepted.prompt_tokens > plain.accepted.prompt_tokens
 
 
 def test_after_a_failed_step_pictures_are_read_again(
