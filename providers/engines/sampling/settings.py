@@ -67,8 +67,7 @@ def resolve(params: SamplingParams, defaults: Mapping[str, Any], *, vocabulary: 
         InvalidRequest: a value is out of range; `param` names it.
     """
     _check_penalties(params, vocabulary)
-    do_sample = defaults.get("do_sample", True)
-    temperature = _default(defaults, "temperature", 1.0) if do_sample is not False else 0.0
+    temperature = 0.0 if defaults.get("do_sample") is False else _default(defaults, "temperature", 1.0)
     top_k = int(_number(params, "top_k", _default(defaults, "top_k", 0), low=-1, high=2**31))
     return Settings(
         temperature=_number(params, "temperature", temperature, low=0.0, high=100.0),

@@ -83,6 +83,19 @@ def test_rows_of_several_settings_are_drawn_each_by_its_own() -> None:
     assert found == [drawn(row, [number])[0] for row, number in zip(rows, numbers, strict=True)]
 
 
+@pytest.mark.parametrize("filters", [Filters(top_p=0.39), Filters(min_p=0.8)], ids=str)
+def test_the_only_filter_of_a_batch_is_for_its_own_row(filters: Filters) -> None:
+    both = mx.repeat(LOGITS, 2, axis=0)
+    assert Drawing([Filters(), filters]).draw(both, mx.array([[0.05], [0.05]])).tolist() == [0, 3]
+
+
+def test_a_row_without_top_p_keeps_its_least_likely_tokens_beside_one_with_it() -> None:
+    # The second token weighs too little to change the sum, and is likely at a high temperature.
+    row = mx.array([[0.0, -20.0]])
+    rows = [Filters(top_p=0.5), Filters(min_p=1e-12, temperature=10.0)]
+    assert Drawing(rows).draw(mx.repeat(row, 2, axis=0), mx.array([[0.95], [0.95]])).tolist() == [0, 1]
+
+
 def test_half_precision_is_summed_in_full() -> None:
     wide = mx.zeros((1, 8192)).astype(mx.float16)
     assert drawn(Filters(), [0.5, 0.75], wide) == [4096, 6144]
