@@ -45,12 +45,12 @@ TARGETS = {
             f"{_ENGINES}/sampling/test_{name}.py"
             for name in ("batched_step", "kernels", "logprob_recorder", "settings", "thought_budget", "top_p")
         ),
-        sample="37",
+        sample="0357",
     ),
     "prefix": Target(
         modules=("providers/engines/prefix/*.py",),
         tests=tuple(f"{_ENGINES}/prefix/test_{name}.py" for name in ("bounds", "cache", "files", "fingerprint")),
-        sample="37",
+        sample="0357",
     ),
     "drain": Target(modules=("server/drain.py",), tests=("tests/unit/server/test_drain.py",)),
     "messages": Target(

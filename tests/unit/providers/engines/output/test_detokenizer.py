@@ -78,6 +78,7 @@ def test_tokens_of_the_markup_have_text_for_the_parser(wrapper: object) -> None:
     tokens = [tiny.START, *ids_of("a"), tiny.END]
     assert [marked.add(id) for id in tokens] == ["<|start|>", "a", ""]
     assert [plain.add(id) for id in tokens] == ["", "a", ""]
+    assert [marked.add(id) for id in ids_of("\ufffd")] == ["", "", "\ufffd"]
 
 
 def test_a_piece_is_one_token_by_itself(wrapper: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -144,6 +145,21 @@ def test_a_damaged_file_is_deleted_with_a_warning(
     assert paths(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("tokens", "cause"), [("", "it has no tokens"), ("AQAA?AA==", "Only base64 data is allowed")], ids=["none", "junk"]
+)
+def test_a_file_whose_tokens_cannot_be_read_is_deleted(
+    tmp_path: Path, tokens: str, cause: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    header = json.dumps({"__metadata__": {"0.tokens": tokens, "0.trimmable": "1"}}).encode()
+    path = tmp_path / "model" / f"{'0' * 32}-{'0' * 8}.safetensors"
+    path.parent.mkdir()
+    path.write_bytes(len(header).to_bytes(8, "little") + header)
+    assert len(files(tmp_path)) == 0
+    assert caplog.messages == [f"a kept prompt cannot be read and is deleted: {path}: {cause}"]
+    assert not path.exists()
+
+
 def test_a_file_that_another_server_deleted_is_no_matter(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = saved(tmp_path)
     paths(tmp_path)[0].unlink()
@@ -182,6 +198,14 @@ def test_files_may_have_as_many_bytes_as_they_are_allowed(tmp_path: Path) -> Non
     assert len(files(tmp_path, max_bytes=size - 1)) == len(paths(tmp_path)) == 1
 
 
+def test_a_link_to_nowhere_does_not_keep_the_oldest(tmp_path: Path) -> None:
+    saved(tmp_path, model="one")
+    (path,) = paths(tmp_path)
+    (path.parent / f"{'0' * 32}-{'0' * 8}.safetensors").symlink_to("nowhere")
+    files(tmp_path, model="other", max_bytes=1)
+    assert not path.exists()
+
+
 def test_what_is_used_counts_as_new(tmp_path: Path) -> None:
     made = saved(tmp_path)
     (path,) = paths(tmp_path)
@@ -193,7 +217,10 @@ def test_what_is_used_counts_as_new(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_to_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "model").write_text("a file, where a folder should be")
     made = saved(tmp_path)
-    assert "cannot be written" in caplog.text
+    (message,) = caplog.messages
+    warning = f"kept prompts cannot be written to {tmp_path / 'model'}; no more will be written: "
+    assert message.startswith(warning)
+    assert "model" in message.removeprefix(warning), "the cause"
     caplog.clear()
     made.save(TOKENS[:9], [filled(KVCache(), 9)])  # type: ignore[no-untyped-call]
     assert not caplog.records, "once is enough"
