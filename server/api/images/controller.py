@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import Any
 
-from litestar import Controller, Request, Response, post
+from litestar import Controller, MediaType, Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, MultipartBody, SkipValidation
 
@@ -39,6 +39,7 @@ class ImagesController(Controller):
         dependencies={"painter": provide(IMAGE)},
         opt={QUEUE: IMAGE},
         status_code=200,
+        media_type=MediaType.JSON,
         operation_id="createImage",
         name="images.generate",
         summary="Generate images",
@@ -75,6 +76,7 @@ class ImageEditsController(Controller):
         dependencies={"painter": provide_from_form(IMAGE)},
         opt={QUEUE: IMAGE},
         status_code=200,
+        media_type=MediaType.JSON,
         operation_id="createImageEdit",
         name="images.edit",
         summary="Edit images",

@@ -55,6 +55,14 @@ def test_every_error_is_documented_in_our_envelope(document: dict[str, Any]) -> 
                 assert response["content"]["application/json"]["schema"] == envelope, (operation["operationId"], status)
 
 
+@pytest.mark.parametrize("path", ["/v1/images/generations", "/v1/images/edits"])
+def test_images_are_json_or_events(document: dict[str, Any], path: str) -> None:
+    content = document["paths"][path]["post"]["responses"]["200"]["content"]
+    assert content["application/json"]["schema"]["$ref"].endswith("/ImagesResponse")
+    assert "ImageCompletedEvent" in content["text/event-stream"]["schema"]["description"]
+    assert "ImageCompletedEvent" in document["components"]["schemas"]
+
+
 def test_the_chat_operation_describes_its_request_and_responses(document: dict[str, Any]) -> None:
     chat = document["paths"]["/v1/chat/completions"]["post"]
     assert chat["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ChatCompletionRequest")
