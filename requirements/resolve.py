@@ -22,11 +22,13 @@ PLATFORMS = {
     # what MLX's wheels need: glibc 2.35, macOS 14
     "Linux x86_64": ("x86_64-manylinux_2_35", ("cpu,all", "cuda,all")),
     "Linux arm64": ("aarch64-manylinux_2_35", ("cpu,all", "cuda,all")),
-    "macOS arm64": ("aarch64-apple-darwin", ("all",)),
+    "macOS arm64": ("aarch64-apple-darwin", ("all", "all,images")),
 }
-LOCKS = ("runtime", "dev")
+LOCKS = ("runtime", "images", "dev")
 UNWANTED = ("torch", "tensorflow", "jax")
 """Gigabytes that nothing here imports."""
+REQUIRES_TORCH = "images"
+"""The extra whose mflux requires torch. On Linux mflux requires an MLX for GPUs too: its lock has neither."""
 NO_WHEEL = re.compile(r"Because (?:only )?([a-z0-9._-]+)(?:\[\w+\])?==\S+ has no (?:usable )?wheels?")
 
 
@@ -55,7 +57,8 @@ def resolve(extras: str, where: list[str]) -> tuple[bool, str]:
     if error:
         return False, error
     names = re.findall(r"^([A-Za-z0-9._-]+)==", output, re.MULTILINE)
-    unwanted = sorted(set(names) & set(UNWANTED))
+    accepted = {"torch"} if REQUIRES_TORCH in extras.split(",") else set()
+    unwanted = sorted(set(names) & set(UNWANTED) - accepted)
     return not unwanted, summary(len(names), built) + (f"; unwanted: {', '.join(unwanted)}" if unwanted else "")
 
 

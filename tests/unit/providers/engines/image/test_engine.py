@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
+import mlx.core as mx
 import numpy as np
 import pytest
 
@@ -200,6 +202,36 @@ def test_quantised_weights_give_another_image_and_less_memory(load: Callable[...
 
     assert of(quantised.answer(steps=1), ImageFinished) != of(generator.answer(steps=1), ImageFinished)
     assert quantised.engine._loaded.dtype == "float32, quantised to 8 bits"
+
+
+def test_an_adapter_changes_images_by_its_scale(load: Callable[..., Driver], generator: Driver, tmp_path: Path) -> None:
+    layer = "transformer.transformer_blocks.0.attn.to_q"
+    mx.random.seed(0)
+    matrices = {
+        f"{layer}.lora_{name}.weight": mx.random.normal(shape) for name, shape in (("A", (4, 64)), ("B", (64, 4)))
+    }
+    mx.save_safetensors(str(tmp_path / "adapter.safetensors"), matrices)
+
+    with_it, without_effect = (
+        load(lora_paths=(str(tmp_path),), lora_scales=(scale,)).answer(steps=1)[-1].pixels for scale in (1.0, 0.0)
+    )
+
+    plain = generator.answer(steps=1)[-1].pixels
+    assert with_it != plain
+    assert without_effect == plain
+
+
+def test_a_fault_of_one_request_leaves_the_others(generator: Driver) -> None:
+    [expected] = of(generator.answer(steps=1), ImageFinished)
+    for id in ("bad", "good"):
+        generator.submit(ImageRequest(id=id, prompt="a red cube", width=64, height=64, seed=1, steps=1))
+    bad = generator.engine._works["bad"]
+    bad.job = attrs.evolve(bad.job, arguments={**bad.job.arguments, "prompt": None})
+
+    generator.drain()
+
+    assert generator.failures.pop("bad").code == "internal_error"
+    assert of(generator.events["good"], ImageFinished)[0].pixels == expected.pixels
 
 
 @pytest.mark.parametrize(
