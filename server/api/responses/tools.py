@@ -267,20 +267,21 @@ def _allowed(choice: ToolChoiceAllowed, offered: OfferedTools) -> list[tuple[str
     Raises:
         UnsupportedParameter: it has none of the tools.
     """
-    if offered.searches and any(tool.type == _SEARCH for tool in choice.tools):
-        others = [tool for tool in choice.tools if tool.type != _SEARCH]
-        choice = attrs.evolve(choice, tools=others)
     names: list[tuple[str, str]] = []
+    others: list[tuple[str, str]] = []
     for index, tool in enumerate(choice.tools):
         path = f"tool_choice.tools[{index}]"
         if isinstance(tool, AllowedTool):
             names.append((tool.name, f"{path}.name"))
         elif tool.type == IMAGE and offered.paints:
             names.append((IMAGE, f"{path}.type"))
-        elif all(isinstance(each, OtherTool) for each in choice.tools):
-            raise _not_here(f"{path}.type", tool.type)
-        else:
-            note(f"{path}.{tool.type}")
+        elif tool.type != _SEARCH or not offered.searches:
+            others.append((path, tool.type))
+    if len(others) == len(choice.tools):
+        path, type_ = others[0]
+        raise _not_here(f"{path}.type", type_)
+    for path, type_ in others:
+        note(f"{path}.{type_}")
     return names
 
 

@@ -257,8 +257,15 @@ def test_a_search_is_a_call(choice: Any, tools: list[dict[str, Any]], expected: 
 def test_a_search_makes_no_other_tool_ours() -> None:
     error = refused(tools=[F, SEARCH], tool_choice=WEB)
     assert (type(error), error.param) == (UnsupportedParameter, "tool_choice.type")
+    assert refused(tools=[F, SEARCH], tool_choice=allowed(WEB)).param == "tool_choice.tools[0].type"
+
+
+def test_a_search_among_allowed_tools_changes_no_path_of_the_others() -> None:
     listed = allowed({"type": "file_search"}, WEB)
-    assert refused(tools=[F, SEARCH], tool_choice=listed).param == "tool_choice.tools[0].type"
+    assert chosen(listed, F, SEARCH) == ([], ToolChoice())
+    assert noted(tools=[F, SEARCH], tool_choice=listed) == ["tool_choice.tools[1].web_search"]
+    listed = allowed({"type": "file_search"}, {**F, "name": "x"})
+    assert refused(tools=[F, SEARCH], tool_choice=listed).param == "tool_choice.tools[1].name"
 
 
 @pytest.mark.parametrize(
