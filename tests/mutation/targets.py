@@ -55,7 +55,7 @@ TARGETS = {
     "drain": Target(modules=("server/drain.py",), tests=("tests/unit/server/test_drain.py",)),
     "messages": Target(
         modules=("server/api/messages/request.py",),
-        tests=tuple(f"tests/unit/server/api/messages/test_{name}.py" for name in ("tools", "translation")),
+        tests=tuple(f"tests/unit/server/api/messages/test_{name}.py" for name in ("pictures", "tools", "translation")),
     ),
     "chat": Target(
         modules=tuple(f"server/api/chat/{name}.py" for name in ("context", "functions", "request")),
@@ -64,7 +64,8 @@ TARGETS = {
     "responses": Target(
         modules=("server/api/responses/items.py", "server/api/responses/request.py", "server/api/responses/tools.py"),
         tests=tuple(
-            f"tests/unit/server/api/responses/test_{name}.py" for name in ("items", "offered_tools", "translation")
+            f"tests/unit/server/api/responses/test_{name}.py"
+            for name in ("items", "offered_images", "offered_tools", "translation")
         ),
     ),
 }

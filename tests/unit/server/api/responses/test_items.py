@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import attrs
 import pytest
 
-from contracts.responses.items import FileSearchCall, FileSearchResult
+from contracts.responses.items import FileSearchCall, FileSearchResult, ImageGenerationCall
 from contracts.responses.request import CreateResponse
 from providers.chat.types import FinishReason, ReasoningDelta, TextDelta, TokenLogprob, ToolCallDelta
 from providers.errors import InternalError
@@ -340,3 +341,25 @@ def test_a_call_is_an_answer() -> None:
     output.add(ToolCallDelta(0, id="call_1", name="f"))
     wire(output, reason="tool_calls")
     assert items(output)[1:] == [call("f", "", "completed", id="fc_a0001")]
+
+
+def test_an_item_that_the_server_makes_has_the_next_place() -> None:
+    output = fold()
+    assert output.close() == ([], 0)
+    output.add(TextDelta("Look."))
+    events, index = output.close()
+    assert [event.type.removeprefix("response.") for event in events] == [
+        "output_text.done",
+        "content_part.done",
+        "output_item.done",
+    ]
+    assert (index, items(output)) == (1, [message("Look.")])
+    image = ImageGenerationCall(type="image_generation_call", id="ig_a0001", status="in_progress")
+    for status in ("in_progress", "completed"):
+        output.put(index, attrs.evolve(image, status=status))
+        assert [(item["type"], item["status"]) for item in items(output)] == [
+            ("message", "completed"),
+            ("image_generation_call", status),
+        ]
+    assert output.close() == ([], 2)
+    assert output.finish("stop") == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from contracts.responses.request import CreateResponse
+from contracts.responses.request import CreateResponse, TokenCountRequest
 from providers.chat.types import (
     Accepted,
     ChatMessage,
@@ -15,16 +15,20 @@ from providers.chat.types import (
     ChoiceGrammar,
     GenerationEvent,
     GenerationRequest,
+    ImagePart,
     JsonObjectGrammar,
     JsonSchemaGrammar,
     SamplingParams,
     TextDelta,
+    TextPart,
     ToolChoice,
 )
 from providers.errors import InvalidRequest
-from server.api.responses.request import modalities, renamed
+from server.api.responses.conversation import input_items
+from server.api.responses.request import modalities, renamed, to_prompt, to_response_generation
 from server.api.responses.tools import OfferedTools, offer
 from server.cache_scope import cache_salt
+from server.media.attachments import Source
 from server.serialization import converter
 from tests.unit.server.api.responses.asked import counted, prompt, refused, translate
 from tests.unit.server.api.responses.scripts import BODY, WEATHER
@@ -92,6 +96,19 @@ def test_a_count_has_the_same_prompt() -> None:
     assert counted(**fields) == prompt(**fields)
     assert counted(**fields).template_kwargs == {"reasoning_effort": "none", "enable_thinking": False, "x": 1}
     assert counted().template_kwargs == {}
+
+
+def test_the_model_reads_what_the_server_saw_in_a_picture() -> None:
+    url = "https://example.org/sea.png"
+    parts = [{"type": "input_image", "image_url": url}, {"type": "input_text", "text": "Why?"}]
+    fields = {**BODY, "input": [{"role": "user", "content": parts}]}
+    picture, request = ImagePart.of(1, 1, b"abc"), converter.structure(fields, CreateResponse)
+    items = input_items(request.input, {}, response_id="resp_1", pictures=True)
+    seen = {Source("url", url): [picture]}
+    asked = to_response_generation(request, items, offer(None), seen, id="req_1")
+    expected = ChatPrompt([ChatMessage("user", [picture, TextPart("Why?")])])
+    assert asked.prompt == expected
+    assert to_prompt(converter.structure(fields, TokenCountRequest), items, offer(None), seen) == expected
 
 
 def test_an_effort_of_none_turns_reasoning_off_and_template_arguments_override_it() -> None:
