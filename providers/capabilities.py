@@ -87,7 +87,7 @@ _ROWS = (
         engine="providers.engines.language.multimodal:MultimodalEngine",
         extra=Extra(name="vision", modules=("mlx_vlm", "PIL"), adds="chat about pictures"),
         max_concurrency=8,
-        process_bytes=300_000_000,
+        process_bytes=200_000_000,
     ),
     Modality(
         model_type="embeddings",

@@ -19,6 +19,7 @@ from providers.spec import ModelSpec
 
 __all__ = ["VisionModel", "load_vision_model"]
 
+_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _mlx_vlm: Any = mlx_vlm_utils  # partly annotated
 
 
@@ -49,6 +50,8 @@ def load_vision_model(folder: Path, spec: ModelSpec) -> VisionModel:
         # mlx-vlm would run it unasked, and what it defines is none of the known architectures.
         raise EngineLoadError(f"{folder}: models with code of their own (model_file) are not supported with pictures")
     architecture = find_architecture(config.get("model_type"))
+    if not any((folder / name).is_file() for name in _PROCESSOR_FILES):
+        raise EngineLoadError(f"{folder}: the settings of the processor are missing ({' or '.join(_PROCESSOR_FILES)})")
     try:
         # mlx-vlm and transformers print notes.
         with contextlib.redirect_stdout(sys.stderr):

@@ -12,7 +12,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from providers.engines.vision.encoding import Encoder
 from providers.engines.vision.pictures import Expansion, Found, Picture
-from providers.engines.vision.positions import Positions
+from providers.engines.vision.positions import PositionCache, advance
 
 __all__ = ["SeeingModel"]
 
@@ -29,7 +29,7 @@ class SeeingModel:
         self._model = model
         self._language = model.language_model
         self.encoder = encoder
-        self._positions = Positions() if has_grid else None
+        self._has_grid = has_grid
         self._watched: weakref.WeakSet[Picture] = weakref.WeakSet()
 
     def watch(self, pictures: Iterable[Picture]) -> None:
@@ -43,16 +43,16 @@ class SeeingModel:
     def make_cache(self) -> list[Any]:
         """An empty cache of each layer, and of the positions where tokens have more than their number."""
         layers: list[Any] = make_prompt_cache(self._language)
-        return layers if self._positions is None else [*layers, self._positions.make_cache()]
+        return [*layers, PositionCache()] if self._has_grid else layers  # type: ignore[no-untyped-call]
 
     def __call__(self, tokens: mx.array, cache: list[Any] | None = None) -> mx.array:
         """Logits (sequences, tokens, vocabulary) after tokens (sequences, tokens)."""
         found = self._found(tokens)
         options: dict[str, Any] = {}
-        if self._positions is not None:
+        if self._has_grid:
             assert cache is not None
             *cache, positions = cache
-            options["position_ids"] = self._positions.advance(positions, tokens.shape, found)
+            options["position_ids"] = advance(positions, tokens.shape, found)
         if found:
             tokens = mx.maximum(tokens, 0)
             options |= self._embedded(tokens, found)

@@ -17,39 +17,34 @@ from mlx_lm.models.cache import KVCache
 
 from providers.engines.vision.pictures import Found, Grid
 
-__all__ = ["PositionCache", "Positions"]
+__all__ = ["PositionCache", "advance"]
 
 
 class PositionCache(KVCache):
     """A `KVCache` in kind, and a class of its own: options that change keys and values leave it as it is."""
 
 
-class Positions:
-    """Computes the positions of the next tokens of every sequence."""
+def advance(cache: Any, shape: Sequence[int], found: Sequence[Found]) -> mx.array:
+    """Positions (3, sequences, tokens) of the next tokens of every sequence, which the layer then knows.
 
-    def make_cache(self) -> Any:
-        return PositionCache()  # type: ignore[no-untyped-call]
-
-    def advance(self, cache: Any, shape: Sequence[int], found: Sequence[Found]) -> mx.array:
-        """Positions (3, sequences, tokens) of the next tokens, which the layer then knows.
-
-        Args:
-            shape: sequences and tokens.
-            found: the pictures among them, as `SeeingModel` finds them.
-        """
-        sequences, tokens = shape
-        before = _last(cache, sequences)
-        if not found:
-            places = before + mx.arange(tokens, dtype=mx.int32)[None]
-            after = places + 1
-            positions = mx.broadcast_to(places[None], (3, sequences, tokens))
-        else:
-            steps, offsets = _of_pictures(sequences, tokens, found)
-            after = before + mx.array(np.cumsum(steps, axis=1, dtype=np.int32))
-            positions = (after - mx.array(steps))[None] + mx.array(offsets)
-        column = after[:, None, :, None]
-        cache.update_and_fetch(column, column)
-        return positions
+    Args:
+        cache: the layer: a `PositionCache`, or what mlx-lm makes of several.
+        shape: sequences and tokens.
+        found: the pictures among them, as `SeeingModel` finds them.
+    """
+    sequences, tokens = shape
+    before = _last(cache, sequences)
+    if not found:
+        places = before + mx.arange(tokens, dtype=mx.int32)[None]
+        after = places + 1
+        positions = mx.broadcast_to(places[None], (3, sequences, tokens))
+    else:
+        steps, offsets = _of_pictures(sequences, tokens, found)
+        after = before + mx.array(np.cumsum(steps, axis=1, dtype=np.int32))
+        positions = (after - mx.array(steps))[None] + mx.array(offsets)
+    column = after[:, None, :, None]
+    cache.update_and_fetch(column, column)
+    return positions
 
 
 def _last(cache: Any, sequences: int) -> mx.array:

@@ -409,6 +409,32 @@ def test_kept_prompts_with_pictures_get_no_file(folder: Path, tmp_path: Path) ->
     assert again.failed is None
 
 
+def test_kept_texts_are_read_from_their_files(folder: Path, tmp_path: Path) -> None:
+    before = Seeing(folder, prefix_cache_dir=str(tmp_path))
+    first = before.ask("text", "hello " * 20, max_tokens=TOKENS)
+    more = f"{'hello ' * 20}{first.text} and more"
+    expected = before.ask("more", more, max_tokens=TOKENS, cache_salt="of its own")
+    while before.engine.use_idle_time():
+        pass
+
+    after = Seeing(folder, prefix_cache_dir=str(tmp_path))
+    again = after.ask("again", more, max_tokens=TOKENS)
+
+    assert again.text == expected.text
+    assert again.accepted is not None
+    assert again.accepted.cached_tokens > 0
+
+
+def test_a_bounded_cache_leaves_positions_as_they_are(folder: Path) -> None:
+    seeing = Seeing(folder, max_kv_size=32)
+
+    answers = [seeing.tokens(f"{number}", *parts) for number, parts in enumerate(PROMPTS)]
+    seeing.run()
+    again = seeing.ask("again", chat(*PROMPTS[2], "and then?"), max_tokens=TOKENS)
+
+    assert [answer.failed for answer in (*answers, again)] == [None] * 5
+
+
 def test_speculation_proposes_no_picture(folder: Path, judge: Judge) -> None:
     seeing = Seeing(folder, prompt_lookup=4, prefix_cache_bytes=0)
 
@@ -434,6 +460,15 @@ def test_the_engine_reports_what_it_reads(seeing: Seeing) -> None:
 def test_other_architectures_are_refused_with_those_that_are_not(tmp_path: Path) -> None:
     with pytest.raises(EngineLoadError, match=r"'llama', only for .*qwen2_vl.*smolvlm"):
         Seeing(tiny.write_folder(tmp_path))
+
+
+def test_a_folder_without_a_processor_is_refused(folder: Path, tmp_path: Path) -> None:
+    for file in folder.iterdir():
+        if "processor" not in file.name:
+            (tmp_path / file.name).symlink_to(file)
+
+    with pytest.raises(EngineLoadError, match="settings of the processor are missing"):
+        Seeing(tmp_path)
 
 
 def test_adapters_are_refused(folder: Path) -> None:
