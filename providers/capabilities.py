@@ -85,7 +85,7 @@ _ROWS = (
         does="reads pictures and generates text",
         provider="providers.chat.provider:EngineChatProvider",
         engine="providers.engines.language.multimodal:MultimodalEngine",
-        extra=Extra(name="vision", modules=("mlx_vlm", "PIL"), adds="chat about pictures"),
+        extra=Extra(name="vision", modules=("mlx_vlm", "PIL", "pypdfium2"), adds="chat about pictures"),
         max_concurrency=8,
         process_bytes=200_000_000,
     ),

@@ -74,10 +74,11 @@ class ChatCompletionRequest(GenerationOptions):
             "of parts; texts are joined by line breaks, without empty ones. An assistant's turn may have "
             "`tool_calls` and `reasoning_content` (or `reasoning`), and no text; a tool's turn has `tool_call_id`. "
             "Role `function` and `function_call` are read as `tool` and `tool_calls`. Models that read "
-            "[pictures](pictures.md) take `image_url`; others refuse it. Sound is refused; of "
-            "a `file` with `file_data`, `file_id` or, as an extension, `file_url`, the model reads the text (text, "
-            "HTML, PDF), as [responses](responses.md#input) do. In a tool's turn the model reads `[image]`, `[video]`, "
-            "`[audio]` or `[file]` of what it cannot read, and they are noted.",
+            "[pictures](pictures.md) take `image_url`, `video_url` and the pages of PDFs; others refuse "
+            "the first two. Sound is refused; of a `file` with `file_data`, `file_id` or, as an extension, "
+            "`file_url`, the model reads the text (text, HTML, PDF), as [responses](responses.md#input) do. In a "
+            "tool's turn the model reads `[image]`, `[video]`, `[audio]` or `[file]` of what it cannot read, and they "
+            "are noted.",
             values="at least one turn",
         )
     )

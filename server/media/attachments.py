@@ -32,8 +32,11 @@ class Source:
     by: Literal["url", "data", "id"]
     value: str
     """A URL of any scheme that the server reads, base64, or the id of an uploaded file."""
-    kind: Literal["picture", "video"] = "picture"
+    kind: Literal["picture", "file", "video"] = "picture"
+    """Of a `file` the pages are read, if it is a PDF."""
     detail: Detail = "auto"
+    name: str | None = None
+    """Of a file, if the client gives it one."""
 
 
 @attrs.frozen
@@ -64,12 +67,17 @@ Seen = Mapping[Source, Sequence[Part]]
 """What the model reads of each source. A source that is missing is not read."""
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Contents:
-    """The bytes of sources."""
+    """The bytes of a request's sources."""
 
     media: MediaReader
     files: Uploads
+    _kept: dict[tuple[str, str], Media] = attrs.field(factory=dict, init=False)
+
+    def keep(self, source: Source, media: Media) -> None:
+        """Keep what was read for the next to read it."""
+        self._kept[source.by, source.value] = media
 
     async def read(self, source: Source) -> Media:
         """
@@ -77,6 +85,8 @@ class Contents:
             MediaRefused: it cannot be had, or is too large.
             NotFound: there is no such file.
         """
+        if (kept := self._kept.get((source.by, source.value))) is not None:
+            return kept
         if source.by == "url":
             return await self.media.read(source.value)
         if source.by == "data":

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import IO
 
 import attrs
 
 from providers.errors import InvalidRequest, NotFound
+from server.media.attachments import Contents, Source
 from server.media.media import Media, MediaRefused
-from server.media.reader import MediaReader
-from server.retrieval.retrieval import Retrieval
-from server.retrieval.texts.reading import Unreadable, read_text
+from server.retrieval.texts.reading import Unreadable, is_pdf, read_text
 
-__all__ = ["MAX_DOCUMENTS", "Document", "Documents", "file_block"]
+__all__ = ["FILE_END", "MAX_DOCUMENTS", "Document", "Documents", "file_block", "file_head"]
 
+FILE_END = "</file>"
 MAX_DOCUMENTS = 16
 """Documents that the server reads for a request."""
 
@@ -34,39 +33,40 @@ class Document:
 class Documents:
     """Reads the documents of one request, in order. Formats are those of uploaded files: text, HTML and PDF."""
 
-    media: MediaReader
-    retrieval: Retrieval
+    contents: Contents
+    pages: bool
+    """Whether the model reads the pages of a PDF as pictures, instead of its text."""
     _read: int = attrs.field(default=0, init=False)
 
-    async def by_url(self, url: str, path: str, name: str | None) -> Document:
-        """Raises: InvalidRequest, with the path of the field that has the URL."""
-        return await self._named(path, lambda: self.media.read(url), name)
+    async def read(self, source: Source, place: str) -> Document | None:
+        """The text of a file. None: it is a PDF whose pages are read. `place`: the path of the field with the source.
 
-    async def inline(self, data: str, path: str, name: str | None) -> Document:
-        """Of a data URL or base64. Raises: InvalidRequest, with the path of the field that has it."""
-        return await self._named(path, lambda: self.media.read_inline(data), name)
-
-    async def by_id(self, id: str, path: str) -> Document:
-        """Of an uploaded file. Raises: NotFound, InvalidRequest, with the path of the field that has the id."""
-        self._count(path)
+        Raises:
+            InvalidRequest: it cannot be read.
+            NotFound: there is no such upload.
+        """
+        self._count(place)
         try:
-            row = await self.retrieval.files.get(id)
-            file = await self.retrieval.files.path(id)
-            return Document(row.filename, await read_text(file, row.filename))
+            return await (self._uploaded(source) if source.by == "id" else self._sent(source))
         except NotFound as error:
-            error.param = path
-            raise
-        except (Unreadable, OSError) as error:
-            raise InvalidRequest(f"{path}: the file cannot be read: {_reason(error)}", param=path) from None
+            raise NotFound(f"{place}: {error.message}", param=place) from None
+        except (MediaRefused, Unreadable, OSError) as error:
+            raise InvalidRequest(f"{place}: the file cannot be read: {_reason(error)}", param=place) from None
 
-    async def _named(self, path: str, read: Callable[[], Awaitable[Media]], name: str | None) -> Document:
-        self._count(path)
-        try:
-            media = await read()
-            name = name or media.name or "file"
-            return Document(name, await _text(media, name))
-        except (MediaRefused, Unreadable) as error:
-            raise InvalidRequest(f"{path}: the file cannot be read: {error}", param=path) from None
+    async def _uploaded(self, source: Source) -> Document | None:
+        files = self.contents.files
+        row, file = await files.get(source.value), await files.path(source.value)
+        if self.pages and await asyncio.to_thread(_begins_as_pdf, file):
+            return None
+        return Document(source.name or row.filename, await read_text(file, row.filename))
+
+    async def _sent(self, source: Source) -> Document | None:
+        media = await self.contents.read(source)
+        name = source.name or media.name or "file"
+        if self.pages and is_pdf(media.content):
+            self.contents.keep(source, attrs.evolve(media, name=name))
+            return None
+        return Document(name, await _text(media, name))
 
     def _count(self, path: str) -> None:
         self._read += 1
@@ -76,8 +76,12 @@ class Documents:
 
 def file_block(document: Document) -> str:
     """The document as the model reads it. Equal documents give equal text: the prompt keeps its prefix."""
-    name = " ".join(document.name.replace('"', "'").split())[:256]
-    return f'<file name="{name}">\n{document.text.strip()}\n</file>'
+    return f"{file_head(document.name)}\n{document.text.strip()}\n{FILE_END}"
+
+
+def file_head(name: str) -> str:
+    """The line in front of a file."""
+    return f'<file name="{" ".join(name.replace(chr(34), chr(39)).split())[:256]}">'
 
 
 async def _text(media: Media, name: str) -> str:
@@ -94,5 +98,10 @@ def _write(file: IO[bytes], content: bytes) -> None:
     file.flush()
 
 
-def _reason(error: Unreadable | OSError) -> str:
-    return str(error) if isinstance(error, Unreadable) else "it is gone"
+def _begins_as_pdf(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return is_pdf(opened.read(1024))
+
+
+def _reason(error: Exception) -> str:
+    return "it is gone" if isinstance(error, OSError) else str(error)

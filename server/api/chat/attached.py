@@ -13,22 +13,20 @@ from contracts.chat.messages import (
     ContentPart,
 )
 from contracts.chat.request import ChatCompletionRequest
-from providers.errors import InvalidRequest
+from server.api.generation.messages import file_source
 from server.dependencies import Service
-from server.media.documents import Document, Documents, file_block
-from server.retrieval.retrieval import Retrieval
+from server.media.documents import Documents, file_block
 
 __all__ = ["with_file_texts"]
 
 _ROLES = ("user", "system", "developer")
-_SOURCES = ("file_data", "file_url", "file_id")
-"""`file_url` is an extension."""
 
 
 async def with_file_texts(
-    data: ChatCompletionRequest, request: Request[Any, Any, Any], service: Service, retrieval: Retrieval
+    data: ChatCompletionRequest, request: Request[Any, Any, Any], service: Service, documents: Documents
 ) -> ChatCompletionRequest:
-    """The request, with a text in the place of every file. Files in turns of tools and of the assistant stay.
+    """The request, with a text in the place of every file. PDFs whose pages the model reads stay, and files in turns of
+    tools and of the assistant.
 
     Raises:
         InvalidRequest, NotFound: a file cannot be had, or has no text.
@@ -40,7 +38,7 @@ async def with_file_texts(
         if isinstance(message.content, list)
     ):
         return data
-    documents, messages = Documents(service.media, retrieval), []
+    messages = []
     async with service.answering(request.receive):
         for index, message in enumerate(data.messages):
             if message.role in _ROLES and isinstance(message.content, list):
@@ -60,21 +58,8 @@ def _is_file(part: ContentPart) -> bool:
 async def _part(part: ContentPart, path: str, documents: Documents) -> ContentPart:
     if not isinstance(part, ChatCompletionRequestMessageContentPartFile):
         return part
-    document = await _document(part, f"{path}.file", documents)
+    field, source = file_source(part, path)
+    document = await documents.read(source, f"{path}.{field}")
+    if document is None:
+        return part
     return ChatCompletionRequestMessageContentPartText(type="text", text=file_block(document))
-
-
-async def _document(part: ChatCompletionRequestMessageContentPartFile, path: str, documents: Documents) -> Document:
-    given = {name: part.file[name] for name in (*_SOURCES, "filename") if part.file.get(name)}
-    for name, value in given.items():
-        if not isinstance(value, str):
-            raise InvalidRequest(f"{path}.{name}: expected a text", param=f"{path}.{name}")
-    name = given.pop("filename", None)
-    if len(given) != 1:
-        raise InvalidRequest(f"{path}: one of file_data, file_url and file_id is required", param=path)
-    ((source, value),) = given.items()
-    if source == "file_url":
-        return await documents.by_url(value, f"{path}.{source}", name)
-    if source == "file_data":
-        return await documents.inline(value, f"{path}.{source}", name)
-    return await documents.by_id(value, f"{path}.{source}")

@@ -25,7 +25,7 @@ from server.api.error_responses import ANSWERING, errors
 from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
 from server.api.generation.messages import chat_attachments
-from server.api.generation.pictures import pictures
+from server.api.generation.pictures import documents, pictures
 from server.api.grounding.answer import GroundedAnswer
 from server.api.openapi import StreamedOperation
 from server.api.spoken.audio import recorded, voiced
@@ -69,9 +69,10 @@ class ChatController(Controller):
         header = AnswerHeader.new(
             model=chat.spec.name, version=service.version, request_id=request_id, prefix="chatcmpl"
         )
-        data = await with_file_texts(data, request, service, retrieval)
+        files = documents(service, retrieval, chat)
+        data = await with_file_texts(data, request, service, files)
         data = attrs.evolve(data, messages=as_heard(data.messages, data.heard, service.said))
-        shown = await pictures(chat_attachments(data.messages), request, service, retrieval, chat)
+        shown = await pictures(chat_attachments(data.messages), request, service, files.contents, chat)
         asked = await translated(request, to_generation_request, data, shown.seen, id=request_id)
         answer = grounded(data, asked, chat, retrieval)
         voice = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Literal
@@ -14,6 +15,7 @@ import msgspec
 from contracts.chat.messages import (
     ChatCompletionRequestMessage,
     ChatCompletionRequestMessageContentPartAudio,
+    ChatCompletionRequestMessageContentPartFile,
     ChatCompletionRequestMessageContentPartImage,
     ChatCompletionRequestMessageContentPartRefusal,
     ChatCompletionRequestMessageContentPartText,
@@ -30,7 +32,7 @@ from server.api.generation.unread import placeholder
 from server.media.attachments import Attachment, Part, Seen, Source, to_detail
 from server.noted import note
 
-__all__ = ["call_arguments", "chat_attachments", "to_chat_messages"]
+__all__ = ["call_arguments", "chat_attachments", "file_source", "to_chat_messages"]
 
 _TEXTS = (ChatCompletionRequestMessageContentPartText, ChatCompletionRequestMessageContentPartRefusal)
 _KINDS: Mapping[type, Literal["audio", "image", "video"]] = {
@@ -40,6 +42,8 @@ _KINDS: Mapping[type, Literal["audio", "image", "video"]] = {
 }
 _THOUGHTS = ("thinking", "reasoning", "reasoning_content")
 """Types of parts that are reasoning, and of the fields that have its text."""
+_SOURCES: Mapping[str, Literal["data", "url", "id"]] = {"file_data": "data", "file_url": "url", "file_id": "id"}
+"""The fields with a file, and what they hold. `file_url` is an extension."""
 _OF_ASSISTANTS = ("tool_calls", "function_call", "refusal", "reasoning_content", "reasoning", "audio")
 
 
@@ -58,21 +62,29 @@ def to_chat_messages(
 
 
 def chat_attachments(messages: Sequence[ChatCompletionRequestMessage]) -> Iterator[Attachment]:
-    """The pictures of the turns, except those of the assistant's."""
+    """The pictures of the turns, except those of the assistant's, and the files of users' turns."""
     for index, message in enumerate(messages):
         if message.role == "assistant" or not isinstance(message.content, list):
             continue
         for place, part in enumerate(message.content):
-            if (source := _source(part)) is not None:
-                required = message.role not in ("tool", "function")
-                yield Attachment(f"messages[{index}].content[{place}]", part.type, source, required)
+            path, field = f"messages[{index}].content[{place}]", part.type
+            required = message.role not in ("tool", "function")
+            if required and isinstance(part, ChatCompletionRequestMessageContentPartFile):
+                field, _ = file_source(part, path)
+            if (source := _source(part)) is not None and (required or source.kind != "file"):
+                yield Attachment(path, field, source, required)
 
 
 def _source(part: ContentPart) -> Source | None:
-    """Where a part's picture is. None: it is no picture."""
+    """Where a part's picture is, or its file. None: it is none."""
+    if isinstance(part, ChatCompletionRequestMessageContentPartFile):
+        with suppress(InvalidRequest):
+            return file_source(part, "")[1]
     if isinstance(part, ChatCompletionRequestMessageContentPartImage):
         image = ImageURL(url=part.image_url) if isinstance(part.image_url, str) else part.image_url
         return Source("url", image.url, detail=to_detail(image.detail))
+    if isinstance(part, ChatCompletionRequestMessageContentPartVideo):
+        return Source("url", part.video_url if isinstance(part.video_url, str) else part.video_url.url, kind="video")
     if isinstance(part, Other) and part.type == "image" and isinstance(data := part.fields.get("data"), str):
         return Source("data", data)  # as tools return them by the Model Context Protocol
     return None
@@ -181,6 +193,23 @@ def _reasoning(message: ChatCompletionRequestMessage) -> str | None:
         return given
     thoughts = [part.fields.get(name) for part in message.content if isinstance(part, Other) for name in _THOUGHTS]
     return "\n".join(thought for thought in thoughts if isinstance(thought, str)) or None
+
+
+def file_source(part: ChatCompletionRequestMessageContentPartFile, path: str) -> tuple[str, Source]:
+    """The field of a part with the source of its file, and the source.
+
+    Raises:
+        InvalidRequest: there is none, or several.
+    """
+    given = {name: part.file[name] for name in (*_SOURCES, "filename") if part.file.get(name)}
+    for name, value in given.items():
+        if not isinstance(value, str):
+            raise InvalidRequest(f"{path}.file.{name}: expected a text", param=f"{path}.file.{name}")
+    filename = given.pop("filename", None)
+    if len(given) != 1:
+        raise InvalidRequest(f"{path}.file: one of file_data, file_url and file_id is required", param=f"{path}.file")
+    ((field, value),) = given.items()
+    return f"file.{field}", Source(_SOURCES[field], value, kind="file", name=filename)
 
 
 def _seen(part: ContentPart, seen: Seen) -> Sequence[str | Part]:

@@ -12,10 +12,16 @@ from providers.chat.protocol import ChatProvider
 from providers.errors import UnsupportedParameter
 from server.dependencies import Service
 from server.media.attachments import Attachment, Contents
+from server.media.documents import Documents
 from server.media.showing import Shown, show
 from server.retrieval.retrieval import Retrieval
 
-__all__ = ["pictures", "reads_pictures"]
+__all__ = ["documents", "pictures", "reads_pictures"]
+
+
+def documents(service: Service, retrieval: Retrieval, chat: ChatProvider) -> Documents:
+    """What reads the files of one request for this model."""
+    return Documents(Contents(service.media, retrieval.files), pages=reads_pictures(chat))
 
 
 def reads_pictures(chat: ChatProvider) -> bool:
@@ -26,7 +32,7 @@ async def pictures(
     attachments: Iterable[Attachment],
     request: Request[Any, Any, Any],
     service: Service,
-    retrieval: Retrieval,
+    contents: Contents,
     chat: ChatProvider,
 ) -> Shown:
     """What the model reads of each picture: nothing, if it reads none and none is required.
@@ -48,7 +54,6 @@ async def pictures(
     request_id = otel.request_id.get() or ""
     with otel.start_media(model=chat.spec.name, request_id=request_id) as span:
         async with service.answering(request.receive):
-            contents = Contents(service.media, retrieval.files)
             shown = await show(found, contents, max_side=service.max_picture_side)
-        span.read(pictures=len(shown.seen), content_bytes=shown.content_bytes, pixel_bytes=shown.pixel_bytes)
+        span.read(pictures=shown.pictures, content_bytes=shown.content_bytes, pixel_bytes=shown.pixel_bytes)
     return shown

@@ -14,7 +14,7 @@ from contracts.messages.response import Message, MessagesErrorResponse, MessageT
 from providers.chat.protocol import CHAT
 from server.api.error_responses import ANSWERING, COUNTING, errors
 from server.api.generation.collect import collect_all
-from server.api.generation.pictures import pictures
+from server.api.generation.pictures import documents, pictures
 from server.api.messages.attached import with_document_texts
 from server.api.messages.errors import MESSAGES_EXCEPTION_HANDLERS
 from server.api.messages.request import message_attachments, to_message_generation, to_message_prompt
@@ -54,10 +54,11 @@ class MessagesController(Controller):
         service: ServiceDependency,
         retrieval: RetrievalDependency,
     ) -> Response[Message]:
-        data = await with_document_texts(data, request, service, retrieval)
+        files = documents(service, retrieval, chat)
+        data = await with_document_texts(data, request, service, files)
         request_id = otel.request_id.get() or ""
         header = MessageHeader.new(model=chat.spec.name, request_id=request_id)
-        shown = await pictures(message_attachments(data.messages), request, service, retrieval, chat)
+        shown = await pictures(message_attachments(data.messages), request, service, files.contents, chat)
         asked = await translated(request, to_message_generation, data, shown.seen, id=request_id)
         events = aclosing(chat.generate(asked))
         if data.stream:
@@ -83,8 +84,9 @@ class MessagesController(Controller):
         service: ServiceDependency,
         retrieval: RetrievalDependency,
     ) -> MessageTokensCount:
-        data = await with_document_texts(data, request, service, retrieval)
-        shown = await pictures(message_attachments(data.messages), request, service, retrieval, chat)
+        files = documents(service, retrieval, chat)
+        data = await with_document_texts(data, request, service, files)
+        shown = await pictures(message_attachments(data.messages), request, service, files.contents, chat)
         prompt = to_message_prompt(data, shown.seen)
         async with service.answering(request.receive):
             return MessageTokensCount(input_tokens=len(await chat.tokenize(prompt)))

@@ -42,7 +42,7 @@ from server.cache_scope import cache_salt
 from server.media.attachments import Attachment, Part, Seen, Source
 from server.noted import note
 
-__all__ = ["message_attachments", "to_message_generation", "to_message_prompt"]
+__all__ = ["SOURCES", "message_attachments", "to_attachment", "to_message_generation", "to_message_prompt"]
 
 Conversation = MessagesRequest | CountTokensRequest
 
@@ -50,12 +50,12 @@ _RETURNED = "messages[].content[].content[]."
 """The path of a tool result's blocks, for notes."""
 
 
-_SOURCES: Mapping[str, tuple[str, Literal["data", "url", "id"]]] = {
+SOURCES: Mapping[str, tuple[str, Literal["data", "url", "id"]]] = {
     "base64": ("data", "data"),
     "url": ("url", "url"),
     "file": ("file_id", "id"),
 }
-"""The field of each type of an image's source, and what it has."""
+"""The field of each type of a source with an image or a file, and what it holds."""
 _NOTHING: Seen = MappingProxyType({})
 
 
@@ -89,7 +89,7 @@ def _grammar(form: OutputFormat | None) -> JsonSchemaGrammar | None:
 
 
 def message_attachments(messages: Sequence[MessageParam]) -> Iterator[Attachment]:
-    """The pictures of the turns. Those of tools' results are not required.
+    """The pictures of the turns, and the files of users' turns. The pictures of tools' results are not required.
 
     Raises:
         InvalidRequest: the source of one is not that of a picture.
@@ -99,19 +99,24 @@ def message_attachments(messages: Sequence[MessageParam]) -> Iterator[Attachment
             continue
         for place, block in enumerate(message.content):
             path = f"messages[{index}].content[{place}]"
-            if isinstance(block, ImageBlock):
-                yield _attachment(block, path)
+            if isinstance(block, ImageBlock) or (isinstance(block, DocumentBlock) and _source(block) is not None):
+                yield to_attachment(block, path)
             elif isinstance(block, ToolResultBlock) and isinstance(block.content, list):
                 for number, part in enumerate(block.content):
                     if isinstance(part, ImageBlock) and _source(part) is not None:
-                        yield attrs.evolve(_attachment(part, f"{path}.content[{number}]"), required=False)
+                        yield attrs.evolve(to_attachment(part, f"{path}.content[{number}]"), required=False)
 
 
-def _attachment(block: ImageBlock, path: str) -> Attachment:
-    field, by = _SOURCES.get(str(block.source.get("type")), ("", None))
+def to_attachment(block: ImageBlock | DocumentBlock, path: str) -> Attachment:
+    """The source of an image or a file.
+
+    Raises:
+        InvalidRequest: it has none that the server reads.
+    """
+    field, by = SOURCES.get(str(block.source.get("type")), ("", None))
     if by is None:
         raise InvalidRequest(
-            f"{path}.source.type: expected one of {', '.join(map(repr, _SOURCES))}", param=f"{path}.source.type"
+            f"{path}.source.type: expected one of {', '.join(map(repr, SOURCES))}", param=f"{path}.source.type"
         )
     source = _source(block)
     if source is None:
@@ -120,12 +125,18 @@ def _attachment(block: ImageBlock, path: str) -> Attachment:
 
 
 def _source(block: object) -> Source | None:
-    """Where a block's picture is. None: it is none, or has no source."""
-    if not isinstance(block, ImageBlock):
+    """Where a block's picture is, or its file. None: it is none, or has no source."""
+    if not isinstance(block, ImageBlock | DocumentBlock):
         return None
-    field, by = _SOURCES.get(str(block.source.get("type")), ("", None))
+    field, by = SOURCES.get(str(block.source.get("type")), ("", None))
     value = block.source.get(field)
-    return Source(by, value) if by is not None and isinstance(value, str) else None
+    if by is None or not isinstance(value, str):
+        return None
+    return (
+        Source(by, value, kind="picture")
+        if isinstance(block, ImageBlock)
+        else Source(by, value, kind="file", name=block.title)
+    )
 
 
 def to_message_prompt(request: Conversation, seen: Seen = _NOTHING) -> ChatPrompt:
@@ -224,9 +235,12 @@ def _user(
         yield ChatMessage(role, joined(parts))
 
 
-def _seen(block: object, seen: Seen) -> Sequence[Part]:
+def _seen(block: object, seen: Seen) -> Sequence[str | Part]:
     source = _source(block)
-    return () if source is None else seen.get(source, ())
+    found = () if source is None else seen.get(source, ())
+    if found and isinstance(block, DocumentBlock):
+        return [*filter(None, (block.title, block.context)), *found]
+    return found
 
 
 def _result(block: ToolResultBlock, names: Mapping[str, str], seen: Seen, path: str) -> ChatMessage:

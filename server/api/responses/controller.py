@@ -23,7 +23,7 @@ from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
 from providers.image.protocol import IMAGE
 from server.api.error_responses import ANSWERING, COUNTING, OF_STORED, errors
-from server.api.generation.pictures import pictures, reads_pictures
+from server.api.generation.pictures import documents, pictures, reads_pictures
 from server.api.grounding.answer import GroundedAnswer
 from server.api.openapi import StreamedResponseOperation
 from server.api.responses.attached import with_texts
@@ -54,7 +54,7 @@ from server.api.spoken.wire import new_answer
 from server.dependencies import Chat, RetrievalDependency, Service, ServiceDependency, provide
 from server.guards import QUEUE, json_body
 from server.large_bodies import translated
-from server.media.attachments import Seen
+from server.media.attachments import Contents, Seen
 from server.media.showing import Shown
 from server.retrieval.retrieval import Retrieval
 
@@ -94,9 +94,10 @@ class ResponsesController(Controller):
         retrieval: RetrievalDependency,
     ) -> Response[ResponseContract]:
         refuse_unsupported_response(data)
-        data = await with_texts(data, request, service, retrieval)
+        files = documents(service, retrieval, chat)
+        data = await with_texts(data, request, service, files)
         id, request_id = new_response_id(), otel.request_id.get() or ""
-        earlier, own, shown = await _conversation(data, request, service, retrieval, chat, id)
+        earlier, own, shown = await _conversation(data, request, service, files.contents, chat, id)
         paints = _painting(data, service, request_id)
         offered = offer(data.tools, paints=paints is not None)
         turns = [*earlier, *own]
@@ -138,8 +139,9 @@ class ResponsesController(Controller):
         retrieval: RetrievalDependency,
     ) -> TokenCount:
         refuse_unsupported_count(data)
-        data = await with_texts(data, request, service, retrieval)
-        earlier, own, shown = await _conversation(data, request, service, retrieval, chat, new_response_id())
+        files = documents(service, retrieval, chat)
+        data = await with_texts(data, request, service, files)
+        earlier, own, shown = await _conversation(data, request, service, files.contents, chat, new_response_id())
         turns = [*earlier, *own]
         offered = offer(data.tools, paints=bool(service.registry.available(IMAGE)))
         prompt = to_prompt(data, turns, offered, shown.seen)
@@ -329,7 +331,7 @@ async def _conversation(
     data: CreateResponse | TokenCountRequest,
     request: Request[Any, Any, Any],
     service: Service,
-    retrieval: Retrieval,
+    contents: Contents,
     chat: ChatProvider,
     response_id: str,
 ) -> tuple[list[StoredItem], list[StoredItem], Shown]:
@@ -342,7 +344,7 @@ async def _conversation(
     """
     given = list(input_attachments(data.input))
     if not reads_pictures(chat):
-        await pictures(given, request, service, retrieval, chat)  # which refuses them by their places
+        await pictures(given, request, service, contents, chat)  # which refuses them by their places
     store = service.responses
     previous = data.previous_response_id or None
     earlier = [] if previous is None else await store.conversation(previous)
@@ -358,7 +360,7 @@ async def _conversation(
     own = input_items(data.input, referred, response_id=response_id, pictures=reads_pictures(chat))
     sources = {attachment.source for attachment in given}
     referred_to = [each for each in item_attachments(own) if each.source not in sources]
-    shown = await pictures([*item_attachments(earlier), *referred_to, *given], request, service, retrieval, chat)
+    shown = await pictures([*item_attachments(earlier), *referred_to, *given], request, service, contents, chat)
     heard = data.heard if isinstance(data, CreateResponse) else None
     items = items_as_heard([*earlier, *own], heard, service.said)
     return items[: len(earlier)], items[len(earlier) :], shown

@@ -301,7 +301,7 @@ def _check_parts(content: str | list[InputContent] | None, path: str, *, spoken:
 def _is_read(part: InputContent, pictures: bool) -> bool:
     if isinstance(part, InputImageContent):
         return pictures
-    return isinstance(part, InputFileContent) and part.text is not None
+    return isinstance(part, InputFileContent) and (part.text is not None or pictures)
 
 
 def _stored(item: StoredItem, id: str) -> StoredItem:

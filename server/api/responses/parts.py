@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -25,11 +26,13 @@ from providers.errors import InvalidRequest
 from server.api.generation.content import joined
 from server.media.attachments import Attachment, Part, Seen, Source, to_detail
 from server.media.documents import Document, file_block
+from server.media.media import Media
 from server.media.pictures import media_type
 
 __all__ = [
     "UNREAD",
     "content_text",
+    "file_source",
     "input_attachments",
     "item_attachments",
     "kind",
@@ -40,6 +43,8 @@ __all__ = [
 UNREAD = (InputImageContent, InputFileContent, InputAudioContent)
 Unread = InputImageContent | InputFileContent | InputAudioContent
 
+_SOURCES: Mapping[str, Literal["data", "url", "id"]] = {"file_data": "data", "file_url": "url", "file_id": "id"}
+"""The fields with a file, and what they hold."""
 _NOTHING: Seen = MappingProxyType({})
 
 
@@ -64,12 +69,28 @@ def to_content(content: Any, seen: Seen = _NOTHING) -> Content:
 
 
 def picture_source(part: Any) -> Source | None:
-    """Where a part's picture is. None: it is no picture, or names none."""
+    """Where a part's picture is, or its file. None: it is none, names none, or its text was read."""
+    if isinstance(part, InputFileContent) and part.text is None:
+        with suppress(InvalidRequest):
+            return file_source(part, "")[1]
     if not isinstance(part, InputImageContent):
         return None
     if part.image_url:
         return Source("url", part.image_url, detail=to_detail(part.detail))
     return Source("id", part.file_id, detail=to_detail(part.detail)) if part.file_id else None
+
+
+def file_source(part: InputFileContent, path: str) -> tuple[str, Source]:
+    """The field of a part with the source of its file, and the source.
+
+    Raises:
+        InvalidRequest: there is none, or several.
+    """
+    given = [(name, by) for name, by in _SOURCES.items() if getattr(part, name)]
+    if len(given) != 1:
+        raise InvalidRequest(f"{path}: one of file_data, file_url and file_id is required", param=path)
+    ((field, by),) = given
+    return field, Source(by, getattr(part, field), kind="file", name=part.filename)
 
 
 def input_attachments(items: str | Sequence[InputItem] | None) -> Iterator[Attachment]:
@@ -81,9 +102,11 @@ def input_attachments(items: str | Sequence[InputItem] | None) -> Iterator[Attac
     for index, item in enumerate(() if isinstance(items, str) else items or ()):
         name, parts, required = _parts(item)
         for place, part in enumerate(parts):
+            path = f"input[{index}].{name}[{place}]"
+            if isinstance(part, InputFileContent) and part.text is None and required:
+                yield Attachment(path, *file_source(part, path))
             if not isinstance(part, InputImageContent):
                 continue
-            path = f"input[{index}].{name}[{place}]"
             if required and bool(part.image_url) == bool(part.file_id):
                 raise InvalidRequest(f"{path}: one of image_url and file_id is required", param=path)
             if (source := picture_source(part)) is not None:
@@ -93,17 +116,18 @@ def input_attachments(items: str | Sequence[InputItem] | None) -> Iterator[Attac
 def item_attachments(items: Iterable[StoredItem]) -> Iterator[Attachment]:
     """The pictures of earlier items. None is required: a file may be gone, and the model another one."""
     for item in items:
-        for part in _parts(item)[1]:
-            if (source := picture_source(part)) is not None:
+        _, parts, own = _parts(item)
+        for part in parts:
+            if (source := picture_source(part)) is not None and (own or source.kind != "file"):
                 yield Attachment("previous_response_id", part.type, source, required=False)
 
 
-def with_files(items: Sequence[StoredItem], files: Mapping[Source, bytes]) -> list[StoredItem]:
+def with_files(items: Sequence[StoredItem], files: Mapping[Source, Media]) -> list[StoredItem]:
     """The items with the contents of pictures instead of their URLs: what a URL names changes or goes."""
     return [_with_files(item, files) for item in items]
 
 
-def _with_files(item: StoredItem, files: Mapping[Source, bytes]) -> StoredItem:
+def _with_files(item: StoredItem, files: Mapping[Source, Media]) -> StoredItem:
     name, parts, _ = _parts(item)
     if not any(picture_source(part) in files for part in parts):
         return item
@@ -111,12 +135,15 @@ def _with_files(item: StoredItem, files: Mapping[Source, bytes]) -> StoredItem:
     return attrs.evolve(item, **changed)
 
 
-def _with_file(part: Any, files: Mapping[Source, bytes]) -> Any:
+def _with_file(part: Any, files: Mapping[Source, Media]) -> Any:
     source = picture_source(part)
     if source is None or source not in files or source.by == "id" or source.value[:5].lower() == "data:":
         return part
-    content = files[source]
-    return attrs.evolve(part, image_url=f"data:{media_type(content)};base64,{base64.b64encode(content).decode()}")
+    media = files[source]
+    data = base64.b64encode(media.content).decode()
+    if isinstance(part, InputFileContent):
+        return attrs.evolve(part, file_url=None, file_data=data, filename=part.filename or media.name)
+    return attrs.evolve(part, image_url=f"data:{media_type(media.content)};base64,{data}")
 
 
 def _parts(item: InputItem | StoredItem) -> tuple[str, list[Any], bool]:

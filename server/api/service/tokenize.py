@@ -15,7 +15,7 @@ from providers.errors import InvalidRequest
 from server.api.error_responses import COUNTING, errors
 from server.api.generation.messages import chat_attachments, to_chat_messages
 from server.api.generation.parameters import check_template_kwargs
-from server.api.generation.pictures import pictures
+from server.api.generation.pictures import documents, pictures
 from server.api.generation.thinking import template_arguments
 from server.api.generation.tools import to_tools
 from server.dependencies import Chat, RetrievalDependency, ServiceDependency, provide
@@ -49,7 +49,8 @@ class TokenizeController(Controller):
         service: ServiceDependency,
         retrieval: RetrievalDependency,
     ) -> TokenizeResponse:
-        shown = await pictures(chat_attachments(data.messages or []), request, service, retrieval, chat)
+        contents = documents(service, retrieval, chat).contents
+        shown = await pictures(chat_attachments(data.messages or []), request, service, contents, chat)
         prompt = to_prompt(data, shown.seen)
         async with service.answering(request.receive):
             tokens = await chat.tokenize(prompt, add_special_tokens=data.add_special_tokens)

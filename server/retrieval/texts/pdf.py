@@ -22,7 +22,7 @@ def main(path: str, most: int, parent: int) -> int:
     """Returns the exit status. On a failure, the last line of standard error is the reason."""
     with contextlib.suppress(ValueError, OSError):  # macOS does not limit address space
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
     logging.disable(logging.CRITICAL)
     try:
         from pypdf import PdfReader
@@ -50,7 +50,7 @@ def main(path: str, most: int, parent: int) -> int:
     return 0
 
 
-def _end_with(parent: int) -> None:
+def end_with(parent: int) -> None:
     """End this process when the server has died, which would have ended it after a time."""
     while os.getppid() == parent:
         time.sleep(1.0)

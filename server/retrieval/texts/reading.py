@@ -11,13 +11,15 @@ from pathlib import Path
 from contracts.retrieval.store_files import ErrorCode, LastError
 from server.retrieval.texts.html import html_text
 
-__all__ = ["MAX_CHARACTERS", "Unreadable", "read_text"]
+__all__ = ["MAX_CHARACTERS", "ReaderFailed", "Unreadable", "is_pdf", "printed", "read_text"]
 
 MAX_CHARACTERS = 20_000_000
 """Of one file. OpenAI's limit is 5,000,000 tokens."""
 PDF_SECONDS = 300.0
 """Time to read a PDF, after which it counts as unreadable."""
 _PDF = b"%PDF-"
+_HEAD = 1024
+"""Bytes within which a PDF begins."""
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -27,6 +29,10 @@ class Unreadable(Exception):
     def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
         self.error = LastError(code=code, message=message)
+
+
+class ReaderFailed(Exception):
+    """A program that reads a file failed. The message is the reason."""
 
 
 async def read_text(path: Path, filename: str) -> str:
@@ -48,9 +54,13 @@ async def read_text(path: Path, filename: str) -> str:
     return text
 
 
+def is_pdf(content: bytes) -> bool:
+    return _PDF in content[:_HEAD]
+
+
 def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(1024)
+        return file.read(_HEAD)
 
 
 def _plain_text(path: Path, filename: str) -> str:
@@ -72,23 +82,38 @@ def _plain_text(path: Path, filename: str) -> str:
 
 
 async def _pdf_text(path: Path) -> str:
-    """The text of a PDF, from a process of its own: a malicious one can take any time and memory."""
+    """The text of a PDF."""
+    try:
+        text = await printed("server.retrieval.texts.pdf", str(path), str(MAX_CHARACTERS), seconds=PDF_SECONDS)
+    except ReaderFailed as error:
+        raise Unreadable("invalid_file", f"the PDF cannot be read: {error}") from None
+    return text.decode()
+
+
+async def printed(*arguments: str, seconds: float) -> bytes:
+    """What a program prints that reads a file, in a process of its own: a malicious PDF can take any time and memory.
+
+    The program is a module with these arguments, and the id of this process as the last one.
+
+    Raises:
+        ReaderFailed: it failed, or took longer.
+    """
     reader = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "server.retrieval.texts.pdf", str(path), str(MAX_CHARACTERS), str(os.getpid())),
+        *(sys.executable, "-m", *arguments, str(os.getpid())),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(PDF_SECONDS):
-            text, error = await reader.communicate()
+        async with asyncio.timeout(seconds):
+            output, error = await reader.communicate()
     except TimeoutError:
-        raise Unreadable("invalid_file", f"the PDF could not be read within {PDF_SECONDS:.0f} seconds") from None
+        raise ReaderFailed(f"it could not be read within {seconds:.0f} seconds") from None
     finally:
         if reader.returncode is None:
             reader.kill()
             await reader.wait()
     if reader.returncode != 0:
         reason = error.decode(errors="replace").strip().rpartition("\n")[2][:256]
-        raise Unreadable("invalid_file", f"the PDF cannot be read: {reason or 'its reader was ended'}")
-    return text.decode()
+        raise ReaderFailed(reason or "its reader was ended")
+    return output

@@ -7,7 +7,9 @@ import zlib
 from io import BytesIO
 from typing import Any
 
+import av
 from PIL import Image
+from pypdf import PdfWriter
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -51,3 +53,30 @@ def webp_header(width: int, height: int) -> bytes:
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def pdf(*, pages: int = 2, size: tuple[int, int] = (200, 100), password: str | None = None) -> bytes:
+    """A PDF of empty pages."""
+    writer, file = PdfWriter(), BytesIO()
+    for _ in range(pages):
+        writer.add_blank_page(*size)
+    if password is not None:
+        writer.encrypt(password)
+    writer.write(file)
+    return file.getvalue()
+
+
+def video(*, frames: int = 20, size: tuple[int, int] = (64, 32), rate: int = 10) -> bytes:
+    """A video that turns from black to red."""
+    file = BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=rate)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for number in range(frames):
+            image = Image.new("RGB", size, (255 * number // frames, 0, 0))
+            for packet in stream.encode(av.VideoFrame.from_image(image)):
+                container.mux(packet)
+        for packet in stream.encode():
+            container.mux(packet)
+    return file.getvalue()
