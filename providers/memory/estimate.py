@@ -21,6 +21,8 @@ _SIZES = {"float32": 4, "float16": 2, "bfloat16": 2}
 _GGUF_GROUP = 32
 _LOAD_GROUP = 64
 """Weights that share a scale when an engine quantises at load."""
+_IN_PARTS = ("image-generation", "image-edit")
+"""Model types of which mflux keeps quantised weights as they are, whatever it computes in."""
 _PARTS = ("*/*.safetensors", "*.safetensors")
 """An image model has a folder per part; a file beside them is a copy of a part, except where there are no folders."""
 _ADAPTERS = ("adapters.safetensors", "adapter_model.safetensors")
@@ -58,8 +60,7 @@ def weight_files(folder: Path, model_type: str) -> list[Path]:
     patterns: Mapping[str, tuple[str, ...]] = {
         "whisper": ("weights.safetensors", "weights.npz"),
         "tts": ("*.safetensors", "*.npz"),
-        "image-generation": _PARTS,
-        "image-edit": _PARTS,
+        **dict.fromkeys(_IN_PARTS, _PARTS),
         "embeddings": ("**/model*.safetensors", "weight*.safetensors"),
     }
     for pattern in patterns.get(model_type, ("model*.safetensors",)):
@@ -104,6 +105,8 @@ def _loaded_bytes(tensors: list[Tensor], groups: Mapping[str, int], spec: ModelS
         target: str | None = "float32"  # the only type in which Kokoro's engine computes
     else:
         target, _ = choose_dtype(parameters, spec, platform.expected_device())
+    if spec.model_type in _IN_PARTS and any(weights.packed for weights in unpacked):
+        return _packed_bytes(tensors, _SIZES[target or "bfloat16"])
     if target is None and spec.quantize is None:
         return sum(tensor.nbytes for tensor in tensors)
     size = 2 if target is None else _SIZES[target]
@@ -114,6 +117,12 @@ def _loaded_bytes(tensors: list[Tensor], groups: Mapping[str, int], spec: ModelS
     # Each group has a scale and a bias.
     packed = matrices * spec.quantize // 8 + 2 * matrices // _LOAD_GROUP * size
     return packed + (parameters - matrices) * size
+
+
+def _packed_bytes(tensors: list[Tensor], size: int) -> int:
+    """Bytes of quantised weights that stay so, with the others in a type of `size` bytes."""
+    scaled = {tensor.name.rpartition(".")[0] for tensor in tensors if tensor.name.endswith(".scales")}
+    return sum(tensor.nbytes if tensor.name.rpartition(".")[0] in scaled else tensor.size * size for tensor in tensors)
 
 
 def _unpacked(tensors: Iterable[Tensor], groups: Mapping[str, int]) -> Iterator[_Weights]:

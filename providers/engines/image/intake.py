@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import time
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import Any
 
 import attrs
@@ -37,6 +39,14 @@ class Defaults:
     guidance: float | None = None
 
 
+class Files:
+    """A folder that only this user can read, and that is deleted with the object."""
+
+    def __init__(self) -> None:
+        self.folder = Path(mkdtemp(prefix="mlx-images-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+
 @attrs.frozen(kw_only=True, eq=False)
 class ImageJob:
     """A request that passed every check."""
@@ -50,7 +60,7 @@ class ImageJob:
     """Of mflux's call, the same for all images of the request."""
     submitted: float
     """On `time.monotonic`'s clock."""
-    files: TemporaryDirectory[str] | None = None
+    files: Files | None = None
     """The folder of the sources, which is deleted with the job."""
 
     @property
@@ -156,14 +166,14 @@ class ImageIntake:
             found["negative_prompt"] = request.negative_prompt
         return found
 
-    def _sources(self, request: ImageRequest, arguments: dict[str, Any]) -> TemporaryDirectory[str] | None:
+    def _sources(self, request: ImageRequest, arguments: dict[str, Any]) -> Files | None:
         self._check_sources(request)
         self._check_mask(request)
         if not request.sources:
             return None
         # mflux's classes read files, several of them more than once.
-        files = TemporaryDirectory(prefix="mlx-images-")
-        paths = [_written(source, Path(files.name, f"{at}.ppm")) for at, source in enumerate(request.sources)]
+        files = Files()
+        paths = [_written(source, files.folder / f"{at}.ppm") for at, source in enumerate(request.sources)]
         if self._reads_several:
             arguments["image_paths"] = paths
         else:
@@ -172,7 +182,7 @@ class ImageIntake:
             arguments["image_strength"] = _STRENGTH if request.strength is None else request.strength
         if request.mask is not None:
             name = next(name for name in _MASKS if name in self._parameters)
-            arguments[name] = _written(request.mask, Path(files.name, "mask.ppm"))
+            arguments[name] = _written(request.mask, files.folder / "mask.ppm")
         return files
 
     def _check_sources(self, request: ImageRequest) -> None:

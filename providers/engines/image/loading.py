@@ -23,7 +23,7 @@ from providers.memory.estimate import parameter_count
 from providers.memory.precision import choose_dtype
 from providers.spec import ModelSpec
 
-__all__ = ["LoadedImageModel", "load_image_model"]
+__all__ = ["LoadedImageModel", "call_parameters", "load_image_model"]
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ def load_image_model(spec: ModelSpec, device: str, progress: Progress) -> Loaded
     generate = model.generate_image
     intake = ImageIntake(
         row.config,
-        _parameters(generate),
+        call_parameters(generate),
         Defaults(
             steps=spec.image_steps or mflux_internals.default_steps(row.config),
             guidance=row.guidance if spec.image_guidance is None else spec.image_guidance,
@@ -160,7 +160,7 @@ def _adapter(path: str) -> str:
     return str(files[0])
 
 
-def _parameters(function: Callable[..., Any]) -> dict[str, bool]:
+def call_parameters(function: Callable[..., Any]) -> dict[str, bool]:
     """The parameters of a call, and whether each is required."""
     return {
         name: parameter.default is inspect.Parameter.empty

@@ -187,3 +187,19 @@ def test_a_gguf_file_is_read_by_its_header(tmp_path: Path) -> None:
         ("F32", (64,), 256),
     ]
     assert estimate(lm(file)) == PROCESS + 4 * (640 + 64)
+
+
+@pytest.mark.usefixtures("cpu")
+def test_the_parts_of_an_image_model_count_and_copies_of_them_do_not(tmp_path: Path) -> None:
+    safetensors(tmp_path / "vae" / "0.safetensors", conv=("BF16", (64, 3, 3, 64)))
+    safetensors(tmp_path / "transformer" / "0.safetensors", layer=("BF16", (1024, 1024)))
+    safetensors(tmp_path / "flux1-dev.safetensors", layer=("BF16", (1024, 1024)))
+    spec = lm(tmp_path, model_type="image-generation")
+    process = MODALITIES["image-generation"].process_bytes
+
+    assert estimate(spec) == process + 4 * (36_864 + 1_048_576)
+
+    quantised = {"weight": ("U32", (1024, 128)), "scales": ("BF16", (1024, 16)), "biases": ("BF16", (1024, 16))}
+    layers = {f"layer.{name}": value for name, value in quantised.items()}
+    safetensors(tmp_path / "transformer" / "0.safetensors", **layers)
+    assert estimate(spec) == process + 4 * 36_864 + 4 * 1024 * 128 + 2 * 2 * 1024 * 16

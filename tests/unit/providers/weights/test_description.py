@@ -93,3 +93,10 @@ def test_the_type_is_guessed_from_the_config(config: dict[str, object], model_ty
     (tmp_path / "modules.json").write_text(json.dumps([]))
     if model_type == "lm":
         assert guess_type(tmp_path, config) == "embeddings"
+
+
+def test_a_folder_with_a_vae_is_an_image_model(tmp_path: Path) -> None:
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "0.safetensors").touch()
+
+    assert guess_type(tmp_path, {}) == "image-generation"

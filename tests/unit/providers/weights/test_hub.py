@@ -116,6 +116,7 @@ def lay_out(cache: Path, repo_id: str, files: dict[str, bytes]) -> Path:
     (repo / "refs" / "main").write_text(COMMIT)
     for number, (name, content) in enumerate(files.items()):
         (repo / "blobs" / str(number)).write_bytes(content)
+        (snapshot / name).parent.mkdir(exist_ok=True)
         (snapshot / name).symlink_to(repo / "blobs" / str(number))
     return snapshot
 
@@ -197,6 +198,30 @@ def test_an_interrupted_download_is_not_served(cache: Path, offline: None) -> No
 
     with pytest.raises(WeightsError, match=r"not a complete MLX model: model-2\.safetensors missing"):
         resolve("org/half")
+
+
+PARTS = {
+    "vae/0.safetensors": b"w",
+    "vae/model.safetensors.index.json": b'{"weight_map": {"a": "0.safetensors"}}',
+    "transformer/0.safetensors": b"w",
+    "transformer/model.safetensors.index.json": b'{"weight_map": {"a": "0.safetensors", "b": "1.safetensors"}}',
+}
+
+
+def test_an_image_model_is_complete_with_all_files_of_its_parts(cache: Path, offline: None) -> None:
+    lay_out(cache, "org/half", PARTS)
+    complete = lay_out(cache, "org/whole", {**PARTS, "transformer/1.safetensors": b"w"})
+
+    with pytest.raises(WeightsError, match=r"not a complete MLX model: transformer/1\.safetensors missing"):
+        resolve("org/half")
+    assert resolve("org/whole") == complete
+    assert resolve(str(complete)) == complete.resolve()
+
+
+def test_files_are_chosen_by_patterns(cache: Path, hub: Hub) -> None:
+    folder = resolve("org/good", patterns=["config.json", "*.safetensors"])
+
+    assert {file.name for file in folder.iterdir()} == {"config.json", "model.safetensors"}
 
 
 def test_the_list_shows_the_cache(cache: Path, offline: None) -> None:
