@@ -24,6 +24,8 @@ class Model:
     owned_by: str
     context_length: int | None = None
     capabilities: list[Literal["chat", "embeddings", "transcription", "speech", "image"]]
+    input_modalities: list[Literal["text", "image"]] | None = None
+    """What a chat model reads, if it reads more than text."""
     status: ModelStatus
     detail: str | None = None
     """Why a model failed; the command that installs what an unavailable one needs; what a loading one is doing."""

@@ -133,6 +133,7 @@ def _model(card: ModelCard) -> Model:
         owned_by=OWNER,
         context_length=card.context_length,
         capabilities=[*card.capabilities],
+        input_modalities=["text", *card.reads] if card.reads else None,
         status=card.status,
         detail=card.detail,
         progress=card.progress,

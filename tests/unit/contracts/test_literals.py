@@ -10,7 +10,7 @@ from contracts.chat.response import FinishReason
 from contracts.completions import CompletionChoice
 from contracts.responses.tools import ToolChoiceOptions
 from contracts.service.health import Health
-from contracts.service.models import ModelStatus
+from contracts.service.models import Model, ModelStatus
 from contracts.transcription import TranscriptionVerbose
 from contracts.voices import Voice
 from providers import protocols
@@ -44,6 +44,11 @@ def test_a_literal_has_the_names_of_the_providers(contract: Any, provider: Any) 
 
 def test_a_completion_has_the_finish_reasons_of_a_chat_except_calls() -> None:
     assert names(hint(CompletionChoice, "finish_reason")) == names(chat.FinishReason) - {"tool_calls"}
+
+
+def test_a_model_reads_text_and_the_media_of_the_providers() -> None:
+    (listed, _) = get_args(hint(Model, "input_modalities"))
+    assert {*get_args(get_args(listed)[0])} == {"text", *get_args(protocols.Medium)}
 
 
 def test_health_has_the_states_of_models() -> None:

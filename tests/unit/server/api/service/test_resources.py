@@ -30,6 +30,13 @@ async def test_models_are_listed_as_openai_lists_them() -> None:
     assert (await get("/v1/models")).json == {"object": "list", "data": [MODEL]}
 
 
+async def test_a_model_that_reads_pictures_is_listed_with_what_it_reads() -> None:
+    assert (await get("/v1/models/org/fake", FakeChat(reads=("image",)))).json == {
+        **MODEL,
+        "input_modalities": ["text", "image"],
+    }
+
+
 @pytest.mark.parametrize("path", ["/v1/models/org/fake", "/v1/models/org/fake/"])
 async def test_a_model_s_id_may_contain_a_slash(path: str) -> None:
     assert (await get(path)).json == MODEL
