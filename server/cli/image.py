@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,20 +65,30 @@ _SENT = ("size", "steps", "seed", "guidance", "negative_prompt", "n", "strength"
     help="Show the image in the terminal while it is made. Default: if the terminal can (kitty, iTerm2).",
 )  # fmt: skip
 @click.option("--model", metavar="NAME", panel="Server", help="Model to use. Default: the server's first image model.")
+@click.option(
+    "--launch", "launched", metavar="OPTIONS", panel="Server",
+    help="Start a server with these options of launch, and end it afterwards. Default: a running server.",
+)  # fmt: skip
 @server_options
-def image(prompt: str | None, url: str, api_key: str | None, model: str | None, **options: Any) -> None:
-    """Paint an image with a running server.
+def image(
+    prompt: str | None, url: str, api_key: str | None, model: str | None, launched: str | None, **options: Any
+) -> None:
+    """Paint an image with a running server, or with one for this image.
 
     PROMPT, or piped text, says what the image shows, or how to change the image of --edit.
     """
     from server.cli._client import Client, ClientError
+    from server.cli._started import started
 
     prompt = prompt if prompt is not None else _piped()
     if not prompt.strip():
         fail("no prompt: describe the image")
     job = _job(prompt, options)
     try:
-        with closing(Client(url, api_key)) as client:
+        with (
+            started(launched) if launched is not None else nullcontext(url) as url,
+            closing(Client(url, api_key)) as client,
+        ):
             _paint(client, attrs.evolve(job, body={**job.body, "model": model or _first_model(client)}))
     except ClientError as error:
         fail(printable(str(error)))

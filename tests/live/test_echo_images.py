@@ -17,7 +17,7 @@ from openai.types import ImageEditCompletedEvent, ImageGenCompletedEvent, ImageG
 from PIL import Image
 
 from tests.live.client import PATIENCE, assert_error, eventually, queue_stats
-from tests.live.harness import COMMAND, LiveServer, clean_environment
+from tests.live.harness import COMMAND, LiveServer, clean_environment, start
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,47 @@ def test_a_stream_has_previews_that_come_closer_to_the_image(client: OpenAI) -> 
     assert distances[0] > 2 * distances[-1]
 
 
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Generator[OpenAI]:
+    """The embedded chat model beside the echo model, which paints."""
+    config = tmp_path_factory.mktemp("pair") / "models.yaml"
+    config.write_text("models:\n  - {served_model_name: chat}\n  - {model_type: echo}\n")
+    running = start("--config", str(config))
+    with OpenAI(base_url=running.base_url, api_key="unused", max_retries=0) as client:
+        yield client
+    assert running.stop() == 0
+
+
+def test_a_chat_model_has_an_image_painted(pair: OpenAI) -> None:
+    tool: Any = {"type": "image_generation", "size": "128x64", "partial_images": 1, "seed": 1}
+    with pair.responses.create(
+        model="chat",
+        input="Paint a red cube.",
+        tools=[tool],
+        tool_choice={"type": "image_generation"},
+        temperature=0,
+        max_output_tokens=200,
+        stream=True,
+    ) as stream:
+        events = list(stream)
+
+    assert [event.type.removeprefix("response.image_generation_call.") for event in events][2:-1] == [
+        "response.output_item.added",
+        *("in_progress", "generating", "partial_image", "completed"),
+        "response.output_item.done",
+    ]
+    last = events[-1]
+    assert last.type == "response.completed"
+    [call] = last.response.output
+    assert call.type == "image_generation_call"
+    assert opened(call.result).size == (128, 64)
+    assert call.revised_prompt
+    later = pair.responses.create(
+        model="chat", input="What did you paint?", previous_response_id=last.response.id, max_output_tokens=5
+    )
+    assert later.output[0].type == "message"
+
+
 def test_an_edit_changes_what_the_mask_shows(client: OpenAI) -> None:
     mask = Image.new("L", (128, 64))
     mask.paste(255, (0, 0, 64, 64))
@@ -119,15 +160,15 @@ def test_a_client_that_leaves_ends_the_work(client: OpenAI, echo_server: LiveSer
     assert queue_stats(echo_server.url)["cancelled"] == before + 1
 
 
-def test_the_command_writes_an_image_and_edits_it(echo_server: LiveServer, tmp_path: Path) -> None:
+def test_the_command_paints_and_edits_with_a_server_of_its_own(echo_server: LiveServer, tmp_path: Path) -> None:
     cube, blue = tmp_path / "cube.png", tmp_path / "blue.webp"
 
     for arguments in (
         ["a red cube", "-o", str(cube), "--size", "128x64", "--seed", "5", "--steps", "3"],
-        ["a blue cube", "-o", str(blue), "--edit", str(cube)],
+        ["a blue cube", "-o", str(blue), "--edit", str(cube), "--launch", "--model-type echo"],
     ):
         subprocess.run(
-            [COMMAND, "image", *arguments, "--url", echo_server.url],
+            [COMMAND, "image", "--url", echo_server.url, *arguments],
             env=clean_environment(), check=True, timeout=PATIENCE, stdin=subprocess.DEVNULL, capture_output=True,
         )  # fmt: skip
 

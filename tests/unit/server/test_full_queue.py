@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from litestar import Litestar
 
+from providers.errors import QueueFull
+from tests.unit.server.api.images.painting import EDITS, PATH, ScriptedPainter, app_of, white
 from tests.unit.server.api.speech.speaking import FakeSpeech, speaking
 from tests.unit.server.api.transcription import transcribers
 from tests.unit.server.fakes import FakeChat, FakeEmbedder
@@ -36,6 +38,15 @@ async def refused(app: Litestar, path: str, headers: dict[str, str]) -> Unread:
     return exchange
 
 
+class FullPainter(ScriptedPainter):
+    @property
+    def full(self) -> bool:
+        return True
+
+    def refuse_full(self) -> NoReturn:
+        raise QueueFull("as many as may")
+
+
 CHATS = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"]
 
 
@@ -55,6 +66,16 @@ async def test_a_full_embedding_queue_refuses_a_large_body_unread(path: str) -> 
 
 async def test_a_full_speech_queue_refuses_a_large_body_unread() -> None:
     answer = await refused(speaking(FakeSpeech(full=True)), "/v1/audio/speech", LARGE)
+    assert (answer.status, answer.read, answer.error["code"]) == (429, False, "queue_full")
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [(PATH, LARGE), (EDITS, {**LARGE, "content-type": "multipart/form-data; boundary=b"})],
+    ids=["generation", "edit"],
+)
+async def test_a_full_image_queue_refuses_a_large_body_unread(path: str, headers: dict[str, str]) -> None:
+    answer = await refused(await app_of(FullPainter(white)), path, headers)
     assert (answer.status, answer.read, answer.error["code"]) == (429, False, "queue_full")
 
 

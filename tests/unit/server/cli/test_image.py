@@ -190,3 +190,18 @@ def test_steps_move_a_bar(painter: Stub, tmp_path: Path) -> None:
         assert terminal.wait() == 0
     finally:
         terminal.close()
+
+
+def test_a_server_that_does_not_start_is_reported(tmp_path: Path) -> None:
+    arguments = ["image", "x", "-o", str(tmp_path / "a.png"), "--launch", "--model-type nonsense"]
+    result = CliRunner().invoke(cli, arguments)
+
+    assert result.exit_code == 1
+    assert "the server did not start: --model-type must be" in result.stderr
+
+
+def test_options_that_are_no_command_line_are_refused(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["image", "x", "-o", str(tmp_path / "a.png"), "--launch", "'open"])
+
+    assert result.exit_code == 1
+    assert "--launch: No closing quotation" in result.stderr
