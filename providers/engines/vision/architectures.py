@@ -24,9 +24,12 @@ class Architecture:
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "idefics3": Architecture(),
+    "mistral3": Architecture(),
+    "pixtral": Architecture(),
     "qwen2_5_vl": Architecture(has_grid=True),
     "qwen2_vl": Architecture(has_grid=True),
     "qwen3_vl": Architecture(has_grid=True),
+    "qwen3_vl_moe": Architecture(has_grid=True),
     "smolvlm": Architecture(),
 }
 """By the `model_type` of config.json."""

@@ -8,8 +8,10 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx_lm.models.cache import make_prompt_cache
+from mlx_lm.models.cache import KVCache, make_prompt_cache
+from mlx_vlm.models import cache as mlx_vlm_cache
 
+from providers.engines.process.engine import EngineLoadError
 from providers.engines.vision.encoding import Encoder
 from providers.engines.vision.pictures import Expansion, Found, Picture
 from providers.engines.vision.positions import PositionCache, advance
@@ -42,7 +44,7 @@ class SeeingModel:
 
     def make_cache(self) -> list[Any]:
         """An empty cache of each layer, and of the positions where tokens have more than their number."""
-        layers: list[Any] = make_prompt_cache(self._language)
+        layers = [*map(_batchable, make_prompt_cache(self._language))]
         return [*layers, PositionCache()] if self._has_grid else layers  # type: ignore[no-untyped-call]
 
     def __call__(self, tokens: mx.array, cache: list[Any] | None = None) -> mx.array:
@@ -96,3 +98,16 @@ class SeeingModel:
         features = features[mx.array(np.lexsort((places, lines)))]
         deeper = mx.split(features[:, width:], features.shape[-1] // width - 1, axis=-1)
         return {"inputs_embeds": embeddings, "visual_pos_masks": mx.array(seen), "deepstack_visual_embeds": deeper}
+
+
+def _batchable(layer: Any) -> Any:
+    """The cache of mlx-lm for mlx-vlm's of the same kind, which mlx-lm does not batch.
+
+    Raises:
+        EngineLoadError: there is none.
+    """
+    if type(layer) is mlx_vlm_cache.KVCache:
+        return KVCache()  # type: ignore[no-untyped-call]
+    if not type(layer).__module__.startswith("mlx_lm."):
+        raise EngineLoadError(f"models whose layers keep {type(layer).__name__} cannot be batched with pictures")
+    return layer

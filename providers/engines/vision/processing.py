@@ -32,6 +32,10 @@ class PictureProcessor:
         self._image_token = image_token
         self._merge_size = merge_size
         self._lock = threading.Lock()
+        alone: list[int] = processor.tokenizer.encode(placeholder)
+        place = alone.index(image_token)
+        self._added = place, len(alone) - place - 1
+        """How many tokens the tokenizer adds before and after any text: only a prompt as a whole has them."""
 
     def read(self, part: ImagePart) -> Reading:
         """Read a picture.
@@ -42,11 +46,13 @@ class PictureProcessor:
         image = Image.frombytes("RGB", (part.width, part.height), part.pixels)
         try:
             with self._lock:
-                outputs = dict(self._processor(text=[self._placeholder], images=[image], add_special_tokens=False))
+                outputs = dict(self._processor(text=[self._placeholder], images=[image]))
         except Exception as error:
             message = f"the model cannot read a picture of {part.width} × {part.height} pixels: {error}"
             raise InvalidRequest(message, param="messages") from error
         tokens: list[int] = np.asarray(outputs["input_ids"]).reshape(-1).tolist()
+        before, after = self._added
+        tokens = tokens[before : len(tokens) - after]
         if self._image_token not in tokens:
             raise InvalidRequest("the model's processor leaves no place for the picture", param="messages")
         inputs = {name: value for name, value in outputs.items() if name not in _TEXT_OUTPUTS}

@@ -9,7 +9,7 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten
-from mlx_vlm.models import idefics3, qwen2_5_vl, qwen2_vl, qwen3_vl, smolvlm
+from mlx_vlm.models import idefics3, mistral3, pixtral, qwen2_5_vl, qwen2_vl, qwen3_vl, qwen3_vl_moe, smolvlm
 from tokenizers import AddedToken
 
 from providers.chat.types import ChatMessage, ChatPrompt, ImagePart, TextPart
@@ -21,17 +21,21 @@ _SMOL = [
     "<global-img>",
     *(f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2)),
 ]
+_PIXTRAL = ["[IMG]", "[IMG_BREAK]", "[IMG_END]"]
 _QWEN = ["<|image_pad|>", "<|vision_start|>", "<|vision_end|>", "<|video_pad|>"]
 IMAGE_TOKENS = {
     "idefics3": [*_SMOL, "<end_of_utterance>"],
+    "mistral3": _PIXTRAL,
+    "pixtral": _PIXTRAL,
     "qwen2_5_vl": _QWEN,
     "qwen2_vl": _QWEN,
     "qwen3_vl": _QWEN,
+    "qwen3_vl_moe": _QWEN,
     "smolvlm": _SMOL,
 }
 """By architecture; the first is the placeholder of a picture."""
 IMAGE = {
-    name: tokens[0] if "<image>" in tokens else "<|vision_start|><|image_pad|><|vision_end|>"
+    name: "<|vision_start|><|image_pad|><|vision_end|>" if tokens is _QWEN else tokens[0]
     for name, tokens in IMAGE_TOKENS.items()
 }
 """What the chat template writes for a picture."""
@@ -129,7 +133,39 @@ def _qwen3_vl(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict
     return config, qwen3_vl, processor
 
 
+def _qwen3_vl_moe(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    config, _, processor = _qwen3_vl(size, ids)
+    config["vision_config"]["model_type"] = "qwen3_vl_moe"
+    experts = {"num_experts": 4, "num_experts_per_tok": 2, "decoder_sparse_step": 1, "mlp_only_layers": []}
+    config["text_config"] |= {"model_type": "qwen3_vl_moe_text", "moe_intermediate_size": 32, **experts}
+    return config, qwen3_vl_moe, processor
+
+
+def _pixtral(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    tower = {"hidden_size": 32, "head_dim": 16, "num_attention_heads": 2, "num_hidden_layers": 2}
+    config = {
+        "text_config": {"model_type": "mistral", "head_dim": 32, **_text(size)},
+        "vision_config": {"model_type": "pixtral", "patch_size": 8, "image_size": 64, "intermediate_size": 48, **tower},
+        "image_token_index": ids["[IMG]"],
+    }
+    processor = {
+        "image_processor_type": "PixtralImageProcessor",
+        "do_resize": True,
+        "size": {"longest_edge": 48},
+        "patch_size": {"height": 8, "width": 8},
+    }
+    return config, pixtral, processor
+
+
+def _mistral3(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    config, _, processor = _pixtral(size, ids)
+    return {**config, "spatial_merge_size": 2}, mistral3, processor
+
+
 _FAMILIES = {
+    "mistral3": _mistral3,
+    "pixtral": _pixtral,
+    "qwen3_vl_moe": _qwen3_vl_moe,
     "idefics3": _idefics3,
     "qwen2_5_vl": _qwen2_5_vl,
     "qwen2_vl": _qwen2_vl,
@@ -170,7 +206,9 @@ def write_folder(folder: Path, model_type: str = "smolvlm", *, seed: int = 7, sc
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(described))
     (folder / "preprocessor_config.json").write_text(json.dumps({**NORMALIZE, **processor}))
-    (folder / "processor_config.json").write_text(json.dumps({"image_seq_len": 4}))
+    settings = {"image_seq_len": 4, "patch_size": 8}
+    settings |= {"spatial_merge_size": config.get("spatial_merge_size", 1)}
+    (folder / "processor_config.json").write_text(json.dumps(settings))
     return folder
 
 

@@ -135,7 +135,7 @@ def test_they_are_the_same_when_chunks_cut_pictures(folder: Path, judge: Judge, 
         assert raws(answer) == judge(*parts), parts
 
 
-@pytest.mark.parametrize("model_type", ["idefics3", "qwen2_5_vl", "qwen3_vl"])
+@pytest.mark.parametrize("model_type", ["idefics3", "mistral3", "pixtral", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"])
 def test_other_architectures_answer_as_mlx_vlm_too(tmp_path: Path, model_type: str) -> None:
     folder = tiny_vision.write_folder(tmp_path, model_type)
     seeing = Seeing(folder, prefill_step_size=9)
