@@ -20,6 +20,7 @@ from otel.testing import CapturedSpans, capture_metrics, capture_spans
 from providers.embeddings.types import Embedded, EmbeddingRequest, Ranked, RerankRequest, Vectors
 from tests.unit.otel.setup import test_metrics
 from tests.unit.providers.embeddings import test_provider as embeddings
+from tests.unit.providers.image import test_provider as image
 from tests.unit.providers.transcription import test_provider as transcription
 from tests.unit.server.api.speech import speaking
 from tests.unit.server.harness import BODY, WAIT, ask, start
@@ -82,6 +83,7 @@ async def requests_of_every_kind() -> None:
     )
     await drain(embeddings.Scripted(Ranked(embeddings.VECTOR, True, 5, 0.1)).rerank(RerankRequest("r", "q", ["a"])))
     await drain(transcription.Scripted(transcription.said).transcribe(transcription.REQUEST))
+    await drain(image.Scripted(image.painted).generate(image.REQUEST))
 
     with otel.start_grounding(stores=1, request_id="r").use() as grounding:
         grounding.found(found=2, used=1, tokens=9)

@@ -25,7 +25,7 @@ def test_the_layer_rules_hold() -> None:
     assert result.returncode == 0, result.stdout
 
 
-ENGINES = ("embeddings", "language", "speech", "transcription")
+ENGINES = ("embeddings", "image", "language", "speech", "transcription")
 SHARED = ("convert", "cpu", "output", "prefix", "process", "sampling", "structured", "vision")
 
 
@@ -33,7 +33,7 @@ SHARED = ("convert", "cpu", "output", "prefix", "process", "sampling", "structur
 def tree(tmp_path: Path) -> Path:
     """A tree with the packages that the rules name, empty but for one import of mlx."""
     engines = [f"providers/engines/{name}" for name in (*ENGINES, *SHARED)]
-    for package in ("contracts", "otel", "providers", "providers/engines", *engines, "server"):
+    for package in ("contracts", "otel", "providers", "providers/engines", "providers/image", *engines, "server"):
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
     (tmp_path / "providers/spec.py").touch()
@@ -56,6 +56,7 @@ def test_the_rules_hold_for_a_tree_that_keeps_them(tree: Path) -> None:
         ("otel/tracing.py", "from providers import spec", "otel imports no other room"),
         ("providers/registry.py", "import server", "providers imports no room but otel"),
         ("providers/registry.py", "import mlx.core", "only the engines import mlx"),
+        ("providers/image/provider.py", "import mflux", "only the engines import mlx"),
         ("server/app.py", "import mlx_lm", "only the engines import mlx"),
         ("server/app.py", "from providers.engines.language import engine", "engines are processes, never imported"),
         (

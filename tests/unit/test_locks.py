@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from providers.capabilities import MODALITIES
+
 ROOT = Path(__file__).parents[2]
 EXTRAS = ["cpu", "embedded", "speech", "speech-zh", "transcription", "embeddings", "retrieval"]
-LOCKS = {"runtime": EXTRAS, "dev": [*EXTRAS, "bench", "dev", "speech-ja"]}
+LOCKS = {"runtime": EXTRAS, "dev": [*EXTRAS, "bench", "dev", "images", "speech-ja"]}
 
-ALL = [*LOCKS, "mutation"]
-"""With the tool of `make mutate`, installed beside the development lock."""
+ALL = [*LOCKS, "images", "mutation"]
+"""With what is installed beside the runtime lock (images) and the development lock (the tool of `make mutate`)."""
 
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 
@@ -96,3 +99,18 @@ def test_the_tool_of_mutation_tests_changes_nothing_of_the_development_lock(pyth
     assert "mutmut" in tool
     assert "mutmut" not in development
     assert {name: development.get(name, version) for name, version in tool.items()} == tool
+
+
+@pytest.mark.parametrize("system", ["linux", "darwin"])
+@pytest.mark.parametrize("python", PYTHONS)
+def test_images_change_nothing_of_the_runtime_lock_and_the_command_has_what_it_lacks(python: str, system: str) -> None:
+    runtime = dict(pin.split("==") for pin in installed("runtime", python, system))
+    beside = dict(pin.split("==") for pin in installed("images", python, system))
+    extra = MODALITIES["image-edit"].extra
+    assert extra is not None
+    command = {canonicalize_name(Requirement(text).name) for text in shlex.split(extra.packages)}
+
+    assert {name: runtime.get(name, version) for name, version in beside.items()} == beside
+    assert command - {"pillow"} == beside.keys() - runtime.keys()
+    assert {canonicalize_name(text.name) for text in asked_for(["images"])} - runtime.keys() <= command
+    assert not {"torch", "mlx", "hf-transfer"} & beside.keys()
