@@ -148,15 +148,16 @@ def image_tool(
     )
 
 
-async def painted(
+def painted(
     events: AsyncGenerator[GenerationEvent, None], offered: OfferedTools, tool: ImageTool | None
 ) -> AsyncGenerator[PaintingEvent, None]:
-    """The same events, without the calls of the tool. Their images come before the last event."""
-    if tool is None:
-        async with aclosing(events):
-            async for event in events:
-                yield event
-        return
+    """The same events, without the calls of the tool, if there is one. Their images come before the last event."""
+    return events if tool is None else _painted(events, offered, tool)
+
+
+async def _painted(
+    events: AsyncGenerator[GenerationEvent, None], offered: OfferedTools, tool: ImageTool
+) -> AsyncGenerator[PaintingEvent, None]:
     calls: dict[int, list[str]] = {}
     async with aclosing(events):
         async for event in events:
