@@ -76,6 +76,7 @@ class ServicePlugin(InitPlugin):
                 seconds=settings.media_timeout,
             ),
             max_picture_side=settings.max_picture_side,
+            audio_input=settings.audio_input,
             embeddings_truncate=settings.embeddings_truncate,
             max_speech_characters=settings.max_speech_characters,
             max_audio_seconds=settings.max_audio_seconds,

@@ -12,7 +12,9 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import JSONBody, MultipartBody, SkipValidation
 from litestar.types import Receive
 
+from contracts.chat.request import AudioInput
 from contracts.service.diagnostics import RecentError
+from providers.bounded_cache import BoundedCache
 from providers.chat.protocol import ChatProvider
 from providers.embeddings.types import Truncation
 from providers.events import Event
@@ -38,6 +40,7 @@ __all__ = [
 ]
 
 KEPT_ERRORS = 50
+_TRANSCRIPT_BYTES = 4 << 20
 
 E = TypeVar("E", bound=Event)
 P = TypeVar("P", bound=Provider)
@@ -89,6 +92,10 @@ class Service:
     """Weights that are being fetched."""
     said: SaidAnswers = attrs.field(factory=SaidAnswers)
     """The answers that were spoken."""
+    audio_input: AudioInput = "refuse"
+    """What happens to recordings in chats that do not say it."""
+    transcripts: BoundedCache[str, str] = attrs.field(factory=lambda: BoundedCache(_TRANSCRIPT_BYTES))
+    """Of recordings in chats."""
     embeddings_truncate: Truncation = "none"
     max_speech_characters: int | None = None
     max_audio_seconds: int = 0

@@ -23,6 +23,7 @@ from contracts.retrieval.context import ChatContext
 from contracts.sampling import GenerationOptions
 
 __all__ = [
+    "AudioInput",
     "ChatCompletionRequest",
     "GivenEffort",
     "ReasoningBudget",
@@ -37,6 +38,8 @@ GivenEffort = Literal[ReasoningEffort, "", "auto", "default"]
 ReasoningBudget = Annotated[int, Ge(-1)]
 """Tokens; -1 for no limit."""
 
+
+AudioInput = Literal["refuse", "transcribe"]
 
 _EFFORTS = ", ".join(f"`{effort}`" for effort in get_args(ReasoningEffort))
 
@@ -75,10 +78,10 @@ class ChatCompletionRequest(GenerationOptions):
             "`tool_calls` and `reasoning_content` (or `reasoning`), and no text; a tool's turn has `tool_call_id`. "
             "Role `function` and `function_call` are read as `tool` and `tool_calls`. Models that read "
             "[pictures](pictures.md) take `image_url`, `video_url` and the pages of PDFs; others refuse "
-            "the first two. Sound is refused; of a `file` with `file_data`, `file_id` or, as an extension, "
-            "`file_url`, the model reads the text (text, HTML, PDF), as [responses](responses.md#input) do. In a "
-            "tool's turn the model reads `[image]`, `[video]`, `[audio]` or `[file]` of what it cannot read, and they "
-            "are noted.",
+            "the first two. `input_audio` is refused, or transcribed (`audio_input`); of a `file` with `file_data`, "
+            "`file_id` or, as an extension, `file_url`, the model reads the text (text, HTML, PDF), as "
+            "[responses](responses.md#input) do. In a tool's turn the model reads `[image]`, `[video]`, `[audio]` or "
+            "`[file]` of what it cannot read, and they are noted.",
             values="at least one turn",
         )
     )
@@ -220,6 +223,15 @@ class ChatCompletionRequest(GenerationOptions):
     )
 
     # Speech.
+    audio_input: AudioInput | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Extension. `transcribe`: a transcription model of this server writes down `input_audio` in turns of the "
+            "user and the system, and the model reads the text. `X-Transcription-Model` names that model. `400` if the "
+            "server has none.",
+            otherwise="`--audio-input`",
+        ),
+    )
     modalities: list[Modality] | None = attrs.field(
         default=None,
         metadata=honoured(

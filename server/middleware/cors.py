@@ -13,7 +13,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 __all__ = ["CorsMiddleware"]
 
-EXPOSED = b"X-Request-ID, X-Process-Time, X-Ignored-Parameters, X-Unspoken, Retry-After"
+EXPOSED = b"X-Request-ID, X-Process-Time, X-Ignored-Parameters, X-Unspoken, X-Transcription-Model, Retry-After"
 METHODS = b"GET, HEAD, POST, DELETE, OPTIONS"
 MAX_AGE = b"600"
 """Seconds that a browser may keep a preflight's response."""

@@ -25,7 +25,10 @@ from server.middleware.body_logging import Body
 from server.noted import Noted, noting
 from server.serialization import encode_contract
 
-__all__ = ["RequestMiddleware", "is_work"]
+__all__ = ["TRANSCRIBED_BY", "RequestMiddleware", "is_work"]
+
+TRANSCRIBED_BY = "transcribed_by"
+"""Key of `scope["state"]`: the name of the model that transcribed recordings of the request."""
 
 _SANE_ID = re.compile(rb"[\x21-\x7e](?:[\x20-\x7e]{0,126}[\x21-\x7e])?")
 _POLLED = ("/health", "/v1/health", "/metrics", "/traces")
@@ -174,6 +177,8 @@ class _Exchange:
     def _special_headers(self) -> Iterator[tuple[bytes, bytes]]:
         if self._noted.names:
             yield b"x-ignored-parameters", self._noted.header()
+        if (model := self._scope["state"].get(TRANSCRIBED_BY)) is not None:
+            yield b"x-transcription-model", model.encode("ascii", "replace")
         if self._path.startswith("/v1/messages"):
             yield b"request-id", self._id.encode()  # where Anthropic's SDKs read it
 

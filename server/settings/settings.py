@@ -95,6 +95,8 @@ class Settings:
     data_size: int = 4_000_000_000
     max_media: int = 32_000_000
     """Bytes of a file that a request names or contains."""
+    audio_input: Literal["refuse", "transcribe"] = "refuse"
+    """What happens to recordings in chats that do not say it."""
     max_picture_side: int = 2048
     """Pixels of the longest side of a picture that a model reads."""
     media_timeout: float = 30.0

@@ -27,7 +27,7 @@ HONOURED = {name for name, found in parameters(ChatCompletionRequest).items() if
 
 ELSEWHERE = {
     *("model", "messages", "stream", "stream_options", "timeout", "prefill_only"),
-    *("audio", "heard", "max_spoken_seconds", "modalities", "context"),
+    *("audio", "heard", "max_spoken_seconds", "modalities", "context", "audio_input"),
 }
 """Honoured parameters that the tests of errors, chats, spoken answers and file search cover."""
 QUESTION = "Tell me a story about a dog and a cat."

@@ -21,6 +21,7 @@ from server.api.chat.functions import has_functions
 from server.api.chat.request import to_generation_request
 from server.api.chat.response import ChatChunkEncoder, CitingChunkEncoder, chat_completion
 from server.api.chat.spoken import SpokenAnswers, SpokenChunkEncoder, spoken_completion
+from server.api.chat.transcribed import with_transcripts
 from server.api.error_responses import ANSWERING, errors
 from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
@@ -71,6 +72,7 @@ class ChatController(Controller):
         )
         files = documents(service, retrieval, chat)
         data = await with_file_texts(data, request, service, files)
+        data = await with_transcripts(data, request, service)
         data = attrs.evolve(data, messages=as_heard(data.messages, data.heard, service.said))
         shown = await pictures(chat_attachments(data.messages), request, service, files.contents, chat)
         asked = await translated(request, to_generation_request, data, shown.seen, id=request_id)

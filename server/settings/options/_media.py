@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from server.settings.options._option import Option, server_option
-from server.settings.parsers import boolean, integer, seconds, size
+from server.settings.parsers import boolean, choice, integer, seconds, size
 from server.settings.path_parsers import folder
 
 __all__ = ["MEDIA_OPTIONS"]
@@ -45,6 +45,16 @@ MEDIA_OPTIONS: tuple[Option, ...] = (
         default_text="none; file URLs are refused",
         metavar="DIR",
         example="media",
+    ),
+    server_option(
+        "audio_input",
+        "AUDIO_INPUT",
+        "What happens to recordings in the turns of a chat, if the request does not set it: a model of this server "
+        "transcribes them, or they are refused.",
+        choice(("refuse", "transcribe")),
+        default="refuse",
+        default_text="refuse",
+        metavar="refuse|transcribe",
     ),
     server_option(
         "max_picture_side",

@@ -140,7 +140,7 @@ OWN: dict[tuple[type[attrs.AttrsInstance], str], dict[str, Any]] = {
 ELSEWHERE: dict[type[attrs.AttrsInstance], set[str]] = {
     ChatCompletionRequest: {
         *("context", "function_call", "model", "stream_options"),
-        *("audio", "heard", "max_spoken_seconds", "modalities"),  # of spoken answers
+        *("audio", "audio_input", "heard", "max_spoken_seconds", "modalities"),  # of recordings and of spoken answers
     },
     CompletionRequest: {"model", "stream_options"},
     CountTokensRequest: {"model", "output_format"},

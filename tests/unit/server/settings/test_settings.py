@@ -80,6 +80,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "data_dir": ("cli", "env", "file"),
     "data_size": ("1MB", "2MB", "3MB"),
     "max_media": ("1MB", "2MB", "3MB"),
+    "audio_input": ("transcribe", "refuse", "transcribe"),
     "max_picture_side": ("1", "2", "3"),
     "media_timeout": ("1", "2", "3"),
     "allow_private_media": (True, "false", True),
