@@ -132,7 +132,7 @@ _ROWS = (
         provider="providers.image.provider:EngineImageProvider",
         engine="providers.engines.image.engine:ImageEngine",
         extra=_IMAGES,
-        process_bytes=300_000_000,
+        process_bytes=85_000_000,
     ),
     Modality(
         model_type="image-edit",
@@ -141,7 +141,7 @@ _ROWS = (
         provider="providers.image.provider:EngineImageProvider",
         engine="providers.engines.image.engine:ImageEngine",
         extra=_IMAGES,
-        process_bytes=300_000_000,
+        process_bytes=85_000_000,
     ),
     Modality(
         model_type="echo",

@@ -28,6 +28,7 @@ __all__ = ["LoadedImageModel", "call_parameters", "load_image_model"]
 logger = logging.getLogger(__name__)
 
 _DTYPES = {"float32": mx.float32, "float16": mx.float16, "bfloat16": mx.bfloat16}
+_NO_FOLDER = (None, "", ".")
 _BITS = (3, 4, 5, 6, 8)
 """Those to which mflux quantises."""
 
@@ -70,7 +71,7 @@ def load_image_model(spec: ModelSpec, device: str, progress: Progress) -> Loaded
         raise EngineLoadError(f"quantize: image models can be quantised to {_BITS} bits, not {spec.quantize}")
     progress("finding the model", None)
     definition = load(row.weights)
-    folder = find_folder(spec.path, progress, patterns=definition.get_download_patterns())
+    folder = find_folder(spec.path, progress, patterns=_patterns(definition))
     _check_parts(folder, definition)
     dtype = _use_dtype(folder, spec, device)
     progress("loading weights", None)
@@ -107,11 +108,19 @@ def _row(spec: ModelSpec) -> ImageModel:
     return IMAGE_MODELS[config]
 
 
+def _patterns(definition: Any) -> list[str]:
+    """The files to download: the original's, and for a part without a folder those that mflux saves."""
+    found = list(definition.get_download_patterns())
+    if any(part.hf_subdir in _NO_FOLDER for part in definition.get_components()):
+        found += ["[0-9]*.safetensors", "model.safetensors.index.json"]
+    return found
+
+
 def _check_parts(folder: Path, definition: Any) -> None:
     """Raise `EngineLoadError` where a part of the model has no weights: mflux would leave it as initialised."""
     if not folder.is_dir():
         raise EngineLoadError(f"{folder}: an image model is a folder, as mflux or diffusers save it")
-    parts = [part.hf_subdir for part in definition.get_components() if part.hf_subdir not in (None, "", ".")]
+    parts = [part.hf_subdir for part in definition.get_components() if part.hf_subdir not in _NO_FOLDER]
     missing = [part for part in parts if not any((folder / part).glob("*.safetensors"))]
     if missing:
         raise EngineLoadError(f"{folder}: the weights of {', '.join(missing)} are missing (*.safetensors)")
