@@ -135,6 +135,12 @@ class ArenaPage:
     def click(self, id: str) -> None:
         self.evaluate(f"document.getElementById('{id}').click()")
 
+    def choose(self, selector: str, *files: Path) -> None:
+        """Choose these files in a file input."""
+        root = self.page.command("DOM.getDocument")["root"]["nodeId"]
+        node = self.page.command("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.page.command("DOM.setFileInputFiles", files=[*map(str, files)], nodeId=node)
+
     def text(self, id: str) -> str:
         shown: str = self.evaluate(f"document.getElementById('{id}').textContent")
         return shown

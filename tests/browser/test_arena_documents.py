@@ -43,9 +43,7 @@ def arena(server: LiveServer) -> Generator[ArenaPage]:
 
 def add(arena: ArenaPage, *files: Path) -> None:
     """Choose these files, and wait until the server has read them."""
-    root = arena.page.command("DOM.getDocument")["root"]["nodeId"]
-    node = arena.page.command("DOM.querySelector", nodeId=root, selector="#documents input")["nodeId"]
-    arena.page.command("DOM.setFileInputFiles", files=[*map(str, files)], nodeId=node)
+    arena.choose("#documents input", *files)
     eventually(lambda: arena.evaluate("!document.querySelector('#documents input').disabled"))
 
 

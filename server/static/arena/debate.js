@@ -2,8 +2,9 @@
 
 import { Ahead } from "./ahead.js";
 import { contextOf, isLost } from "./documents.js";
+import { described } from "./pictures.js";
 import { Playback } from "./playback.js";
-import { CRITERIA, VERDICT, heardText, messagesFor, verdictMessages } from "./prompts.js";
+import { VERDICT, heardText, messagesFor, verdictMessages, verdictOf } from "./prompts.js";
 import { RequestFailed, Watch, chunks, json, pcm, request } from "./stream.js";
 
 /**
@@ -34,6 +35,8 @@ export class Debate {
   error = null;
   /** The turn whose rest a failure took, until the debate goes on. @type {Entry | null} */
   lost = null;
+  /** Pictures that the next turn begins with. @type {Entry[]} */
+  pictures = [];
   #abort = new AbortController();
   #questions = /** @type {string[]} */ ([]);
   #wish = /** @type {"closing" | "next" | null} */ (null);
@@ -74,10 +77,12 @@ export class Debate {
     this.#enter("running");
     try {
       for (let next = this.next(); next; next = this.next()) {
+        if (next.kind === "turn") this.entries.push(...this.pictures.splice(0));
         const questions = next.kind === "turn" ? this.#questions.splice(0) : [];
         for (const text of questions) this.entries.push(entry("question", next.side, text));
         if (!(await this.#turn(next.kind, next.side))) return;
       }
+      this.entries.push(...this.pictures.splice(0));
       if (!this.verdict) await this.#judge();
       this.#enter("over");
     } catch (error) {
@@ -100,6 +105,19 @@ export class Debate {
   /** @param {string} question The next speaker reads it. */
   ask(question) {
     this.#questions.push(question);
+    this.listener.changed();
+  }
+
+  /**
+   * Show a picture: the next speaker, and all turns after it, read it.
+   *
+   * @param {"picture" | "illustration"} kind
+   * @param {import("./prompts.js").Side} side Of an illustration, its speaker.
+   * @param {import("./pictures.js").Picture} picture
+   */
+  show(kind, side, picture) {
+    const over = this.phase === "judging" || this.phase === "over";
+    (over ? this.entries : this.pictures).push({ ...entry(kind, side, described(picture)), picture });
     this.listener.changed();
   }
 
@@ -205,7 +223,7 @@ export class Debate {
       stream_options: { include_usage: true },
     };
     turn.requestId = `arena-${this.id.slice(0, 6)}-${this.entries.length + 1}-${hex(2)}`;
-    const headers = { "x-request-id": turn.requestId, ...this.#trace() };
+    const headers = { "x-request-id": turn.requestId, ...this.trace() };
     const { signal } = this.#abort;
     const watch = new Watch(() => this.#abort.abort(new RequestFailed("The connection broke off.")));
     try {
@@ -279,9 +297,9 @@ export class Debate {
     const side = turn.side ? 0 : 1;
     const turns = this.entries.filter((entry) => entry.kind === "turn").length + (turn.kind === "turn" ? 1 : 0);
     if (turns >= 2 * this.settings.rounds || turn.interrupted || !turn.text) return;
-    const messages = messagesFor(this.settings, [...this.entries, { ...turn, heard: turn.text }], side);
+    const messages = messagesFor(this.settings, [...this.entries, { ...turn, heard: turn.text }, ...this.pictures], side);
     const context = whole && contextOf(this.settings.documents);
-    this.#ahead.compute({ model: this.settings.personas[side].model, messages, ...(context && { ...whole, ...context }) }, this.#trace());
+    this.#ahead.compute({ model: this.settings.personas[side].model, messages, ...(context && { ...whole, ...context }) }, this.trace());
   }
 
   /** @param {Entry} turn @param {import("./player.js").Utterance} utterance @param {Error | null} failure */
@@ -319,11 +337,11 @@ export class Debate {
     const events = turn.audioId ? this.#playback.report() : null;
     if (!events) return;
     const body = { played_ms: turn.interrupted ? turn.playedMs : Math.round(turn.duration * 1000), events };
-    request(`v1/chat/completions/${turn.audioId}/heard`, { body, headers: this.#trace(), keepalive: true }).catch(() => {});
+    request(`v1/chat/completions/${turn.audioId}/heard`, { body, headers: this.trace(), keepalive: true }).catch(() => {});
   }
 
   /** The trace that all requests of the debate are in. @returns {Record<string, string>} */
-  #trace() {
+  trace() {
     return { traceparent: `00-${this.id}-${hex(8)}-01` };
   }
 
@@ -338,10 +356,10 @@ export class Debate {
     };
     let answer;
     try {
-      answer = await json("v1/chat/completions", { body: { ...body, response_format: VERDICT }, headers: this.#trace() });
+      answer = await json("v1/chat/completions", { body: { ...body, response_format: VERDICT }, headers: this.trace() });
     } catch (error) {
       if (!(error instanceof RequestFailed) || error.status !== 400) throw error;
-      answer = await json("v1/chat/completions", { body, headers: this.#trace() }); // a model that follows no schema
+      answer = await json("v1/chat/completions", { body, headers: this.trace() }); // a model that follows no schema
     }
     this.verdict = verdictOf(answer.choices[0].message.content ?? "");
   }
@@ -359,37 +377,10 @@ export class Debate {
   }
 }
 
-/** @param {string} text @returns {Verdict} */
-function verdictOf(text) {
-  try {
-    const read = JSON.parse(text);
-    const complete = [read.first, read.second].every((side) => CRITERIA.every((name) => Number.isFinite(side?.[name])));
-    if (complete) return { first: read.first, second: read.second, reason: String(read.reason ?? "") };
-  } catch {
-    // Not JSON: the text itself is all there is to show.
-  }
-  return { reason: "" };
-}
-
 /** @param {Entry["kind"]} kind @param {import("./prompts.js").Side} side @param {string} text @returns {Entry} */
 function entry(kind, side, text) {
-  return {
-    kind,
-    side,
-    text,
-    heard: text,
-    interrupted: false,
-    broken: false,
-    audioId: "",
-    completionId: "",
-    playedMs: 0,
-    duration: 0,
-    words: [],
-    visemes: [],
-    requestId: "",
-    measures: null,
-    key: hex(8),
-  };
+  const sound = { audioId: "", playedMs: 0, duration: 0, words: [], visemes: [] };
+  return { kind, side, text, heard: text, interrupted: false, broken: false, ...sound, completionId: "", requestId: "", measures: null, key: hex(8) };
 }
 
 /** @param {number} bytes Random hexadecimal digits, two per byte. */

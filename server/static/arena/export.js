@@ -18,15 +18,20 @@ const heardSeconds = (entry) => (entry.interrupted ? Math.min(entry.duration, en
 export function markdown(debate) {
   const { settings, entries, verdict } = debate;
   const lines = [`# ${settings.topic}`, "", `${settings.personas.map((side) => `**${side.name}**`).join(" against ")}`, ""];
+  if (settings.picture) lines.push(image(settings.picture), "");
   for (const entry of entries) {
     const cut = entry.interrupted ? " …" : "";
-    lines.push(`**${speaker(settings, entry)}:** ${entry.heard.replaceAll("\n", " ").trim()}${cut}`, "");
+    const said = entry.picture ? image(entry.picture) : entry.heard.replaceAll("\n", " ").trim() + cut;
+    lines.push(`**${speaker(settings, entry)}:** ${said}`, "");
   }
   const read = passageLines(debate);
   if (read.length) lines.push("## Passages of the documents", "", ...read);
   if (verdict) lines.push("## Verdict", "", ...verdictLines(debate));
   return lines.join("\n");
 }
+
+/** A picture that needs no other file. @param {import("./pictures.js").Picture} picture */
+const image = ({ url, alt }) => `![${alt.replaceAll(/\s+/g, " ").replaceAll(/[[\]\\]/g, "\\$&")}](${url})`;
 
 /** What each turn read of the documents. @param {Debate} debate */
 function passageLines({ settings, entries }) {

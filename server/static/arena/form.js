@@ -40,6 +40,7 @@ export const DEFAULTS = {
 export class SettingsForm {
   /** @type {Voice[]} */
   #voices = [];
+  #seeing = /** @type {Set<string>} */ (new Set()); // models that read pictures
 
   /** @param {HTMLFormElement} form */
   constructor(form) {
@@ -51,6 +52,7 @@ export class SettingsForm {
     const [models, voices] = await Promise.all([json("v1/models"), json("v1/audio/voices")]);
     this.#voices = voices.data;
     const chat = models.data.filter((/** @type {any} */ model) => model.capabilities.includes("chat") && model.status !== "unavailable");
+    this.#seeing = new Set(chat.filter((/** @type {any} */ model) => model.input_modalities?.includes("image")).map((/** @type {any} */ model) => model.id));
     const spoken = this.#voices.map((voice) => ({ id: voice.id, label: `${voice.name} (${voice.gender}, ${voice.language})` }));
     for (const side of [0, 1]) {
       fill(this.#field(`model-${side}`), chat.map((/** @type {any} */ model) => ({ id: model.id, label: model.id })));
@@ -74,13 +76,15 @@ export class SettingsForm {
     const persona = (/** @type {number} */ side) => {
       const voice = this.#field(`voice-${side}`).value;
       const model = this.#voices.find((one) => one.id === voice)?.model;
+      const chosen = this.#field(`model-${side}`).value;
       const several = new Set(this.#voices.map((one) => one.model)).size > 1;
       return {
         name: this.#field(`name-${side}`).value.trim(),
         prompt: this.#field(`prompt-${side}`).value.trim(),
         voice,
-        model: this.#field(`model-${side}`).value,
+        model: chosen,
         ...(several && model ? { speech: { model } } : {}),
+        ...(this.#seeing.has(chosen) ? { sees: true } : {}),
       };
     };
     return {

@@ -7,6 +7,7 @@ import { Debate } from "./debate.js";
 import { Documents } from "./documents.js";
 import { asJson, download, markdown, vtt, wav } from "./export.js";
 import { DEFAULTS, SettingsForm } from "./form.js";
+import { Gallery, PictureField } from "./pictures.js";
 import { Player } from "./player.js";
 import { Readiness } from "./ready.js";
 import { traceOf } from "./ribbon.js";
@@ -20,6 +21,8 @@ const $ = (id) => document.getElementById(id);
 const player = new Player();
 const form = new SettingsForm($("settings"));
 const documents = new Documents($("documents"));
+const picture = new PictureField($("picture"));
+const gallery = new Gallery($("gallery"), $("shown"), () => debate, (of) => save(of));
 const captions = new Captions($("caption"));
 const transcript = new Transcript($("entries"));
 const avatars = [new Avatar($("avatar-0"), drawAda($("avatar-0")), 1), new Avatar($("avatar-1"), drawBruno($("avatar-1")), -1)];
@@ -70,7 +73,8 @@ function start() {
   }
   const settings = form.read();
   store.saveSettings(settings);
-  debate = make({ ...settings, documents: documents.current });
+  gallery.stop();
+  debate = make({ ...settings, documents: documents.current, picture: picture.current });
   silentSince = null;
   restored = false;
   $("setup").open = false;
@@ -123,6 +127,7 @@ function draw() {
   $("downloads").hidden = !some;
   $("whole").href = `traces?trace=${debate?.id ?? ""}`;
   drawVerdict($("verdict"), debate);
+  gallery.draw();
 }
 
 /** @param {import("./prompts.js").Settings} settings */
@@ -229,6 +234,8 @@ async function load() {
     $("key").hidden = true;
     await documents.load(has.models);
     models = has.models;
+    picture.load(models);
+    gallery.load(models);
     shortcoming = has.chat ? (has.speech ? "" : "The server has no model that speaks.") : "The server has no chat model.";
   } catch (error) {
     shortcoming = /** @type {Error} */ (error).message;
@@ -286,6 +293,7 @@ function restore() {
   debate = make(saved.settings, saved);
   debate.phase = saved.verdict ? "over" : "idle";
   restored = !saved.verdict;
+  picture.show(saved.settings.picture);
   $("setup").open = false;
 }
 

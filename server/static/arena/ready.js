@@ -5,7 +5,7 @@ import { json, request } from "./stream.js";
 
 const EVERY = 1000; // milliseconds between two looks at the clock and at the server
 
-/** @typedef {{id: string, capabilities: string[], status: string}} Model */
+/** @typedef {{id: string, capabilities: string[], status: string, input_modalities?: string[]}} Model */
 
 export class Readiness {
   /** What loads, by its request. @type {Map<string, {name: string, since: number, refuses: boolean}>} */

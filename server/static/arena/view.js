@@ -43,13 +43,20 @@ export class Transcript {
     item.dataset.side = String(entry.side);
     const said = element("p", "said", entry.heard.trim() || (entry.interrupted ? "…" : "(No sentence fitted into the time of this turn.)"));
     if (entry.interrupted) said.append(element("span", "cut", entry.broken ? " … connection lost" : " … interrupted"));
-    item.append(element("h3", "", speaker(debate.settings, entry)), said);
+    item.append(element("h3", "", speaker(debate.settings, entry)), entry.picture ? figure(entry.picture) : said);
     if (entry.passages) item.append(passages(entry.passages));
     if (entry.measures) item.append(element("div", "ribbon"));
     this.#items.set(entry.key, item);
     this.list.append(item);
     this.measured(entry);
   }
+}
+
+/** @param {import("./pictures.js").Picture} picture */
+function figure({ url, alt }) {
+  const made = element("figure", "picture");
+  made.append(Object.assign(document.createElement("img"), { src: url, alt }), element("figcaption", "", alt));
+  return made;
 }
 
 /** What a speaker read of the documents, folded. @param {import("./documents.js").Passage[]} read */
