@@ -1,4 +1,4 @@
-"""Pictures of a message: where they are, and how they reach a model that reads them."""
+"""Pictures and files of a message: where they are, and how they reach a model that reads them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ URL = "https://example.org/sea.png"
 SEA = {"type": "image", "source": {"type": "url", "url": URL}}
 SKY = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 FILED = {"type": "image", "source": {"type": "file", "file_id": "file_1"}}
+PDF = {
+    "type": "document",
+    "title": "Sea",
+    "source": {"type": "base64", "media_type": "application/pdf", "data": "BBBB"},
+}
+PAGES = Source("data", "BB", kind="file", name="Sea")
 SOURCES = (Source("url", URL), Source("data", "AAAA"), Source("id", "file_1"))
 RED, BLUE = ImagePart.of(1, 1, b"red"), ImagePart.of(1, 1, b"blu")
 SEEN: Seen = {SOURCES[0]: [RED], SOURCES[1]: [TextPart("Frame 1"), BLUE]}
@@ -59,8 +65,30 @@ def test_every_picture_of_a_turn_is_found_by_its_path() -> None:
     ]
 
 
-def test_a_picture_that_a_tool_returned_need_not_be_read() -> None:
-    broken = {"type": "image", "source": {"type": "url"}}
+def test_every_document_of_a_turn_that_is_a_file_is_found_by_its_path() -> None:
+    written = {"type": "document", "source": {"type": "text", "data": "Salt."}}
+    broken = {"type": "document", "source": {"type": "base64", "data": 5}}
+    unnamed = {"type": "document", "source": FILED["source"]}
+    assert attached(user(PDF, written, broken, unnamed, result(PDF))) == [
+        Attachment("messages[0].content[0]", "source.data", PAGES),
+        Attachment("messages[0].content[3]", "source.file_id", Source("id", "file_1", kind="file")),
+    ]
+
+
+def test_the_pages_of_a_document_stand_behind_its_title_and_context() -> None:
+    seen = {PAGES: [TextPart("Page 1"), RED]}
+    about = {**PDF, "context": "A book"}
+    assert turns(user(text("a"), PDF, text("b")), user(about), user(result(PDF)), seen=seen) == [
+        ChatMessage("user", [TextPart("a\nSea\nPage 1"), RED, TextPart("b")]),
+        ChatMessage("user", [TextPart("Sea\nA book\nPage 1"), RED]),
+        ChatMessage("tool", [TextPart("Sea\nPage 1"), RED], tool_call_id="t1"),
+    ]
+
+
+@pytest.mark.parametrize("source", [{}, {"type": "url"}, {"type": "ftp", "url": URL}])
+def test_a_picture_that_a_tool_returned_need_not_be_read(source: dict[str, Any]) -> None:
+    broken = {"type": "image", "source": source}
+    assert turns(user(result(broken)))[0].content == "[image]"
     plain = {"type": "tool_result", "tool_use_id": "t2", "content": "text"}
     assert attached(user(text("a"), plain, result(broken, text("b"), SKY), SEA)) == [
         Attachment("messages[0].content[2].content[2]", "source.data", SOURCES[1], required=False),
