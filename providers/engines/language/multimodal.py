@@ -72,7 +72,7 @@ def load_multimodal_model(spec: ModelSpec, device: str, progress: Progress) -> L
         dtype=dtype_in_words(model),
         dtype_reason=dtype_reason,
         weight_bytes=weight_bytes(model),
-        pictures=PictureIntake(vision.processor, marks, vision.placeholder, vision.image_token),
+        pictures=PictureIntake(vision.processor.read, marks, vision.placeholder, vision.image_token),
     )
 
 
@@ -144,7 +144,7 @@ class MultimodalEngine(LanguageEngine):
 
     def _lacks(self, job: LanguageJob) -> list[Picture]:
         """The pictures whose features the prompt needs and does not have. A kept prefix needs none."""
-        if not job.pictures:
+        if not job.pictures or (job.max_tokens == 0 and job.prompt_logprobs is None):
             return []
         # The log-probabilities of a prompt need all of it.
         cached = 0 if job.prompt_logprobs is not None else self._prefixes.fetch(job.tokens, job.cache_salt)[1]

@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterator
 
 from providers.chat.types import ChatPrompt, Content, ImagePart, Prompt
 from providers.engines.process.engine import TakesLong
-from providers.engines.vision.pictures import Expansion, Expansions, Picture
-from providers.engines.vision.processing import PictureProcessor
+from providers.engines.vision.pictures import Expansion, Expansions, Picture, Reading
 from providers.engines.vision.templates import PictureMarks
 from providers.errors import InvalidRequest
 
@@ -20,9 +19,11 @@ class PictureIntake:
     A picture is a mark in the texts of a prompt until they are tokenised.
     """
 
-    def __init__(self, processor: PictureProcessor, marks: PictureMarks, placeholder: str, image_token: int) -> None:
-        """`placeholder`: the text that the model's processor looks for. Its token is `image_token`."""
-        self._processor = processor
+    def __init__(
+        self, read: Callable[[ImagePart], Reading], marks: PictureMarks, placeholder: str, image_token: int
+    ) -> None:
+        """`read`: the model's processor. `placeholder`: the text that it looks for, whose token is `image_token`."""
+        self._read = read
         self._marks = marks
         self.placeholder = placeholder
         self.image_token = image_token
@@ -44,7 +45,7 @@ class PictureIntake:
     def _picture(self, part: ImagePart, expansion: Expansion | None) -> Picture:
         if expansion is not None:
             return Picture(expansion=expansion, part=part)
-        reading = self._processor.read(part)
+        reading = self._read(part)
         return Picture(expansion=self._expansions.add(part.digest, reading), part=part, inputs=reading.inputs)
 
     def text(self, content: Content, plain: Callable[[str], str]) -> str:

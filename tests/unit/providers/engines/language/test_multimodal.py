@@ -290,6 +290,15 @@ def test_log_probabilities_of_a_prompt_show_the_image_token(seeing: Seeing, mode
     assert all(token.logprob <= 0 for token in logprobs)
 
 
+def test_a_prompt_that_is_only_counted_reads_no_picture(folder: Path) -> None:
+    seeing = Seeing(folder)
+
+    counted = seeing.ask("counted", chat(*PROMPTS[0]), max_tokens=0)
+
+    assert counted.finished is not None
+    assert seeing.runs == 0
+
+
 def test_a_prompt_can_be_computed_beforehand(folder: Path, judge: Judge) -> None:
     seeing = Seeing(folder)
     seeing.ask("filled", chat(*PROMPTS[0]), prefill_only=True)

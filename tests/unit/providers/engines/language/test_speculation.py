@@ -271,6 +271,13 @@ def test_look_up_proposes_what_followed_the_longest_and_latest_match() -> None:
     assert _ids(lookup.propose([6, 1, 2, 1, 2, 1, 2], 5)) == [1, 2, 1, 2, 1]
 
 
+def test_look_up_proposes_no_pictures() -> None:
+    lookup = PromptLookup()
+    assert _ids(lookup.propose([1, 2, 3, -5, -6, 4, 1, 2], 4)) == [3]
+    lookup.reset()
+    assert lookup.propose([1, 2, -5, -6, 4, 1, 2], 4) is None
+
+
 def test_look_up_proposes_less_after_a_wrong_guess_and_more_after_a_right_one() -> None:
     lookup, text = PromptLookup(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3]
     lookup.settle(_ids(lookup.propose(text, 6)), 1)

@@ -60,6 +60,15 @@ def test_a_prompt_that_goes_on_finds_its_beginning(tmp_path: Path, restart: bool
     assert cache.keys.reshape(-1).tolist()[: len(TOKENS)] == list(range(len(TOKENS)))
 
 
+def test_what_comes_before_a_picture_is_found(tmp_path: Path) -> None:
+    saved(tmp_path)
+
+    found = files(tmp_path).fetch([*TOKENS, -1, -2, 5], 0)
+
+    assert found is not None
+    assert found[0] == TOKENS
+
+
 def test_a_prompt_that_branches_off_finds_what_it_has_in_common_where_that_can_be_cut(tmp_path: Path) -> None:
     made = saved(tmp_path)
     branch = [*TOKENS[: BLOCK + 3], 7, 8, 9]

@@ -265,3 +265,13 @@ def test_a_seed_goes_on_from_where_the_batch_left_it() -> None:
         assert len(plan.state) == 1
     plan.release()
     assert [*found, *(seeded(random_logits(1, step)).item() for step in range(3, 6))] == expected
+
+
+def test_pictures_in_a_prompt_have_no_logits_to_penalise() -> None:
+    logits, context = [[1.0, 2.0, 3.0, 4.0]], [-1, -70_000, 2]
+
+    alone = RepetitionPenalty(2.0, 3)(mx.array([*context, 1]), mx.array(logits))
+    joint = JointPenalties([[RepetitionPenalty(2.0, 4)]], [context])(mx.array([1]), mx.array(logits))
+
+    assert alone.tolist() == [[1.0, 1.0, 1.5, 4.0]]
+    assert joint.tolist() == alone.tolist()

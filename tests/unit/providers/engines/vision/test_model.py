@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -37,3 +39,9 @@ def test_other_caches_of_mlx_vlm_are_refused_by_name() -> None:
 
     with pytest.raises(EngineLoadError, match="ArraysCache"):
         model.make_cache()
+
+
+def test_models_without_pictures_need_nothing_of_the_extra() -> None:
+    absent = "import sys; sys.modules.update(dict.fromkeys(('PIL', 'mlx_vlm')))"
+
+    subprocess.run([sys.executable, "-c", f"{absent}; import providers.engines.language.engine"], check=True)
