@@ -65,7 +65,7 @@ def encoded_prompts() -> Iterator[None]:
     own, known = Flux2PromptEncoder.encode_prompt, {}
 
     def encode(prompt: str, *, text_encoder: Any, **rest: Any) -> Any:
-        key = (prompt, id(text_encoder))
+        key = (prompt, type(text_encoder.layers[0].mlp.gate_proj))  # quantised or not
         if key not in known:
             known[key] = own(prompt=prompt, text_encoder=text_encoder, **rest), text_encoder
         return known[key][0]
@@ -101,3 +101,9 @@ def generator(load: Callable[..., Driver]) -> Driver:
 @pytest.fixture(scope="session")
 def editor(load: Callable[..., Driver]) -> Driver:
     return load(model_type="image-edit")
+
+
+@pytest.fixture(scope="session")
+def plain(generator: Driver) -> bytes:
+    """The pixels of the driver's own request with one step."""
+    return generator.answer(steps=1)[-1].pixels
