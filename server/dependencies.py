@@ -24,6 +24,7 @@ from server.api.responses.stored.store import ResponseStore
 from server.api.spoken.said import SaidAnswers
 from server.disconnect import answering
 from server.drain import Drain
+from server.media.decoded import DecodedPictures
 from server.media.reader import MediaReader
 from server.retrieval.retrieval import Retrieval
 from server.streaming.response import StreamResponse
@@ -86,6 +87,8 @@ class Service:
     responses: ResponseStore
     version: str
     media: MediaReader
+    pictures: DecodedPictures = attrs.field(factory=DecodedPictures)
+    """Those of all requests."""
     max_picture_side: int = 2048
     """Pixels of the longest side of a picture that a model reads."""
     pulls: Pulls = attrs.field(factory=Pulls)

@@ -72,7 +72,7 @@ class TextPart(msgspec.Struct, frozen=True, tag="text"):
     text: str
 
 
-class ImagePart(msgspec.Struct, frozen=True, tag="image"):
+class ImagePart(msgspec.Struct, frozen=True, tag="image", weakref=True):
     """A picture: RGB, 8 bits each, row by row, upright, without alpha."""
 
     width: int

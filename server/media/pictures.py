@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import struct
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,17 @@ from server.media.media import MediaRefused
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["MAX_PIXELS", "MAX_SIDE", "Picture", "fitted", "image_part", "media_type", "picture", "picture_size"]
+__all__ = [
+    "MAX_PIXELS",
+    "MAX_SIDE",
+    "Picture",
+    "digest",
+    "fitted",
+    "image_part",
+    "media_type",
+    "picture",
+    "picture_size",
+]
 
 MAX_SIDE = 16_384
 """Of a picture as it is sent, in pixels."""
@@ -87,6 +98,11 @@ async def picture(content: bytes, *, max_side: int | None, alpha: bool = False) 
 async def image_part(content: bytes, *, max_side: int | None) -> ImagePart:
     """A picture for a model that reads pictures. Raises as `picture`."""
     return await asyncio.get_running_loop().run_in_executor(_THREADS, _part, content, max_side)
+
+
+async def digest(content: bytes) -> str:
+    """SHA-256 of a file."""
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, lambda: hashlib.sha256(content).hexdigest())
 
 
 def media_type(content: bytes) -> str:

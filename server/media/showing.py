@@ -12,10 +12,11 @@ import attrs
 from providers.chat.types import ImagePart, TextPart
 from providers.errors import InvalidRequest, NotFound
 from server.media.attachments import Attachment, Contents, Part, Seen, Source
+from server.media.decoded import DecodedPictures
 from server.media.documents import FILE_END, file_head
 from server.media.drawing import Draw, pdf_pages, video_frames
 from server.media.media import Media, MediaRefused, refuse_larger
-from server.media.pictures import fitted, image_part, picture_size
+from server.media.pictures import fitted, picture_size
 from server.noted import note
 
 __all__ = ["LOW_SIDE", "MAX_PICTURES", "MAX_PIXEL_BYTES", "Shown", "show"]
@@ -44,13 +45,16 @@ class Shown:
     pixel_bytes: int = 0
 
 
-async def show(attachments: Sequence[Attachment], contents: Contents, *, max_side: int) -> Shown:
+async def show(
+    attachments: Sequence[Attachment], contents: Contents, decoded: DecodedPictures, *, max_side: int
+) -> Shown:
     """Read and decode pictures, the pages of PDFs and frames of videos: all files, then all sizes, then all pixels.
 
     A picture is scaled to `max_side` or, with `detail: low`, to 512 pixels. If all have too many pixels together, the
     sides of those whose `detail` is neither `low` nor `high` are halved, down to 512. So are those of pages and frames.
 
     Raises:
+        OutOfMemory: other requests hold too many pictures.
         InvalidRequest, NotFound: one that is required cannot be read, or there are too many; with the path.
     """
     pictures = [each for each in attachments if each.source.kind == "picture"]
@@ -74,7 +78,9 @@ async def show(attachments: Sequence[Attachment], contents: Contents, *, max_sid
     drawn = await _drawn(others, files, max_side, room, MAX_PICTURES - len(pictures))
     taken = sum(len(part.pixels) for each in attachments for part in drawn.get(each.source, ()))
     sides = _fitting(shown, sizes, max_side, MAX_PIXEL_BYTES - taken)
-    parts = await _each(shown, lambda source: image_part(files[source].content, max_side=sides[source]))
+    decoded.check(_pixel_bytes(shown, sizes, sides) + taken)
+    decoded.hold(part for parts in drawn.values() for part in parts)
+    parts = await _each(shown, lambda source: decoded.part(files[source].content, sides[source]))
     every = {**drawn, **{source: [part] for source, part in parts.items()}}
     return Shown(
         {source: _seen(source, files[source], parts) for source, parts in every.items()},

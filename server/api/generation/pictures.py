@@ -54,6 +54,6 @@ async def pictures(
     request_id = otel.request_id.get() or ""
     with otel.start_media(model=chat.spec.name, request_id=request_id) as span:
         async with service.answering(request.receive):
-            shown = await show(found, contents, max_side=service.max_picture_side)
+            shown = await show(found, contents, service.pictures, max_side=service.max_picture_side)
         span.read(pictures=shown.pictures, content_bytes=shown.content_bytes, pixel_bytes=shown.pixel_bytes)
     return shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -9,11 +10,12 @@ import pytest
 from PIL import Image
 
 from providers.chat.types import ImagePart, TextPart, content_text
+from server.media import addresses
 from server.media.showing import MAX_PICTURES, MAX_PIXEL_BYTES
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import ask, make_app
 from tests.unit.server.media.drawn import HTML, SVG, encoded, pdf, plain, png_header, video
-from tests.unit.server.media.web import fixed, moved, serving
+from tests.unit.server.media.web import Resolver, fixed, moved, serving
 
 CHATS = "/v1/chat/completions"
 
@@ -156,6 +158,35 @@ async def test_a_page_in_the_place_of_a_picture_a_redirect_inside_and_a_large_re
             answer = await ask(app, json=chat(f"http://127.0.0.1:{web.port}/x"))
         assert (answer.status, answer.error["param"]) == (400, "messages[0].content[0].image_url")
         assert said in answer.error["message"]
+
+
+async def test_a_response_that_drips_is_given_up() -> None:
+    over = asyncio.Event()
+
+    async def drip(_: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        while not over.is_set():
+            writer.write(b"x")
+            await writer.drain()
+            await asyncio.sleep(0.01)
+
+    async with serving(drip) as web:
+        app = make_app(reader(), allow_private_media=True, media_timeout=0.2)
+        answer = await ask(app, json=chat(f"http://127.0.0.1:{web.port}/x"))
+        over.set()
+    assert (answer.status, answer.error["param"]) == (400, "messages[0].content[0].image_url")
+    assert "longer than 0.2 seconds" in answer.error["message"]
+
+
+async def test_a_redirect_to_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The name is public at the first look, which the fetch connects to; what it redirects to is not."""
+    monkeypatch.setattr(addresses, "is_public", lambda address: address != "127.0.0.1")
+    Resolver({"public.example": ["127.0.0.2"]}).install(monkeypatch)
+    async with serving(moved("http://127.0.0.1:1/secret"), host="127.0.0.2") as outside:
+        answer = await ask(make_app(reader()), json=chat(f"http://public.example:{outside.port}/x"))
+    assert len(outside.heads) == 1
+    assert (answer.status, answer.error["param"]) == (400, "messages[0].content[0].image_url")
+    assert "not at a public address" in answer.error["message"]
 
 
 async def test_many_pictures_are_refused_and_many_pixels_are_scaled() -> None:
