@@ -98,6 +98,7 @@ class ChatController(Controller):
     @post(
         "/{completion_id:str}/heard",
         status_code=200,
+        media_type=MediaType.JSON,
         operation_id="reportHeard",
         name="chat.completions.heard",
         summary="Report how much of a spoken answer was played",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from litestar import Controller, Response, get
+from litestar import Controller, MediaType, Response, get
 from litestar.openapi import ResponseSpec
 
 from contracts.service.health import Health, Liveness
@@ -24,6 +24,7 @@ class HealthController(Controller):
 
     @get(
         "/health",
+        media_type=MediaType.JSON,
         operation_id="getHealth",
         name="health",
         summary="Report the state of the server and its models",
@@ -45,6 +46,7 @@ class HealthController(Controller):
 
     @get(
         "/v1/health/ready",
+        media_type=MediaType.JSON,
         operation_id="getReadiness",
         name="health.ready",
         summary="Report whether every model that loads at start can answer",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 from urllib.parse import unquote
 
-from litestar import Controller, Request, Response, delete, get, post
+from litestar import Controller, MediaType, Request, Response, delete, get, post
 from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody, Parameter
 
@@ -50,6 +50,7 @@ class ModelsController(Controller):
     @post(
         "/{model_id:str}/load",
         status_code=200,
+        media_type=MediaType.JSON,
         operation_id="loadModel",
         name="models.load",
         summary="Load a model into memory",

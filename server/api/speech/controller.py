@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import Any
 
-from litestar import Controller, Request, Response, get, post
+from litestar import Controller, MediaType, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
@@ -42,6 +42,7 @@ class SpeechController(Controller):
         dependencies={"speech": provide(SPEECH)},
         opt={QUEUE: SPEECH},
         status_code=200,
+        media_type=MediaType.JSON,
         operation_id="createSpeech",
         name="audio.speech.create",
         summary="Synthesize speech",

@@ -45,6 +45,17 @@ def test_every_operation_has_an_id_and_a_summary(document: dict[str, Any]) -> No
     assert all(operation["summary"] for operation in operations(document))
 
 
+def test_every_content_has_a_media_type(document: dict[str, Any]) -> None:
+    types = [
+        (f"{method} {path}", type)
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        for answer in operation["responses"].values()
+        for type in answer.get("content", {})
+    ]
+    assert [(operation, type) for operation, type in types if "/" not in type] == []
+
+
 def test_every_error_is_documented_in_our_envelope(document: dict[str, Any]) -> None:
     for operation in operations(document):
         for status, response in operation["responses"].items():
