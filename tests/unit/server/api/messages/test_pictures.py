@@ -23,7 +23,7 @@ PDF = {
     "title": "Sea",
     "source": {"type": "base64", "media_type": "application/pdf", "data": "BBBB"},
 }
-PAGES = Source("data", "BB", kind="file", name="Sea")
+PAGES = Source("data", "BBBB", kind="file", name="Sea")
 SOURCES = (Source("url", URL), Source("data", "AAAA"), Source("id", "file_1"))
 RED, BLUE = ImagePart.of(1, 1, b"red"), ImagePart.of(1, 1, b"blu")
 SEEN: Seen = {SOURCES[0]: [RED], SOURCES[1]: [TextPart("Frame 1"), BLUE]}
