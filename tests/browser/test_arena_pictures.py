@@ -104,6 +104,13 @@ def stage(arena: ArenaPage) -> list[str]:
     return shown
 
 
+def pause(arena: ArenaPage, seconds: float, side: int = 0) -> None:
+    """Pause the debate when this much of a turn was played: the turn does not end before what follows."""
+    arena.wait_for_speech(seconds, side=side)
+    arena.click("play")
+    arena.wait_for("paused")
+
+
 def visible(arena: ArenaPage, *selectors: str) -> list[bool]:
     return [arena.evaluate(f"document.querySelector('{one}').checkVisibility()") for one in selectors]
 
@@ -150,7 +157,7 @@ def test_pictures_of_the_audience_and_of_a_speaker_reach_the_turns_after_them(ar
     disabled = "['show-picture', 'illustrate'].map((id) => document.getElementById(id).disabled)"
     assert arena.evaluate(disabled) == [True, True], "there is no debate"
     arena.click("play")
-    arena.wait_for_speech(1.0)
+    pause(arena, 1.0)
     arena.choose("#gallery [type=file]", wide)
     eventually(lambda: stage(arena) == ["wide map", "The audience shows this."])
     arena.tab_to("picture-text")
@@ -159,7 +166,7 @@ def test_pictures_of_the_audience_and_of_a_speaker_reach_the_turns_after_them(ar
     eventually(lambda: stage(arena) == ["a red cube", "Ada shows this."])
     assert arena.evaluate("document.getElementById('picture-text').value") == ""
     arena.click("next")
-    arena.wait_for_speech(0.3, side=1)
+    pause(arena, 0.3, side=1)
     arena.click("illustrate")
     eventually(lambda: arena.evaluate("document.querySelector('#shown figcaption').textContent") == "Bruno shows this.")
     arena.click("next")
@@ -194,7 +201,7 @@ def test_only_what_the_server_has_models_for_is_offered(arena: ArenaPage) -> Non
     lack(arena)
     assert visible(arena, *controls) == [False, True, False, True]
     arena.click("play")
-    arena.wait_for_speech(1.0)
+    pause(arena, 1.0)
     arena.evaluate("window.refused = true")
     arena.click("illustrate")
     eventually(lambda: status(arena, "gallery") == "No paint is left.")
