@@ -53,7 +53,6 @@ class _Work:
     """Of the image that is made now."""
     painting: Painting | None = None
     """None before the image is begun."""
-    turns: int = 0
     previews: int = 0
     """Of this image."""
     begun: float = 0.0
@@ -74,6 +73,7 @@ class ImageEngine(BaseEngine[ImageJob]):
     def __init__(self, prepared: Platform) -> None:
         super().__init__(prepared)
         self._works: dict[str, _Work] = {}
+        """The request of the last turn is the last one."""
 
     # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -115,7 +115,7 @@ class ImageEngine(BaseEngine[ImageJob]):
         return bool(self._works)
 
     def step(self, out: Outbox) -> None:
-        """Accept new requests, or if there are none, do a part of an image of the one that had the fewest turns."""
+        """Accept new requests. If there are none, do a part of an image, of the request that waits longest for it."""
         self._expire(out)
         new = [work for work in self._works.values() if not work.accepted]
         if new:
@@ -124,11 +124,13 @@ class ImageEngine(BaseEngine[ImageJob]):
                 job = work.job
                 out.event(job.id, ImageAccepted(job.width, job.height, job.steps, job.seed))
         elif self._works:
-            work = min(self._works.values(), key=lambda waiting: waiting.turns)
+            id, work = next(iter(self._works.items()))
+            del self._works[id]
+            self._works[id] = work
             work.context.run(self._take_turn, work, out)
 
     def recover(self, out: Outbox, error: BaseException) -> None:
-        """Fail the newest request. A fault in the turn of a request does not get here: `_take_turn` ends that one."""
+        """Fail the request of the last turn. A fault in a turn does not get here: `_take_turn` ends its request."""
         if self._works:
             self._end(next(reversed(self._works)), failure_of(error), out)
         mx.clear_cache()
@@ -154,7 +156,6 @@ class ImageEngine(BaseEngine[ImageJob]):
     def _take_turn(self, work: _Work, out: Outbox) -> None:
         id = work.job.id
         try:
-            work.turns += 1
             self._paint(work, out)
         except ValueError as error:
             # mflux checks sizes and sources before its first step, with messages for people.

@@ -132,6 +132,19 @@ def test_requests_take_turns_step_by_step_and_get_the_images_they_would_get_othe
     assert generator.events["t2"][-1].pixels == alone
 
 
+def test_a_late_request_takes_every_other_turn(generator: Driver) -> None:
+    for id, turns in (("early", 5), ("late", 7)):
+        generator.submit(ImageRequest(id=id, prompt="a red cube", width=64, height=64, seed=1, steps=50))
+        for _ in range(turns):
+            generator.step()
+
+    steps = [len(of(generator.events[id], ImageProgress)) for id in ("early", "late")]
+
+    for id in ("early", "late"):
+        generator.engine.cancel(id)
+    assert steps == [6, 2]  # of early alone 3; then late is accepted and encoded
+
+
 def test_a_request_whose_time_is_over_fails_between_two_steps(generator: Driver) -> None:
     generator.submit(ImageRequest(id="late", prompt="x", width=64, height=64, seed=1, steps=50, timeout=0.0))
     generator.drain()
