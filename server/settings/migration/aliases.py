@@ -89,7 +89,7 @@ _COUNTS = "the prefix cache is limited by its size in bytes, not by a number of 
 _PAGED = "the prefix cache keeps whole prompts, in memory up to --prefix-cache-size"
 
 _FROM_MLX_OPENAI_SERVER = (
-    _noted_switch("disable_auto_resize", "no model of this version reads images"),
+    _noted_switch("disable_auto_resize", "pictures are scaled to what a model reads (`--max-picture-side`)"),
     _switch("no_log_file", "log_file", "none"),
     _switch("debug", "log_level", "debug"),
     _alias("prompt_cache_size", "prefix_cache_size", values={"0": "0"}, note=_COUNTS),
