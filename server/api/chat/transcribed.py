@@ -12,15 +12,14 @@ from litestar import Request
 
 import otel
 from contracts.chat.messages import (
-    ChatCompletionRequestMessage,
     ChatCompletionRequestMessageContentPartAudio,
     ChatCompletionRequestMessageContentPartText,
-    ContentPart,
 )
 from contracts.chat.request import ChatCompletionRequest
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.transcription.protocol import TRANSCRIPTION, TranscriptionProvider
 from providers.transcription.types import TranscriptionRequest
+from server.api.generation.attached import has_parts, with_parts
 from server.api.transcription.response import collect_transcript
 from server.api.transcription.uploads import on_disk
 from server.dependencies import Service
@@ -31,7 +30,6 @@ __all__ = ["MAX_RECORDINGS", "with_transcripts"]
 
 MAX_RECORDINGS = 16
 """Recordings of a request."""
-_ROLES = ("user", "system", "developer")
 
 
 async def with_transcripts(
@@ -48,7 +46,9 @@ async def with_transcripts(
         ServiceError: any error of the model that transcribes.
         ClientDisconnected, ModelNotReady: the client or the server ended first.
     """
-    if (data.audio_input or service.audio_input) != "transcribe" or not any(map(_has_recordings, data.messages)):
+    if (data.audio_input or service.audio_input) != "transcribe":
+        return data
+    if not has_parts(data.messages, ChatCompletionRequestMessageContentPartAudio):
         return data
     able = service.registry.available(TRANSCRIPTION)
     if not able:
@@ -57,16 +57,8 @@ async def with_transcripts(
     hearing = _Hearing(service, able[0])
     request.scope["state"][TRANSCRIBED_BY] = able[0].spec.name
     async with service.answering(request.receive):
-        messages = [await hearing.message(message, f"messages[{i}]") for i, message in enumerate(data.messages)]
+        messages = await with_parts(data.messages, ChatCompletionRequestMessageContentPartAudio, hearing.text)
     return attrs.evolve(data, messages=messages)
-
-
-def _has_recordings(message: ChatCompletionRequestMessage) -> bool:
-    return (
-        message.role in _ROLES
-        and isinstance(message.content, list)
-        and any(isinstance(part, ChatCompletionRequestMessageContentPartAudio) for part in message.content)
-    )
 
 
 @attrs.define
@@ -77,15 +69,9 @@ class _Hearing:
     transcriber: TranscriptionProvider
     _heard: int = attrs.field(default=0, init=False)
 
-    async def message(self, message: ChatCompletionRequestMessage, path: str) -> ChatCompletionRequestMessage:
-        if not _has_recordings(message) or not isinstance(message.content, list):
-            return message
-        parts = [await self._part(part, f"{path}.content[{place}]") for place, part in enumerate(message.content)]
-        return attrs.evolve(message, content=parts)
-
-    async def _part(self, part: ContentPart, path: str) -> ContentPart:
-        if not isinstance(part, ChatCompletionRequestMessageContentPartAudio):
-            return part
+    async def text(
+        self, part: ChatCompletionRequestMessageContentPartAudio, path: str
+    ) -> ChatCompletionRequestMessageContentPartText:
         place = f"{path}.input_audio.data"
         self._heard += 1
         if self._heard > MAX_RECORDINGS:
@@ -94,9 +80,9 @@ class _Hearing:
             media = await self.service.media.read_inline(part.input_audio.data)
         except MediaRefused as error:
             raise InvalidRequest(f"{place}: the recording cannot be read: {error}", param=place) from None
-        return ChatCompletionRequestMessageContentPartText(text=await self._text(media.content, place))
+        return ChatCompletionRequestMessageContentPartText(text=await self._transcript(media.content, place))
 
-    async def _text(self, content: bytes, place: str) -> str:
+    async def _transcript(self, content: bytes, place: str) -> str:
         """The transcript, which is kept for later turns: they repeat the recording."""
         kept, key = self.service.transcripts, f"{self.transcriber.spec.name}:{hashlib.sha256(content).hexdigest()}"
         text = kept.get(key)

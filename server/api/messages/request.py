@@ -132,11 +132,9 @@ def _source(block: object) -> Source | None:
     value = block.source.get(field)
     if by is None or not isinstance(value, str):
         return None
-    return (
-        Source(by, value, kind="picture")
-        if isinstance(block, ImageBlock)
-        else Source(by, value, kind="file", name=block.title)
-    )
+    if isinstance(block, ImageBlock):
+        return Source(by, value)
+    return Source(by, value, kind="file", name=block.title)
 
 
 def to_message_prompt(request: Conversation, seen: Seen = _NOTHING) -> ChatPrompt:
