@@ -128,7 +128,7 @@ HONOURED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 ELSEWHERE = {
     *("model", "messages", "stream", "stream_options", "function_call"),
-    *("modalities", "audio", "max_spoken_seconds", "heard", "context"),
+    *("modalities", "audio", "audio_input", "max_spoken_seconds", "heard", "context"),
 }
 """Honoured fields with tests of their own."""
 
