@@ -53,13 +53,15 @@ _READ = (".json", ".jinja", ".txt", ".model", ".tiktoken")
 
 
 def model_identity(folder: Path, spec: ModelSpec, precision: str) -> str:
-    """Forty hexadecimal digits that identify weights, adapters, tokenizer, chat template, precision and mlx-lm.
+    """Forty hexadecimal digits that identify weights, adapters, tokenizer, chat template, precision and libraries.
 
     `precision`: that of the loaded weights, in words.
     """
     state = hashlib.blake2b(digest_size=20)
     settings = {name: value for name, value in attrs.asdict(spec).items() if name not in _IRRELEVANT}
-    state.update(repr((importlib.metadata.version("mlx-lm"), precision, sorted(settings.items()))).encode())
+    libraries = ("mlx-lm", "mlx-vlm") if spec.model_type == "multimodal" else ("mlx-lm",)
+    versions = " ".join(map(importlib.metadata.version, libraries))
+    state.update(repr((versions, precision, sorted(settings.items()))).encode())
     for place in (folder, *map(Path, getattr(spec, "lora_paths", ()))):
         for path in _files(place):
             status = path.stat()

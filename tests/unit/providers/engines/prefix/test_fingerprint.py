@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import attrs
+import pytest
 
+from providers.capabilities import ModelType
 from providers.chat.types import SamplingParams
 from providers.engines.prefix.fingerprint import model_identity
 from providers.spec import ModelSpec
@@ -32,6 +35,19 @@ def test_the_identity_changes_with_whatever_the_numbers_depend_on(tmp_path: Path
         last = model_identity(folder, spec, "float32")
         change(folder / name)
         assert model_identity(folder, spec, "float32") != last, name
+
+
+@pytest.mark.parametrize(("model_type", "changes"), [("lm", False), ("multimodal", True)])
+def test_the_identity_changes_with_the_library_that_computes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_type: ModelType, changes: bool
+) -> None:
+    folder = tiny.write_folder(tmp_path / "model")
+    spec = ModelSpec(name="a", path=str(folder), model_type=model_type)
+    before = model_identity(folder, spec, "float32")
+
+    monkeypatch.setattr("importlib.metadata.version", {"mlx-lm": version("mlx-lm"), "mlx-vlm": "99"}.__getitem__)
+
+    assert (model_identity(folder, spec, "float32") != before) is changes
 
 
 def test_the_identity_changes_with_the_files_of_an_adapter(tmp_path: Path) -> None:
