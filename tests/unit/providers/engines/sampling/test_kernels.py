@@ -29,7 +29,8 @@ def test_a_row_is_drawn_from_a_power_of_two_of_candidates(top_k: int, count: int
 def test_a_number_draws_the_token_at_which_the_sum_of_probabilities_passes_it() -> None:
     numbers = [0.0, 0.09, 0.11, 0.29, 0.31, 0.59, 0.61, 0.9999]
     assert drawn(Filters(), numbers) == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert drawn(Filters(), numbers, LOGITS + 7.0) == [0, 0, 1, 1, 2, 2, 3, 3], "logits need not be normalised"
+    for shift in (7.0, 200.0, -200.0):
+        assert drawn(Filters(), numbers, LOGITS + shift) == [0, 0, 1, 1, 2, 2, 3, 3], "logits need not be normalised"
 
 
 def test_the_temperature_divides_the_logits() -> None:
@@ -94,6 +95,13 @@ def test_a_row_without_top_p_keeps_its_least_likely_tokens_beside_one_with_it() 
     row = mx.array([[0.0, -20.0]])
     rows = [Filters(top_p=0.5), Filters(min_p=1e-12, temperature=10.0)]
     assert Drawing(rows).draw(mx.repeat(row, 2, axis=0), mx.array([[0.95], [0.95]])).tolist() == [0, 1]
+
+
+def test_top_p_is_a_share_of_the_whole_vocabulary_beside_top_k() -> None:
+    # Ten likely tokens weigh a quarter of all 300, so that top_p rules out none of them.
+    likely = [math.log(10.0 + place / 10) for place in range(10)]
+    numbers = [place / 64 for place in range(64)]
+    assert set(drawn(Filters(top_k=10, top_p=0.5), numbers, mx.array([[*likely, *[0.0] * 290]]))) == set(range(10))
 
 
 def test_half_precision_is_summed_in_full() -> None:

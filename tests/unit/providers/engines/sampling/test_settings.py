@@ -280,6 +280,11 @@ def test_xtc_draws_as_often_as_the_probabilities_that_mlx_lm_leaves(
     assert np.abs(often - expected).max() < 0.02
 
 
+def test_xtc_without_top_p_keeps_the_least_likely_token() -> None:
+    drawn = make_sampler(Settings(temperature=10.0, xtc_probability=0.5), 1)(mx.array([[0.0, -20.0]] * 200))
+    assert set(np.array(drawn).tolist()) == {0, 1}
+
+
 @pytest.mark.parametrize(
     "settings", [Settings(temperature=1.5), Settings(temperature=1.5, xtc_probability=0.5)], ids=str
 )
@@ -350,6 +355,10 @@ def test_a_chain_has_a_processor_for_each_option_that_changes_something() -> Non
     assert (counts.presence, counts.frequency) == (0.5, -0.25)
     assert isinstance(bias, Bias)
     assert (bias.ids.tolist(), bias.values.tolist()) == ([1], [2.0])
+
+    (repetition,) = make_processors(SamplingParams(repetition_penalty=0.5), {})
+    assert isinstance(repetition, RepetitionPenalty)
+    assert repetition.penalty == 0.5
 
     neutral = SamplingParams(repetition_penalty=1.0, presence_penalty=0.0, frequency_penalty=0.0, logit_bias={})
     assert make_processors(neutral, {}) == []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from mlx_lm.sample_utils import apply_top_p
 
-from providers.engines.sampling.top_p import least_kept
+from providers.engines.sampling.top_p import SORTED, least_kept
 
 
 def logprobs(rows: int, width: int, spread: float) -> mx.array:
@@ -37,3 +37,23 @@ def test_tokens_that_are_ruled_out_stay_out_and_equals_stay_together() -> None:
     kept = np.flatnonzero(np.array(mx.exp(mx.array(given)) >= least_kept(mx.exp(mx.array(given)), mx.array(0.3))))
 
     assert kept.tolist() == [7, 9]
+
+
+def test_a_token_that_is_not_needed_to_reach_the_mass_is_out() -> None:
+    assert least_kept(mx.array([[0.25, 0.5, 0.25]]), mx.array(0.5)).tolist() == [[0.5]]
+    assert least_kept(mx.array([[0.25, 0.5, 0.125]]), mx.array(0.75)).tolist() == [[0.25]]
+
+
+@pytest.mark.skipif(mx.default_device() != mx.cpu, reason="a GPU sorts in order to select")
+@pytest.mark.parametrize("width", [1000, 1024, 1025, 1500, 9000, 49_152])
+def test_a_large_vocabulary_is_not_sorted(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    sort, sorted_widths = mx.sort, []
+
+    def noted(weights: mx.array, *, axis: int) -> mx.array:
+        sorted_widths.append(weights.shape[-1])
+        return sort(weights, axis=axis)
+
+    monkeypatch.setattr(mx, "sort", noted)
+    least_kept(mx.exp(logprobs(2, width, 2.0)), mx.array(0.5))
+    (found,) = sorted_widths
+    assert found == width if width <= SORTED else found <= SORTED
