@@ -330,6 +330,12 @@ def test_repetition_looks_at_the_last_tokens_of_prompt_and_answer() -> None:
     assert logits.tolist() == [[4.0, 2.0, -8.0, 4.0]]
 
 
+def test_repetition_passes_over_the_negative_ids_of_pictures() -> None:
+    (processor,) = make_processors(SamplingParams(repetition_penalty=2.0, repetition_context_size=3), {})
+    logits = processor(mx.array([0, -5, 2]), mx.array([[4.0, 4.0, -4.0, 4.0]]))
+    assert logits.tolist() == [[2.0, 4.0, -8.0, 4.0]]
+
+
 def test_the_models_own_repetition_penalty_applies_unless_the_request_sets_one() -> None:
     assert len(make_processors(SamplingParams(), {"repetition_penalty": 1.1})) == 1
     assert make_processors(SamplingParams(repetition_penalty=1.0), {"repetition_penalty": 1.1}) == []
