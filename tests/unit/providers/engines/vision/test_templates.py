@@ -11,7 +11,7 @@ from providers.chat.types import ImagePart, TextPart
 from providers.engines.vision.templates import PictureMarks, PictureTemplate
 
 PICTURE = ImagePart(1, 1, b"abc", "a1")
-OTHER = ImagePart(1, 1, b"abd", "b2")
+OTHER = ImagePart(1, 1, b"xyz", "b2")
 LISTS = (
     "{% for m in messages %}{{ m.role }}:{% for p in m.content %}{% if p.type == 'image' %}<image>{% else %}"
     "{{ p.text }}{% endif %}{% endfor %};{% endfor %}"
