@@ -1,4 +1,4 @@
-"""Models that read pictures: the embedded language model's real weights behind a random vision tower of two layers.
+"""Models that read pictures: the embedded language model's real weights behind a vision tower of random weights.
 
 They answer questions in words as the embedded model does. What they write about pictures is fluent nonsense, which
 depends on the picture.
@@ -35,8 +35,11 @@ _PICTURE = {"smolvlm": "<image>", "qwen2_vl": "<|vision_start|><|image_pad|><|vi
 _SYSTEM = "<|im_start|>system\\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\\n"
 
 
-def write_seeing_model(folder: Path, model_type: str) -> Path:
-    """A model folder. `model_type`: `smolvlm` or `qwen2_vl`."""
+def write_seeing_model(folder: Path, model_type: str, *, full: bool = False) -> Path:
+    """A model folder. `model_type`: `smolvlm` or `qwen2_vl`.
+
+    `full`: a tower of the size of SmolVLM-256M's, twelve layers of 768; otherwise two layers of 32.
+    """
     folder.mkdir(parents=True)
     embedded = resolve("embedded:smollm2-135m-instruct")
     tokenizer = (embedded / "tokenizer.json").read_text(encoding="utf-8")
@@ -49,7 +52,7 @@ def write_seeing_model(folder: Path, model_type: str) -> Path:
     text = json.loads((embedded / "config.json").read_text())
     mx.random.seed(3)
     write = _write_smolvlm if model_type == "smolvlm" else _write_qwen2_vl
-    write(folder, embedded / "model.safetensors", text, ids)
+    write(folder, embedded / "model.safetensors", text, ids, full)
     return folder
 
 
@@ -63,16 +66,18 @@ def _template(model_type: str) -> str:
     )
 
 
-def _write_smolvlm(folder: Path, weights: Path, text: dict[str, Any], ids: Mapping[str, int]) -> None:
-    tower = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 48}
-    vision = {"model_type": "smolvlm_vision", "patch_size": 16, "image_size": 64, **tower}
+def _write_smolvlm(folder: Path, weights: Path, text: dict[str, Any], ids: Mapping[str, int], full: bool) -> None:
+    names = ("hidden_size", "num_attention_heads", "num_hidden_layers", "intermediate_size", "image_size")
+    tower = dict(zip(names, (768, 12, 12, 3072, 512) if full else (32, 2, 2, 48, 64), strict=True))
+    side, merged = tower["image_size"], 4 if full else 2
+    vision = {"model_type": "smolvlm_vision", "patch_size": 16, **tower}
     eight, *_ = (value for value in text.pop("quantization").values() if isinstance(value, dict))
     head = {"language_model.embed_tokens": eight, "language_model.lm_head": eight}
     config = {
         "model_type": "smolvlm",
         "text_config": text,
         "vision_config": vision,
-        "scale_factor": 2,
+        "scale_factor": merged,
         "image_token_id": ids["<image>"],
         "vocab_size": text["vocab_size"],
         "eos_token_id": text["eos_token_id"],
@@ -89,21 +94,23 @@ def _write_smolvlm(folder: Path, weights: Path, text: dict[str, Any], ids: Mappi
     processor = {
         "image_processor_type": "SmolVLMImageProcessor",
         "do_resize": True,
-        "size": {"longest_edge": 64},
+        "size": {"longest_edge": side},
         "do_image_splitting": False,
-        "max_image_size": {"longest_edge": 64},
+        "max_image_size": {"longest_edge": side},
         "do_pad": True,
     }
-    _write_processor(folder, processor, image_seq_len=4)
+    _write_processor(folder, processor, image_seq_len=(side // 16 // merged) ** 2)
 
 
-def _write_qwen2_vl(folder: Path, weights: Path, text: dict[str, Any], ids: Mapping[str, int]) -> None:
-    vision = {"model_type": "qwen2_vl", "depth": 2, "embed_dim": 32, "hidden_size": text["hidden_size"], "num_heads": 2}
+def _write_qwen2_vl(folder: Path, weights: Path, text: dict[str, Any], ids: Mapping[str, int], full: bool) -> None:
+    depth, width, heads, pixels = (12, 768, 12, 512 * 512) if full else (2, 32, 2, 12544)
+    tower = {"depth": depth, "embed_dim": width, "num_heads": heads, "mlp_ratio": 4 if full else 2}
+    vision = {"model_type": "qwen2_vl", "hidden_size": text["hidden_size"], **tower}
     eight, *_ = (value for value in text["quantization"].values() if isinstance(value, dict))
     config = {
         **text,
         "model_type": "qwen2_vl",
-        "vision_config": {**vision, "patch_size": 14, "spatial_patch_size": 14, "mlp_ratio": 2},
+        "vision_config": {**vision, "patch_size": 14, "spatial_patch_size": 14},
         "image_token_id": ids["<|image_pad|>"],
         "video_token_id": ids["<|video_pad|>"],
         "vision_start_token_id": ids["<|vision_start|>"],
@@ -122,7 +129,7 @@ def _write_qwen2_vl(folder: Path, weights: Path, text: dict[str, Any], ids: Mapp
     (folder / "model.safetensors").symlink_to(weights)
     _save(folder, config, qwen2_vl.Model(made), biases, "model-vision.safetensors")
     processor = {"image_processor_type": "Qwen2VLImageProcessor", "patch_size": 14, "merge_size": 2}
-    _write_processor(folder, {**processor, "temporal_patch_size": 2, "min_pixels": 3136, "max_pixels": 12544})
+    _write_processor(folder, {**processor, "temporal_patch_size": 2, "min_pixels": 3136, "max_pixels": pixels})
 
 
 def _save(
