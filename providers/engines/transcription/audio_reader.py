@@ -26,6 +26,8 @@ SAMPLE_RATE = 16_000
 _CONTAINERS = "aac,ac3,aiff,amr,asf,au,avi,caf,flac,matroska,mov,mp3,mpeg,mpegts,ogg,w64,wav,webm"
 _RATES = range(1_000, 768_001)
 """Accepted sample rates. Beyond them, resampling would turn a packet into gigabytes."""
+_LOUDEST = 1e6
+"""Full scale is 1. Files of floating-point samples may have any number; spectra of larger ones would overflow."""
 _PARAM = "file"
 
 Samples = np.ndarray[Any, np.dtype[np.float32]]
@@ -109,14 +111,16 @@ class AudioReader:
         """The pieces that are not empty."""
         resampler = _resampler()
         for frame in self._frames(stream):
-            try:
-                resampled = resampler.resample(frame)
-            except ValueError:  # the file's rate or channels change
-                yield from _arrays(resampler.resample(None))
+            resampled = _resampled(resampler, frame)
+            if resampled is None:  # the file's rate or channels change
+                yield from _arrays(_resampled(resampler, None) or [])
                 resampler = _resampler()
-                resampled = resampler.resample(frame)
-            yield from _arrays(resampled)
-        yield from _arrays(resampler.resample(None))
+                resampled = _resampled(resampler, frame)
+            if resampled is None:
+                logger.debug("a frame of %s channels cannot be converted", frame.layout.nb_channels)
+                resampler = _resampler()
+            yield from _arrays(resampled or [])
+        yield from _arrays(_resampled(resampler, None) or [])
 
     def _frames(self, stream: Any) -> Iterator[Any]:
         packets = self._container.demux(stream)
@@ -142,10 +146,19 @@ def _resampler() -> AudioResampler:
     return AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
 
 
+def _resampled(resampler: AudioResampler, frame: Any) -> list[Any] | None:
+    """The frame in our rate and form, and with None the rest of those before it; None: FFmpeg cannot convert it."""
+    try:
+        return list(resampler.resample(frame))
+    except (av.error.FFmpegError, ValueError):
+        return None
+
+
 def _arrays(frames: list[Any]) -> Iterator[Samples]:
     for frame in frames:
         if frame.samples:
-            yield np.asarray(frame.to_ndarray(), dtype=np.float32).reshape(-1)
+            samples = np.asarray(frame.to_ndarray(), dtype=np.float32).reshape(-1)
+            yield np.nan_to_num(samples, copy=False, nan=0.0).clip(-_LOUDEST, _LOUDEST)
 
 
 def _unreadable(error: Exception) -> InvalidRequest:
