@@ -12,10 +12,10 @@ import attrs
 import rich_click as click
 
 from server.cli._output import INTERRUPTED, fail, printable
-from server.cli._server import server_options
+from server.cli._running.server import server_options
 
 if TYPE_CHECKING:
-    from server.cli._client import Client
+    from server.cli._running.client import Client
 
 __all__ = ["Conversation", "chat"]
 
@@ -44,7 +44,7 @@ def chat(message: str | None, url: str, api_key: str | None, model: str | None, 
     On a terminal and without MESSAGE, the command holds a conversation. With MESSAGE or piped text, it prints one
     answer and ends; piped text follows MESSAGE.
     """
-    from server.cli._client import Client, ClientError
+    from server.cli._running.client import Client, ClientError
 
     piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read().strip()
     one_shot = "\n\n".join(part for part in (message, piped) if part)
@@ -123,7 +123,7 @@ class _Shown:
         self._last = "\n"
 
     def show(self, stream: Iterator[Any]) -> str:
-        from server.cli._client import Answered, Piece
+        from server.cli._running.client import Answered, Piece
 
         first = None
         for item in stream:
@@ -163,7 +163,7 @@ def _note(reason: str | None, tokens: int | None, begun: float, first: float | N
 
 def converse(conversation: Conversation) -> None:
     """Read messages and print answers until Ctrl-D or /exit."""
-    from server.cli._client import ClientError
+    from server.cli._running.client import ClientError
 
     with suppress(ImportError):
         import readline  # noqa: F401  # gives input() line editing and history

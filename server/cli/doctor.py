@@ -17,7 +17,7 @@ def doctor() -> None:
     Python, MLX with its device, BLAS and dtype, memory, weights, and what each extra adds. Exits with status 1
     if no model can be served.
     """
-    from server.cli._probe import examine
+    from server.cli._running.probe import examine
 
     sections = examine()
     for section in sections:

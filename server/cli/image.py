@@ -13,14 +13,14 @@ import attrs
 import rich_click as click
 
 from server.cli._output import INTERRUPTED, fail, printable
-from server.cli._server import server_options
+from server.cli._running.server import server_options
 from server.cli._terminal_images import Protocol, protocol_of, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-    from server.cli._client import Client, Step
+    from server.cli._running.client import Client, Step
 
 __all__ = ["image"]
 
@@ -77,8 +77,8 @@ def image(
 
     PROMPT, or piped text, says what the image shows, or how to change the image of --edit.
     """
-    from server.cli._client import Client, ClientError
-    from server.cli._started import started
+    from server.cli._running.client import Client, ClientError
+    from server.cli._running.started import started
 
     prompt = prompt if prompt is not None else _piped()
     if not prompt.strip():

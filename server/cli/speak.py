@@ -12,10 +12,10 @@ import attrs
 import rich_click as click
 
 from server.cli._output import INTERRUPTED, fail, printable
-from server.cli._server import server_options
+from server.cli._running.server import server_options
 
 if TYPE_CHECKING:
-    from server.cli._client import Client
+    from server.cli._running.client import Client
     from server.cli._speech_file import Playback
 
 __all__ = ["speak"]
@@ -56,7 +56,7 @@ def speak(text: str | None, url: str, api_key: str | None, model: str | None, **
 
     The speech of TEXT, or of piped text, goes into a file (-o), to the loudspeaker (--play), or both.
     """
-    from server.cli._client import Client, ClientError
+    from server.cli._running.client import Client, ClientError
 
     text = text if text is not None else _piped()
     if not text.strip():

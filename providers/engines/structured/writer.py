@@ -12,10 +12,10 @@ from llguidance import LLMatcher, LLParserLimits
 
 from providers.chat.types import ChoiceGrammar, Grammar, JsonSchemaGrammar, LarkGrammar, RegexGrammar, Tool
 from providers.engines.structured import grammar_text as text
-from providers.engines.structured import schema as schemas
 from providers.engines.structured.constraint import Calls, Constraint
-from providers.engines.structured.lark_in_json import NotConvertible, object_of_text
-from providers.engines.structured.schema_forms import SchemaForm
+from providers.engines.structured.schemas import schema as schemas
+from providers.engines.structured.schemas.lark_in_json import NotConvertible, object_of_text
+from providers.engines.structured.schemas.schema_forms import SchemaForm
 from providers.engines.structured.token_table import TokenTable
 from providers.errors import InvalidRequest
 

@@ -29,9 +29,10 @@ from server.api.openapi import StreamedResponseOperation
 from server.api.responses.attached import with_texts
 from server.api.responses.conversation import input_items, references
 from server.api.responses.custom_input import custom_inputs
-from server.api.responses.file_search import FileSearch, finder, search_of
 from server.api.responses.heard import items_as_heard
-from server.api.responses.image_generation import ImageTool, image_tool, painted
+from server.api.responses.hosted.file_search import FileSearch, finder, search_of
+from server.api.responses.hosted.image_generation import ImageTool, image_tool, painted
+from server.api.responses.hosted.searched import recalled, without_result, without_results
 from server.api.responses.parameters import (
     refuse_unsupported_count,
     refuse_unsupported_response,
@@ -40,7 +41,6 @@ from server.api.responses.parameters import (
 from server.api.responses.parts import input_attachments, item_attachments, with_files
 from server.api.responses.request import modalities, renamed, to_prompt, to_response_generation
 from server.api.responses.response import ResponseDraft, new_response_id, whole_response
-from server.api.responses.searched import recalled, without_result, without_results
 from server.api.responses.spoken import SpokenResponseEncoder, spoken_response, without_sound
 from server.api.responses.stored.pages import MAX_LIMIT, page
 from server.api.responses.stored.store import ResponseStore

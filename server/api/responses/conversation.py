@@ -37,9 +37,9 @@ from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.messages import call_arguments
 from server.api.generation.unread import placeholder
 from server.api.responses.foreign import as_calls, returned_text
-from server.api.responses.image_calls import with_image_calls
+from server.api.responses.hosted.image_calls import with_image_calls
+from server.api.responses.hosted.searched import blocks
 from server.api.responses.parts import UNREAD, content_text, kind, to_content
-from server.api.responses.searched import blocks
 from server.api.responses.tools import INPUT, prompt_name
 from server.media.attachments import Seen
 from server.noted import note

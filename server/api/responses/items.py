@@ -45,7 +45,7 @@ from providers.errors import InternalError
 from server.api.generation.logprobs import finite_logprob
 from server.api.grounding.citations import Marks
 from server.api.responses.conversation import encrypted, item_id
-from server.api.responses.searched import citation
+from server.api.responses.hosted.searched import citation
 from server.api.responses.tools import OfferedTools
 from server.serialization import converter
 

@@ -27,9 +27,9 @@ from providers.chat.types import Accepted, Finished, SamplingParams, Usage
 from providers.errors import InternalError, InvalidRequest, QueueFull, ServiceError
 from providers.protocols import ModelCard
 from server.api.generation.parameters import note_given_up
-from server.api.responses.file_search import FileSearch
-from server.api.responses.image_generation import ImageTool, PaintedEvent, PaintingEvent
-from server.api.responses.image_items import ImageFold
+from server.api.responses.hosted.file_search import FileSearch
+from server.api.responses.hosted.image_generation import ImageTool, PaintedEvent, PaintingEvent
+from server.api.responses.hosted.image_items import ImageFold
 from server.api.responses.items import OutputFold
 from server.api.responses.tools import OfferedTools, as_choice
 

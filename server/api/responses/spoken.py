@@ -17,7 +17,7 @@ from contracts.responses.response import Response, ResponseAudio
 from providers.chat.types import Finished
 from providers.errors import ServiceError
 from providers.speech.types import SAMPLE_RATE, SpeechPiece
-from server.api.responses.image_generation import PaintedEvent
+from server.api.responses.hosted.image_generation import PaintedEvent
 from server.api.responses.response import ResponseDraft, whole_response
 from server.api.responses.stream import ResponseStreamEncoder, event_bytes
 from server.api.speech.response import unspoken_texts

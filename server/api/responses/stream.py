@@ -11,7 +11,7 @@ from contracts.responses.response import Response
 from providers.chat.types import Accepted, Finished, ReasoningDelta, TextDelta, ToolCallDelta
 from providers.errors import ServiceError
 from server.api.generation.parameters import note_given_up
-from server.api.responses.image_generation import PaintedEvent, PaintingEvent
+from server.api.responses.hosted.image_generation import PaintedEvent, PaintingEvent
 from server.api.responses.items import Delta, OpenItem, delta_event, delta_text
 from server.api.responses.response import ResponseDraft
 from server.streaming.sse import named_message

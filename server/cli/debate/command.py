@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from server.cli._output import INTERRUPTED, fail, printable
-from server.cli._server import server_options
+from server.cli._running.server import server_options
 
 if TYPE_CHECKING:
-    from server.cli._client import Client
+    from server.cli._running.client import Client
     from server.cli._speech_file import Playback
     from server.cli.debate.stage import Stage
     from server.cli.debate.turns import Debate, Statement
@@ -88,7 +88,7 @@ def debate(topic: str, url: str, api_key: str | None, **options: Any) -> None:
     """
     from rich.console import Console
 
-    from server.cli._client import Client, ClientError
+    from server.cli._running.client import Client, ClientError
     from server.cli.debate.stage import make_stage
 
     if not topic.strip():
@@ -148,14 +148,14 @@ def _debate(topic: str, client: Client, options: dict[str, Any], *, spoken: bool
 
 def _documents(client: Client, paths: Sequence[str]) -> AbstractContextManager[str | None]:
     """The vector store of these files for the block; None without files."""
-    from server.cli._documents import stored
+    from server.cli._running.documents import stored
 
     return stored(client, [Path(path) for path in paths]) if paths else nullcontext()
 
 
 def _run(held: Debate, stage: Stage, playback: Playback | None, folder: Path | None) -> None:
     """Hold the debate. A statement's file is written as soon as it is complete."""
-    from server.cli._client import Sound
+    from server.cli._running.client import Sound
 
     for statement, items in held.turns():
         stage.update(statement, "thinks")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 if TYPE_CHECKING:
-    from server.cli._client import Client
+    from server.cli._running.client import Client
 
 __all__ = ["Debate", "Speaker", "Statement"]
 
@@ -95,7 +95,7 @@ class Debate:
                 yield statement, self._spoken(statement, body)
 
     def _spoken(self, statement: Statement, body: dict[str, Any]) -> Generator[Any]:
-        from server.cli._client import Passages, Piece, Sound
+        from server.cli._running.client import Passages, Piece, Sound
 
         with closing(self.client.answer(body)) as items:
             for item in items:

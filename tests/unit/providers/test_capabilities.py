@@ -22,7 +22,7 @@ from providers.image.protocol import IMAGE, ImageProvider
 from providers.protocols import Capability, ModelStatus
 from providers.speech.protocol import SPEECH, SpeechProvider
 from providers.transcription.protocol import TRANSCRIPTION, TranscriptionProvider
-from server.cli import _probe
+from server.cli._running import probe
 
 ROOT = Path(__file__).parents[3]
 EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -92,7 +92,7 @@ def test_a_rows_extra_is_the_projects(row: Modality) -> None:
 
 
 def test_doctor_lists_every_extra_of_the_project() -> None:
-    assert sorted(extra.name for extra in _probe._EXTRAS) == sorted(EXTRAS.keys() - {"all", "dev"})
+    assert sorted(extra.name for extra in probe._EXTRAS) == sorted(EXTRAS.keys() - {"all", "dev"})
 
 
 def test_a_missing_extra_is_found_without_importing_it(monkeypatch: pytest.MonkeyPatch) -> None:

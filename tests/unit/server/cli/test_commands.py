@@ -15,8 +15,8 @@ import providers.weights
 from providers import extras
 from providers.weights import LocalModel, WeightsError, removal
 from providers.weights.removal import Removal
-from server.cli import _probe
 from server.cli._app import cli
+from server.cli._running import probe
 from server.cli.launch import _with_local_weights
 from server.cli.models import removal as removal_command
 from server.settings.options import OPTIONS
@@ -208,8 +208,8 @@ def test_models_rm_deletes_nothing_if_one_name_is_refused(removed: list[str]) ->
 
 
 def test_doctor_ends_with_1_and_names_the_problem_that_prevents_serving(monkeypatch: pytest.MonkeyPatch) -> None:
-    broken = _probe.Section("MLX", [_probe.Finding("mlx", "not installed", "problem")])
-    monkeypatch.setattr(_probe, "examine", lambda: [broken])
+    broken = probe.Section("MLX", [probe.Finding("mlx", "not installed", "problem")])
+    monkeypatch.setattr(probe, "examine", lambda: [broken])
 
     result = CliRunner().invoke(cli, ["doctor"])
 
@@ -218,10 +218,10 @@ def test_doctor_ends_with_1_and_names_the_problem_that_prevents_serving(monkeypa
 
 
 def test_doctor_names_what_is_missing_for_a_language(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_probe, "_mlx", lambda machine: [])
+    monkeypatch.setattr(probe, "_mlx", lambda machine: [])
     monkeypatch.setattr("providers.speech.languages.shutil.which", lambda program: None)
 
-    (section,) = [section for section in _probe.examine() if section.title == "Languages of speech"]
+    (section,) = [section for section in probe.examine() if section.title == "Languages of speech"]
 
     found = {finding.name: finding for finding in section.findings}
     assert found["en-US American English"].state == "ok"
@@ -232,9 +232,9 @@ def test_doctor_names_what_is_missing_for_a_language(monkeypatch: pytest.MonkeyP
 @pytest.mark.skipif(sys.platform != "linux", reason="two of the extras are for Linux")
 def test_doctor_lists_every_extra_with_the_command_that_adds_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extras, "is_importable", lambda module: module in {"mlx_embeddings", "av", "mlx_cuda_12"})
-    monkeypatch.setattr(_probe, "_mlx", lambda machine: [])
+    monkeypatch.setattr(probe, "_mlx", lambda machine: [])
 
-    (section,) = [section for section in _probe.examine() if section.title == "Extras"]
+    (section,) = [section for section in probe.examine() if section.title == "Extras"]
 
     assert {finding.name: finding.state for finding in section.findings} == {
         "cpu": "note",
@@ -289,9 +289,9 @@ def test_launch_fetches_no_weights_of_a_model_that_cannot_be_served(
 
 
 def test_doctor_survives_an_mlx_that_aborts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_probe, "_PROBE", "import os; os.abort()")
+    monkeypatch.setattr(probe, "_PROBE", "import os; os.abort()")
 
-    sections = {section.title: section.findings for section in _probe.examine()}
+    sections = {section.title: section.findings for section in probe.examine()}
 
     assert [finding.state for finding in sections["MLX"]][-1] == "problem"
     assert {"Python", "Machine", "Weights", "Extras"} <= set(sections)

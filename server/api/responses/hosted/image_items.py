@@ -16,7 +16,7 @@ from contracts.responses.items import ImageGenerationCall
 from providers.errors import InternalError
 from server.api.images.encoding import FinishedImage
 from server.api.responses.conversation import item_id
-from server.api.responses.image_generation import ImageCallBegun, ImageCallFailed, ImageTool, PaintedEvent
+from server.api.responses.hosted.image_generation import ImageCallBegun, ImageCallFailed, ImageTool, PaintedEvent
 from server.api.responses.items import OutputFold
 
 __all__ = ["ImageFold"]

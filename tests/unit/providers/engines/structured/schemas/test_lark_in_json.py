@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from providers.chat.types import ChatPrompt, Tool, ToolChoice
 from providers.engines.structured.compiler import CompiledGrammar
 from providers.engines.structured.constraint import ToolMarkup
-from providers.engines.structured.lark_in_json import NotConvertible, object_of_text
+from providers.engines.structured.schemas.lark_in_json import NotConvertible, object_of_text
 from tests.unit.providers.engines.constrained_answers import COMPILER, LIMITS, TOKENIZER, answer, compile_calls
 
 PATCH = """

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.engines.structured.disjoint import resolve, same_value
-from providers.engines.structured.schema import siblings
+from providers.engines.structured.schemas.disjoint import resolve, same_value
+from providers.engines.structured.schemas.schema import siblings
 
 __all__ = ["Schema", "all_of", "any_of", "negation"]
 

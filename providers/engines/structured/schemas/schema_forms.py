@@ -10,9 +10,19 @@ from typing import Any
 
 import attrs
 
-from providers.engines.structured.disjoint import are_disjoint, resolve
-from providers.engines.structured.rewriting import REWRITTEN, rewritten
-from providers.engines.structured.schema import BOUNDS, LARGEST, Fault, Path, at, circular, followed, siblings, walk
+from providers.engines.structured.schemas.disjoint import are_disjoint, resolve
+from providers.engines.structured.schemas.rewriting import REWRITTEN, rewritten
+from providers.engines.structured.schemas.schema import (
+    BOUNDS,
+    LARGEST,
+    Fault,
+    Path,
+    at,
+    circular,
+    followed,
+    siblings,
+    walk,
+)
 
 __all__ = ["SchemaForm"]
 

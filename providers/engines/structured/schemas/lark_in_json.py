@@ -12,7 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 
-from providers.engines.structured.class_in_json import NotConvertible, expression, quoted_text
+from providers.engines.structured.schemas.class_in_json import NotConvertible, expression, quoted_text
 
 __all__ = ["NotConvertible", "object_of_text"]
 

@@ -21,7 +21,7 @@ from providers.errors import InvalidRequest
 from server.api.grounding.answer import GroundedAnswer
 from server.api.grounding.grounding import DEFAULT_RESULTS, MAX_QUERY, Grounding, Search, ground
 from server.api.responses.conversation import item_id, message_text, to_turns
-from server.api.responses.searched import citable, is_user_turn
+from server.api.responses.hosted.searched import citable, is_user_turn
 from server.api.responses.tools import as_choice
 from server.media.attachments import Seen
 from server.retrieval.passages import Passage

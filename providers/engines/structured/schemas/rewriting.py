@@ -6,8 +6,8 @@ import itertools
 import math
 from typing import Any
 
-from providers.engines.structured.negation import Schema, all_of, any_of, negation
-from providers.engines.structured.patterns import without_look_ahead
+from providers.engines.structured.schemas.negation import Schema, all_of, any_of, negation
+from providers.engines.structured.schemas.patterns import without_look_ahead
 
 __all__ = ["REWRITTEN", "rewritten"]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.chat.types import JsonSchemaGrammar
-from providers.engines.structured.patterns import without_look_ahead
+from providers.engines.structured.schemas.patterns import without_look_ahead
 from tests.unit.providers.engines.constrained_answers import LIMITS, TOKENIZER, answer, compile_answer
 
 EMAIL = r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from server.cli._client import Client, ClientError
+from server.cli._running.client import Client, ClientError
 
 __all__ = ["stored"]
 

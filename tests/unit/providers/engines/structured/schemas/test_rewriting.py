@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.chat.types import JsonSchemaGrammar
-from providers.engines.structured.negation import negation
-from providers.engines.structured.rewriting import REWRITTEN, rewritten
+from providers.engines.structured.schemas.negation import negation
+from providers.engines.structured.schemas.rewriting import REWRITTEN, rewritten
 from providers.errors import InvalidRequest
 from tests.unit.providers.engines.constrained_answers import LIMITS, TOKENIZER, answer, compile_answer, refusal
 from tests.unit.providers.engines.random_schemas import VALUES, assert_valid, schemas, wild_schemas

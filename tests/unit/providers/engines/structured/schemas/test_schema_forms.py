@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from providers.chat.types import JsonSchemaGrammar
 from providers.engines.structured import writer
-from providers.engines.structured.disjoint import are_disjoint
-from providers.engines.structured.schema_forms import SchemaForm
+from providers.engines.structured.schemas.disjoint import are_disjoint
+from providers.engines.structured.schemas.schema_forms import SchemaForm
 from providers.errors import InvalidRequest
 from tests.unit.providers.engines.constrained_answers import LIMITS, answer, compile_answer
 from tests.unit.providers.engines.random_schemas import NAMES, VALUES, assert_valid, schemas, wild_schemas

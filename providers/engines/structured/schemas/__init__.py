@@ -1,0 +1,1 @@
+"""JSON schemas in the form that llguidance compiles, without changing what they accept."""

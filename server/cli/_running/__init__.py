@@ -1,0 +1,1 @@
+"""The server that a command talks to: found, asked, or started for it."""
