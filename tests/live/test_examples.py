@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 from importlib.resources import files
@@ -11,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from PIL import Image
 
 from server.settings.settings import Settings
 from tests.live.client import PATIENCE
@@ -38,9 +40,18 @@ PYTHON = examples("python", "OpenAI(")
 YAML = examples("yaml", "models:")
 
 
+def upload(field: str) -> tuple[str, bytes]:
+    """A file for the form field of this name."""
+    if field == "file":
+        return "speech.wav", RECORDING.read_bytes()
+    drawn = io.BytesIO()
+    Image.new("RGB", (64, 64), "white").save(drawn, "PNG")
+    return f"{field}.png", drawn.getvalue()
+
+
 def post_as_curl_would(line: str) -> httpx.Response:
     """Send the request of a `curl URL -H NAME:VALUE -d BODY -F FIELD=VALUE` line, for machines without curl."""
-    command, url, *options = shlex.split(line.replace("\\\n", " "))
+    command, url, *options = shlex.split(line)
     assert command == "curl"
     given: dict[str, list[str]] = {"-H": [], "-d": [], "-F": []}
     for flag, value in zip(options[::2], options[1::2], strict=True):
@@ -50,18 +61,20 @@ def post_as_curl_would(line: str) -> httpx.Response:
         (body,) = given["-d"]
         return httpx.post(url, headers=headers, content=body, timeout=PATIENCE)
     fields = dict(value.split("=", 1) for value in given["-F"])
-    assert fields.pop("file").startswith("@")
-    upload = ("speech.wav", RECORDING.read_bytes())
-    return httpx.post(url, headers=headers, data=fields, files={"file": upload}, timeout=PATIENCE)
+    files = {name: upload(name) for name, value in fields.items() if value.startswith("@")}
+    data = {name: value for name, value in fields.items() if name not in files}
+    return httpx.post(url, headers=headers, data=data, files=files, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("block", CURL)
-def test_a_curl_line_is_answered(server: LiveServer, block: str) -> None:
-    answer = post_as_curl_would(block.replace("http://127.0.0.1:8000", server.url))
+def test_a_curl_line_is_answered(server: LiveServer, echo_server: LiveServer, block: str) -> None:
+    asked = echo_server if "/v1/images/" in block else server
+    for line in block.replace("\\\n", " ").replace("http://127.0.0.1:8000", asked.url).splitlines():
+        answer = post_as_curl_would(line)
 
-    assert answer.status_code == 200, answer.text
-    if "What is the capital of France?" in block:
-        assert "Paris" in answer.json()["choices"][0]["message"]["content"]
+        assert answer.status_code == 200, answer.text
+        if "What is the capital of France?" in line:
+            assert "Paris" in answer.json()["choices"][0]["message"]["content"]
 
 
 @pytest.mark.parametrize("block", PYTHON)
