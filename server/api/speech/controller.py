@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
 import otel
-from contracts.speech import CreateSpeechRequest, SpeechWithTimings
+from contracts.speech import CreateSpeechRequest, HeadTtsSpeech, SpeechWithTimings
 from contracts.voices import NamedId, SpeechModelList, Voice, VoiceList
 from providers.speech.protocol import SPEECH, SpeechProvider
 from providers.speech.turns import requests_of
@@ -59,7 +59,7 @@ class SpeechController(Controller):
         data: JSONBody[CreateSpeechRequest],
         speech: Speech,
         service: ServiceDependency,
-    ) -> Response[SpeechWithTimings]:
+    ) -> Response[SpeechWithTimings | HeadTtsSpeech]:
         answer = speech_answer(data)
         info = FORMATS[answer.audio_format]
         # A client that sends `audio` or `stream` wants a stream, even where common decoders cannot read one.

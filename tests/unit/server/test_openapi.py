@@ -74,6 +74,12 @@ def test_images_are_json_or_events(document: dict[str, Any], path: str) -> None:
     assert "ImageCompletedEvent" in document["components"]["schemas"]
 
 
+def test_both_forms_of_speech_with_timings_are_described(document: dict[str, Any]) -> None:
+    answer = document["paths"]["/v1/audio/speech"]["post"]["responses"]["200"]["content"]["application/json"]
+    forms = {form["$ref"].rsplit("/", 1)[1] for form in answer["schema"]["oneOf"]}
+    assert forms == {"SpeechWithTimings", "HeadTtsSpeech"}
+
+
 def test_the_chat_operation_describes_its_request_and_responses(document: dict[str, Any]) -> None:
     chat = document["paths"]["/v1/chat/completions"]["post"]
     assert chat["requestBody"]["content"]["application/json"]["schema"]["$ref"].endswith("/ChatCompletionRequest")
