@@ -50,7 +50,16 @@ class ContractSchemaPlugin(AttrsSchemaPlugin):
         for name, parameter in parameters(contract).items():
             if schema.properties and (description := _description(parameter)):
                 schema.properties[name].description = description
+        _use_aliases(contract, schema)
         return schema
+
+
+def _use_aliases(contract: type[attrs.AttrsInstance], schema: Schema) -> None:
+    """Give fields the names that they have in JSON, where these are others."""
+    aliases = {field.name: field.alias for field in attrs.fields(contract) if field.alias not in (None, field.name)}
+    if aliases and schema.properties:
+        schema.properties = {aliases.get(name) or name: field for name, field in schema.properties.items()}
+        schema.required = [aliases.get(name) or name for name in schema.required or ()]
 
 
 def _is_bounded_object(field: FieldDefinition) -> bool:

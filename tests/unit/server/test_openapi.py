@@ -78,6 +78,9 @@ def test_both_forms_of_speech_with_timings_are_described(document: dict[str, Any
     answer = document["paths"]["/v1/audio/speech"]["post"]["responses"]["200"]["content"]["application/json"]
     forms = {form["$ref"].rsplit("/", 1)[1] for form in answer["schema"]["oneOf"]}
     assert forms == {"SpeechWithTimings", "HeadTtsSpeech"}
+    described = document["components"]["schemas"]["HeadTtsSpeech"]
+    assert "audioEncoding" in described["properties"]
+    assert "audioEncoding" in described["required"]
 
 
 def test_the_chat_operation_describes_its_request_and_responses(document: dict[str, Any]) -> None:
