@@ -36,7 +36,6 @@ def _every_option(function: _F) -> _F:
     for option in reversed(OPTIONS):
         attributes: dict[str, Any] = {
             "help": f"{option.full_help} [dim]{option.env}[/dim]",
-            "hidden": not option.supported,
             "panel": option.group,
             "default": None,
         }

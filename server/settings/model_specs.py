@@ -63,24 +63,19 @@ _APART = {
 
 def _parse(option: Option, raw: Raw) -> Any:
     try:
-        value = option.parse(raw.value)
+        return option.parse(raw.value)
     except ValueError as error:
         raise SettingsError(f"{raw.where} {error}") from None
-    if not option.supported and value != option.default:
-        raise SettingsError(f"{raw.where} is not supported by this version")
-    return value
 
 
 def parsed(raws: Mapping[str, Raw], scope: str) -> dict[str, Any]:
-    """The value, parsed or default, of every supported option of the scope. Unsupported options are refused if set."""
+    """The value, parsed or default, of every option of the scope."""
     values: dict[str, Any] = {}
     for option in OPTIONS:
         if option.scope != scope or option is CONFIG:
             continue
         raw = raws.get(option.name)
-        value = option.default if raw is None else _parse(option, raw)
-        if option.supported:
-            values[option.name] = value
+        values[option.name] = option.default if raw is None else _parse(option, raw)
     return values
 
 

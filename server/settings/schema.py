@@ -40,7 +40,7 @@ def _line(name: str, part: object) -> str:
 
 def file_schema() -> Schema:
     """The schema of a whole file, of draft 7, which editors know best."""
-    options = [option for option in OPTIONS if option.supported and option is not CONFIG]
+    options = [option for option in OPTIONS if option is not CONFIG]
     aliases = [alias for alias in ALIASES.values() if alias.in_file or alias.name in PARAMETER_NAMES]
     server = [*(option.name for option in options), *(alias.name for alias in aliases), *PARAMETERS]
     model = [name for name in server if name not in OPTIONS_BY_NAME or OPTIONS_BY_NAME[name].scope == "model"]

@@ -52,9 +52,8 @@ def migrating_page() -> str:
 
 def outcome(name: str, kind: str = "option") -> str:
     """What becomes of an option of another server, from the table of options and that of aliases."""
-    option = OPTIONS_BY_NAME.get(name)
-    if option is not None:
-        return "the same" if option.supported else "refused: not supported by this version"
+    if name in OPTIONS_BY_NAME:
+        return "the same"
     alias = ALIASES[name]
     if alias.refused:
         return f"refused: {alias.refused}"

@@ -29,8 +29,6 @@ class Option:
     boolean: bool = False
     example: str = ""
     """A value for `.env.example`, for options whose default is not one."""
-    supported: bool = True
-    """False: the option is planned. A value for it is refused, never ignored."""
 
     @property
     def flag(self) -> str:
@@ -45,8 +43,7 @@ class Option:
     @property
     def full_help(self) -> str:
         tail = f" Default: {self.default_text}." if self.default_text else ""
-        note = "" if self.supported else " Not supported by this version."
-        return f"{self.help}{tail}{note}"
+        return f"{self.help}{tail}"
 
 
 def model_option(name: str, env: str, help: str, parse: Parser[Any], **rest: Any) -> Option:

@@ -85,7 +85,7 @@ def test_options_of_the_server_that_differ_from_the_start_are_named(path: Path) 
 
 
 def test_every_option_of_the_server_is_named_by_its_flag() -> None:
-    names = {option.name for option in OPTIONS if option.scope == "server" and option.supported} - {"config"}
+    names = {option.name for option in OPTIONS if option.scope == "server"} - {"config"}
     settings = Settings.load(environ={})
     file = ConfigFile(lambda: settings, settings, settings)
     other = object()

@@ -105,7 +105,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "log_bodies": (True, "false", True),
     "trace_content": (True, "false", True),
 }
-"""Three different values of every supported option: for the command line, the environment and the file."""
+"""Three different values of every option: for the command line, the environment and the file."""
 
 FIELDS = {
     "model_path": "path",
@@ -132,12 +132,7 @@ BESIDE = {
 """Variables that an option needs beside it; without them it is refused."""
 
 # Automatic tool choice is always on: the option exists for command lines that name it.
-SUPPORTED = [
-    option
-    for option in OPTIONS
-    if option.supported and option is not CONFIG and option.name != "enable_auto_tool_choice"
-]
-REFUSED = [option for option in OPTIONS if not option.supported]
+ORDINARY = [option for option in OPTIONS if option is not CONFIG and option.name != "enable_auto_tool_choice"]
 
 
 def value_of(settings: Settings, option: Option) -> Any:
@@ -150,7 +145,7 @@ def name(option: Option) -> str:
     return option.name
 
 
-@pytest.mark.parametrize("option", SUPPORTED, ids=name)
+@pytest.mark.parametrize("option", ORDINARY, ids=name)
 def test_the_command_line_wins_over_the_environment_which_wins_over_the_file(option: Option, tmp_path: Path) -> None:
     cli, env, file = SAMPLES[option.name]
     from_file = {**write(tmp_path / "config.yaml", f"{option.name}: '{file}'\n"), **BESIDE.get(option.name, {})}
@@ -161,36 +156,21 @@ def test_the_command_line_wins_over_the_environment_which_wins_over_the_file(opt
     assert value_of(Settings.load({option.name: cli}, from_env), option) == option.parse(cli)
 
 
-@pytest.mark.parametrize("option", [o for o in SUPPORTED if o.default is not None], ids=name)
+@pytest.mark.parametrize("option", [o for o in ORDINARY if o.default is not None], ids=name)
 def test_an_option_that_is_not_set_has_its_default(option: Option) -> None:
     assert value_of(Settings.load(environ={}), option) == option.default
 
 
-@pytest.mark.parametrize("option", SUPPORTED, ids=name)
+@pytest.mark.parametrize("option", ORDINARY, ids=name)
 def test_an_empty_variable_counts_as_unset(option: Option) -> None:
     assert Settings.load(environ={option.env: ""}) == Settings.load(environ={})
 
 
-@pytest.mark.parametrize("option", SUPPORTED, ids=name)
+@pytest.mark.parametrize("option", ORDINARY, ids=name)
 def test_settings_reach_another_process_unchanged(option: Option) -> None:
     settings = Settings.load({option.name: SAMPLES[option.name][0]}, BESIDE.get(option.name, {}))
 
     assert pickle.loads(pickle.dumps(settings)) == settings
-
-
-@pytest.mark.parametrize("option", REFUSED, ids=name)
-def test_an_option_of_later_versions_is_refused_and_never_ignored(option: Option, tmp_path: Path) -> None:
-    value = "true" if option.boolean else "something"
-    sources: list[tuple[dict[str, Any], dict[str, str], str]] = [
-        ({option.name: value}, {}, option.flag),
-        ({}, {option.env: value}, f"{option.env} in the environment"),
-        ({}, write(tmp_path / "config.yaml", f"{option.name}: {value}"), f"{tmp_path}/config.yaml:1: {option.name}"),
-    ]
-
-    for cli, environ, where in sources:
-        with pytest.raises(SettingsError, match="not supported by this version") as refused:
-            Settings.load(cli, environ)
-        assert str(refused.value).startswith(where)
 
 
 BAD: list[tuple[str, str, str]] = [
