@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import os
+import random
 from pathlib import Path
 
 import pytest
 
+from server.media.local import of_base64
 from server.media.media import MediaRefused
 from server.media.reader import MediaReader
 from tests.unit.server.media.web import fixed, serving
@@ -50,6 +52,14 @@ async def test_large_data_urls_are_refused(make: object) -> None:
     assert (await reader().read(make(900))).content
     with pytest.raises(MediaRefused, match="more than 1,000 bytes"):
         await reader().read(make(1001))
+
+
+def test_a_long_text_is_decoded_in_pieces_wherever_its_lines_break() -> None:
+    content = random.Random(16).randbytes(2_500_001)
+    assert of_base64(base64.encodebytes(content).decode(), max_bytes=10**7).content == content
+    assert of_base64(base64.urlsafe_b64encode(content).decode(), max_bytes=10**7).content == content
+    with pytest.raises(MediaRefused, match="not base64"):
+        of_base64("A" * 2_000_000 + "=" + "A" * 2_000_000, max_bytes=10**7)
 
 
 async def test_a_field_may_hold_base64_without_a_url() -> None:
