@@ -13,8 +13,8 @@ from contracts.chat.messages import (
     ContentPart,
 )
 from contracts.chat.request import ChatCompletionRequest
-from server.api.generation.attached import has_parts, with_parts
 from server.api.generation.messages import file_source
+from server.api.generation.parts.attached import has_parts, with_parts
 from server.dependencies import Service
 from server.media.documents import Documents, file_block
 

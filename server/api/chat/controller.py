@@ -26,7 +26,7 @@ from server.api.error_responses import ANSWERING, errors
 from server.api.generation.collect import collect_all
 from server.api.generation.header import AnswerHeader
 from server.api.generation.messages import chat_attachments
-from server.api.generation.pictures import documents, pictures
+from server.api.generation.parts.pictures import documents, pictures
 from server.api.grounding.answer import GroundedAnswer
 from server.api.openapi import StreamedOperation
 from server.api.spoken.audio import recorded, voiced

@@ -19,7 +19,7 @@ from contracts.chat.request import ChatCompletionRequest
 from providers.errors import InvalidRequest, UnsupportedParameter
 from providers.transcription.protocol import TRANSCRIPTION, TranscriptionProvider
 from providers.transcription.types import TranscriptionRequest
-from server.api.generation.attached import has_parts, with_parts
+from server.api.generation.parts.attached import has_parts, with_parts
 from server.api.transcription.response import collect_transcript
 from server.api.transcription.uploads import on_disk
 from server.dependencies import Service

@@ -27,7 +27,7 @@ from contracts.chat.messages import ChatCompletionRequestMessageContentPartOther
 from contracts.chat.tools import EarlierToolCall
 from providers.chat.types import ChatMessage, Content
 from providers.errors import InvalidRequest, UnsupportedParameter
-from server.api.generation.content import joined
+from server.api.generation.parts.content import joined
 from server.api.generation.unread import placeholder
 from server.media.attachments import Attachment, Part, Seen, Source, to_detail
 from server.noted import note

@@ -9,7 +9,7 @@ from litestar import Request
 
 from contracts.messages.blocks import DocumentBlock
 from contracts.messages.request import CountTokensRequest, MessagesRequest
-from server.api.generation.attached import has_parts, with_parts
+from server.api.generation.parts.attached import has_parts, with_parts
 from server.api.messages.request import SOURCES, to_attachment
 from server.dependencies import Service
 from server.media.documents import Documents

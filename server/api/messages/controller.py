@@ -14,7 +14,7 @@ from contracts.messages.response import Message, MessagesErrorResponse, MessageT
 from providers.chat.protocol import CHAT
 from server.api.error_responses import ANSWERING, COUNTING, errors
 from server.api.generation.collect import collect_all
-from server.api.generation.pictures import documents, pictures
+from server.api.generation.parts.pictures import documents, pictures
 from server.api.messages.attached import with_document_texts
 from server.api.messages.errors import MESSAGES_EXCEPTION_HANDLERS
 from server.api.messages.request import message_attachments, to_message_generation, to_message_prompt

@@ -31,8 +31,8 @@ from providers.chat.types import (
     Tool,
 )
 from providers.errors import InvalidRequest, UnsupportedParameter
-from server.api.generation.content import joined
 from server.api.generation.messages import call_arguments
+from server.api.generation.parts.content import joined
 from server.api.generation.sampling import to_max_tokens, to_sampling, to_stop
 from server.api.generation.thinking import given_effort, to_budget
 from server.api.generation.tools import Functions, Selection

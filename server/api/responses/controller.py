@@ -23,7 +23,7 @@ from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
 from providers.image.protocol import IMAGE
 from server.api.error_responses import ANSWERING, COUNTING, OF_STORED, errors
-from server.api.generation.pictures import documents, pictures, reads_pictures
+from server.api.generation.parts.pictures import documents, pictures, reads_pictures
 from server.api.grounding.answer import GroundedAnswer
 from server.api.openapi import StreamedResponseOperation
 from server.api.responses.attached import with_texts

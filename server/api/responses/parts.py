@@ -23,7 +23,7 @@ from contracts.responses.items import (
 )
 from providers.chat.types import Content
 from providers.errors import InvalidRequest
-from server.api.generation.content import joined
+from server.api.generation.parts.content import joined
 from server.media.attachments import Attachment, Part, Seen, Source, to_detail
 from server.media.documents import Document, file_block
 from server.media.media import Media

@@ -15,7 +15,7 @@ from providers.errors import InvalidRequest
 from server.api.error_responses import COUNTING, errors
 from server.api.generation.messages import chat_attachments, to_chat_messages
 from server.api.generation.parameters import check_template_kwargs
-from server.api.generation.pictures import documents, pictures
+from server.api.generation.parts.pictures import documents, pictures
 from server.api.generation.thinking import template_arguments
 from server.api.generation.tools import to_tools
 from server.dependencies import Chat, RetrievalDependency, ServiceDependency, provide
