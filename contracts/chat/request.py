@@ -80,8 +80,8 @@ class ChatCompletionRequest(GenerationOptions):
             "[pictures](pictures.md) take `image_url`, `video_url` and the pages of PDFs; others refuse "
             "the first two. `input_audio` is refused, or transcribed (`audio_input`); of a `file` with `file_data`, "
             "`file_id` or, as an extension, `file_url`, the model reads the text (text, HTML, PDF), as "
-            "[responses](responses.md#input) do. In a tool's turn the model reads `[image]`, `[video]`, `[audio]` or "
-            "`[file]` of what it cannot read, and they are noted.",
+            "[responses](responses.md#input) do. In a tool's turn too; there the model reads `[image]`, `[video]`, "
+            "`[audio]` or `[file]` of what it cannot read, and they are noted.",
             values="at least one turn",
         )
     )

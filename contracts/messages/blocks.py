@@ -137,7 +137,8 @@ class ToolResultBlock:
     type: Literal["tool_result"] = attrs.field(metadata=honoured())
     tool_use_id: str | None = attrs.field(default=None, metadata=honoured(default=""))
     content: str | list[ToolResultContent] | None = attrs.field(
-        default=None, metadata=honoured("An image that the model cannot read is `[image]`.", default="")
+        default=None,
+        metadata=honoured("What the model cannot read of images and documents is `[image]` or `[file]`.", default=""),
     )
     is_error: bool | None = attrs.field(default=None, metadata=honoured(default=False))
     cache_control: Any = attrs.field(default=None, metadata=CACHE_CONTROL)

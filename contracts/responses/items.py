@@ -78,9 +78,13 @@ class InputFileContent:
 
 @attrs.frozen(kw_only=True)
 class InputAudioContent:
-    """Audio."""
+    """A recording, which a model of this server transcribes."""
 
     type: Literal["input_audio"]
+    input_audio: JsonObject | None = None
+    """`data` is base64, or a data URL. `format` has no effect."""
+    transcript: str | None = None
+    """Extension: what the server heard, in an item that it returns. Sent back, it replaces the recording."""
 
 
 @attrs.frozen(kw_only=True)

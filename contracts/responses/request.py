@@ -10,7 +10,7 @@ from annotated_types import MaxLen
 from contracts._fields import EXPLICIT_NULL, Count, JsonObject, Metadata, ModelName, Seconds, TokenLimit, TopLogprobs
 from contracts.bounds import MaxKeyLen
 from contracts.chat.audio import AudioOptions, HeardAudio, Modality
-from contracts.chat.request import GivenEffort
+from contracts.chat.request import AudioInput, GivenEffort
 from contracts.chat.response_format import ResponseFormat
 from contracts.chat.tools import MAX_TOOLS
 from contracts.parameters import honoured, noted, refused
@@ -82,6 +82,11 @@ _MODEL = honoured(
     "With one chat model, any name works and the response names the real one. With several, it must be the id or an "
     "alias of one.",
     otherwise="the only chat model",
+)
+_AUDIO_INPUT = honoured(
+    "Extension. `transcribe`: a transcription model of this server writes down `input_audio` in turns of the user and "
+    "the system, and the model reads the text. `X-Transcription-Model` names that model. `400` if the server has none.",
+    otherwise="`--audio-input`",
 )
 _TRUNCATION = noted("An input over the context is a `400` with its counts.", accepted=("disabled",))
 _CONVERSATION = refused(instead="send previous_response_id", note="`previous_response_id` continues a response.")
@@ -225,6 +230,7 @@ class CreateResponse(ChatOnly):
     )
 
     # Speech.
+    audio_input: AudioInput | None = attrs.field(default=None, metadata=_AUDIO_INPUT)
     modalities: list[Modality] | None = attrs.field(
         default=None,
         metadata=honoured(
@@ -313,6 +319,7 @@ class TokenCountRequest:
     )
     instructions: str | None = attrs.field(default=None, metadata=_INSTRUCTIONS)
     previous_response_id: str | None = attrs.field(default=None, metadata=_PREVIOUS_RESPONSE_ID)
+    audio_input: AudioInput | None = attrs.field(default=None, metadata=_AUDIO_INPUT)
     tools: Tools | None = attrs.field(default=None, metadata=_TOOLS)
     tool_choice: ToolChoice | None = attrs.field(default=None, metadata=_TOOL_CHOICE)
     parallel_tool_calls: bool | None = attrs.field(default=None, metadata=_PARALLEL_TOOL_CALLS)

@@ -18,7 +18,7 @@ __all__ = ["FILE_END", "MAX_DOCUMENTS", "Document", "Documents", "file_block", "
 
 FILE_END = "</file>"
 MAX_DOCUMENTS = 16
-"""Documents that the server reads for a request."""
+"""Documents of a client that the server reads for a request, and as many of its tools."""
 
 
 @attrs.frozen
@@ -37,6 +37,7 @@ class Documents:
     pages: bool
     """Whether the model reads the pages of a PDF as pictures, instead of its text."""
     _read: int = attrs.field(default=0, init=False)
+    _returned: int = attrs.field(default=0, init=False)
 
     async def read(self, source: Source, place: str) -> Document | None:
         """The text of a file. None: it is a PDF whose pages are read. `place`: the path of the field with the source.
@@ -47,11 +48,28 @@ class Documents:
         """
         self._count(place)
         try:
-            return await (self._uploaded(source) if source.by == "id" else self._sent(source))
+            return await self._document(source)
         except NotFound as error:
             raise NotFound(f"{place}: {error.message}", param=place) from None
         except (MediaRefused, Unreadable, OSError) as error:
             raise InvalidRequest(f"{place}: the file cannot be read: {_reason(error)}", param=place) from None
+
+    async def returned(self, source: Source | None) -> Document | None:
+        """As `read`, of what a tool returned. None too: it cannot be read, or there are too many.
+
+        The client cannot mend it, and every later turn repeats it.
+        """
+        self._returned += 1
+        if source is None or self._returned > MAX_DOCUMENTS:
+            return None
+        try:
+            return await self._document(source)
+        except (NotFound, MediaRefused, Unreadable, OSError):
+            return None
+
+    async def _document(self, source: Source) -> Document | None:
+        """Raises: NotFound, MediaRefused, Unreadable, OSError."""
+        return await (self._uploaded(source) if source.by == "id" else self._sent(source))
 
     async def _uploaded(self, source: Source) -> Document | None:
         files = self.contents.files

@@ -72,5 +72,15 @@ def test_a_chat_reads_the_transcript_of_a_recording(server: LiveServer) -> None:
     )
     assert "whisper" in raw.headers["x-transcription-model"]
     assert raw.parse().choices[0].message.content
+    content: Any = [{"type": "input_audio", "input_audio": sound}]
+    response = client.responses.create(
+        model=model,
+        input=[{"role": "user", "content": content}],
+        max_output_tokens=8,
+        extra_body={"audio_input": "transcribe"},
+    )
+    (item,) = client.responses.input_items.list(response.id).data
+    heard: Any = item.content[0]  # type: ignore[union-attr]
+    assert "hello" in heard.transcript.lower()
     with pytest.raises(openai.BadRequestError, match="input_audio"):
         client.chat.completions.create(model=model, messages=messages)

@@ -1,44 +1,30 @@
-"""Sound in the turns of a chat, as the text that a model of this server hears in it."""
+"""Recordings in the turns of a chat, as their transcripts."""
 
 from __future__ import annotations
 
-import hashlib
-from contextlib import aclosing
-from io import BytesIO
 from typing import Any
 
 import attrs
 from litestar import Request
 
-import otel
 from contracts.chat.messages import (
     ChatCompletionRequestMessageContentPartAudio,
     ChatCompletionRequestMessageContentPartText,
+    ContentPart,
 )
 from contracts.chat.request import ChatCompletionRequest
-from providers.errors import InvalidRequest, UnsupportedParameter
-from providers.transcription.protocol import TRANSCRIPTION, TranscriptionProvider
-from providers.transcription.types import TranscriptionRequest
 from server.api.generation.parts.attached import has_parts, with_parts
-from server.api.transcription.response import collect_transcript
-from server.api.transcription.uploads import on_disk
+from server.api.generation.parts.recordings import hearing
 from server.dependencies import Service
-from server.media.media import MediaRefused
-from server.middleware.request import TRANSCRIBED_BY
 
-__all__ = ["MAX_RECORDINGS", "with_transcripts"]
-
-MAX_RECORDINGS = 16
-"""Recordings of a request."""
+__all__ = ["with_transcripts"]
 
 
 async def with_transcripts(
     data: ChatCompletionRequest, request: Request[Any, Any, Any], service: Service
 ) -> ChatCompletionRequest:
-    """The request, with a text in the place of every recording, if it or the server's option asks for that.
-
-    The response's header `X-Transcription-Model` names the model. Recordings in turns of tools and of the assistant
-    stay.
+    """The request, with a text in the place of every recording, if it or the server's option asks for that. Recordings
+    in turns of tools and of the assistant stay.
 
     Raises:
         UnsupportedParameter: no model transcribes.
@@ -46,61 +32,18 @@ async def with_transcripts(
         ServiceError: any error of the model that transcribes.
         ClientDisconnected, ModelNotReady: the client or the server ended first.
     """
-    if (data.audio_input or service.audio_input) != "transcribe":
+    if not has_parts(data.messages, ChatCompletionRequestMessageContentPartAudio, own=True):
         return data
-    if not has_parts(data.messages, ChatCompletionRequestMessageContentPartAudio):
+    heard = hearing(data.audio_input, request, service)
+    if heard is None:
         return data
-    able = service.registry.available(TRANSCRIPTION)
-    if not able:
-        message = "audio_input: this server has no model that transcribes"
-        raise UnsupportedParameter(message, param="audio_input")
-    hearing = _Hearing(service, able[0])
-    request.scope["state"][TRANSCRIBED_BY] = able[0].spec.name
+
+    async def text(part: ChatCompletionRequestMessageContentPartAudio, path: str, own: bool) -> ContentPart:
+        if not own:
+            return part
+        said = await heard.text(part.input_audio.data, f"{path}.input_audio.data")
+        return ChatCompletionRequestMessageContentPartText(type="text", text=said)
+
     async with service.answering(request.receive):
-        messages = await with_parts(data.messages, ChatCompletionRequestMessageContentPartAudio, hearing.text)
+        messages = await with_parts(data.messages, ChatCompletionRequestMessageContentPartAudio, text)
     return attrs.evolve(data, messages=messages)
-
-
-@attrs.define
-class _Hearing:
-    """Transcribes the recordings of one request, one after the other."""
-
-    service: Service
-    transcriber: TranscriptionProvider
-    _heard: int = attrs.field(default=0, init=False)
-
-    async def text(
-        self, part: ChatCompletionRequestMessageContentPartAudio, path: str
-    ) -> ChatCompletionRequestMessageContentPartText:
-        place = f"{path}.input_audio.data"
-        self._heard += 1
-        if self._heard > MAX_RECORDINGS:
-            raise InvalidRequest(f"{place}: a request may have up to {MAX_RECORDINGS} recordings", param=place)
-        try:
-            media = await self.service.media.read_inline(part.input_audio.data)
-        except MediaRefused as error:
-            raise InvalidRequest(f"{place}: the recording cannot be read: {error}", param=place) from None
-        return ChatCompletionRequestMessageContentPartText(text=await self._transcript(media.content, place))
-
-    async def _transcript(self, content: bytes, place: str) -> str:
-        """The transcript, which is kept for later turns: they repeat the recording."""
-        kept, key = self.service.transcripts, f"{self.transcriber.spec.name}:{hashlib.sha256(content).hexdigest()}"
-        text = kept.get(key)
-        if text is None:
-            text = await self._transcribed(content, place)
-            kept.put(key, text, 4 * (len(key) + len(text)))
-        return text
-
-    async def _transcribed(self, content: bytes, place: str) -> str:
-        async with on_disk(BytesIO(content)) as file:
-            asked = TranscriptionRequest(
-                id=f"{otel.request_id.get() or ''}-{self._heard}",
-                path=str(file),
-                max_seconds=self.service.max_audio_seconds or None,
-            )
-            try:
-                async with aclosing(self.transcriber.transcribe(asked)) as events:
-                    return (await collect_transcript(events)).text
-            except InvalidRequest as error:
-                message = f"{place}: the recording cannot be transcribed: {error.message}"
-                raise InvalidRequest(message, param=place) from None

@@ -32,7 +32,7 @@ from server.api.generation.unread import placeholder
 from server.media.attachments import Attachment, Part, Seen, Source, to_detail
 from server.noted import note
 
-__all__ = ["call_arguments", "chat_attachments", "file_source", "to_chat_messages"]
+__all__ = ["call_arguments", "chat_attachments", "file_source", "returned_source", "to_chat_messages"]
 
 _TEXTS = (ChatCompletionRequestMessageContentPartText, ChatCompletionRequestMessageContentPartRefusal)
 _KINDS: Mapping[type, Literal["audio", "image", "video"]] = {
@@ -62,7 +62,7 @@ def to_chat_messages(
 
 
 def chat_attachments(messages: Sequence[ChatCompletionRequestMessage]) -> Iterator[Attachment]:
-    """The pictures of the turns, except those of the assistant's, and the files of users' turns."""
+    """The pictures and files of the turns, except those of the assistant's. What tools returned is not required."""
     for index, message in enumerate(messages):
         if message.role == "assistant" or not isinstance(message.content, list):
             continue
@@ -71,12 +71,12 @@ def chat_attachments(messages: Sequence[ChatCompletionRequestMessage]) -> Iterat
             required = message.role not in ("tool", "function")
             if required and isinstance(part, ChatCompletionRequestMessageContentPartFile):
                 field, _ = file_source(part, path)
-            if (source := _source(part)) is not None and (required or source.kind != "file"):
+            if (source := returned_source(part)) is not None:
                 yield Attachment(path, field, source, required)
 
 
-def _source(part: ContentPart) -> Source | None:
-    """Where a part's picture is, or its file. None: it is none."""
+def returned_source(part: ContentPart) -> Source | None:
+    """Where a part's picture is, or its file. None: it is none, or the source of a file is not clear."""
     if isinstance(part, ChatCompletionRequestMessageContentPartFile):
         with suppress(InvalidRequest):
             return file_source(part, "")[1]
@@ -213,7 +213,7 @@ def file_source(part: ChatCompletionRequestMessageContentPartFile, path: str) ->
 
 
 def _seen(part: ContentPart, seen: Seen) -> Sequence[str | Part]:
-    source = _source(part)
+    source = returned_source(part)
     return () if source is None else seen.get(source, ())
 
 

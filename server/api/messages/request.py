@@ -42,7 +42,14 @@ from server.cache_scope import cache_salt
 from server.media.attachments import Attachment, Part, Seen, Source
 from server.noted import note
 
-__all__ = ["SOURCES", "message_attachments", "to_attachment", "to_message_generation", "to_message_prompt"]
+__all__ = [
+    "SOURCES",
+    "block_source",
+    "message_attachments",
+    "to_attachment",
+    "to_message_generation",
+    "to_message_prompt",
+]
 
 Conversation = MessagesRequest | CountTokensRequest
 
@@ -89,7 +96,7 @@ def _grammar(form: OutputFormat | None) -> JsonSchemaGrammar | None:
 
 
 def message_attachments(messages: Sequence[MessageParam]) -> Iterator[Attachment]:
-    """The pictures of the turns, and the files of users' turns. The pictures of tools' results are not required.
+    """The pictures and files of the turns. Those of tools' results are not required.
 
     Raises:
         InvalidRequest: the source of one is not that of a picture.
@@ -99,11 +106,11 @@ def message_attachments(messages: Sequence[MessageParam]) -> Iterator[Attachment
             continue
         for place, block in enumerate(message.content):
             path = f"messages[{index}].content[{place}]"
-            if isinstance(block, ImageBlock) or (isinstance(block, DocumentBlock) and _source(block) is not None):
+            if isinstance(block, ImageBlock) or (isinstance(block, DocumentBlock) and block_source(block) is not None):
                 yield to_attachment(block, path)
             elif isinstance(block, ToolResultBlock) and isinstance(block.content, list):
                 for number, part in enumerate(block.content):
-                    if isinstance(part, ImageBlock) and _source(part) is not None:
+                    if isinstance(part, ImageBlock | DocumentBlock) and block_source(part) is not None:
                         yield attrs.evolve(to_attachment(part, f"{path}.content[{number}]"), required=False)
 
 
@@ -118,13 +125,13 @@ def to_attachment(block: ImageBlock | DocumentBlock, path: str) -> Attachment:
         raise InvalidRequest(
             f"{path}.source.type: expected one of {', '.join(map(repr, SOURCES))}", param=f"{path}.source.type"
         )
-    source = _source(block)
+    source = block_source(block)
     if source is None:
         raise InvalidRequest(f"{path}.source.{field}: required, as text", param=f"{path}.source.{field}")
     return Attachment(path, f"source.{field}", source)
 
 
-def _source(block: object) -> Source | None:
+def block_source(block: object) -> Source | None:
     """Where a block's picture is, or its file. None: it is none, or has no source."""
     if not isinstance(block, ImageBlock | DocumentBlock):
         return None
@@ -234,7 +241,7 @@ def _user(
 
 
 def _seen(block: object, seen: Seen) -> Sequence[str | Part]:
-    source = _source(block)
+    source = block_source(block)
     found = () if source is None else seen.get(source, ())
     if found and isinstance(block, DocumentBlock):
         return [*filter(None, (block.title, block.context)), *found]

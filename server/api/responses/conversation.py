@@ -18,6 +18,7 @@ from contracts.responses.items import (
     FunctionCallOutput,
     FunctionToolCall,
     ImageGenerationCall,
+    InputAudioContent,
     InputContent,
     InputFileContent,
     InputImageContent,
@@ -36,10 +37,10 @@ from providers.chat.types import ChatMessage
 from providers.errors import InvalidRequest, UnsupportedParameter
 from server.api.generation.messages import call_arguments
 from server.api.generation.unread import placeholder
-from server.api.responses.foreign import as_calls, returned_text
+from server.api.responses.foreign import as_calls, returned
 from server.api.responses.hosted.image_calls import with_image_calls
 from server.api.responses.hosted.searched import blocks
-from server.api.responses.parts import UNREAD, content_text, kind, to_content
+from server.api.responses.parts import UNREAD, content_text, kind, picture_source, to_content
 from server.api.responses.tools import INPUT, prompt_name
 from server.media.attachments import Seen
 from server.noted import note
@@ -121,10 +122,10 @@ def input_items(
         elif isinstance(item, ImageGenerationCall) and not item.revised_prompt:
             note(f"input[].{item.type}")  # of another server: the model could not know what it shows
         elif isinstance(item, OtherItem):
-            items += as_calls(item, item_id("function_call", response_id, number))
+            items += as_calls(item, item_id("function_call", response_id, number), pictures=pictures)
         else:
             _check(item, f"input[{index}]", pictures)
-            items.append(_stored(item, item.id or item_id(item.type, response_id, number)))
+            items.append(_stored(item, item.id or item_id(item.type, response_id, number), pictures))
     return items
 
 
@@ -171,8 +172,10 @@ def message_text(item: StoredItem) -> str:
     if not isinstance(item, InputMessage):
         return ""
     content = item.content
+    if not isinstance(content, list):
+        return content_text(content)
     return content_text(
-        [part for part in content if not isinstance(part, UNREAD)] if isinstance(content, list) else content
+        [part for part in content if isinstance(part, InputAudioContent) or not isinstance(part, UNREAD)]
     )
 
 
@@ -278,7 +281,7 @@ def _check(item: StoredItem, path: str, pictures: bool) -> None:
 
 def _note_unread(output: Any, pictures: bool) -> None:
     for part in output if isinstance(output, list) else []:
-        if isinstance(part, UNREAD) and not (pictures and isinstance(part, InputImageContent)):
+        if isinstance(part, UNREAD) and not (_is_read(part, pictures) and _has_source(part)):
             placeholder(kind(part), f"input[].output[].{part.type}")
 
 
@@ -301,15 +304,26 @@ def _check_parts(content: str | list[InputContent] | None, path: str, *, spoken:
 def _is_read(part: InputContent, pictures: bool) -> bool:
     if isinstance(part, InputImageContent):
         return pictures
-    return isinstance(part, InputFileContent) and (part.text is not None or pictures)
+    if isinstance(part, InputAudioContent):
+        return part.transcript is not None
+    return isinstance(part, InputFileContent) and (pictures or _has_text(part))
 
 
-def _stored(item: StoredItem, id: str) -> StoredItem:
+def _has_source(part: InputContent) -> bool:
+    """Whether there is anything to read: a text, or a source that is clear."""
+    return not isinstance(part, InputImageContent | InputFileContent) or _has_text(part) or bool(picture_source(part))
+
+
+def _has_text(part: InputContent) -> bool:
+    return isinstance(part, InputFileContent) and part.text is not None
+
+
+def _stored(item: StoredItem, id: str, pictures: bool) -> StoredItem:
     """The item in the form of this server's own."""
     if isinstance(item, InputMessage):
         item = attrs.evolve(item, content=_parts(item))
     elif isinstance(item, FunctionCallOutput | CustomToolCallOutput):
-        item = attrs.evolve(item, output=_output(item.output), call_id=item.call_id or "")
+        item = attrs.evolve(item, output=_output(item.output, pictures), call_id=item.call_id or "")
     elif isinstance(item, FunctionToolCall | CustomToolCall):
         item = attrs.evolve(item, call_id=item.call_id or "")
     elif isinstance(item, ReasoningItem):
@@ -317,11 +331,19 @@ def _stored(item: StoredItem, id: str) -> StoredItem:
     return attrs.evolve(item, id=id, status="completed")  # input items have no other status
 
 
-def _output(output: Any) -> str | list[ReturnedContent | str]:
-    """What a tool returned, as texts where it is not content of ours."""
+def _output(output: Any, pictures: bool) -> str | list[ReturnedContent | str]:
+    """What a tool returned, as texts where it is not content of ours or, if the model reads them, a picture."""
     if isinstance(output, list):
-        return [part if isinstance(part, _OURS) else _as_text(returned_text(part)) for part in map(_plain, output)]
-    return returned_text(output)
+        return [_returned(_plain(part), pictures) for part in output]
+    found = returned(output, pictures=pictures)
+    return found if isinstance(found, str) else [*found]
+
+
+def _returned(part: Any, pictures: bool) -> InputContent:
+    if isinstance(part, _OURS):
+        return _kept(part)
+    found = returned(part, pictures=pictures)
+    return _as_text(found) if isinstance(found, str) else found[0]
 
 
 def _plain(part: Any) -> Any:
@@ -343,11 +365,13 @@ def _parts(message: InputMessage) -> list[InputContent]:
 
 
 def _kept(part: InputContent) -> InputContent:
-    """The part without what is empty, and without the source of a file that is read."""
+    """The part without what is empty, and without a recording and the source of a file that is read."""
     if isinstance(part, OutputTextContent):
         return attrs.evolve(part, annotations=part.annotations or [])
     if isinstance(part, InputFileContent) and part.text is not None:
         return attrs.evolve(part, file_data=None)
+    if isinstance(part, InputAudioContent):
+        return attrs.evolve(part, input_audio=None)
     return part
 
 

@@ -36,6 +36,8 @@ __all__ = [
     "input_attachments",
     "item_attachments",
     "kind",
+    "parts_of",
+    "picture_source",
     "to_content",
     "with_files",
 ]
@@ -94,31 +96,29 @@ def file_source(part: InputFileContent, path: str) -> tuple[str, Source]:
 
 
 def input_attachments(items: str | Sequence[InputItem] | None) -> Iterator[Attachment]:
-    """The pictures of the input. Those of tools' outputs are not required.
+    """The pictures and files of the input. Those of tools' outputs are not required.
 
     Raises:
         InvalidRequest: a picture has no source, or two.
     """
     for index, item in enumerate(() if isinstance(items, str) else items or ()):
-        name, parts, required = _parts(item)
+        name, parts, required = parts_of(item)
         for place, part in enumerate(parts):
             path = f"input[{index}].{name}[{place}]"
             if isinstance(part, InputFileContent) and part.text is None and required:
                 yield Attachment(path, *file_source(part, path))
-            if not isinstance(part, InputImageContent):
                 continue
-            if required and bool(part.image_url) == bool(part.file_id):
+            if required and isinstance(part, InputImageContent) and bool(part.image_url) == bool(part.file_id):
                 raise InvalidRequest(f"{path}: one of image_url and file_id is required", param=path)
             if (source := picture_source(part)) is not None:
-                yield Attachment(path, "image_url" if source.by == "url" else "file_id", source, required)
+                yield Attachment(path, _field(source), source, required)
 
 
 def item_attachments(items: Iterable[StoredItem]) -> Iterator[Attachment]:
-    """The pictures of earlier items. None is required: a file may be gone, and the model another one."""
+    """The pictures and files of earlier items. None is required: a file may be gone, and the model another one."""
     for item in items:
-        _, parts, own = _parts(item)
-        for part in parts:
-            if (source := picture_source(part)) is not None and (own or source.kind != "file"):
+        for part in parts_of(item)[1]:
+            if (source := picture_source(part)) is not None:
                 yield Attachment("previous_response_id", part.type, source, required=False)
 
 
@@ -128,7 +128,7 @@ def with_files(items: Sequence[StoredItem], files: Mapping[Source, Media]) -> li
 
 
 def _with_files(item: StoredItem, files: Mapping[Source, Media]) -> StoredItem:
-    name, parts, _ = _parts(item)
+    name, parts, _ = parts_of(item)
     if not any(picture_source(part) in files for part in parts):
         return item
     changed: dict[str, Any] = {name: [_with_file(part, files) for part in parts]}
@@ -146,7 +146,13 @@ def _with_file(part: Any, files: Mapping[Source, Media]) -> Any:
     return attrs.evolve(part, image_url=f"data:{media_type(media.content)};base64,{data}")
 
 
-def _parts(item: InputItem | StoredItem) -> tuple[str, list[Any], bool]:
+def _field(source: Source) -> str:
+    if source.kind == "file":
+        return f"file_{source.by}"
+    return "image_url" if source.by == "url" else "file_id"
+
+
+def parts_of(item: InputItem | StoredItem) -> tuple[str, list[Any], bool]:
     """The name of the field with an item's parts, the parts, and whether they are the client's own."""
     if isinstance(item, InputMessage) and item.role != "assistant" and isinstance(item.content, list):
         return "content", [*item.content], True
@@ -166,6 +172,8 @@ def _part_text(part: Any) -> str:
         return part.refusal
     if isinstance(part, InputFileContent) and part.text is not None:
         return file_block(Document(part.filename or "file", part.text))
+    if isinstance(part, InputAudioContent) and part.transcript is not None:
+        return part.transcript
     if isinstance(part, UNREAD):
         return f"[{kind(part)}]"
     return str(getattr(part, "text", ""))

@@ -146,13 +146,14 @@ ELSEWHERE: dict[type[attrs.AttrsInstance], set[str]] = {
     CountTokensRequest: {"model", "output_format"},
     CreateResponse: {
         *("model", "previous_response_id", "store", "stream_options"),
-        *("audio", "heard", "max_spoken_seconds", "modalities", "output_modalities"),  # of spoken responses
+        *("audio", "audio_input", "heard", "max_spoken_seconds", "modalities"),  # of recordings and of spoken responses
+        "output_modalities",
     },
     DetokenizeRequest: {"model"},
     EmbeddingRequest: {"model"},
     MessagesRequest: {"model"},
     RerankRequest: {"model"},
-    TokenCountRequest: {"model", "previous_response_id", "text"},
+    TokenCountRequest: {"audio_input", "model", "previous_response_id", "text"},
     TokenizeRequest: {"model"},
 }
 """Honoured fields whose effect depends on more than one request, or on the model, and that have tests of their own."""

@@ -11,7 +11,7 @@ import pytest
 
 from providers.errors import InvalidRequest
 from providers.transcription.types import TranscriptionEvent, TranscriptionRequest
-from server.api.chat.transcribed import MAX_RECORDINGS
+from server.api.generation.parts.recordings import MAX_RECORDINGS
 from tests.unit.server.api.transcription.transcribers import FakeTranscriber
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import ask, make_app

@@ -72,6 +72,7 @@ def test_every_document_of_a_turn_that_is_a_file_is_found_by_its_path() -> None:
     assert attached(user(PDF, written, broken, unnamed, result(PDF))) == [
         Attachment("messages[0].content[0]", "source.data", PAGES),
         Attachment("messages[0].content[3]", "source.file_id", Source("id", "file_1", kind="file")),
+        Attachment("messages[0].content[4].content[0]", "source.data", PAGES, required=False),
     ]
 
 

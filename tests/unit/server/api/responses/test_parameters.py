@@ -92,7 +92,7 @@ PROMPT: dict[str, tuple[Any, str, Any]] = {
 
 ELSEWHERE = {
     *("model", "input", "instructions", "previous_response_id", "store", "stream", "stream_options"),
-    *("modalities", "output_modalities", "audio", "max_spoken_seconds", "heard"),
+    *("audio_input", "modalities", "output_modalities", "audio", "max_spoken_seconds", "heard"),
 }
 """Honoured fields with tests of their own."""
 
