@@ -14,7 +14,10 @@ __all__ = ["READS_PICTURES", "guess_type", "is_in_parts", "model_context", "read
 _ENCODERS = frozenset({"bert", "modernbert", "xlm-roberta", "xlm_roberta", "roberta", "llama_bidirec"})
 
 READS_PICTURES = frozenset(
-    {"idefics3", "mistral3", "pixtral", "qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_vl_moe", "smolvlm"}
+    {
+        *("gemma3", "idefics3", "internvl", "internvl_chat", "lfm2-vl", "lfm2_vl", "llava", "mistral3", "pixtral"),
+        *("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_vl_moe", "smolvlm"),
+    }
 )
 """The architectures of `--model-type multimodal`."""
 

@@ -62,7 +62,13 @@ def load_multimodal_model(spec: ModelSpec, device: str, progress: Progress) -> L
     marks = PictureMarks()
     if tokenizer.has_chat_template:
         tokenizer.apply_chat_template = PictureTemplate(tokenizer.apply_chat_template, marks, vision.placeholder)
-    encoder = Encoder(model, vision.processor, vision.image_token, max_bytes=_room(spec) // 16)
+    encoder = Encoder(
+        model,
+        vision.processor,
+        vision.image_token,
+        max_bytes=_room(spec) // 16,
+        needs_mask=vision.architecture.needs_mask,
+    )
     return LoadedModel(
         folder=folder,
         model=SeeingModel(model, encoder, has_grid=vision.architecture.has_grid),
@@ -72,7 +78,13 @@ def load_multimodal_model(spec: ModelSpec, device: str, progress: Progress) -> L
         dtype=dtype_in_words(model),
         dtype_reason=dtype_reason,
         weight_bytes=weight_bytes(model),
-        pictures=PictureIntake(vision.processor.read, marks, vision.placeholder, vision.image_token),
+        pictures=PictureIntake(
+            vision.processor.read,
+            marks,
+            placeholder=vision.placeholder,
+            image_text=vision.image_text,
+            image_token=vision.image_token,
+        ),
     )
 
 

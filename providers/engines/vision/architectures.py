@@ -8,7 +8,7 @@ import attrs
 
 from providers.engines.process.engine import EngineLoadError
 
-__all__ = ["ARCHITECTURES", "Architecture", "find_architecture"]
+__all__ = ["ARCHITECTURES", "REFUSED", "Architecture", "find_architecture"]
 
 
 @attrs.frozen(kw_only=True)
@@ -20,10 +20,24 @@ class Architecture:
 
     has_grid: bool = False
     """Whether tokens have a position in time, height and width, as in Qwen2-VL (mrope). Otherwise they are counted."""
+    placeholder: str | None = None
+    """What the chat template writes for a picture, and the processor replaces. None: the image token."""
+    has_own_template: bool = True
+    """Whether the processor's chat template is the folder's. Otherwise mlx-vlm made it up."""
+    needs_mask: bool = False
+    """Whether the model asks for a mask of its input, which it does not use."""
+    around: str = ""
+    """A text that the processor writes before and after a picture's tokens, tokenised with the texts beside it."""
 
 
 ARCHITECTURES: Mapping[str, Architecture] = {
+    "gemma3": Architecture(placeholder="<start_of_image>", around="\n\n", needs_mask=True),
     "idefics3": Architecture(),
+    "internvl": Architecture(),
+    "internvl_chat": Architecture(placeholder="<image>", has_own_template=False),
+    "lfm2-vl": Architecture(),
+    "lfm2_vl": Architecture(),
+    "llava": Architecture(),
     "mistral3": Architecture(),
     "pixtral": Architecture(),
     "qwen2_5_vl": Architecture(has_grid=True),
@@ -35,14 +49,25 @@ ARCHITECTURES: Mapping[str, Architecture] = {
 """By the `model_type` of config.json."""
 
 
+REFUSED: Mapping[str, str] = {
+    "gemma3n": "each of its layers reads the tokens beside their embeddings",
+    "llava_next": "mlx-vlm puts the features of a part of a picture in the place of a single token",
+    "mllama": "it reads pictures by cross attention, and prompts have no tokens for them",
+    "paligemma": "mlx-vlm reads one picture, at the beginning of a prompt",
+    **dict.fromkeys(("qwen3_5", "qwen3_5_moe"), "its layers keep a state in caches that only mlx-vlm batches"),
+}
+"""Architectures of mlx-vlm that this engine cannot serve, and why."""
+
+
 def find_architecture(model_type: object) -> Architecture:
     """The architecture with this name.
 
     Raises:
-        EngineLoadError: it is unknown, or its pictures are more than embeddings (cross attention, masks that look
-            ahead inside a picture).
+        EngineLoadError: it is unknown, or its pictures are more than embeddings in the place of tokens.
     """
     found = ARCHITECTURES.get(str(model_type))
+    if (reason := REFUSED.get(str(model_type))) is not None:
+        raise EngineLoadError(f"pictures are not supported for models of type {model_type!r}: {reason}")
     if found is None:
         known = ", ".join(sorted(ARCHITECTURES))
         raise EngineLoadError(f"pictures are not supported for models of type {model_type!r}, only for {known}")

@@ -17,11 +17,15 @@ __all__ = ["Encoder"]
 class Encoder:
     """Computes the features of pictures, and keeps those that were used last."""
 
-    def __init__(self, model: Any, processor: PictureProcessor, image_token: int, *, max_bytes: int) -> None:
-        """`model`: mlx-vlm's. `max_bytes`: bound on the features that are kept for later requests."""
+    def __init__(
+        self, model: Any, processor: PictureProcessor, image_token: int, *, max_bytes: int, needs_mask: bool = False
+    ) -> None:
+        """`model`: mlx-vlm's. `max_bytes`: bound on the features that are kept for later requests. `needs_mask`: as in
+        `Architecture`."""
         self._model = model
         self._processor = processor
         self._image_token = image_token
+        self._needs_mask = needs_mask
         self._kept: BoundedCache[str, mx.array] = BoundedCache(max_bytes)
         self.runs = 0
         """How often the tower was run."""
@@ -54,7 +58,10 @@ class Encoder:
         ids = np.array(picture.expansion.tokens, dtype=np.int32)
         places = mx.array(np.nonzero(ids < 0)[0])
         inputs = self._processor.read(picture.part).inputs if picture.inputs is None else picture.inputs
+        inputs = {name: mx.array(it) if isinstance(it, np.ndarray) else it for name, it in inputs.items()}
         shown = mx.array(np.where(ids < 0, self._image_token, ids))[None]
+        if self._needs_mask:
+            inputs["mask"] = mx.ones(shown.shape)
         made = self._model.get_input_embeddings(shown, **inputs)
         deeper = [] if made.deepstack_visual_embeds is None else [*made.deepstack_visual_embeds]
         features = mx.concatenate([made.inputs_embeds[0][places], *deeper], axis=-1)

@@ -20,12 +20,22 @@ class PictureIntake:
     """
 
     def __init__(
-        self, read: Callable[[ImagePart], Reading], marks: PictureMarks, placeholder: str, image_token: int
+        self,
+        read: Callable[[ImagePart], Reading],
+        marks: PictureMarks,
+        *,
+        placeholder: str,
+        image_text: str,
+        image_token: int,
     ) -> None:
-        """`read`: the model's processor. `placeholder`: the text that it looks for, whose token is `image_token`."""
+        """`read`: the model's processor. `placeholder`: the text that it looks for. `image_text`: the text of
+        `image_token`, where a model reads pictures, with what stands around it."""
         self._read = read
         self._marks = marks
         self.placeholder = placeholder
+        self._image_text = image_text
+        self.reserved = tuple({placeholder, image_text.strip()})
+        """Texts that stand for pictures, and that no text of a message may have."""
         self.image_token = image_token
         self._expansions = Expansions(image_token)
 
@@ -61,7 +71,7 @@ class PictureIntake:
         parts = self._marks.parts(text)
         if len(parts) == 1:
             return encode(text)
-        ids = encode("".join([parts[0], *(self.placeholder + after for after in parts[2::2])]))
+        ids = encode("".join([parts[0], *(self._image_text + after for after in parts[2::2])]))
         if ids.count(self.image_token) != len(parts) // 2:
             raise InvalidRequest(f"a text has {self.placeholder!r}, which stands for pictures", param=param)
         if ids[-1] == self.image_token:

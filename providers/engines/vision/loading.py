@@ -19,6 +19,7 @@ from providers.spec import ModelSpec
 
 __all__ = ["VisionModel", "load_vision_model"]
 
+_IMAGE_TOKENS = ("image_token_id", "image_token_index")
 _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 _mlx_vlm: Any = mlx_vlm_utils  # partly annotated
 
@@ -33,8 +34,10 @@ class VisionModel:
     architecture: Architecture
     processor: PictureProcessor
     placeholder: str
-    """The text of the image token."""
+    """What stands for a picture in the text of a prompt."""
     image_token: int
+    image_text: str
+    """The text of the image token, and what stands around a picture's tokens."""
     chat_template: str | None
     """The processor's own, if there is one."""
 
@@ -61,19 +64,21 @@ def load_vision_model(folder: Path, spec: ModelSpec) -> VisionModel:
         raise EngineLoadError(f"{folder / 'config.json'}: {error} is missing") from error
     except Exception as error:
         raise EngineLoadError(f"{folder}: the model cannot be loaded: {error}") from error
-    image_token = _image_token(model.config)
-    placeholder = processor.tokenizer.convert_ids_to_tokens(image_token)
-    if not placeholder:
+    image_token = _image_token(processor, model.config)
+    image_text = processor.tokenizer.convert_ids_to_tokens(image_token)
+    if not image_text:
         raise EngineLoadError(f"{folder}: the tokenizer has no token {image_token}, which stands for images")
+    placeholder, around = architecture.placeholder or image_text, architecture.around
     merge_size = int(model.config.vision_config.spatial_merge_size) if architecture.has_grid else None
-    template = getattr(processor, "chat_template", None)
+    template = getattr(processor if architecture.has_own_template else processor.tokenizer, "chat_template", None)
     return VisionModel(
         model=model,
         config=config,
         architecture=architecture,
-        processor=PictureProcessor(processor, placeholder, image_token, merge_size),
+        processor=PictureProcessor(processor, placeholder, image_token, merge_size, around=around),
         placeholder=placeholder,
         image_token=image_token,
+        image_text=f"{around}{image_text}{around}",
         chat_template=template if isinstance(template, str) else None,
     )
 
@@ -89,9 +94,10 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return dict(config)
 
 
-def _image_token(config: Any) -> int:
-    for name in ("image_token_id", "image_token_index"):
-        value = getattr(config, name, None)
+def _image_token(processor: Any, config: Any) -> int:
+    """The id that the processor writes where the model reads features. InternVL's folders do not name it."""
+    known = (getattr(processor, "img_context_token_id", None), *(getattr(config, name, None) for name in _IMAGE_TOKENS))
+    for value in known:
         if isinstance(value, int):
             return value
     raise EngineLoadError("config.json names no image token (image_token_id)")

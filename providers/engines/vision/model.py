@@ -8,7 +8,7 @@ from typing import Any
 
 import mlx.core as mx
 import numpy as np
-from mlx_lm.models.cache import KVCache, make_prompt_cache
+from mlx_lm.models.cache import ArraysCache, KVCache, RotatingKVCache, make_prompt_cache
 from mlx_vlm.models import cache as mlx_vlm_cache
 
 from providers.engines.process.engine import EngineLoadError
@@ -108,6 +108,10 @@ def _batchable(layer: Any) -> Any:
     """
     if type(layer) is mlx_vlm_cache.KVCache:
         return KVCache()  # type: ignore[no-untyped-call]
+    if type(layer) is mlx_vlm_cache.RotatingKVCache:
+        return RotatingKVCache(max_size=layer.max_size, keep=layer.keep)  # type: ignore[no-untyped-call]
+    if type(layer) is mlx_vlm_cache.ArraysCache:
+        return ArraysCache(size=len(layer.cache))
     if not type(layer).__module__.startswith("mlx_lm."):
         raise EngineLoadError(f"models whose layers keep {type(layer).__name__} cannot be batched with pictures")
     return layer

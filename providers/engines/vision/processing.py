@@ -20,22 +20,28 @@ _TEXT_OUTPUTS = frozenset({"input_ids", "attention_mask", "token_type_ids", "mm_
 class PictureProcessor:
     """Reads pictures with a processor of mlx-vlm. Threads may share it."""
 
-    def __init__(self, processor: Any, placeholder: str, image_token: int, merge_size: int | None) -> None:
+    def __init__(
+        self, processor: Any, placeholder: str, image_token: int, merge_size: int | None, *, around: str = ""
+    ) -> None:
         """Wrap a processor.
 
         Args:
-            placeholder: the text that stands for a picture in a prompt; its token is `image_token`.
+            placeholder: the text that stands for a picture in a prompt.
+            image_token: the token that the processor writes where the model reads features.
             merge_size: patches per token, in height and in width; None: the architecture has no grid.
+            around: the text that the processor writes before and after; it is no part of what it reads.
         """
         self._processor = processor
         self._placeholder = placeholder
         self._image_token = image_token
         self._merge_size = merge_size
         self._lock = threading.Lock()
-        alone: list[int] = processor.tokenizer.encode(placeholder)
-        place = alone.index(image_token)
-        self._added = place, len(alone) - place - 1
-        """How many tokens the tokenizer adds before and after any text: only a prompt as a whole has them."""
+        tokenizer = processor.tokenizer
+        alone: list[int] = tokenizer.encode(tokenizer.convert_ids_to_tokens(image_token))
+        place, beside = alone.index(image_token), len(tokenizer.encode(around, add_special_tokens=False))
+        self._added = place + beside, len(alone) - place - 1 + beside
+        """How many tokens there are before and after those of a picture: the tokenizer adds some to any text, which
+        only a prompt as a whole has."""
 
     def read(self, part: ImagePart) -> Reading:
         """Read a picture.

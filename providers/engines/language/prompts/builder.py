@@ -197,15 +197,21 @@ class PromptBuilder:
     def _written(self, message: ChatMessage) -> str:
         content, own = message.content or "", message.role == "assistant"
         if self._pictures is not None:
-            return self._pictures.text(content, self._without_placeholder if own else self._control.as_text)
+            return self._pictures.text(content, self._unpictured if own else self._unpictured_text)
         if not isinstance(content, str):
             raise UnsupportedParameter("this model reads no pictures", param="messages")
         return content if own else self._control.as_text(content)
 
-    def _without_placeholder(self, text: str) -> str:
+    def _unpictured(self, text: str) -> str:
         """A text of the model's own, which has no picture even so."""
         assert self._pictures is not None
-        return self._control.broken(text, self._pictures.placeholder)
+        for reserved in self._pictures.reserved:
+            text = self._control.broken(text, reserved)
+        return text
+
+    def _unpictured_text(self, text: str) -> str:
+        """A text of others. What stands for a picture need not be a control token."""
+        return self._unpictured(self._control.as_text(text))
 
     def _text(self, prompt: ChatPrompt, plan: ToolPlan) -> str:
         if not prompt.continue_final:

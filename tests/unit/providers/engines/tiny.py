@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,10 @@ def merges() -> list[tuple[str, str]]:
     return [("h", "e"), ("l", "l"), ("he", "ll"), ("hell", "o"), ("Ġ", "w")]
 
 
-def tokenizer() -> Tokenizer:
-    model: Any = models.BPE(vocab={token: id for id, token in enumerate(vocabulary())}, merges=merges())
+def tokenizer(more: Sequence[tuple[str, str]] = ()) -> Tokenizer:
+    """`more`: merges beside the usual ones."""
+    tokens = [*vocabulary(), *(first + second for first, second in more)]
+    model: Any = models.BPE(vocab={token: id for id, token in enumerate(tokens)}, merges=[*merges(), *more])
     made = Tokenizer(model)
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     made.decoder = decoders.ByteLevel()

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten
-from mlx_vlm.models import idefics3, mistral3, pixtral, qwen2_5_vl, qwen2_vl, qwen3_vl, qwen3_vl_moe, smolvlm
+from mlx_vlm.models import (
+    gemma3,
+    idefics3,
+    internvl,
+    internvl_chat,
+    lfm2_vl,
+    llava,
+    mistral3,
+    pixtral,
+    qwen2_5_vl,
+    qwen2_vl,
+    qwen3_vl,
+    qwen3_vl_moe,
+    smolvlm,
+)
 from tokenizers import AddedToken
 
 from providers.chat.types import ChatMessage, ChatPrompt, ImagePart, TextPart
@@ -23,7 +38,14 @@ _SMOL = [
 ]
 _PIXTRAL = ["[IMG]", "[IMG_BREAK]", "[IMG_END]"]
 _QWEN = ["<|image_pad|>", "<|vision_start|>", "<|vision_end|>", "<|video_pad|>"]
+_INTERNVL = ["<IMG_CONTEXT>", "<img>", "</img>"]
+_LFM2 = ["<image>", "<|image_start|>", "<|image_end|>", "<|img_thumbnail|>"]
 IMAGE_TOKENS = {
+    "gemma3": ["<image_soft_token>", "<start_of_image>", "<end_of_image>"],
+    "internvl": _INTERNVL,
+    "internvl_chat": _INTERNVL,
+    "lfm2_vl": [*_LFM2, *(f"<|img_row_{row}_col_{column}|>" for row in (1, 2, 3) for column in (1, 2, 3))],
+    "llava": ["<image>"],
     "idefics3": [*_SMOL, "<end_of_utterance>"],
     "mistral3": _PIXTRAL,
     "pixtral": _PIXTRAL,
@@ -33,11 +55,11 @@ IMAGE_TOKENS = {
     "qwen3_vl_moe": _QWEN,
     "smolvlm": _SMOL,
 }
-"""By architecture; the first is the placeholder of a picture."""
+"""By architecture; the first is the one in whose place a model reads a picture."""
 IMAGE = {
     name: "<|vision_start|><|image_pad|><|vision_end|>" if tokens is _QWEN else tokens[0]
     for name, tokens in IMAGE_TOKENS.items()
-}
+} | {"gemma3": "<start_of_image>", "internvl_chat": "<image>"}
 """What the chat template writes for a picture."""
 NORMALIZE = {"do_rescale": True, "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 
@@ -162,7 +184,91 @@ def _mistral3(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict
     return {**config, "spatial_merge_size": 2}, mistral3, processor
 
 
+_SIGLIP = {"hidden_size": 32, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 48}
+
+
+def _gemma3(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    text = {**_text(size), "num_hidden_layers": 3, "head_dim": 32, "query_pre_attn_scalar": 32}
+    # Shorter than the prompts of tests: layers forget.
+    text |= {"sliding_window": 24, "sliding_window_pattern": 3, "mm_tokens_per_image": 4}
+    config = {
+        "text_config": {"model_type": "gemma3_text", **text},
+        "vision_config": {"model_type": "siglip_vision_model", "patch_size": 8, "image_size": 32, **_SIGLIP},
+        "image_token_index": ids["<image_soft_token>"],
+        "hidden_size": 64,
+        "pad_token_id": tiny.END,
+    }
+    processor = {"image_processor_type": "Gemma3ImageProcessor", "do_resize": True, "size": {"height": 32, "width": 32}}
+    return config, gemma3, processor
+
+
+def _lfm2_vl(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    text = {**_text(size), "norm_eps": 1e-5, "block_dim": 64, "block_ff_dim": 96, "block_multiple_of": 8}
+    text |= {"conv_dim": 64, "conv_dim_out": 64, "layer_types": ["conv", "full_attention"]}
+    config = {
+        "text_config": {"model_type": "lfm2", **text},
+        "vision_config": {"model_type": "siglip2_vision_model", "patch_size": 8, "num_patches": 16, **_SIGLIP},
+        "image_token_id": ids["<image>"],
+        "downsample_factor": 2,
+        "encoder_patch_size": 8,
+        "projector_hidden_size": 48,
+    }
+    processor = {
+        "image_processor_type": "Siglip2ImageProcessor",
+        "encoder_patch_size": 8,
+        "patch_size": 8,
+        "downsample_factor": 2,
+        "tile_size": 32,
+        "max_image_tokens": 6,
+        "min_image_tokens": 2,
+        "max_num_patches": 24,
+    }
+    return config, lfm2_vl, processor
+
+
+def _internvl_chat(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    config = {
+        "text_config": {"model_type": "qwen2", **_text(size)},
+        "vision_config": {"model_type": "intern_vit_6b", "patch_size": 8, "image_size": 32, **_SIGLIP},
+        "max_dynamic_patch": 2,
+        "downsample_ratio": 0.5,
+    }
+    return config, internvl_chat, {}
+
+
+def _internvl(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    config, _, _ = _internvl_chat(size, ids)
+    config["text_config"] = {"model_type": "qwen3", "head_dim": 32, "tie_word_embeddings": False, **_text(size)}
+    return {**config, "image_token_id": ids["<IMG_CONTEXT>"]}, internvl, {}
+
+
+def _llava(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    config = {
+        "text_config": {"model_type": "llama", **_text(size)},
+        "vision_config": {"model_type": "clip_vision_model", "patch_size": 8, "image_size": 32, **_SIGLIP},
+        "image_token_index": ids["<image>"],
+        "vision_feature_layer": -2,
+        "vision_feature_select_strategy": "default",
+    }
+    config["vision_config"]["projection_dim"] = 32
+    processor = {
+        "image_processor_type": "CLIPImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": 32},
+        "do_center_crop": True,
+        "crop_size": {"height": 32, "width": 32},
+    }
+    return config, llava, processor
+
+
+_TIED = ("gemma3", "lfm2_vl")
+"""Their embeddings of tokens are the head too."""
 _FAMILIES = {
+    "gemma3": _gemma3,
+    "internvl": _internvl,
+    "internvl_chat": _internvl_chat,
+    "lfm2_vl": _lfm2_vl,
+    "llava": _llava,
     "mistral3": _mistral3,
     "pixtral": _pixtral,
     "qwen3_vl_moe": _qwen3_vl_moe,
@@ -174,13 +280,20 @@ _FAMILIES = {
 }
 
 
-def write_folder(folder: Path, model_type: str = "smolvlm", *, seed: int = 7, scale: float = 6) -> Path:
-    """A model folder whose pictures take about ten to thirty tokens.
+def write_folder(
+    folder: Path,
+    model_type: str = "smolvlm",
+    *,
+    seed: int = 7,
+    scale: float = 6,
+    merges: Sequence[tuple[str, str]] = (),
+) -> Path:
+    """A model folder whose pictures take about ten to thirty tokens. `merges`: pairs that the tokenizer joins too.
 
     The model writes only ASCII characters and never ends, so that every token is a character of the answer.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = tiny.tokenizer()
+    tokenizer = tiny.tokenizer(merges)
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in IMAGE_TOKENS[model_type]])
     size = tokenizer.get_vocab_size()
     config, family, processor = _FAMILIES[model_type](size, tokenizer.get_vocab())
@@ -192,7 +305,12 @@ def write_folder(folder: Path, model_type: str = "smolvlm", *, seed: int = 7, sc
     mx.random.seed(seed)
     model = family.Model(made)
     weights = {name: array * scale if array.ndim > 1 else array for name, array in tree_flatten(model.parameters())}
-    heads = [name for name in weights if name.endswith("lm_head.weight")]
+    for name in (name for name in weights if name.endswith("mm_input_projection_weight")):
+        weights[name] = mx.random.normal(weights[name].shape) / 8
+    tied = ["language_model.model.embed_tokens.weight"] if model_type in _TIED else []
+    # Otherwise the model repeats its last token.
+    weights |= {name: weights[name] / scale for name in tied}
+    heads = tied or [name for name in weights if name.endswith("lm_head.weight")]
     printed = mx.array([token.isascii() and token.isprintable() and len(token) == 1 for token in _by_id(tokenizer)])
     for name in heads:
         weights[name] = weights[name] * printed[:, None]
@@ -201,12 +319,17 @@ def write_folder(folder: Path, model_type: str = "smolvlm", *, seed: int = 7, sc
     described = {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": tiny.SPECIAL[tiny.END],
+        "pad_token": tiny.SPECIAL[tiny.END],
         "bos_token": tiny.SPECIAL[tiny.START],
         "chat_template": template(model_type),
     }
+    if model_type == "gemma3":
+        names = ("image_token", "boi_token", "eoi_token")
+        described["extra_special_tokens"] = dict(zip(names, IMAGE_TOKENS[model_type], strict=True))
     (folder / "tokenizer_config.json").write_text(json.dumps(described))
     (folder / "preprocessor_config.json").write_text(json.dumps({**NORMALIZE, **processor}))
-    settings = {"image_seq_len": 4, "patch_size": 8}
+    settings = {"image_seq_len": 4, "image_seq_length": 4, "patch_size": 8, "vision_feature_select_strategy": "default"}
+    settings |= {"num_additional_image_tokens": 1}
     settings |= {"spatial_merge_size": config.get("spatial_merge_size", 1)}
     (folder / "processor_config.json").write_text(json.dumps(settings))
     return folder

@@ -85,7 +85,8 @@ def test_a_folder_without_a_model_is_no_model(tmp_path: Path) -> None:
         ({"model_type": "bert"}, "embeddings"),
         ({"model_type": "qwen3"}, "lm"),
         ({"model_type": "qwen2_vl", "vision_config": {}}, "multimodal"),
-        ({"model_type": "gemma3", "vision_config": {}}, "lm"),
+        ({"model_type": "gemma3", "vision_config": {}}, "multimodal"),
+        ({"model_type": "gemma3n", "vision_config": {}}, "lm"),
     ],
 )
 def test_the_type_is_guessed_from_the_config(config: dict[str, object], model_type: str, tmp_path: Path) -> None:

@@ -35,9 +35,9 @@ def test_caches_of_mlx_vlm_become_those_that_can_be_batched() -> None:
 
 
 def test_other_caches_of_mlx_vlm_are_refused_by_name() -> None:
-    model = SeeingModel(Model(mlx_vlm_cache.ArraysCache(2)), Any, has_grid=False)  # type: ignore[arg-type]
+    model = SeeingModel(Model(mlx_vlm_cache.SimpleKVCache()), Any, has_grid=False)  # type: ignore[arg-type]
 
-    with pytest.raises(EngineLoadError, match="ArraysCache"):
+    with pytest.raises(EngineLoadError, match="SimpleKVCache"):
         model.make_cache()
 
 

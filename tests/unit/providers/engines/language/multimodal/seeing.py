@@ -22,6 +22,7 @@ from tests.unit.providers.engines.inprocess import SteppedEngine
 from tests.unit.providers.engines.tiny_vision import chat, picture
 
 FAMILIES = ["smolvlm", "qwen2_vl"]
+OTHERS = sorted(tiny_vision.IMAGE_TOKENS.keys() - FAMILIES)
 
 
 TOKENS = 10
@@ -56,6 +57,10 @@ class Judge:
     def __init__(self, folder: Path, model_type: str, seeing: Seeing) -> None:
         self._model = load_model(folder)
         self._processor = load_processor(folder, add_detokenizer=True, trust_remote_code=False)
+        if model_type == "llava":
+            # mlx-vlm passes the tokenizer's `padding` on to the image processor, which refuses it.
+            read = self._processor.image_processor
+            self._processor.image_processor = lambda images, **_: read(images)
         self._image = tiny_vision.IMAGE[model_type]
         self._piece = seeing.engine._text.piece
 

@@ -15,6 +15,7 @@ from providers.chat.types import (
 )
 from tests.unit.providers.engines import tiny_vision
 from tests.unit.providers.engines.language.multimodal.seeing import (
+    OTHERS,
     PROMPTS,
     TOKENS,
     Judge,
@@ -51,7 +52,7 @@ def test_they_are_the_same_when_chunks_cut_pictures(folder: Path, judge: Judge, 
         assert raws(answer) == judge(*parts), parts
 
 
-@pytest.mark.parametrize("model_type", ["idefics3", "mistral3", "pixtral", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe"])
+@pytest.mark.parametrize("model_type", OTHERS)
 def test_other_architectures_answer_as_mlx_vlm_too(tmp_path: Path, model_type: str) -> None:
     folder = tiny_vision.write_folder(tmp_path, model_type)
     seeing = Seeing(folder, prefill_step_size=9)
