@@ -15,6 +15,7 @@ import attrs
 import mlx.core as mx
 
 from providers.engines.cpu.weight_layout import lay_out_for_blas
+from providers.engines.language.adapters import apply_adapters
 from providers.engines.language.engine import LanguageEngine
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.loading import (
@@ -24,9 +25,10 @@ from providers.engines.language.loading import (
     read_generation_defaults,
 )
 from providers.engines.process.base import Loaded, as_service_error, free_memory, is_late, timed_out
-from providers.engines.process.engine import EngineLoadError, Outbox, Progress
+from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.engines.process.weights import dtype_in_words, quantize_weights, weight_bytes, widen_weights
+from providers.engines.vision.adapters import layer_names
 from providers.engines.vision.encoding import Encoder
 from providers.engines.vision.intake import PictureIntake
 from providers.engines.vision.loading import load_vision_model
@@ -45,13 +47,15 @@ def load_multimodal_model(spec: ModelSpec, device: str, progress: Progress) -> L
     Raises:
         EngineLoadError: the folder, its content or an option cannot be used; the message says what and why.
     """
-    if spec.lora_paths:
-        raise EngineLoadError("--lora-paths: adapters of models that read pictures are not supported")
     folder = find_model(spec, progress)
     progress("loading weights", None)
     vision = load_vision_model(folder, spec)
     model, config = vision.model, vision.config
     dtype_reason = widen_weights(model, spec, device, progress)
+    if spec.lora_paths:
+        progress("applying adapters", None)
+        language = model.language_model
+        apply_adapters(language, spec.lora_paths, spec.lora_scales, names=layer_names(language))
     # The tower is small, and reads worse with few bits.
     quantize_weights(model.language_model, config, spec)
     mx.eval(model.parameters())

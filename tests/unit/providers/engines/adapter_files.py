@@ -14,12 +14,14 @@ SHAPES = {"self_attn.q_proj": (64, 64), "self_attn.v_proj": (32, 64), "mlp.down_
 LAYERS = 2
 
 
-def write_adapter(folder: Path, *, seed: int = 3, scale: float = 2.0, size: float = 0.05, **parameters: Any) -> Path:
-    """Write an adapter in the format of mlx-lm's trainer."""
+def write_adapter(
+    folder: Path, *, seed: int = 3, scale: float = 2.0, size: float = 0.05, prefix: str = "", **parameters: Any
+) -> Path:
+    """Write an adapter in the format of mlx-lm's trainer. `prefix`: of the names of layers."""
     folder.mkdir(parents=True)
     tensors = {}
     for name, a, b in products(seed, size):
-        tensors |= {f"{name}.lora_a": a.T, f"{name}.lora_b": b.T}
+        tensors |= {f"{prefix}{name}.lora_a": a.T, f"{prefix}{name}.lora_b": b.T}
     mx.save_safetensors(str(folder / "adapters.safetensors"), tensors)
     lora = {"rank": RANK, "scale": scale, "dropout": 0.1, "keys": list(SHAPES), **parameters}
     config = {"fine_tune_type": "lora", "num_layers": LAYERS, "lora_parameters": lora}

@@ -192,8 +192,3 @@ def test_a_folder_without_a_processor_is_refused(folder: Path, tmp_path: Path) -
 
     with pytest.raises(EngineLoadError, match="settings of the processor are missing"):
         Seeing(tmp_path)
-
-
-def test_adapters_are_refused(folder: Path) -> None:
-    with pytest.raises(EngineLoadError, match="--lora-paths"):
-        Seeing(folder, lora_paths=("adapter",))
