@@ -35,21 +35,22 @@ def lay_out_for_blas(model: Any, device: str) -> None:
 def lay_out_weights(model: Any) -> None:
     """Store every float32 matrix that multiplies inputs column by column.
 
-    Matrices are converted one after the other, so that at most one of them is in memory twice. Quantised weights stay:
-    no BLAS reads them.
+    Matrices are converted one after the other, so that at most one of them is in memory twice. Those that are not
+    computed yet are laid out while they are in the processor's caches. Quantised weights stay: no BLAS reads them.
     """
     modules = model.named_modules()
     # An embedding is read row by row. Column by column is better only where it is the output's matrix too.
     kinds = (Linear,) if any(name.endswith("lm_head") for name, _ in modules) else (Linear, Embedding)
+    laid_out = []
     for _, module in modules:
         if isinstance(module, kinds) and module.weight.dtype == mx.float32 and module.weight.ndim == 2:
             module.weight = _by_columns(module.weight)
+            laid_out.append(module.weight)
+    mx.eval(laid_out)  # in one call, during which Python does other work, such as loading the tokenizer
     mx.clear_cache()
 
 
 def _by_columns(weight: mx.array) -> mx.array:
     # A column of a tall matrix touches more cache lines than the processor has: copy in pieces.
     pieces = [mx.contiguous(rows.T) for rows in mx.split(weight, range(_TALL, weight.shape[0], _TALL))]
-    laid_out = pieces[0].T if len(pieces) == 1 else mx.concatenate(pieces, axis=1).T
-    mx.eval(laid_out)
-    return laid_out
+    return pieces[0].T if len(pieces) == 1 else mx.concatenate(pieces, axis=1).T

@@ -75,8 +75,16 @@ class Batch:
         """Salt of the text from which tokens were proposed last."""
 
     def warm_up(self, limit: int) -> None:
-        """Generate a few tokens, and add a second sequence midway: every kernel of a batch runs once."""
+        """Generate a few tokens, and add a second sequence midway: every kernel of a batch runs once.
+
+        The CPU has no kernels to build: one token is enough to load libraries and touch buffers.
+        """
         prompt = [0] * min(32, limit - 1)
+        if mx.default_device() == mx.cpu:
+            self.generator.insert([prompt[:1]], max_tokens=[1])
+            while any(self.generator.next()):
+                pass
+            return
         self.generator.insert([prompt], max_tokens=[WARMUP_TOKENS * 2])
         for _ in range(WARMUP_TOKENS):
             self.generator.next()

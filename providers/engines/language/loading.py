@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,13 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
         progress("applying adapters", None)
         apply_adapters(model, spec.lora_paths, spec.lora_scales)
     quantize_weights(model, config, spec)
-    mx.eval(model.parameters())
-    lay_out_for_blas(model, device)
-    use_fast_exponentials(model, device)
-    progress("loading the tokenizer", None)
-    tokenizer = load_tokenizer(folder, config.get("eos_token_id"), spec)
+    with ThreadPoolExecutor(1, thread_name_prefix="tokenizer") as beside:
+        reading = beside.submit(load_tokenizer, folder, config.get("eos_token_id"), spec)
+        lay_out_for_blas(model, device)
+        mx.eval(model.parameters())
+        use_fast_exponentials(model, device)
+        progress("loading the tokenizer", None)
+        tokenizer = reading.result()
     return LoadedModel(
         folder=folder,
         model=model,
