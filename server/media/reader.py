@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
-from server.media.fetching import Fetcher
 from server.media.local import decoded, of_base64, of_file
 from server.media.media import Media
+
+if TYPE_CHECKING:
+    from server.media.fetching import Fetcher
 
 __all__ = ["MediaReader"]
 
@@ -26,10 +30,7 @@ class MediaReader:
     """Of each."""
     seconds: float
     """For each fetch."""
-    _fetcher: Fetcher = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self._fetcher = Fetcher(self.allow_private, self.max_bytes, self.seconds)
+    _fetcher: Fetcher | None = attrs.field(default=None, init=False)
 
     async def read(self, url: str) -> Media:
         """The content of an `http:`, `https:`, `data:` or `file:` URL.
@@ -42,7 +43,7 @@ class MediaReader:
                 return await asyncio.to_thread(decoded, url[:5].lower() + url[5:], max_bytes=self.max_bytes)
             case "file:":
                 return await asyncio.to_thread(of_file, url, self.root, max_bytes=self.max_bytes)
-        return await self._fetcher.fetch(url)
+        return await self._fetch(url)
 
     async def read_inline(self, data: str) -> Media:
         """What a field of a request holds: a `data:` URL, or base64.
@@ -53,3 +54,10 @@ class MediaReader:
         if data[:5].lower() == "data:":
             return await self.read(data)
         return await asyncio.to_thread(of_base64, data, max_bytes=self.max_bytes)
+
+    async def _fetch(self, url: str) -> Media:
+        if self._fetcher is None:
+            # Here and in a thread, because the import of an HTTP client takes a tenth of the server's start.
+            fetching = await asyncio.to_thread(importlib.import_module, "server.media.fetching")
+            self._fetcher = self._fetcher or fetching.Fetcher(self.allow_private, self.max_bytes, self.seconds)
+        return await self._fetcher.fetch(url)

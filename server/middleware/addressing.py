@@ -11,8 +11,9 @@ from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from providers.errors import HostNotAllowed
+from server.run.loopback import is_loopback
 
-__all__ = ["AddressMiddleware", "is_loopback", "normal_path", "one_segment"]
+__all__ = ["AddressMiddleware", "normal_path", "one_segment"]
 
 _SLASHES = re.compile(r"/{2,}")
 _REPEATED = re.compile(r"\A(?:/v1)+(?=/v1/)")
@@ -81,16 +82,6 @@ def one_segment(path: str, method: str) -> str:
     if action is not None and method in ("GET", "HEAD"):  # then the id ends in the name of an action
         id, action = id + action, None
     return f"/v1/models/{quote(id, safe='', errors='replace')}{action or ''}"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine only."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_address(host: str) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import otel
 from providers.registry import ModelRegistry
+from server.run.loopback import is_loopback
 from server.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -60,8 +61,6 @@ class EnginesFirst:
 
 def _risks(settings: Settings) -> Iterator[str]:
     """Warnings about a server that others can use or whose key they can read."""
-    from server.middleware.addressing import is_loopback  # it imports the framework, which loads while engines start
-
     if not settings.api_keys and not is_loopback(settings.host):
         yield (
             f"every machine that reaches {settings.host} can use this server: no key is required; set API_KEY or "

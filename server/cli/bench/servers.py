@@ -58,13 +58,15 @@ def running(
 
 
 def _wait_ready(process: subprocess.Popen[bytes], url: str, log: Path, deadline: float) -> None:
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise ServerFailed(f"{process.args!r} ended with {process.returncode}:\n{_tail(log)}")
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(url, timeout=2, trust_env=False).status_code == 200:
-                return
-        time.sleep(0.05)
+    # One client: making one takes 30 ms of processor time, of which the server's start would get less.
+    with httpx.Client(timeout=2, trust_env=False) as client:
+        while time.monotonic() < deadline:
+            if process.poll() is not None:
+                raise ServerFailed(f"{process.args!r} ended with {process.returncode}:\n{_tail(log)}")
+            with contextlib.suppress(httpx.HTTPError):
+                if client.get(url).status_code == 200:
+                    return
+            time.sleep(0.05)
     raise ServerFailed(f"{process.args!r} was not ready in time:\n{_tail(log)}")
 
 

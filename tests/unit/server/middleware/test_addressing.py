@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from server.middleware.addressing import is_loopback, normal_path, one_segment
+from server.middleware.addressing import normal_path, one_segment
+from server.run.loopback import is_loopback
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import BODY, ask, make_app
 
