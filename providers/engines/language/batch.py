@@ -14,7 +14,7 @@ import mlx.core as mx
 
 from providers.engines.language.prefill_budget import MIN_TOKENS, PrefillPace
 from providers.engines.language.sequences import ActiveSequence
-from providers.engines.language.speculation import Speculation
+from providers.engines.language.speculation.step import Speculation
 from providers.engines.prefix.cache import PrefixCache, worth_keeping
 from providers.engines.process.mlx_lm_internals import Generator
 from providers.engines.sampling.batched_step import DecodingBatch

@@ -25,7 +25,7 @@ from providers.engines.language.prefill_budget import GATHER_GAP, PREFILL_STEP
 from providers.engines.language.prompt_memory import prompt_memory
 from providers.engines.language.scoring import PromptScoring
 from providers.engines.language.sequences import ActiveSequence, Request, nearest_prompt
-from providers.engines.language.speculation import make_speculation
+from providers.engines.language.speculation.making import make_speculation
 from providers.engines.prefix.cache import MIN_SAVED, can_always_trim, make_prefix_cache
 from providers.engines.process.base import BaseEngine, Loaded, as_service_error, failure_of, is_late, timed_out
 from providers.engines.process.engine import Outbox, Progress

@@ -15,6 +15,7 @@ mlx-lm may rename them in any version; `test_mlx_lm_internals.py` then fails and
 | `GenerationBatch._next_logprobs` | set to nothing: mlx-lm would normalise the logits of every sequence |
 | `GenerationBatch._token_context` | the tokens that processors called one by one read |
 | `GenerationBatch._num_tokens` | how many tokens a sequence has, which speculation advances |
+| `BatchKVCache._idx`, `.left_padding` | the layout of keys, which speculation changes where it cuts sequences |
 | `LRUPromptCache._trie`, `PromptTrie._trie`, `"__value__"` | a faster search, and a look without a copy |
 | `scaled_dot_product_attention`, `swiglu` in `mlx_lm.models.*` | replaced by faster ones on the CPU |
 """
@@ -23,12 +24,13 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, GenerationBatch
-from mlx_lm.models.cache import LRUPromptCache, PromptTrie, TokenBuffer
+from mlx_lm.models.cache import BatchKVCache, CacheList, LRUPromptCache, PromptTrie, TokenBuffer
 
 __all__ = [
     "TRIE_VALUE",
@@ -42,6 +44,8 @@ __all__ = [
     "replace_function",
 ]
 
+SPARE = 64
+"""Places that no sequence uses any more, at the beginning of a batch's caches, before those are cut off."""
 TRIE_VALUE = "__value__"
 """Key of a trie's node under which mlx-lm keeps the node's own value, beside its children."""
 
@@ -134,6 +138,8 @@ class PlannedBatch(GenerationBatch):
     _num_tokens: list[int]
     _token_context: list[Any]
     _plan: StepPlan | None = None
+    _orders: list[TokenOrder] | None = None
+    """The order of each sequence's tokens in the caches; None as long as no sequence was cut."""
 
     @abstractmethod
     def make_plan(self) -> StepPlan:
@@ -159,16 +165,59 @@ class PlannedBatch(GenerationBatch):
         """How many more tokens the sequence at this place may have."""
         return int(self.max_tokens[place]) - self._num_tokens[place]
 
-    def advance(self, tokens: Sequence[int], following: mx.array) -> list[Any]:
-        """Give the only sequence these tokens, whose keys and values its cache has, and the one to feed next, (1).
+    @property
+    def can_cut(self) -> bool:
+        """Whether `cut` knows the layout of all caches."""
+        return all(map(_is_plain, self.prompt_cache))
 
-        Returns mlx-lm's response for each token.
+    def feed_ahead(self, proposed: mx.array) -> tuple[mx.array, mx.array]:
+        """Feed every sequence its next token, and `proposed` (sequences, places) after it; `cut` must follow.
+
+        Returns:
+            Logits (sequences, places + 1, vocabulary), and the token after each next one (sequences), which the plan
+            has chosen from the first of them.
         """
-        self._next_tokens = following
-        self.tokens[0] += tokens
-        self._num_tokens[0] += len(tokens)
-        response: Any = GenerationBatch.Response
-        return [response(self.uids[0], each, None, None, None, None) for each in tokens]
+        fed = self._current_tokens = self._next_tokens
+        logits = self.model(mx.concatenate([fed[:, None], proposed], axis=1), cache=self.prompt_cache)
+        if self._plan is None:
+            self._plan = self.make_plan()
+        following = self._plan(fed, logits[:, 0, :])
+        self._next_logprobs = [None] * len(self.uids)
+        mx.async_eval(following, *self._plan.state)  # type: ignore[no-untyped-call]
+        for known, token in zip(self.tokens, fed.tolist(), strict=True):
+            known.append(token)
+        return logits, following
+
+    def cut(self, accepted: Sequence[Sequence[int]], places: int, following: list[int]) -> list[Any]:
+        """Keep these tokens of each sequence's proposal, of `places` tokens, and feed `following` next.
+
+        Returns mlx-lm's response for each token that was fed and kept.
+        """
+        lengths = [len(tokens) - 1 for tokens in self.tokens]
+        kept = [1 + len(tokens) for tokens in accepted]
+        if len(set(kept)) > 1 and self._orders is None:
+            self._orders = [TokenOrder() for _ in self.uids]
+        if self._orders is not None:
+            for order, length, count in zip(self._orders, lengths, kept, strict=True):
+                order.rotate(length, count, max(kept) - count)
+        for layer in self.prompt_cache:
+            _keep_ahead(layer, lengths, kept, places + 1)
+        responses: list[Any] = []
+        for place, tokens in enumerate(accepted):
+            news = [self.tokens[place][-1], *tokens]
+            self.tokens[place] += tokens
+            self._num_tokens[place] += len(news)
+            responses += [GenerationBatch.Response(self.uids[place], each, None, None, None, None) for each in news]  # type: ignore[arg-type]
+        self._next_tokens = mx.array(following, dtype=mx.uint32)
+        return responses
+
+    def extract_cache(self, idx: int) -> list[Any]:
+        layers: list[Any] = super().extract_cache(idx)
+        order = None if self._orders is None else self._orders[idx].places(len(self.tokens[idx]))
+        if order is not None:
+            for layer in layers:
+                _reorder(layer, order)
+        return layers
 
     def _step(self) -> tuple[list[int], list[Any]]:
         fed = self._current_tokens = self._next_tokens
@@ -186,17 +235,110 @@ class PlannedBatch(GenerationBatch):
         return tokens, self._next_logprobs
 
     def extend(self, batch: GenerationBatch) -> None:
-        self._release()
+        self.release()
         super().extend(batch)  # type: ignore[no-untyped-call]
+        if self._orders is not None:
+            self._orders += [TokenOrder() for _ in batch.uids]
 
     def filter(self, keep: list[int]) -> None:
-        self._release()
+        self.release()
         super().filter(keep)
+        if self._orders is not None:
+            self._orders = [self._orders[place] for place in keep] or None
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """Leave every sequence as if its own sampler and processors had taken it here."""
         if self._plan is not None:
             self._plan.release()
             self._plan = None
+
+
+class TokenOrder:
+    """In which order a sequence's keys lie in the caches of a batch, if it is not that of its tokens."""
+
+    def __init__(self) -> None:
+        self._order: deque[int] | None = None
+        """The number in the text of each key, from the first; later keys are in order. None if all are."""
+
+    def rotate(self, length: int, new: int, moved: int) -> None:
+        """Move the first keys, `moved` of them, behind the first `length`; `new` tokens in order follow those."""
+        if not moved and self._order is None:
+            return
+        order = self._order = deque() if self._order is None else self._order
+        order.extend(range(len(order), length))
+        order.rotate(-min(moved, length))
+        order.extend(range(length, length + new))
+
+    def places(self, length: int) -> list[int] | None:
+        """Where the key of each of `length` tokens lies; None if they are in order."""
+        if self._order is None:
+            return None
+        order = [*self._order, *range(len(self._order), length)]
+        places = [0] * length
+        for place, number in enumerate(order):
+            places[number] = place
+        return places
+
+
+def _is_plain(layer: Any) -> bool:
+    if isinstance(layer, CacheList):
+        return all(map(_is_plain, layer.caches))
+    return isinstance(layer, BatchKVCache)
+
+
+def _keep_ahead(layer: Any, lengths: list[int], kept: list[int], fed: int) -> None:
+    """Forget rejected tokens in a cache of a batch, for each sequence its own number.
+
+    mlx-lm's layout stays: sequences end at the same place and are padded on the left. The others' rejected keys are cut
+    off. A sequence that kept fewer tokens than the longest has a gap; the sequence's first keys move into it, and its
+    padding grows. Attention does not depend on the order of earlier keys, which carry their positions, and this moves a
+    few keys instead of whole sequences.
+
+    Args:
+        lengths: tokens of each sequence before the `fed` ones.
+        kept: how many of those each sequence keeps.
+    """
+    if isinstance(layer, CacheList):
+        for part in layer.caches:
+            _keep_ahead(part, lengths, kept, fed)
+        return
+    most, begin = max(kept), layer._idx - fed
+    layer.trim(fed - most)
+    if min(kept) == most:
+        return
+    rows = [_tail(begin, length, count, most) for length, count in zip(lengths, kept, strict=True)]
+    places = mx.array(rows)[:, None, :, None]
+    end = begin + most
+    for name in ("keys", "values"):
+        whole = getattr(layer, name)
+        whole[..., begin:end, :] = mx.take_along_axis(whole, places, axis=2)
+    gaps = [most - count for count in kept]
+    layer.offset = layer.offset - mx.array(gaps)
+    layer.left_padding = layer.left_padding + mx.array(gaps)
+    spare = end - max(length + count for length, count in zip(lengths, kept, strict=True))
+    if spare >= SPARE:
+        layer.keys, layer.values = layer.keys[..., spare:, :], layer.values[..., spare:, :]
+        layer.left_padding = layer.left_padding - spare
+        layer._idx -= spare
+
+
+def _tail(begin: int, length: int, kept: int, most: int) -> list[int]:
+    """From where the keys at `begin` and the following ones come, `most` of them, for a sequence that ends there."""
+    gap = most - kept
+    first = begin - length
+    # A sequence shorter than the gap moves as a whole.
+    unused = max(0, gap - length)
+    moved = [*range(begin, begin + unused), *range(first, first + gap - unused)]
+    return [*moved, *range(begin, begin + kept)]
+
+
+def _reorder(layer: Any, places: list[int]) -> None:
+    if isinstance(layer, CacheList):
+        for part in layer.caches:
+            _reorder(part, places)
+        return
+    index = mx.array(places)
+    layer.keys, layer.values = (mx.take(each, index, axis=2) for each in (layer.keys, layer.values))
 
 
 class Trie(PromptTrie):

@@ -30,6 +30,7 @@ __all__ = [
     "Sampler",
     "Settings",
     "draws_ahead",
+    "is_seeded",
     "make_processors",
     "make_sampler",
     "resolve",
@@ -261,7 +262,7 @@ class DrawsAhead:
 
     def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
-        self._keys: list[mx.array] = []
+        self._keys = [sampler.key] if isinstance(sampler, _SeededSampler) else []
 
     def draw(self, logits: mx.array) -> mx.array:
         """One token per row of `logits` (places, vocabulary), which are consecutive places of one text."""
@@ -277,13 +278,18 @@ class DrawsAhead:
     def keep(self, count: int) -> None:
         """Keep only the first `count` of the drawn tokens: the next draw is the one after those."""
         if isinstance(self._sampler, _SeededSampler):
-            self._sampler.key = self._keys[count - 1]
+            self._sampler.key = self._keys[count]
 
 
 def draws_ahead(sampler: Any) -> DrawsAhead | None:
     """A `DrawsAhead` of the sampler; None for one of another module, which may keep records of its own."""
     known = sampler is _greedy or isinstance(sampler, _SharedSampler | _SeededSampler)
     return DrawsAhead(sampler) if known else None
+
+
+def is_seeded(sampler: Any) -> bool:
+    """Whether a sampler has a sequence of random numbers of its own, so that no two calls of it draw alike."""
+    return isinstance(sampler, _SeededSampler)
 
 
 def _draw_with_xtc(logits: mx.array, settings: Settings, key: mx.array | None, xtc_key: mx.array | None) -> mx.array:

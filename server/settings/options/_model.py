@@ -221,8 +221,8 @@ MODEL_OPTIONS: tuple[Option, ...] = (
         "prompt_lookup",
         "PROMPT_LOOKUP",
         "Speculative decoding without a draft model: propose up to this number of tokens per step from an earlier "
-        "passage of the conversation that matches, while a single request is running. The answer stays the same; "
-        "repeated text arrives sooner.",
+        "passage of the conversation that matches. While several requests are running, only as far as that makes "
+        "them faster, by measurement. The answer stays the same; repeated text arrives sooner.",
         integer(1, 64),
         default_text="off",
         metavar="COUNT",

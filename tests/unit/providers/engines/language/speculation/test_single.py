@@ -5,71 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import mlx.core as mx
 import pytest
 
 from providers.chat.types import Accepted, SamplingParams, TokenPrompt
 from providers.engine_host.frames import Events, Report
-from providers.engines.language.speculation import PromptLookup, Tally
 from providers.engines.process.engine import EngineLoadError, Outbox
 from tests.unit.providers.engines import tiny
-from tests.unit.providers.engines.client import GREEDY, Answer
+from tests.unit.providers.engines.client import GREEDY
 from tests.unit.providers.engines.inprocess import SteppedEngine
-
-TOKENS = 120
-NEVER = 270
-"""The id of the end, which is in no text and is never drawn."""
-SEEDED = SamplingParams(temperature=0.7, top_p=0.9, seed=11)
-PROMPT = TokenPrompt([5, 80, 17, 42, 9, 200, 33, 5, 80, 17])
-
-
-def write_model(folder: Path, *, memory: bool, **changes: Any) -> Path:
-    """A tiny model that ends on request.
-
-    Without memory its next token depends only on the last one, so that greedy output soon repeats itself. With memory
-    it depends on all tokens before.
-    """
-    tiny.write_folder(folder, tie_word_embeddings=False, **{"eos_token_id": [NEVER], **changes})
-    file = str(folder / "model.safetensors")
-    weights: dict[str, mx.array] = dict(mx.load(file).items())  # type: ignore[union-attr]
-    for name in weights:
-        if not memory and name.endswith(("o_proj.weight", "down_proj.weight")):
-            weights[name] = mx.zeros_like(weights[name])
-    weights["lm_head.weight"][len(tiny.vocabulary()) :] = 0.0
-    mx.eval(weights)
-    mx.save_safetensors(file, weights, metadata={"format": "mlx"})
-    return folder
-
-
-@pytest.fixture(scope="module")
-def circling(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("circling"), memory=False)
-
-
-@pytest.fixture(scope="module")
-def mindful(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_model(tmp_path_factory.mktemp("mindful"), memory=True)
-
-
-@pytest.fixture(scope="module")
-def circles(circling: Path) -> SteppedEngine:
-    return SteppedEngine(circling, dtype="float32")
-
-
-@pytest.fixture(scope="module")
-def minds(mindful: Path) -> SteppedEngine:
-    return SteppedEngine(mindful, dtype="float32")
-
-
-def tally(engine: SteppedEngine) -> Tally:
-    speculation = engine.engine._speculation
-    assert speculation is not None
-    return speculation.tally
-
-
-def outcome(answer: Answer) -> Any:
-    assert answer.finished is not None, answer.failed
-    return answer.text, answer.finished.finish_reason, answer.finished.usage.completion_tokens
+from tests.unit.providers.engines.language.speculation.models import (
+    PROMPT,
+    SEEDED,
+    TOKENS,
+    outcome,
+    tally,
+    write_model,
+)
 
 
 def steps(engine: SteppedEngine, **request: Any) -> tuple[Any, int]:
@@ -218,10 +169,9 @@ def test_a_cancelled_answer_leaves_a_prefix_that_can_be_used(circling: Path, cir
         {"sampling": SamplingParams(temperature=0.0, frequency_penalty=0.5)},
         {"sampling": SamplingParams(temperature=0.0, logit_bias={7: 5.0})},
         {"top_logprobs": 2},
-        {"n": 2},
     ],
 )
-def test_rows_that_keep_books_and_several_answers_go_on_token_by_token(
+def test_rows_that_keep_books_go_on_token_by_token(
     circling: Path, circles: SteppedEngine, request_: dict[str, Any]
 ) -> None:
     engine = SteppedEngine(circling, dtype="float32", prompt_lookup=8)
@@ -260,32 +210,3 @@ def test_a_cache_that_forgets_is_refused_with_the_reason(circling: Path, option:
     flag = "--" + name.replace("_", "-")
     with pytest.raises(EngineLoadError, match=rf"{flag}: this model's cache \(RotatingKVCache\) cannot be cut back"):
         SteppedEngine(circling, max_kv_size=64, **option)
-
-
-def test_look_up_proposes_what_followed_the_longest_and_latest_match() -> None:
-    lookup = PromptLookup()
-    assert lookup.propose([1, 2, 3, 4, 5], 4) is None
-    assert _ids(lookup.propose([1, 2, 3, 4, 9, 2, 3, 7, 1, 2, 3], 2)) == [4, 9]
-    assert _ids(lookup.propose([1, 2, 3, 4, 9, 2, 3, 7, 1, 2, 3, 8, 2, 3], 3)) == [8, 2, 3]
-    lookup.reset()
-    assert _ids(lookup.propose([6, 1, 2, 1, 2, 1, 2], 5)) == [1, 2, 1, 2, 1]
-
-
-def test_look_up_proposes_no_pictures() -> None:
-    lookup = PromptLookup()
-    assert _ids(lookup.propose([1, 2, 3, -5, -6, 4, 1, 2], 4)) == [3]
-    lookup.reset()
-    assert lookup.propose([1, 2, -5, -6, 4, 1, 2], 4) is None
-
-
-def test_look_up_proposes_less_after_a_wrong_guess_and_more_after_a_right_one() -> None:
-    lookup, text = PromptLookup(), [1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3]
-    lookup.settle(_ids(lookup.propose(text, 6)), 1)
-    assert _ids(lookup.propose(text, 6)) == [4, 5]
-    lookup.settle([4, 5], 2)
-    assert _ids(lookup.propose(text, 6)) == [4, 5, 6, 7]
-
-
-def _ids(proposal: mx.array | None) -> list[int]:
-    assert proposal is not None
-    return proposal.tolist()  # type: ignore[return-value]
