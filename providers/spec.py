@@ -10,9 +10,10 @@ import attrs
 from providers.capabilities import ModelType
 from providers.chat.types import SamplingParams
 
-__all__ = ["Dtype", "LoadPolicy", "ModelSpec"]
+__all__ = ["DecodeStep", "Dtype", "LoadPolicy", "ModelSpec"]
 
 Dtype = Literal["auto", "float32", "float16", "bfloat16"]
+DecodeStep = Literal["auto", "mlx-lm", "own"]
 LoadPolicy = Literal["wait", "refuse"]
 
 
@@ -91,6 +92,8 @@ class ModelSpec:
     """As `path`: a smaller model that proposes tokens while there is only one request."""
     num_draft_tokens: int = 3
     """Tokens that it proposes per step."""
+    decode_step: DecodeStep = "auto"
+    """How a language model computes one token of every sequence; `auto` chooses by the device."""
     prompt_lookup: int | None = None
     """Tokens proposed per step from the conversation's earlier text; None: none."""
     tool_call_parser: str = "auto"

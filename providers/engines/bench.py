@@ -1,8 +1,8 @@
 """The bare engine, the ceiling that a server is measured against: `python -m providers.engines.bench MODEL`.
 
-Loads the model as an engine process does and drives mlx-lm's BatchGenerator with nothing around it: every prompt
-inserted together, greedy, no prefix cache, no stop strings, no text. Reads one JSON object per line from stdin and
-answers each with one on stdout:
+Loads the model as an engine process does, except that its decode step is mlx-lm's, and drives mlx-lm's BatchGenerator
+with nothing around it: every prompt inserted together, greedy, no prefix cache, no stop strings, no text. Reads one
+JSON object per line from stdin and answers each with one on stdout:
 
     {"do": "generate", "chats": [[{"role": …, "content": …}], …], "max_tokens": 64}
         one answer a chat: its prompt's tokens, and when each of its own came, in seconds since the question
@@ -33,7 +33,8 @@ def main() -> None:
     from providers.engines.process.weights import find_folder, mlx_device
 
     folder = find_folder(sys.argv[1], lambda stage, fraction: None)
-    loaded = load_language_model(ModelSpec(name="bench", path=str(folder)), mlx_device(), lambda stage, fraction: None)
+    spec = ModelSpec(name="bench", path=str(folder), decode_step="mlx-lm")
+    loaded = load_language_model(spec, mlx_device(), lambda stage, fraction: None)
     for line in sys.stdin:
         question = json.loads(line)
         if question["do"] == "generate":

@@ -17,7 +17,10 @@ mlx-lm may rename them in any version; `test_mlx_lm_internals.py` then fails and
 | `GenerationBatch._num_tokens` | how many tokens a sequence has, which speculation advances |
 | `BatchKVCache._idx`, `.left_padding` | the layout of keys, which speculation changes where it cuts sequences |
 | `LRUPromptCache._trie`, `PromptTrie._trie`, `"__value__"` | a faster search, and a look without a copy |
-| `scaled_dot_product_attention`, `swiglu` in `mlx_lm.models.*` | replaced by faster ones on the CPU |
+| `BatchKVCache.make_mask`, `.left_padding` | a decode step knows which mask hides only padding |
+| `BatchKVCache._idx`, `.keys`, `.values`, `.offset` | a decode step appends its token |
+| `TransformerBlock.__call__` of `mlx_lm.models.*` | a decode step of fewer operations |
+| `scaled_dot_product_attention`, `swiglu` in `mlx_lm.models.*` | replaced by faster ones |
 """
 
 from __future__ import annotations
@@ -39,9 +42,13 @@ __all__ = [
     "PromptCache",
     "StepPlan",
     "Trie",
+    "append_token",
+    "change_class",
     "decoding_uids",
     "fed_tokens",
+    "is_batch_of_keys",
     "replace_function",
+    "wrap_masks",
 ]
 
 SPARE = 64
@@ -373,3 +380,55 @@ def replace_function(model: Any, name: str, plain: Callable[..., Any], fast: Cal
     for module in [sys.modules[name] for name in names if name.startswith("mlx_lm.models.")]:
         if getattr(module, name, None) is plain:
             setattr(module, name, fast)
+
+
+_make_mask = BatchKVCache.make_mask
+
+
+def wrap_masks(note: Callable[[mx.array, mx.array], None]) -> None:
+    """Call `note` with every mask of a batched cache that hides only padding from one query per sequence.
+
+    Its arguments are the mask and the positions (sequences) at which the sequences begin. The last caller is notified.
+    Prompts without padding before them get `causal` instead of an array, for which MLX has a faster kernel: 690 ms
+    instead of 756 for 64 prompts of 512 tokens (7B, bfloat16, H200). Padding after a prompt is hidden by causality.
+    """
+
+    def make_mask(cache: Any, N: int, return_array: bool = False, **kwargs: Any) -> Any:  # noqa: N803 - mlx-lm's name
+        plain = not any(kwargs.values())
+        if plain and N > 1 and not return_array and _begins_with_keys(cache):
+            return "causal"
+        mask = _make_mask(cache, N, return_array, **kwargs)
+        if plain and N == 1:
+            note(mask, cache.left_padding)
+        return mask
+
+    BatchKVCache.make_mask = make_mask  # type: ignore[assignment, method-assign]
+
+
+def _begins_with_keys(cache: Any) -> bool:
+    return not any(cache.left_padding.tolist())
+
+
+def is_batch_of_keys(cache: Any) -> bool:
+    """Whether a cache holds the keys and values of several sequences as they were computed."""
+    return type(cache) is BatchKVCache
+
+
+def append_token(cache: Any, keys: mx.array, values: mx.array, offset: mx.array) -> tuple[mx.array, mx.array]:
+    """Append one token of every sequence to a batch of keys. Returns all keys and values.
+
+    `offset`: the positions after this token. It saves an addition per layer, because all layers have the same.
+    """
+    place = cache._idx
+    if cache.keys is None or place == cache.keys.shape[2]:
+        fetched: tuple[mx.array, mx.array] = cache.update_and_fetch(keys, values)
+        return fetched
+    cache.keys[..., place : place + 1, :] = keys
+    cache.values[..., place : place + 1, :] = values
+    cache._idx, cache.offset = place + 1, offset
+    return cache.keys[..., : place + 1, :], cache.values[..., : place + 1, :]
+
+
+def change_class(layer: Any, kind: type[Any]) -> None:
+    """Make a layer of a model an object of a subclass of its class."""
+    layer.__class__ = kind

@@ -6,7 +6,7 @@ from typing import get_args
 
 from providers.capabilities import MODALITIES
 from providers.image.models import CONFIG_NAMES, IMAGE_MODELS
-from providers.spec import Dtype
+from providers.spec import DecodeStep, Dtype
 from server.settings.migration.parser_names import REASONING_PARSERS, TOOL_CALL_PARSERS
 from server.settings.options._option import Option, model_option
 from server.settings.parsers import (
@@ -187,6 +187,16 @@ MODEL_OPTIONS: tuple[Option, ...] = (
         default_text="the whole context",
         metavar="TOKENS",
         example="4096",
+    ),
+    model_option(
+        "decode_step",
+        "DECODE_STEP",
+        "How a language model computes the next tokens: mlx-lm as mlx-lm does; own with fused projections and "
+        "attention without padding. auto is own on CUDA, mlx-lm elsewhere.",
+        choice(get_args(DecodeStep)),
+        default="auto",
+        default_text="auto",
+        metavar="|".join(get_args(DecodeStep)),
     ),
     model_option(
         "prefill_step_size",

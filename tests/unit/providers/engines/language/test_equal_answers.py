@@ -1,6 +1,7 @@
 """The output at temperature 0 does not depend on how the prompt is computed.
 
-With the prefix cache or without, as the only sequence or one of eight, as a whole or in chunks.
+With the prefix cache or without, as the only sequence or one of eight, as a whole or in chunks, and with mlx-lm's
+decode step or with our own.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import pytest
 
 from providers.chat.types import ChatPrompt, SamplingParams
 from providers.engines.language.prefill_budget import PREFILL_STEP
-from tests.unit.providers.engines import tiny
+from tests.unit.providers.engines import decode_stand_ins, tiny
 from tests.unit.providers.engines.client import Answer, chat
 from tests.unit.providers.engines.inprocess import SteppedEngine
 
@@ -35,11 +36,15 @@ class Family:
         self.folder = folder
         self.expected = self.answers(WHOLE, max_concurrency=1, prefix_cache_bytes=0)[0]
 
-    def answers(self, step: int, **spec: int | None) -> tuple[list[str], list[int]]:
-        """Texts and cached tokens of eight first turns, then of eight second ones."""
+    def answers(self, step: int, *, own: bool = False, **spec: int | None) -> tuple[list[str], list[int]]:
+        """Texts and cached tokens of eight first turns, then of eight second ones. `own`: with our own decode step."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setitem(PREFILL_STEP, "cpu", step)
-            engine = SteppedEngine(self.folder, warmup=False, **spec)
+            if own:
+                decode_stand_ins.load_as_on_cuda(patch)
+            return self._both_turns(SteppedEngine(self.folder, warmup=False, **spec))
+
+    def _both_turns(self, engine: SteppedEngine) -> tuple[list[str], list[int]]:
         first = self._ask(engine, [chat(SYSTEM, ("user", question)) for question in QUESTIONS])
         second = self._ask(
             engine,
@@ -68,11 +73,32 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.mark.parametrize("step", [WHOLE, CHUNK], ids=["whole", "chunked"])
 @pytest.mark.parametrize("rows", [1, 8], ids=["alone", "among eight"])
 @pytest.mark.parametrize("kept", [None, 0], ids=["kept", "nothing kept"])
-def test_answers_are_equal(family: Family, kept: int | None, rows: int, step: int) -> None:
-    texts, cached = family.answers(step, max_concurrency=rows, prefix_cache_bytes=kept)
+@pytest.mark.parametrize("own", [False, True], ids=["mlx-lm's step", "our own step"])
+def test_answers_are_equal(family: Family, own: bool, kept: int | None, rows: int, step: int) -> None:
+    texts, cached = family.answers(step, own=own, max_concurrency=rows, prefix_cache_bytes=kept)
 
     assert len(set(family.expected)) > len(QUESTIONS), "the model says the same to everything: nothing is compared"
     assert texts == family.expected
     # Requests that come together find only the prompts of earlier turns.
     assert [tokens > 0 for tokens in cached[8:]] == [kept is None] * 8
     assert [tokens > 0 for tokens in cached[1:8]] == [kept is None and rows == 1] * 7
+
+
+@pytest.mark.parametrize("family_name", ["attention", "sliding window"])
+def test_64_sequences_get_the_tokens_of_mlx_lm(family_name: str, tmp_path: Path) -> None:
+    folder = FAMILIES[family_name](tmp_path, max_position_embeddings=1024)
+    prompts = [chat(SYSTEM, ("user", f"{'word ' * (number % 17)}question {number}")) for number in range(64)]
+    texts = []
+    for own in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            if own:
+                decode_stand_ins.load_as_on_cuda(patch)
+            engine = SteppedEngine(folder, warmup=False, max_concurrency=64)
+            answers = [
+                # Sequences end at different times, so that the batch shrinks.
+                engine.submit(str(index), prompt, sampling=NO_END, max_tokens=4 + index % 13)
+                for index, prompt in enumerate(prompts)
+            ]
+            engine.run()
+            texts.append([answer.text for answer in answers])
+    assert texts[0] == texts[1]

@@ -12,10 +12,10 @@ import mlx.core as mx
 import pytest
 from mlx_lm.generate import BatchGenerator, GenerationBatch
 from mlx_lm.models import activations, base
-from mlx_lm.models.cache import LRUPromptCache, PromptTrie, TokenBuffer
+from mlx_lm.models.cache import BatchKVCache, LRUPromptCache, PromptTrie, TokenBuffer
 from mlx_lm.utils import load_model
 
-from providers.engines.process.mlx_lm_internals import TRIE_VALUE, Generator
+from providers.engines.process.mlx_lm_internals import TRIE_VALUE, Generator, append_token
 from tests.unit.providers.engines import tiny
 
 GENERATOR = (
@@ -104,3 +104,21 @@ def test_the_wired_limit_is_set_back_and_left_alone(tmp_path: Path, monkeypatch:
     made.restore_wired_limit()
     made.close()
     assert limits == [7, 99, 7]
+
+
+def test_a_batch_of_keys_has_what_a_decode_step_appends_to() -> None:
+    cache: Any = BatchKVCache([0, 2])  # type: ignore[no-untyped-call]
+    token = mx.ones((2, 1, 1, 4))
+    cache.update_and_fetch(token, token)
+    keys, values = append_token(cache, 2 * token, 3 * token, cache.offset + 1)
+    assert (keys[0, 0, :, 0].tolist(), values[1, 0, :, 0].tolist()) == ([1, 2], [1, 3])
+    assert (cache.size(), cache.offset.tolist()) == (2, [2, 0])
+
+
+def test_a_batch_of_keys_without_room_grows() -> None:
+    cache: Any = BatchKVCache([0])  # type: ignore[no-untyped-call]
+    token = mx.ones((1, 1, 1, 4))
+    for _ in range(cache.step + 1):
+        keys, _ = append_token(cache, token, token, cache.offset + 1)
+    assert keys.shape[2] == cache.size() == cache.step + 1
+    assert cache.offset.tolist() == [cache.step + 1]
