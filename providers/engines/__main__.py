@@ -36,6 +36,8 @@ def make_engine(spec: ModelSpec) -> Engine:
     row = MODALITIES.get(spec.model_type)
     if row is None or row.engine is None:
         raise _unserved(spec, "it has no engine in this version")
+    if prepared.device == "cpu":
+        _widen_ahead(spec)
     try:
         make: Callable[[platform.Platform], Engine] = load(row.engine)
     except ModuleNotFoundError as error:
@@ -44,6 +46,13 @@ def make_engine(spec: ModelSpec) -> Engine:
         reason = f"the extra `{row.extra.name}` is incomplete ({error}): {row.extra.command}"
         raise _unserved(spec, reason) from error
     return make(prepared)
+
+
+def _widen_ahead(spec: ModelSpec) -> None:
+    """Start the longest part of loading a language model before the imports, which take as long."""
+    from providers.engines.cpu import ahead  # it imports mlx, for which the process is prepared now
+
+    ahead.begin(spec)
 
 
 def _unserved(spec: ModelSpec, reason: str) -> EngineLoadError:

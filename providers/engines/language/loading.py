@@ -13,6 +13,7 @@ import mlx.core as mx
 from mlx_lm import utils as mlx_utils
 from mlx_lm.utils import load_model
 
+from providers.engines.cpu import ahead
 from providers.engines.cpu.attention import use_fast_exponentials
 from providers.engines.cpu.weight_layout import lay_out_for_blas
 from providers.engines.decode.step import prepare_decode_step
@@ -69,14 +70,17 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
     folder = find_model(spec, progress)
     progress("loading weights", None)
     model, config = _load_weights(folder, spec)
-    dtype_reason = widen_weights(model, spec, device, progress)
-    if spec.lora_paths:
-        progress("applying adapters", None)
-        apply_adapters(model, spec.lora_paths, spec.lora_scales)
-    quantize_weights(model, config, spec)
     with ThreadPoolExecutor(1, thread_name_prefix="tokenizer") as beside:
         reading = beside.submit(load_tokenizer, folder, config.get("eos_token_id"), spec)
-        lay_out_for_blas(model, device)
+        widened = ahead.take(folder)
+        quantised = ahead.names_of_quantised(model, folder) if widened else set()
+        dtype_reason = widen_weights(model, spec, device, progress)
+        laid_out = ahead.adopt(model, widened, quantised)
+        if spec.lora_paths:
+            progress("applying adapters", None)
+            apply_adapters(model, spec.lora_paths, spec.lora_scales)
+        quantize_weights(model, config, spec)
+        lay_out_for_blas(model, device, laid_out)
         mx.eval(model.parameters())
         use_fast_exponentials(model, device)
         prepare_decode_step(model, device, spec.decode_step)
