@@ -20,11 +20,14 @@ import attrs
 
 from providers.extras import Extra
 
-__all__ = ["MODALITIES", "CapabilityName", "Modality", "ModelType", "load"]
+__all__ = ["MODALITIES", "CapabilityName", "ImageTask", "Modality", "ModelType", "load"]
 
 ModelType = Literal["lm", "multimodal", "embeddings", "whisper", "tts", "image-generation", "image-edit", "echo"]
 
 CapabilityName = Literal["chat", "embeddings", "transcription", "speech", "image"]
+
+ImageTask = Literal["generate", "edit"]
+"""What a model with the capability `image` does: it makes an image from a text, or changes others."""
 
 _HAS_NVIDIA_DRIVER = os.path.exists("/proc/driver/nvidia/version")
 _MLX = Extra(name="cuda" if _HAS_NVIDIA_DRIVER else "cpu", modules=("mlx",), adds="MLX for Linux")
@@ -45,6 +48,8 @@ class Modality:
 
     model_type: ModelType
     capabilities: tuple[CapabilityName, ...]
+    images: tuple[ImageTask, ...] = ()
+    """What models of this type do as far as the type tells; some that generate edit too."""
     does: str
     """What a model of this type does, in the third person, for help texts."""
     provider: str
@@ -128,6 +133,7 @@ _ROWS = (
     Modality(
         model_type="image-generation",
         capabilities=("image",),
+        images=("generate",),
         does="makes images from text",
         provider="providers.image.provider:EngineImageProvider",
         engine="providers.engines.image.engine:ImageEngine",
@@ -137,6 +143,7 @@ _ROWS = (
     Modality(
         model_type="image-edit",
         capabilities=("image",),
+        images=("edit",),
         does="changes images as a text describes",
         provider="providers.image.provider:EngineImageProvider",
         engine="providers.engines.image.engine:ImageEngine",
@@ -146,6 +153,7 @@ _ROWS = (
     Modality(
         model_type="echo",
         capabilities=("chat", "speech", "image"),
+        images=("generate", "edit"),
         does="repeats the last message and needs no weights",
         provider="providers.echo.provider:EchoProvider",
         engine=None,

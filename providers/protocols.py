@@ -9,7 +9,7 @@ from typing import Generic, Literal, NoReturn, Protocol, TypeVar, runtime_checka
 
 import attrs
 
-from providers.capabilities import CapabilityName
+from providers.capabilities import CapabilityName, ImageTask
 from providers.chat.types import SamplingParams
 from providers.spec import ModelSpec
 
@@ -44,6 +44,8 @@ class ModelCard:
     """Whether a request loads the model, if it is not loaded."""
     reads: tuple[Medium, ...] = ()
     """What a conversation may hold beside text."""
+    images: tuple[ImageTask, ...] = ()
+    """What an image model does."""
     progress: float | None = None
     """The part of a load's current stage that is done, where it is known."""
 

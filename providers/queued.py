@@ -11,7 +11,7 @@ from typing import Generic, NoReturn, Protocol, TypeVar
 
 import otel
 from providers.admission import AdmissionQueue
-from providers.capabilities import MODALITIES
+from providers.capabilities import MODALITIES, ImageTask
 from providers.chat.types import SamplingParams
 from providers.errors import GenerationTimeout, InternalError, ServiceError
 from providers.events import Event, Request
@@ -83,6 +83,7 @@ class QueuedProvider(ABC, Generic[R, E]):
             pinned=self.memory.pinned,
             on_demand=self._on_demand,
             reads=self._reads,
+            images=self._images,
             progress=self._progress,
         )
 
@@ -135,6 +136,10 @@ class QueuedProvider(ABC, Generic[R, E]):
     @property
     def _reads(self) -> tuple[Medium, ...]:
         return ()
+
+    @property
+    def _images(self) -> tuple[ImageTask, ...]:
+        return MODALITIES[self._spec.model_type].images
 
     @property
     def _progress(self) -> float | None:

@@ -35,6 +35,7 @@ class UnavailableProvider:
             status="unavailable",
             detail=self._detail,
             aliases=self._spec.aliases,
+            images=MODALITIES[self._spec.model_type].images,
         )
 
     @property

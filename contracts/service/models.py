@@ -8,9 +8,30 @@ import attrs
 
 from contracts.parameters import honoured
 
-__all__ = ["LoadModelRequest", "Model", "ModelList", "ModelStatus", "PinModelRequest"]
+__all__ = [
+    "Input",
+    "LoadModelRequest",
+    "Model",
+    "ModelArchitecture",
+    "ModelList",
+    "ModelStatus",
+    "Output",
+    "PinModelRequest",
+]
 
+Input = Literal["text", "image", "audio"]
+Output = Literal["text", "image", "audio", "embeddings"]
 ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped", "unavailable"]
+
+
+@attrs.frozen(kw_only=True)
+class ModelArchitecture:
+    """What goes into a model, and what comes out."""
+
+    modality: str
+    """Both, as in `text+image->text`."""
+    input_modalities: list[Input]
+    output_modalities: list[Output]
 
 
 @attrs.frozen(kw_only=True)
@@ -23,7 +44,12 @@ class Model:
     """Unix seconds of the time when this server began to serve the model."""
     owned_by: str
     context_length: int | None = None
-    capabilities: list[Literal["chat", "embeddings", "transcription", "speech", "image"]]
+    capabilities: list[
+        Literal["chat", "embeddings", "transcription", "speech", "image", "image_generation", "image_edit"]
+    ]
+    """An `image` model also has `image_generation`, `image_edit`, or both."""
+    architecture: ModelArchitecture
+    """Extension, as OpenRouter's."""
     input_modalities: list[Literal["text", "image"]] | None = None
     """What a chat model reads, if it reads more than text."""
     status: ModelStatus

@@ -10,6 +10,7 @@ import attrs
 import msgspec
 
 import otel
+from providers.capabilities import ImageTask
 from providers.chat.types import SamplingParams
 from providers.engine_host.event_stream import Mailbox
 from providers.engine_host.frames import Answer, Question
@@ -81,6 +82,12 @@ class EngineProvider(QueuedProvider[R, E]):
         if self.host.info is None:  # it may be `lazy`
             return ("image",) if self._spec.model_type == "multimodal" else ()
         return ("image",) if "image" in self.host.info.details.get("modalities", ()) else ()
+
+    @property
+    def _images(self) -> tuple[ImageTask, ...]:
+        known = super()._images
+        begins = self.host.info is not None and self.host.info.details.get("sources", "none") != "none"
+        return (*known, "edit") if begins and known == ("generate",) else known
 
     @property
     def _progress(self) -> float | None:

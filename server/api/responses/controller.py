@@ -21,7 +21,6 @@ from contracts.responses.response import Response as ResponseContract
 from providers.chat.protocol import CHAT, ChatProvider
 from providers.chat.types import ChatPrompt, GenerationEvent, GenerationRequest
 from providers.errors import InvalidRequest, NotFound, PreviousResponseNotFound
-from providers.image.protocol import IMAGE
 from server.api.error_responses import ANSWERING, COUNTING, OF_STORED, errors
 from server.api.generation.parts.pictures import documents, pictures, reads_pictures
 from server.api.grounding.answer import GroundedAnswer
@@ -31,7 +30,7 @@ from server.api.responses.conversation import input_items, references
 from server.api.responses.custom_input import custom_inputs
 from server.api.responses.heard import items_as_heard
 from server.api.responses.hosted.file_search import FileSearch, finder, search_of
-from server.api.responses.hosted.image_generation import ImageTool, image_tool, painted
+from server.api.responses.hosted.image_generation import ImageTool, image_tool, painted, painters
 from server.api.responses.hosted.searched import recalled, without_result, without_results
 from server.api.responses.parameters import (
     refuse_unsupported_count,
@@ -143,7 +142,7 @@ class ResponsesController(Controller):
         data = await with_texts(data, request, service, files)
         earlier, own, shown = await _conversation(data, request, service, files.contents, chat, new_response_id())
         turns = [*earlier, *own]
-        offered = offer(data.tools, paints=bool(service.registry.available(IMAGE)))
+        offered = offer(data.tools, paints=bool(painters(service.registry)))
         prompt = to_prompt(data, turns, offered, shown.seen)
         if (search := search_of(data, own)) is not None:
             find = finder(retrieval, search, chat, prompt, turns, instructions=data.instructions, seen=shown.seen)

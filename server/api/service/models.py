@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
 from litestar import Controller, MediaType, Request, Response, delete, get, post
 from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody, Parameter
 
-from contracts.service.models import LoadModelRequest, Model, ModelList, PinModelRequest
+from contracts.service.models import (
+    Input,
+    LoadModelRequest,
+    Model,
+    ModelArchitecture,
+    ModelList,
+    Output,
+    PinModelRequest,
+)
+from providers.capabilities import CapabilityName, ImageTask
 from providers.protocols import ModelCard
 from server.api.error_responses import errors
 from server.dependencies import ServiceDependency
@@ -17,6 +27,19 @@ from server.dependencies import ServiceDependency
 __all__ = ["ModelsController"]
 
 OWNER = "local"
+
+_IMAGES: Mapping[ImageTask, Literal["image_generation", "image_edit"]] = {
+    "generate": "image_generation",
+    "edit": "image_edit",
+}
+_MODALITIES: Mapping[CapabilityName, tuple[Input, Output]] = {
+    "chat": ("text", "text"),
+    "embeddings": ("text", "embeddings"),
+    "transcription": ("audio", "text"),
+    "speech": ("text", "audio"),
+    "image": ("text", "image"),
+}
+"""What every model with a capability takes, and what it makes."""
 
 ModelId = Annotated[str, Parameter(description="The model's id or one of its aliases; may contain slashes.")]
 """Arrives as one segment: `server.middleware.addressing` quotes it."""
@@ -127,13 +150,26 @@ class ModelsController(Controller):
         return _model(provider.card)
 
 
+def _architecture(card: ModelCard) -> ModelArchitecture:
+    inputs: dict[Input, None] = {}
+    outputs: dict[Output, None] = {}
+    for capability in card.capabilities:
+        taken, made = _MODALITIES[capability]
+        inputs[taken], outputs[made] = None, None
+    if card.reads or "edit" in card.images:
+        inputs["image"] = None
+    modality = f"{'+'.join(inputs)}->{'+'.join(outputs)}"
+    return ModelArchitecture(modality=modality, input_modalities=[*inputs], output_modalities=[*outputs])
+
+
 def _model(card: ModelCard) -> Model:
     return Model(
         id=card.id,
         created=card.created,
         owned_by=OWNER,
         context_length=card.context_length,
-        capabilities=[*card.capabilities],
+        capabilities=[*card.capabilities, *(_IMAGES[task] for task in card.images)],
+        architecture=_architecture(card),
         input_modalities=["text", *card.reads] if card.reads else None,
         status=card.status,
         detail=card.detail,

@@ -164,7 +164,7 @@ export class Gallery {
 
   /** Hide the controls whose model is not served. @param {Model[]} models The server's. */
   load(models) {
-    this.#painter = models.find((model) => model.status !== "unavailable" && model.capabilities.includes("image"))?.id ?? "";
+    this.#painter = models.find((model) => model.status !== "unavailable" && model.capabilities.includes("image") && model.capabilities.includes("image_generation"))?.id ?? "";
     this.upload.hidden = !readers(models).length;
     this.paint.hidden = this.hint.hidden = !this.#painter;
     this.root.hidden = this.upload.hidden && this.paint.hidden;

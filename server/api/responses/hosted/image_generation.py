@@ -40,6 +40,7 @@ __all__ = [
     "PaintingEvent",
     "image_tool",
     "painted",
+    "painters",
 ]
 
 MAX_CALLS = 4
@@ -108,6 +109,11 @@ class ImageTool:
         )
 
 
+def painters(registry: Registry) -> list[ImageProvider]:
+    """The models that make images from texts. Others only change images, of which a call has none."""
+    return [each for each in registry.available(IMAGE) if "generate" in each.card.images]
+
+
 def image_tool(
     tools: Sequence[Tool] | None, registry: Registry, *, stream: bool, request_id: str, timeout: float | None
 ) -> ImageTool | None:
@@ -121,14 +127,15 @@ def image_tool(
         (place, tool) for place, tool in enumerate(tools or []) if isinstance(tool, OtherTool) and tool.type == NAME
     )
     place, given = next(found, (0, None))
-    if given is None or not (painters := registry.available(IMAGE)):
+    if given is None or not (able := painters(registry)):
         return None
     require_encoder()
     tool = _structured(given, f"tools[{place}].")
     try:
-        painter = registry.find(IMAGE, tool.model or "")
+        named = registry.find(IMAGE, tool.model or "")
     except ModelNotFound:
-        painter = painters[0]
+        named = able[0]
+    painter = named if named in able else able[0]
     try:
         width, height = size_of(tool.size)
     except InvalidRequest as error:

@@ -9,7 +9,9 @@ import pytest
 
 from otel import names
 from otel.testing import capture_spans
+from providers.capabilities import ModelType
 from providers.engine_host.event_stream import Mailbox
+from providers.engine_host.frames import EngineInfo
 from providers.errors import InternalError, ServiceError
 from providers.image.provider import EngineImageProvider
 from providers.image.types import ImageAccepted, ImageEvent, ImageFinished, ImagePreview, ImageRequest, SourceImage
@@ -93,3 +95,22 @@ async def test_the_events_of_an_engine_end_with_the_last_image() -> None:
             mailbox.put(event)
 
     assert mailbox.ended
+
+
+@pytest.mark.parametrize(
+    ("model_type", "sources", "images"),
+    [
+        ("image-generation", None, ("generate",)),
+        ("image-generation", "none", ("generate",)),
+        ("image-generation", "one", ("generate", "edit")),
+        ("image-edit", None, ("edit",)),
+        ("image-edit", "many", ("edit",)),
+    ],
+)
+def test_a_model_that_can_begin_with_an_image_edits_too(
+    model_type: ModelType, sources: str | None, images: tuple[str, ...]
+) -> None:
+    provider = EngineImageProvider(ModelSpec(name="tiny", path="", model_type=model_type))
+    if sources is not None:
+        provider.host.info = EngineInfo(None, "cpu", "float32", "-", 0.0, {"sources": sources})
+    assert provider.card.images == images

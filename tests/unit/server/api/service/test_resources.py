@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from providers.protocols import ModelStatus, QueueStats
+from providers.capabilities import MODALITIES, ModelType
+from providers.protocols import ModelCard, ModelStatus, QueueStats
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import ask, make_app
 
@@ -17,6 +18,7 @@ MODEL = {
     "owned_by": "local",
     "context_length": 4096,
     "capabilities": ["chat"],
+    "architecture": {"modality": "text->text", "input_modalities": ["text"], "output_modalities": ["text"]},
     "status": "ready",
     "pinned": False,
 }
@@ -34,7 +36,54 @@ async def test_a_model_that_reads_pictures_is_listed_with_what_it_reads() -> Non
     assert (await get("/v1/models/org/fake", FakeChat(reads=("image",)))).json == {
         **MODEL,
         "input_modalities": ["text", "image"],
+        "architecture": {
+            "modality": "text+image->text",
+            "input_modalities": ["text", "image"],
+            "output_modalities": ["text"],
+        },
     }
+
+
+@pytest.mark.parametrize(
+    ("model_type", "capabilities", "modality"),
+    [
+        ("lm", ["chat"], "text->text"),
+        ("embeddings", ["embeddings"], "text->embeddings"),
+        ("whisper", ["transcription"], "audio->text"),
+        ("tts", ["speech"], "text->audio"),
+        ("image-generation", ["image", "image_generation"], "text->image"),
+        ("image-edit", ["image", "image_edit"], "text+image->image"),
+        (
+            "echo",
+            ["chat", "speech", "image", "image_generation", "image_edit"],
+            "text+image->text+audio+image",
+        ),
+    ],
+)
+async def test_models_are_listed_with_what_they_take_and_make(
+    model_type: ModelType, capabilities: list[str], modality: str
+) -> None:
+    row = MODALITIES[model_type]
+    card = ModelCard(id="m", created=0, capabilities=row.capabilities, status="unloaded", images=row.images)
+    listed = (await ask(make_app(carded(card)), "GET", "/v1/models/m")).json
+    taken, made = (part.split("+") for part in modality.split("->"))
+    assert listed["capabilities"] == capabilities
+    assert listed["architecture"] == {
+        "modality": modality,
+        "input_modalities": taken,
+        "output_modalities": made,
+    }
+
+
+def carded(card: ModelCard) -> FakeChat:
+    """A model with this card."""
+
+    class Carded(FakeChat):
+        @property
+        def card(self) -> ModelCard:
+            return card
+
+    return Carded(name=card.id)
 
 
 @pytest.mark.parametrize("path", ["/v1/models/org/fake", "/v1/models/org/fake/"])

@@ -79,6 +79,24 @@ async def served(chat: FakeChat, script: Script = white) -> tuple[Any, Painter]:
     return create_app(settings, FakeRegistry(providers)), painter
 
 
+async def test_a_model_that_only_edits_paints_nothing() -> None:
+    class Editor(Painter):
+        @property
+        def card(self) -> ModelCard:
+            return attrs.evolve(super().card, images=("edit",))
+
+    chat, editor = caller(CUBE), Editor(white)
+    providers: Any = (chat, editor)
+    app = create_app(Settings(models=(chat.spec, editor.spec), grace_period=0.05), FakeRegistry(providers))
+    answer = await ask(app, path=PATH, json={**BODY, "tools": [TOOL]})
+
+    assert answer.status == 200
+    assert "image_generation" in answer.headers["x-ignored-parameters"]
+    prompt = chat.requests[0].prompt
+    assert isinstance(prompt, ChatPrompt)
+    assert not prompt.tools
+
+
 async def respond(chat: FakeChat, script: Script = white, **fields: Any) -> Exchange:
     app, _ = await served(chat, script)
     return await ask(app, path=PATH, json={**BODY, "tools": [TOOL], **fields})
