@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
 import mlx.core as mx
 
 from providers.engines.language.prefill_budget import MIN_TOKENS, PrefillPace
 from providers.engines.language.sequences import ActiveSequence
 from providers.engines.language.speculation.step import Speculation
 from providers.engines.prefix.cache import PrefixCache, worth_keeping
-from providers.engines.process.mlx_lm_internals import Generator
+from providers.engines.process.mlx_lm_prefill import OnePassGenerator, gives_last_logits
 from providers.engines.sampling.batched_step import DecodingBatch
 from providers.engines.structured.processor import BatchTokens
 
@@ -28,6 +29,15 @@ WARMUP_TOKENS = 2
 PREFILL_CHUNKS = 8
 """The most prompts with a full chunk that one step computes while sequences wait for their next token; of shorter
 prompts, as many as take no longer. If no sequence waits, four times that."""
+
+
+@attrs.frozen
+class _Taken:
+    """What the last step did, and the seconds it took before `Batch.launch`."""
+
+    seconds: float
+    sequences: int
+    tokens: int
 
 
 class Batch:
@@ -53,7 +63,7 @@ class Batch:
             speculation: proposes tokens while there is a single sequence.
             sets_wired_limit: whether mlx-lm may set Metal's wired limit, to what Metal recommends.
         """
-        self.generator: Any = Generator(
+        self.generator: Any = OnePassGenerator(
             model,
             stop_tokens=[[token] for token in sorted(ends)],
             completion_batch_size=slots,
@@ -64,8 +74,10 @@ class Batch:
             self.generator.restore_wired_limit()
         self.generator.decode_with(DecodingBatch)
         self._slots = slots
+        self._in_one_pass = gives_last_logits(model)
         self._prefill_step = prefill_step
         self._pace = PrefillPace()
+        self._taken: _Taken | None = None
         self._speculation = speculation
         self._prefixes = prefixes
         self._fed = BatchTokens(self.generator)
@@ -99,11 +111,20 @@ class Batch:
             while any(self.generator.next()):
                 pass
 
-    def insert(self, sequence: ActiveSequence, parts: list[list[int]], cache: list[Any] | None) -> None:
+    def insert(
+        self,
+        sequence: ActiveSequence,
+        parts: list[list[int]],
+        cache: list[Any] | None,
+        *,
+        in_one_pass: bool = False,
+    ) -> None:
         """Put a sequence into the batch. Sets its `uid`.
 
-        `parts`: the part of its tokens to compute, cut where the cache is to be kept. `cache`: that of the other
-        part.
+        Args:
+            parts: the part of its tokens to compute, cut where the cache is to be kept.
+            cache: that of the other part.
+            in_one_pass: the cache need not be kept before the last of its tokens.
         """
         job = sequence.request.job
         tokens = [*job.tokens, *sequence.tokens]
@@ -116,6 +137,8 @@ class Batch:
             samplers=[sequence.sampler],
             logits_processors=[sequence.processors],
         )
+        if in_one_pass and self._in_one_pass:
+            self.generator.in_one_pass(sequence.uid)
         self._salts[sequence.uid] = job.cache_salt
         sequence.follow(self._fed)
 
@@ -142,10 +165,21 @@ class Batch:
         started = time.perf_counter()
         prompted, generated = generator.next()
         seconds = time.perf_counter() - started
-        chunks = [r.progress[0] - before.get(r.uid, 0) for r in prompted if not r.end_of_prompt]
+        chunks = [r.progress[0] - before.get(r.uid, 0) for r in prompted]
+        chunks = [chunk for chunk, r in zip(chunks, prompted, strict=True) if chunk > 1 or not r.end_of_prompt]
         # In a batch, all chunks are padded to the longest.
-        self._pace.learn(seconds, sequences=len(generated), tokens=len(chunks) * max(chunks, default=0))
+        self._taken = _Taken(seconds, len(generated), len(chunks) * max(chunks, default=0))
         return prompted, generated
+
+    def launch(self) -> None:
+        """Start computing the next tokens. Call it after delivering those that `next` returned."""
+        started = time.perf_counter()
+        with mx.stream(self.generator.stream):
+            self.generator.decoding.launch()
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            seconds = taken.seconds + time.perf_counter() - started
+            self._pace.learn(seconds, sequences=taken.sequences, tokens=taken.tokens)
 
     def _prefill(self) -> tuple[int, int]:
         """How many prompts this step may compute, and how many tokens of each. All cost as much as the longest."""

@@ -15,6 +15,7 @@ import msgspec
 
 from providers.chat.types import GenerationRequest, TokenLogprob
 from providers.engine_host.frames import Answer, Memory, Question
+from providers.engines.language.arrivals import take_next
 from providers.engines.language.batch import Batch, segments
 from providers.engines.language.filling import Fillings
 from providers.engines.language.intake import Intake
@@ -24,7 +25,7 @@ from providers.engines.language.loading import load_language_model, usable_vocab
 from providers.engines.language.prefill_budget import GATHER_GAP, PREFILL_STEP
 from providers.engines.language.prompt_memory import prompt_memory
 from providers.engines.language.scoring import PromptScoring
-from providers.engines.language.sequences import ActiveSequence, Request, nearest_prompt
+from providers.engines.language.sequences import ActiveSequence, Request, nearest_prompt, note_computed
 from providers.engines.language.speculation.making import make_speculation
 from providers.engines.prefix.cache import MIN_SAVED, can_always_trim, make_prefix_cache
 from providers.engines.process.base import BaseEngine, Loaded, as_service_error, failure_of, is_late, timed_out
@@ -151,10 +152,12 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         now = time.monotonic()
         for response in generated:
             left += self._advance(response, now, out)
-        # The device already computes the next step: from here on, nothing is on the decode path.
+        # A GPU already computes the next step: from here on, nothing is on the decode path.
         out.flush()
         if left:
             self._batch.remove(left)
+        self._batch.launch()
+        note_computed(self._sequences, prompted)
         self._keep_prompts([r.uid for r in prompted if r.end_of_segment and not r.end_of_prompt])
         self._keep_next()
 
@@ -224,7 +227,10 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         while self._waiting and self._has_room:
             while self._unkept:
                 self._keep_next()
-            job = self._waiting.popleft()
+            active = self._sequences.values()
+            job = take_next(self._waiting, active, self._prefixes, slots=self._slots, cut_anywhere=self._cut_anywhere)
+            if job is None:
+                break
             self._guard(job, out, functools.partial(self._start, job, out))
         out.flush()
 
@@ -316,7 +322,10 @@ class LanguageEngine(BaseEngine[LanguageJob]):
 
     def _insert(self, request: Request, index: int, parts: list[list[int]], cache: list[Any] | None) -> None:
         sequence = ActiveSequence.of(request, index, self._text, make_processors(request.job.sampling, self._defaults))
-        self._batch.insert(sequence, parts, cache)
+        # Further outputs, and caches that cannot be cut, need what is computed before the last token.
+        in_one_pass = self._cut_anywhere and not request.waiting
+        self._batch.insert(sequence, parts, cache, in_one_pass=in_one_pass)
+        sequence.computed = sequence.length - sum(map(len, parts))
         self._sequences[sequence.uid] = request.sequences[sequence.uid] = sequence
 
     def _rebuild(self, request: Request) -> None:
@@ -370,11 +379,8 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         """
         for uid in uids:
             sequence = self._sequences.get(uid)
-            if sequence is None:
-                continue
-            if sequence.request.waiting or not self._cut_anywhere:
+            if sequence is not None and (sequence.request.waiting or not self._cut_anywhere):
                 self._keep_prompt(uid)
-            sequence.prefilled = True
 
     def _keep_prompt(self, uid: int) -> None:
         """Keep the tokens that a sequence has computed."""

@@ -20,7 +20,7 @@ from providers.engines.sampling.settings import Sampler, make_sampler, skip_draw
 from providers.engines.sampling.thinking_budget import ThoughtBudget
 from providers.engines.structured.processor import BatchTokens, GrammarProcessor
 
-__all__ = ["ActiveSequence", "Request", "nearest_prompt"]
+__all__ = ["ActiveSequence", "Request", "nearest_prompt", "note_computed"]
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -70,8 +70,8 @@ class ActiveSequence:
     thoughts: ThoughtBudget | None
     logprobs: LogprobRecorder | None
     uid: int = -1
-    prefilled: bool = False
-    """Whether the batch has computed all of the prompt but its last token."""
+    computed: int = 0
+    """Tokens of the prompt that the batch has computed, as far as it reported."""
     first_token_at: float = 0.0
     tokens: list[int] = attrs.field(factory=list)
     """Those generated so far, which the client has."""
@@ -184,15 +184,24 @@ class ActiveSequence:
         return [*left, Finished(reason, usage, *times, index=self.index, stop=self.splitter.stop_string)]
 
 
-def nearest_prompt(sequences: Mapping[int, ActiveSequence], job: LanguageJob) -> tuple[int | None, int]:
-    """The sequence whose computed prompt shares the longest prefix with that of the job, and the prefix's length.
+def note_computed(sequences: Mapping[int, ActiveSequence], prompted: Sequence[Any]) -> None:
+    """Note how much of their prompts sequences have computed, from mlx-lm's responses. `sequences`: by uid."""
+    for response in prompted:
+        sequence = sequences.get(response.uid)
+        if sequence is not None:
+            done, total = response.progress
+            sequence.computed = sequence.length - total + done
 
-    `sequences`: by uid. No sequence with a computed prompt that the job may use: None and 0.
+
+def nearest_prompt(sequences: Mapping[int, ActiveSequence], job: LanguageJob) -> tuple[int | None, int]:
+    """The sequence that has computed the longest prefix of the job's prompt, and the prefix's length.
+
+    `sequences`: by uid. No sequence has computed anything that the job may use: None and 0.
     """
     shared = {
-        uid: common_prefix(sequence.request.job.tokens, job.tokens)
+        uid: min(common_prefix(sequence.request.job.tokens, job.tokens), sequence.computed)
         for uid, sequence in sequences.items()
-        if sequence.prefilled and sequence.request.job.cache_salt == job.cache_salt
+        if sequence.computed and sequence.request.job.cache_salt == job.cache_salt
     }
     nearest = max(shared, key=shared.__getitem__, default=None)
     return nearest, 0 if nearest is None else shared[nearest]

@@ -120,8 +120,8 @@ class PrefixCache:
 
     def _empty(self) -> PromptCache:
         share = self.max_bytes // 4 if self._files is not None else 0
-        trie = PrefixTrie(self._note_evicted)
-        return PromptCache(trie, max_size=_UNBOUNDED, max_bytes=self.max_bytes - share)
+        self._trie = PrefixTrie(self._note_evicted)
+        return PromptCache(self._trie, max_size=_UNBOUNDED, max_bytes=self.max_bytes - share)
 
     @property
     def nbytes(self) -> int:
@@ -148,6 +148,13 @@ class PrefixCache:
             logger.exception("the prefix cache failed and is emptied")
             self.clear()
             return None, 0
+
+    def kept(self, tokens: list[int], salt: str = "", *, trims: bool) -> int:
+        """Tokens of the longest prefix that is kept in memory. `trims`: a longer prompt may be cut to its beginning."""
+        if self.max_bytes <= 0:
+            return 0
+        found = self._trie.search(salt, tokens)
+        return max(len(found.exact or found.shorter or ()), found.common_prefix if trims and found.longer else 0)
 
     def _fetch(self, tokens: list[int], salt: str) -> tuple[list[Any] | None, int]:
         # mlx-lm keeps the prompts of several models apart; here each salt is one.

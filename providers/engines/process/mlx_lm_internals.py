@@ -1,4 +1,6 @@
-"""The one module that touches names private to mlx-lm: underscore names, replaced functions, layouts of its tuples.
+"""The module that touches names private to mlx-lm: underscore names, replaced functions, layouts of its tuples.
+
+`mlx_lm_prefill` does so for prompts, and no other module.
 
 mlx-lm may rename them in any version; `test_mlx_lm_internals.py` then fails and names what is gone. The module lies in
 `process` because `language` uses it, and also `sampling`, `structured`, `prefix` and `cpu`, which may import no engine.
@@ -147,6 +149,8 @@ class PlannedBatch(GenerationBatch):
     _plan: StepPlan | None = None
     _orders: list[TokenOrder] | None = None
     """The order of each sequence's tokens in the caches; None as long as no sequence was cut."""
+    _unlaunched: Sequence[mx.array] = ()
+    """Arrays of the last step that wait for `launch`."""
 
     @abstractmethod
     def make_plan(self) -> StepPlan:
@@ -226,14 +230,27 @@ class PlannedBatch(GenerationBatch):
                 _reorder(layer, order)
         return layers
 
+    def launch(self) -> None:
+        """Start computing the next tokens, if the last step left that to the caller.
+
+        A GPU starts in the step itself. MLX's CPU backend returns only when most of it is computed: a caller that first
+        delivers the tokens of the step delivers them a whole step earlier.
+        """
+        unlaunched, self._unlaunched = self._unlaunched, ()
+        if unlaunched and self.uids:
+            mx.async_eval(*unlaunched)  # type: ignore[no-untyped-call]
+
     def _step(self) -> tuple[list[int], list[Any]]:
+        self.launch()
         fed = self._current_tokens = self._next_tokens
         logits = self.model(fed[:, None], cache=self.prompt_cache)[:, -1, :]
         if self._plan is None:
             self._plan = self.make_plan()
         self._next_tokens = self._plan(fed, logits)
         self._next_logprobs = [None] * len(self.uids)
-        mx.async_eval(self._next_tokens, *self._plan.state)  # type: ignore[no-untyped-call]
+        self._unlaunched = [self._next_tokens, *self._plan.state]
+        if mx.default_device() != mx.cpu:
+            self.launch()
         # While that is computed:
         mx.eval(fed)
         tokens: list[int] = fed.tolist()
