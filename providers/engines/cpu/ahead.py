@@ -27,8 +27,6 @@ __all__ = ["adopt", "begin", "names_of_quantised", "take"]
 
 logger = logging.getLogger(__name__)
 
-_WORD = 32
-"""Bits of the integers that hold quantised weights."""
 _begun: dict[Path, Future[dict[str, mx.array]]] = {}
 
 
@@ -38,11 +36,11 @@ def begin(spec: ModelSpec) -> None:
     plain = spec.quantize is None and not spec.lora_paths and spec.max_memory is None
     if spec.model_type != "lm" or not plain or not sys.platform.startswith("linux") or find_blas() is None:
         return
-    quantization = _quantization(folder)
-    if quantization is None:
+    form = _quantization(folder)
+    if form is None:
         return
     executor = ThreadPoolExecutor(1, thread_name_prefix="weights")
-    _begun[folder] = executor.submit(_widen, folder, spec, *quantization)
+    _begun[folder] = executor.submit(_widen, folder, spec, form)
     executor.shutdown(wait=False)
 
 
@@ -81,16 +79,23 @@ def adopt(model: Any, widened: dict[str, mx.array], names: set[str]) -> set[str]
     return adopted
 
 
-def _quantization(folder: Path) -> tuple[int, int] | None:
-    """Group size and bits of a text model that is quantised evenly in MLX's own form; None for any other."""
+def _quantization(folder: Path) -> dict[str, Any] | None:
+    """How a text model is quantised, as its config.json says it in MLX's own form; None for any other model."""
     try:
         config = json.loads((folder / "config.json").read_text())
-        form = config["quantization"]
-        if set(form) <= {"group_size", "bits", "mode"} and form.get("mode", "affine") == "affine":
-            return None if "vision_config" in config else (int(form["group_size"]), int(form["bits"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None
+    except (OSError, ValueError):
+        return None
+    form = config.get("quantization") if isinstance(config, dict) else None
+    return form if isinstance(form, dict) and "vision_config" not in config else None
+
+
+def _size(form: dict[str, Any], name: str) -> tuple[int, int] | None:
+    """Group size and bits of a layer; None where it is quantised in another way than MLX's plain one."""
+    own = form.get(name, form)
+    try:
+        return (int(own["group_size"]), int(own["bits"])) if own.get("mode", "affine") == "affine" else None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def _stored(folder: Path) -> dict[str, mx.array]:
@@ -101,16 +106,13 @@ def _stored(folder: Path) -> dict[str, mx.array]:
     return arrays
 
 
-def _widen(folder: Path, spec: ModelSpec, group_size: int, bits: int) -> dict[str, mx.array]:
+def _widen(folder: Path, spec: ModelSpec, form: dict[str, Any]) -> dict[str, mx.array]:
     stored = _stored(folder)
     names = [name.removesuffix(".scales") for name in stored if name.endswith(".scales")]
-    packed = {f"{name}.weight" for name in names}
-    weights = sum(array.size * _WORD // bits if name in packed else array.size for name, array in stored.items())
-    if choose_dtype(weights, spec, "cpu")[0] != "float32":
-        return {}
+    sizes = {name: size for name in names if (size := _size(form, name)) is not None}
     has_output = any(name.endswith("lm_head") for name in names)
     widened: dict[str, mx.array] = {}
-    for name in names:
+    for name, (group_size, bits) in sizes.items():
         parts = [stored.get(f"{name}.{part}") for part in ("weight", "scales", "biases")]
         # A table that is only looked up is not laid out for products.
         if any(part is None or part.ndim != 2 for part in parts) or (has_output and "embed" in name):
@@ -120,6 +122,8 @@ def _widen(folder: Path, spec: ModelSpec, group_size: int, bits: int) -> dict[st
             weight, scales.astype(mx.float32), biases.astype(mx.float32), group_size=group_size, bits=bits
         )
         widened[name] = by_columns(wide)
+    if choose_dtype(sum(array.size for array in widened.values()), spec, "cpu")[0] != "float32":
+        return {}
     del stored
     mx.eval(list(widened.values()))
     return widened

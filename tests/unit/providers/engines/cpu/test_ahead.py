@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,16 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def _bits(name: str, module: nn.Module) -> bool | dict[str, Any]:
+    if not hasattr(module, "to_quantized"):
+        return False
+    return {"group_size": 32, "bits": 8} if "embed" in name or "lm_head" in name else True
+
+
 def quantised(folder: Path, **config: Any) -> Path:
-    """A model of 4 bits in this folder."""
+    """A model of 4 bits in this folder, with a table and an output of 8, as the embedded model has them."""
     model, content = load_model(tiny.write_folder(folder, **config))
-    model, content = quantize_model(model, content, 32, 4)
+    model, content = quantize_model(model, content, 32, 4, quant_predicate=_bits)
     (folder / "model.safetensors").unlink()
     save_model(folder, model)
     write_config(content, folder / "config.json")
@@ -51,6 +58,7 @@ def test_the_model_gets_the_weights_that_it_would_have_computed(tmp_path: Path, 
 
     ahead.begin(ModelSpec(name="tiny", path=str(folder)))
     begun = ahead._begun[folder].result()
+    assert json.loads((folder / "config.json").read_text())["quantization"]["model.embed_tokens"]["bits"] == 8
     model = loaded(folder)
 
     weights = {id(module.weight) for _, module in model.named_modules() if "weight" in module}
