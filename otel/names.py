@@ -74,6 +74,7 @@ __all__ = [
     "EVENT_PLAYBACK_STARTED",
     "EVENT_PLAYBACK_STOPPED",
     "EVENT_PREFIX_CACHE_HIT",
+    "EVENT_STEP",
     "EXCEPTION_STACKTRACE",
     "EXCEPTION_TYPE",
     "GEN_AI_DATA_SOURCE_ID",
@@ -236,5 +237,7 @@ EVENT_PLAYBACK_ENDED: Final = "playback.ended"
 EVENT_PLAYBACK_STOPPED: Final = "playback.stopped"
 """The sound was cut off."""
 EVENT_PREFIX_CACHE_HIT: Final = "prefix_cache.hit"
+EVENT_STEP: Final = "step"
+"""The end of a denoising step."""
 EVENT_CANCELLED: Final = "cancelled"
 """The client disconnected."""

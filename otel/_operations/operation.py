@@ -8,7 +8,7 @@ import logging
 import math
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, ParamSpec
 
@@ -165,13 +165,25 @@ class Operation:
 
     @guarded
     def _child(
-        self, name: str, begin: int, end: int, attributes: Mapping[str, Any], *, error: BaseException | None = None
+        self,
+        name: str,
+        begin: int,
+        end: int,
+        attributes: Mapping[str, Any],
+        *,
+        error: BaseException | None = None,
+        events: Sequence[tuple[str, int]] = (),
     ) -> None:
-        """Draw a finished child, from `begin` to `end` on this span's clock; `error` is the failure that ended it."""
+        """Draw a finished child, from `begin` to `end` on this span's clock, with `events` (names and times).
+
+        `error` is the failure that ended it.
+        """
         if (made_by := tracer()) is None:
             return
         known = cleaned({**attributes, names.REQUEST_ID: self._request_id})
         span = made_by.start_span(name, context=set_span_in_context(self._span), start_time=begin, attributes=known)
+        for event, at in events:
+            span.add_event(event, timestamp=at)
         if error is not None:
             span.set_status(StatusCode.ERROR, error_type(error))
         span.end(max(begin, end))

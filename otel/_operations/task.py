@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from otel import names
@@ -53,10 +53,18 @@ class TaskSpan(Operation):
         self._measure.audio(audio_seconds, work_seconds)
 
     @guarded
-    def child(self, name: str, begin: float, seconds: float, attributes: Mapping[str, Any] | None = None) -> None:
+    def child(
+        self,
+        name: str,
+        begin: float,
+        seconds: float,
+        attributes: Mapping[str, Any] | None = None,
+        events: Sequence[tuple[str, float]] = (),
+    ) -> None:
         """Draw a finished part of the engine's work, within this span and not past the present.
 
-        It began `begin` seconds after acceptance and took `seconds`, by the engine's clock.
+        It began `begin` seconds after acceptance and took `seconds`, by the engine's clock. `events`: names, and
+        seconds after its beginning.
         """
         if not self._recording or self._done:
             return
@@ -65,7 +73,9 @@ class TaskSpan(Operation):
         # A busy event loop reports the acceptance late; the work cannot have ended in the future.
         length = nanoseconds(seconds)
         start = max(self._start_ns, min(accepted + nanoseconds(begin), now - length))
-        self._child(name, start, min(start + length, now), attributes or {})
+        end = min(start + length, now)
+        known = [(event, min(start + nanoseconds(after), end)) for event, after in events]
+        self._child(name, start, end, attributes or {}, events=known)
 
     @guarded
     def stop(self, attributes: Mapping[str, Any] | None = None) -> None:

@@ -95,8 +95,10 @@ async def painted(request: ImageRequest, pause: Callable[[], Awaitable[None]]) -
     yield ImageAccepted(request.width, request.height, steps, first)
     for index in range(request.n):
         canvas, begun = Canvas(request, index, (first + index) % (MAX_SEED + 1), steps), monotonic()
+        ended: list[float] = []
         for step in range(1, steps + 1):
             await pause()
+            ended.append(monotonic() - begun)
             yield ImageProgress(index, step, steps)
             for number in canvas.previews_after(step):
                 yield await asyncio.to_thread(canvas.preview, number)
@@ -111,6 +113,7 @@ async def painted(request: ImageRequest, pause: Callable[[], Awaitable[None]]) -
             steps,
             denoise_seconds=denoised - begun,
             decode_seconds=monotonic() - denoised,
+            step_seconds=tuple(ended),
         )
 
 

@@ -40,12 +40,13 @@ class ImageRecord:
         elif isinstance(event, ImageFinished):
             self._span.first()
             self._begin = max(self._begin, event.queue_seconds)
-            for name, seconds in (
-                ("encode", event.encode_seconds),
-                ("denoise", event.denoise_seconds),
-                ("decode", event.decode_seconds),
+            steps = [(names.EVENT_STEP, seconds) for seconds in event.step_seconds]
+            for name, seconds, events in (
+                ("encode", event.encode_seconds, []),
+                ("denoise", event.denoise_seconds, steps),
+                ("decode", event.decode_seconds, []),
             ):
-                self._span.child(name, self._begin, seconds, {names.IMAGE_INDEX: event.index})
+                self._span.child(name, self._begin, seconds, {names.IMAGE_INDEX: event.index}, events)
                 self._begin += seconds
 
     def stop(self) -> None:

@@ -106,6 +106,8 @@ class ImageFinished(Event, frozen=True, array_like=True, tag="if"):
     encode_seconds: float = 0.0
     denoise_seconds: float = 0.0
     decode_seconds: float = 0.0
+    step_seconds: tuple[float, ...] = ()
+    """When each step ended, in seconds of `denoise`."""
 
 
 ImageEvent = ImageAccepted | ImageProgress | ImagePreview | ImageFinished

@@ -64,7 +64,12 @@ _SENT = ("size", "steps", "seed", "guidance", "negative_prompt", "n", "strength"
     "--preview/--no-preview", default=None, panel="Image",
     help="Show the image in the terminal while it is made. Default: if the terminal can (kitty, iTerm2).",
 )  # fmt: skip
-@click.option("--model", metavar="NAME", panel="Server", help="Model to use. Default: the server's first image model.")
+@click.option(
+    "--model",
+    metavar="NAME",
+    panel="Server",
+    help="Model to use. Default: the server's first that generates, or edits.",
+)
 @click.option(
     "--launch", "launched", metavar="OPTIONS", panel="Server",
     help="Start a server with these options of launch, and end it afterwards. Default: a running server.",
@@ -89,7 +94,12 @@ def image(
             started(launched) if launched is not None else nullcontext(url) as url,
             closing(Client(url, api_key)) as client,
         ):
-            _paint(client, attrs.evolve(job, body={**job.body, "model": model or _first_model(client)}))
+            _paint(
+                client,
+                attrs.evolve(
+                    job, body={**job.body, "model": model or _first_model(client, edits=bool(options["edits"]))}
+                ),
+            )
     except ClientError as error:
         fail(printable(str(error)))
     except KeyboardInterrupt:
@@ -155,8 +165,9 @@ def _preview(wanted: bool | None, output_format: str) -> Protocol | None:
     return protocol
 
 
-def _first_model(client: Client) -> str:
-    names = client.models("image")
+def _first_model(client: Client, *, edits: bool) -> str:
+    """A model that does what is wanted, or else any: one that is not loaded may not list all that it does."""
+    names = client.models("image_edit" if edits else "image_generation") or client.models("image")
     if not names:
         fail(f"{client.url} serves no image model")
     return names[0]

@@ -61,6 +61,8 @@ class _Work:
     """When the image was begun, encoded, and had its last step."""
     previewing: float = 0.0
     """Seconds that its previews took."""
+    steps: list[float] = attrs.field(factory=list)
+    """When each of its steps ended, in seconds after it was encoded, without the previews."""
 
 
 class ImageEngine(BaseEngine[ImageJob]):
@@ -171,6 +173,7 @@ class ImageEngine(BaseEngine[ImageJob]):
         job = work.job
         if work.painting is None:
             work.begun, work.encoded, work.denoised, work.previewing, work.previews = time.monotonic(), 0.0, 0.0, 0.0, 0
+            work.steps = []
             work.painting = Painting(partial(self._loaded.paint, job.seed_of(work.index), job.arguments))
         reached = work.painting.next()
         now = time.monotonic()
@@ -178,6 +181,7 @@ class ImageEngine(BaseEngine[ImageJob]):
             work.encoded = now
         elif isinstance(reached, Stepped):
             work.denoised = now
+            work.steps.append(now - work.encoded - work.previewing)
             out.event(job.id, ImageProgress(work.index, reached.step, job.steps))
             if job.previews_after(reached.step) > work.previews:
                 self._preview(work, reached, out)
@@ -205,6 +209,7 @@ class ImageEngine(BaseEngine[ImageJob]):
                 encode_seconds=work.encoded - work.begun,
                 denoise_seconds=max(0.0, denoised - work.encoded - work.previewing),
                 decode_seconds=now - denoised + work.previewing,
+                step_seconds=tuple(work.steps),
             ),
         )
         work.painting = None

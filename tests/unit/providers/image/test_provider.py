@@ -43,7 +43,7 @@ async def painted(request: ImageRequest) -> AsyncGenerator[ImageEvent, None]:
     yield ImageAccepted(2, 2, 4, 7)
     for index in range(request.n):
         yield ImagePreview(index, 0, 2, 2, GREY)
-        yield ImageFinished(index, 2, 2, GREY, 7 + index, 4, 0.0, 0.001, 0.002, 0.003)
+        yield ImageFinished(index, 2, 2, GREY, 7 + index, 4, 0.0, 0.001, 0.002, 0.003, (0.0005, 0.0015))
 
 
 async def broken_off(request: ImageRequest) -> AsyncGenerator[ImageEvent, None]:
@@ -76,6 +76,10 @@ async def test_several_images_take_one_place_and_have_spans_of_their_own() -> No
     assert [(each.name, (each.attributes or {})[names.IMAGE_INDEX]) for each in children] == [
         (name, index) for index in (0, 1) for name in ("encode", "denoise", "decode")
     ]
+    for child in children:
+        begin, end = child.start_time or 0, child.end_time or 0
+        assert [event.name for event in child.events] == [names.EVENT_STEP] * (2 if child.name == "denoise" else 0)
+        assert all(begin <= event.timestamp <= end for event in child.events)
 
 
 async def test_an_answer_without_its_last_image_is_an_error() -> None:

@@ -205,3 +205,17 @@ def test_options_that_are_no_command_line_are_refused(tmp_path: Path) -> None:
 
     assert result.exit_code == 1
     assert "--launch: No closing quotation" in result.stderr
+
+
+@pytest.mark.parametrize(("edits", "chosen"), [(False, "maker"), (True, "changer")])
+def test_the_model_is_one_that_does_what_is_wanted(painter: Stub, tmp_path: Path, edits: bool, chosen: str) -> None:
+    painter.models[-1:] = [
+        {"id": "changer", "capabilities": ["image", "image_edit"]},
+        {"id": "maker", "capabilities": ["image", "image_generation"]},
+    ]
+    source = tmp_path / "in.png"
+    source.write_bytes(FILE)
+    result = paint(painter, "a cube", "-o", str(tmp_path / "cube.png"), *(["--edit", str(source)] if edits else []))
+
+    assert result.exit_code == 0
+    assert chosen in str(painter.bodies[-1])
