@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from litestar import Router
+from litestar import Controller
 from litestar.types import ControllerRouterHandler
 
 from server.api.chat.controller import ChatController
@@ -35,12 +35,6 @@ __all__ = ["routes"]
 
 def routes(*, max_upload_bytes: int) -> Sequence[ControllerRouterHandler]:
     """What the application serves. `max_upload_bytes` bounds each file of a form."""
-    forms = Router(
-        "/",
-        route_handlers=[FilesController, ImageEditsController, TranscriptionController],
-        guards=[multipart_form(max_upload_bytes)],
-        request_max_body_size=max_upload_bytes + FORM_BYTES,
-    )
     return [
         ArenaController,
         ChatController,
@@ -62,5 +56,11 @@ def routes(*, max_upload_bytes: int) -> Sequence[ControllerRouterHandler]:
         TokenizeController,
         TracesController,
         VectorStoresController,
-        forms,
+        *_with_forms(FilesController, ImageEditsController, TranscriptionController, max_upload_bytes=max_upload_bytes),
     ]
+
+
+def _with_forms(*controllers: type[Controller], max_upload_bytes: int) -> list[type[Controller]]:
+    """Subclasses that read forms. Litestar would copy a router around the controllers with all that it holds."""
+    limits = {"guards": [multipart_form(max_upload_bytes)], "request_max_body_size": max_upload_bytes + FORM_BYTES}
+    return [type(controller.__name__, (controller,), limits) for controller in controllers]

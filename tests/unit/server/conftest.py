@@ -1,4 +1,4 @@
-"""Keeps the log of the tests quiet; a test that reads it captures it itself."""
+"""Keeps the log of the tests quiet; a test that reads it captures it itself. Shares routes between applications."""
 
 from __future__ import annotations
 
@@ -7,8 +7,18 @@ from collections.abc import Iterator
 import pytest
 from structlog.testing import capture_logs
 
+import server.app
+from tests.unit.server.shared_routes import make_litestar
+
 
 @pytest.fixture(autouse=True, scope="module")
 def quiet() -> Iterator[None]:
     with capture_logs():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def shared_routes() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(server.app, "Litestar", make_litestar)
         yield
