@@ -81,8 +81,8 @@ class InputAudioContent:
     """A recording, which a model of this server transcribes."""
 
     type: Literal["input_audio"]
-    input_audio: JsonObject | None = None
-    """`data` is base64, or a data URL. `format` has no effect."""
+    input_audio: Any = None
+    """An object: `data` is base64, or a data URL. `format` has no effect. Of tools it may be anything."""
     transcript: str | None = None
     """Extension: what the server heard, in an item that it returns. Sent back, it replaces the recording."""
 

@@ -73,7 +73,7 @@ class _Reader:
             return await self._file(part, path, own)
         if isinstance(part, InputAudioContent) and part.transcript is None and own and self.hearing is not None:
             place = f"{path}.input_audio.data"
-            recording = (part.input_audio or {}).get("data")
+            recording = part.input_audio.get("data") if isinstance(part.input_audio, dict) else None
             if not isinstance(recording, str):
                 raise InvalidRequest(f"{place}: required, as text", param=place)
             return InputAudioContent(type=part.type, transcript=await self.hearing.text(recording, place))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from contextlib import aclosing
 from io import BytesIO
@@ -71,7 +72,8 @@ class Hearing:
 
     async def _transcript(self, content: bytes, place: str) -> str:
         """The transcript, which is kept for later turns: they repeat the recording."""
-        kept, key = self.service.transcripts, f"{self.transcriber.spec.name}:{hashlib.sha256(content).hexdigest()}"
+        digest = (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
+        kept, key = self.service.transcripts, f"{self.transcriber.spec.name}:{digest}"
         text = kept.get(key)
         if text is None:
             text = await self._transcribed(content, place)

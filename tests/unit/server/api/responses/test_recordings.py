@@ -86,6 +86,7 @@ async def test_the_tokens_of_a_transcript_are_counted() -> None:
         (recording(5), "required, as text"),
         (recording(None), "required, as text"),
         ({"type": "input_audio"}, "required, as text"),
+        ({"type": "input_audio", "input_audio": DATA}, "required, as text"),
         ({"type": "input_audio", "input_audio": {}}, "required, as text"),
         (recording(base64.b64encode(bytes(2000)).decode()), "more than 1,000 bytes"),
         (recording(), "no sound"),
@@ -108,11 +109,12 @@ async def test_a_request_has_a_limit_of_recordings() -> None:
     assert answer.error["param"] == f"input[0].content[{MAX_RECORDINGS}].input_audio.data"
 
 
-async def test_recordings_of_tools_are_not_heard() -> None:
+@pytest.mark.parametrize("part", [recording(), recording(5), {"type": "input_audio", "input_audio": DATA}])
+async def test_recordings_of_tools_are_not_heard(part: dict[str, Any]) -> None:
     chat, whisper = FakeChat(), FakeTranscriber()
     app = make_app(chat, whisper, audio_input="transcribe")
     body = response()
-    body["input"] += [CALL, {"type": "function_call_output", "call_id": "c", "output": [recording()]}]
+    body["input"] += [CALL, {"type": "function_call_output", "call_id": "c", "output": [part]}]
     answer = await ask(app, path=RESPONSES, json=body)
     assert answer.headers["x-ignored-parameters"] == "input[].output[].input_audio"
     assert read(chat)[-1] == "[audio]"
