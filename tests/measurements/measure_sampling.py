@@ -1,98 +1,242 @@
 """Cost of mixed sampling in a batch: `python -m tests.measurements.measure_sampling [SEQUENCES …]`, on a quiet machine.
 
-Runs the engine in this process with the embedded model (or another: `--model`), all sequences together: first greedy,
-then each sequence with its own settings. Prints milliseconds per step, of wall-clock time and of CPU time, and the
-ratio of throughputs. Greedy and mixed runs alternate; the best of the same number of each counts.
+Runs the engine in this process with the embedded model, another (`--model`), or one of random weights in a shape
+(`--shape WIDTHxLAYERSxVOCABULARY`, whose forward pass is as short as a GPU's): first greedy, then each sequence with
+its own settings of one kind, and in the end their mixture. Rounds of all kinds alternate; the median of each counts.
+Prints milliseconds per step, of wall-clock time and of CPU time, and the ratio of greedy time to that of the kind,
+which is its share of greedy throughput. `--operations` counts instead the kernels that sampling launches on a GPU in
+each step, without running them, on any machine.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import re
+import statistics
+import sys
+import tempfile
 import time
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+if "--operations" in sys.argv:
+    os.environ["MLX_DISABLE_COMPILE"] = "0"
 
 from providers.engines.process import platform
 
 prepared = platform.prepare()
+
+import mlx.core as mx  # noqa: E402
 
 from providers.chat.types import GenerationRequest, SamplingParams, TokenPrompt  # noqa: E402
 from providers.engine_host.frames import Generate  # noqa: E402
 from providers.engines.language.engine import LanguageEngine  # noqa: E402
 from providers.engines.process.engine import Outbox  # noqa: E402
 from providers.spec import ModelSpec  # noqa: E402
+from tests.unit.providers.engines import tiny  # noqa: E402
 
 PROMPT = 8
-GREEDY = SamplingParams(temperature=0.0)
+Kind = Callable[[int], SamplingParams]
 
 
-def temperatures(sequence: int) -> SamplingParams:
-    return SamplingParams(temperature=0.5 + sequence / 64)
+def heat(sequence: int) -> float:
+    return 0.5 + sequence / 64
+
+
+def greedy(sequence: int) -> SamplingParams:
+    return SamplingParams(temperature=0.0)
+
+
+def temperature(sequence: int) -> SamplingParams:
+    return SamplingParams(temperature=heat(sequence))
+
+
+def top_p(sequence: int) -> SamplingParams:
+    return SamplingParams(temperature=heat(sequence), top_p=0.8 + sequence / 200)
+
+
+def top_k(sequence: int) -> SamplingParams:
+    return SamplingParams(temperature=heat(sequence), top_k=20 + sequence)
+
+
+def min_p(sequence: int) -> SamplingParams:
+    return SamplingParams(temperature=heat(sequence), min_p=0.01 + sequence / 1000)
 
 
 def filters(sequence: int) -> SamplingParams:
-    return SamplingParams(temperature=0.5 + sequence / 64, top_p=0.8 + sequence / 200, top_k=20 + sequence, min_p=0.01)
+    return SamplingParams(temperature=heat(sequence), top_p=0.8 + sequence / 200, top_k=20 + sequence, min_p=0.01)
+
+
+def xtc(sequence: int) -> SamplingParams:
+    return SamplingParams(temperature=heat(sequence), xtc_probability=0.5, xtc_threshold=0.05 + sequence / 1000)
 
 
 def seeds(sequence: int) -> SamplingParams:
-    return SamplingParams(temperature=0.5 + sequence / 64, top_p=0.8 + sequence / 200, seed=sequence)
+    return SamplingParams(temperature=heat(sequence), top_p=0.8 + sequence / 200, seed=sequence)
 
 
-def penalties(sequence: int) -> SamplingParams:
-    return SamplingParams(temperature=0.0, frequency_penalty=0.1 + sequence / 64, repetition_penalty=1.1)
+def repetition(sequence: int) -> SamplingParams:
+    return SamplingParams(temperature=0.0, repetition_penalty=1.1 + sequence / 64)
 
 
-def everything(sequence: int) -> SamplingParams:
-    kinds = (temperatures, filters, seeds, penalties)
-    return GREEDY if sequence % 5 == 4 else kinds[sequence % 5](sequence)
+def counts(sequence: int) -> SamplingParams:
+    return SamplingParams(temperature=0.0, frequency_penalty=0.1 + sequence / 64, presence_penalty=0.1)
 
 
-KINDS = (temperatures, filters, seeds, penalties, everything)
+def bias(sequence: int) -> SamplingParams:
+    return SamplingParams(temperature=0.0, logit_bias={100 + sequence: 1.0, 101: -1.0})
 
 
-def seconds_per_step(engine: LanguageEngine, settings: Iterable[SamplingParams], most: int) -> tuple[float, float]:
+def logprobs(sequence: int) -> SamplingParams:
+    """With the log-probabilities of five tokens."""
+    return SamplingParams(temperature=heat(sequence))
+
+
+EACH: tuple[Kind, ...] = (
+    temperature, top_p, top_k, min_p, filters, xtc, seeds, repetition, counts, bias, logprobs,
+)  # fmt: skip
+
+
+def mixture(sequence: int) -> SamplingParams:
+    return (*EACH, greedy)[sequence % (len(EACH) + 1)](sequence)
+
+
+KINDS = (*EACH, mixture)
+
+
+def top_logprobs(kind: Kind, sequence: int) -> int | None:
+    asked = kind is logprobs or (kind is mixture and (*EACH, greedy)[sequence % (len(EACH) + 1)] is logprobs)
+    return 5 if asked else None
+
+
+def started(engine: LanguageEngine, out: Outbox, kind: Kind, sequences: int, most: int) -> None:
+    """Start generating, up to where every sequence has a token."""
+    for sequence in range(sequences):
+        prompt = TokenPrompt([3 + (sequence * 37 + place * 11) % 200 for place in range(PROMPT)])
+        request = GenerationRequest(
+            id=f"{sequence}",
+            prompt=prompt,
+            sampling=kind(sequence),
+            max_tokens=most,
+            top_logprobs=top_logprobs(kind, sequence),
+        )
+        engine.submit(engine.prepare(Generate(request=request)))
+    while len(engine._sequences) < sequences or any(not sequence.tokens for sequence in engine._sequences.values()):
+        engine.step(out)
+
+
+def seconds_per_step(engine: LanguageEngine, kind: Kind, sequences: int, steps: int) -> tuple[float, float]:
     """Wall-clock and CPU seconds per step of a batch, one sequence per settings, while all of them generate."""
     out = Outbox(lambda report: None)
-    for sequence, sampling in enumerate(settings):
-        prompt = TokenPrompt([100 + (sequence * 37 + place * 11) % 5000 for place in range(PROMPT)])
-        request = GenerationRequest(id=f"{sequence}", prompt=prompt, sampling=sampling, max_tokens=most + 8)
-        engine.submit(engine.prepare(Generate(request=request)))
-    while not engine._sequences or any(not sequence.generated for sequence in engine._sequences.values()):
+    started(engine, out, kind, sequences, steps + 16)
+    for _ in range(2):
         engine.step(out)
-    begun, worked, steps = time.perf_counter(), time.process_time(), 0
-    sequences = len(engine._sequences)
-    while len(engine._sequences) == sequences and steps < most:
+    begun, worked, done = time.perf_counter(), time.process_time(), 0
+    running = len(engine._sequences)
+    while len(engine._sequences) == running and done < steps:
         engine.step(out)
-        steps += 1
-    taken = ((time.perf_counter() - begun) / steps, (time.process_time() - worked) / steps)
+        done += 1
+    taken = ((time.perf_counter() - begun) / done, (time.process_time() - worked) / done)
+    stop(engine, sequences)
+    return taken
+
+
+def stop(engine: LanguageEngine, sequences: int) -> None:
     for sequence in range(sequences):
         engine.cancel(f"{sequence}")
-    return taken
+
+
+def operations(kinds: Iterable[Kind], sequences: int, width: int) -> None:
+    """Print how many kernels sampling takes on a GPU, and which; nothing is computed."""
+    from providers.engines.sampling import batched_step, samplers
+    from providers.engines.sampling.logprobs import LogprobRecorder
+    from providers.engines.sampling.samplers import make_sampler
+    from providers.engines.sampling.settings import make_processors, resolve
+
+    for module in (batched_step, samplers):
+        vars(module)["on_host"] = lambda: False
+    mx.enable_compile()
+    for kind in (greedy, *kinds):
+        batch: Any = batched_step.DecodingBatch.empty(None, samplers.GREEDY)  # type: ignore[no-untyped-call]
+        rows = range(sequences)
+        params = [kind(row) for row in rows]
+        chosen = [make_sampler(resolve(one, {}, vocabulary=width), one.seed) for one in params]
+        tops = [top_logprobs(kind, row) for row in rows]
+        pieces: Any = None
+        batch.samplers = [
+            one if top is None else LogprobRecorder(one, pieces, top) for one, top in zip(chosen, tops, strict=True)
+        ]
+        batch.logits_processors = [make_processors(one, {}) for one in params]
+        batch.tokens = [[1, 2, 3] for _ in rows]
+        batch.uids = [*rows]
+        plan = batch.make_plan()
+        fed, logits = mx.zeros(sequences, dtype=mx.uint32), mx.zeros((sequences, width), dtype=mx.bfloat16)
+        for _ in range(2):  # The first step also begins the counts.
+            mx.eval(fed, logits, plan.state)
+            found = [plan(fed, logits), *plan.state]
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "graph.dot")
+            mx.export_to_dot(str(path), *found)  # type: ignore[arg-type]
+            names = re.findall(r'\[label ="([^"]+)", shape=rectangle\]', path.read_text())
+        views = ("Slice", "Reshape", "Broadcast", "Squeeze", "ExpandDims", "StopGradient", "Flatten", "Unflatten")
+        launched = [name for name in names if name not in views]
+        listed = ", ".join(f"{count} {name}" for name, count in sorted(Counter(launched).items()))
+        print(f"{sequences} sequences, {kind.__name__}: {len(launched)} kernels ({listed})", flush=True)
+
+
+def measure(engine: LanguageEngine, kinds: list[Kind], sequences: int, options: argparse.Namespace) -> None:
+    taken: dict[Kind, list[tuple[float, float]]] = {kind: [] for kind in (greedy, *kinds)}
+    for kind in taken:  # Builds the kernels.
+        seconds_per_step(engine, kind, sequences, 1)
+    for _ in range(options.rounds):
+        for kind in taken:
+            taken[kind].append(seconds_per_step(engine, kind, sequences, options.steps))
+    clock, work = (statistics.median(values) * 1000 for values in zip(*taken[greedy], strict=True))
+    print(f"{sequences} sequences, greedy: {clock:.2f} ms per step ({work:.2f} of CPU time)", flush=True)
+    for kind in kinds:
+        found, worked = (statistics.median(values) * 1000 for values in zip(*taken[kind], strict=True))
+        print(f"{sequences} sequences, {kind.__name__}: {found:.2f} ms ({worked:.2f}): {clock / found:.2f} of greedy")
+
+
+def random_model(shape: str, folder: Path) -> str:
+    width, layers, vocabulary = map(int, shape.split("x"))
+    path = tiny.write_folder(
+        folder,
+        scale=1,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        intermediate_size=width * 3,
+        num_attention_heads=width // 64,
+        num_key_value_heads=max(1, width // 256),
+        vocab_size=vocabulary,
+    )
+    return str(path)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("sequences", nargs="*", type=int, default=[8, 32])
-    parser.add_argument("--kind", choices=[kind.__name__ for kind in KINDS])
+    parser.add_argument("--kind", choices=[kind.__name__ for kind in KINDS], action="append")
     parser.add_argument("--model", default="embedded:smollm2-135m-instruct")
+    parser.add_argument("--shape", help="WIDTHxLAYERSxVOCABULARY of a model of random weights, as 1024x16x151936")
     parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--operations", action="store_true", help="count kernels of a vocabulary of 151,936")
     options = parser.parse_args()
-    for sequences in options.sequences:
-        engine = LanguageEngine(prepared)
-        spec = ModelSpec(name="any", path=options.model, max_concurrency=sequences, prefix_cache_bytes=0)
-        engine.load(spec, lambda stage, fraction: None)
-        for kind in KINDS if options.kind is None else [kind for kind in KINDS if kind.__name__ == options.kind]:
-            greedy, mixed = [], []
-            for _ in range(options.rounds):
-                greedy.append(seconds_per_step(engine, [GREEDY] * sequences, options.steps))
-                mixed.append(seconds_per_step(engine, map(kind, range(sequences)), options.steps))
-            (clock, work), (mixed_clock, mixed_work) = (map(min, zip(*found, strict=True)) for found in (greedy, mixed))
-            print(
-                f"{sequences} sequences, {kind.__name__}: {mixed_clock * 1000:.1f} ms per step "
-                f"({mixed_work * 1000:.1f}), greedy {clock * 1000:.1f} ({work * 1000:.1f}): "
-                f"{clock / mixed_clock:.2f} of its throughput",
-                flush=True,
-            )
+    kinds = [kind for kind in KINDS if options.kind is None or kind.__name__ in options.kind]
+    with tempfile.TemporaryDirectory() as folder:
+        model = options.model if options.shape is None else random_model(options.shape, Path(folder, "model"))
+        for sequences in options.sequences:
+            if options.operations:
+                operations(kinds, sequences, 151_936)
+                continue
+            engine = LanguageEngine(prepared)
+            spec = ModelSpec(name="any", path=model, max_concurrency=sequences, prefix_cache_bytes=0)
+            engine.load(spec, lambda stage, fraction: None)
+            measure(engine, kinds, sequences, options)
 
 
 if __name__ == "__main__":

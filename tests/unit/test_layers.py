@@ -70,7 +70,7 @@ def test_the_rules_hold_for_a_tree_that_keeps_them(tree: Path) -> None:
             "engines never import each other",
         ),
         (
-            "providers/engines/sampling/top_p.py",
+            "providers/engines/sampling/kernels.py",
             "from providers.engines.language import engine",
             "what engines share imports no engine",
         ),

@@ -16,7 +16,7 @@ from providers.engines.output.parser import AnswerSplitter
 from providers.engines.prefix.common_prefix import common_prefix
 from providers.engines.sampling.logprobs import LogprobRecorder
 from providers.engines.sampling.penalties import CountPenalty, Processor
-from providers.engines.sampling.settings import Sampler, make_sampler, skip_draws
+from providers.engines.sampling.samplers import Sampler, make_sampler
 from providers.engines.sampling.thinking_budget import ThoughtBudget
 from providers.engines.structured.processor import BatchTokens, GrammarProcessor
 
@@ -93,8 +93,7 @@ class ActiveSequence:
         """
         job = request.job
         seed = job.sampling.seed
-        sampler = make_sampler(job.settings, None if seed is None else seed + index)
-        skip_draws(sampler, drawn)
+        sampler: Sampler = make_sampler(job.settings, None if seed is None else seed + index, drawn=drawn)
         grammar = None if job.grammar is None else job.grammar.processor()
         thoughts = None
         if job.thoughts is not None:

@@ -132,8 +132,15 @@ class StepPlan(Protocol):
         """The tokens (sequences) that follow the `fed` ones (sequences), from logits (sequences, vocabulary)."""
         ...
 
+    def settle(self) -> None:
+        """Fill in the tokens that the last call returned, if it left that for later.
+
+        A step may be built on them before, but not computed.
+        """
+        ...
+
     def release(self) -> None:
-        """Leave every sequence as if its own sampler and processors had taken it here."""
+        """Settle, and leave every sequence as if its own sampler and processors had taken it here."""
         ...
 
 
@@ -159,6 +166,8 @@ class PlannedBatch(GenerationBatch):
     @property
     def next_tokens(self) -> mx.array:
         """The tokens (sequences) that the next step feeds; they are perhaps not computed yet."""
+        if self._plan is not None:
+            self._plan.settle()
         following: mx.array = self._next_tokens
         return following
 
@@ -195,6 +204,7 @@ class PlannedBatch(GenerationBatch):
         following = self._plan(fed, logits[:, 0, :])
         self._next_logprobs = [None] * len(self.uids)
         mx.async_eval(following, *self._plan.state)  # type: ignore[no-untyped-call]
+        self._plan.settle()
         for known, token in zip(self.tokens, fed.tolist(), strict=True):
             known.append(token)
         return logits, following

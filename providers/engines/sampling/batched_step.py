@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import functools
+from collections.abc import Callable
 
 import mlx.core as mx
 
 from providers.engines.process.mlx_lm_internals import PlannedBatch, StepPlan
+from providers.engines.sampling.host_plan import HostPlan, reads_values
+from providers.engines.sampling.joint import JointSampler
 from providers.engines.sampling.penalties import JointPenalties
-from providers.engines.sampling.settings import JointSampler
+from providers.engines.sampling.rows import Rows
+from providers.engines.sampling.samplers import on_host
 
 __all__ = ["DecodingBatch"]
 
@@ -23,57 +26,52 @@ class DecodingBatch(PlannedBatch):
     """
 
     def make_plan(self) -> StepPlan:
-        return _StepPlan(self)
+        rows = Rows.of(self)
+        if on_host() and rows.gain_by_numpy:
+            return HostPlan(self, rows, waits=not self.reads_values)
+        return _StepPlan(self, rows)
+
+    @functools.cached_property
+    def reads_values(self) -> bool:
+        return reads_values(self.model)
 
 
 class _StepPlan:
     """One step for the sequences that are in the batch now. It holds as long as they stay the same."""
 
-    def __init__(self, batch: DecodingBatch) -> None:
+    def __init__(self, batch: PlannedBatch, rows: Rows) -> None:
         self._batch = batch
-        self._contexts = batch.contexts
-        chains: list[Sequence[Any]] = [chain or () for chain in batch.logits_processors]
-        joins = [len(chains) > 1 and JointPenalties.joins(chain) for chain in chains]
-        self._separate = [row for row, chain in enumerate(chains) if chain and not joins[row]]
-        self._together = [row for row, chain in enumerate(chains) if chain and joins[row]]
-        together = [chain if joins[row] else () for row, chain in enumerate(chains)]
-        self._penalties = JointPenalties(together, batch.tokens)
-        samplers = [sampler or batch.fallback_sampler for sampler in batch.samplers]
+        self._rows = rows
+        self._penalties = JointPenalties(rows.together, batch.tokens)
+        samplers = rows.samplers
         shared = all(sampler is samplers[0] for sampler in samplers)
         self._joint_sampler = None if shared else JointSampler(samplers)
-        self._sample: Callable[[mx.array], mx.array] = self._joint_sampler or samplers[0]
+        self._alone: Callable[[mx.array], mx.array] = samplers[0]
 
     @property
     def state(self) -> list[mx.array]:
         """Arrays to evaluate on every step; otherwise MLX's lazy graph keeps growing."""
-        contexts = [self._contexts[row].state for row in self._separate]
-        keys = [] if self._joint_sampler is None else self._joint_sampler.state
-        return [*contexts, *self._penalties.state, *keys]
+        noted = [] if self._joint_sampler is None else self._joint_sampler.state
+        return [*self._rows.contexts, *self._penalties.state, *noted]
 
     def __call__(self, fed: mx.array, logits: mx.array) -> mx.array:
+        unchanged = logits
         logits = self._penalties(fed, logits)
-        if self._separate:
-            logits = self._process_separately(fed, logits)
-        return self._sample(logits)
+        separate = self._rows.process_separately(fed, logits)
+        if separate and len(separate) == len(self._rows.samplers):
+            logits = mx.concatenate([*separate.values()], axis=0)
+        elif separate:
+            # An assignment to rows would change `unchanged`, too, if it is the same array.
+            logits = mx.stop_gradient(logits)
+            logits[mx.array([*separate])] = mx.concatenate([*separate.values()], axis=0)
+        if self._joint_sampler is None:
+            return self._alone(logits)
+        return self._joint_sampler(logits, unchanged)
 
-    def _process_separately(self, fed: mx.array, logits: mx.array) -> mx.array:
-        batch = self._batch
-        processed = []
-        for row in self._separate:
-            context = self._contexts[row].update_and_fetch(fed[row : row + 1])
-            line = logits[row : row + 1]
-            for processor in batch.logits_processors[row]:
-                line = processor(context, line)
-            processed.append(line)
-        changed = mx.concatenate(processed, axis=0)
-        if len(processed) == len(batch.uids):
-            return changed
-        logits[mx.array(self._separate)] = changed
-        return logits
+    def settle(self) -> None:
+        """There is nothing to do: each call's tokens are computed."""
 
     def release(self) -> None:
         """Leave every sequence as if its own sampler and processors had taken it here."""
         self._penalties.release()
-        if self._joint_sampler is not None:
-            self._joint_sampler.release()
-        self._batch.renew_contexts(self._together)
+        self._rows.renew_contexts()

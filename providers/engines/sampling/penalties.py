@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import mlx.core as mx
 import numpy as np
 from mlx_lm.sample_utils import make_repetition_penalty
 
-__all__ = ["Bias", "CountPenalty", "JointPenalties", "Processor", "RepetitionPenalty"]
+__all__ = ["Bias", "CountPenalty", "HostPenalties", "JointPenalties", "Processor", "RepetitionPenalty", "joins"]
 
 Processor = Callable[[mx.array, mx.array], mx.array]
 """All tokens fed so far (n) and logits (1, vocabulary) → logits (1, vocabulary)."""
+
+_P = TypeVar("_P")
 
 MAX_JOINT_CONTEXT = 256
 """The longest context of a repetition penalty, in tokens, that the host collects on every step."""
@@ -56,13 +58,24 @@ class CountPenalty:
         """Count tokens that were generated in another batch. The first call feeds the one after them."""
         self._replayed = [*tokens]
 
+    def begin(self, width: int) -> bool:
+        """See that there are counts. Returns whether the token that is fed now counts: the prompt's last one does not.
+
+        `width`: tokens of the vocabulary.
+        """
+        if self.counts is not None:
+            return True
+        self.counts = mx.zeros((1, width))
+        if self._replayed is None:
+            return False
+        if self._replayed:
+            self.counts = self.counts.at[:, mx.array(self._replayed)].add(1.0)
+        return True
+
     def __call__(self, tokens: mx.array, logits: mx.array) -> mx.array:
-        if self.counts is None:
-            self.counts = mx.zeros(logits.shape)
-            if self._replayed is None:
-                return logits
-            if self._replayed:
-                self.counts = self.counts.at[:, mx.array(self._replayed)].add(1.0)
+        if not self.begin(logits.shape[-1]):
+            return logits
+        assert self.counts is not None
         self.counts = self.counts.at[:, tokens[-1:]].add(1.0)
         penalty = self.frequency * self.counts + self.presence * (self.counts > 0)
         return logits - penalty.astype(logits.dtype)
@@ -81,8 +94,20 @@ class Bias:
         return logits.at[:, self.ids].add(self.values.astype(logits.dtype))
 
 
+def joins(chain: Sequence[Processor]) -> bool:
+    """Whether the processors of this chain can be applied together with other rows', in their order."""
+    order = [(RepetitionPenalty, CountPenalty, Bias).index(type(one)) for one in chain if _known(one)]
+    return len(order) == len(chain) and order == sorted(set(order))
+
+
+def _known(processor: Processor) -> bool:
+    if isinstance(processor, RepetitionPenalty):
+        return processor.size <= MAX_JOINT_CONTEXT
+    return isinstance(processor, CountPenalty | Bias)
+
+
 class JointPenalties:
-    """The processors of several rows in a few calls.
+    """The processors of several rows in a few calls: every row is changed, those without a processor by nothing.
 
     It owns their state until `release`: they are not called meanwhile.
     """
@@ -90,17 +115,16 @@ class JointPenalties:
     def __init__(self, chains: Sequence[Sequence[Processor]], tokens: Sequence[list[int]]) -> None:
         """`chains`: the processors of each row; every chain `joins`. `tokens`: those fed so far, per row; they grow."""
         self._tokens = tokens
-        self._repetitions = _RowsWith(chains, RepetitionPenalty)
-        self._counts = _RowsWith(chains, CountPenalty)
-        self._biases = _RowsWith(chains, Bias)
+        self._repetitions = _found(chains, RepetitionPenalty)
+        self._counts = _found(chains, CountPenalty)
+        self._biases = _found(chains, Bias)
+        rows = len(chains)
+        self._penalty = _column(rows, self._repetitions, "penalty", 1.0)
+        self._limits = [_column(rows, self._counts, name, 0.0) for name in ("frequency", "presence")]
+        self._counting: mx.array | None = None
+        """(rows, 1): 1 where the next token counts, else 0. None before the first step."""
         self._counted: mx.array | None = None
         self._added: mx.array | None = None
-
-    @staticmethod
-    def joins(chain: Sequence[Processor]) -> bool:
-        """Whether a `JointPenalties` can apply all processors of this chain, in their order."""
-        order = [(RepetitionPenalty, CountPenalty, Bias).index(type(one)) for one in chain if _known(one)]
-        return len(order) == len(chain) and order == sorted(set(order))
 
     @property
     def state(self) -> list[mx.array]:
@@ -110,81 +134,131 @@ class JointPenalties:
     def __call__(self, fed: mx.array, logits: mx.array) -> mx.array:
         """Logits (rows, vocabulary) → the same, changed. `fed` (rows): the token that this step feeds to each row."""
         if self._repetitions:
-            logits = self._repetitions.on(logits, lambda rows: self._repeat(fed, rows))
+            logits = _repeat(logits, fed, self._context(len(fed)), self._penalty)
+        if self._biases and self._added is None:
+            self._added = self._bias(logits)
         if self._counts:
-            logits = self._counts.on(logits, lambda rows: self._count(fed, rows))
-        if self._biases:
-            logits = self._biases.on(logits, self._bias)
+            counted, counting = self._count(logits)
+            arguments = [logits, fed, mx.arange(logits.shape[-1]), counted, counting, *self._limits]
+            logits, self._counted = _count(*arguments)
+        if self._added is not None:
+            logits = logits + self._added.astype(logits.dtype)
         return logits
 
-    def _repeat(self, fed: mx.array, logits: mx.array) -> mx.array:
-        rows = self._repetitions
-        newest = rows.pick(fed)[:, None]
-        known = np.full((len(rows.places), max(one.size for one in rows.processors) - 1), -1, dtype=np.int32)
-        for line, row, one in zip(known, rows.places, rows.processors, strict=True):
+    def _context(self, rows: int) -> mx.array:
+        """The last tokens of each row; -1 stands for the one that is fed."""
+        known = np.full((rows, max(one.size for one in self._repetitions.values())), -1, dtype=np.int32)
+        for row, one in self._repetitions.items():
             last = self._tokens[row][-(one.size - 1) :] if one.size > 1 else []
-            line[: len(last)] = last
-        context = mx.array(known)
-        context = mx.concatenate([mx.where(context < 0, newest, context), newest], axis=-1)
-        said = mx.take_along_axis(logits, context, axis=-1)
-        penalty = rows.column("penalty").astype(logits.dtype)
-        said = mx.where(said < 0, said * penalty, said / penalty)
-        return mx.put_along_axis(logits, context, said, axis=-1)
+            known[row, : len(last)] = last
+        return mx.array(known)
 
-    def _count(self, fed: mx.array, logits: mx.array) -> mx.array:
-        rows = self._counts
-        if self._counted is None:
-            nothing = mx.zeros((1, logits.shape[1]))
-            self._counted = mx.concatenate([nothing if one.counts is None else one.counts for one in rows.processors])
-        counted = self._counted.at[mx.arange(len(rows.places)), rows.pick(fed)].add(1.0)
-        self._counted = counted
-        penalty = rows.column("frequency") * counted + rows.column("presence") * (counted > 0)
-        return logits - penalty.astype(logits.dtype)
+    def _count(self, logits: mx.array) -> tuple[mx.array, mx.array]:
+        rows, width = logits.shape
+        counting = np.zeros((rows, 1), dtype=np.float32)
+        if self._counted is not None:
+            if self._counting is None:
+                counting[[*self._counts]] = 1.0
+                self._counting = mx.array(counting)
+            return self._counted, self._counting
+        nothing = mx.zeros((1, width))
+        lines = [nothing] * rows
+        for row, one in self._counts.items():
+            counting[row] = one.begin(width)
+            assert one.counts is not None
+            lines[row] = one.counts
+        return mx.concatenate(lines), mx.array(counting)
 
     def _bias(self, logits: mx.array) -> mx.array:
-        if self._added is None:
-            nothing = mx.zeros((1, logits.shape[1]))
-            added = [nothing.at[:, one.ids].add(one.values) for one in self._biases.processors]
-            self._added = mx.concatenate(added)
-        return logits + self._added.astype(logits.dtype)
+        rows, width = logits.shape
+        added = np.zeros((rows, width), dtype=np.float32)
+        for row, one in self._biases.items():
+            added[row, np.array(one.ids)] = np.array(one.values)
+        return mx.array(added)
 
     def release(self) -> None:
         """Return their state to the rows' own processors."""
         if self._counted is not None:
-            for place, one in enumerate(self._counts.processors):
-                one.counts = self._counted[place : place + 1]
+            for row, one in self._counts.items():
+                one.counts = self._counted[row : row + 1]
 
 
-def _known(processor: Processor) -> bool:
-    if isinstance(processor, RepetitionPenalty):
-        return processor.size <= MAX_JOINT_CONTEXT
-    return isinstance(processor, CountPenalty | Bias)
+def _found(chains: Sequence[Sequence[Processor]], kind: type[_P]) -> dict[int, _P]:
+    """By row: the processor of this kind."""
+    return {row: one for row, chain in enumerate(chains) for one in chain if isinstance(one, kind)}
 
 
-class _RowsWith:
-    """The rows whose chains have a processor of one kind; true if there are any."""
+def _column(rows: int, processors: Mapping[int, Any], name: str, otherwise: float) -> mx.array:
+    values = np.full((rows, 1), otherwise, dtype=np.float32)
+    for row, one in processors.items():
+        values[row] = getattr(one, name)
+    return mx.array(values)
 
-    def __init__(self, chains: Sequence[Sequence[Processor]], kind: type) -> None:
-        found = [(row, one) for row, chain in enumerate(chains) for one in chain if isinstance(one, kind)]
-        self.places = [row for row, _ in found]
-        self.processors: list[Any] = [one for _, one in found]
-        self._some = mx.array(self.places) if len(found) < len(chains) else None
-        self._columns: dict[str, mx.array] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self.places)
+@mx.compile
+def _repeat(logits: mx.array, fed: mx.array, context: mx.array, penalty: mx.array) -> mx.array:
+    context = mx.where(context < 0, fed[:, None].astype(mx.int32), context)
+    said = mx.take_along_axis(logits, context, axis=-1)
+    penalty = penalty.astype(logits.dtype)
+    return mx.put_along_axis(logits, context, mx.where(said < 0, said * penalty, said / penalty), axis=-1)
 
-    def column(self, name: str) -> mx.array:
-        if name not in self._columns:
-            self._columns[name] = mx.array([float(getattr(one, name)) for one in self.processors])[:, None]
-        return self._columns[name]
 
-    def pick(self, values: mx.array) -> mx.array:
-        return values if self._some is None else values[self._some]
+@mx.compile
+def _count(
+    logits: mx.array,
+    fed: mx.array,
+    ids: mx.array,
+    counted: mx.array,
+    counting: mx.array,
+    frequency: mx.array,
+    presence: mx.array,
+) -> tuple[mx.array, mx.array]:
+    """The logits with penalties, and the counts with the token that is fed. Without a scatter it is one kernel."""
+    counted = counted + mx.where(ids == fed[:, None], counting, 0.0)
+    penalty = frequency * counted + presence * (counted > 0)
+    return logits - penalty.astype(logits.dtype), counted
 
-    def on(self, logits: mx.array, change: Callable[[mx.array], mx.array]) -> mx.array:
-        """The logits with these rows changed."""
-        if self._some is None:
-            return change(logits)
-        logits[self._some] = change(logits[self._some])
+
+class HostPenalties:
+    """The processors of one row, applied by numpy.
+
+    It owns their state until `release`: they are not called meanwhile.
+    """
+
+    def __init__(self, chain: Sequence[Processor], tokens: list[int]) -> None:
+        """`chain` `joins`. `tokens`: those fed so far; they grow."""
+        self._chain = chain
+        self._tokens = tokens
+        self._counts: np.ndarray[Any, Any] | None = None
+
+    def __call__(self, fed: int, logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Logits in float32 (vocabulary) → others. `fed`: the token after which they come, not in `tokens` yet."""
+        logits = logits.copy()
+        for one in self._chain:
+            if isinstance(one, RepetitionPenalty):
+                last = self._tokens[-(one.size - 1) :] if one.size > 1 else []
+                ids = [token for token in (*last, fed) if token >= 0]
+                said = logits[ids]
+                logits[ids] = np.where(said < 0, said * np.float32(one.penalty), said / np.float32(one.penalty))
+            elif isinstance(one, CountPenalty):
+                self._count(one, fed, logits)
+            elif isinstance(one, Bias):
+                logits[np.array(one.ids)] += np.array(one.values)
         return logits
+
+    def _count(self, one: CountPenalty, fed: int, logits: np.ndarray[Any, Any]) -> None:
+        counts = self._counts
+        counted = True
+        if counts is None:
+            counted = one.begin(len(logits))
+            assert one.counts is not None
+            counts = self._counts = np.array(one.counts[0])
+        if counted:
+            counts[fed] += 1.0
+        logits -= np.float32(one.frequency) * counts + np.float32(one.presence) * (counts > 0)
+
+    def release(self) -> None:
+        """Return their state to the row's own processors."""
+        for one in self._chain:
+            if isinstance(one, CountPenalty) and self._counts is not None:
+                one.counts = mx.array(self._counts[None])

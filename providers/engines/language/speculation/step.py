@@ -11,7 +11,7 @@ import mlx.core as mx
 
 from providers.engines.language.speculation.proposer import Proposal, Proposer, Text
 from providers.engines.language.speculation.worth import Always, Measured, Worth
-from providers.engines.sampling.settings import DrawsAhead, draws_ahead, is_seeded
+from providers.engines.sampling.samplers import DrawsAhead, draws_ahead, is_seeded
 
 __all__ = ["Speculation", "Tally"]
 
@@ -172,9 +172,6 @@ def _draw(
         else:
             later[mx.array(group)] = drawn
     own = [place for place in counts if is_seeded(batch.samplers[place])]
-    if own:
-        # Their samplers go on from the draws that the batch's plan has made.
-        batch.release()
     seeded = {place: DrawsAhead(batch.samplers[place]) for place in own}
     for place, draws in seeded.items():
         later[place, : counts[place]] = draws.draw(logits[place, 1 : 1 + counts[place]])

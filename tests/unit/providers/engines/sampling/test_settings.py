@@ -14,14 +14,12 @@ from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p, apply_xtc
 
 from providers.chat.types import SamplingParams
 from providers.engines.sampling.penalties import Bias, CountPenalty, RepetitionPenalty
+from providers.engines.sampling.samplers import draws_ahead, make_sampler
 from providers.engines.sampling.settings import (
     MAX_BIASES,
     Settings,
-    draws_ahead,
     make_processors,
-    make_sampler,
     resolve,
-    skip_draws,
     with_defaults,
 )
 from providers.errors import InvalidRequest
@@ -291,8 +289,7 @@ def test_xtc_without_top_p_keeps_the_least_likely_token() -> None:
 def test_draws_that_are_skipped_or_taken_ahead_are_those_of_one_by_one(settings: Settings) -> None:
     expected = draws(settings, 3, 10)
 
-    skipping = make_sampler(settings, 3)
-    skip_draws(skipping, 4)
+    skipping = make_sampler(settings, 3, drawn=4)
     assert [skipping(logprobs(ROW)).item() for _ in range(6)] == expected[4:]
 
     taking = make_sampler(settings, 3)

@@ -54,7 +54,7 @@ def test_it_holds_for_each_row_of_a_batch(thinker: EngineClient) -> None:
 
 def test_a_grammar_takes_over_where_the_thought_was_closed(thinker: EngineClient) -> None:
     grammar = ChoiceGrammar(["yes", "no"])
-    sampling = SamplingParams(temperature=1.2, seed=2)
+    sampling = SamplingParams(temperature=1.2, seed=4)
     answer = thinker.ask(
         "held", OPENED, sampling=sampling, max_tokens=60, max_reasoning_tokens=6, grammar=grammar, top_logprobs=2
     )
