@@ -65,7 +65,9 @@ def load_multimodal_model(spec: ModelSpec, device: str, progress: Progress) -> L
     tokenizer = load_tokenizer(folder, _ends(config, defaults), spec, chat_template=vision.chat_template)
     marks = PictureMarks()
     if tokenizer.has_chat_template:
-        tokenizer.apply_chat_template = PictureTemplate(tokenizer.apply_chat_template, marks, vision.placeholder)
+        tokenizer.apply_chat_template = PictureTemplate(
+            tokenizer.apply_chat_template, marks, vision.placeholder, lines=vision.architecture.has_lines
+        )
     encoder = Encoder(
         model,
         vision.processor,

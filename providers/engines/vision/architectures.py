@@ -24,6 +24,8 @@ class Architecture:
     """What the chat template writes for a picture, and the processor replaces. None: the image token."""
     has_own_template: bool = True
     """Whether the processor's chat template is the folder's. Otherwise mlx-vlm made it up."""
+    has_lines: bool = False
+    """Whether a picture has a line of its own in a prompt, also where the chat template writes none."""
     needs_mask: bool = False
     """Whether the model asks for a mask of its input, which it does not use."""
     around: str = ""
@@ -34,7 +36,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "gemma3": Architecture(placeholder="<start_of_image>", around="\n\n", needs_mask=True),
     "idefics3": Architecture(),
     "internvl": Architecture(),
-    "internvl_chat": Architecture(placeholder="<image>", has_own_template=False),
+    "internvl_chat": Architecture(placeholder="<image>", has_own_template=False, has_lines=True),
     "lfm2-vl": Architecture(),
     "lfm2_vl": Architecture(),
     "llava": Architecture(),

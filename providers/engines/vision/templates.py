@@ -41,11 +41,20 @@ class PictureTemplate:
     others the marks stay in the text. Some templates expect lists for every message, and write nothing of a string.
     """
 
-    def __init__(self, render: Callable[..., Any], marks: PictureMarks, placeholder: str) -> None:
-        """`render`: the tokenizer's own function. `placeholder`: the text that the model's processor looks for."""
+    def __init__(
+        self, render: Callable[..., Any], marks: PictureMarks, placeholder: str, *, lines: bool = False
+    ) -> None:
+        """Wrap a template.
+
+        Args:
+            render: the tokenizer's own function.
+            placeholder: the text that the model's processor looks for.
+            lines: whether each picture has a line of its own where the template writes no pictures.
+        """
         self._render = render
         self._marks = marks
         self._placeholder = placeholder
+        self._lines = lines
         self._only_lists = _PROBE not in self._probe(_PROBE)
         shown = self._probe([{"type": "image"}, {"type": "text", "text": _PROBE}])
         self._lists = shown.count(placeholder) == 1 and _PROBE in shown
@@ -75,12 +84,24 @@ class PictureTemplate:
         content = message.get("content")
         if not isinstance(content, str):
             return dict(message)
-        parts = self._marks.parts(content) if self._lists else [content]
+        parts = self._marks.parts(content)
+        if not self._lists:
+            content = self._in_lines(parts) if self._lines else content
+            parts = [content]
         if len(parts) == 1 and not self._only_lists:
-            return dict(message)
+            return {**message, "content": content}
         digests += parts[1::2]
         made: list[dict[str, Any]] = [{"type": "text", "text": parts[0]}] if parts[0] or len(parts) == 1 else []
         for text in parts[2::2]:
             made.append({"type": "image"})
             made += [{"type": "text", "text": text}] if text else []
         return {**message, "content": made}
+
+    def _in_lines(self, parts: Sequence[str]) -> str:
+        """The content with a line break between each picture and what is behind it."""
+        written = parts[0]
+        for place in range(1, len(parts), 2):
+            behind = parts[place + 1]
+            breaks = (behind or place + 2 < len(parts)) and not behind.startswith("\n")
+            written += self._marks.of(parts[place]) + ("\n" if breaks else "") + behind
+        return written

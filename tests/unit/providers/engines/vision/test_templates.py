@@ -24,14 +24,14 @@ STRINGS = "{% for m in messages %}{{ m.role + ':' + m.content + ';' }}{% endfor 
 marks = PictureMarks()
 
 
-def template(source: str) -> PictureTemplate:
+def template(source: str, **options: Any) -> PictureTemplate:
     compiled = jinja2.Template(source)
 
     def render(messages: Any, *, tokenize: bool, **options: Any) -> str:
         assert not tokenize
         return compiled.render(messages=messages, **options)
 
-    return PictureTemplate(render, marks, "<image>")
+    return PictureTemplate(render, marks, "<image>", **options)
 
 
 def content(*parts: str | ImagePart) -> str:
@@ -51,6 +51,22 @@ def test_marks_come_back_where_the_pictures_were(source: str) -> None:
 
     texts = ["system:Look.;user:see ", "", "both;assistant:;user:", ";"]
     assert marks.parts(prompt) == [texts[0], "a1", texts[1], "b2", texts[2], "a1", texts[3]]
+
+
+@pytest.mark.parametrize(
+    ("parts", "texts"),
+    [
+        ((PICTURE, "why?"), ["user:", "\nwhy?;"]),
+        ((PICTURE, "\nwhy?"), ["user:", "\nwhy?;"]),
+        (("see ", PICTURE), ["user:see ", ";"]),
+        ((PICTURE, OTHER, "why?"), ["user:", "\n", "\nwhy?;"]),
+        (("why?",), ["user:why?;"]),
+    ],
+)
+def test_a_picture_may_have_a_line_where_the_template_writes_none(parts: Any, texts: list[str]) -> None:
+    turn = {"role": "user", "content": content(*parts)}
+    assert marks.parts(template(STRINGS, lines=True)([turn]))[::2] == texts
+    assert "\n" not in template(BOTH, lines=True)([{"role": "user", "content": content(PICTURE, "why?")}])
 
 
 def test_texts_without_pictures_are_shown_to_a_template_of_lists() -> None:

@@ -10,7 +10,7 @@ import pytest
 from providers.chat.types import ChatMessage, ChatPrompt, TextPart
 from providers.engines.process.engine import EngineLoadError
 from providers.engines.vision.architectures import ARCHITECTURES, REFUSED
-from tests.unit.providers.engines import tiny_vision
+from tests.unit.providers.engines import tiny, tiny_vision
 from tests.unit.providers.engines.language.multimodal.seeing import FAMILIES, OTHERS, Judge, Seeing, raws, turns
 from tests.unit.providers.engines.tiny_vision import picture
 
@@ -63,6 +63,19 @@ def test_texts_beside_a_picture_are_tokenised_with_what_the_processor_writes(tmp
     assert answer.accepted is not None
     # Three line breaks before the picture are one token; of those behind it the last one begins a word.
     assert answer.accepted.prompt_tokens == len("<user\nwhat*<....>*.is it?><")
+
+
+def test_a_template_of_texts_only_gets_pictures_on_lines_of_their_own(tmp_path: Path) -> None:
+    """As the templates of InternVL's tokenizers are, and as its own program writes pictures."""
+    folder = tiny_vision.write_folder(tmp_path, "internvl_chat")
+    file = folder / "tokenizer_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "chat_template": tiny.TEMPLATE}))
+    seeing = Seeing(folder)
+
+    answer = seeing.tokens("lines", picture(1), "what is it?")
+    seeing.run()
+
+    assert raws(answer) == Judge(folder, "internvl_chat", seeing)(picture(1), "\nwhat is it?")
 
 
 @pytest.mark.parametrize("model_type", REFUSED)
