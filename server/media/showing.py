@@ -19,10 +19,12 @@ from server.media.media import Media, MediaRefused, refuse_larger
 from server.media.pictures import fitted, picture_size
 from server.noted import note
 
-__all__ = ["LOW_SIDE", "MAX_PICTURES", "MAX_PIXEL_BYTES", "Shown", "show"]
+__all__ = ["LEFT_OUT", "LOW_SIDE", "MAX_PICTURES", "MAX_PIXEL_BYTES", "Shown", "show"]
 
 MAX_PICTURES = 64
 """Pictures of a request, earlier turns included."""
+LEFT_OUT = 16
+"""How many of the oldest pictures of tools and of earlier turns are left out together, if a request has too many."""
 MAX_PIXEL_BYTES = 48 * 1024 * 1024
 """Bytes of their pixels together: they reach the engine in one frame, beside the texts."""
 LOW_SIDE = 512
@@ -57,10 +59,8 @@ async def show(
         OutOfMemory: other requests hold too many pictures.
         InvalidRequest, NotFound: one that is required cannot be read, or there are too many; with the path.
     """
-    pictures = [each for each in attachments if each.source.kind == "picture"]
-    if len(pictures) > MAX_PICTURES:
-        place = pictures[MAX_PICTURES].path
-        raise InvalidRequest(f"{place}: a request may have up to {MAX_PICTURES} pictures", param=place)
+    attachments = _without_oldest(attachments)
+    pictures = _pictures(attachments)
     read = 0
 
     async def media(source: Source) -> Media:
@@ -89,6 +89,32 @@ async def show(
         content_bytes=read,
         pixel_bytes=sum(len(part.pixels) for parts in every.values() for part in parts),
     )
+
+
+def _pictures(attachments: Sequence[Attachment]) -> list[Attachment]:
+    return [each for each in attachments if each.source.kind == "picture"]
+
+
+def _without_oldest(attachments: Sequence[Attachment]) -> Sequence[Attachment]:
+    """The attachments, without the oldest pictures that are not required if there are too many: a conversation of
+    screenshots goes on.
+
+    As many go together, so that the next requests, with a few more pictures, begin with the same prompt.
+
+    Raises:
+        InvalidRequest: too many are required.
+    """
+    pictures = _pictures(attachments)
+    required = [each for each in pictures if each.required]
+    if len(required) > MAX_PICTURES:
+        place = required[MAX_PICTURES].path
+        raise InvalidRequest(f"{place}: a request may have up to {MAX_PICTURES} pictures", param=place)
+    surplus = max(0, len(pictures) - MAX_PICTURES)
+    left_out = [each for each in pictures if not each.required][: -(-surplus // LEFT_OUT) * LEFT_OUT]
+    for each in left_out:
+        note(each.noted)
+    gone = set(map(id, left_out))
+    return [each for each in attachments if id(each) not in gone]
 
 
 def _seen(source: Source, media: Media, parts: Sequence[ImagePart]) -> Sequence[Part]:

@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from server.media.documents import MAX_DOCUMENTS
+from server.media.showing import LEFT_OUT, MAX_PICTURES
 from tests.unit.server.api.showing import (
     CALL,
     CHATS,
     MESSAGES,
     RESPONSES,
     base64_of,
+    block,
     data_url,
     file_part,
     read,
@@ -191,3 +193,34 @@ async def test_a_picture_of_another_api_that_cannot_be_read_is_a_placeholder(url
     assert answer.status == 200
     assert read(model)[-1] == "[image]"
     assert answer.headers["x-ignored-parameters"]
+
+
+def shot(path: str, side: int) -> dict[str, Any]:
+    """A picture that a tool returned, in the form of the endpoint."""
+    if path == MESSAGES:
+        return block("base64", media_type="image/png", data=base64_of(plain(side, side)))
+    url = data_url(plain(side, side))
+    return {"type": "input_image", "image_url": url} if path == RESPONSES else {"type": "image_url", "image_url": url}
+
+
+@every
+@pytest.mark.parametrize(("surplus", "left_out"), [(0, 0), (1, LEFT_OUT), (LEFT_OUT, LEFT_OUT), (17, 2 * LEFT_OUT)])
+async def test_of_too_many_screenshots_the_oldest_are_left_out_together(path: str, surplus: int, left_out: int) -> None:
+    model, count = reader(), MAX_PICTURES + surplus
+    answer = await ask(make_app(model), path=path, json=returned(path, *(shot(path, n + 1) for n in range(count))))
+    assert answer.status == 200
+    shown = [f"[{n + 1}x{n + 1}]" for n in range(left_out, count)]
+    assert read(model)[-1] == "\n".join([*left_out * ["[image]"], *shown])
+
+
+async def test_pictures_of_the_client_are_never_left_out() -> None:
+    model = reader()
+    body = returned(RESPONSES, *(shot(RESPONSES, n + 1) for n in range(9)))
+    own = response(*(shot(RESPONSES, 100 + n) for n in range(MAX_PICTURES)))
+    body["input"] += own["input"]
+    assert (await ask(make_app(model), path=RESPONSES, json=body)).status == 200
+    assert "[image]" not in read(model)[-1]
+    assert read(model)[-2] == "\n".join(9 * ["[image]"])
+    body["input"][-1]["content"].append(shot(RESPONSES, 200))
+    refused = await ask(make_app(model), path=RESPONSES, json=body)
+    assert (refused.status, refused.error["param"]) == (400, f"input[3].content[{MAX_PICTURES + 1}]")
