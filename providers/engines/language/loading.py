@@ -15,6 +15,7 @@ from mlx_lm.utils import load_model
 
 from providers.engines.cpu import ahead
 from providers.engines.cpu.attention import use_fast_exponentials
+from providers.engines.cpu.one_row import compute_rows_in_numpy
 from providers.engines.cpu.weight_layout import lay_out_for_blas
 from providers.engines.decode.step import prepare_decode_step
 from providers.engines.language.adapters import apply_adapters
@@ -84,6 +85,7 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> Loa
         mx.eval(model.parameters())
         use_fast_exponentials(model, device)
         prepare_decode_step(model, device, spec.decode_step)
+        compute_rows_in_numpy(model, device)
         progress("loading the tokenizer", None)
         tokenizer = reading.result()
     return LoadedModel(

@@ -18,6 +18,7 @@ mlx-lm may rename them in any version; `test_mlx_lm_internals.py` then fails and
 | `GenerationBatch._token_context` | the tokens that processors called one by one read |
 | `GenerationBatch._num_tokens` | how many tokens a sequence has, which speculation advances |
 | `BatchKVCache._idx`, `.left_padding` | the layout of keys, which speculation changes where it cuts sequences |
+| `BatchKVCache._idx`, `._right_padding` | where a cache holds the tokens of its only sequence |
 | `LRUPromptCache._trie`, `PromptTrie._trie`, `"__value__"` | a faster search, and a look without a copy |
 | `BatchKVCache.make_mask`, `.left_padding` | a decode step knows which mask hides only padding |
 | `BatchKVCache._idx`, `.keys`, `.values`, `.offset` | a decode step appends its token |
@@ -35,7 +36,7 @@ from typing import Any, Protocol
 
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, GenerationBatch
-from mlx_lm.models.cache import BatchKVCache, CacheList, LRUPromptCache, PromptTrie, TokenBuffer
+from mlx_lm.models.cache import BatchKVCache, CacheList, KVCache, LRUPromptCache, PromptTrie, TokenBuffer
 
 __all__ = [
     "TRIE_VALUE",
@@ -50,6 +51,7 @@ __all__ = [
     "fed_tokens",
     "is_batch_of_keys",
     "replace_function",
+    "tokens_of_one",
     "wrap_masks",
 ]
 
@@ -158,6 +160,8 @@ class PlannedBatch(GenerationBatch):
     """The order of each sequence's tokens in the caches; None as long as no sequence was cut."""
     _unlaunched: Sequence[mx.array] = ()
     """Arrays of the last step that wait for `launch`."""
+    _is_postponed = False
+    """Whether the last step's tokens still have to be fed, by `launch` or what needs that before."""
 
     @abstractmethod
     def make_plan(self) -> StepPlan:
@@ -166,10 +170,14 @@ class PlannedBatch(GenerationBatch):
     @property
     def next_tokens(self) -> mx.array:
         """The tokens (sequences) that the next step feeds; they are perhaps not computed yet."""
-        if self._plan is not None:
-            self._plan.settle()
+        self._feed_postponed()
+        self._settle()
         following: mx.array = self._next_tokens
         return following
+
+    def _settle(self) -> None:
+        if self._plan is not None:
+            self._plan.settle()
 
     @property
     def contexts(self) -> list[Any]:
@@ -197,6 +205,7 @@ class PlannedBatch(GenerationBatch):
             Logits (sequences, places + 1, vocabulary), and the token after each next one (sequences), which the plan
             has chosen from the first of them.
         """
+        self._feed_postponed()
         fed = self._current_tokens = self._next_tokens
         logits = self.model(mx.concatenate([fed[:, None], proposed], axis=1), cache=self.prompt_cache)
         if self._plan is None:
@@ -233,6 +242,7 @@ class PlannedBatch(GenerationBatch):
         return responses
 
     def extract_cache(self, idx: int) -> list[Any]:
+        self._feed_postponed()
         layers: list[Any] = super().extract_cache(idx)
         order = None if self._orders is None else self._orders[idx].places(len(self.tokens[idx]))
         if order is not None:
@@ -243,30 +253,49 @@ class PlannedBatch(GenerationBatch):
     def launch(self) -> None:
         """Start computing the next tokens, if the last step left that to the caller.
 
-        A GPU starts in the step itself. MLX's CPU backend returns only when most of it is computed: a caller that first
-        delivers the tokens of the step delivers them a whole step earlier.
+        A GPU starts in the step itself. MLX's CPU backend returns only when most of it is computed, and a model that
+        computes single rows in numpy when all is: a caller that first delivers the tokens of the step delivers them a
+        whole step earlier.
         """
+        self._feed_postponed()
         unlaunched, self._unlaunched = self._unlaunched, ()
         if unlaunched and self.uids:
             mx.async_eval(*unlaunched)  # type: ignore[no-untyped-call]
 
     def _step(self) -> tuple[list[int], list[Any]]:
         self.launch()
-        fed = self._current_tokens = self._next_tokens
-        logits = self.model(fed[:, None], cache=self.prompt_cache)[:, -1, :]
-        if self._plan is None:
-            self._plan = self.make_plan()
-        self._next_tokens = self._plan(fed, logits)
         self._next_logprobs = [None] * len(self.uids)
-        self._unlaunched = [self._next_tokens, *self._plan.state]
+        self._is_postponed = len(self.uids) == 1 and getattr(self.model, "computes_rows_in_call", False)
+        fed = self._current_tokens = self._next_tokens
+        if self._is_postponed:
+            self._settle()
+        else:
+            self._feed(fed)
         if mx.default_device() != mx.cpu:
             self.launch()
         # While that is computed:
         mx.eval(fed)
         tokens: list[int] = fed.tolist()
-        for known, token in zip(self.tokens, tokens, strict=True):
-            known.append(token)
+        if not self._is_postponed:
+            self._note(tokens)
         return tokens, self._next_logprobs
+
+    def _note(self, fed: list[int]) -> None:
+        for known, token in zip(self.tokens, fed, strict=True):
+            known.append(token)
+
+    def _feed(self, fed: mx.array) -> None:
+        logits = self.model(fed[:, None], cache=self.prompt_cache)[:, -1, :]
+        if self._plan is None:
+            self._plan = self.make_plan()
+        self._next_tokens = self._plan(fed, logits)
+        self._unlaunched = [self._next_tokens, *self._plan.state]
+
+    def _feed_postponed(self) -> None:
+        if self._is_postponed:
+            self._is_postponed = False
+            self._feed(self._current_tokens)
+            self._note(self._current_tokens.tolist())
 
     def extend(self, batch: GenerationBatch) -> None:
         self.release()
@@ -275,6 +304,8 @@ class PlannedBatch(GenerationBatch):
             self._orders += [TokenOrder() for _ in batch.uids]
 
     def filter(self, keep: list[int]) -> None:
+        if not keep:
+            self._is_postponed = False
         self.release()
         super().filter(keep)
         if self._orders is not None:
@@ -282,6 +313,7 @@ class PlannedBatch(GenerationBatch):
 
     def release(self) -> None:
         """Leave every sequence as if its own sampler and processors had taken it here."""
+        self._feed_postponed()
         if self._plan is not None:
             self._plan.release()
             self._plan = None
@@ -459,3 +491,13 @@ def append_token(cache: Any, keys: mx.array, values: mx.array, offset: mx.array)
 def change_class(layer: Any, kind: type[Any]) -> None:
     """Make a layer of a model an object of a subclass of its class."""
     layer.__class__ = kind
+
+
+def tokens_of_one(cache: Any) -> range | None:
+    """Where a cache of whole keys and values holds the tokens of its only sequence; None: it is of another kind."""
+    if type(cache) is KVCache:
+        return range(cache.offset)
+    if type(cache) is BatchKVCache and len(cache.left_padding) == 1 and cache._right_padding is None:
+        padding: Any = cache.left_padding.item()
+        return range(padding, cache._idx)
+    return None

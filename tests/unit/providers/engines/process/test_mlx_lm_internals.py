@@ -12,10 +12,10 @@ import mlx.core as mx
 import pytest
 from mlx_lm.generate import BatchGenerator, GenerationBatch
 from mlx_lm.models import activations, base
-from mlx_lm.models.cache import BatchKVCache, LRUPromptCache, PromptTrie, TokenBuffer
+from mlx_lm.models.cache import BatchKVCache, KVCache, LRUPromptCache, PromptTrie, TokenBuffer
 from mlx_lm.utils import load_model
 
-from providers.engines.process.mlx_lm_internals import TRIE_VALUE, Generator, append_token
+from providers.engines.process.mlx_lm_internals import TRIE_VALUE, Generator, append_token, tokens_of_one
 from tests.unit.providers.engines import tiny
 
 GENERATOR = (
@@ -122,3 +122,19 @@ def test_a_batch_of_keys_without_room_grows() -> None:
         keys, _ = append_token(cache, token, token, cache.offset + 1)
     assert keys.shape[2] == cache.size() == cache.step + 1
     assert cache.offset.tolist() == [cache.step + 1]
+
+
+def test_a_cache_of_one_sequence_holds_its_tokens_after_the_padding() -> None:
+    keys = [mx.zeros((1, 2, length, 4)) for length in (7, 3)]
+    caches: list[Any] = [KVCache(), KVCache()]
+    for cache, array in zip(caches, keys, strict=True):
+        cache.update_and_fetch(array, array)
+    batch: Any = BatchKVCache.merge(caches)
+
+    assert tokens_of_one(caches[1]) == range(3)
+    assert tokens_of_one(batch) is None
+    batch.left_padding, batch.offset = batch.left_padding[1:], batch.offset[1:]
+    assert tokens_of_one(batch) == range(4, 7)
+    batch.prepare(right_padding=[2])
+    assert tokens_of_one(batch) is None
+    assert tokens_of_one(None) is None

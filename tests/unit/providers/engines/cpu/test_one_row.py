@@ -1,0 +1,254 @@
+"""Decode steps of one sequence in numpy agree with mlx-lm's own to float32 rounding, and fill its caches as it does."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import mlx.core as mx
+import pytest
+from mlx import nn
+from mlx.utils import tree_flatten
+from mlx_lm.models import gemma3_text, llama, qwen2, qwen3
+from mlx_lm.models.cache import BatchKVCache, RotatingKVCache, make_prompt_cache
+
+from providers.engines.cpu import one_row
+from providers.engines.cpu.one_row import compute_rows_in_numpy
+from providers.engines.language.kv_caches import QuantizedCache
+from tests.unit.providers.engines import tiny
+
+PROMPT, STEPS = one_row._BLOCK - 4, 9
+"""The steps reach positions whose rotations are not computed yet."""
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 128,
+}
+FAMILIES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "llama": (llama, {}),
+    "its own output": (llama, {"tie_word_embeddings": False}),
+    "biases": (llama, {"attention_bias": True, "mlp_bias": True}),
+    "wide heads": (llama, {"head_dim": 32}),
+    "scaled positions": (llama, {"rope_scaling": {"type": "linear", "factor": 2.0}}),
+    "llama 3's positions": (llama, {"rope_scaling": LLAMA3}),
+    "qwen2": (qwen2, {"model_type": "qwen2"}),
+    "qwen3": (qwen3, {"model_type": "qwen3", "head_dim": 16}),
+}
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a Mac's CPU has other kernels")
+
+
+def made(family: str = "llama", **changes: Any) -> Any:
+    """A model with random weights: the same for the same arguments."""
+    architecture, own = FAMILIES[family]
+    mx.random.seed(7)
+    model = architecture.Model(architecture.ModelArgs.from_dict(tiny.config(**own, **changes)))
+    weights = [(name, mx.random.normal(array.shape) * 0.2) for name, array in tree_flatten(model.parameters())]
+    model.load_weights(weights)
+    mx.eval(model.parameters())
+    return model
+
+
+def pair(family: str = "llama", **changes: Any) -> tuple[Any, Any]:
+    """mlx-lm's model, and the same one with its rows in numpy."""
+    plain, fast = made(family, **changes), made(family, **changes)
+    assert compute_rows_in_numpy(fast, "cpu")
+    return plain, fast
+
+
+def tokens(rows: int, count: int, seed: int = 1) -> mx.array:
+    return mx.random.randint(0, 200, (rows, count), key=mx.random.key(seed))
+
+
+def batched(caches: Sequence[Any], padding: int) -> list[Any]:
+    """The caches in a batch in which they were beside a sequence that is longer, and left."""
+    merged = []
+    for cache in caches:
+        other = make_prompt_cache(made())[0]
+        shape = (1, cache.keys.shape[1], cache.offset + padding, cache.keys.shape[3])
+        other.update_and_fetch(mx.ones(shape), mx.ones(shape))
+        batch = BatchKVCache.merge([other, cache])
+        batch.filter(mx.array([1]))
+        merged.append(batch)
+    return merged
+
+
+def steps(model: Any, caches: Any, count: int = STEPS) -> mx.array:
+    """The logits of single tokens, one after the other."""
+    fed = tokens(1, count, seed=2)
+    return mx.concatenate([model(fed[:, place : place + 1], cache=caches) for place in range(count)], axis=1)
+
+
+def check(plain: mx.array, fast: mx.array) -> None:
+    assert plain.shape == fast.shape
+    assert mx.allclose(plain, fast, rtol=1e-4, atol=1e-4)
+    assert mx.array_equal(plain.argmax(-1), fast.argmax(-1))
+
+
+class Calls:
+    """How often layers computed a row in numpy."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        mixed = one_row._mixed
+
+        def counted(*args: Any) -> Any:
+            self.count += 1
+            return mixed(*args)
+
+        monkeypatch.setattr(one_row, "_mixed", counted)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
+    return Calls(monkeypatch)
+
+
+@pytest.mark.parametrize("padding", [None, 0, 3])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_steps_give_mlx_lms_logits_and_caches(family: str, padding: int | None, calls: Calls) -> None:
+    results = []
+    for model in pair(family):
+        caches: Any = make_prompt_cache(model)
+        model(tokens(1, PROMPT), cache=caches)
+        caches = caches if padding is None else batched(caches, padding)
+        results.append((steps(model, caches), caches))
+
+    (plain, plain_caches), (fast, fast_caches) = results
+    check(plain, fast)
+    assert calls.count == STEPS * len(fast_caches)
+    for expected, found in zip(plain_caches, fast_caches, strict=True):
+        assert expected.size() == found.size() == PROMPT + STEPS
+        assert mx.array_equal(mx.array(expected.offset), mx.array(found.offset))
+        for one, other in zip(expected.keys_and_values(), found.keys_and_values(), strict=True):
+            assert mx.allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+def test_a_cache_that_was_trimmed_goes_on_from_there() -> None:
+    results = []
+    for model in pair():
+        caches: Any = make_prompt_cache(model)
+        model(tokens(1, PROMPT), cache=caches)
+        steps(model, caches)
+        for cache in caches:
+            cache.trim(STEPS + 5)
+        results.append(steps(model, caches))
+
+    check(*results)
+
+
+def test_a_copy_of_a_cache_keeps_what_it_had() -> None:
+    _, model = pair()
+    caches: Any = make_prompt_cache(model)
+    model(tokens(1, PROMPT), cache=caches)
+    steps(model, caches, 1)
+    batch = batched(caches, 3)
+    kept = [cache.extract(0) for cache in batch]
+    before = [mx.array(cache.keys) for cache in kept]
+
+    steps(model, batch)
+    for cache in batch:
+        cache.trim(STEPS + 1)
+    steps(model, batch)
+
+    assert all(mx.array_equal(keys, cache.keys) for keys, cache in zip(before, kept, strict=True))
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_prompts_and_batches_stay_with_mlx(rows: int, calls: Calls) -> None:
+    plain, fast = pair()
+    results = []
+    for model in (plain, fast):
+        caches = make_prompt_cache(model)
+        prompt = model(tokens(rows, PROMPT), cache=caches)
+        fed = tokens(rows, 3, seed=2)
+        several = model(fed if rows == 1 else fed[:, :1], cache=caches)
+        results.append((prompt, several))
+
+    assert all(mx.array_equal(*both) for both in zip(*results, strict=True))
+    assert calls.count == 0
+
+
+@pytest.mark.parametrize("kind", ["quantised", "bounded", "none", "empty"])
+def test_other_caches_stay_with_mlx(kind: str, calls: Calls) -> None:
+    plain, fast = pair(hidden_size=128)
+    results = []
+    for model in (plain, fast):
+        caches: Any = {
+            "quantised": lambda: [QuantizedCache(32, 8) for _ in range(2)],
+            "bounded": lambda: [RotatingKVCache(32) for _ in range(2)],
+            "none": lambda: None,
+            "empty": lambda: make_prompt_cache(made()),
+        }[kind]()
+        if kind not in ("none", "empty"):
+            model(tokens(1, 12), cache=caches)
+        results.append(model(tokens(1, 1), cache=caches))
+
+    check(*results)
+    assert calls.count == 0
+
+
+def test_a_gate_may_be_far_from_zero() -> None:
+    plain, fast = pair()
+    for model in (plain, fast):
+        for layer in model.layers:
+            layer.mlp.gate_proj.weight = layer.mlp.gate_proj.weight * 500
+    results = []
+    for model in (plain, fast):
+        caches = make_prompt_cache(model)
+        model(tokens(1, 5), cache=caches)
+        results.append(steps(model, caches, 2))
+
+    assert mx.allclose(*results, rtol=1e-3, atol=1e-3)
+
+
+def test_the_weights_are_those_of_the_model() -> None:
+    plain, fast = pair("its own output")
+
+    assert [name for name, _ in tree_flatten(plain.parameters())] == [
+        name for name, _ in tree_flatten(fast.parameters())
+    ]
+    assert isinstance(fast.lm_head, nn.Linear)
+    assert isinstance(fast.layers[0], llama.TransformerBlock)
+
+
+def gemma() -> Any:
+    own = {"model_type": "gemma3_text", "head_dim": 16, "query_pre_attn_scalar": 16, "sliding_window_pattern": 2}
+    return gemma3_text.Model(gemma3_text.ModelArgs.from_dict(tiny.config(**own)))
+
+
+def halved(model: Any) -> Any:
+    model.set_dtype(mx.bfloat16)
+    return model
+
+
+def quantised(model: Any) -> Any:
+    nn.quantize(model, group_size=32)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("make", "device"),
+    [
+        (made, "metal"),
+        (made, "cuda"),
+        (gemma, "cpu"),
+        (lambda: halved(made()), "cpu"),
+        (lambda: quantised(made()), "cpu"),
+        (lambda: made(rope_traditional=True), "cpu"),
+        (lambda: made(layer_types=["full_attention", "sliding_attention"], sliding_window=8), "cpu"),
+    ],
+    ids=["metal", "cuda", "family", "type", "quantised", "positions", "window"],
+)
+def test_other_models_and_devices_stay_with_mlx(make: Any, device: str, calls: Calls) -> None:
+    model = make()
+
+    assert not compute_rows_in_numpy(model, device)
+
+    caches = make_prompt_cache(model)
+    model(tokens(1, 5), cache=caches)
+    model(tokens(1, 1), cache=caches)
+    assert calls.count == 0
