@@ -50,6 +50,13 @@ MASKS: dict[str, Callable[[], Any]] = {
 }
 
 
+@pytest.fixture(params=["few scores", "many scores"], autouse=True)
+def many(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Numpy computes the exponentials of many scores."""
+    if request.param == "many scores":
+        monkeypatch.setattr(lm_cpu, "_MANY", 1)
+
+
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("heads", [1, 2, HEADS])
 def test_attention_is_mlx_lms(mask: str, heads: int) -> None:

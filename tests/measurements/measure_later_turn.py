@@ -1,0 +1,153 @@
+"""Where the time to the first token of a later turn goes, on a machine without a GPU.
+
+`python -m tests.measurements.measure_later_turn [TURNS [SENTENCES]]`: a debater speaks with the embedded model in this
+process, behind a brief of SENTENCES sentences of about 28 tokens. Prints the time to the first token of each turn, then
+the parts of the last turn. Parts of the model are measured in one more pass over the same tokens, in which each is
+evaluated before the next one is built. All but the first column of times is processor time, which other programs on
+the machine change less.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from providers.engines.process import platform
+
+PREPARED = platform.prepare()  # Before anything imports mlx.
+
+# ruff: noqa: E402
+import mlx.core as mx
+import mlx.nn as nn
+from mlx_lm.models.cache import BatchKVCache
+
+from providers.engine_host.frames import Report
+from providers.engines.language.engine import LanguageEngine
+from providers.engines.process.engine import Outbox
+from providers.engines.process.mlx_lm_prefill import PromptBatch, last_logits, merge_layers
+from providers.spec import ModelSpec
+from server.cli.bench.debate import make_brief, messages_of
+from tests.unit.providers.engines.client import chat
+from tests.unit.providers.engines.inprocess import SteppedEngine
+
+REPLY = "I do not believe a word of that, since the survey of nurses in Lyon says otherwise. What do you say?"
+MODEL = "embedded:smollm2-135m-instruct"
+
+Times = defaultdict[str, float]
+
+
+class MeasuredEngine(SteppedEngine):
+    """The embedded model on this machine's BLAS, as an engine process has it."""
+
+    def __init__(self) -> None:
+        self.engine = LanguageEngine(PREPARED)
+        self.info = self.engine.load(ModelSpec(name="m", path=MODEL, grammar_timeout=0.0), lambda stage, fraction: None)
+        self.out = Outbox(self.file)
+        self.answers = {}
+        self.first: tuple[float, float] | None = None
+        """Of the last turn: when its first text was delivered, by the clock and by the processor's seconds."""
+
+    def file(self, report: Report) -> None:
+        super().file(report)
+        if self.first is None and any(answer.text and not answer.ended for answer in self.answers.values()):
+            self.first = time.perf_counter(), time.process_time()
+
+
+def measured(times: Times, owner: Any, name: str, label: str, *, evaluated: bool = False) -> Callable[[], None]:
+    """Add the seconds of each call to `times`. Returns what undoes that. `evaluated`: arrays before and after it."""
+    plain = getattr(owner, name)
+
+    def call(*args: Any, **options: Any) -> Any:
+        if evaluated:
+            mx.eval([each for each in args if isinstance(each, mx.array)])
+        started = time.process_time()
+        result = plain(*args, **options)
+        if evaluated:
+            mx.eval(result)
+        times[label] += time.process_time() - started
+        return result
+
+    setattr(owner, name, call)
+    return lambda: setattr(owner, name, plain)
+
+
+def turn(engine: MeasuredEngine, number: int, messages: list[dict[str, str]]) -> tuple[str, float, Times]:
+    """The text of a turn, the processor's seconds to its first token, and where they went."""
+    times: Times = defaultdict(float)
+    batch, inner = engine.engine._batch, engine.engine
+    undo = [
+        measured(times, inner, "_fetch", "look-up of the kept prefix"),
+        measured(times, PromptBatch, "generate", "pass over the new tokens"),
+        measured(times, PromptBatch, "prompt", "chunks before it"),
+        measured(times, batch.generator, "_make_batch", "into the batch"),
+    ]
+    started, began = time.process_time(), time.perf_counter()
+    prompt = chat(*((message["role"], message["content"]) for message in messages))
+    answer = engine.submit(str(number), prompt, max_tokens=24)
+    times["render and tokenize"] = time.process_time() - started
+    engine.first = None
+    while engine.first is None:
+        engine.step()
+    wall, seconds = engine.first[0] - began, engine.first[1] - started
+    times["the graph of the next step, text"] = seconds - sum(times.values())
+    for each in undo:
+        each()
+    engine.run()
+    assert answer.accepted is not None
+    tokens, kept = answer.accepted.prompt_tokens, answer.accepted.cached_tokens
+    print(f"{tokens:6} tokens, {kept:5} kept: {1000 * wall:7.0f} ms, of the processor {1000 * seconds:7.0f}")
+    return answer.text, seconds, times
+
+
+def parts(engine: MeasuredEngine, messages: list[dict[str, str]]) -> tuple[int, Times]:
+    """New tokens of a prompt, and the seconds of each part of the model in the pass over them."""
+    inner, model = engine.engine, engine.engine._model
+    tokens = engine.engine._intake._prompts.tokens(chat(*((m["role"], m["content"]) for m in messages)))
+    kept, cached = inner._prefixes.fetch(tokens)
+    assert kept is not None
+    new = tokens[cached:]
+    times: Times = defaultdict(float)
+    started = time.process_time()
+    cache = merge_layers([copy.copy(kept)], room=len(new))
+    mx.eval([layer.state for layer in cache])
+    times["keys and values, copied"] = time.process_time() - started
+    module = sys.modules[type(model.layers[0]).__module__]
+    linears = {type(layer) for layer in model.modules() if "Linear" in type(layer).__name__}
+    undo = [
+        measured(times, module, "scaled_dot_product_attention", "attention", evaluated=True),
+        measured(times, module, "swiglu", "activation", evaluated=True),
+        *(measured(times, kind, "__call__", "linears", evaluated=True) for kind in linears),
+        measured(times, nn.RMSNorm, "__call__", "norms", evaluated=True),
+        measured(times, type(model.layers[0].self_attn.rope), "__call__", "rotary", evaluated=True),
+        measured(times, BatchKVCache, "update_and_fetch", "keys and values, written", evaluated=True),
+        measured(times, nn.Embedding, "as_linear", "head", evaluated=True),
+    ]
+    mx.eval(last_logits(model, mx.array([new]), cache, [len(new)]))
+    for each in undo:
+        each()
+    return len(new), times
+
+
+def main(turns: int, sentences: int) -> None:
+    engine, brief = MeasuredEngine(), make_brief(0, sentences)
+    transcript: list[str] = []
+    seconds: list[float] = []
+    times: Times = defaultdict(float)
+    for number in range(turns):
+        text, taken, times = turn(engine, number, messages_of(0, brief, transcript))
+        seconds.append(taken)
+        transcript += [text, REPLY]
+    print("÷ first turn:", " ".join(f"{each / seconds[0]:.3f}" for each in seconds[1:]))
+    new, inside = parts(engine, messages_of(0, brief, transcript))
+    for title, table in (("of the last turn", times), (f"of a pass over {new} tokens", inside)):
+        print(f"\n| part {title} | ms |\n| --- | ---: |")
+        for label, each in sorted(table.items(), key=lambda item: -item[1]):
+            print(f"| {label} | {1000 * each:.1f} |")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 4, int(sys.argv[2]) if len(sys.argv) > 2 else 72)
