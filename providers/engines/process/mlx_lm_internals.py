@@ -1,6 +1,6 @@
 """The module that touches names private to mlx-lm: underscore names, replaced functions, layouts of its tuples.
 
-`mlx_lm_prefill` does so for prompts, and no other module.
+`mlx_lm_prefill` does so for prompts, `mlx_lm_cuts` where speculation cuts sequences, and no other module.
 
 mlx-lm may rename them in any version; `test_mlx_lm_internals.py` then fails and names what is gone. The module lies in
 `process` because `language` uses it, and also `sampling`, `structured`, `prefix` and `cpu`, which may import no engine.
@@ -17,7 +17,6 @@ mlx-lm may rename them in any version; `test_mlx_lm_internals.py` then fails and
 | `GenerationBatch._next_logprobs` | set to nothing: mlx-lm would normalise the logits of every sequence |
 | `GenerationBatch._token_context` | the tokens that processors called one by one read |
 | `GenerationBatch._num_tokens` | how many tokens a sequence has, which speculation advances |
-| `BatchKVCache._idx`, `.left_padding` | the layout of keys, which speculation changes where it cuts sequences |
 | `BatchKVCache._idx`, `._right_padding` | where a cache holds the tokens of its only sequence |
 | `LRUPromptCache._trie`, `PromptTrie._trie`, `"__value__"` | a faster search, and a look without a copy |
 | `BatchKVCache.make_mask`, `.left_padding` | a decode step knows which mask hides only padding |
@@ -30,13 +29,14 @@ from __future__ import annotations
 
 import sys
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import mlx.core as mx
 from mlx_lm.generate import BatchGenerator, GenerationBatch
-from mlx_lm.models.cache import BatchKVCache, CacheList, KVCache, LRUPromptCache, PromptTrie, TokenBuffer
+from mlx_lm.models.cache import BatchKVCache, KVCache, LRUPromptCache, PromptTrie, TokenBuffer
+
+from providers.engines.process.mlx_lm_cuts import TokenOrder, can_cut, keep_ahead, reorder
 
 __all__ = [
     "TRIE_VALUE",
@@ -55,8 +55,6 @@ __all__ = [
     "wrap_masks",
 ]
 
-SPARE = 64
-"""Places that no sequence uses any more, at the beginning of a batch's caches, before those are cut off."""
 TRIE_VALUE = "__value__"
 """Key of a trie's node under which mlx-lm keeps the node's own value, beside its children."""
 
@@ -196,7 +194,7 @@ class PlannedBatch(GenerationBatch):
     @property
     def can_cut(self) -> bool:
         """Whether `cut` knows the layout of all caches."""
-        return all(map(_is_plain, self.prompt_cache))
+        return all(map(can_cut, self.prompt_cache))
 
     def feed_ahead(self, proposed: mx.array) -> tuple[mx.array, mx.array]:
         """Feed every sequence its next token, and `proposed` (sequences, places) after it; `cut` must follow.
@@ -205,7 +203,7 @@ class PlannedBatch(GenerationBatch):
             Logits (sequences, places + 1, vocabulary), and the token after each next one (sequences), which the plan
             has chosen from the first of them.
         """
-        self._feed_postponed()
+        self.launch()
         fed = self._current_tokens = self._next_tokens
         logits = self.model(mx.concatenate([fed[:, None], proposed], axis=1), cache=self.prompt_cache)
         if self._plan is None:
@@ -230,8 +228,7 @@ class PlannedBatch(GenerationBatch):
         if self._orders is not None:
             for order, length, count in zip(self._orders, lengths, kept, strict=True):
                 order.rotate(length, count, max(kept) - count)
-        for layer in self.prompt_cache:
-            _keep_ahead(layer, lengths, kept, places + 1)
+        keep_ahead(self.prompt_cache, lengths, kept, places + 1)
         responses: list[Any] = []
         for place, tokens in enumerate(accepted):
             news = [self.tokens[place][-1], *tokens]
@@ -247,7 +244,7 @@ class PlannedBatch(GenerationBatch):
         order = None if self._orders is None else self._orders[idx].places(len(self.tokens[idx]))
         if order is not None:
             for layer in layers:
-                _reorder(layer, order)
+                reorder(layer, order)
         return layers
 
     def launch(self) -> None:
@@ -317,94 +314,6 @@ class PlannedBatch(GenerationBatch):
         if self._plan is not None:
             self._plan.release()
             self._plan = None
-
-
-class TokenOrder:
-    """In which order a sequence's keys lie in the caches of a batch, if it is not that of its tokens."""
-
-    def __init__(self) -> None:
-        self._order: deque[int] | None = None
-        """The number in the text of each key, from the first; later keys are in order. None if all are."""
-
-    def rotate(self, length: int, new: int, moved: int) -> None:
-        """Move the first keys, `moved` of them, behind the first `length`; `new` tokens in order follow those."""
-        if not moved and self._order is None:
-            return
-        order = self._order = deque() if self._order is None else self._order
-        order.extend(range(len(order), length))
-        order.rotate(-min(moved, length))
-        order.extend(range(length, length + new))
-
-    def places(self, length: int) -> list[int] | None:
-        """Where the key of each of `length` tokens lies; None if they are in order."""
-        if self._order is None:
-            return None
-        order = [*self._order, *range(len(self._order), length)]
-        places = [0] * length
-        for place, number in enumerate(order):
-            places[number] = place
-        return places
-
-
-def _is_plain(layer: Any) -> bool:
-    if isinstance(layer, CacheList):
-        return all(map(_is_plain, layer.caches))
-    return isinstance(layer, BatchKVCache)
-
-
-def _keep_ahead(layer: Any, lengths: list[int], kept: list[int], fed: int) -> None:
-    """Forget rejected tokens in a cache of a batch, for each sequence its own number.
-
-    mlx-lm's layout stays: sequences end at the same place and are padded on the left. The others' rejected keys are cut
-    off. A sequence that kept fewer tokens than the longest has a gap; the sequence's first keys move into it, and its
-    padding grows. Attention does not depend on the order of earlier keys, which carry their positions, and this moves a
-    few keys instead of whole sequences.
-
-    Args:
-        lengths: tokens of each sequence before the `fed` ones.
-        kept: how many of those each sequence keeps.
-    """
-    if isinstance(layer, CacheList):
-        for part in layer.caches:
-            _keep_ahead(part, lengths, kept, fed)
-        return
-    most, begin = max(kept), layer._idx - fed
-    layer.trim(fed - most)
-    if min(kept) == most:
-        return
-    rows = [_tail(begin, length, count, most) for length, count in zip(lengths, kept, strict=True)]
-    places = mx.array(rows)[:, None, :, None]
-    end = begin + most
-    for name in ("keys", "values"):
-        whole = getattr(layer, name)
-        whole[..., begin:end, :] = mx.take_along_axis(whole, places, axis=2)
-    gaps = [most - count for count in kept]
-    layer.offset = layer.offset - mx.array(gaps)
-    layer.left_padding = layer.left_padding + mx.array(gaps)
-    spare = end - max(length + count for length, count in zip(lengths, kept, strict=True))
-    if spare >= SPARE:
-        layer.keys, layer.values = layer.keys[..., spare:, :], layer.values[..., spare:, :]
-        layer.left_padding = layer.left_padding - spare
-        layer._idx -= spare
-
-
-def _tail(begin: int, length: int, kept: int, most: int) -> list[int]:
-    """From where the keys at `begin` and the following ones come, `most` of them, for a sequence that ends there."""
-    gap = most - kept
-    first = begin - length
-    # A sequence shorter than the gap moves as a whole.
-    unused = max(0, gap - length)
-    moved = [*range(begin, begin + unused), *range(first, first + gap - unused)]
-    return [*moved, *range(begin, begin + kept)]
-
-
-def _reorder(layer: Any, places: list[int]) -> None:
-    if isinstance(layer, CacheList):
-        for part in layer.caches:
-            _reorder(part, places)
-        return
-    index = mx.array(places)
-    layer.keys, layer.values = (mx.take(each, index, axis=2) for each in (layer.keys, layer.values))
 
 
 class Trie(PromptTrie):

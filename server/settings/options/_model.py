@@ -211,8 +211,9 @@ MODEL_OPTIONS: tuple[Option, ...] = (
     model_option(
         "draft_model",
         "DRAFT_MODEL",
-        "Smaller model with the same vocabulary for speculative decoding: it proposes tokens while a single request "
-        "is running. The answer stays the same and arrives sooner.",
+        "Smaller model with the same vocabulary for speculative decoding: it proposes tokens. While several requests "
+        "are running, only as far as that makes them faster, by measurement. The answer stays the same and arrives "
+        "sooner.",
         text,
         default_text="none",
         metavar="PATH|ID",

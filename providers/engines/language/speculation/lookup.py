@@ -19,13 +19,15 @@ LONGEST, SHORTEST = 3, 2
 class PromptLookup:
     """Proposes for each text the tokens that followed the last occurrence of its present ones."""
 
+    costly = False
+
     def __init__(self) -> None:
         self._indices: dict[int, TextIndex] = {}
 
     def reset(self) -> None:
         self._indices.clear()
 
-    def follow(self, texts: Mapping[int, list[int]]) -> None:
+    def follow(self, texts: Mapping[int, list[int]], *, single: bool) -> None:
         self._indices = {uid: self._indices.get(uid) or TextIndex() for uid in texts}
         for uid, tokens in texts.items():
             self._indices[uid].read(tokens)

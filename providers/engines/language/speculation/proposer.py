@@ -39,8 +39,15 @@ class Proposal:
 class Proposer(Protocol):
     """Guesses how texts continue, each from its own tokens only."""
 
-    def follow(self, texts: Mapping[int, list[int]]) -> None:
-        """Learn all texts of the batch, by uid, and forget others. A text only grows."""
+    @property
+    def costly(self) -> bool:
+        """Whether a guess takes time that only pays if it is used."""
+
+    def follow(self, texts: Mapping[int, list[int]], *, single: bool) -> None:
+        """Learn all texts for which tokens may be proposed, by uid, and forget others. A text only grows.
+
+        `single`: whether there is no other sequence in the batch.
+        """
 
     def promises(self, uid: int) -> bool:
         """Whether a guess is probably worth waiting for the next token, which is being computed."""

@@ -44,6 +44,8 @@ class Speculation:
         self._batched = batched
         self._pending: mx.array | None = None
         """The next tokens of the batch if they are known to be computed."""
+        self._begun = 0.0
+        """When the last proposal was begun."""
         self._single: Worth = Always()
         self.worth: Worth = Measured()
         """Decides about several sequences."""
@@ -73,9 +75,8 @@ class Speculation:
             self._pending = None
             worth.plain(sequences)
             return None
-        begun = time.perf_counter()
         responses = self._verify(batch, places, proposal)
-        worth.verified(sequences, proposal.tokens.shape[1], time.perf_counter() - begun)
+        worth.verified(sequences, proposal.tokens.shape[1], time.perf_counter() - self._begun)
         return responses
 
     def _propose(self, batch: Any, worth: Worth) -> tuple[Proposal | None, list[int]]:
@@ -88,19 +89,26 @@ class Speculation:
         if min(left) < 2 or not counts or not batch.can_cut:
             return None, []
         uids, known = batch.uids, batch.tokens
-        self._proposer.follow({uids[place]: known[place] for place in counts})
-        if self._pending is not batch.next_tokens:
+        self._proposer.follow({uids[place]: known[place] for place in counts}, single=sequences == 1)
+        costly = self._proposer.costly
+        if costly or self._pending is not batch.next_tokens:
             promising = {place: count for place, count in counts.items() if self._proposer.promises(uids[place])}
-            if not worth.width(sequences, self._chances(batch, promising)):
+            width = worth.width(sequences, self._chances(batch, promising))
+            if not width:
                 return None, []
+            if costly:
+                counts = {place: min(count, width) for place, count in counts.items()}
         fed: list[int] = batch.next_tokens.tolist()
         if not self._ends.isdisjoint(fed):
             return None, []
+        self._begun = time.perf_counter()
         texts = [Text(uids[place], known[place], fed[place], count) for place, count in counts.items()]
         proposal = self._proposer.propose(texts)
         if proposal is None:
             return None, []
         places = [*counts]
+        if costly:
+            return proposal, places
         width = worth.width(sequences, self._chances(batch, dict(zip(places, proposal.counts, strict=True))))
         if not width:
             return None, []

@@ -67,6 +67,12 @@ def test_a_response_has_the_fields_that_speculation_fills() -> None:
     assert fields == ["uid", "token", "logprobs", "finish_reason", "prompt_cache", "all_tokens"]
 
 
+def test_a_batch_of_keys_ends_at_one_place_and_is_padded_before_its_shorter_sequences() -> None:
+    cache: Any = BatchKVCache([2, 0])
+    cache.update_and_fetch(mx.zeros((2, 1, 5, 4)), mx.zeros((2, 1, 5, 4)))
+    assert (cache._idx, cache.left_padding.tolist(), cache.offset.tolist()) == (5, [2, 0], [3, 5])
+
+
 def test_a_token_buffer_is_made_of_tokens_and_gives_them_back() -> None:
     buffer: Any = TokenBuffer([3, 4])
     assert buffer.tokens.tolist() == [3, 4]

@@ -16,7 +16,7 @@ from mlx_lm.models.cache import make_prompt_cache
 from providers.chat.types import SamplingParams, TokenPrompt
 from providers.engines.language.speculation.proposer import Proposal, Text
 from providers.engines.language.speculation.worth import Always
-from providers.engines.process.mlx_lm_internals import SPARE
+from providers.engines.process.mlx_lm_cuts import SPARE
 from tests.unit.providers.engines.client import GREEDY, Answer
 from tests.unit.providers.engines.inprocess import SteppedEngine
 from tests.unit.providers.engines.language.speculation.models import SEEDED, TOKENS, outcome, tally, write_model
@@ -42,11 +42,13 @@ KINDS: list[dict[str, Any]] = [
 class Foresight:
     """Proposes how texts go on, with a wrong token here and there: each text as many tokens as a die says."""
 
+    costly = False
+
     def __init__(self, texts: list[list[int]]) -> None:
         self._texts = texts
         self._die = random.Random(4)
 
-    def follow(self, texts: Mapping[int, list[int]]) -> None: ...
+    def follow(self, texts: Mapping[int, list[int]], *, single: bool) -> None: ...
 
     def promises(self, uid: int) -> bool:
         return True
