@@ -42,6 +42,11 @@ class SeeingModel:
     def layers(self) -> Any:
         return self._language.layers
 
+    def modules(self) -> list[Any]:
+        """The modules that compute a token's logits."""
+        found: list[Any] = self._language.modules()
+        return found
+
     def make_cache(self) -> list[Any]:
         """An empty cache of each layer, and of the positions where tokens have more than their number."""
         layers = [*map(_batchable, make_prompt_cache(self._language))]
