@@ -68,6 +68,7 @@ class ServicePlugin(InitPlugin):
             drain=drain,
             heartbeat_interval=settings.heartbeat_interval,
             responses=responses,
+            retrieval=retrieval,
             version=_version(),
             media=MediaReader(
                 root=Path(settings.media_root) if settings.media_root else None,

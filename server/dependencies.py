@@ -87,6 +87,9 @@ class Service:
     responses: ResponseStore
     version: str
     media: MediaReader
+    retrieval: Retrieval
+    """Also a dependency of its own. Litestar starts tasks for two dependencies of a handler, and none for a single one:
+    handlers that have another one read it here."""
     pictures: DecodedPictures = attrs.field(factory=DecodedPictures)
     """Those of all requests."""
     max_picture_side: int = 2048

@@ -34,7 +34,7 @@ from server.api.spoken.heard import as_heard, heard_answer
 from server.api.spoken.speaking import SpokenEvent, speaking
 from server.api.spoken.voice import answer_voice
 from server.api.spoken.wire import new_answer
-from server.dependencies import Chat, RetrievalDependency, Service, ServiceDependency, provide
+from server.dependencies import Chat, Service, ServiceDependency, provide
 from server.guards import QUEUE, json_body
 from server.large_bodies import translated
 
@@ -64,19 +64,18 @@ class ChatController(Controller):
         data: JSONBody[ChatCompletionRequest],
         chat: Chat,
         service: ServiceDependency,
-        retrieval: RetrievalDependency,
     ) -> Response[ChatCompletion]:
         request_id = otel.request_id.get() or ""
         header = AnswerHeader.new(
             model=chat.spec.name, version=service.version, request_id=request_id, prefix="chatcmpl"
         )
-        files = documents(service, retrieval, chat)
+        files = documents(service, service.retrieval, chat)
         data = await with_file_texts(data, request, service, files)
         data = await with_transcripts(data, request, service)
         data = attrs.evolve(data, messages=as_heard(data.messages, data.heard, service.said))
         shown = await pictures(chat_attachments(data.messages), request, service, files.contents, chat)
         asked = await translated(request, to_generation_request, data, shown.seen, id=request_id)
-        answer = grounded(data, asked, chat, retrieval)
+        answer = grounded(data, asked, chat, service.retrieval)
         voice = None
         if not data.prefill_only:
             voice = await answer_voice(data, data.modalities, service.registry, request_id=request_id)

@@ -21,7 +21,7 @@ from server.api.messages.request import message_attachments, to_message_generati
 from server.api.messages.response import MessageHeader, message
 from server.api.messages.stream import MessageStreamEncoder
 from server.api.openapi import StreamedMessageOperation
-from server.dependencies import Chat, RetrievalDependency, ServiceDependency, provide
+from server.dependencies import Chat, ServiceDependency, provide
 from server.guards import QUEUE, json_body
 from server.large_bodies import translated
 
@@ -52,9 +52,8 @@ class MessagesController(Controller):
         data: JSONBody[MessagesRequest],
         chat: Chat,
         service: ServiceDependency,
-        retrieval: RetrievalDependency,
     ) -> Response[Message]:
-        files = documents(service, retrieval, chat)
+        files = documents(service, service.retrieval, chat)
         data = await with_document_texts(data, request, service, files)
         request_id = otel.request_id.get() or ""
         header = MessageHeader.new(model=chat.spec.name, request_id=request_id)
@@ -82,9 +81,8 @@ class MessagesController(Controller):
         data: JSONBody[CountTokensRequest],
         chat: Chat,
         service: ServiceDependency,
-        retrieval: RetrievalDependency,
     ) -> MessageTokensCount:
-        files = documents(service, retrieval, chat)
+        files = documents(service, service.retrieval, chat)
         data = await with_document_texts(data, request, service, files)
         shown = await pictures(message_attachments(data.messages), request, service, files.contents, chat)
         prompt = to_message_prompt(data, shown.seen)

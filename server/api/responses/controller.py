@@ -50,7 +50,7 @@ from server.api.spoken.heard import heard_answer
 from server.api.spoken.speaking import speaking
 from server.api.spoken.voice import AnswerVoice, answer_voice
 from server.api.spoken.wire import new_answer
-from server.dependencies import Chat, RetrievalDependency, Service, ServiceDependency, provide
+from server.dependencies import Chat, Service, ServiceDependency, provide
 from server.guards import QUEUE, json_body
 from server.large_bodies import translated
 from server.media.attachments import Contents, Seen
@@ -90,10 +90,9 @@ class ResponsesController(Controller):
         data: JSONBody[CreateResponse],
         chat: Chat,
         service: ServiceDependency,
-        retrieval: RetrievalDependency,
     ) -> Response[ResponseContract]:
         refuse_unsupported_response(data)
-        files = documents(service, retrieval, chat)
+        files = documents(service, service.retrieval, chat)
         data = await with_texts(data, request, service, files)
         id, request_id = new_response_id(), otel.request_id.get() or ""
         earlier, own, shown = await _conversation(data, request, service, files.contents, chat, id)
@@ -101,7 +100,7 @@ class ResponsesController(Controller):
         offered = offer(data.tools, paints=paints is not None)
         turns = [*earlier, *own]
         asked = await translated(request, to_response_generation, data, turns, offered, shown.seen, id=request_id)
-        search = _search(data, asked, turns, own, chat, retrieval, id=id, seen=shown.seen)
+        search = _search(data, asked, turns, own, chat, service.retrieval, id=id, seen=shown.seen)
         draft = ResponseDraft(data, offered, chat, id=id, request_id=request_id, search=search, paints=paints)
         if shown.files:
             own = await asyncio.to_thread(with_files, own, shown.files)
@@ -135,17 +134,18 @@ class ResponsesController(Controller):
         data: JSONBody[TokenCountRequest],
         chat: Chat,
         service: ServiceDependency,
-        retrieval: RetrievalDependency,
     ) -> TokenCount:
         refuse_unsupported_count(data)
-        files = documents(service, retrieval, chat)
+        files = documents(service, service.retrieval, chat)
         data = await with_texts(data, request, service, files)
         earlier, own, shown = await _conversation(data, request, service, files.contents, chat, new_response_id())
         turns = [*earlier, *own]
         offered = offer(data.tools, paints=bool(painters(service.registry)))
         prompt = to_prompt(data, turns, offered, shown.seen)
         if (search := search_of(data, own)) is not None:
-            find = finder(retrieval, search, chat, prompt, turns, instructions=data.instructions, seen=shown.seen)
+            find = finder(
+                service.retrieval, search, chat, prompt, turns, instructions=data.instructions, seen=shown.seen
+            )
             prompt = (await find()).prompt
         async with service.answering(request.receive):
             return TokenCount(input_tokens=len(await chat.tokenize(prompt)))

@@ -18,7 +18,7 @@ from server.api.generation.parameters import check_template_kwargs
 from server.api.generation.parts.pictures import documents, pictures
 from server.api.generation.thinking import template_arguments
 from server.api.generation.tools import to_tools
-from server.dependencies import Chat, RetrievalDependency, ServiceDependency, provide
+from server.dependencies import Chat, ServiceDependency, provide
 from server.guards import json_body
 from server.media.attachments import Seen
 
@@ -47,9 +47,8 @@ class TokenizeController(Controller):
         data: JSONBody[TokenizeRequest],
         chat: Chat,
         service: ServiceDependency,
-        retrieval: RetrievalDependency,
     ) -> TokenizeResponse:
-        contents = documents(service, retrieval, chat).contents
+        contents = documents(service, service.retrieval, chat).contents
         shown = await pictures(chat_attachments(data.messages or []), request, service, contents, chat)
         prompt = to_prompt(data, shown.seen)
         async with service.answering(request.receive):

@@ -19,9 +19,10 @@ from typing import Any
 import attrs
 import httpx
 
+from server.cli.bench.added_latency import measure
 from server.cli.bench.client import Sample, Workload, stream_chat
 from server.cli.bench.engine import EngineDriver
-from server.cli.bench.load import LoadResult, http_client, percentile, run_load
+from server.cli.bench.load import LoadResult, http_client, run_load
 from server.cli.bench.prompts import make_prompts
 from server.cli.bench.servers import free_port, running
 
@@ -60,7 +61,7 @@ class SuiteOptions:
     prompt_words: int = 40
     parts: frozenset[str] = frozenset()
     """Parts to measure, by their fields in the result: `overhead`, `grammar`, `turns`, `ready`, `echo`, `peers`."""
-    echo_requests: int = 300
+    echo_requests: int = 1000
     peer_rounds: int = 1
     """A round of a peer with the weights as shipped takes minutes."""
     peer_tokens: int = 16
@@ -102,14 +103,15 @@ class Turns:
 
 @attrs.frozen(kw_only=True)
 class SuiteResult:
-    """Results so far. `overhead`, `grammar` and `peers` are in the order of the runs; `echo_latency_ms` maps a
-    percentile's name to milliseconds; `ready_seconds` has one number per launch. Parts not measured are empty."""
+    """Results so far. `overhead`, `grammar` and `peers` are in the order of the runs; `echo_latency_ms` maps
+    servers to percentiles, and these to milliseconds; `ready_seconds` has one number per launch. Parts not measured
+    are empty."""
 
     overhead: tuple[Measured, ...] = ()
     grammar: tuple[Measured, ...] = ()
     turns: tuple[Turns, ...] = ()
     ready_seconds: tuple[float, ...] = ()
-    echo_latency_ms: dict[str, float] = attrs.field(factory=dict)
+    echo_latency_ms: dict[str, dict[str, float]] = attrs.field(factory=dict)
     peers: tuple[Measured, ...] = ()
 
 
@@ -131,7 +133,8 @@ def run_suite(options: SuiteOptions, log_dir: Path, progress: Callable[[str], No
         yield (result := attrs.evolve(result, ready_seconds=ready))
     if "echo" in options.parts:
         progress("echo: added latency")
-        yield attrs.evolve(result, echo_latency_ms=asyncio.run(_echo(options, log_dir)))
+        port = free_port()
+        yield attrs.evolve(result, echo_latency_ms=measure(_launch(port), port, options.echo_requests, log_dir))
 
 
 def _overhead(options: SuiteOptions, url: str, log_dir: Path, progress: Callable[[str], None]) -> tuple[Measured, ...]:
@@ -196,23 +199,6 @@ def _ready(number: int, log_dir: Path, progress: Callable[[str], None]) -> float
     started = time.perf_counter()
     with running(_launch(port), ready_url=f"http://127.0.0.1:{port}/v1/health/ready", log=log_dir / "ready.log"):
         return time.perf_counter() - started
-
-
-async def _echo(options: SuiteOptions, log_dir: Path) -> dict[str, float]:
-    """Milliseconds of a whole non-streamed request to the echo model, one at a time on one connection."""
-    port = free_port()
-    command = [*_launch(port), "--model-type", "echo", "--served-model-name", "echo"]
-    base = f"http://127.0.0.1:{port}"
-    body = {"model": "echo", "messages": [{"role": "user", "content": "hello"}]}
-    with running(command, ready_url=f"{base}/v1/health/ready", log=log_dir / "echo.log"):
-        async with httpx.AsyncClient(trust_env=False) as client:
-            times: list[float] = []
-            for _ in range(options.echo_requests + 20):
-                response = await client.post(f"{base}/v1/chat/completions", json=body)
-                response.raise_for_status()
-                times.append(response.elapsed.total_seconds() * 1000)
-    warm = times[20:]
-    return {"p50": percentile(warm, 50), "p95": percentile(warm, 95), "p99": percentile(warm, 99)}
 
 
 def _workload(options: SuiteOptions, seed: int, streams: int) -> Workload:

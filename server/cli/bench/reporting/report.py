@@ -97,8 +97,9 @@ def _turns(turns: Iterable[Turns]) -> Table:
     return Table(("prompt tokens", "first token, first turn", "second turn", "second ÷ first"), rows)
 
 
-def _echo(latency: dict[str, float]) -> Table:
-    return Table(tuple(f"echo {name}" for name in latency), [tuple(f"{value:.2f} ms" for value in latency.values())])
+def _echo(latency: dict[str, dict[str, float]]) -> Table:
+    rows = [(name, *(f"{value:.2f} ms" for value in each.values())) for name, each in latency.items()]
+    return Table(("server", *(next(iter(latency.values())))), rows)
 
 
 def _peers(measured: Sequence[Measured]) -> Table:
