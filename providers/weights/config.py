@@ -15,7 +15,19 @@ _ENCODERS = frozenset({"bert", "modernbert", "xlm-roberta", "xlm_roberta", "robe
 
 READS_PICTURES = frozenset(
     {
-        *("gemma3", "idefics3", "internvl", "internvl_chat", "lfm2-vl", "lfm2_vl", "llava", "mistral3", "pixtral"),
+        *(
+            "gemma3",
+            "glm4v",
+            "glm4v_moe",
+            "idefics3",
+            "internvl",
+            "internvl_chat",
+            "lfm2-vl",
+            "lfm2_vl",
+            "llava",
+            "mistral3",
+            "pixtral",
+        ),
         *("qwen2_5_vl", "qwen2_vl", "qwen3_vl", "qwen3_vl_moe", "smolvlm"),
     }
 )

@@ -34,6 +34,8 @@ class Architecture:
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "gemma3": Architecture(placeholder="<start_of_image>", around="\n\n", needs_mask=True),
+    "glm4v": Architecture(has_grid=True),
+    "glm4v_moe": Architecture(has_grid=True),
     "idefics3": Architecture(),
     "internvl": Architecture(),
     "internvl_chat": Architecture(placeholder="<image>", has_own_template=False, has_lines=True),

@@ -12,6 +12,8 @@ import numpy as np
 from mlx.utils import tree_flatten
 from mlx_vlm.models import (
     gemma3,
+    glm4v,
+    glm4v_moe,
     idefics3,
     internvl,
     internvl_chat,
@@ -39,9 +41,12 @@ _SMOL = [
 _PIXTRAL = ["[IMG]", "[IMG_BREAK]", "[IMG_END]"]
 _QWEN = ["<|image_pad|>", "<|vision_start|>", "<|vision_end|>", "<|video_pad|>"]
 _INTERNVL = ["<IMG_CONTEXT>", "<img>", "</img>"]
+_GLM = ["<|image|>", "<|begin_of_image|>", "<|end_of_image|>", "<|video|>"]
 _LFM2 = ["<image>", "<|image_start|>", "<|image_end|>", "<|img_thumbnail|>"]
 IMAGE_TOKENS = {
     "gemma3": ["<image_soft_token>", "<start_of_image>", "<end_of_image>"],
+    "glm4v": _GLM,
+    "glm4v_moe": _GLM,
     "internvl": _INTERNVL,
     "internvl_chat": _INTERNVL,
     "lfm2_vl": [*_LFM2, *(f"<|img_row_{row}_col_{column}|>" for row in (1, 2, 3) for column in (1, 2, 3))],
@@ -59,7 +64,11 @@ IMAGE_TOKENS = {
 IMAGE = {
     name: "<|vision_start|><|image_pad|><|vision_end|>" if tokens is _QWEN else tokens[0]
     for name, tokens in IMAGE_TOKENS.items()
-} | {"gemma3": "<start_of_image>", "internvl_chat": "<image>"}
+} | {
+    "gemma3": "<start_of_image>",
+    **dict.fromkeys(("glm4v", "glm4v_moe"), "<|begin_of_image|><|image|><|end_of_image|>"),
+    "internvl_chat": "<image>",
+}
 """What the chat template writes for a picture."""
 NORMALIZE = {"do_rescale": True, "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
 
@@ -161,6 +170,37 @@ def _qwen3_vl_moe(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, 
     experts = {"num_experts": 4, "num_experts_per_tok": 2, "decoder_sparse_step": 1, "mlp_only_layers": []}
     config["text_config"] |= {"model_type": "qwen3_vl_moe_text", "moe_intermediate_size": 32, **experts}
     return config, qwen3_vl_moe, processor
+
+
+def _glm4v(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    tower = {"depth": 2, "hidden_size": 32, "intermediate_size": 48, "out_hidden_size": 64, "num_heads": 2}
+    rope = {"type": "default", "mrope_section": [2, 3, 3]}
+    config = {
+        "text_config": {"model_type": "glm4v_text", **_text(size), "rope_scaling": rope, "pad_token_id": tiny.END},
+        "vision_config": {"model_type": "glm4v", "patch_size": 8, "image_size": 32, **tower},
+        "image_token_id": ids["<|image|>"],
+        "video_token_id": ids["<|video|>"],
+        "vision_start_token_id": ids["<|begin_of_image|>"],
+        "vision_end_token_id": ids["<|end_of_image|>"],
+    }
+    processor = {
+        "image_processor_type": "Glm4vImageProcessor",
+        "patch_size": 8,
+        "merge_size": 2,
+        "temporal_patch_size": 2,
+        "size": {"shortest_edge": 256, "longest_edge": 4096},
+    }
+    return config, glm4v, processor
+
+
+def _glm4v_moe(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
+    config, _, processor = _glm4v(size, ids)
+    config["vision_config"]["model_type"] = "glm4v_moe"
+    experts = {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1, "n_group": 1, "topk_group": 1}
+    experts |= {"moe_intermediate_size": 32, "norm_topk_prob": True, "routed_scaling_factor": 1.0}
+    experts |= {"first_k_dense_replace": 1, "head_dim": 32, "use_qk_norm": False, "attention_bias": True}
+    config["text_config"] |= {"model_type": "glm4v_moe_text", "partial_rotary_factor": 0.5, **experts}
+    return config, glm4v_moe, processor
 
 
 def _pixtral(size: int, ids: dict[str, int]) -> tuple[dict[str, Any], Any, dict[str, Any]]:
@@ -265,6 +305,8 @@ _TIED = ("gemma3", "lfm2_vl")
 """Their embeddings of tokens are the head too."""
 _FAMILIES = {
     "gemma3": _gemma3,
+    "glm4v": _glm4v,
+    "glm4v_moe": _glm4v_moe,
     "internvl": _internvl,
     "internvl_chat": _internvl_chat,
     "lfm2_vl": _lfm2_vl,
