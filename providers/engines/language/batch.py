@@ -16,6 +16,7 @@ import mlx.core as mx
 from providers.engines.language.prefill_budget import MIN_TOKENS, PrefillPace
 from providers.engines.language.sequences import ActiveSequence
 from providers.engines.language.speculation.step import Speculation
+from providers.engines.language.warm_up import build_kernels, touch
 from providers.engines.prefix.cache import PrefixCache, worth_keeping
 from providers.engines.process.mlx_lm_prefill import OnePassGenerator, gives_last_logits
 from providers.engines.sampling.batched_step import DecodingBatch
@@ -25,7 +26,6 @@ __all__ = ["Batch", "segments"]
 
 logger = logging.getLogger(__name__)
 
-WARMUP_TOKENS = 2
 PREFILL_CHUNKS = 8
 """The most prompts with a full chunk that one step computes while sequences wait for their next token; of shorter
 prompts, as many as take no longer. If no sequence waits, four times that."""
@@ -86,30 +86,18 @@ class Batch:
         self._speculated = ""
         """Salt of the text from which tokens were proposed last."""
 
-    def warm_up(self, limit: int) -> None:
-        """Generate a few tokens, and add a second sequence midway: every kernel of a batch runs once.
-
-        The CPU has no kernels to build: one token is enough to load libraries and touch buffers.
-        """
-        prompt = [0] * min(32, limit - 1)
+    def warm_up(self, limit: int, vocabulary: int) -> None:
+        """Generate a few tokens: a GPU then has built its kernels. `limit`: the most tokens of a sequence."""
         if mx.default_device() == mx.cpu:
-            self.generator.insert([prompt[:1]], max_tokens=[1])
-            while any(self.generator.next()):
-                pass
-            return
-        self.generator.insert([prompt], max_tokens=[WARMUP_TOKENS * 2])
-        for _ in range(WARMUP_TOKENS):
-            self.generator.next()
-        if self._slots > 1:
-            self.generator.insert([prompt[:5]], max_tokens=[WARMUP_TOKENS])
-        while any(self.generator.next()):
-            pass
-        if self._slots > 1 and mx.default_device() == mx.gpu:
-            # Prompts of several lengths in one batch have kernels of their own, which take CUDA 6 s to build.
-            count = min(8, self._slots)
-            self.generator.insert([prompt[number:] for number in range(count)], max_tokens=[WARMUP_TOKENS] * count)
-            while any(self.generator.next()):
-                pass
+            touch(self.generator)
+        else:
+            build_kernels(
+                self.generator,
+                slots=self._slots,
+                limit=limit,
+                vocabulary=vocabulary,
+                in_one_pass=self._in_one_pass,
+            )
 
     def insert(
         self,

@@ -91,7 +91,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         )
 
     def _warm_up(self) -> None:
-        self._batch.warm_up(self._limit)
+        self._batch.warm_up(self._limit, self._vocabulary)
 
     def _new_batch(self) -> Batch:
         return Batch(
