@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import time
 from pathlib import Path
 from typing import IO
 
@@ -38,6 +39,8 @@ class Documents:
     """Whether the model reads the pages of a PDF as pictures, instead of its text."""
     _read: int = attrs.field(default=0, init=False)
     _returned: int = attrs.field(default=0, init=False)
+    _waited: float = attrs.field(default=0.0, init=False)
+    """Seconds that were spent on addresses of tools whose file did not come."""
 
     async def read(self, source: Source, place: str) -> Document | None:
         """The text of a file. None: it is a PDF whose pages are read. `place`: the path of the field with the source.
@@ -62,9 +65,16 @@ class Documents:
         self._returned += 1
         if source is None or self._returned > MAX_DOCUMENTS:
             return None
+        # One after the other, dead addresses would keep the client waiting for minutes.
+        late = source.by == "url" and self._waited >= self.contents.media.seconds
+        if late and source.value[:4].lower() == "http":
+            return None
+        started = time.monotonic()
         try:
             return await self._document(source)
         except (NotFound, MediaRefused, Unreadable, OSError):
+            if source.by == "url":
+                self._waited += time.monotonic() - started
             return None
 
     async def _document(self, source: Source) -> Document | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from typing import Any
@@ -26,6 +27,7 @@ from tests.unit.server.api.showing import (
 from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import ask, make_app
 from tests.unit.server.media.drawn import pdf, plain
+from tests.unit.server.media.web import serving
 
 TEXT = "Bees dance."
 BLOCK = f'<file name="bees.md">\n{TEXT}\n</file>'
@@ -224,3 +226,19 @@ async def test_pictures_of_the_client_are_never_left_out() -> None:
     body["input"][-1]["content"].append(shot(RESPONSES, 200))
     refused = await ask(make_app(model), path=RESPONSES, json=body)
     assert (refused.status, refused.error["param"]) == (400, f"input[3].content[{MAX_PICTURES + 1}]")
+
+
+async def test_addresses_that_do_not_answer_take_the_time_of_one() -> None:
+    async def silent(_: str, __: asyncio.StreamWriter) -> None:
+        await over.wait()
+
+    over, chat = asyncio.Event(), FakeChat()
+    async with serving(silent) as web:
+        parts = [{"type": "input_file", "file_url": f"http://127.0.0.1:{web.port}/{n}"} for n in range(9)]
+        app = make_app(chat, allow_private_media=True, media_timeout=0.1)
+        answer = await ask(app, path=RESPONSES, json=returned(RESPONSES, *parts, file(RESPONSES, base64_of(b"x"))))
+        over.set()
+    assert answer.status == 200
+    assert len(web.heads) == 1
+    assert read(chat)[-1].count("[file]") == 9
+    assert "\nx\n" in read(chat)[-1]
