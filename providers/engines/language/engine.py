@@ -21,7 +21,7 @@ from providers.engines.language.filling import Fillings
 from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.kv_caches import make_layers
-from providers.engines.language.loading import load_language_model, usable_vocabulary
+from providers.engines.language.loading import load_language_model, usable_vocabulary, vocabulary_kept
 from providers.engines.language.prefill_budget import GATHER_GAP, PREFILL_STEP
 from providers.engines.language.prompt_memory import prompt_memory
 from providers.engines.language.scoring import PromptScoring
@@ -66,8 +66,9 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
         layers = make_layers(loaded.model, spec, str(loaded.config.get("model_type")))
         self._cut_anywhere = can_always_trim(layers)
-        vocabulary = self._vocabulary = usable_vocabulary(loaded)
-        self._intake = Intake(loaded, spec, limit=self._limit, vocabulary=vocabulary, trimmable=self._cut_anywhere)
+        with vocabulary_kept(loaded.tokenizer):
+            vocabulary = self._vocabulary = usable_vocabulary(loaded)
+            self._intake = Intake(loaded, spec, limit=self._limit, vocabulary=vocabulary, trimmable=self._cut_anywhere)
         self._text = self._intake.text
         self._speculation = make_speculation(
             loaded, spec, layers, device, vocabulary=vocabulary, prefill_step=self._prefill_step

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ __all__ = [
     "load_tokenizer",
     "read_generation_defaults",
     "usable_vocabulary",
+    "vocabulary_kept",
 ]
 
 _mlx_lm: Any = mlx_utils  # partly annotated
@@ -113,6 +116,17 @@ def find_model(spec: ModelSpec, progress: Progress) -> Path:
     folder = find_folder(spec.path, progress)
     check_folder(folder)
     return folder
+
+
+@contextmanager
+def vocabulary_kept(tokenizer: Any) -> Generator[None]:
+    """Keep the tokenizer's vocabulary while the block runs, which reads it several times: 150,000 tokens take 80 ms."""
+    make = tokenizer.get_vocab
+    tokenizer.get_vocab = functools.cache(make)
+    try:
+        yield
+    finally:
+        tokenizer.get_vocab = make
 
 
 def usable_vocabulary(loaded: LoadedModel) -> int:

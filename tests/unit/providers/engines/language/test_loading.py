@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from providers.chat.types import SamplingParams, TextPrompt
+from providers.engines.language.loading import load_language_model, vocabulary_kept
 from providers.engines.process.engine import EngineLoadError
+from providers.spec import ModelSpec
 from tests.unit.providers.engines import gguf_files, tiny
 from tests.unit.providers.engines.client import chat
 from tests.unit.providers.engines.inprocess import SteppedEngine
@@ -130,3 +132,15 @@ def test_the_folders_own_sampling_defaults_apply(tmp_path: Path) -> None:
     texts = {greedy.ask(f"{turn}", "hello", sampling=free, max_tokens=12).text for turn in range(4)}
     assert len(texts) == 1
     assert texts == {greedy.ask("zero", "hello", sampling=NO_END, max_tokens=12).text}
+
+
+def test_the_vocabulary_is_made_once_while_requests_are_prepared_for(tiny_folder: Path) -> None:
+    spec = ModelSpec(name="tiny", path=str(tiny_folder))
+    tokenizer = load_language_model(spec, "cpu", lambda *_: None).tokenizer
+    before = tokenizer.get_vocab()
+
+    with vocabulary_kept(tokenizer):
+        assert tokenizer.get_vocab() is tokenizer.get_vocab()
+        assert tokenizer.get_vocab() == before
+
+    assert tokenizer.get_vocab() is not tokenizer.get_vocab()
