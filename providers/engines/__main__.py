@@ -15,6 +15,7 @@ from providers.engines.process import platform
 from providers.engines.process.engine import Engine, EngineLoadError
 from providers.engines.process.isolation import close_inherited, die_first_without_memory, die_with_parent
 from providers.engines.process.runtime import serve
+from providers.engines.process.transformers_internals import scan_models_once
 from providers.spec import ModelSpec
 
 
@@ -38,6 +39,7 @@ def make_engine(spec: ModelSpec) -> Engine:
         raise _unserved(spec, "it has no engine in this version")
     if prepared.device == "cpu":
         _widen_ahead(spec)
+    scan_models_once()  # mlx-lm imports transformers
     try:
         make: Callable[[platform.Platform], Engine] = load(row.engine)
     except ModuleNotFoundError as error:
