@@ -84,6 +84,14 @@ def memory(prefixes: Prefixes, *, room: int, free: int = 1 << 40) -> PromptMemor
     return PromptMemory(CacheSize({None: TOKEN}), kept, limit, free=lambda: free - mx.get_cache_memory())
 
 
+@pytest.fixture
+def still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLX's memory does not change: a garbage collection frees arrays that earlier tests left."""
+    monkeypatch.setattr(mx, "get_active_memory", lambda: 7_000_000)
+    monkeypatch.setattr(mx, "get_cache_memory", lambda: 3_000_000)
+
+
+@pytest.mark.usefixtures("still")
 def test_a_prompt_that_never_fits_is_refused_with_the_numbers() -> None:
     checked = memory(Prefixes(), room=1024)
     checked.refuse_impossible(1024)
@@ -92,6 +100,7 @@ def test_a_prompt_that_never_fits_is_refused_with_the_numbers() -> None:
     assert refused.value.retry_after is None
 
 
+@pytest.mark.usefixtures("still")
 def test_a_prompt_that_others_leave_no_room_is_refused_for_now() -> None:
     checked = memory(Prefixes(), room=1024)
     checked.make_room(512, [], 0)
@@ -102,11 +111,13 @@ def test_a_prompt_that_others_leave_no_room_is_refused_for_now() -> None:
     assert refused.value.retry_after
 
 
+@pytest.mark.usefixtures("still")
 def test_what_the_batch_holds_already_is_not_counted_twice() -> None:
     checked = memory(Prefixes(), room=512)
     checked.make_room(512, [512], 512 * TOKEN)
 
 
+@pytest.mark.usefixtures("still")
 def test_memory_that_the_system_lacks_counts() -> None:
     checked = memory(Prefixes(), room=1 << 20, free=512 * TOKEN)
     checked.make_room(512, [], 0)
@@ -114,6 +125,7 @@ def test_memory_that_the_system_lacks_counts() -> None:
         checked.make_room(513, [], 0)
 
 
+@pytest.mark.usefixtures("still")
 def test_kept_prompts_give_way() -> None:
     kept = Prefixes(600 * TOKEN)
     memory(kept, room=1024).make_room(512, [], 0)
