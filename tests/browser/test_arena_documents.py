@@ -15,7 +15,7 @@ import pytest
 from tests.browser.arena import ArenaPage, arena_page, settings
 from tests.browser.chromium import INSTALL_SECONDS
 from tests.browser.test_accessibility import PACKAGES, SERIOUS
-from tests.live.client import eventually
+from tests.live.client import PATIENCE, eventually
 from tests.live.harness import LiveServer, start
 from tests.live.test_sdk_node import npm_packages
 
@@ -67,7 +67,7 @@ def said(arena: ArenaPage) -> str:
 
 
 def stores(server: LiveServer) -> list[dict[str, Any]]:
-    data: list[dict[str, Any]] = httpx.get(f"{server.base_url}/vector_stores").json()["data"]
+    data: list[dict[str, Any]] = httpx.get(f"{server.base_url}/vector_stores", timeout=PATIENCE).json()["data"]
     return data
 
 
@@ -103,7 +103,7 @@ def test_speakers_argue_with_passages_that_the_transcript_shows(
     arena.evaluate("document.querySelector('#documents li button').click()")
     eventually(lambda: stores(server) == [])
     eventually(lambda: names(arena) == [])
-    assert httpx.get(f"{server.base_url}/files").json()["data"] == []
+    assert httpx.get(f"{server.base_url}/files", timeout=PATIENCE).json()["data"] == []
 
 
 def test_documents_are_kept_over_a_reload_and_can_all_be_removed(
@@ -134,7 +134,7 @@ def test_documents_that_the_server_has_lost_are_reported_and_the_debate_goes_on(
 ) -> None:
     add(arena, document(tmp_path))
     (store,) = stores(server)
-    httpx.delete(f"{server.base_url}/vector_stores/{store['id']}")
+    httpx.delete(f"{server.base_url}/vector_stores/{store['id']}", timeout=PATIENCE)
     arena.click("play")
     eventually(lambda: "The documents are gone." in arena.text("status"))
     arena.wait_for("over")
@@ -150,7 +150,7 @@ def test_documents_that_are_gone_before_the_page_is_opened_are_reported(
 ) -> None:
     add(arena, document(tmp_path))
     (store,) = stores(server)
-    httpx.delete(f"{server.base_url}/vector_stores/{store['id']}")
+    httpx.delete(f"{server.base_url}/vector_stores/{store['id']}", timeout=PATIENCE)
     arena.reload()
     eventually(lambda: "no longer has the documents" in said(arena))
     assert names(arena) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -121,6 +122,17 @@ def stream(url: str, body: dict[str, Any], **options: Any) -> Iterator[Stream]:
         else:
             response.read()
         yield Stream(response)
+
+
+@contextmanager
+def sent(url: str, body: dict[str, Any], path: str = "/v1/chat/completions") -> Iterator[socket.socket]:
+    """Send a request without reading the answer. Leaving the block closes the connection."""
+    content = json.dumps(body).encode()
+    host, _, port = url.removeprefix("http://").rpartition(":")
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+    with socket.create_connection((host, int(port)), PATIENCE) as connection:
+        connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        yield connection
 
 
 def queue_stats(url: str, model: str | None = None) -> dict[str, Any]:

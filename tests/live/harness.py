@@ -72,7 +72,7 @@ class Log:
         with self._changed:
             return "\n".join(self._lines)
 
-    def wait_for(self, pattern: str | re.Pattern[str], timeout: float = 10.0) -> re.Match[str]:
+    def wait_for(self, pattern: str | re.Pattern[str], timeout: float = 60.0) -> re.Match[str]:
         """Wait until a line matches, printed before or after the call. Returns the match; fails with the whole log."""
 
         def found() -> re.Match[str] | None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from tests.live.client import chat
+from tests.live.client import PATIENCE, chat
 
 __all__ = ["Clients", "Fault", "dribbling", "head", "idle", "raise_descriptors", "silent"]
 
@@ -59,7 +59,7 @@ class Clients:
     async def exchange(self, request: bytes) -> tuple[int, float]:
         """Send a request on a connection of its own. Returns the status and the seconds that it took."""
         begun = time.perf_counter()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             reader, writer = await self._connect()
             writer.write(request)
             answer = await reader.read()

@@ -11,7 +11,7 @@ import httpx
 import mlx.core as mx
 import yaml
 
-from tests.live.client import ask, chat, eventually
+from tests.live.client import PATIENCE, ask, chat, eventually
 from tests.live.harness import LiveServer
 
 REPEATING = "Repeat: red green blue red green blue red green blue"
@@ -48,7 +48,7 @@ def test_an_adapter_changes_the_answer_and_speculation_does_not(
     assert _answer(ask(other.url, {**body, "model": "foreseen"})) == plain
     assert _answer(ask(other.url, {**body, "model": "adapted"})) != plain
     accepted = 'mlx_speculation_total{gen_ai_request_model="foreseen",mlx_speculation_kind="accepted"}'
-    eventually(lambda: accepted in httpx.get(f"{other.url}/metrics").text)
+    eventually(lambda: accepted in httpx.get(f"{other.url}/metrics", timeout=PATIENCE).text)
     # Concurrent answers, each with its own end.
     with ThreadPoolExecutor() as pool:
         both = [

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import socket
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from tests.live.client import PATIENCE, ask, chat, eventually, queue_stats, stream
+from tests.live.client import PATIENCE, ask, chat, eventually, queue_stats, sent, stream
 from tests.live.harness import LiveServer, assert_gone, start
 
 Launch = Callable[..., LiveServer]
@@ -33,17 +29,6 @@ def single() -> Generator[LiveServer]:
     yield running
     assert running.stop() == 0
     assert "Traceback" not in running.log.text
-
-
-@contextmanager
-def sent(url: str, body: dict[str, Any]) -> Iterator[socket.socket]:
-    """Send a request without reading the answer. Leaving the block closes the connection."""
-    content = json.dumps(body).encode()
-    host, _, port = url.removeprefix("http://").rpartition(":")
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
-    with socket.create_connection((host, int(port)), PATIENCE) as connection:
-        connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
-        yield connection
 
 
 def is_free(url: str) -> bool:
@@ -70,10 +55,10 @@ def computed(url: str, text: str, up_to: int) -> int:
 def test_a_disconnect_ends_a_stream_within_one_decode_step(single: LiveServer) -> None:
     """The step that runs at the disconnect may end, and mlx-lm has already launched the next: at most two more words.
 
-    A busy machine delays the disconnect itself by steps that are not the server's: the best of three runs counts.
+    A busy machine delays the disconnect itself by steps that are not the server's: the best of up to ten runs counts.
     """
     more = []
-    for attempt in range(3):
+    for attempt in range(10):
         question = f"Question {attempt}"
         before = queue_stats(single.url)
         with stream(single.url, chat(question, **ENDLESS)) as answer:
@@ -157,7 +142,7 @@ def test_killing_the_server_leaves_no_process(launch: Launch, victim: str) -> No
     assert server.process.wait(PATIENCE) == (-signal.SIGKILL if victim == "main" else 1)
     assert_gone(family)
     with pytest.raises(httpx.ConnectError):
-        httpx.get(server.url + "/health")
+        httpx.get(server.url + "/health", timeout=PATIENCE)
 
 
 def test_sigterm_lets_an_answer_of_the_real_model_finish(launch: Launch) -> None:

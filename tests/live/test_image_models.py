@@ -15,6 +15,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.live.client import PATIENCE
 from tests.live.harness import LiveServer, start
 from tests.tiny_klein import build
 
@@ -101,7 +102,7 @@ def test_a_client_that_leaves_frees_the_place_between_two_steps(painter: LiveSer
     done = client.images.generate(model="generator", extra_body={"seed": 1, "steps": 1}, **SMALL)
 
     assert done.data
-    queue = httpx.get(f"{painter.base_url}/queue/stats").json()["models"]["generator"]
+    queue = httpx.get(f"{painter.base_url}/queue/stats", timeout=PATIENCE).json()["models"]["generator"]
     assert queue["cancelled"] == 1
     assert queue["active"] == 0
 

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.live.client import eventually, queue_stats
+from tests.live.client import PATIENCE, ask, eventually, queue_stats
 from tests.live.harness import COMMAND, READY_SECONDS, STOP_SECONDS, LiveServer, Log, assert_gone, clean_environment
 
 SLOW_ECHO = ("--model-type", "echo", "--model-path", "delay=0.05")
@@ -127,11 +127,11 @@ def test_without_a_terminal_the_models_of_the_file_are_replaced(launch: Launch, 
             process.send_signal(signal.SIGHUP)
 
     def models() -> list[str]:
-        return [model["id"] for model in httpx.get(f"{server.url}/v1/models").json()["data"]]
+        return [model["id"] for model in httpx.get(f"{server.url}/v1/models", timeout=PATIENCE).json()["data"]]
 
     def ask(model: str) -> int:
         body = {"model": model, "messages": [{"role": "user", "content": "one two"}]}
-        return httpx.post(f"{server.url}/v1/chat/completions", json=body).status_code
+        return httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=PATIENCE).status_code
 
     with stream(server.url, "word " * 60) as data:
         hang_up("models:\n- {name: stays, type: echo}\n- {name: new, type: echo, tll: 5}\n")
@@ -217,7 +217,8 @@ def test_localhost_is_served_on_both_loopback_addresses_until_the_end(launch: La
     server = launch(*SLOW_ECHO)
     port = server.url.rpartition(":")[2]
     assert server.url == f"http://127.0.0.1:{port}"
-    assert httpx.get(f"http://[::1]:{port}/health", headers={"host": f"localhost:{port}"}).json()["status"] == "ok"
+    beside = ask(f"http://[::1]:{port}", method="GET", path="/health", headers={"host": f"localhost:{port}"})
+    assert beside.json()["status"] == "ok"
 
     with stream(f"http://[::1]:{port}"):
         assert queue_stats(server.url)["active"] == 1
@@ -237,8 +238,9 @@ def test_an_ipv6_address_is_served_and_all_of_them_include_ipv4(launch: Launch) 
     for host in ("::1", "::"):
         server = launch("--model-type", "echo", "--host", host)
         assert server.url.startswith("http://[::1]:")
-        assert httpx.get(f"{server.url}/health").json()["status"] == "ok"
-    assert httpx.get(f"http://127.0.0.1:{server.url.rpartition(':')[2]}/health").json()["status"] == "ok"
+        assert httpx.get(f"{server.url}/health", timeout=PATIENCE).json()["status"] == "ok"
+    beside = ask(f"http://127.0.0.1:{server.url.rpartition(':')[2]}", method="GET", path="/health")
+    assert beside.json()["status"] == "ok"
 
 
 @needs_ipv6
@@ -273,8 +275,9 @@ def test_no_other_process_gets_the_key(launch: Launch, tmp_path: Path) -> None:
     server = launch("--model-type", "echo", "--api-key-file", str(keys), env=environment)
 
     for key in ("s3cret-of-the-file", "s3cret-of-the-environment"):
-        assert httpx.get(f"{server.url}/v1/models", headers={"Authorization": f"Bearer {key}"}).status_code == 200
-    assert httpx.get(f"{server.url}/v1/models").status_code == 401
+        headers = {"Authorization": f"Bearer {key}"}
+        assert ask(server.url, method="GET", path="/v1/models", headers=headers).status_code == 200
+    assert httpx.get(f"{server.url}/v1/models", timeout=PATIENCE).status_code == 401
     children = psutil.Process(server.process.pid).children(recursive=True)
     assert children
     for process in (psutil.Process(server.process.pid), *children):
@@ -285,7 +288,7 @@ def test_no_other_process_gets_the_key(launch: Launch, tmp_path: Path) -> None:
 
 def test_with_json_logs_every_line_is_json(launch: Launch) -> None:
     server = launch("--model-type", "echo", "--log-format", "json")
-    httpx.get(f"{server.url}/v1/models")
+    httpx.get(f"{server.url}/v1/models", timeout=PATIENCE)
     server.stop()
 
     assert server.log.wait_for_end(STOP_SECONDS)
@@ -309,7 +312,7 @@ def test_the_granian_command_is_configured_by_the_environment() -> None:
         log.wait_for("Spawning worker", 60)
         family = psutil.Process(process.pid).children(recursive=True)
         transport = httpx.HTTPTransport(retries=8)
-        with httpx.Client(transport=transport, base_url=f"http://127.0.0.1:{port}") as client:
+        with httpx.Client(transport=transport, base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client:
             assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["from-env"]
     finally:
         process.kill()

@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.live.client import eventually
+from tests.live.client import PATIENCE, eventually
 from tests.live.harness import COMMAND, STOP_SECONDS, LiveServer, assert_gone, clean_environment
 
 Launch = Callable[..., LiveServer]
@@ -75,7 +75,7 @@ def test_no_ending_of_a_server_leaves_anything(
     before = shared_memory()
     server = launch("--model-type", "echo", env={"TMPDIR": str(temporary)})
     family = server.descendants()
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
         stored = client.post("/v1/files", files={"file": ("a.txt", b"Words.")}, data={"purpose": "assistants"})
         assert stored.status_code == 200
         assert [*temporary.iterdir()]
@@ -87,7 +87,7 @@ def test_no_ending_of_a_server_leaves_anything(
     eventually(lambda: not [*temporary.iterdir()])
     eventually(lambda: shared_memory() <= before)  # other tests' processes make some for a moment
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{server.url}/health")
+        httpx.get(f"{server.url}/health", timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("reason", ["the port is in use", "the model cannot be loaded"])

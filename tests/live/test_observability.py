@@ -146,16 +146,18 @@ def test_every_kind_of_request_is_one_trace(traced: LiveServer, collector: Colle
 
 
 def test_decode_ends_with_the_last_byte(traced: LiveServer, collector: Collector) -> None:
-    """Within 20 ms, in the best of a few answers: the delay may be in this process."""
-    late = []
-    for number in range(0xD0, 0xD5):
+    """Within 20 ms, in the best of up to 16 answers: on a busy machine, the delay may be in this process."""
+    late: list[int] = []
+    for number in range(0xD0, 0xE0):
         headers = {"traceparent": f"00-{number:032x}-{number:016x}-01"}
         with stream(traced.url, chat("Hi", max_tokens=4, temperature=0), headers=headers) as answer:
             list(answer)
         last_byte = time.time_ns()
         spans = collector.trace(f"{number:032x}", of=5)
         late.append(max(abs(last_byte - spans[name].end) for name in ("decode", f"POST {CHAT}")))
-    assert min(late) < 20_000_000
+        if late[-1] < 20_000_000:
+            break
+    assert min(late) < 20_000_000, late
 
 
 def assert_kept(server: LiveServer, request_id: str, spans: dict[str, Span]) -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from providers.memory.estimate import estimate
 from providers.spec import ModelSpec
-from tests.live.client import ask, assert_error, chat, eventually, stream
+from tests.live.client import PATIENCE, ask, assert_error, chat, eventually, stream
 from tests.live.harness import LiveServer, start
 from tests.unit.providers.engines import tiny
 
@@ -87,7 +87,7 @@ def test_a_hundred_first_requests_load_the_model_once(several: LiveServer) -> No
     answers = together(*[partial(say, several, "org/twin", max_tokens=1)] * 100)
     assert {answer.status_code for answer in answers} == {200}
     assert starts(several, "org/twin") == 1
-    page = httpx.get(f"{several.url}/metrics").text
+    page = httpx.get(f"{several.url}/metrics", timeout=PATIENCE).text
     assert 'mlx_model_loads_total{gen_ai_request_model="org/twin"} 1.0' in page
 
 

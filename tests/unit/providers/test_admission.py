@@ -166,7 +166,7 @@ async def test_a_place_given_in_the_step_of_the_cancellation_goes_to_the_next():
     with slot:
         pass
     cancelled.cancel()
-    with await asyncio.wait_for(lucky, 5):
+    with await asyncio.wait_for(lucky, 30):
         assert places.active == 1
     assert cancelled.cancelled()
     assert places.active == 0

@@ -242,7 +242,7 @@ async def test_stop_ends_answers_and_refuses_new_ones():
     await provider.stop()
     await provider.stop()
     with pytest.raises(ModelNotReady):
-        await asyncio.wait_for(pending, 5)
+        await asyncio.wait_for(pending, 30)
     with pytest.raises(ModelNotReady):
         await answer(provider, chat("hi"))
     assert provider.card.status == "stopped"

@@ -138,7 +138,7 @@ async def test_models_reach_the_callback_in_their_order_even_if_one_cannot_be_us
     pipe.sender.send(Refused("first"))
     pipe.sender.send(Reloaded(models=()))
 
-    await asyncio.wait_for(both.wait(), 5)
+    await asyncio.wait_for(both.wait(), 30)
     lifecycle.stop()
     assert seen == [Refused("first"), Reloaded(models=())]
 
