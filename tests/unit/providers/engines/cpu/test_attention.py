@@ -96,6 +96,8 @@ def test_swiglu_is_mlx_lms() -> None:
     x = mx.full(gate.shape, 3.0)
 
     assert mx.allclose(swiglu(gate, x), activations.swiglu(gate, x), rtol=1e-6, atol=1e-6)
+    prompt = [mx.broadcast_to(array, (2, 9, 12)) for array in (gate, x)]
+    assert mx.allclose(swiglu(*prompt), activations.swiglu(*prompt), rtol=1e-6, atol=1e-6)
     half = gate[1:-1].astype(mx.float16), x[1:-1].astype(mx.float16)
     assert mx.array_equal(swiglu(*half), activations.swiglu(*half))
 
