@@ -10,8 +10,8 @@ import httpx
 from tests.live.client import PATIENCE, chat
 from tests.live.harness import STOP_SECONDS, LiveServer, assert_gone
 
-REQUESTS = 2_000
-"""Their lines are 450 kB. The server stopped after 300 of them."""
+REQUESTS = 1_000
+"""Their lines are 225 kB. The server stopped after 300 of them."""
 
 Launch = Callable[..., LiveServer]
 

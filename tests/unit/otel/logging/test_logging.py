@@ -207,7 +207,7 @@ def test_fields_of_the_process_are_on_every_line(stderr: Stderr) -> None:
     otel.get_logger("a").info("x")
     worker = threading.Thread(target=lambda: logging.getLogger("b").info("y"))
     worker.start()
-    worker.join(5)
+    worker.join()
     assert [line["engine"] for line in lines(stderr)] == ["qwen", "qwen"]
 
 

@@ -84,9 +84,9 @@ async def test_a_body_that_dribbles_is_refused() -> None:
 
 
 async def test_a_slow_body_has_the_time_that_its_size_takes_at_the_minimum_rate() -> None:
-    client = Client([piece(100) for _ in range(10)] + [piece(more=False)], pause=0.02)
+    client = Client([piece(100) for _ in range(10)] + [piece(more=False)], pause=0.04)
 
-    await Server(body_timeout=0.1, body_min_rate=2_000).serve(client)
+    await Server(body_timeout=0.3, body_min_rate=200).serve(client)
     assert not client.pieces
 
 
