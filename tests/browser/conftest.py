@@ -1,4 +1,4 @@
-"""The browser that the tests share. Failed tests report the logs of their servers, as live tests do."""
+"""The browser and the server that tests share. Failed tests report the logs of their servers, as live tests do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Generator
 import pytest
 
 from tests.browser.chromium import end_shared
+from tests.live.harness import LiveServer, start
 from tests.live.reports import pytest_runtest_makereport as pytest_runtest_makereport
 
 
@@ -14,3 +15,11 @@ from tests.live.reports import pytest_runtest_makereport as pytest_runtest_maker
 def browser_ends() -> Generator[None]:
     yield
     end_shared()
+
+
+@pytest.fixture(scope="session")
+def server() -> Generator[LiveServer]:
+    """The echo model, for the pages that leave its server as it was."""
+    running = start("--model-type", "echo", "--model-path", "delay=0.01")
+    yield running
+    assert running.stop() == 0, running.log.text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from tests.browser.arena import arena_page, settings
 from tests.browser.chromium import INSTALL_SECONDS
 from tests.live.client import eventually
-from tests.live.harness import LiveServer, start
+from tests.live.harness import LiveServer
 from tests.live.test_sdk_node import npm_packages
 
 pytestmark = pytest.mark.timeout(INSTALL_SECONDS + 200)
@@ -21,13 +20,6 @@ axe.run().then(({ violations }) => violations
   .filter(({ impact }) => ["serious", "critical"].includes(impact))
   .map(({ id, nodes }) => [id, ...nodes.map(({ target, failureSummary }) => `${target}: ${failureSummary}`)]))
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Generator[LiveServer]:
-    running = start("--model-type", "echo", "--model-path", "delay=0.01")
-    yield running
-    assert running.stop() == 0
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1360), ("dark", 1360), ("light", 360)])

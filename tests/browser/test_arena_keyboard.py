@@ -9,7 +9,7 @@ import pytest
 from tests.browser.arena import ArenaPage, arena_page, settings
 from tests.browser.chromium import INSTALL_SECONDS
 from tests.live.client import eventually
-from tests.live.harness import LiveServer, start
+from tests.live.harness import LiveServer
 
 pytestmark = pytest.mark.timeout(INSTALL_SECONDS + 200)
 
@@ -24,13 +24,6 @@ FOCUSED = """
   return [controls.indexOf(document.activeElement), outlineStyle !== "none" && parseFloat(outlineWidth) >= 2];
 })()
 """
-
-
-@pytest.fixture(scope="module")
-def server() -> Generator[LiveServer]:
-    running = start("--model-type", "echo", "--model-path", "delay=0.01")
-    yield running
-    assert running.stop() == 0
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.browser.arena import ArenaPage, arena_page, settings
 from tests.browser.chromium import INSTALL_SECONDS
 from tests.browser.test_accessibility import PACKAGES, SERIOUS
 from tests.live.client import eventually
-from tests.live.harness import LiveServer, start
+from tests.live.harness import LiveServer
 from tests.live.test_sdk_node import npm_packages
 
 pytestmark = pytest.mark.timeout(INSTALL_SECONDS + 200)
@@ -44,13 +44,6 @@ window.fetch = async (path, options) => {
 }
 """
 """Runs before the page's scripts: no model reads pictures, and none has the capabilities in LACKS."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Generator[LiveServer]:
-    running = start("--model-type", "echo", "--model-path", "delay=0.01")
-    yield running
-    assert running.stop() == 0, running.log.text
 
 
 @pytest.fixture
