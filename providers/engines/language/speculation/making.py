@@ -13,11 +13,12 @@ from providers.engines.language.loading import LoadedModel, load_language_model
 from providers.engines.language.speculation.draft import DraftModel, check_caches
 from providers.engines.language.speculation.lookup import PromptLookup
 from providers.engines.language.speculation.step import Speculation
+from providers.engines.language.speculation.worth import Always, Measured, Worth
 from providers.engines.process.engine import EngineLoadError
 from providers.spec import ModelSpec
 from providers.weights.config import model_context
 
-__all__ = ["make_speculation"]
+__all__ = ["make_speculation", "worth_of_one"]
 
 
 def make_speculation(
@@ -39,7 +40,8 @@ def make_speculation(
     ends = loaded.tokenizer.eos_token_ids
     batched = not _has_windows(loaded.model)
     if spec.draft_model is None:
-        return Speculation(PromptLookup(), count=spec.prompt_lookup or 1, ends=ends, batched=batched)
+        count, proposer = spec.prompt_lookup or 1, PromptLookup()
+        return Speculation(proposer, count=count, ends=ends, batched=batched, single=worth_of_one(loaded.model))
     plain = attrs.evolve(spec, path=spec.draft_model, quantize=None, lora_paths=(), lora_scales=())
     try:
         draft = load_language_model(plain, device, lambda stage, fraction: None)
@@ -48,8 +50,14 @@ def make_speculation(
     if draft.tokenizer.get_vocab() != loaded.tokenizer.get_vocab():
         raise EngineLoadError(f"--draft-model: {spec.draft_model} has another vocabulary than {spec.path}")
     limit = model_context(draft.config) or spec.context_length
-    proposer = DraftModel(draft.model, vocabulary=vocabulary, limit=limit, prefill_step=prefill_step)
-    return Speculation(proposer, count=spec.num_draft_tokens, ends=ends, batched=batched)
+    drafts = DraftModel(draft.model, vocabulary=vocabulary, limit=limit, prefill_step=prefill_step)
+    single = worth_of_one(loaded.model)
+    return Speculation(drafts, count=spec.num_draft_tokens, ends=ends, batched=batched, single=single)
+
+
+def worth_of_one(model: Any) -> Worth:
+    """What decides about a single sequence: a pass over two tokens costs more than a step that numpy computes."""
+    return Measured() if getattr(model, "computes_rows_in_call", False) else Always()
 
 
 class _WatchedCache(KVCache):

@@ -10,7 +10,7 @@ import attrs
 import mlx.core as mx
 
 from providers.engines.language.speculation.proposer import Proposal, Proposer, Text
-from providers.engines.language.speculation.worth import Always, Measured, Worth
+from providers.engines.language.speculation.worth import Measured, Worth
 from providers.engines.sampling.samplers import DrawsAhead, draws_ahead, is_seeded
 
 __all__ = ["Speculation", "Tally"]
@@ -30,13 +30,14 @@ class Tally:
 class Speculation:
     """Advances the sequences of a batch by several tokens, if there are proposals. Only for the MLX thread."""
 
-    def __init__(self, proposer: Proposer, *, count: int, ends: Sequence[int], batched: bool) -> None:
+    def __init__(self, proposer: Proposer, *, count: int, ends: Sequence[int], batched: bool, single: Worth) -> None:
         """Make a step of a proposer.
 
         Args:
             count: the most tokens per proposal.
             ends: ids that end an output.
             batched: whether to propose while there are several sequences.
+            single: decides while there is one.
         """
         self._proposer = proposer
         self._count = count
@@ -46,7 +47,7 @@ class Speculation:
         """The next tokens of the batch if they are known to be computed."""
         self._begun = 0.0
         """When the last proposal was begun."""
-        self._single: Worth = Always()
+        self._single = single
         self.worth: Worth = Measured()
         """Decides about several sequences."""
         self.tally = Tally()

@@ -45,7 +45,7 @@ class Worth(Protocol):
 
 
 class Always:
-    """Every proposal is worth its pass, as it is for a single sequence: one pass reads all weights in any case."""
+    """Every proposal is worth its pass, as it mostly is for a single sequence: a pass reads all weights in any case."""
 
     def begin(self, sequences: int) -> None: ...
 

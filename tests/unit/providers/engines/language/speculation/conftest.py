@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from providers.engines.language.speculation import making
+from providers.engines.language.speculation.worth import Always
 from tests.unit.providers.engines.inprocess import SteppedEngine
 from tests.unit.providers.engines.language.speculation.models import write_model
+
+
+@pytest.fixture(autouse=True)
+def single_answers_always_propose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time that steps take on this machine decides nothing."""
+    monkeypatch.setattr(making, "worth_of_one", lambda model: Always())
 
 
 @pytest.fixture(scope="module")

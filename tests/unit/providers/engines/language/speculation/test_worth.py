@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 
+from providers.engines.language.speculation.making import worth_of_one
 from providers.engines.language.speculation.worth import MOST_FED, Always, Measured
 
 SURE, DOUBTFUL = 0.95, 0.1
@@ -95,3 +97,8 @@ def test_a_pass_feeds_a_bounded_number_of_tokens() -> None:
     sequences = MOST_FED // 8
     assert Always().width(sequences, [(100, SURE)]) == 7
     assert max(Device(0.0).run(sequences, [(100, SURE)] * sequences, 20)) == 7
+
+
+def test_a_single_sequence_is_measured_only_where_its_steps_cost_less_than_passes() -> None:
+    assert isinstance(worth_of_one(SimpleNamespace(computes_rows_in_call=True)), Measured)
+    assert isinstance(worth_of_one(SimpleNamespace()), Always)
