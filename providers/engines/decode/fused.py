@@ -17,6 +17,8 @@ from mlx.nn.layers.quantized import QuantizedLinear
 from mlx.utils import tree_flatten
 from mlx_lm.tuner.lora import LoRALinear
 
+from providers.engines.decode.quantised import multiply
+
 __all__ = ["FAMILIES", "Projection", "fuse_projections"]
 
 FAMILIES = frozenset({"gemma", "gemma3_text", "llama", "qwen2", "qwen3"})
@@ -120,12 +122,11 @@ def _multiply(linear: Any, x: mx.array, rows: slice) -> mx.array:
     product: mx.array
     if isinstance(linear, QuantizedLinear):
         biases = linear.get("biases")
-        product = mx.quantized_matmul(
+        product = multiply(
             x,
             linear.weight[rows],
-            scales=linear.scales[rows],
-            biases=None if biases is None else biases[rows],
-            transpose=True,
+            linear.scales[rows],
+            None if biases is None else biases[rows],
             group_size=linear.group_size,
             bits=linear.bits,
             mode=linear.mode,

@@ -21,6 +21,7 @@ from mlx_lm.models import llama, qwen2, qwen3, rope_utils
 from providers.engines.decode import cuda_attention, cuda_kernels
 from providers.engines.decode.fused import Projection
 from providers.engines.decode.masks import MASKS
+from providers.engines.decode.quantised import multiply
 from providers.engines.process.mlx_lm_internals import append_token, change_class, is_batch_of_keys
 
 __all__ = ["shorten_layers"]
@@ -186,8 +187,14 @@ def _multiply(x: mx.array, arrays: list[mx.array], packing: tuple[Any, ...]) -> 
     parts = dict(zip(names, arrays, strict=True))
     product: mx.array
     if bits:
-        product = mx.quantized_matmul(
-            x, parts["weight"], parts["scales"], parts.get("biases"), True, group_size, bits, mode
+        product = multiply(
+            x,
+            parts["weight"],
+            parts["scales"],
+            parts.get("biases"),
+            group_size=group_size,
+            bits=bits,
+            mode=mode,
         )
         return product + parts["bias"] if "bias" in parts else product
     if "bias" in parts:

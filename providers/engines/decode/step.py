@@ -10,6 +10,7 @@ from providers.engines.decode.attention import DecodeAttention
 from providers.engines.decode.fused import fuse_projections
 from providers.engines.decode.layers import shorten_layers
 from providers.engines.decode.masks import MASKS
+from providers.engines.decode.quantised import unpack_for_many_rows
 from providers.engines.process.mlx_lm_internals import replace_function
 from providers.spec import DecodeStep
 
@@ -31,6 +32,7 @@ def prepare_decode_step(model: Any, device: str, choice: DecodeStep) -> None:
         return
     if device == "cuda":
         shorten_layers(model)
+        unpack_for_many_rows(model)
     MASKS.follow()
     attention = DecodeAttention(cuda=device == "cuda")
     replace_function(model, "scaled_dot_product_attention", _mlx_attention, attention)
