@@ -42,7 +42,8 @@ def random_model(shape: str) -> tuple[Any, dict[str, Any]]:
         "tie_word_embeddings": False,
         "torch_dtype": "bfloat16",
     }
-    model = qwen2.Model(qwen2.ModelArgs.from_dict(config))
+    arguments: Any = qwen2.ModelArgs
+    model = qwen2.Model(arguments.from_dict(config))
     mx.random.seed(0)
     for module in (*model.layers, model):
         arrays: Any = tree_flatten(module.parameters())

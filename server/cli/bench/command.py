@@ -211,6 +211,30 @@ def engine(
 
 @bench.command()
 @_model_path
+@click.option("--random", "shape", type=click.Choice(["7b", "tiny"]), help="Random weights of this shape instead.")
+@click.option("--streams", type=Numbers(1, 1024), default="1,8", show_default=True, help="Sequences of a step.")
+@click.option(
+    "--context", type=click.IntRange(1, 100_000), default=576, show_default=True, help="Tokens before the step."
+)
+def step(model_path: str, shape: str | None, streams: tuple[int, ...], context: int) -> None:
+    """Measure the parts of a decode step in-process: mlx-lm's, and the server's own.
+
+    The floor is the number of bytes that a part has to read, over the bandwidth that a copy reaches.
+    """
+    from server.cli.bench.step import StepFailed, measure_step
+
+    folder = str(_resolve(model_path)) if shape is None else None
+    try:
+        click.echo("step    sequences  part                  ms   floor")
+        for whose, count, part, milliseconds, floor in measure_step(folder, shape, streams, context):
+            least = "" if floor is None else f"{floor:8.2f}"
+            click.echo(f"{whose:<7} {count:9}  {part:<14} {milliseconds:9.2f}{least}")
+    except StepFailed as error:
+        fail(str(error))
+
+
+@bench.command()
+@_model_path
 @click.option("--streams", type=Numbers(1, 1024), default="1,4,8", show_default=True, help="Concurrent streams to try.")
 @_rounds(3)
 @click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True, help="Tokens per answer.")
