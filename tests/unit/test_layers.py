@@ -26,7 +26,7 @@ def test_the_layer_rules_hold() -> None:
 
 
 ENGINES = ("embeddings", "image", "language", "speech", "transcription")
-SHARED = ("convert", "cpu", "output", "prefix", "process", "sampling", "structured", "vision")
+SHARED = ("convert", "cpu", "decode", "output", "prefix", "process", "sampling", "structured", "vision")
 
 
 @pytest.fixture
