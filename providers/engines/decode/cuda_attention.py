@@ -17,7 +17,7 @@ from typing import Any
 
 import mlx.core as mx
 
-__all__ = ["attend", "bits_of", "is_width", "supports"]
+__all__ = ["attend", "bits_of", "build", "is_width", "supports"]
 
 _TYPES = (mx.bfloat16, mx.float16)
 _WIDTHS = (64, 96, 128, 192, 256)
@@ -302,6 +302,15 @@ def attend(queries: mx.array, keys: mx.array, values: mx.array, starts: mx.array
         output_dtypes=[queries.dtype],
     )
     return result  # type: ignore[no-any-return]
+
+
+def build(shape: tuple[int, int, int], dtype: mx.Dtype, scale: float) -> None:
+    """Build the kernels for heads, shared heads and width of `shape`, so that no request waits for them."""
+    heads, shared, width = shape
+    for sequences, positions in ((1, 4 * _SHORTEST), (_BLOCKS, 1)):
+        keys = mx.zeros((sequences, shared, positions, width), dtype=dtype)
+        queries = mx.zeros((sequences, heads, 1, width), dtype=dtype)
+        mx.eval(attend(queries, keys, keys, mx.zeros((sequences,), dtype=mx.int32), scale))
 
 
 def _splits(blocks: int, length: int) -> int:

@@ -17,12 +17,13 @@ from mlx.nn.layers.normalization import RMSNorm
 from mlx.nn.layers.positional_encoding import RoPE
 from mlx.nn.layers.quantized import QuantizedLinear
 from mlx_lm.models import llama, qwen2, qwen3, rope_utils
+from mlx_lm.models.cache import BatchKVCache
 
 from providers.engines.decode import cuda_attention, cuda_kernels
 from providers.engines.decode.fused import Projection
 from providers.engines.decode.masks import MASKS
 from providers.engines.decode.quantised import multiply
-from providers.engines.process.mlx_lm_internals import append_token, change_class, is_batch_of_keys
+from providers.engines.process.mlx_lm_internals import append_token, change_class
 
 __all__ = ["shorten_layers"]
 
@@ -43,6 +44,8 @@ def shorten_layers(model: Any) -> int:
             kind: Any = type(layer)
             change_class(layer, _shortened(kind))
             layer._step = step
+    for shape, dtype, scale in {step.attention for step in steps if step is not None}:
+        cuda_attention.build(shape, dtype, scale)
     return sum(step is not None for step in steps)
 
 
@@ -81,7 +84,7 @@ def _shortened(kind: Any) -> type[Any]:
     """A class of layers that decode by their `_step` where it can, and otherwise as mlx-lm's class."""
 
     def call(self: Any, x: mx.array, mask: Any = None, cache: Any = None) -> mx.array:
-        if x.shape[1] == 1 and x.dtype in _TYPES and is_batch_of_keys(cache):
+        if x.shape[1] == 1 and x.dtype in _TYPES and type(cache) is BatchKVCache:
             starts = MASKS.starts(mask)
             if starts is not None:
                 return self._step(x, mask, cache, starts)  # type: ignore[no-any-return]
@@ -112,6 +115,9 @@ class _LayerStep:
         attention, mlp = layer.self_attn, layer.mlp
         self._norm = layer.input_layernorm
         self._scale = attention.scale
+        shape = attention.n_heads, attention.n_kv_heads, attention.rope.dims
+        self.attention = shape, self._norm.weight.dtype, self._scale
+        """Heads, shared heads and width; type; and the scale of scores."""
         joined, out, gates, down = attention.q_proj.fused, attention.o_proj, mlp.gate_proj.fused, mlp.down_proj
         self._joined, self._rest = _arrays(joined), [_arrays(out), _arrays(gates), _arrays(down)]
         self._periods = _periods(attention.rope)

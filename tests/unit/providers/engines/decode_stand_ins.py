@@ -31,6 +31,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cuda_attention, "_WIDTHS", (16,))
     monkeypatch.setattr(layers, "_TYPES", (mx.float32,))
     monkeypatch.setattr(cuda_attention, "attend", attend)
+    monkeypatch.setattr(cuda_attention, "_BLOCKS", 4)
     for function in (rotate, add_and_norm, gate):
         monkeypatch.setattr(cuda_kernels, function.__name__, function)
 

@@ -94,6 +94,19 @@ def test_few_sequences_and_long_ones_are_cut(blocks: int, length: int, splits: i
     assert cuda_attention._splits(blocks, length) == splits
 
 
+def test_building_runs_both_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    splits = []
+
+    def attend(queries: mx.array, keys: mx.array, *_: Any) -> mx.array:
+        splits.append(cuda_attention._splits(len(queries) * keys.shape[1], keys.shape[2]))
+        return queries
+
+    monkeypatch.setattr(cuda_attention, "attend", attend)
+    for shared in (1, 4, 32):
+        cuda_attention.build((32, shared, 128), mx.bfloat16, SCALE)
+    assert [count > 1 for count in splits] == [True, False] * 3
+
+
 @pytest.mark.skipif(mx.default_device() == mx.cpu or mx.metal.is_available(), reason="CUDA's kernel")
 @pytest.mark.parametrize("dtype", [mx.bfloat16, mx.float16])
 @pytest.mark.parametrize("width", cuda_attention._WIDTHS)

@@ -67,7 +67,8 @@ class Family:
 
 @pytest.fixture(scope="module", params=FAMILIES, ids=str)
 def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Family:
-    return Family(FAMILIES[request.param](tmp_path_factory.mktemp("family"), max_position_embeddings=1024))
+    name = request.param.replace(" ", "-")
+    return Family(FAMILIES[request.param](tmp_path_factory.mktemp(name), max_position_embeddings=1024))
 
 
 @pytest.mark.parametrize("step", [WHOLE, CHUNK], ids=["whole", "chunked"])
@@ -75,6 +76,8 @@ def family(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 @pytest.mark.parametrize("kept", [None, 0], ids=["kept", "nothing kept"])
 @pytest.mark.parametrize("own", [False, True], ids=["mlx-lm's step", "our own step"])
 def test_answers_are_equal(family: Family, own: bool, kept: int | None, rows: int, step: int) -> None:
+    if own and family.folder.name.startswith("recurrent"):
+        pytest.skip("a decode step without attention is mlx-lm's")
     texts, cached = family.answers(step, own=own, max_concurrency=rows, prefix_cache_bytes=kept)
 
     assert len(set(family.expected)) > len(QUESTIONS), "the model says the same to everything: nothing is compared"
