@@ -1,6 +1,6 @@
 """Parts of a decode step and their times: `python -m providers.engines.step_bench [MODEL | --random SHAPE] …`.
 
-Measures mlx-lm's step first, then our own on the same model. Prints one JSON list per part: whose step, the number of
+Measures mlx-lm's step first, then our own. Prints one JSON list per part: whose step, the number of
 sequences, the part's name, its milliseconds and, where it has to read known bytes, the milliseconds that the device
 takes to read them.
 """
@@ -20,6 +20,7 @@ from providers.engines.process import platform
 platform.prepare()
 
 import mlx.core as mx  # noqa: E402
+import numpy as np  # noqa: E402
 from mlx.nn.layers.linear import Linear  # noqa: E402
 from mlx.nn.layers.normalization import RMSNorm  # noqa: E402
 from mlx.nn.layers.quantized import QuantizedLinear  # noqa: E402
@@ -33,7 +34,7 @@ from providers.spec import DecodeStep, ModelSpec  # noqa: E402
 
 WARM = 3
 COPIED = 1 << 28
-"""Numbers of 16 bits that are copied to measure the device's bandwidth; fewer on a CPU."""
+"""Numbers that are copied to measure the device's bandwidth; fewer on a CPU."""
 
 
 def main() -> None:
@@ -45,28 +46,36 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     options = parser.parse_args()
     device = mlx_device()
-    model = load(options.model, options.random, device)
-    bandwidth = bytes_per_second(COPIED if device == "cuda" else COPIED >> 4)
+    bandwidth = bytes_per_second(device)
     choices: tuple[DecodeStep, ...] = ("mlx-lm", "own")
     for choice in choices:
-        prepare_decode_step(model, device, choice)
+        model = load(options.model, options.random, device, choice)
         for count in options.sequences:
             step = StepBench(model, count, options.context, options.steps)
             for part, (milliseconds, size) in step.parts().items():
                 floor = size / bandwidth * 1e3 if size else None
                 print(json.dumps([choice, count, part, milliseconds, floor]), flush=True)
+        # One model at a time is in memory.
+        del model, step
 
 
-def load(path: str, shape: str | None, device: str) -> Any:
-    if shape is not None:
-        return random_model(shape)[0]
-    spec = ModelSpec(name="bench", path=path, decode_step="mlx-lm")
-    return load_language_model(spec, device, lambda stage, fraction: None).model
+def load(path: str, shape: str | None, device: str, choice: DecodeStep) -> Any:
+    if shape is None:
+        spec = ModelSpec(name="bench", path=path, decode_step=choice)
+        return load_language_model(spec, device, lambda stage, fraction: None).model
+    model, _ = random_model(shape)
+    prepare_decode_step(model, device, choice)
+    return model
 
 
-def bytes_per_second(numbers: int) -> float:
+def bytes_per_second(device: str) -> float:
     """Bytes that the device reads and writes per second in a copy."""
-    array = mx.random.normal((numbers,), dtype=mx.bfloat16)
+    if device == "cpu":
+        # MLX copies on a CPU with one thread, and not faster than it computes.
+        source = np.ones(COPIED >> 4, dtype=np.float32)
+        target = np.empty_like(source)
+        return 2 * source.nbytes / (median(lambda: np.copyto(target, source), 5) / 1e3)
+    array = mx.random.normal((COPIED,), dtype=mx.bfloat16)
     mx.eval(array)
     return 4 * array.nbytes / (median(lambda: mx.concatenate([array, array]), 5) / 1e3)
 
