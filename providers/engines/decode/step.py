@@ -22,9 +22,9 @@ _mlx_attention: Any = base.scaled_dot_product_attention
 def prepare_decode_step(model: Any, device: str, choice: DecodeStep) -> None:
     """Make the model decode as `choice` has it; `auto` is `own` on CUDA and `mlx-lm` elsewhere.
 
-    On a CPU, `own` is the fused projections only: the attention there is in `engines.cpu`, whose products of
-    single rows need projections apart. On Metal, it is everything
-    but the CUDA kernels. Neither was faster where it was measured, on a CPU, or could be measured, on Metal.
+    On a CPU, `own` is the fused projections only, which gain nothing: the attention there is in `engines.cpu`, whose
+    products of single rows need projections apart. On Metal, which could not be measured, it is everything but the CUDA
+    kernels.
     """
     if choice == "mlx-lm" or (choice == "auto" and device != "cuda"):
         return
