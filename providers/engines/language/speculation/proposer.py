@@ -69,7 +69,7 @@ class Proposer(Protocol):
 class Acceptance:
     """Which share of proposed tokens is accepted, as far as it is known."""
 
-    accepted: float = 0.5
+    accepted: float = 0.3
     tried: float = 1.0
 
     @property

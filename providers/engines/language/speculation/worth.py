@@ -20,6 +20,8 @@ _OLD = 256
 """Passes with proposals after which a few steps do without, to measure those again."""
 _FORGETTING = 0.998
 """How much of what a pass costs more is remembered with each refusal. A pass that was once slow is tried again."""
+_SUPPOSED = 0.01
+"""What a token more in a pass costs, in steps, before passes of its kind were measured. On a CPU it is 0.02 to 0.03."""
 
 
 class Worth(Protocol):
@@ -64,7 +66,8 @@ class Measured:
 
     A step without proposals is measured from its begin to that of the next one. For passes with proposals, the ratio to
     that is kept, by powers of two of sequences and of proposed tokens; the first pass of each kind does not count, as
-    it may build kernels. A ratio not known yet is taken for that of fewer tokens, so that each is tried once.
+    it may build kernels. A ratio not known yet follows from that of fewer tokens and a supposed cost of the others, so
+    that many tokens are tried only where few were cheap.
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -73,6 +76,7 @@ class Measured:
         """Seconds of a step without proposals, by sequences."""
         self._ratios: dict[tuple[int, int], float] = {}
         self._tried: set[tuple[int, int]] = set()
+        self._supposed = _SUPPOSED
         self._streak = 0
         """Steps without proposals just before this one, with as many sequences."""
         self._sequences = 0
@@ -100,6 +104,7 @@ class Measured:
             return best
         for kind in {_kind(sequences, width) for width in widths} & self._ratios.keys():
             self._ratios[kind] = 1.0 + (self._ratios[kind] - 1.0) * _FORGETTING
+        self._supposed *= _FORGETTING
         return 0
 
     def plain(self, sequences: int) -> None:
@@ -120,9 +125,15 @@ class Measured:
     def _gain(self, sequences: int, width: int, chances: Sequence[tuple[int, float]]) -> float:
         """Tokens per second of a pass, in relation to a step without proposals."""
         accepted = sum(_expected(min(count, width), share) for count, share in chances)
+        return (1.0 + accepted / sequences) / self._ratio(sequences, width)
+
+    def _ratio(self, sequences: int, width: int) -> float:
         number, size = _kind(sequences, width)
-        known = [ratio for (of, wide), ratio in self._ratios.items() if of == number and wide <= size]
-        return (1.0 + accepted / sequences) / max(known, default=1.0)
+        known = [wide for of, wide in self._ratios if of == number and wide <= size]
+        nearest = max(known, default=0)
+        ratio = self._ratios[number, nearest] if known else 1.0
+        beyond = 0 if nearest == size else width - ((1 << nearest) - 1)
+        return ratio + beyond * sequences * self._supposed
 
 
 def _expected(count: int, share: float) -> float:

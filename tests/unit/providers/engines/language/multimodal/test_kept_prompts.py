@@ -8,6 +8,7 @@ from typing import Any
 import mlx.core as mx
 import pytest
 
+from providers.engines.language.speculation.worth import Always
 from providers.errors import OutOfMemory
 from tests.unit.providers.engines.language.multimodal.seeing import (
     PROMPTS,
@@ -17,6 +18,7 @@ from tests.unit.providers.engines.language.multimodal.seeing import (
     raws,
     turns,
 )
+from tests.unit.providers.engines.language.speculation.foresight import Foresight
 from tests.unit.providers.engines.tiny_vision import chat
 
 
@@ -120,6 +122,28 @@ def test_speculation_proposes_no_picture(folder: Path, judge: Judge) -> None:
     plain = Seeing(folder, prefix_cache_bytes=0).ask("plain", chat(*PROMPTS[0], "what is "), max_tokens=30)
 
     assert answer.text == plain.text
+
+
+def test_answers_about_pictures_are_cut_together_each_at_its_own_place(folder: Path) -> None:
+    plain = Seeing(folder, dtype="float32", prefix_cache_bytes=0)
+    texts, expected = [], []
+    for parts in PROMPTS:
+        expected.append(plain.submit("plain", chat(*parts), max_tokens=40))
+        text: list[int] = []
+        while plain.engine.busy:
+            plain.step()
+            text = next(iter(plain.engine._batch.generator.decoding.tokens), text)
+        texts.append(text)
+    seeing = Seeing(folder, dtype="float32", prefix_cache_bytes=0, prompt_lookup=4)
+    speculation = seeing.engine._speculation
+    assert speculation is not None
+    speculation.worth, speculation._proposer = Always(), Foresight(texts)
+
+    answers = [seeing.submit(f"{n}", chat(*parts), max_tokens=40) for n, parts in enumerate(PROMPTS)]
+    seeing.run()
+
+    assert [answer.text for answer in answers] == [answer.text for answer in expected]
+    assert 40 < speculation.tally.accepted < speculation.tally.proposed
 
 
 def test_quantised_keys_leave_positions_as_they_are(folder: Path) -> None:

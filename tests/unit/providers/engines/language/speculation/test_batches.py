@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import random
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,11 @@ from mlx_lm.models import llama
 from mlx_lm.models.cache import make_prompt_cache
 
 from providers.chat.types import SamplingParams, TokenPrompt
-from providers.engines.language.speculation.proposer import Proposal, Text
 from providers.engines.language.speculation.worth import Always
 from providers.engines.process.mlx_lm_cuts import SPARE
 from tests.unit.providers.engines.client import GREEDY, Answer
 from tests.unit.providers.engines.inprocess import SteppedEngine
+from tests.unit.providers.engines.language.speculation.foresight import Foresight
 from tests.unit.providers.engines.language.speculation.models import SEEDED, TOKENS, outcome, tally, write_model
 
 PROMPTS = [
@@ -37,40 +35,6 @@ KINDS: list[dict[str, Any]] = [
     {"sampling": SamplingParams(temperature=0.3, xtc_probability=0.5, seed=6)},
     {"sampling": SamplingParams(temperature=0.0, repetition_penalty=1.2)},
 ]
-
-
-class Foresight:
-    """Proposes how texts go on, with a wrong token here and there: each text as many tokens as a die says."""
-
-    costly = False
-
-    def __init__(self, texts: list[list[int]]) -> None:
-        self._texts = texts
-        self._die = random.Random(4)
-
-    def follow(self, texts: Mapping[int, list[int]], *, single: bool) -> None: ...
-
-    def promises(self, uid: int) -> bool:
-        return True
-
-    def acceptance(self, uid: int) -> float:
-        return 1.0
-
-    def propose(self, texts: Sequence[Text]) -> Proposal | None:
-        guesses = [self._guess([*text.known, text.token], self._die.randint(0, text.count)) for text in texts]
-        counts = [*map(len, guesses)]
-        if not any(counts):
-            return None
-        return Proposal(mx.array([guess + [0] * (max(counts) - len(guess)) for guess in guesses]), counts)
-
-    def _guess(self, known: list[int], count: int) -> list[int]:
-        (text,) = [text for text in self._texts if text[: len(known)] == known] or [[]]
-        guess = text[len(known) : len(known) + count]
-        return [token if self._die.random() < 0.7 else 3 for token in guess]
-
-    def settle(self, uid: int, proposed: list[int], accepted: int) -> None: ...
-
-    def reset(self) -> None: ...
 
 
 def speculating(folder: Path, foreseen: list[list[int]] | None = None, **spec: Any) -> SteppedEngine:

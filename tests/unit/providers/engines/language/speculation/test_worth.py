@@ -42,11 +42,17 @@ class Device:
 def test_the_usual_step_is_measured_before_anything_is_proposed() -> None:
     passes = Device(0.0).run(4, [(8, SURE)] * 4, 8)
     assert passes[:2] == [0, 0]
-    assert passes[2:] == [8] * 6
+    assert all(passes[2:])
 
 
 def test_a_pass_that_costs_nothing_is_worth_one_text_that_repeats_itself() -> None:
-    assert Device(0.0).run(8, [(8, SURE)], 100)[-50:] == [8] * 50
+    assert Device(0.0).run(8, [(8, SURE)], 200)[-50:] == [8] * 50
+
+
+def test_many_tokens_are_tried_only_where_few_were_cheap() -> None:
+    dear, cheap = Device(1.0), Device(0.01)
+    assert 0 < max(dear.run(8, [(16, 0.3)] * 8, 60)) < 4
+    assert max(cheap.run(8, [(16, SURE)] * 8, 60)) == 16
 
 
 def test_a_pass_that_costs_more_than_it_gives_is_tried_a_few_times_only() -> None:
