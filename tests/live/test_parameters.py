@@ -46,6 +46,15 @@ TOOL: dict[str, Any] = {
     },
 }
 CALLS = {"tools": [TOOL], "tool_choice": "required", "temperature": 0, "max_tokens": 60}
+WORD: dict[str, Any] = {"type": "string", "pattern": "^[a-z]{6}$"}
+WRITES: dict[str, Any] = {
+    "type": "function",
+    "function": {
+        "name": "write",
+        "parameters": {"type": "object", "properties": {"w": WORD}, "required": ["w"], "additionalProperties": False},
+    },
+}
+"""A tool that two calls at a high temperature do not call alike: an answer ends at a call that it repeats."""
 ENDLESS = {"logit_bias": {"0": -100, "2": -100}}
 """An answer that ends only where no other token is allowed."""
 SCHEMA = {"type": "object", "properties": {"ok": {"type": "boolean"}}, "required": ["ok"]}
@@ -149,7 +158,7 @@ CASES: Cases = {
         true(lambda one, other: calls(one) < calls(other)),
     ),
     "parallel_tool_calls": (
-        {**CALLS, **ENDLESS, "temperature": 1.5, "seed": 3},
+        {**CALLS, **ENDLESS, "tools": [WRITES], "temperature": 1.5, "seed": 1, "max_tokens": 90},
         False,
         true(lambda one, other: calls(one) > calls(other) == 1),
     ),
