@@ -28,7 +28,7 @@ from mlx_lm.models.cache import BatchKVCache
 from providers.engine_host.frames import Report
 from providers.engines.language.engine import LanguageEngine
 from providers.engines.process.engine import Outbox
-from providers.engines.process.mlx_lm_prefill import PromptBatch, last_logits, merge_layers
+from providers.engines.process.mlx_lm_internals.prefill import PromptBatch, last_logits, merge_layers
 from providers.spec import ModelSpec
 from server.cli.bench.debate import make_brief, messages_of
 from tests.unit.providers.engines.client import chat

@@ -22,7 +22,7 @@ import mlx.core as mx
 import numpy as np
 from mlx_lm.models import activations, base
 
-from providers.engines.process.mlx_lm_internals import replace_function
+from providers.engines.process.mlx_lm_internals.layers import replace_function
 
 __all__ = ["attention", "exp", "swiglu", "use_fast_exponentials"]
 

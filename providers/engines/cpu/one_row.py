@@ -22,7 +22,7 @@ from mlx.nn.layers.positional_encoding import RoPE
 from mlx_lm.models.rope_utils import Llama3RoPE
 from numpy.typing import NDArray
 
-from providers.engines.process.mlx_lm_internals import change_class, tokens_of_one
+from providers.engines.process.mlx_lm_internals.layers import change_class, tokens_of_one
 
 __all__ = ["FAMILIES", "compute_rows_in_numpy"]
 

@@ -23,7 +23,7 @@ from providers.engines.decode import cuda_attention, cuda_kernels
 from providers.engines.decode.fused import Projection
 from providers.engines.decode.masks import MASKS
 from providers.engines.decode.quantised import multiply
-from providers.engines.process.mlx_lm_internals import append_token, change_class
+from providers.engines.process.mlx_lm_internals.layers import append_token, change_class
 
 __all__ = ["shorten_layers"]
 

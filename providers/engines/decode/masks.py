@@ -6,7 +6,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from providers.engines.process.mlx_lm_internals import wrap_masks
+from providers.engines.process.mlx_lm_internals.layers import wrap_masks
 
 __all__ = ["MASKS", "StepMasks"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import mlx.core as mx
 from mlx.nn.layers.quantized import QuantizedLinear
 
-from providers.engines.process.mlx_lm_internals import change_class
+from providers.engines.process.mlx_lm_internals.layers import change_class
 
 __all__ = ["FEW", "multiply", "unpack_for_many_rows"]
 

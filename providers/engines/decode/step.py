@@ -11,7 +11,7 @@ from providers.engines.decode.fused import fuse_projections
 from providers.engines.decode.layers import shorten_layers
 from providers.engines.decode.masks import MASKS
 from providers.engines.decode.quantised import unpack_for_many_rows
-from providers.engines.process.mlx_lm_internals import replace_function
+from providers.engines.process.mlx_lm_internals.layers import replace_function
 from providers.spec import DecodeStep
 
 __all__ = ["prepare_decode_step"]

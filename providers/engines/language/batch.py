@@ -18,7 +18,7 @@ from providers.engines.language.sequences import ActiveSequence
 from providers.engines.language.speculation.step import Speculation
 from providers.engines.language.warm_up import build_kernels, touch
 from providers.engines.prefix.cache import PrefixCache, worth_keeping
-from providers.engines.process.mlx_lm_prefill import OnePassGenerator, gives_last_logits
+from providers.engines.process.mlx_lm_internals.prefill import OnePassGenerator, gives_last_logits
 from providers.engines.sampling.batched_step import DecodingBatch
 from providers.engines.structured.processor import BatchTokens
 

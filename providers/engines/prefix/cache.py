@@ -22,7 +22,7 @@ from providers.engines.prefix.files import PrefixFiles
 from providers.engines.prefix.fingerprint import model_identity
 from providers.engines.prefix.trie import PrefixTrie
 from providers.engines.process.base import free_memory
-from providers.engines.process.mlx_lm_internals import PromptCache
+from providers.engines.process.mlx_lm_internals.prompt_trie import PromptCache
 from providers.spec import ModelSpec
 
 __all__ = ["MIN_SAVED", "PrefixCache", "can_always_trim", "make_prefix_cache", "worth_keeping"]

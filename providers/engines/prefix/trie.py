@@ -7,7 +7,7 @@ from typing import Any
 
 from mlx_lm.models.cache import PromptTrieResult
 
-from providers.engines.process.mlx_lm_internals import TRIE_VALUE, Trie
+from providers.engines.process.mlx_lm_internals.prompt_trie import TRIE_VALUE, Trie
 
 __all__ = ["PrefixTrie"]
 

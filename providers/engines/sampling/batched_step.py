@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import mlx.core as mx
 
-from providers.engines.process.mlx_lm_internals import PlannedBatch, StepPlan
+from providers.engines.process.mlx_lm_internals.decoding import PlannedBatch, StepPlan
 from providers.engines.sampling.host_plan import HostPlan, reads_values
 from providers.engines.sampling.joint import JointSampler
 from providers.engines.sampling.penalties import JointPenalties

@@ -12,7 +12,7 @@ import attrs
 import mlx.core as mx
 import numpy as np
 
-from providers.engines.process.mlx_lm_internals import PlannedBatch
+from providers.engines.process.mlx_lm_internals.decoding import PlannedBatch
 from providers.engines.sampling import host_kernels
 from providers.engines.sampling.joint import settled
 from providers.engines.sampling.logprobs import LogprobRecorder

@@ -7,7 +7,7 @@ from typing import Any
 
 import mlx.core as mx
 
-from providers.engines.process.mlx_lm_internals import PlannedBatch
+from providers.engines.process.mlx_lm_internals.decoding import PlannedBatch
 from providers.engines.sampling.joint import settled
 from providers.engines.sampling.logprobs import LogprobRecorder
 from providers.engines.sampling.penalties import joins

@@ -11,7 +11,7 @@ import mlx.core as mx
 import numpy as np
 from llguidance import LLMatcher
 
-from providers.engines.process.mlx_lm_internals import decoding_uids, fed_tokens
+from providers.engines.process.mlx_lm_internals.generator import decoding_uids, fed_tokens
 
 __all__ = ["BatchTokens", "GrammarProcessor", "fed_token"]
 

@@ -10,7 +10,7 @@ import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
 from providers.engines.language.speculation.proposer import Proposal, Text
-from providers.engines.process.mlx_lm_cuts import keep_ahead
+from providers.engines.process.mlx_lm_internals.cuts import keep_ahead
 
 __all__ = ["DraftRows"]
 

@@ -11,7 +11,7 @@ from mlx_lm.utils import load_model
 
 from providers.chat.types import SamplingParams
 from providers.engines.language.warm_up import MIXTURE, build_kernels, touch
-from providers.engines.process.mlx_lm_prefill import OnePassGenerator
+from providers.engines.process.mlx_lm_internals.prefill import OnePassGenerator
 from providers.engines.sampling.batched_step import DecodingBatch
 from tests.unit.providers.engines import tiny
 

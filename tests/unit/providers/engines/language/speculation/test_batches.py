@@ -13,7 +13,7 @@ from mlx_lm.models.cache import make_prompt_cache
 
 from providers.chat.types import SamplingParams, TokenPrompt
 from providers.engines.language.speculation.worth import Always
-from providers.engines.process.mlx_lm_cuts import SPARE
+from providers.engines.process.mlx_lm_internals.cuts import SPARE
 from tests.unit.providers.engines.client import GREEDY, Answer
 from tests.unit.providers.engines.inprocess import SteppedEngine
 from tests.unit.providers.engines.language.speculation.foresight import Foresight

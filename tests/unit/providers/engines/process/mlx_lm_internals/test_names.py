@@ -15,7 +15,9 @@ from mlx_lm.models import activations, base
 from mlx_lm.models.cache import BatchKVCache, KVCache, LRUPromptCache, PromptTrie, TokenBuffer
 from mlx_lm.utils import load_model
 
-from providers.engines.process.mlx_lm_internals import TRIE_VALUE, Generator, append_token, tokens_of_one
+from providers.engines.process.mlx_lm_internals.generator import Generator
+from providers.engines.process.mlx_lm_internals.layers import append_token, tokens_of_one
+from providers.engines.process.mlx_lm_internals.prompt_trie import TRIE_VALUE
 from tests.unit.providers.engines import tiny
 
 GENERATOR = (
@@ -36,12 +38,12 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.mark.parametrize("name", GENERATOR)
 def test_a_generator_has(generator: Any, name: str) -> None:
-    assert hasattr(generator, name), f"mlx-lm's BatchGenerator has no {name} any more: see mlx_lm_internals.py"
+    assert hasattr(generator, name), f"mlx-lm's BatchGenerator has no {name} any more: see mlx_lm_internals"
 
 
 @pytest.mark.parametrize("name", BATCH)
 def test_a_batch_that_decodes_has(generator: Any, name: str) -> None:
-    message = f"mlx-lm's GenerationBatch has no {name} any more: see mlx_lm_internals.py"
+    message = f"mlx-lm's GenerationBatch has no {name} any more: see mlx_lm_internals"
     assert hasattr(generator._generation_batch, name), message
 
 
@@ -93,7 +95,7 @@ def test_models_import_the_functions_that_are_replaced_by_name(function: Callabl
     spec: Any = importlib.util.find_spec("mlx_lm.models.llama")
     llama = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(llama)
-    assert getattr(llama, name, None) is function, f"mlx-lm's llama has no {name} any more: see mlx_lm_internals.py"
+    assert getattr(llama, name, None) is function, f"mlx-lm's llama has no {name} any more: see mlx_lm_internals"
 
 
 def test_the_wired_limit_is_set_back_and_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

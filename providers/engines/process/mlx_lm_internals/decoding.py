@@ -1,122 +1,28 @@
-"""The module that touches names private to mlx-lm: underscore names, replaced functions, layouts of its tuples.
-
-`mlx_lm_prefill` does so for prompts, `mlx_lm_cuts` where speculation cuts sequences, and no other module.
-
-mlx-lm may rename them in any version; `test_mlx_lm_internals.py` then fails and names what is gone. The module lies in
-`process` because `language` uses it, and also `sampling`, `structured`, `prefix` and `cpu`, which may import no engine.
+"""mlx-lm's sequences that decode, with the choice of their next tokens left to a plan.
 
 | name in mlx-lm | used for |
 | --- | --- |
-| `BatchGenerator._generation_batch` | the sequences that decode: replaced by `PlannedBatch`, read by speculation |
-| `BatchGenerator._prompt_batch`, `._currently_processing` | the prompts in prefill and how far they are |
-| `BatchGenerator._unprocessed_sequences` | the prompts that wait for their prefill |
-| `BatchGenerator._old_wired_limit` | Metal's wired limit before mlx-lm set it |
 | `GenerationBatch._step` | replaced by one that samples all sequences together |
 | `GenerationBatch._current_tokens` | the tokens that a step feeds, which grammars read |
 | `GenerationBatch._next_tokens` | the tokens that a step computes |
 | `GenerationBatch._next_logprobs` | set to nothing: mlx-lm would normalise the logits of every sequence |
 | `GenerationBatch._token_context` | the tokens that processors called one by one read |
 | `GenerationBatch._num_tokens` | how many tokens a sequence has, which speculation advances |
-| `BatchKVCache._idx`, `._right_padding` | where a cache holds the tokens of its only sequence |
-| `LRUPromptCache._trie`, `PromptTrie._trie`, `"__value__"` | a faster search, and a look without a copy |
-| `BatchKVCache.make_mask`, `.left_padding` | a decode step knows which mask hides only padding |
-| `BatchKVCache._idx`, `.keys`, `.values`, `.offset` | a decode step appends its token |
-| `TransformerBlock.__call__` of `mlx_lm.models.*` | a decode step of fewer operations |
-| `scaled_dot_product_attention`, `swiglu` in `mlx_lm.models.*` | replaced by faster ones |
 """
 
 from __future__ import annotations
 
-import sys
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import mlx.core as mx
-from mlx_lm.generate import BatchGenerator, GenerationBatch
-from mlx_lm.models.cache import BatchKVCache, KVCache, LRUPromptCache, PromptTrie, TokenBuffer
+from mlx_lm.generate import GenerationBatch
+from mlx_lm.models.cache import TokenBuffer
 
-from providers.engines.process.mlx_lm_cuts import TokenOrder, can_cut, keep_ahead, reorder
+from providers.engines.process.mlx_lm_internals.cuts import TokenOrder, can_cut, keep_ahead, reorder
 
-__all__ = [
-    "TRIE_VALUE",
-    "Generator",
-    "PlannedBatch",
-    "PromptCache",
-    "StepPlan",
-    "Trie",
-    "append_token",
-    "change_class",
-    "decoding_uids",
-    "fed_tokens",
-    "replace_function",
-    "tokens_of_one",
-    "wrap_masks",
-]
-
-TRIE_VALUE = "__value__"
-"""Key of a trie's node under which mlx-lm keeps the node's own value, beside its children."""
-
-
-class Generator(BatchGenerator):
-    """mlx-lm's generator, whose stages can be read and whose decoding batch can be replaced."""
-
-    _generation_batch: Any
-    _prompt_batch: Any
-    _currently_processing: list[Any]
-    _unprocessed_sequences: Any
-    _old_wired_limit: int | None
-
-    def restore_wired_limit(self) -> None:
-        """Set Metal's wired limit back to what it was before this generator, which then leaves it alone."""
-        if self._old_wired_limit is not None:
-            mx.set_wired_limit(self._old_wired_limit)
-            self._old_wired_limit = None
-
-    def decode_with(self, kind: type[PlannedBatch]) -> None:
-        """Use an empty batch of this class for the sequences that decode."""
-        self._generation_batch = kind.empty(self.model, self.sampler)
-
-    @property
-    def decoding(self) -> PlannedBatch:
-        """The sequences that decode."""
-        batch: PlannedBatch = self._generation_batch
-        return batch
-
-    @property
-    def prefilling(self) -> int:
-        """How many prompts are in prefill."""
-        return len(self._prompt_batch)
-
-    @property
-    def queued(self) -> int:
-        """How many prompts wait for their prefill."""
-        return len(self._unprocessed_sequences)
-
-    def prefilled(self) -> dict[int, int]:
-        """By uid: tokens computed of each prompt in prefill."""
-        stages = zip(self._prompt_batch.uids, self._currently_processing, strict=True)
-        return {uid: done for uid, (_, done, _) in stages}
-
-    def prompts_left(self) -> Iterator[list[list[int]]]:
-        """What is left of each prompt in prefill, in segments."""
-        return (segments for segments, *_ in self._currently_processing)
-
-    def prompts_queued(self) -> Iterator[list[list[int]]]:
-        """Each prompt that waits for its prefill, in segments."""
-        return (segments for _, segments, *_ in self._unprocessed_sequences)
-
-
-def fed_tokens(generator: BatchGenerator) -> mx.array | None:
-    """The tokens (sequences) that the current decode step feeds; None before the first step."""
-    fed: mx.array | None = generator._generation_batch._current_tokens
-    return fed
-
-
-def decoding_uids(generator: BatchGenerator) -> list[int]:
-    """The uid of each sequence that decodes, in the order of `fed_tokens`."""
-    uids: list[int] = generator._generation_batch.uids
-    return uids
+__all__ = ["PlannedBatch", "StepPlan"]
 
 
 class StepPlan(Protocol):
@@ -313,89 +219,3 @@ class PlannedBatch(GenerationBatch):
         if self._plan is not None:
             self._plan.release()
             self._plan = None
-
-
-class Trie(PromptTrie):
-    """mlx-lm's trie of kept prompts, whose nodes can be walked."""
-
-    def root(self, model: Any) -> dict[Any, Any]:
-        """The first node of a model's prompts; empty where there are none. Children by token, and `TRIE_VALUE`."""
-        node: dict[Any, Any] = self._trie.get(model, {})
-        return node
-
-
-class PromptCache(LRUPromptCache):
-    """mlx-lm's cache of prompts over a trie of the caller's."""
-
-    def __init__(self, trie: Trie, *, max_size: int, max_bytes: int) -> None:
-        super().__init__(max_size=max_size, max_bytes=max_bytes)
-        self._trie = trie
-
-    def look(self, model: Any, tokens: list[int]) -> list[Any]:
-        """The layers kept for exactly these tokens, themselves and not a copy.
-
-        Raises:
-            KeyError: there are none.
-        """
-        layers: list[Any] = self._trie.get(model, tokens).prompt_cache
-        return layers
-
-
-def replace_function(model: Any, name: str, plain: Callable[..., Any], fast: Callable[..., Any]) -> None:
-    """Replace mlx-lm's function of this name in the modules that define the model's layers."""
-    names = {type(module).__module__ for module in model.modules()}
-    for module in [sys.modules[name] for name in names if name.startswith("mlx_lm.models.")]:
-        if getattr(module, name, None) is plain:
-            setattr(module, name, fast)
-
-
-_make_mask = BatchKVCache.make_mask
-
-
-def wrap_masks(note: Callable[[mx.array, mx.array], None]) -> None:
-    """Call `note` with every mask of a batched cache that hides only padding from one query per sequence.
-
-    Its arguments are the mask and the positions (sequences) at which the sequences begin. The last caller is notified.
-    Prompts without padding before them get `causal` instead of an array, for which CUDA has a faster kernel.
-    """
-
-    def make_mask(cache: Any, N: int, return_array: bool = False, **kwargs: Any) -> Any:  # noqa: N803 - mlx-lm's name
-        plain = not any(kwargs.values())
-        if plain and N > 1 and not return_array and not any(cache.left_padding.tolist()):
-            return "causal"
-        mask = _make_mask(cache, N, return_array, **kwargs)
-        if plain and N == 1:
-            note(mask, cache.left_padding)
-        return mask
-
-    BatchKVCache.make_mask = make_mask  # type: ignore[assignment, method-assign]
-
-
-def append_token(cache: Any, keys: mx.array, values: mx.array, offset: mx.array) -> tuple[mx.array, mx.array]:
-    """Append one token of every sequence to a batch of keys. Returns all keys and values.
-
-    `offset`: the positions after this token. It saves an addition per layer, because all layers have the same.
-    """
-    place = cache._idx
-    if cache.keys is None or place == cache.keys.shape[2]:
-        fetched: tuple[mx.array, mx.array] = cache.update_and_fetch(keys, values)
-        return fetched
-    cache.keys[..., place : place + 1, :] = keys
-    cache.values[..., place : place + 1, :] = values
-    cache._idx, cache.offset = place + 1, offset
-    return cache.keys[..., : place + 1, :], cache.values[..., : place + 1, :]
-
-
-def tokens_of_one(cache: Any) -> range | None:
-    """Where a cache of whole keys and values holds the tokens of its only sequence; None: it is of another kind."""
-    if type(cache) is KVCache:
-        return range(cache.offset)
-    if type(cache) is BatchKVCache and len(cache.left_padding) == 1 and cache._right_padding is None:
-        padding: Any = cache.left_padding.item()
-        return range(padding, cache._idx)
-    return None
-
-
-def change_class(layer: Any, kind: type[Any]) -> None:
-    """Make a layer of a model an object of a subclass of its class."""
-    layer.__class__ = kind

@@ -4,7 +4,7 @@ mlx-lm computes all but the last token of a prompt, and then the last one as a d
 all weights, and what the prompt keeps in its cache is copied three times: into a batch, for more room, and out of it.
 For the short prompts of later turns that was most of the time to the first token.
 
-Private names of mlx-lm, beside those of `mlx_lm_internals`; `test_mlx_lm_prefill.py` fails if one is gone:
+Private names of mlx-lm, beside those of `generator` and `decoding`; `test_prefill.py` fails if one is gone:
 
 | name in mlx-lm | used for |
 | --- | --- |
@@ -25,7 +25,7 @@ from mlx.nn.layers.base import Module
 from mlx_lm.generate import GenerationBatch, PromptProcessingBatch
 from mlx_lm.models.cache import BatchKVCache, KVCache
 
-from providers.engines.process.mlx_lm_internals import Generator
+from providers.engines.process.mlx_lm_internals.generator import Generator
 
 __all__ = ["OnePassGenerator", "PromptBatch", "gives_last_logits", "last_logits", "merge_layers"]
 

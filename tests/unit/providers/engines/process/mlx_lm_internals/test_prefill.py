@@ -13,7 +13,7 @@ from mlx_lm.generate import BatchGenerator
 from mlx_lm.models.cache import BatchKVCache, KVCache, RotatingKVCache, make_prompt_cache
 from mlx_lm.utils import load_model
 
-from providers.engines.process.mlx_lm_prefill import (
+from providers.engines.process.mlx_lm_internals.prefill import (
     OnePassGenerator,
     PromptBatch,
     gives_last_logits,

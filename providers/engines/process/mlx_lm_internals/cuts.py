@@ -1,6 +1,6 @@
 """Cuts of the sequences of a batch, each at its own place, in the layout of mlx-lm's caches.
 
-Beside the public names it uses `BatchKVCache._idx` and `.left_padding`, which `test_mlx_lm_internals.py` checks.
+Beside the public names it uses `BatchKVCache._idx` and `.left_padding`, which `test_names.py` checks.
 """
 
 from __future__ import annotations
