@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
 
@@ -14,17 +13,9 @@ from providers.engines.image.intake import ImageJob
 from providers.engines.image.loading import load_image_model
 from providers.engines.image.mflux_internals import pixels_of
 from providers.engines.image.painting import Encoded, Painted, Painting, Pauses, Stepped
-from providers.engines.process.base import (
-    BaseEngine,
-    Loaded,
-    as_service_error,
-    failure_of,
-    is_late,
-    release_arrays,
-    timed_out,
-)
+from providers.engines.process.base import Loaded
 from providers.engines.process.engine import Outbox, Progress
-from providers.engines.process.platform import Platform
+from providers.engines.process.turns import TurnEngine, Work
 from providers.errors import InvalidRequest, ServiceError
 from providers.image.types import (
     ImageAccepted,
@@ -41,14 +32,10 @@ __all__ = ["ImageEngine"]
 _WARMUP_SIDE = 64
 
 
-@attrs.define(eq=False)
-class _Work:
-    """A job in progress."""
+@attrs.define(eq=False, kw_only=True)
+class _Images(Work[ImageJob]):
+    """The images of a request, made one after the other."""
 
-    job: ImageJob
-    context: Context = attrs.field(factory=copy_context)
-    """The request's context, for log lines."""
-    accepted: bool = False
     index: int = 0
     """Of the image that is made now."""
     painting: Painting | None = None
@@ -65,17 +52,12 @@ class _Work:
     """When each of its steps ended, in seconds after it was encoded, without the previews."""
 
 
-class ImageEngine(BaseEngine[ImageJob]):
+class ImageEngine(TurnEngine[ImageJob, _Images]):
     """Implements `Engine` for folders that mflux loads."""
 
     REQUESTS = (ImageRequest,)
     NOUN = "an image model"
     DOES = "makes images"
-
-    def __init__(self, prepared: Platform) -> None:
-        super().__init__(prepared)
-        self._works: dict[str, _Work] = {}
-        """The request of the last turn is the last one."""
 
     # ── loading ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -104,50 +86,20 @@ class ImageEngine(BaseEngine[ImageJob]):
 
     # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def submit(self, job: ImageJob) -> None:
-        self._works[job.id] = _Work(job)
+    def _begin(self, job: ImageJob) -> _Images:
+        return _Images(job=job)
 
-    def cancel(self, request_id: str) -> None:
-        work = self._works.pop(request_id, None)
-        if work is not None:
-            self._drop(work)
+    def _accepted(self, job: ImageJob) -> ImageAccepted:
+        return ImageAccepted(job.width, job.height, job.steps, job.seed)
 
-    @property
-    def busy(self) -> bool:
-        return bool(self._works)
+    def _next(self) -> _Images:
+        """The request that waits longest, which becomes the last one."""
+        id, work = next(iter(self._works.items()))
+        del self._works[id]
+        self._works[id] = work
+        return work
 
-    def step(self, out: Outbox) -> None:
-        """Accept new requests. If there are none, do a part of an image, of the request that waits longest for it."""
-        self._expire(out)
-        new = [work for work in self._works.values() if not work.accepted]
-        if new:
-            for work in new:
-                work.accepted = True
-                job = work.job
-                out.event(job.id, ImageAccepted(job.width, job.height, job.steps, job.seed))
-        elif self._works:
-            id, work = next(iter(self._works.items()))
-            del self._works[id]
-            self._works[id] = work
-            work.context.run(self._take_turn, work, out)
-
-    def recover(self, out: Outbox, error: BaseException) -> None:
-        """Fail the request of the last turn. A fault in a turn does not get here: `_take_turn` ends its request."""
-        if self._works:
-            self._end(next(reversed(self._works)), failure_of(error), out)
-        mx.clear_cache()
-
-    def _expire(self, out: Outbox) -> None:
-        now = time.monotonic()
-        for id, work in list(self._works.items()):
-            if is_late(work.job, now):
-                self._end(id, timed_out(), out)
-
-    def _end(self, id: str, error: ServiceError, out: Outbox) -> None:
-        out.fail(id, error)
-        self._drop(self._works.pop(id))
-
-    def _drop(self, work: _Work) -> None:
+    def _drop(self, work: _Images) -> None:
         """Free what an image in progress holds."""
         if work.painting is not None:
             work.painting.drop()
@@ -155,20 +107,13 @@ class ImageEngine(BaseEngine[ImageJob]):
         self._loaded.forget_prompts()
         mx.clear_cache()
 
-    def _take_turn(self, work: _Work, out: Outbox) -> None:
-        id = work.job.id
-        try:
-            self._paint(work, out)
-        except ValueError as error:
-            # mflux checks sizes and sources before its first step, with messages for people.
-            refused = work.painting is not None and not work.encoded
-            self._end(id, InvalidRequest(str(error)) if refused else as_service_error(error, id), out)
-            release_arrays(error)
-        except BaseException as error:  # a panic in native code is not an Exception
-            self._end(id, as_service_error(error, id), out)
-            release_arrays(error)
+    def _failure(self, work: _Images, error: BaseException) -> ServiceError:
+        # mflux checks sizes and sources before its first step, with messages for people.
+        if isinstance(error, ValueError) and work.painting is not None and not work.encoded:
+            return InvalidRequest(str(error))
+        return super()._failure(work, error)
 
-    def _paint(self, work: _Work, out: Outbox) -> None:
+    def _advance(self, work: _Images, out: Outbox) -> None:
         """Do the next part of the image."""
         job = work.job
         if work.painting is None:
@@ -188,14 +133,14 @@ class ImageEngine(BaseEngine[ImageJob]):
         elif isinstance(reached, Painted):
             self._finish(work, reached.image, now, out)
 
-    def _preview(self, work: _Work, reached: Stepped, out: Outbox) -> None:
+    def _preview(self, work: _Images, reached: Stepped, out: Outbox) -> None:
         started = time.monotonic()
         image = pixels_of(self._loaded.model, self._loaded.latents, reached.latents, reached.width, reached.height)
         out.event(work.job.id, ImagePreview(work.index, work.previews, *_rgb(image)))
         work.previews += 1
         work.previewing += time.monotonic() - started
 
-    def _finish(self, work: _Work, image: Any, now: float, out: Outbox) -> None:
+    def _finish(self, work: _Images, image: Any, now: float, out: Outbox) -> None:
         job = work.job
         denoised = max(work.denoised, work.encoded)
         out.event(

@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import time
-from contextvars import Context, copy_context
 
 import attrs
-import mlx.core as mx
 import numpy as np
 from numpy.typing import NDArray
 
-from providers.engines.process.base import (
-    BaseEngine,
-    Loaded,
-    as_service_error,
-    failure_of,
-    is_late,
-    release_arrays,
-    timed_out,
-)
+from providers.engines.process.base import Loaded
 from providers.engines.process.engine import EngineLoadError, Outbox, Progress
 from providers.engines.process.platform import Platform
+from providers.engines.process.turns import TurnEngine, Work
 from providers.engines.process.weights import find_folder
 from providers.engines.speech.intake import SpeechIntake
 from providers.engines.speech.kokoro.model import load_kokoro
@@ -31,7 +22,6 @@ from providers.engines.speech.segmentation import Piece
 from providers.engines.speech.sentence import Part, Sentence
 from providers.engines.speech.timing import Timed
 from providers.engines.speech.voices import Voices
-from providers.errors import ServiceError
 from providers.spec import ModelSpec
 from providers.speech.types import SAMPLE_RATE, SpeechAccepted, SpeechFinished, SpeechPiece, SpeechRequest
 from providers.speech.voices import voices_in
@@ -41,13 +31,11 @@ __all__ = ["SpeechEngine"]
 _WARMUP = "Hello there."
 
 
-@attrs.define(eq=False)
-class _Speaking:
-    """A job in progress."""
+@attrs.define(eq=False, kw_only=True)
+class _Speaking(Work[Script]):
+    """A script that is read aloud."""
 
-    job: Script
     order: int
-    accepted: bool = False
     line: Line | None = None
     """What is being spoken."""
     sentence: Sentence | None = None
@@ -57,11 +45,9 @@ class _Speaking:
     samples: int = 0
     playback: Playback = attrs.field(factory=Playback)
     started: float = 0.0
-    context: Context = attrs.field(factory=copy_context)
-    """The request's context, for log lines."""
 
 
-class SpeechEngine(BaseEngine[Script]):
+class SpeechEngine(TurnEngine[Script, _Speaking]):
     """Implements `Engine` for folders that mlx-audio loads as Kokoro."""
 
     REQUESTS = (SpeechRequest,)
@@ -71,7 +57,6 @@ class SpeechEngine(BaseEngine[Script]):
 
     def __init__(self, prepared: Platform) -> None:
         super().__init__(prepared)
-        self._speaking: dict[str, _Speaking] = {}
         self._submitted = 0
         self._pace = Pace()
 
@@ -106,54 +91,17 @@ class SpeechEngine(BaseEngine[Script]):
 
     # ── MLX thread ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def submit(self, job: Script) -> None:
+    def _begin(self, job: Script) -> _Speaking:
         self._submitted += 1
-        self._speaking[job.id] = _Speaking(job, self._submitted)
+        return _Speaking(job=job, order=self._submitted)
 
-    def cancel(self, request_id: str) -> None:
-        self._speaking.pop(request_id, None)
+    def _accepted(self, job: Script) -> SpeechAccepted:
+        return SpeechAccepted(None, job.characters, job.unspoken)
 
-    @property
-    def busy(self) -> bool:
-        return bool(self._speaking)
+    def _next(self) -> _Speaking:
+        return min(self._works.values(), key=lambda waiting: (waiting.samples, waiting.order))
 
-    def step(self, out: Outbox) -> None:
-        """Accept new requests, or if there are none, synthesise one piece."""
-        self._expire(out)
-        new = [speaking for speaking in self._speaking.values() if not speaking.accepted]
-        if new:
-            for speaking in new:
-                speaking.accepted = True
-                job = speaking.job
-                out.event(job.id, SpeechAccepted(None, job.characters, job.unspoken))
-        elif self._speaking:
-            first = min(self._speaking.values(), key=lambda waiting: (waiting.samples, waiting.order))
-            first.context.run(self._take_turn, first, out)
-
-    def recover(self, out: Outbox, error: BaseException) -> None:
-        """Fail the newest request. A fault in the turn of a request does not get here: `_take_turn` ends that one."""
-        if self._speaking:
-            self._end(next(reversed(self._speaking)), failure_of(error), out)
-        mx.clear_cache()
-
-    def _expire(self, out: Outbox) -> None:
-        now = time.monotonic()
-        for id, speaking in list(self._speaking.items()):
-            if is_late(speaking.job, now):
-                self._end(id, timed_out(), out)
-
-    def _end(self, id: str, error: ServiceError, out: Outbox) -> None:
-        out.fail(id, error)
-        del self._speaking[id]
-
-    def _take_turn(self, speaking: _Speaking, out: Outbox) -> None:
-        try:
-            self._speak(speaking, out)
-        except BaseException as error:  # a panic in native code is not an Exception
-            self._end(speaking.job.id, as_service_error(error, speaking.job.id), out)
-            release_arrays(error)
-
-    def _speak(self, speaking: _Speaking, out: Outbox) -> None:
+    def _advance(self, speaking: _Speaking, out: Outbox) -> None:
         job, started = speaking.job, time.monotonic()
         speaking.started = speaking.started or started
         line = speaking.line or next(job.lines, None)
@@ -165,7 +113,7 @@ class SpeechEngine(BaseEngine[Script]):
             self._send(speaking, part, line.turn, now - started, out)
         if speaking.line is None:
             out.event(job.id, SpeechFinished(speaking.samples, now - speaking.started, job.unspoken))
-            del self._speaking[job.id]
+            del self._works[job.id]
 
     def _part(self, speaking: _Speaking, line: Line) -> Part:
         """The next part of a line."""
@@ -179,7 +127,7 @@ class SpeechEngine(BaseEngine[Script]):
         started = time.monotonic()
         if not speaking.job.streamed:
             return sentence.whole(self._kokoro)
-        factor = self._pace.factor * len(self._speaking)
+        factor = self._pace.factor * len(self._works)
         part = sentence.next(self._kokoro, speaking.playback.wanted(started, factor, sentence.left))
         self._pace.measured(time.monotonic() - started, len(part.timed.samples) / SAMPLE_RATE + OVERHEAD)
         speaking.sentence = None if part.last else sentence

@@ -219,7 +219,7 @@ def test_a_step_that_fails_ends_only_the_request_whose_turn_it_was(
     for _ in range(4):
         running.step()
     running.synthesiser.fault = error
-    chosen = min(running.engine._speaking.values(), key=lambda one: (one.samples, one.order)).job.id
+    chosen = min(running.engine._works.values(), key=lambda one: (one.samples, one.order)).job.id
     running.step()
     running.synthesiser.fault = None
     running.run()
