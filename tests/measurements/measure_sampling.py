@@ -39,6 +39,7 @@ from providers.spec import ModelSpec  # noqa: E402
 from tests.unit.providers.engines import tiny  # noqa: E402
 
 PROMPT = 8
+SLIGHT = 1e-5
 Kind = Callable[[int], SamplingParams]
 
 
@@ -79,15 +80,16 @@ def seeds(sequence: int) -> SamplingParams:
 
 
 def repetition(sequence: int) -> SamplingParams:
-    return SamplingParams(temperature=0.0, repetition_penalty=1.1 + sequence / 64)
+    """So weak that the texts stay those of `greedy`: on a CPU, the time of a step also depends on its numbers."""
+    return SamplingParams(temperature=0.0, repetition_penalty=1.0 + SLIGHT * (sequence + 1))
 
 
 def counts(sequence: int) -> SamplingParams:
-    return SamplingParams(temperature=0.0, frequency_penalty=0.1 + sequence / 64, presence_penalty=0.1)
+    return SamplingParams(temperature=0.0, frequency_penalty=SLIGHT * (sequence + 1), presence_penalty=SLIGHT)
 
 
 def bias(sequence: int) -> SamplingParams:
-    return SamplingParams(temperature=0.0, logit_bias={100 + sequence: 1.0, 101: -1.0})
+    return SamplingParams(temperature=0.0, logit_bias={100 + sequence: SLIGHT, 101: -SLIGHT})
 
 
 def logprobs(sequence: int) -> SamplingParams:
