@@ -22,6 +22,7 @@ Launch = Callable[..., LiveServer]
 
 CODEX = Path(__file__).parents[1] / "unit" / "server" / "api" / "responses" / "codex"
 QUESTION = "What is the capital of France?"
+STORY = "Tell me a story about a dog and a cat."
 SLOWLY = {"chat_template_kwargs": {"echo_delay": 0.2}}
 """Seconds before each word of the echo model."""
 
@@ -86,8 +87,14 @@ def test_a_stream_gives_the_same_answer(client: OpenAI) -> None:
 
     assert "".join(deltas) == final.output_text
     assert "Paris" in final.output_text
-    assert len(deltas) > 3
     assert client.responses.retrieve(final.id).output_text == final.output_text
+
+
+def test_a_stream_comes_in_pieces(client: OpenAI) -> None:
+    # The answer takes two seconds: on a busy machine, pieces that are ready at the same time arrive as one.
+    with client.responses.stream(model="any", input=STORY, temperature=0, max_output_tokens=48) as stream:
+        deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
+    assert len(deltas) > 3
 
 
 def test_a_truncated_response_is_incomplete(client: OpenAI) -> None:
