@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import mlx.core as mx
 
-from providers.engines.language.prefill_budget import MIN_TOKENS, PrefillPace
+from providers.engines.language.prefill.budget import MIN_TOKENS, PrefillPace
 from providers.engines.language.sequences import ActiveSequence
 from providers.engines.language.speculation.step import Speculation
 from providers.engines.language.warm_up import build_kernels, touch

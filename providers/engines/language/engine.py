@@ -15,14 +15,14 @@ import msgspec
 
 from providers.chat.types import GenerationRequest, TokenLogprob
 from providers.engine_host.frames import Answer, Memory, Question
-from providers.engines.language.arrivals import take_next
 from providers.engines.language.batch import Batch, segments
-from providers.engines.language.filling import Fillings
 from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.kv_caches import make_layers
 from providers.engines.language.loading import load_language_model, usable_vocabulary, vocabulary_kept
-from providers.engines.language.prefill_budget import GATHER_GAP, PREFILL_STEP
+from providers.engines.language.prefill.arrivals import take_next
+from providers.engines.language.prefill.budget import GATHER_GAP, PREFILL_STEP
+from providers.engines.language.prefill.filling import Fillings
 from providers.engines.language.prompt_memory import prompt_memory
 from providers.engines.language.scoring import PromptScoring
 from providers.engines.language.sequences import ActiveSequence, Request, nearest_prompt, note_computed

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from providers.chat.types import SamplingParams
-from providers.engines.language.arrivals import WORTH_WAITING
+from providers.engines.language.prefill.arrivals import WORTH_WAITING
 from tests.unit.providers.engines import tiny
 from tests.unit.providers.engines.client import Answer, chat
 from tests.unit.providers.engines.inprocess import SteppedEngine

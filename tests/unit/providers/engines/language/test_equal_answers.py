@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from providers.chat.types import ChatPrompt, SamplingParams
-from providers.engines.language.prefill_budget import PREFILL_STEP
+from providers.engines.language.prefill.budget import PREFILL_STEP
 from tests.unit.providers.engines import decode_stand_ins, tiny
 from tests.unit.providers.engines.client import Answer, chat
 from tests.unit.providers.engines.inprocess import SteppedEngine

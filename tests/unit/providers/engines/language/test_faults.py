@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from providers.chat.types import RegexGrammar, SamplingParams
-from providers.engines.language.prefill_budget import PREFILL_STEP
+from providers.engines.language.prefill.budget import PREFILL_STEP
 from providers.engines.language.sequences import ActiveSequence
 from tests.unit.providers.engines import tiny
 from tests.unit.providers.engines.client import chat

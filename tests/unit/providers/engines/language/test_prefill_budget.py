@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from providers.chat.types import SamplingParams
-from providers.engines.language.prefill_budget import MIN_TOKENS, PREFILL_STEP, STEPS, UNNOTICED, PrefillPace
+from providers.engines.language.prefill.budget import MIN_TOKENS, PREFILL_STEP, STEPS, UNNOTICED, PrefillPace
 from tests.unit.providers.engines import tiny
 from tests.unit.providers.engines.inprocess import SteppedEngine
 

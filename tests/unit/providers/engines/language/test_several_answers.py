@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from providers.chat.types import SamplingParams
-from providers.engines.language.prefill_budget import PREFILL_STEP
+from providers.engines.language.prefill.budget import PREFILL_STEP
 from tests.unit.providers.engines import tiny
 from tests.unit.providers.engines.client import EngineClient
 from tests.unit.providers.engines.inprocess import SteppedEngine
