@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from providers.chat.types import SamplingParams, TokenPrompt
-from providers.engines.language import filling
+from providers.engines.language.prefill import filling
 from tests.unit.providers.engines import tiny
 from tests.unit.providers.engines.inprocess import SteppedEngine
 
