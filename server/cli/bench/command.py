@@ -306,8 +306,9 @@ def suite(
     from server.cli.bench.engine import EngineFailed
     from server.cli.bench.reporting.report import as_json, to_markdown
     from server.cli.bench.servers import ServerFailed
-    from server.cli.bench.suite import SuiteOptions, SuiteResult, run_suite
-    from server.cli.bench.suite_peers import run_peers
+    from server.cli.bench.suite.peers import run_peers
+    from server.cli.bench.suite.results import SuiteOptions, SuiteResult
+    from server.cli.bench.suite.run import run_suite
 
     result = SuiteResult()
 

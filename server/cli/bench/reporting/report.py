@@ -10,7 +10,7 @@ import msgspec
 
 from server.cli.bench.metrics import ratios
 from server.cli.bench.reporting.tables import Table, load_notes, number, seconds
-from server.cli.bench.suite import Measured, SuiteResult, Turns
+from server.cli.bench.suite.results import Measured, SuiteResult, Turns
 from server.cli.bench.sweep import Sweep
 
 __all__ = ["as_json", "sweep_data", "to_markdown"]

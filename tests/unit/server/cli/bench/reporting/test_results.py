@@ -15,7 +15,7 @@ from server.cli.bench.prompts import make_prompts, shared_prefix
 from server.cli.bench.reporting.plot import plot_load
 from server.cli.bench.reporting.report import as_json, to_markdown
 from server.cli.bench.reporting.tables import load_tables, seconds
-from server.cli.bench.suite import Measured, SuiteResult
+from server.cli.bench.suite.results import Measured, SuiteResult
 from server.cli.bench.sweep import Case, Run, make_cases
 
 CASE = Case(streams=1, prompt_words=10, max_tokens=4, requests=2)

@@ -28,7 +28,7 @@ def measure(launch: Sequence[str], port: int, requests: int, log_dir: Path) -> d
     """
     bare_port = free_port()
     program = [sys.executable, "-m", "granian", "--interface", "asgi", "--loop", "uvloop", "--log-level", "warning"]
-    program += ["--no-ws", "--http", "1", "--port", str(bare_port), "server.cli.bench.bare:app"]
+    program += ["--no-ws", "--http", "1", "--port", str(bare_port), "server.cli.bench.suite.bare:app"]
     command = [*launch, "--model-type", "echo", "--served-model-name", "echo"]
     times: dict[str, list[float]] = {ECHO: [], BARE: []}
     with ExitStack() as stack:

@@ -2,14 +2,13 @@
 
 It compares the engine in-process with the same engine through HTTP, and answers constrained by a grammar with free
 ones. It measures the first token of a conversation's second turn, the time until a server is ready, and the latency
-that the server adds to a request to the echo model, which computes nothing. `suite_peers` has the other servers.
+that the server adds to a request to the echo model, which computes nothing. `peers` has the other servers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,14 +18,15 @@ from typing import Any
 import attrs
 import httpx
 
-from server.cli.bench.added_latency import measure
 from server.cli.bench.client import Sample, Workload, stream_chat
 from server.cli.bench.engine import EngineDriver
 from server.cli.bench.load import LoadResult, http_client, run_load
 from server.cli.bench.prompts import make_prompts
 from server.cli.bench.servers import free_port, running
+from server.cli.bench.suite.added_latency import measure
+from server.cli.bench.suite.results import Measured, SuiteOptions, SuiteResult, Turns
 
-__all__ = ["Measured", "SuiteOptions", "SuiteResult", "Turns", "load_once", "own_server", "run_suite"]
+__all__ = ["load_once", "own_server", "run_suite"]
 
 _PERSON = {
     "type": "object",
@@ -48,71 +48,6 @@ _FORM = {
 }
 _TURN_WORDS = 960
 """Words of the first turn: about 2,000 tokens of the embedded model."""
-
-
-@attrs.frozen(kw_only=True)
-class SuiteOptions:
-    """Options of a run. `model` is a folder of MLX weights."""
-
-    model: Path
-    streams: tuple[int, ...] = (1, 4, 8)
-    rounds: int = 3
-    max_tokens: int = 64
-    prompt_words: int = 40
-    parts: frozenset[str] = frozenset()
-    """Parts to measure, by their fields in the result: `overhead`, `grammar`, `turns`, `ready`, `echo`, `peers`."""
-    echo_requests: int = 1000
-    peer_rounds: int = 1
-    """A round of a peer with the weights as shipped takes minutes."""
-    peer_tokens: int = 16
-    peer_words: int = 8
-    peers: tuple[tuple[str, str], ...] = ()
-    """Names and URLs (ending in `/v1`) of other running servers."""
-
-
-@attrs.frozen(kw_only=True)
-class Measured:
-    """One contender at one number of streams: medians over the rounds, and every round's tokens per second."""
-
-    name: str
-    streams: int
-    tokens_per_second: float
-    first_token_p50: float
-    rounds: tuple[float, ...]
-    errors: int = 0
-
-    @classmethod
-    def of(cls, name: str, streams: int, results: list[LoadResult]) -> Measured:
-        return cls(
-            name=name,
-            streams=streams,
-            tokens_per_second=statistics.median(r.tokens_per_second for r in results),
-            first_token_p50=statistics.median(r.first_token_p50 for r in results),
-            rounds=tuple(r.tokens_per_second for r in results),
-            errors=sum(r.errors for r in results),
-        )
-
-
-@attrs.frozen(kw_only=True)
-class Turns:
-    """One conversation of two turns: tokens of both prompts, and seconds to the first token of both answers."""
-
-    prompt_tokens: tuple[int, int]
-    first_token_seconds: tuple[float, float]
-
-
-@attrs.frozen(kw_only=True)
-class SuiteResult:
-    """Results so far. `overhead`, `grammar` and `peers` are in the order of the runs; `echo_latency_ms` maps
-    servers to percentiles, and these to milliseconds; `ready_seconds` has one number per launch. Parts not measured
-    are empty."""
-
-    overhead: tuple[Measured, ...] = ()
-    grammar: tuple[Measured, ...] = ()
-    turns: tuple[Turns, ...] = ()
-    ready_seconds: tuple[float, ...] = ()
-    echo_latency_ms: dict[str, dict[str, float]] = attrs.field(factory=dict)
-    peers: tuple[Measured, ...] = ()
 
 
 def run_suite(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> Iterator[SuiteResult]:

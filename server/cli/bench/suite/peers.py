@@ -19,7 +19,8 @@ from server.cli.bench.engine import EngineDriver
 from server.cli.bench.load import LoadResult
 from server.cli.bench.prompts import make_prompts
 from server.cli.bench.servers import free_port, running
-from server.cli.bench.suite import Measured, SuiteOptions, load_once, own_server
+from server.cli.bench.suite.results import Measured, SuiteOptions
+from server.cli.bench.suite.run import load_once, own_server
 
 __all__ = ["PREPARE", "run_peers"]
 
