@@ -22,7 +22,7 @@ import attrs
 import httpx
 
 from tests.soak.ending import ended
-from tests.soak.judge import Result, at_rest, judged, totals
+from tests.soak.judge import Result, at_rest, judged, settled, totals
 from tests.soak.ledger import Ledger
 from tests.soak.mix import Mix
 from tests.soak.plot import plot
@@ -48,9 +48,10 @@ async def soaked(options: argparse.Namespace, served: Served, begun: float) -> R
     hangs = max(1, fit // 5) if options.hangs is None else options.hangs
     others = max(1, fit // 10) if options.others is None else options.others
     await mix.warm_up()
-    before = await mix.read()
+    await mix.read()
     files = files_below(served.temporary)
     await mix.run(await troubles.plan(kills, hangs, others))
+    before = settled(mix.readings)
     after, unrest = await at_rest(served, before, files)
     await mix.traces()
     mix.readings.append(after)

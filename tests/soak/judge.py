@@ -15,12 +15,13 @@ from tests.soak.resources import Held, files_below
 from tests.soak.served import Served
 from tests.soak.troubles import Troubles
 
-__all__ = ["Result", "at_rest", "judged", "totals"]
+__all__ = ["Result", "at_rest", "judged", "settled", "totals"]
 
 REST_SECONDS = 15.0
 """Time in which connections close, threads end and restarted engines settle."""
 MEMORY = 0.10
-"""Share by which the memory of all processes may grow."""
+"""Share by which the memory of all processes may exceed the most that they held in the run's first half. The first
+reading is no measure: the arrays that MLX keeps for reuse, and the prefix caches, fill only as long prompts come."""
 WORKER = 40_000_000
 """Bytes by which the process that serves HTTP may grow: its allocator keeps what a burst of large bodies took."""
 DESCRIPTORS, THREADS = 4, 8
@@ -38,6 +39,7 @@ class Result:
 
     seed: int
     before: Held
+    """What the end was compared with: see `settled`."""
     after: Held
     readings: list[Held]
     ledger: Ledger
@@ -71,6 +73,13 @@ class Result:
         lines += [f"PROBLEM {problem}" for problem in self.problems[:50]]
         lines.append(f"{len(self.problems)} problems")
         return "\n".join(lines)
+
+
+def settled(readings: list[Held]) -> Held:
+    """What the end is compared with: the first reading, with the most memory of the readings in the first half of the
+    time. A leak goes on in the second half; a pool that is filled does not."""
+    first, middle = readings[0], (readings[0].seconds + readings[-1].seconds) / 2
+    return attrs.evolve(first, memory=max(held.memory for held in readings if held.seconds <= middle))
 
 
 async def at_rest(served: Served, before: Held, files: set[str]) -> tuple[Held, list[str]]:
