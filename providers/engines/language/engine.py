@@ -20,7 +20,7 @@ from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.kv_caches import make_layers
 from providers.engines.language.loading import load_language_model, usable_vocabulary, vocabulary_kept
-from providers.engines.language.prefill.arrivals import take_next
+from providers.engines.language.prefill.arrivals import Arrivals
 from providers.engines.language.prefill.budget import GATHER_GAP, PREFILL_STEP
 from providers.engines.language.prefill.filling import Fillings
 from providers.engines.language.prompt_memory import prompt_memory
@@ -225,11 +225,13 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         """Fill the batch: first with further outputs of the requests in it, then with the oldest waiting requests."""
         for request in [request for request in self._requests.values() if request.waiting]:
             self._guard(request.job, out, functools.partial(self._branch, request))
+        arrivals = Arrivals(
+            self._waiting, self._sequences, self._prefixes, slots=self._slots, cut_anywhere=self._cut_anywhere
+        )
         while self._waiting and self._has_room:
             while self._unkept:
                 self._keep_next()
-            active = self._sequences.values()
-            job = take_next(self._waiting, active, self._prefixes, slots=self._slots, cut_anywhere=self._cut_anywhere)
+            job = arrivals.take()
             if job is None:
                 break
             self._guard(job, out, functools.partial(self._start, job, out))
@@ -306,8 +308,8 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         cache, cached = self._prefixes.fetch(job.tokens, job.cache_salt)
         if not (self._cut_anywhere and self._prefixes.max_bytes > 0):
             return cache, cached
-        nearest, shared = nearest_prompt(self._sequences, job)
-        if nearest is None or shared < cached + MIN_SAVED:
+        nearest = nearest_prompt(self._sequences, job, least=cached + MIN_SAVED)
+        if nearest is None:
             return cache, cached
         self._keep_prompt(nearest)
         return self._prefixes.fetch(job.tokens, job.cache_salt)

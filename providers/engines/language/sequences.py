@@ -192,15 +192,19 @@ def note_computed(sequences: Mapping[int, ActiveSequence], prompted: Sequence[An
             sequence.computed = sequence.length - total + done
 
 
-def nearest_prompt(sequences: Mapping[int, ActiveSequence], job: LanguageJob) -> tuple[int | None, int]:
-    """The sequence that has computed the longest prefix of the job's prompt, and the prefix's length.
+def nearest_prompt(sequences: Mapping[int, ActiveSequence], job: LanguageJob, *, least: int) -> int | None:
+    """The sequence that has computed the longest prefix of the job's prompt; None if none has computed `least` tokens.
 
-    `sequences`: by uid. No sequence has computed anything that the job may use: None and 0.
+    `sequences`: by uid. `least`: at least 1.
     """
-    shared = {
-        uid: min(common_prefix(sequence.request.job.tokens, job.tokens), sequence.computed)
-        for uid, sequence in sequences.items()
-        if sequence.computed and sequence.request.job.cache_salt == job.cache_salt
-    }
-    nearest = max(shared, key=shared.__getitem__, default=None)
-    return nearest, 0 if nearest is None else shared[nearest]
+    nearest, longest = None, least - 1
+    for uid, sequence in sequences.items():
+        if sequence.computed <= longest or sequence.request.job.cache_salt != job.cache_salt:
+            continue
+        tokens = sequence.request.job.tokens
+        # Of many sequences, few have this token in common with the job, and none shares more without it.
+        if tokens[longest : longest + 1] == job.tokens[longest : longest + 1] != []:
+            shared = min(common_prefix(tokens, job.tokens), sequence.computed)
+            if shared > longest:
+                nearest, longest = uid, shared
+    return nearest

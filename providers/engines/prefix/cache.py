@@ -116,6 +116,8 @@ class PrefixCache:
         """Salts and prompts without a file, in their order of arrival."""
         self._evicted: deque[tuple[str, list[int], list[Any]]] = deque()
         """Evicted prompts among them, which are kept only until their file is written."""
+        self.changes = 0
+        """How often prompts were kept or forgotten: `kept` changes only with it."""
         self._cache = self._empty()
 
     def _empty(self) -> PromptCache:
@@ -176,6 +178,7 @@ class PrefixCache:
         if found is None or _nbytes(found[1]) > self._cache.max_bytes:
             return False
         self._cache.insert_cache(salt, found[0], _Kept(found[1]), cache_type="user")
+        self.changes += 1
         return True
 
     def insert(self, tokens: Sequence[int], cache: list[Any], salt: str = "", *, kind: str = "assistant") -> None:
@@ -194,6 +197,7 @@ class PrefixCache:
             self._unwritten.pop((salt, tuple(tokens)), None)
             self._unwritten[salt, tuple(tokens)] = None
         self._cache.insert_cache(salt, list(tokens), _Kept(cache), cache_type=kind)
+        self.changes += 1
         if len(self._unwritten) > 2 * len(self._cache) + _SPARE:
             self._unwritten = {key: None for key in self._unwritten if self._keeps(*key)}
 
@@ -207,6 +211,7 @@ class PrefixCache:
         """Evict until no more than `room` bytes are kept."""
         if self.nbytes > room:
             self._cache.trim_to(n_bytes=room)
+            self.changes += 1
             while self._evicted and self.nbytes > room:
                 self._evicted.popleft()
 
@@ -236,6 +241,7 @@ class PrefixCache:
         self._evicted.clear()
         self._unwritten.clear()
         self._cache = self._empty()
+        self.changes += 1
 
     def _note_evicted(self, salt: str, tokens: list[int], cache: list[Any]) -> None:
         if (salt, tuple(tokens)) not in self._unwritten:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from providers.chat.types import SamplingParams
+from providers.engines.language import sequences
+from providers.engines.language.prefill import arrivals
 from providers.engines.language.prefill.arrivals import WORTH_WAITING
+from providers.engines.prefix.common_prefix import common_prefix
 from tests.unit.providers.engines import tiny
 from tests.unit.providers.engines.client import Answer, chat
 from tests.unit.providers.engines.inprocess import SteppedEngine
@@ -129,3 +132,29 @@ def test_tokens_are_delivered_before_the_next_ones_are_computed(
     monkeypatch.setattr(batch, "launch", note)
     engine.run()
     assert delivered == [1, 2, 3]
+
+
+def test_many_arrivals_are_compared_once_with_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All prompts share a beginning that is kept already, so each of them starts, and none is worth waiting for."""
+    compared = counted(monkeypatch, common_prefix)
+    count = 32
+    engine = made("attention", tmp_path, max_concurrency=count)
+    submit(engine, count)
+    engine.run()
+    answers = [submit(engine, number) for number in range(count)]
+    engine.step()
+    assert all(answer.accepted for answer in answers)
+    assert len(compared) <= count * count
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, compare: Callable[[Sequence[int], Sequence[int]], int]) -> list[int]:
+    """The results of all comparisons from now on, in their order."""
+    found: list[int] = []
+
+    def noted(one: Sequence[int], other: Sequence[int]) -> int:
+        found.append(compare(one, other))
+        return found[-1]
+
+    for module in (arrivals, sequences):
+        monkeypatch.setattr(module, "common_prefix", noted)
+    return found
