@@ -44,11 +44,14 @@ async def recorded(
                 continue
             if isinstance(event, Accepted):
                 for answer in said:
+                    answer.ended = False
                     kept.keep(answer)
             elif isinstance(event, TextDelta):
                 said[event.index].text += event.text
             elif isinstance(event, SpokenPiece):
                 said[event.index].words += event.piece.words
+            elif isinstance(event, Finished):
+                said[event.index].ended = True
             yield event
 
 

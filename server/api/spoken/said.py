@@ -37,6 +37,8 @@ class SaidAnswer:
     """What its voice could not say."""
     played_ms: float | None = None
     """How much of it was played; None: nothing was reported, so all of it counts as heard."""
+    ended: bool = True
+    """False while it is spoken, and for good if it was interrupted: the text may have words that are in no sound."""
 
     @property
     def nbytes(self) -> int:
@@ -46,7 +48,9 @@ class SaidAnswer:
     @property
     def complete(self) -> bool:
         """Whether every word was heard."""
-        return self.played_ms is None or not self.words or self.words[-1].end <= self._played
+        if self.played_ms is None:
+            return True
+        return self.ended and (not self.words or self.words[-1].end <= self._played)
 
     def heard(self) -> str:
         """The text up to the end of the last word that was heard to its end."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from unittest.mock import Mock
 
+from providers.chat.types import Accepted, Finished, TextDelta, Usage
+from providers.speech.types import SpeechPiece, WordSpan
+from server.api.spoken.audio import recorded
 from server.api.spoken.said import KEPT_ANSWERS, KEPT_BYTES, KEPT_SECONDS, SaidAnswer, SaidAnswers
+from server.api.spoken.speaking import SpeakingEvent, SpokenPiece
 
 
 def kept(answers: SaidAnswers, id: str, completion_id: str) -> SaidAnswer:
@@ -43,3 +49,38 @@ def test_an_answer_expires() -> None:
     kept(answers, "audio_1", "resp_1")
     now = KEPT_SECONDS
     assert answers.find("audio_1") is answers.find("resp_1") is None
+
+
+async def events() -> AsyncGenerator[SpeakingEvent, None]:
+    words = [WordSpan("one", 0, 12_000, "One", 0, 3), WordSpan("two", 12_000, 24_000, "two", 4, 7)]
+    yield Accepted(1, 0)
+    yield TextDelta("One two. Three", tokens=4)
+    yield SpokenPiece(SpeechPiece("One two.", bytes(48_000), [], words, 0.0), 0)
+    yield Finished("stop", Usage(1, 4, 0, 0), 0.0, 0.0)
+
+
+async def test_of_an_answer_that_is_interrupted_only_what_was_spoken_was_heard() -> None:
+    answers = SaidAnswers()
+    said = kept(answers, "audio_1", "resp_1")
+    async with aclosing(recorded(events(), [said], answers)) as source:
+        async for event in source:
+            if isinstance(event, SpokenPiece):
+                break
+
+    assert (said.complete, said.heard()) == (True, "One two. Three")  # no report
+    said.played_ms = 5000
+    assert (said.complete, said.heard()) == (False, "One two")
+    said.played_ms = 0
+    assert said.heard() == ""
+
+
+async def test_an_answer_that_was_played_to_its_end_was_heard() -> None:
+    answers = SaidAnswers()
+    said = kept(answers, "audio_1", "resp_1")
+    async with aclosing(recorded(events(), [said], answers)) as source:
+        assert [event async for event in source]
+
+    said.played_ms = 1000
+    assert (said.complete, said.heard()) == (True, "One two. Three")
+    said.played_ms = 700
+    assert (said.complete, said.heard()) == (False, "One")
