@@ -352,7 +352,7 @@ async def _conversation(
             f"Previous response with id '{(previous or '')[:128]}' not found.", param="previous_response_id"
         )
     ids, searches = references(data.input), recalled(data.input)
-    referred = await store.items([*ids, *searches]) if ids or searches else {}
+    referred = await store.items(ids, searches) if ids or searches else {}
     for id in ids:
         if id not in referred:
             raise NotFound(f"Item with id '{id[:128]}' not found. Items are kept where `store` is true.", param="input")

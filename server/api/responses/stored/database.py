@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
@@ -43,6 +44,8 @@ CREATE TRIGGER IF NOT EXISTS discounted AFTER DELETE ON responses
     BEGIN UPDATE totals SET responses = responses - 1, bytes = bytes - OLD.bytes; END;
 """
 _VERSION = 1
+_PATIENCE = 5.0
+"""Seconds that a connection waits for another server's."""
 ROW_BYTES = 128
 """Bytes of a row beside its text, in the indices and pages."""
 
@@ -88,8 +91,8 @@ class ResponseDatabase:
         if path != IN_MEMORY:
             Path(path).touch(mode=0o600)  # conversations are private to the owner
         # Only the thread that owns this object calls it; sqlite3 would require the thread that opened it.
-        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=5.0)
-        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_PATIENCE)
+        _write_ahead(self._connection)
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.execute("PRAGMA foreign_keys = ON")
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
@@ -215,3 +218,16 @@ class ResponseDatabase:
             if excess <= 0:
                 break
         self._connection.executemany("DELETE FROM responses WHERE id = ?", oldest)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on. SQLite itself does not wait here for another server that creates the file."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)

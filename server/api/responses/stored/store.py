@@ -25,6 +25,9 @@ __all__ = ["IN_MEMORY", "ResponseStore"]
 MAX_WAITING = 1000
 """Responses that may wait in memory for the disk."""
 
+LATE_LOOKS, LOOK_SECONDS = 50, 0.02
+"""Times that a read looks for what another server may still write to the same file, and the time between them."""
+
 _CALLS = ("function_call", "custom_tool_call")
 
 T = TypeVar("T")
@@ -36,7 +39,8 @@ class ResponseStore:
     """Keeps responses for `time_to_live` seconds after their last use, and at most `max_bytes` of them.
 
     `put` returns immediately, and later reads find the response: one thread does all work in order. The first use opens
-    the database, or `open` does.
+    the database, or `open` does. Several servers may use one file: a read of what is missing looks again for a
+    second, because the client of another server has its answer before the file has it.
     """
 
     def __init__(
@@ -101,7 +105,7 @@ class ResponseStore:
             row = database.get(id, now)
             return None if row is None else _decoded(row)
 
-        return await self._ask(get)
+        return await self._ask_again(get, lambda found: found is not None)
 
     async def conversation(self, id: str, *, answered: bool = True) -> list[StoredItem] | None:
         """The items of a response and of all that it continues, in order. None where one of these is missing.
@@ -118,17 +122,17 @@ class ResponseStore:
             items = map(_item, bodies)
             return [item for item in items if item.type not in _CALLS or item.status == "completed"]
 
-        return await self._ask(conversation)
+        return await self._ask_again(conversation, lambda found: found is not None)
 
-    async def items(self, ids: Sequence[str]) -> dict[str, StoredItem]:
-        """The stored ones of these items, by id."""
+    async def items(self, ids: Sequence[str], others: Sequence[str] = ()) -> dict[str, StoredItem]:
+        """The stored ones of these items, by id. `others` may be missing: another server's are not awaited."""
         now = self._clock()
 
         def items(database: ResponseDatabase) -> dict[str, StoredItem]:
-            found = ((id, database.item(id, now)) for id in ids)
+            found = ((id, database.item(id, now)) for id in (*ids, *others))
             return {id: _item(body) for id, body in found if body is not None}
 
-        return await self._ask(items)
+        return await self._ask_again(items, lambda found: found.keys() >= set(ids))
 
     async def delete(self, id: str) -> bool:
         """Delete a response. Returns whether it existed."""
@@ -144,6 +148,16 @@ class ResponseStore:
         if self._closed:
             raise ModelNotReady.shutting_down()
         return await asyncio.wrap_future(self._submit(work))
+
+    async def _ask_again(self, work: Callable[[ResponseDatabase], T], complete: Callable[[T], bool]) -> T:
+        """Run this until it finds everything, or nothing more is to be expected of another server."""
+        found = await self._ask(work)
+        for _ in range(0 if self._path == IN_MEMORY else LATE_LOOKS):
+            if complete(found):
+                break
+            await asyncio.sleep(LOOK_SECONDS)
+            found = await self._ask(work)
+        return found
 
     def _submit(self, work: Callable[[ResponseDatabase], T]) -> Future[T]:
         return self._thread.submit(lambda: work(self._opened()))

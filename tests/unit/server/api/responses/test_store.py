@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -310,3 +311,44 @@ async def test_a_failure_to_write_is_logged_and_the_next_write_succeeds(
 
     store.put(response("b"), [])
     assert await store.get("b") is not None
+
+
+def test_a_store_opens_while_another_server_creates_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "responses.db"
+    opened: list[ResponseDatabase] = []
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("CREATE TABLE first (x)")
+        other.execute("BEGIN IMMEDIATE")
+        here = threading.Thread(
+            target=lambda: opened.append(ResponseDatabase(str(path), time_to_live=TTL, max_bytes=1000))
+        )
+        here.start()
+        here.join(0.2)
+        assert here.is_alive()
+        other.execute("COMMIT")
+        here.join(WAIT)
+
+    (database,) = opened
+    database.close()
+
+
+async def test_what_another_server_has_answered_and_not_yet_written_is_found(tmp_path: Path) -> None:
+    path = str(tmp_path / "responses.db")
+    here, there = ResponseStore(path), ResponseStore(path)
+    await asyncio.gather(here.open(), there.open())
+
+    asking = [
+        asyncio.create_task(here.get("a")),
+        asyncio.create_task(here.conversation("a")),
+        asyncio.create_task(here.items(["msg_a"])),
+    ]
+    await asyncio.sleep(0.05)
+    assert not any(each.done() for each in asking)
+    there.put(response("a"), [said("hi")])
+
+    found, conversation, items = await asyncio.wait_for(asyncio.gather(*asking), WAIT)
+    assert found == response("a")
+    assert conversation is not None
+    assert set(items) == {"msg_a"}
+    assert await here.get("b") is None
+    await asyncio.gather(here.close(), there.close())
