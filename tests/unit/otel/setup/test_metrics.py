@@ -171,9 +171,10 @@ def test_dashboards_and_alerts_ask_for_what_is_exported(metrics: CapturedMetrics
     exported = {sample.name for family in metrics.families().values() for sample in family.samples}
     labels = {label for family in metrics.families().values() for sample in family.samples for label in sample.labels}
     (dashboard,) = (json.loads(path.read_text()) for path in (ROOT / "otel/dashboards").glob("*.json"))
-    rules = yaml.safe_load((ROOT / "otel/alerts.yaml").read_text())
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    asked += [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
+    for path in ("otel/alerts.yaml", "examples/scaling/rules.yml"):
+        rules = yaml.safe_load((ROOT / path).read_text())
+        asked += [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
 
     for expression in asked:
         names = set(re.findall(r"\b((?:http|gen_ai|mlx|process)_[a-z0-9_]+)\b", expression))
