@@ -9,6 +9,7 @@ import attrs
 
 from providers.capabilities import MODALITIES
 from providers.engines.process import platform
+from providers.memory.part import Split, largest_part
 from providers.memory.precision import choose_dtype
 from providers.memory.tensors import Tensor, read_tensors
 from providers.spec import ModelSpec
@@ -28,8 +29,10 @@ _PARTS = ("*/*.safetensors", "*.safetensors")
 _ADAPTERS = ("adapters.safetensors", "adapter_model.safetensors")
 
 
-def estimate(spec: ModelSpec) -> int | None:
+def estimate(spec: ModelSpec, split: Split | None = None) -> int | None:
     """Bytes of the model's footprint right after it is loaded and warmed up; None: unknown.
+
+    `split`: among which ranks the model is divided; the bytes are those of the rank that takes most.
 
     These are the weights in the precision that the engine will choose (float32 on a CPU is twice bfloat16), adapters
     and draft model included, and what the process itself takes. Keys and values of prompts are not included: a model
@@ -44,7 +47,7 @@ def estimate(spec: ModelSpec) -> int | None:
         return None
     if row.engine is None:
         return 0
-    weights = _weights_of(spec)
+    weights = _weights_of(spec, split)
     if weights is None:
         return None
     if spec.draft_model is not None:
@@ -75,7 +78,7 @@ def parameter_count(folder: Path, model_type: str) -> int:
     return sum(weights.count for weights in _unpacked(tensors, _group_sizes(folder)))
 
 
-def _weights_of(spec: ModelSpec) -> int | None:
+def _weights_of(spec: ModelSpec, split: Split | None = None) -> int | None:
     try:
         folder = find_local(spec.path)
         if folder is None or not (files := weight_files(folder, spec.model_type)):
@@ -84,7 +87,12 @@ def _weights_of(spec: ModelSpec) -> int | None:
         adapters = sum(_adapter_bytes(Path(path)) for path in spec.lora_paths)
     except (OSError, ValueError, WeightsError):
         return None
-    return _loaded_bytes(tensors, _group_sizes(folder), spec) + adapters
+    groups = _group_sizes(folder)
+    parameters = sum(weights.count for weights in _unpacked(tensors, groups))
+    if split is not None:
+        config = {} if folder.is_file() else read_config(folder)
+        tensors = largest_part(tensors, config, split)
+    return _loaded_bytes(tensors, groups, spec, parameters) + adapters
 
 
 @attrs.frozen(kw_only=True)
@@ -97,14 +105,17 @@ class _Weights:
     """Whether an engine that quantises packs it."""
 
 
-def _loaded_bytes(tensors: list[Tensor], groups: Mapping[str, int], spec: ModelSpec) -> int:
-    """Bytes of the weights in the precision that the engine chooses. `groups`: as `_group_sizes` returns."""
+def _loaded_bytes(tensors: list[Tensor], groups: Mapping[str, int], spec: ModelSpec, whole: int) -> int:
+    """Bytes of the weights in the precision that the engine chooses.
+
+    `groups`: as `_group_sizes` returns. `whole`: count of all weights of the model.
+    """
     unpacked = list(_unpacked(tensors, groups))
     parameters = sum(weights.count for weights in unpacked)
     if spec.model_type == "tts":
         target: str | None = "float32"  # the only type in which Kokoro's engine computes
     else:
-        target, _ = choose_dtype(parameters, spec, platform.expected_device())
+        target, _ = choose_dtype(whole, spec, platform.expected_device())
     if spec.model_type in _IN_PARTS and any(weights.packed for weights in unpacked):
         return _packed_bytes(tensors, _SIZES[target or "bfloat16"])
     if target is None and spec.quantize is None:

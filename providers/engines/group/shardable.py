@@ -12,16 +12,16 @@ import json
 import traceback
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import attrs
 
 from providers.engines.process import platform
 from providers.engines.process.engine import EngineLoadError
+from providers.memory.part import Way
 
-__all__ = ["Way", "check_shardable"]
+__all__ = ["check_shardable"]
 
-Way = Literal["tensor", "pipeline"]
 
 _TRIED = 16
 """Ranks up to which a refusal looks for numbers that would work."""
