@@ -8,7 +8,7 @@ from server.cli.bench.command import bench
 from server.cli.chat import chat
 from server.cli.config import config
 from server.cli.debate.command import debate
-from server.cli.doctor import doctor
+from server.cli.doctor.command import doctor
 from server.cli.image import image
 from server.cli.launch import launch
 from server.cli.models.command import models

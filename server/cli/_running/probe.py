@@ -16,7 +16,7 @@ from providers.capabilities import MODALITIES
 from providers.extras import Extra
 from providers.speech.languages import LANGUAGES, SpokenLanguage
 
-__all__ = ["Finding", "Section", "examine"]
+__all__ = ["Finding", "Section", "State", "examine"]
 
 State = Literal["ok", "note", "problem"]
 

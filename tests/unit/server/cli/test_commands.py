@@ -217,6 +217,19 @@ def test_doctor_ends_with_1_and_names_the_problem_that_prevents_serving(monkeypa
     assert result.stderr == "\nNo model can be served: mlx: not installed\n"
 
 
+@pytest.mark.parametrize("option", ["--backend", "--model"])
+def test_doctor_s_options_of_a_hostfile_need_one(option: str) -> None:
+    result = CliRunner().invoke(cli, ["doctor", option, "ring"])
+
+    assert (result.exit_code, result.stderr) == (2, f"Error: {option} needs --hostfile\n")
+
+
+def test_doctor_refuses_a_hostfile_that_is_not_there() -> None:
+    result = CliRunner().invoke(cli, ["doctor", "--hostfile", "/no/hosts.json"])
+
+    assert (result.exit_code, result.stderr) == (2, "Error: Hostfile /no/hosts.json doesn't exist\n")
+
+
 def test_doctor_names_what_is_missing_for_a_language(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "_mlx", lambda machine: [])
     monkeypatch.setattr("providers.speech.languages.shutil.which", lambda program: None)

@@ -1,0 +1,1 @@
+"""What a machine, or a group of machines, needs to serve models."""
