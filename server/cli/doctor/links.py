@@ -174,11 +174,11 @@ def _explain(log: IO[bytes]) -> str | None:
 
 def explain(text: str) -> str | None:
     text = _COLOUR.sub("", text).replace("\r", "")
-    errors = [printable(match[1].strip()) for match in _ERROR.finditer(text)]
-    if not errors:
-        lines = [printable(line.strip()) for line in text.splitlines() if line.strip()]
-        return lines[-1] if lines else None
-    error = next((error for error in errors if _LOST not in error), errors[0])
+    found = [match[1] for match in _ERROR.finditer(text)]
+    found = found or [line for line in reversed(text.splitlines()) if line.strip() and not line.startswith("[WARN]")]
+    if not found:
+        return None
+    error = printable(next((each for each in found if _LOST not in each), found[0]).strip())
     advice = next((advice for sign, advice in _ADVICE.items() if sign in error), None)
     return error if advice is None else f"{error}; {advice}"
 

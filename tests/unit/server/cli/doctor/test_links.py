@@ -36,7 +36,10 @@ RuntimeError: [ring] Couldn't bind socket (error: 98)
             "usage: -c [-h]\n-c: error: The hostfile is malformed: RDMA device of self should be null\n",
             "The hostfile is",
         ),
-        ("/python: No module named providers\n", "/python: No module named providers"),
+        (
+            "/python: No module named providers\n[WARN] Node with rank 1 was killed\n",
+            "providers; install the server on",
+        ),
         ("ssh: connect to host b port 22: Connection refused\n", "ssh: connect to host b port 22"),
     ],
 )
@@ -45,7 +48,7 @@ def test_the_cause_is_named_with_advice(text: str, expected: str) -> None:
 
 
 def test_silence_has_no_cause() -> None:
-    assert explain("\n") is None
+    assert explain("\n[WARN] Node with rank 1 was killed\n") is None
 
 
 def test_ports_that_are_taken_are_passed_over() -> None:
