@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["cache_salt", "enter_scope", "key_scope", "shared_scope"]
+__all__ = ["cache_salt", "current_scope", "enter_scope", "key_scope", "shared_scope"]
 
 _scope: ContextVar[str] = ContextVar("cache_scope", default="")
 
@@ -24,6 +24,11 @@ def key_scope(key: bytes) -> str:
 def enter_scope(scope: str) -> None:
     """Give the current request this scope."""
     _scope.set(scope)
+
+
+def current_scope() -> str:
+    """The scope of the current request."""
+    return _scope.get()
 
 
 @contextmanager

@@ -20,13 +20,15 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin
 
 import otel
+from server.api.realtime.connection import Limits
+from server.api.realtime.hub import Hub
 from server.api.responses.stored.store import ResponseStore
 from server.api.routes import routes
 from server.dependencies import Registry, Service
 from server.drain import Drain
 from server.dto import ContractPlugin
 from server.errors import EXCEPTION_HANDLERS
-from server.guards import api_key_guard
+from server.guards import ApiKeys, api_key_guard
 from server.media.reader import MediaReader
 from server.middleware.rate_limit import rate_limit
 from server.middleware.request import is_work
@@ -90,15 +92,25 @@ class ServicePlugin(InitPlugin):
         app_config.exception_handlers.update(EXCEPTION_HANDLERS)  # type: ignore[arg-type]
         app_config.dependencies["service"] = Provide(lambda: service, sync_to_thread=False)
         app_config.dependencies["retrieval"] = Provide(lambda: retrieval, sync_to_thread=False)
+        hub = self._hub()
+        app_config.dependencies["hub"] = Provide(lambda: hub, sync_to_thread=False)
         app_config.route_handlers.extend(routes(max_upload_bytes=settings.max_upload_bytes))
         app_config.lifespan.append(self._lifespan(service, retrieval))
         app_config.openapi_config = _openapi(with_key=bool(settings.api_keys))
         if settings.api_keys:
-            scopes = settings.prefix_cache_scope == "key" and len(set(settings.api_keys)) > 1
-            app_config.guards.append(api_key_guard(settings.api_keys, scopes=scopes))
+            app_config.guards.append(api_key_guard(settings.api_keys, scopes=_scopes(settings)))
         if settings.rate_limit is not None:
             app_config.middleware.append(rate_limit(settings.rate_limit, settings.api_keys))
         return app_config
+
+    def _hub(self) -> Hub:
+        settings = self._settings
+        return Hub(
+            api_keys=ApiKeys(settings.api_keys, scopes=_scopes(settings)) if settings.api_keys else None,
+            origins=settings.cors_origins,
+            limits=Limits(write=settings.write_timeout),
+            strict=settings.strict_parameters,
+        )
 
     def _lifespan(
         self, service: Service, retrieval: Retrieval
@@ -123,6 +135,11 @@ class ServicePlugin(InitPlugin):
                     await responses.close()
 
         return lifespan
+
+
+def _scopes(settings: Settings) -> bool:
+    """Whether each key has prompts of its own in the prefix cache."""
+    return settings.prefix_cache_scope == "key" and len(set(settings.api_keys)) > 1
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ class Drain:
     def __init__(self, grace_period: float, on_begin: Callable[[], None]) -> None:
         self._grace_period = grace_period
         self._on_begin = on_begin
+        self._on_begun: set[Callable[[], None]] = set()
         self._on_expired: set[Callable[[], None]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.begun = False
@@ -30,6 +31,8 @@ class Drain:
         self.begun = True
         self._on_begin()
         self._timer = asyncio.get_running_loop().call_later(self._grace_period, self.expire)
+        for callback in tuple(self._on_begun):
+            callback()
 
     def expire(self) -> None:
         """Stop admitting, and end running answers now. Idempotent; call it on the loop."""
@@ -45,6 +48,13 @@ class Drain:
         """Cancel the grace period's timer, when no answer is left to end."""
         if self._timer is not None:
             self._timer.cancel()
+
+    def when_begun(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Call `callback` when the drain begins, or soon if it has begun. Returns a function that unregisters it."""
+        if self.begun:
+            return asyncio.get_running_loop().call_soon(callback).cancel
+        self._on_begun.add(callback)
+        return lambda: self._on_begun.discard(callback)
 
     def when_expired(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call `callback` when the grace period ends, or soon if it has ended. Returns a function that unregisters it.

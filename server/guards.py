@@ -16,7 +16,9 @@ from server.cache_scope import enter_scope, key_scope
 from server.large_bodies import decode_ahead
 
 __all__ = [
+    "OPEN",
     "QUEUE",
+    "ApiKeys",
     "RequestTooLarge",
     "UnsupportedMediaType",
     "api_key_guard",
@@ -46,6 +48,29 @@ class RequestTooLarge(HTTPException):
     status_code = 413
 
 
+class ApiKeys:
+    """The keys of the server. `scopes`: each key has prompts of its own in the prefix cache."""
+
+    def __init__(self, keys: Sequence[str], *, scopes: bool = False) -> None:
+        self._expected = {key.encode(): key_scope(key.encode()) if scopes else "" for key in keys}
+
+    def scope(self, given: Sequence[str]) -> str:
+        """The scope of the prompts of a client with these keys.
+
+        Raises:
+            InvalidApiKey: there is none, or none is right.
+        """
+        if not given:
+            raise InvalidApiKey("the request has no API key; send the header 'Authorization: Bearer <key>'")
+        # Headers arrive decoded as latin-1; this restores the bytes that were sent.
+        sent = [key.encode("latin-1", "replace") for key in given]
+        expected = self._expected
+        scope = next((expected[right] for key in sent for right in expected if hmac.compare_digest(key, right)), None)
+        if scope is None:
+            raise InvalidApiKey("the API key is wrong")
+        return scope
+
+
 def api_key_guard(api_keys: Sequence[str], *, scopes: bool = False) -> Guard:
     """Require one of the keys, except for handlers with `opt={"open": True}`.
 
@@ -53,21 +78,13 @@ def api_key_guard(api_keys: Sequence[str], *, scopes: bool = False) -> Guard:
 
     `scopes`: each key has prompts of its own in the prefix cache.
     """
-    expected = {key.encode(): key_scope(key.encode()) if scopes else "" for key in api_keys}
+    keys = ApiKeys(api_keys, scopes=scopes)
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         # Litestar calls a function that is not asynchronous in a thread, from which the request would get no scope.
         if handler.opt.get(OPEN):
             return
-        given = given_keys(connection.headers)
-        if not given:
-            raise InvalidApiKey("the request has no API key; send the header 'Authorization: Bearer <key>'")
-        # Headers arrive decoded as latin-1; this restores the bytes that were sent.
-        sent = [key.encode("latin-1", "replace") for key in given]
-        scope = next((expected[right] for key in sent for right in expected if hmac.compare_digest(key, right)), None)
-        if scope is None:
-            raise InvalidApiKey("the API key is wrong")
-        enter_scope(scope)
+        enter_scope(keys.scope(given_keys(connection.headers)))
 
     return guard
 

@@ -22,6 +22,14 @@ from contracts.embeddings import EmbeddingRequest
 from contracts.images import CreateImageEditRequest, CreateImageRequest
 from contracts.messages.request import CountTokensRequest, MessagesRequest
 from contracts.parameters import Parameter, parameters
+from contracts.realtime.response import RealtimeResponseCreateParams
+from contracts.realtime.secrets import CreateClientSecretRequest
+from contracts.realtime.session import (
+    RealtimeAudioInput,
+    RealtimeAudioOutput,
+    RealtimeSessionConfig,
+    RealtimeTranscription,
+)
 from contracts.rerank import RerankRequest
 from contracts.responses.request import CreateResponse
 from contracts.retrieval.files import CreateFileRequest
@@ -41,6 +49,14 @@ PAGES: Mapping[str, Sequence[type[attrs.AttrsInstance]]] = {
     "messages.md": (MessagesRequest, CountTokensRequest),
     "models.md": (LoadModelRequest, PinModelRequest),
     "parameters.md": (ChatCompletionRequest, CompletionRequest),
+    "realtime.md": (
+        CreateClientSecretRequest,
+        RealtimeSessionConfig,
+        RealtimeAudioInput,
+        RealtimeTranscription,
+        RealtimeAudioOutput,
+        RealtimeResponseCreateParams,
+    ),
     "responses.md": (CreateResponse,),
     "retrieval.md": (
         CreateFileRequest,

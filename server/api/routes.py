@@ -13,6 +13,7 @@ from server.api.embeddings.controller import EmbeddingsController
 from server.api.files.controller import FilesController
 from server.api.images.controller import ImageEditsController, ImagesController
 from server.api.messages.controller import MessagesController
+from server.api.realtime.controller import RealtimeController
 from server.api.responses.controller import ResponsesController
 from server.api.service.arena import ArenaController
 from server.api.service.diagnostics import DiagnosticsController
@@ -49,6 +50,7 @@ def routes(*, max_upload_bytes: int) -> Sequence[ControllerRouterHandler]:
         ModelsController,
         PullController,
         QueueController,
+        RealtimeController,
         ResponsesController,
         SpeechController,
         StoreBatchesController,

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from urllib.parse import quote
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send, WebSocketScope
 
 from providers.errors import HostNotAllowed
 from server.run.loopback import is_loopback
@@ -18,7 +18,7 @@ __all__ = ["AddressMiddleware", "normal_path", "one_segment"]
 _SLASHES = re.compile(r"/{2,}")
 _REPEATED = re.compile(r"\A(?:/v1)+(?=/v1/)")
 _UNVERSIONED = re.compile(
-    "/(?:audio|chat/completions|completions|detokenize|embeddings|messages|models|rerank|responses|tokenize)(?=/|$)"
+    "/(?:audio|chat/completions|completions|detokenize|embeddings|messages|models|realtime|rerank|responses|tokenize)(?=/|$)"
 )
 """Paths that clients with a base URL without `/v1` ask for."""
 _MODEL = re.compile("/v1/models/(.+?)(/(?:load|unload|pin))?", re.DOTALL)
@@ -39,6 +39,10 @@ class AddressMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises: HostNotAllowed."""
+        if scope["type"] == ScopeType.WEBSOCKET:
+            self._check_host(scope)
+            path = normal_path(scope["path"])
+            scope["path"], scope["raw_path"] = path, path.encode()
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
@@ -51,7 +55,7 @@ class AddressMiddleware:
             send = _without_body(send)
         await self._app(scope, receive, send)
 
-    def _check_host(self, scope: HTTPScope) -> None:
+    def _check_host(self, scope: HTTPScope | WebSocketScope) -> None:
         if self._hosts is None:
             return
         given = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1").lower()

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from uuid import uuid4
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send, WebSocketScope
 
 import otel
 from contracts.service.diagnostics import RecentError
@@ -22,6 +22,7 @@ from providers.errors import ServiceError
 from server.cache_scope import shared_scope
 from server.errors import CLIENT_CLOSED_REQUEST, DISCONNECTED, FAILURE, as_service_error, status_of, to_wire
 from server.middleware.body_logging import Body
+from server.middleware.sockets import run_socket
 from server.noted import Noted, noting
 from server.serialization import encode_contract
 
@@ -57,12 +58,16 @@ class RequestMiddleware:
         self._strict = strict
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
+        if scope["type"] not in (ScopeType.HTTP, ScopeType.WEBSOCKET):
             await self._app(scope, receive, send)
             return
         identifier = request_id_of(scope)
         token = otel.request_id.set(identifier)
         try:
+            if scope["type"] == ScopeType.WEBSOCKET:
+                with shared_scope():
+                    await run_socket(self._app, scope, receive, send, identifier)
+                return
             with shared_scope(), noting(strict=self._strict) as noted:
                 exchange = _Exchange(self._app, scope, receive, send, identifier, noted, bodies=self._log_bodies)
                 try:
@@ -74,7 +79,7 @@ class RequestMiddleware:
             otel.request_id.reset(token)
 
 
-def request_id_of(scope: HTTPScope) -> str:
+def request_id_of(scope: HTTPScope | WebSocketScope) -> str:
     """The client's request ID where it is printable and short enough, else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):

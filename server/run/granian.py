@@ -3,11 +3,12 @@
     main process    reads settings, binds the port, fetches weights, waits for signals
       └─ worker     the Litestar application; starts one engine process per model
 
-`Launcher` changes granian in five ways:
+`Launcher` changes granian in six ways:
 
 - It serves sockets that are bound already, one or two: a port in use is an error before weights load, and port 0 gets
   a number to print.
 - It notifies the worker of SIGTERM and Ctrl-C before granian waits for open streams.
+- The worker waits until its WebSockets have closed before it stops (`server.run.open_sockets`).
 - A second signal ends running answers immediately, and the next kills the worker. Ctrl-C begins with the former, so
   that the second Ctrl-C forces the end. A worker that had to be killed is exit status 1.
 - It accepts `max_connections` connections; by default granian accepts as many as the backlog has places, and a client
@@ -125,7 +126,7 @@ class Launcher(Granian):  # type: ignore[misc, valid-type]
             backlog=BACKLOG,
             backpressure=connections_within(descriptors, settings.max_connections, len(sockets)),
             http1_settings=HTTP1Settings(header_read_timeout=_HEADER_MILLISECONDS),
-            websockets=False,
+            websockets=True,
             log_level=LogLevels.warning,
         )
         self._sockets = sockets

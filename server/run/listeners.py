@@ -17,6 +17,7 @@ from typing import Any
 from granian import Granian
 from granian._granian import ASGIWorker, SocketHolder, WorkerSignal
 
+from server.run.open_sockets import OPEN_SOCKETS
 from server.run.sockets import BACKLOG
 
 __all__ = ["Holders", "serve_lifespan_worker"]
@@ -43,7 +44,7 @@ class _Signals:
         self._callback: Callable[[], None] = lambda: None
         self._left = 0
         self._lock = Lock()
-        self._begun = False
+        self._begun = self._stopping = False
 
     def add_cb(self, callback: Callable[[], None]) -> None:
         self._callback = callback
@@ -54,16 +55,23 @@ class _Signals:
         signal.add_cb(self._ended)  # called in a thread of the server
         self._signals.append(signal)
         self._left += 1
-        if self._begun:
+        if self._stopping:
             signal.set()  # the stop arrived while the application started
         return signal
 
     def set(self) -> None:
-        """Stop all servers. Only the first call counts: a signal that has been received would block a later one."""
+        """Stop all servers when the last WebSocket has closed.
+
+        Only the first call counts: a signal that has been received would block a later one.
+        """
         if not self._begun:
             self._begun = True
-            for signal in self._signals:
-                signal.set()
+            OPEN_SOCKETS.stop(self._stop)
+
+    def _stop(self) -> None:
+        self._stopping = True
+        for signal in self._signals:
+            signal.set()
 
     def _ended(self) -> None:
         with self._lock:

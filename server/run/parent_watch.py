@@ -20,6 +20,7 @@ import attrs
 
 import otel
 from server.drain import Drain
+from server.run.open_sockets import OPEN_SOCKETS
 from server.run.scratch import delete
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Lifecycle:
     def start(self, drain: Drain) -> None:
         """Begin to watch from the running loop. Called when the application starts."""
         self._drain = drain
+        OPEN_SOCKETS.on_stop = drain.begin
         parent = multiprocessing.parent_process()
         if parent is not None:
             self._watch(int(parent.sentinel), self._orphaned)

@@ -13,7 +13,7 @@ from providers.transcription.types import Task, TranscriptionRequest
 from server.api.refusals import check_parameters
 from server.noted import note
 
-__all__ = ["TranscriptAnswer", "to_transcription_request", "transcript_answer"]
+__all__ = ["TranscriptAnswer", "spoken_language", "to_transcription_request", "transcript_answer"]
 
 _DETECTED = ("", "auto", "detect", "null", "none")
 """Values with which front ends say that the language is unknown."""
@@ -80,7 +80,7 @@ def to_transcription_request(
     return TranscriptionRequest(
         id=id,
         path=str(path),
-        language=_language(request.language) or _only_language(request),
+        language=spoken_language(request.language) or _only_language(request),
         prompt=request.prompt,
         temperature=request.temperature or 0.0,
         task=answer.task,
@@ -96,13 +96,13 @@ def _only_language(request: CreateTranscriptionRequest | CreateTranslationReques
     """The language of `languages`, if it is the only one. Several are noted."""
     given = request.languages if isinstance(request, CreateTranscriptionRequest) else None
     if given is None or len(given) == 1:
-        return _language(given[0]) if given else None
+        return spoken_language(given[0]) if given else None
     if given:
         note("languages")
     return None
 
 
-def _language(given: str | None) -> str | None:
+def spoken_language(given: str | None) -> str | None:
     """The language without its region (`en-US` is `en`); None if the model is to detect it."""
     language = (given or "").strip().lower()
     if language in _DETECTED:

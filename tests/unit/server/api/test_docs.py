@@ -13,6 +13,13 @@ from contracts.completions import CompletionRequest
 from contracts.embeddings import EmbeddingRequest
 from contracts.messages.request import CountTokensRequest, MessagesRequest
 from contracts.parameters import Parameter, parameters
+from contracts.realtime.response import RealtimeResponseCreateParams
+from contracts.realtime.session import (
+    RealtimeAudioInput,
+    RealtimeAudioOutput,
+    RealtimeSessionConfig,
+    RealtimeTranscription,
+)
 from contracts.rerank import RerankRequest
 from contracts.responses.request import CreateResponse
 from contracts.sampling import SamplingOptions
@@ -32,6 +39,14 @@ from server.serialization import converter
 from tests.unit.server.harness import make_app
 
 DOCS = Path(__file__).parents[4] / "docs"
+FROM_SOCKETS = (
+    RealtimeAudioInput,
+    RealtimeAudioOutput,
+    RealtimeResponseCreateParams,
+    RealtimeSessionConfig,
+    RealtimeTranscription,
+)
+"""Contracts of events, which no handler has as its body."""
 CONTRACTS = dict.fromkeys(contract for contracts in PAGES.values() for contract in contracts)
 
 
@@ -68,10 +83,12 @@ def inside(*types: Any) -> list[type[attrs.AttrsInstance]]:
 
 
 def test_every_contract_with_a_table_is_read_by_a_handler() -> None:
-    assert {*CONTRACTS} <= {*requests()}
+    assert {*CONTRACTS} <= {*requests(), *FROM_SOCKETS}
 
 
-@pytest.mark.parametrize("contract", [*requests(), *inside(MessagesRequest)], ids=lambda contract: contract.__name__)
+@pytest.mark.parametrize(
+    "contract", [*requests(), *FROM_SOCKETS, *inside(MessagesRequest)], ids=lambda contract: contract.__name__
+)
 def test_every_field_states_what_happens_to_it(contract: type[attrs.AttrsInstance]) -> None:
     stated = parameters(contract)
     assert list(stated) == [field.name for field in attrs.fields(contract)]

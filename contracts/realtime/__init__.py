@@ -1,0 +1,1 @@
+"""`/v1/realtime`: sessions, the items of their conversations, and the events of both sides."""

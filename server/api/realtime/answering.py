@@ -1,0 +1,91 @@
+"""The work of a session's commands: answers by the chat's own code, and transcripts of turns."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from io import BytesIO
+
+from contracts.realtime.session import RealtimeSessionConfig, RealtimeTranscription
+from providers.chat.protocol import ChatProvider
+from providers.errors import InvalidRequest, ModelNotFound, UnsupportedParameter
+from providers.transcription.protocol import TRANSCRIPTION, TranscriptionProvider
+from providers.transcription.types import TranscriptionRequest
+from server.api.chat.request import to_generation_request
+from server.api.realtime.prompt import chat_request
+from server.api.realtime.response import RunningResponse, Speech
+from server.api.realtime.settings import input_of, output_of
+from server.api.realtime.sound import writer_of
+from server.api.speech.encoders import encode_whole
+from server.api.spoken.audio import VoicedEvent, recorded, voiced
+from server.api.spoken.speaking import speaking
+from server.api.spoken.voice import answer_voice
+from server.api.spoken.wire import AudioParts, new_answer
+from server.api.transcription.request import spoken_language
+from server.api.transcription.response import collect_transcript
+from server.api.transcription.uploads import on_disk
+from server.dependencies import Service
+
+__all__ = ["answered", "transcript"]
+
+
+async def answered(
+    response: RunningResponse, chat: ChatProvider, service: Service
+) -> AsyncGenerator[VoicedEvent, None]:
+    """The events of a response, spoken if its settings ask for that. Sets `response.speech` before the first one.
+
+    Raises:
+        ServiceError: any error of the models, and of a setting that only they can check.
+    """
+    request = chat_request(response.config, [item.wire for item in response.prompt])
+    if not request.messages:
+        raise InvalidRequest("there is nothing to answer: the conversation has no text, and there are no instructions")
+    asked = to_generation_request(request, id=response.id)
+    voice = await answer_voice(request, request.modalities, service.registry, request_id=response.id)
+    events = chat.generate(asked)
+    if voice is None:
+        async with aclosing(events):
+            async for event in events:
+                yield event
+        return
+    said = new_answer(service.said, response.id, model=chat.spec.name, request_id=response.id)
+    response.speech = Speech(AudioParts(voice), said, writer_of(output_of(response.config).format))
+    spoken = recorded(speaking(events, voice.speak, speed=voice.speed), [said], service.said)
+    async with aclosing(voiced(spoken, "pcm")) as parts:
+        async for part in parts:
+            yield part
+
+
+async def transcript(pcm: bytes, config: RealtimeSessionConfig, service: Service, *, id: str) -> str:
+    """What a turn of the user says. `pcm`: at 24 kHz.
+
+    Raises:
+        UnsupportedParameter: no model transcribes.
+        ServiceError: any error of the model.
+    """
+    settings = input_of(config).transcription or RealtimeTranscription()
+    provider = _transcriber(settings.model, service)
+    async with on_disk(BytesIO(encode_whole("wav", pcm))) as file:
+        asked = TranscriptionRequest(
+            id=id,
+            path=str(file),
+            language=spoken_language(settings.language),
+            prompt=settings.prompt,
+            max_seconds=service.max_audio_seconds or None,
+        )
+        async with aclosing(provider.transcribe(asked)) as events:
+            return (await collect_transcript(events)).text.strip()
+
+
+def _transcriber(name: str | None, service: Service) -> TranscriptionProvider:
+    available = service.registry.available(TRANSCRIPTION)
+    if not available:
+        raise UnsupportedParameter("audio: this server has no model that transcribes", param="audio")
+    if not name:
+        return available[0]
+    try:
+        return service.registry.find(TRANSCRIPTION, name)
+    except ModelNotFound:
+        if len(available) == 1:
+            return available[0]
+        raise

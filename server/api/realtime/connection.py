@@ -1,0 +1,239 @@
+"""A session on a socket: reads events, carries out commands, sends what the session returns, and ends in order.
+
+Three kinds of tasks touch a session, all on one loop and never between two of its outputs: the reader, one per
+response, and one per transcript. All of them put events into one outbox, from which the writer sends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Coroutine, Iterable
+from contextlib import aclosing
+from typing import Any
+
+import attrs
+from litestar.types import Receive, Send
+
+import otel
+from contracts.realtime.server_events import ServerEvent
+from providers.chat.protocol import ChatProvider
+from providers.errors import InternalError, InvalidRequest, ModelNotReady, ServiceError
+from server.api.realtime.answering import answered, transcript
+from server.api.realtime.commands import Output, StartResponse, StopResponse, Transcribe
+from server.api.realtime.conversation import Item
+from server.api.realtime.decoding import WrongEvent, client_event
+from server.api.realtime.outbox import Outbox
+from server.api.realtime.response import RunningResponse
+from server.api.realtime.session import Session, error_event
+from server.dependencies import Service
+from server.errors import as_service_error
+from server.serialization import encode_contract
+
+__all__ = ["Close", "Connection", "Limits"]
+
+_LARGE = 262_144
+"""Characters of a message that is decoded in a thread."""
+_GOING_AWAY = 1001
+_log = otel.get_logger("server.realtime")
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """Times in seconds."""
+
+    idle: float = 900.0
+    """In which neither the client sends nor a response runs."""
+    write: float = 60.0
+    """In which a client takes nothing."""
+
+
+@attrs.frozen
+class Close:
+    """How the server ends a connection. The client gets `error` as an event first."""
+
+    code: int
+    error: ServiceError
+
+
+class IdleTimeout(InvalidRequest):
+    """The client has sent nothing for a time."""
+
+    code = "session_idle"
+
+
+class Connection:
+    """One socket's part of a session. `run` returns when either side has ended it."""
+
+    def __init__(
+        self, session: Session, chat: ChatProvider, service: Service, receive: Receive, send: Send, limits: Limits
+    ) -> None:
+        self._session = session
+        self._chat = chat
+        self._service = service
+        self._receive = receive
+        self._send = send
+        self._limits = limits
+        self._outbox = Outbox()
+        self._responses: dict[str, asyncio.Task[None]] = {}
+        self._transcripts: dict[str, asyncio.Task[None]] = {}
+        """By the ids of items."""
+        self._closing: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
+        self._active = asyncio.get_running_loop().time()
+
+    async def run(self) -> None:
+        """Serve until the client leaves or the server ends the connection. The session outlives it."""
+        drain = self._service.drain
+        self.emit([self._session.created()])
+        reader, writer = asyncio.create_task(self._read()), asyncio.create_task(self._write())
+        tasks = [reader, writer, asyncio.create_task(self._watch_idle())]
+        unregister = (drain.when_begun(self._drain), drain.when_expired(self._expire))
+        try:
+            ends: list[asyncio.Future[Any]] = [reader, writer, self._closing]
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            if self._closing.done() and not reader.done():
+                await self._close(self._closing.result(), reader, writer)
+        finally:
+            for remove in unregister:
+                remove()
+            running = [*tasks, *self._responses.values(), *self._transcripts.values()]
+            for task in running:
+                task.cancel()
+            for outcome in await asyncio.gather(*running, return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    _log.error("a task of a realtime session failed", exc_info=outcome)
+            self._session.disconnect()
+            if not self._closing.done():
+                self._closing.cancel()
+
+    def emit(self, outputs: Iterable[Output]) -> None:
+        """Send events and carry out commands. The caller waits for `room` before it makes more."""
+        for output in outputs:
+            if isinstance(output, ServerEvent):
+                self._outbox.put(encode_contract(output).decode())
+            elif isinstance(output, StartResponse):
+                self._start(self._responses, output.response.id, self._respond(output.response))
+            elif isinstance(output, Transcribe):
+                self._start(self._transcripts, output.item.id, self._transcribe(output.item))
+            elif isinstance(output, StopResponse) and (task := self._responses.get(output.response_id)):
+                task.cancel()
+
+    def end(self, close: Close) -> None:
+        """Close the connection. The first reason counts."""
+        if not self._closing.done():
+            self._closing.set_result(close)
+
+    # Tasks.
+
+    async def _read(self) -> None:
+        while True:
+            message = await self._receive()
+            if message["type"] == "websocket.disconnect":
+                return
+            if message["type"] != "websocket.receive":
+                continue
+            self._active = asyncio.get_running_loop().time()
+            try:
+                self.emit(await self._received(message.get("text"), message.get("bytes")))
+            except Exception as error:  # a fault of the server: this event is lost, and the session goes on
+                self.emit([error_event(as_service_error(error), None)])
+            await self._outbox.room()
+
+    async def _received(self, text: str | None, data: bytes | None) -> list[Output]:
+        if text is None:
+            message = f"binary messages are not read ({len(data or b''):,} bytes); send JSON as text"
+            return [error_event(InvalidRequest(message), None)]
+        try:
+            event = await asyncio.to_thread(client_event, text) if len(text) > _LARGE else client_event(text)
+        except WrongEvent as error:
+            return [error_event(error.error, error.event_id)]
+        return self._session.receive(event)
+
+    async def _write(self) -> None:
+        while (frame := await self._outbox.next()) is not None:
+            async with asyncio.timeout(self._limits.write):
+                await self._send({"type": "websocket.send", "text": frame, "bytes": None})
+
+    async def _respond(self, response: RunningResponse) -> None:
+        try:
+            await self._heard(response.prompt)
+            async with aclosing(answered(response, self._chat, self._service)) as events:
+                async for event in events:
+                    self.emit(self._session.generated(response, event))
+                    await self._outbox.room()
+            if not response.ended:
+                raise InternalError.truncated("response")
+        except Exception as error:
+            self.emit(self._session.failed(response, as_service_error(error)))
+        finally:
+            self._active = asyncio.get_running_loop().time()
+
+    async def _heard(self, prompt: Iterable[Item]) -> None:
+        """Wait for the transcripts of the items.
+
+        Raises:
+            ServiceError: one that was waited for cannot be transcribed.
+        """
+        waited = [(item, task) for item in prompt if (task := self._transcripts.get(item.id)) is not None]
+        if waited:
+            await asyncio.wait([task for _, task in waited])
+        for item, _ in waited:
+            if item.failure is not None:
+                raise item.failure
+
+    async def _transcribe(self, item: Item) -> None:
+        session = self._session
+        try:
+            text = await transcript(item.sound, session.config, self._service, id=f"asr_{item.id}")
+        except Exception as error:
+            self.emit(session.not_transcribed(item, as_service_error(error)))
+        else:
+            self.emit(session.transcribed(item, text))
+
+    async def _watch_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            left = self._active + self._limits.idle - loop.time()
+            if self._responses or self._transcripts:
+                left = self._limits.idle
+            if left <= 0:
+                self.end(Close(_GOING_AWAY, IdleTimeout(f"the session was idle for {self._limits.idle:g} seconds")))
+                return
+            await asyncio.sleep(left)
+
+    def _start(self, tasks: dict[str, asyncio.Task[None]], id: str, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        tasks[id] = task
+
+        def done(_: asyncio.Future[None]) -> None:
+            tasks.pop(id, None)
+            if self._service.drain.begun:
+                self._drain()
+
+        task.add_done_callback(done)
+
+    # The end.
+
+    def _drain(self) -> None:
+        """Close when no response runs: the server takes no more work."""
+        if not self._responses:
+            self._expire()
+
+    def _expire(self) -> None:
+        self.end(Close(_GOING_AWAY, ModelNotReady.shutting_down()))
+
+    async def _close(self, close: Close, reader: asyncio.Task[None], writer: asyncio.Task[None]) -> None:
+        """Say why, send what waits, and close the socket.
+
+        The reader ends first: granian's close waits for a receive that waits.
+        """
+        self.emit([error_event(close.error, None)])
+        for response in [*self._session.responses.values()]:
+            self.emit(self._session.failed(response, close.error))
+        self._outbox.close()
+        reader.cancel()
+        await asyncio.wait([reader, writer])
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(self._limits.write):
+                reason = f"{close.error.type}.{close.error.code}"
+                await self._send({"type": "websocket.close", "code": close.code, "reason": reason})

@@ -1,0 +1,135 @@
+"""`/v1/realtime`: the WebSocket, and keys for its clients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import attrs
+from litestar import Controller, MediaType, Response, WebSocket, post, websocket
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, SkipValidation
+
+from contracts.realtime.secrets import ClientSecret, CreateClientSecretRequest, ExpiresAfter
+from contracts.realtime.session import RealtimeSession, RealtimeSessionConfig
+from providers.chat.protocol import CHAT, ChatProvider
+from providers.errors import InvalidApiKey, ServiceError
+from providers.speech.protocol import SPEECH
+from providers.transcription.protocol import TRANSCRIPTION
+from server.api.error_responses import errors
+from server.api.realtime.connection import Connection
+from server.api.realtime.hub import Hub
+from server.api.realtime.session import Abilities, Session, error_event
+from server.api.realtime.settings import default_config, updated
+from server.cache_scope import current_scope, enter_scope
+from server.dependencies import Service, ServiceDependency
+from server.errors import as_service_error
+from server.guards import OPEN, given_keys, json_body
+from server.serialization import encode_contract
+
+__all__ = ["RealtimeController"]
+
+HubDependency = NamedDependency[SkipValidation[Hub]]
+
+_PROTOCOL = "realtime"
+_KEY_PROTOCOL = "openai-insecure-api-key."
+"""Browsers cannot set headers of a WebSocket: the key comes as a subprotocol."""
+_UNAUTHORIZED = 3000
+_REFUSED = 1008
+
+
+class RealtimeController(Controller):
+    path = "/v1/realtime"
+    tags = ("Realtime",)
+
+    @websocket(opt={OPEN: True}, name="realtime.connect")
+    async def connect(self, socket: WebSocket[Any, Any, Any], service: ServiceDependency, hub: HubDependency) -> None:
+        """One session. Query: `model`, `session_id` (resumes a session), `intent=transcription`."""
+        if not hub.allows(socket.headers.get("origin"), socket.headers.get("host")):
+            await socket.close(_REFUSED, "origin not allowed; start the server with --cors-origins")
+            return
+        offered: Sequence[str] = socket.scope.get("subprotocols") or ()
+        await socket.accept(subprotocols=_PROTOCOL if _PROTOCOL in offered else None)
+        try:
+            session, chat, scope = _open(socket, offered, service, hub)
+        except Exception as error:
+            await _refuse(socket, as_service_error(error))
+            return
+        try:
+            await Connection(session, chat, service, socket.receive, socket.send, hub.limits).run()
+        finally:
+            hub.keep(session, chat.spec.name, scope)
+
+    @post(
+        "/client_secrets",
+        guards=(json_body,),
+        status_code=200,
+        media_type=MediaType.JSON,
+        operation_id="createRealtimeClientSecret",
+        name="realtime.client_secrets.create",
+        summary="Create a key for a client of /v1/realtime",
+        description="`GET /v1/realtime` opens a WebSocket. The key, in place of the server's, opens sessions with "
+        "these settings.",
+        responses=errors(400, 404, 500),
+    )
+    async def create_secret(
+        self, data: JSONBody[CreateClientSecretRequest], service: ServiceDependency, hub: HubDependency
+    ) -> Response[ClientSecret]:
+        given = data.session or {}
+        kind: Literal["realtime", "transcription"] = (
+            "transcription" if given.get("type") == "transcription" else "realtime"
+        )
+        model = given.get("model")
+        chat = service.registry.find(CHAT, model if isinstance(model, str) else "")
+        config = updated(_defaults(kind, chat, service), given)
+        seconds = (data.expires_after or ExpiresAfter()).seconds
+        secret = hub.new_secret(config, seconds, current_scope())
+        fields = {name: getattr(config, name) for name in attrs.fields_dict(RealtimeSessionConfig)}
+        session = RealtimeSession(id=Session(config, _abilities(service, hub)).id, **fields)
+        return Response(ClientSecret(value=secret.value, expires_at=int(secret.expires_at), session=session))
+
+
+def _open(
+    socket: WebSocket[Any, Any, Any], offered: Sequence[str], service: Service, hub: Hub
+) -> tuple[Session, ChatProvider, str]:
+    """The session of a connection, its model, and the scope of its prompts.
+
+    Raises:
+        InvalidApiKey, ModelNotFound, NotFound, ExtraNotInstalled.
+    """
+    keys = [*given_keys(socket.headers)]
+    keys += [each.removeprefix(_KEY_PROTOCOL) for each in offered if each.startswith(_KEY_PROTOCOL)]
+    scope, secret = hub.enter(keys)
+    enter_scope(scope)
+    query = socket.query_params
+    if (id := query.get("session_id")) is not None:
+        session, model = hub.resume(id, scope)
+        return session, service.registry.find(CHAT, model), scope
+    if secret is not None:
+        chat = service.registry.find(CHAT, secret.config.model or "")
+        return Session(secret.config, _abilities(service, hub)), chat, scope
+    chat = service.registry.find(CHAT, query.get("model") or "")
+    kind: Literal["realtime", "transcription"] = (
+        "transcription" if query.get("intent") == "transcription" else "realtime"
+    )
+    return Session(_defaults(kind, chat, service), _abilities(service, hub)), chat, scope
+
+
+def _defaults(
+    kind: Literal["realtime", "transcription"], chat: ChatProvider, service: Service
+) -> RealtimeSessionConfig:
+    return default_config(kind, model=chat.spec.name, speaks=bool(service.registry.available(SPEECH)))
+
+
+def _abilities(service: Service, hub: Hub) -> Abilities:
+    registry = service.registry
+    return Abilities(
+        speaks=bool(registry.available(SPEECH)), hears=bool(registry.available(TRANSCRIPTION)), strict=hub.strict
+    )
+
+
+async def _refuse(socket: WebSocket[Any, Any, Any], error: ServiceError) -> None:
+    """Say why after the handshake, as OpenAI does: clients show the text of no other refusal."""
+    await socket.send_text(encode_contract(error_event(error, None)).decode())
+    code = _UNAUTHORIZED if isinstance(error, InvalidApiKey) else _REFUSED
+    await socket.close(code, f"{error.type}.{error.code}")

@@ -1,0 +1,72 @@
+"""Messages of a client as events. What is wrong with one is an `InvalidRequest`, and the session goes on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import attrs
+import msgspec
+
+from contracts.conversion.validation import is_validation_error
+from contracts.realtime.client_events import CLIENT_EVENTS, ClientEvent, ItemCreate, ResponseCreate
+from providers.errors import InvalidRequest
+from server.errors import invalid_body
+from server.noted import note_unknown
+from server.serialization import converter
+
+__all__ = ["MAX_MESSAGE", "WrongEvent", "client_event"]
+
+MAX_MESSAGE = 24 << 20
+"""Characters of a message. OpenAI allows 15 MiB of audio in one, which are 20 MiB of base64."""
+
+
+class WrongEvent(Exception):
+    """A message that is no event. `event_id`: its id, if it has one."""
+
+    def __init__(self, error: InvalidRequest, event_id: str | None = None) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.event_id = event_id
+
+
+def client_event(text: str) -> ClientEvent:
+    """Raises: WrongEvent."""
+    if len(text) > MAX_MESSAGE:
+        raise WrongEvent(InvalidRequest(f"the message has {len(text):,} characters; {MAX_MESSAGE:,} are allowed"))
+    try:
+        value = msgspec.json.decode(text)
+    except RecursionError:
+        raise WrongEvent(InvalidRequest("the message is nested too deeply")) from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise WrongEvent(InvalidRequest(f"the message is not valid JSON: {error}")) from None
+    if not isinstance(value, dict):
+        raise WrongEvent(InvalidRequest("the message is not a JSON object"))
+    given = value.get("event_id")
+    event_id = given[:512] if isinstance(given, str) else None
+    try:
+        return _structured(value)
+    except InvalidRequest as error:
+        raise WrongEvent(error, event_id) from None
+
+
+def _structured(value: dict[str, Any]) -> ClientEvent:
+    kind = value.get("type")
+    if kind is None:
+        raise InvalidRequest("type: required, but missing", param="type")
+    contract = CLIENT_EVENTS.get(kind) if isinstance(kind, str) else None
+    if contract is None:
+        known = ", ".join(CLIENT_EVENTS)
+        raise InvalidRequest(f"type: {json.dumps(kind)[:80]} is no event of a client; they are {known}", param="type")
+    try:
+        event: ClientEvent = converter.structure(value, contract)
+    except Exception as error:
+        if not is_validation_error(error):
+            raise
+        raise invalid_body(error) from None
+    if isinstance(event, (ItemCreate, ResponseCreate)):
+        name = "item" if isinstance(event, ItemCreate) else "response"
+        inner = getattr(event, name)
+        if attrs.has(type(inner)):
+            note_unknown(value[name], inner, f"{name}.")
+    return event
