@@ -20,8 +20,7 @@ from providers.engines.process import platform
 from providers.engines.process.engine import EngineLoadError
 from providers.memory.part import Way
 
-__all__ = ["check_shardable"]
-
+__all__ = ["check_shardable", "shard_evenly"]
 
 _TRIED = 16
 """Ranks up to which a refusal looks for numbers that would work."""
@@ -41,18 +40,49 @@ def check_shardable(folder: Path, ranks: int, way: Way, *, trust_remote_code: bo
         EngineLoadError: it cannot; the message names the family, what prevents it, and the numbers that would work.
     """
     built = _Built.of(folder, trust_remote_code)
-    refusal_of = {"tensor": _tensor_refusal, "pipeline": _pipeline_refusal}[way]
-    words = {"tensor": "tensor parallelism", "pipeline": "a pipeline"}[way]
-    refusal = refusal_of(built, ranks)
+    refusal = _refusal(built, ranks, way)
     if refusal is None:
         return
+    words = {"tensor": "tensor parallelism", "pipeline": "a pipeline"}[way]
     message = f"{built.family} cannot be served by {words} of {ranks} ranks: {refusal}"
     if not _is_offered(built.model, way):
         raise EngineLoadError(message)
     others = (number for number in range(2, _TRIED + 1) if number != ranks)
-    works = [n for n in others if refusal_of(_Built.of(folder, trust_remote_code), n) is None]
+    works = [number for number in others if _refusal(_Built.of(folder, trust_remote_code), number, way) is None]
     advice = f"it can by {', '.join(map(str, works))}" if works else f"nor by any other number up to {_TRIED}"
     raise EngineLoadError(f"{message}; {advice}")
+
+
+def shard_evenly(model: Any, config: Mapping[str, Any], group: Any) -> str | None:
+    """Leave this rank's part in the model, by mlx-lm's own `shard`; MLX reads no weight yet.
+
+    `group`: what has a size and a rank. Returns why the model cannot be divided, in words; None: it was. A model that
+    could not is in no state to be used.
+    """
+    if not _is_offered(model, "tensor"):
+        return "mlx-lm has no `shard` for this family"
+    modules = dict(model.named_modules())
+    counts, sizes, ranks = _counts(model), _sizes(model), group.size()
+    try:
+        model.shard(group)
+    except Exception as error:
+        return _in_words(error, modules, config, ranks)
+    # `//=` on heads and slices of weights drop a remainder silently.
+    divided, shards = _counts(model), _sizes(model)
+    found = {
+        f"{name.rpartition('.')[2]} is {count} ({name.rpartition('.')[0]})": name.rpartition(".")[2]
+        for name, count in counts.items()
+        if not _is_even(count, divided.get(name, count), ranks)
+    }
+    # mlx lists the last layer first.
+    first = {attribute: words for words, attribute in found.items()}
+    cut = [
+        f"{name} has {size} values"
+        for name, size in sizes.items()
+        if (shard := shards.get(name, size)) != size and shard * ranks % size != 0
+    ]
+    uneven = [*first.values(), *cut[-1:]]
+    return f"{', '.join(uneven)}, which {ranks} does not divide" if uneven else None
 
 
 @attrs.frozen
@@ -98,34 +128,12 @@ def _is_offered(model: Any, way: Way) -> bool:
     return hasattr(getattr(model, "model", None), "pipeline")
 
 
-def _tensor_refusal(built: _Built, ranks: int) -> str | None:
-    """Why mlx-lm cannot shard the model, in words; None: it can."""
-    model = built.model
-    if not _is_offered(model, "tensor"):
-        return "mlx-lm has no `shard` for this family"
-    modules = dict(model.named_modules())
-    counts, sizes = _counts(model), _sizes(model)
-    try:
-        with _nothing_evaluated():
-            model.shard(_Rank(ranks, 0))
-    except Exception as error:
-        return _in_words(error, modules, built.config, ranks)
-    # `//=` on heads and slices of weights drop a remainder silently.
-    divided, shards = _counts(model), _sizes(model)
-    found = {
-        f"{name.rpartition('.')[2]} is {count} ({name.rpartition('.')[0]})": name.rpartition(".")[2]
-        for name, count in counts.items()
-        if not _is_even(count, divided.get(name, count), ranks)
-    }
-    # mlx lists the last layer first.
-    first = {attribute: words for words, attribute in found.items()}
-    cut = [
-        f"{name} has {size} values"
-        for name, size in sizes.items()
-        if (shard := shards.get(name, size)) != size and shard * ranks % size != 0
-    ]
-    uneven = [*first.values(), *cut[-1:]]
-    return f"{', '.join(uneven)}, which {ranks} does not divide" if uneven else None
+def _refusal(built: _Built, ranks: int, way: Way) -> str | None:
+    """Why mlx-lm cannot divide the model, in words; None: it can. The model cannot be used afterwards."""
+    if way == "pipeline":
+        return _pipeline_refusal(built, ranks)
+    with _nothing_evaluated():
+        return shard_evenly(built.model, built.config, _Rank(ranks, 0))
 
 
 def _is_even(before: int, after: int, ranks: int) -> bool:

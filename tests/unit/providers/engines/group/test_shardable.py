@@ -16,11 +16,18 @@ from tests.unit.providers.engines.group import families
 from tests.unit.providers.engines.group.families import LAYERS, pipelined_families, sharded_families
 
 
+@pytest.fixture
+def few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each try builds the model again."""
+    monkeypatch.setattr(shardable, "_TRIED", 3)
+
+
 @pytest.mark.parametrize("family", sharded_families())
 def test_every_family_with_shard_is_accepted_where_its_heads_divide(tmp_path: Path, family: str) -> None:
     check_shardable(families.write(tmp_path, family), 2, "tensor")
 
 
+@pytest.mark.usefixtures("few_tries")
 @pytest.mark.parametrize("family", sharded_families())
 def test_heads_that_do_not_divide_are_refused_with_numbers_that_work(tmp_path: Path, family: str) -> None:
     folder = families.write(tmp_path, family)
@@ -29,6 +36,7 @@ def test_heads_that_do_not_divide_are_refused_with_numbers_that_work(tmp_path: P
         check_shardable(folder, 3, "tensor")
 
 
+@pytest.mark.usefixtures("few_tries")
 @pytest.mark.parametrize("family", pipelined_families())
 def test_every_family_with_pipeline_takes_up_to_one_rank_per_layer(tmp_path: Path, family: str) -> None:
     folder = families.write(tmp_path, family)
