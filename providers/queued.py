@@ -226,8 +226,10 @@ class QueuedProvider(ABC, Generic[R, E]):
             try:
                 await self._load(request)
                 span = record()
+                seconds = request.timeout
+                answer = self._events(request) if seconds is None else self._timed_events(request, seconds)
                 with _recorded(span):
-                    async with aclosing(self._timed_events(request)) as events:
+                    async with aclosing(answer) as events:
                         async for event in events:
                             span.note(event)
                             unfinished -= event.ends
@@ -246,9 +248,9 @@ class QueuedProvider(ABC, Generic[R, E]):
     async def _enter(self, *, brief: bool = False) -> None:
         await self.residency.enter(self, self._spec.queue_timeout, brief=brief)
 
-    async def _timed_events(self, request: R) -> AsyncGenerator[E, None]:
-        """`_events` within `request.timeout`; an event that is there already is never lost to it."""
-        deadline = None if request.timeout is None else asyncio.get_running_loop().time() + request.timeout
+    async def _timed_events(self, request: R, seconds: float) -> AsyncGenerator[E, None]:
+        """`_events` within this time; an event that is there already is never lost to it."""
+        deadline = asyncio.get_running_loop().time() + seconds
         async with aclosing(self._events(request)) as events:
             while True:
                 try:
@@ -257,7 +259,7 @@ class QueuedProvider(ABC, Generic[R, E]):
                 except StopAsyncIteration:
                     return
                 except TimeoutError:
-                    raise GenerationTimeout(f"the answer took longer than {request.timeout:g} seconds") from None
+                    raise GenerationTimeout(f"the answer took longer than {seconds:g} seconds") from None
                 yield event
 
 

@@ -219,8 +219,8 @@ class EventStream(Generic[E]):
 
 def _on_one_line(body: bytes) -> bytes:
     """The events, whose JSON has no character that a parser could take for a line break."""
-    for character, escape in _LINE_BREAKS.items():
-        if character in body:
+    if not body.isascii():
+        for character, escape in _LINE_BREAKS.items():
             body = body.replace(character, escape)
     return body
 
