@@ -10,11 +10,12 @@ from otel._operations.media import MediaSpan, start_media
 from otel._operations.operation import request_id
 from otel._operations.playback import PlaybackSpan, start_playback
 from otel._operations.queue import QueueSpan, start_queue
+from otel._operations.replica import note_replica
 from otel._operations.retrieval import RetrievalSpan, start_indexing, start_retrieval
 from otel._operations.server import Headers, ServerSpan, start_server_span
 from otel._operations.task import TaskSpan, start_task
 from otel._parameters import ignored_parameter
-from otel._readings import ModelReading, Tally, readings, watch
+from otel._readings import ModelReading, ReplicaReading, Tally, readings, watch
 from otel._remote import serving, trace_parent
 from otel._setup.sdk import Telemetry, metrics_page, recent_requests, setup
 
@@ -30,6 +31,7 @@ __all__ = [
     "ModelReading",
     "PlaybackSpan",
     "QueueSpan",
+    "ReplicaReading",
     "RetrievalSpan",
     "ServerSpan",
     "Summary",
@@ -41,6 +43,7 @@ __all__ = [
     "get_logger",
     "ignored_parameter",
     "metrics_page",
+    "note_replica",
     "readings",
     "recent_requests",
     "request_id",

@@ -12,7 +12,7 @@ from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 from otel import metric_names as m
 from otel import names
 from otel._operations.operation import SCOPE, clean
-from otel._readings import ModelReading, readings
+from otel._readings import ModelReading, ReplicaReading, readings
 
 __all__ = ["Instruments", "instruments"]
 
@@ -115,6 +115,21 @@ class Instruments:
         counter(m.MODEL_UNLOADS, [_each(lambda r: r.unloads)], "{unload}", "Times that the model was unloaded.")
         counter(m.REQUESTS, [_by(m.OUTCOME, lambda r: r.outcomes)], "{request}", "Requests that ended, by outcome.")
         counter(m.SPECULATION, [_by(m.SPECULATION_KIND, lambda r: r.speculated)], "{token}", "Tokens proposed ahead.")
+        gauge(m.REPLICA_READY, [_of_replicas(lambda r: int(r.ready))], "", "1 if the replica can answer now, else 0.")
+        gauge(m.REPLICA_ACTIVE, [_of_replicas(lambda r: r.active)], "{sequence}", "Sequences in the replica's engine.")
+        gauge(
+            m.REPLICA_MEMORY,
+            [_of_replicas_by(m.MEMORY_KIND, lambda r: r.memory)],
+            "By",
+            "Memory of the replica's process.",
+        )
+        counter(m.REPLICA_RESTARTS, [_of_replicas(lambda r: r.restarts)], "{restart}", "Restarts of the replica.")
+        counter(
+            m.REPLICA_REQUESTS,
+            [_of_replicas_by(m.ROUTE, lambda r: r.routed)],
+            "{request}",
+            "Requests sent to the replica, by the reason for the choice.",
+        )
         counter(
             m.TOKENS, [_by(m.TOKEN_KIND, lambda r: r.tally.tokens())], "{token}", "Tokens, counted during generation."
         )
@@ -144,6 +159,35 @@ def _by(
                 yield Observation(value, {names.GEN_AI_REQUEST_MODEL: clean(reading.model), label: kind})
 
     return observe
+
+
+def _of_replicas(value: Callable[[ReplicaReading], float]) -> Callable[[CallbackOptions], Iterator[Observation]]:
+    """One value per replica; none for a model with one engine."""
+
+    def observe(_: CallbackOptions) -> Iterator[Observation]:
+        for reading in readings():
+            for replica in reading.replicas:
+                yield Observation(value(replica), _replica_labels(reading, replica))
+
+    return observe
+
+
+def _of_replicas_by(
+    label: str, values: Callable[[ReplicaReading], Mapping[str, int]]
+) -> Callable[[CallbackOptions], Iterator[Observation]]:
+    """One value per replica and kind."""
+
+    def observe(_: CallbackOptions) -> Iterator[Observation]:
+        for reading in readings():
+            for replica in reading.replicas:
+                for kind, value in values(replica).items():
+                    yield Observation(value, {**_replica_labels(reading, replica), label: kind})
+
+    return observe
+
+
+def _replica_labels(reading: ModelReading, replica: ReplicaReading) -> dict[str, str]:
+    return {names.GEN_AI_REQUEST_MODEL: clean(reading.model), m.REPLICA: str(replica.replica)}
 
 
 _instruments = Instruments(metrics.get_meter(SCOPE))

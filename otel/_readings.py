@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import attrs
 
-__all__ = ["ModelReading", "Tally", "readings", "tally", "watch"]
+__all__ = ["ModelReading", "ReplicaReading", "Tally", "readings", "tally", "watch"]
 
 _logger = logging.getLogger(__name__)
 _NOTHING: Mapping[str, int] = MappingProxyType({})
@@ -33,6 +33,23 @@ class Tally:
 
 
 @attrs.frozen(kw_only=True)
+class ReplicaReading:
+    """State of one of a model's engines at one moment."""
+
+    replica: int = 0
+    """Its number, counted from 0."""
+    ready: bool = True
+    active: int = 0
+    """Answers that it generates."""
+    routed: Mapping[str, int] = _NOTHING
+    """Requests that it was sent, by the reason for it."""
+    restarts: int = 0
+    memory: Mapping[str, int] = _NOTHING
+    prefix_cache: int | None = None
+    speculated: Mapping[str, int] = _NOTHING
+
+
+@attrs.frozen(kw_only=True)
 class ModelReading:
     """State of one model at one moment. Counts are since the start, sizes in bytes; None: not applicable."""
 
@@ -53,6 +70,8 @@ class ModelReading:
     prefix_cache: int | None = None
     speculated: Mapping[str, int] = _NOTHING
     """Tokens proposed ahead of the model since its engine started, by kind."""
+    replicas: Sequence[ReplicaReading] = ()
+    """Its engines, if it has several; the model's own figures are their sum."""
 
     @property
     def tally(self) -> Tally:

@@ -50,8 +50,15 @@ __all__ = [
     "PREFIX_CACHE_SIZE",
     "QUEUE_DEPTH",
     "QUEUE_WAIT",
+    "REPLICA",
+    "REPLICA_ACTIVE",
+    "REPLICA_MEMORY",
+    "REPLICA_READY",
+    "REPLICA_REQUESTS",
+    "REPLICA_RESTARTS",
     "REQUESTS",
     "REQUESTS_ACTIVE",
+    "ROUTE",
     "SPECULATION",
     "SPECULATION_KIND",
     "TOKENS",
@@ -77,6 +84,14 @@ SPECULATION: Final = "mlx.speculation"
 ENGINE_MEMORY: Final = "mlx.engine.memory"
 """By `MEMORY_KIND`."""
 ENGINE_RESTARTS: Final = "mlx.engine.restarts"
+REPLICA_READY: Final = "mlx.replica.ready"
+REPLICA_ACTIVE: Final = "mlx.replica.sequences"
+"""Answers that a replica generates."""
+REPLICA_REQUESTS: Final = "mlx.replica.requests"
+"""Requests that a replica was sent, by `ROUTE`."""
+REPLICA_RESTARTS: Final = "mlx.replica.restarts"
+REPLICA_MEMORY: Final = "mlx.replica.memory"
+"""By `MEMORY_KIND`."""
 MODEL_LOADS: Final = "mlx.model.loads"
 MODEL_UNLOADS: Final = "mlx.model.unloads"
 AUDIO_REAL_TIME_FACTOR: Final = "mlx.audio.real_time_factor"
@@ -91,6 +106,10 @@ IGNORED_PARAMETERS: Final = "mlx.ignored_parameters"
 
 OUTCOME: Final = "mlx.outcome"
 """`completed`, `failed`, `cancelled` or `rejected`."""
+REPLICA: Final = "mlx.replica"
+"""Number of one of a model's engines, counted from 0; a model with one engine has none."""
+ROUTE: Final = "mlx.route"
+"""Why a replica was chosen: `prefix`, `key`, `load` or `overload`."""
 PARAMETER: Final = "mlx.parameter"
 """Name of a parameter that the server knows, or `unknown`."""
 MEMORY_KIND: Final = "mlx.memory.kind"

@@ -74,6 +74,7 @@ __all__ = [
     "EVENT_PLAYBACK_STARTED",
     "EVENT_PLAYBACK_STOPPED",
     "EVENT_PREFIX_CACHE_HIT",
+    "EVENT_ROUTED",
     "EVENT_STEP",
     "EXCEPTION_STACKTRACE",
     "EXCEPTION_TYPE",
@@ -132,6 +133,8 @@ __all__ = [
     "PROVIDER",
     "QUEUE_DEPTH",
     "QUEUE_WAIT_SECONDS",
+    "REPLICA",
+    "REPLICA_ROUTE",
     "REQUEST_ID",
     "RETRIEVAL_CHARACTERS",
     "RETRIEVAL_PASSAGES",
@@ -156,6 +159,10 @@ PROVIDER: Final = "mlx"
 REQUEST_ID: Final = "request.id"
 EMBEDDING_INPUTS: Final = "mlx.embeddings.inputs"
 """Number of texts to embed, or documents to rank, in one request."""
+REPLICA: Final = "mlx.replica"
+"""Number of the replica that answers, counted from 0. A model with one engine has none."""
+REPLICA_ROUTE: Final = "mlx.replica.route"
+"""Why that one: `prefix`, `key`, `load` or `overload`."""
 CANCELLED: Final = "mlx.cancelled"
 """True if the client disconnected before the end."""
 UNLOAD_REASON: Final = "mlx.unload.reason"
@@ -222,6 +229,8 @@ PLAYBACK_PLAYED: Final = "mlx.playback.played"
 """Seconds of the answer that were played."""
 
 EVENT_ADMITTED: Final = "queue.admitted"
+EVENT_ROUTED: Final = "replica.chosen"
+"""A replica was chosen for the request."""
 """Event of the server span: the request has its slot."""
 EVENT_FIRST_TOKEN: Final = "first_token"
 EVENT_FIRST_PIECE: Final = "first_piece"

@@ -86,6 +86,12 @@ class AdmissionQueue:
             service_seconds_max=max(self._services, default=0.0),
         )
 
+    def resize(self, *, max_concurrency: int, queue_size: int, queue_timeout: float) -> None:
+        """Have other bounds from now on. Places over the new bound stay taken until their requests end."""
+        self._max_concurrency = max_concurrency
+        self._queue_size, self._queue_timeout = queue_size, queue_timeout
+        self._hand_out()
+
     async def admit(self, places: int = 1) -> Slot:
         """Wait for this number of places and return them as one `Slot`; enter it immediately, as `with slot:`.
 

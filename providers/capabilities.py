@@ -20,7 +20,7 @@ import attrs
 
 from providers.extras import Extra
 
-__all__ = ["MODALITIES", "CapabilityName", "ImageTask", "Modality", "ModelType", "load"]
+__all__ = ["HAS_NVIDIA_DRIVER", "MODALITIES", "CapabilityName", "ImageTask", "Modality", "ModelType", "load"]
 
 ModelType = Literal["lm", "multimodal", "embeddings", "whisper", "tts", "image-generation", "image-edit", "echo"]
 
@@ -29,8 +29,8 @@ CapabilityName = Literal["chat", "embeddings", "transcription", "speech", "image
 ImageTask = Literal["generate", "edit"]
 """What a model with the capability `image` does: it makes an image from a text, or changes others."""
 
-_HAS_NVIDIA_DRIVER = os.path.exists("/proc/driver/nvidia/version")
-_MLX = Extra(name="cuda" if _HAS_NVIDIA_DRIVER else "cpu", modules=("mlx",), adds="MLX for Linux")
+HAS_NVIDIA_DRIVER = os.path.exists("/proc/driver/nvidia/version")
+_MLX = Extra(name="cuda" if HAS_NVIDIA_DRIVER else "cpu", modules=("mlx",), adds="MLX for Linux")
 """On macOS mlx-lm installs MLX; on Linux one of these extras does."""
 
 _IMAGES = Extra(

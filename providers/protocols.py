@@ -5,6 +5,7 @@ What only some can do is one narrow Protocol per capability, in the capability's
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Generic, Literal, NoReturn, Protocol, TypeVar, runtime_checkable
 
 import attrs
@@ -13,12 +14,37 @@ from providers.capabilities import CapabilityName, ImageTask
 from providers.chat.types import SamplingParams
 from providers.spec import ModelSpec
 
-__all__ = ["Capability", "Medium", "ModelCard", "ModelStatus", "Provider", "QueueStats", "ResidentState"]
+__all__ = [
+    "Capability",
+    "Medium",
+    "ModelCard",
+    "ModelStatus",
+    "Provider",
+    "QueueStats",
+    "ReplicaState",
+    "ResidentState",
+]
 
 ModelStatus = Literal["unloaded", "loading", "ready", "restarting", "failed", "stopped", "unavailable"]
 """`unavailable`: an extra that the model needs is not installed."""
 
 Medium = Literal["image"]
+
+
+@attrs.frozen(kw_only=True)
+class ReplicaState:
+    """One of several engines of a model."""
+
+    replica: int
+    """Its number, counted from 0."""
+    status: ModelStatus
+    detail: str | None = None
+    device: int | None = None
+    """Number of its CUDA device, where one was chosen."""
+    active: int = 0
+    """Answers that it generates now."""
+    routed: Mapping[str, int] = attrs.field(factory=dict, hash=False)
+    """Requests that it was sent since the start, by the reason for it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -48,6 +74,8 @@ class ModelCard:
     """What an image model does."""
     progress: float | None = None
     """The part of a load's current stage that is done, where it is known."""
+    replicas: tuple[ReplicaState, ...] = ()
+    """Its engines, where the model has several."""
 
 
 @attrs.frozen(kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Generic, NoReturn, Protocol, TypeVar
 
@@ -15,7 +15,7 @@ from providers.capabilities import MODALITIES, ImageTask
 from providers.chat.types import SamplingParams
 from providers.errors import GenerationTimeout, InternalError, ServiceError
 from providers.events import Event, Request
-from providers.protocols import Medium, ModelCard, ModelStatus, QueueStats, ResidentState
+from providers.protocols import Medium, ModelCard, ModelStatus, QueueStats, ReplicaState, ResidentState
 from providers.residency import Residency
 from providers.spec import ModelSpec
 
@@ -59,11 +59,27 @@ class QueuedProvider(ABC, Generic[R, E]):
         self.residency = residency
         residency.add(self)
 
+    def keeps(self, spec: ModelSpec) -> bool:
+        """Whether the model has the engine of this spec, or will have it when `roll` is over."""
+        return self._spec.same_engine(spec)
+
     def adopt(self, spec: ModelSpec) -> None:
-        """Have another spec of the same engine from now on. `ModelSpec.same_engine` says which may follow."""
+        """Have another spec from now on, but for what is the engines', if `roll` is to give them that."""
         if spec.pin != self._spec.pin:
             self.pin(spec.pin)
         self._spec = spec
+
+    def rolls_to(self, spec: ModelSpec) -> bool:
+        """Whether `roll` can give the model this spec: it has several engines, and some can answer meanwhile."""
+        return False
+
+    async def roll(self, spec: ModelSpec) -> None:
+        """Give the model's engines the spec that it adopted, one after the other.
+
+        Raises:
+            ModelNotReady: an engine cannot be loaded with it. The model keeps the former spec.
+        """
+        raise NotImplementedError
 
     @property
     def spec(self) -> ModelSpec:
@@ -85,6 +101,7 @@ class QueuedProvider(ABC, Generic[R, E]):
             reads=self._reads,
             images=self._images,
             progress=self._progress,
+            replicas=self._replicas,
         )
 
     @property
@@ -145,6 +162,15 @@ class QueuedProvider(ABC, Generic[R, E]):
     def _progress(self) -> float | None:
         return None
 
+    @property
+    def _replicas(self) -> tuple[ReplicaState, ...]:
+        return ()
+
+    @property
+    def _places(self) -> int:
+        """Answers that the model generates together."""
+        return self._spec.max_concurrency
+
     @abstractmethod
     def _refusal(self) -> ServiceError | None:
         """The error that refuses a request now, or None."""
@@ -200,6 +226,18 @@ class QueuedProvider(ABC, Generic[R, E]):
         return AdmissionQueue(
             max_concurrency=spec.max_concurrency, queue_size=spec.queue_size, queue_timeout=spec.queue_timeout
         )
+
+    @property
+    def _queues(self) -> Sequence[AdmissionQueue]:
+        return (self._queue,)
+
+    def _resize(self) -> None:
+        """Let as many requests in as the engines that can answer have places for."""
+        spec = self._spec
+        # A request for as many answers as one engine has places for must always be possible.
+        places = max(self._places, spec.max_concurrency)
+        for queue in self._queues:
+            queue.resize(max_concurrency=places, queue_size=spec.queue_size, queue_timeout=spec.queue_timeout)
 
     async def _answered(
         self,

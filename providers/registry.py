@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar, cast
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, TypeVar, cast
 
 import attrs
 
@@ -83,17 +83,24 @@ class ModelRegistry:
         self._watch: asyncio.Task[None] | None = None
         self._names = _names(specs)
         """The model of each name and alias."""
-        self._providers = self._made(specs, {})
+        self._providers = self._made(specs, {}, ())
         self._retired: dict[Provider, asyncio.Task[None]] = {}
         """Models that are no longer served, until their last request has ended."""
         self._loads: set[asyncio.Task[None]] = set()
+        self._rolls: dict[Provider, asyncio.Task[None]] = {}
+        """Models whose replicas are exchanged one after the other: the latest such task of each."""
 
-    def _made(self, specs: Sequence[ModelSpec], served: Mapping[str, Provider]) -> dict[str, Provider]:
-        """A provider for each model: the one that is `served` if it has such an engine, or a new one."""
+    def _made(
+        self, specs: Sequence[ModelSpec], served: Mapping[str, Provider], rolling: Collection[ModelSpec]
+    ) -> dict[str, Provider]:
+        """A provider for each model: the one that is `served` if it has such an engine or will have it, or a new one.
+
+        `rolling`: the specs that a served model will have.
+        """
         providers: dict[str, Provider] = {}
         for spec in specs:
             provider = served.get(spec.name)
-            kept = isinstance(provider, QueuedProvider) and provider.spec.same_engine(spec)
+            kept = isinstance(provider, QueuedProvider) and (spec in rolling or provider.keeps(spec))
             providers[spec.name] = provider if provider is not None and kept else self._new(spec)
         unavailable = [p for p in providers.values() if isinstance(p, UnavailableProvider)]
         if unavailable and len(unavailable) == len(providers):
@@ -132,14 +139,16 @@ class ModelRegistry:
         """Serve these models from now on.
 
         A removed model ends with its last request. So does the former engine of a changed one; the new engine is
-        loaded after that, or for a request that arrives before. A model that keeps its engine changes immediately.
+        loaded after that, or for a request that arrives before. Of a model with several engines, they are exchanged
+        one after the other, if the new ones fit into memory. A model that keeps its engine changes immediately.
 
         Raises:
             ValueError, ExtraNotInstalled: as the constructor; nothing has changed.
         """
         names, served = _names(specs), self._providers
         before = {name: provider.spec for name, provider in served.items()}
-        providers = self._made(specs, served)
+        rolling = [spec for spec in specs if await self._rolls_to(served.get(spec.name), spec, memory_limit)]
+        providers = self._made(specs, served, rolling)
         former = [provider for name, provider in served.items() if providers.get(name) is not provider]
         new = [provider for name, provider in providers.items() if served.get(name) is not provider]
         for provider in new:
@@ -151,7 +160,7 @@ class ModelRegistry:
         for spec in specs:
             provider = providers[spec.name]
             if isinstance(provider, QueuedProvider) and provider not in new:
-                provider.adopt(spec)
+                self._roll(provider, spec) if spec in rolling else provider.adopt(spec)
             if spec.name not in before or (before[spec.name].lazy and provider not in new):
                 self._begin_load(provider)
         return Changes(
@@ -160,8 +169,30 @@ class ModelRegistry:
             changed=tuple(spec.name for spec in specs if before.get(spec.name, spec) != spec),
         )
 
+    async def _rolls_to(self, provider: Provider | None, spec: ModelSpec, memory_limit: int | None) -> bool:
+        if not isinstance(provider, QueuedProvider) or provider.keeps(spec) or not provider.rolls_to(spec):
+            return False
+        return await self.residency.has_room(provider, spec, memory_limit)
+
+    def _roll(self, provider: QueuedProvider[Any, Any], spec: ModelSpec) -> None:
+        provider.adopt(spec)
+
+        async def roll() -> None:
+            try:
+                await provider.roll(spec)
+                _log.info("all replicas have other options", model=spec.name)
+            except ServiceError as error:
+                _log.error("replicas keep their former options", model=spec.name, reason=error.message)
+            finally:
+                if self._rolls.get(provider) is asyncio.current_task():
+                    del self._rolls[provider]
+
+        self._rolls[provider] = asyncio.create_task(roll(), name=f"roll {spec.name}")
+
     def _retire(self, provider: Provider, successor: Provider | None) -> None:
         async def end() -> None:
+            if (roll := self._rolls.get(provider)) is not None:
+                roll.cancel()
             try:
                 while True:
                     stats = provider.queue_stats
@@ -195,7 +226,7 @@ class ModelRegistry:
     async def stop(self) -> None:
         """Release every model. Idempotent; one model's failure to stop keeps no other from it."""
         retired = tuple(self._retired)
-        for task in (self._watch, *self._retired.values(), *self._loads):
+        for task in (self._watch, *self._retired.values(), *self._loads, *self._rolls.values()):
             if task is not None:
                 task.cancel()
         results = await asyncio.gather(

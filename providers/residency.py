@@ -190,6 +190,13 @@ class Residency:
             self._waiting.pop(entry, None)
             self._notify()
 
+    async def has_room(self, model: Resident, spec: ModelSpec, budget: int | None) -> bool:
+        """Whether a loaded model would fit with this spec in its place, in a budget that may be a new one."""
+        if budget is None:
+            return True
+        estimated = await asyncio.to_thread(self._estimate, spec)
+        return estimated is not None and self.used - self._entries[model].charge + estimated <= budget
+
     async def loaded(self, model: Resident) -> None:
         """Take note of what an admitted model has, now that it can answer.
 

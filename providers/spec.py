@@ -16,6 +16,9 @@ Dtype = Literal["auto", "float32", "float16", "bfloat16"]
 DecodeStep = Literal["auto", "mlx-lm", "own"]
 LoadPolicy = Literal["wait", "refuse"]
 
+_NOT_THE_ENGINES = ("aliases", "lazy", "load_policy", "pin", "ttl")
+"""Fields that an engine does not know."""
+
 
 @attrs.frozen(kw_only=True)
 class ModelSpec:
@@ -31,6 +34,11 @@ class ModelSpec:
     context_length: int = 32768
     """Upper bound; the model's own limit applies when it is lower."""
     max_concurrency: int = 8
+    """Requests in one engine together."""
+    replicas: int = 1
+    """Engines of the model, each with weights and a prefix cache of its own."""
+    devices: tuple[int, ...] = ()
+    """CUDA devices of the replicas, which take them in turn; empty: no engine is bound to one."""
     queue_size: int = 100
     queue_timeout: float = 300.0
     watchdog_timeout: float = 120.0
@@ -103,8 +111,25 @@ class ModelSpec:
 
     def same_engine(self, other: ModelSpec) -> bool:
         """Whether the other differs only in its aliases and in when it is loaded and unloaded."""
-        kept = {name: getattr(self, name) for name in ("aliases", "lazy", "load_policy", "pin", "ttl")}
-        return attrs.evolve(other, **kept) == self
+        return other.loaded_as(self) == self
+
+    def loaded_as(self, other: ModelSpec) -> ModelSpec:
+        """The spec with the other's aliases, and loaded and unloaded when the other is."""
+        return attrs.evolve(self, **{name: getattr(other, name) for name in _NOT_THE_ENGINES})
+
+    @property
+    def of_replica(self) -> ModelSpec:
+        """The spec of one replica: its part of what bounds the memory of all of them."""
+        if self.replicas == 1:
+            return self
+        parts = {name: getattr(self, name) for name in ("max_memory", "wired_limit")}
+        divided = {name: size // self.replicas for name, size in parts.items() if size is not None}
+        return attrs.evolve(self, **divided)
+
+    @property
+    def replicas_per_device(self) -> int:
+        """Replicas that share one memory, at most."""
+        return -(-self.replicas // max(1, len(self.devices)))
 
     @property
     def ending_seconds(self) -> float:

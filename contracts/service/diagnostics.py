@@ -26,6 +26,15 @@ class RecentError:
 class EngineDiagnostics:
     """An engine process. Sizes are bytes."""
 
+    replica: int | None = None
+    """Its number, if the model has several engines; the next four fields are then set too."""
+    status: str | None = None
+    device: int | None = None
+    """Number of its CUDA device, where one was chosen."""
+    active: int | None = None
+    """Answers that it generates."""
+    routed: dict[str, int] | None = None
+    """Requests that it was sent, by the reason for it."""
     pid: int | None
     restarts: int
     last_death: str | None
@@ -53,7 +62,9 @@ class ModelDiagnostics:
     hit_ratio: float | None
     """The share of prompt tokens that were read from the prefix cache."""
     engine: EngineDiagnostics | None
-    """None for a model without a process."""
+    """None for a model without a process, and with several."""
+    replicas: list[EngineDiagnostics] | None = None
+    """The processes of a model with several."""
 
 
 @attrs.frozen(kw_only=True)

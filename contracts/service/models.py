@@ -17,6 +17,7 @@ __all__ = [
     "ModelStatus",
     "Output",
     "PinModelRequest",
+    "Replica",
 ]
 
 Input = Literal["text", "image", "audio"]
@@ -32,6 +33,23 @@ class ModelArchitecture:
     """Both, as in `text+image->text`."""
     input_modalities: list[Input]
     output_modalities: list[Output]
+
+
+@attrs.frozen(kw_only=True)
+class Replica:
+    """One of several engines of a model."""
+
+    replica: int
+    """Its number, counted from 0."""
+    status: ModelStatus
+    detail: str | None = None
+    device: int | None = None
+    """Number of its CUDA device, where `--devices` chose one."""
+    active: int
+    """Answers that it generates."""
+    routed: dict[str, int]
+    """Requests that it was sent, by the reason: it had the beginning of the prompt (`prefix`), the last request with
+    the same key (`key`), or least to do (`load`; `overload` where another one had the prompt)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -59,6 +77,8 @@ class Model:
     """The part of a load's current stage that is done, from 0 to 1, where it is known."""
     aliases: list[str] | None = None
     """Further ids to which the model answers, if it has any."""
+    replicas: list[Replica] | None = None
+    """Extension. The model's engines, if it has several (`--replicas`)."""
     pinned: bool
     """Whether the model stays in memory, however long it is idle and whatever others need."""
 

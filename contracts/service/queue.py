@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 
 from contracts._fields import EXPLICIT_NULL
-from contracts.service.models import ModelStatus
+from contracts.service.models import ModelStatus, Replica
 
 __all__ = ["ModelMemory", "QueueStatistics", "QueueStatisticsResponse", "Residency"]
 
@@ -55,4 +55,6 @@ class QueueStatisticsResponse:
 
     total: QueueStatistics
     models: dict[str, QueueStatistics]
+    replicas: dict[str, list[Replica]] | None = None
+    """Of each model with several engines, which share its queue."""
     residency: Residency

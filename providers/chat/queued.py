@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 
 import otel
+from providers.admission import AdmissionQueue
 from providers.chat.content import ChatContent
 from providers.chat.types import Accepted, Finished, GenerationEvent, GenerationRequest, ToolCallDelta
 from providers.errors import InvalidRequest
@@ -21,6 +22,10 @@ class QueuedChatProvider(QueuedProvider[GenerationRequest, GenerationEvent]):
         super().__init__(spec)
         self._prefills = self._new_queue()
         """For requests that only compute their prompts: they take no place that an answer could have."""
+
+    @property
+    def _queues(self) -> Sequence[AdmissionQueue]:
+        return (self._queue, self._prefills)
 
     def begin_drain(self) -> None:
         super().begin_drain()

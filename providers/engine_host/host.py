@@ -38,7 +38,7 @@ from providers.engine_host.frames import (
 )
 from providers.engine_host.process import EngineProcess
 from providers.engine_host.restart import RestartPolicy, Starts
-from providers.engine_host.watchdog import Watchdog
+from providers.engine_host.watchdog import Watchdog, end_of
 from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, QueueFull, QueueTimeout
 from providers.protocols import ModelStatus
 from providers.spec import ModelSpec
@@ -71,14 +71,20 @@ class EngineHost:
         command: Sequence[str] = ENGINE_COMMAND,
         restart: RestartPolicy | None = None,
         grace: float | None = None,
+        replica: int | None = None,
         watchdog: Callable[[float], Watchdog] = Watchdog,
         start: Callable[[Sequence[str], Callable[[Report], None]], Awaitable[EngineProcess]] = EngineProcess.start,
     ) -> None:
         """`grace`: seconds for an engine to end after its socket closed, and again after SIGTERM; None: the spec's.
 
-        `watchdog` makes the watchdog of each engine from the spec's `watchdog_timeout`; `start` starts its process.
+        `replica`: its number, where the model has several engines. `watchdog` makes the watchdog of each engine from
+        the spec's `watchdog_timeout`; `start` starts its process.
         """
         self._spec = spec
+        self._name = spec.name if replica is None else f"replica {replica} of {spec.name}"
+        self._labels: dict[str, Any] = {"model": spec.name, **({} if replica is None else {"replica": replica})}
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when `status` becomes another one than `loading`."""
         self._start_process = partial(start, command)
         self._restart = restart or RestartPolicy()
         self._grace = spec.ending_seconds if grace is None else grace
@@ -114,6 +120,11 @@ class EngineHost:
         """Deaths after which another engine was started."""
         self.last_death: str | None = None
         """The reason for the last of them."""
+
+    @property
+    def engines(self) -> tuple[EngineHost, ...]:
+        """Itself: `Replicas` have several."""
+        return (self,)
 
     @property
     def pid(self) -> int | None:
@@ -242,7 +253,7 @@ class EngineHost:
         except (ValueError, OverflowError, TypeError) as error:
             raise InvalidRequest(f"the request cannot be sent to the engine: {error}") from error
         if not sent:
-            raise ModelNotReady(f"the engine of {self._spec.name} does not answer", retry_after=_LOADING_RETRY_SECONDS)
+            raise ModelNotReady(f"the engine of {self._name} does not answer", retry_after=_LOADING_RETRY_SECONDS)
 
     def _close(self, key: str, unfinished: bool) -> None:
         if self._open.mailboxes.pop(key, None) is not None and unfinished and self._engine is not None:
@@ -266,13 +277,13 @@ class EngineHost:
                 if self.status != "failed" and delay is None:
                     self._settle("failed", f"the engine died {starts.deaths} times before it was ready: {reason}")
                 if delay is None or self.status == "failed":
-                    _log.error("model cannot be loaded", model=self._spec.name, reason=self.detail)
+                    _log.error("model cannot be loaded", **self._labels, reason=self.detail)
                     return
                 await self._pause(ending, delay, reason)
         except Exception as error:
             if not ending.is_set():
                 self._settle("failed", f"the engine's host failed: {error}")
-            _log.exception("engine host failed", model=self._spec.name)
+            _log.exception("engine host failed", **self._labels)
         finally:
             if not ending.is_set():  # otherwise `_end` did, and the requests are those of the next engine
                 self._open.fail_all(self._not_ready())
@@ -282,7 +293,7 @@ class EngineHost:
         self.last_death = reason
         self._retry_at = monotonic() + delay
         self.detail = f"{reason}; the next start is {delay:g} s after that"
-        _log.warning("engine restarts", model=self._spec.name, reason=reason, delay=delay)
+        _log.warning("engine restarts", **self._labels, reason=reason, delay=delay)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ending.wait(), delay)
 
@@ -296,13 +307,13 @@ class EngineHost:
         self.starts += 1
         self._watchdog = self._new_watchdog()
         try:
-            _log.info("engine starts", model=self._spec.name, pid=engine.pid)
+            _log.info("engine starts", **self._labels, pid=engine.pid)
             engine.send(Load(self._spec))
-            hung, reason = await self._lost_or_ending(engine, ending)
+            hung, reason = await end_of(engine.wait_lost(), ending, self._watchdog.wait_hung())
             if self.status != "failed" and not ending.is_set():
                 self._mark_dead(reason)
             if hung:
-                _log.error("engine hangs and is killed", model=self._spec.name, pid=engine.pid, reason=reason)
+                _log.error("engine hangs and is killed", **self._labels, pid=engine.pid, reason=reason)
                 await engine.kill_hung()
             await engine.end(self._grace, loading=ending.is_set() and self._ready_at is None)
             if self._load_failure is not None:
@@ -312,25 +323,12 @@ class EngineHost:
             engine.kill()
             self._engine = self.memory = None
 
-    async def _lost_or_ending(self, engine: EngineProcess, ending: asyncio.Event) -> tuple[bool, str]:
-        """Wait for the engine's end. Returns whether it hangs instead, and the reason."""
-        lost = asyncio.ensure_future(engine.wait_lost())
-        stopping = asyncio.ensure_future(ending.wait())
-        hung = asyncio.ensure_future(self._watchdog.wait_hung())
-        try:
-            await asyncio.wait({lost, stopping, hung}, return_when=asyncio.FIRST_COMPLETED)
-            if lost.done():
-                return False, lost.result()
-            return (False, "it was ended") if stopping.done() else (True, hung.result())
-        finally:
-            for each in (lost, stopping, hung):
-                each.cancel()
-
     def _mark_dead(self, reason: str) -> None:
         """Fail the requests in flight immediately: the process may take a while to end."""
         self._settled.clear()
         self.status, self.detail = "restarting", f"the engine died: {reason}"
-        message = f"the engine of {self._spec.name} died during the request"
+        self.on_change()
+        message = f"the engine of {self._name} died during the request"
         self._open.fail_all(EngineCrashed(message, retry_after=self.retry_seconds()))
 
     def _receive(self, ending: asyncio.Event, report: Report) -> None:
@@ -371,11 +369,12 @@ class EngineHost:
             # Of a list (voices, languages) the log gets only the length.
             brief = {name: len(each) if isinstance(each, list) else each for name, each in info.details.items()}
             fields = msgspec.structs.asdict(info) | {"details": brief}
-            _log.info("engine ready", model=self._spec.name, pid=self.pid, **fields)
+            _log.info("engine ready", **self._labels, pid=self.pid, **fields)
 
     def _settle(self, status: ModelStatus, detail: str | None) -> None:
         self.status, self.detail, self.fraction = status, detail, None
         self._settled.set()
+        self.on_change()
 
     def retry_seconds(self) -> float:
         """Seconds until the engine may be ready again, estimated from its last start."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -44,8 +45,16 @@ class EngineProcess:
         self._link = link
 
     @classmethod
-    async def start(cls, command: Sequence[str], on_report: Callable[[Report], None]) -> EngineProcess:
+    async def start(
+        cls,
+        command: Sequence[str],
+        on_report: Callable[[Report], None],
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> EngineProcess:
         """Run `command` with the number of its socket as last argument. `on_report` gets every report, in order.
+
+        `environment`: variables beside the server's own.
 
         The process leads a session of its own, so that Ctrl-C in the terminal reaches only the server, which then ends
         its engines in order.
@@ -65,6 +74,7 @@ class EngineProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
+                env=None if environment is None else {**os.environ, **environment},
             )
         except BaseException:
             ours.close()

@@ -15,12 +15,13 @@ from providers.chat.types import SamplingParams
 from providers.engine_host.event_stream import Mailbox
 from providers.engine_host.frames import Answer, Question
 from providers.engine_host.host import EngineHost
-from providers.engine_host.memory_usage import resident_bytes
+from providers.engine_host.readings import added, read_engine
 from providers.errors import DoesNotFit, ModelNotReady, ServiceError
 from providers.events import Event, Request
 from providers.memory.footprint import footprint
-from providers.protocols import Medium, ModelStatus
+from providers.protocols import Medium, ModelStatus, ReplicaState
 from providers.queued import QueuedProvider
+from providers.replicas.replicas import Replicas, make_host
 from providers.spec import ModelSpec
 
 __all__ = ["EngineProvider"]
@@ -34,9 +35,11 @@ _log = otel.get_logger(__name__)
 class EngineProvider(QueuedProvider[R, E]):
     """A provider on an engine process, which the server's start, a client's wish or the first request starts."""
 
-    def __init__(self, spec: ModelSpec, *, host: EngineHost | None = None) -> None:
+    def __init__(self, spec: ModelSpec, *, host: EngineHost | Replicas | None = None) -> None:
         super().__init__(spec)
-        self.host = host or EngineHost(spec)
+        self.host = host or make_host(spec)
+        self._wanted = spec
+        """The spec that its engines have, or will have when `roll` is over."""
         self._loader: asyncio.Task[None] | None = None
         """The load that goes on: one for all requests that wait for it."""
         self._load_error: ServiceError | None = None
@@ -44,10 +47,36 @@ class EngineProvider(QueuedProvider[R, E]):
         self._loads = self._unloads = 0
         self._released = False
         """Whether it was unloaded, or did not fit at start: then a request loads it."""
+        if isinstance(self.host, Replicas):
+            self.host.on_change = self._resize
+            self._resize()
+
+    def keeps(self, spec: ModelSpec) -> bool:
+        return self._wanted.same_engine(spec)
 
     def adopt(self, spec: ModelSpec) -> None:
-        super().adopt(spec)
+        self._wanted = spec
+        super().adopt(spec if self._spec.same_engine(spec) else self._spec.loaded_as(spec))
         self._released |= spec.lazy  # requests go on to load it where it is no longer lazy
+
+    def rolls_to(self, spec: ModelSpec) -> bool:
+        same = spec.model_type == self._spec.model_type
+        return same and isinstance(self.host, Replicas) and self.resident and self.host.can_roll
+
+    async def roll(self, spec: ModelSpec) -> None:
+        assert isinstance(self.host, Replicas)
+        self.residency.begin(self)  # idle time and a client's wish to unload it wait for the end
+        try:
+            await self.host.roll(spec)
+        except ModelNotReady:
+            if self._wanted.same_engine(spec):
+                self._wanted = self._spec
+            raise
+        finally:
+            self.residency.leave(self)
+        if self._wanted.same_engine(spec):
+            self._spec = self._wanted
+            self._resize()
 
     @property
     def _status(self) -> ModelStatus:
@@ -94,6 +123,14 @@ class EngineProvider(QueuedProvider[R, E]):
         return self.host.fraction
 
     @property
+    def _replicas(self) -> tuple[ReplicaState, ...]:
+        return self.host.states() if isinstance(self.host, Replicas) else ()
+
+    @property
+    def _places(self) -> int:
+        return self.host.places if isinstance(self.host, Replicas) else super()._places
+
+    @property
     def _on_demand(self) -> bool:
         return self._released or self._spec.lazy
 
@@ -112,7 +149,7 @@ class EngineProvider(QueuedProvider[R, E]):
         return self._loader is not None or self.host.status in ("loading", "ready", "restarting")
 
     def footprint(self) -> int:
-        return footprint(self.host.pid, self.host.memory)
+        return sum(footprint(host.pid, host.memory) for host in self.host.engines)
 
     async def start(self) -> None:
         if not self._spec.lazy:
@@ -158,17 +195,17 @@ class EngineProvider(QueuedProvider[R, E]):
         self._unloads += 1
 
     def reading(self) -> otel.ModelReading:
-        memory = self.host.memory
-        kinds = {} if memory is None else {"active": memory.active, "peak": memory.peak, "cache": memory.cache}
-        resident = resident_bytes(self.host.pid)
+        engines = [read_engine(host) for host in self.host.engines]
+        caches = [engine.prefix_cache for engine in engines if engine.prefix_cache is not None]
         return attrs.evolve(
             super().reading(),
-            restarts=self.host.restarts,
+            restarts=sum(engine.restarts for engine in engines),
             loads=self._loads,
             unloads=self._unloads,
-            memory=kinds if resident is None else {"rss": resident, **kinds},
-            prefix_cache=None if memory is None else memory.prefix_cache,
-            speculated={} if memory is None else memory.speculated,
+            memory=added(engine.memory for engine in engines),
+            prefix_cache=sum(caches) if caches else None,
+            speculated=added(engine.speculated for engine in engines),
+            replicas=tuple(map(_with_state, engines, self._replicas)),
         )
 
     async def _ask(self, question: Question) -> Answer:
@@ -287,6 +324,11 @@ class EngineProvider(QueuedProvider[R, E]):
         finally:
             # This frees the slot too: the next request's command follows the cancellation on the socket.
             mailbox.close()
+
+
+def _with_state(reading: otel.ReplicaReading, state: ReplicaState) -> otel.ReplicaReading:
+    ready = state.status == "ready"
+    return attrs.evolve(reading, replica=state.replica, ready=ready, active=state.active, routed=state.routed)
 
 
 def _copied(error: BaseException) -> BaseException:

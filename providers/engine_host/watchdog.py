@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import msgspec
 
 from providers.engine_host.frames import Beat
 
-__all__ = ["Watchdog"]
+__all__ = ["Watchdog", "end_of"]
 
 _SILENCE_SECONDS = 20.0
 """The longest time without a beat. The thread that sends them only waits for the GIL and for the server."""
@@ -83,3 +85,19 @@ class Watchdog:
         while (reason := self.tick()) is None:  # noqa: ASYNC110 - only the absence of events can end it
             await asyncio.sleep(self._interval)
         return reason
+
+
+async def end_of(
+    lost: Coroutine[Any, Any, str], ending: asyncio.Event, hung: Coroutine[Any, Any, str]
+) -> tuple[bool, str]:
+    """Wait until an engine is lost, hangs or has to end. Returns whether it hangs, and the reason."""
+    losing, hanging = asyncio.ensure_future(lost), asyncio.ensure_future(hung)
+    stopping = asyncio.ensure_future(ending.wait())
+    try:
+        await asyncio.wait({losing, stopping, hanging}, return_when=asyncio.FIRST_COMPLETED)
+        if losing.done():
+            return False, losing.result()
+        return (False, "it was ended") if stopping.done() else (True, hanging.result())
+    finally:
+        for each in (losing, stopping, hanging):
+            each.cancel()

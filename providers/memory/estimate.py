@@ -34,10 +34,11 @@ def estimate(spec: ModelSpec, split: Split | None = None) -> int | None:
 
     `split`: among which ranks the model is divided; the bytes are those of the rank that takes most.
 
-    These are the weights in the precision that the engine will choose (float32 on a CPU is twice bfloat16), adapters
-    and draft model included, and what the process itself takes. Keys and values of prompts are not included: a model
-    holds none before its first request, so that an estimate with a full context would unload models that fit beside
-    this one, and would differ from the footprint that replaces it. The engine refuses a prompt that does not fit.
+    These are, for each replica, the weights in the precision that the engine will choose (float32 on a CPU is twice
+    bfloat16), adapters and draft model included, and what the process itself takes. Keys and values of prompts are not
+    included: a model holds none before its first request, so that an estimate with a full context would unload models
+    that fit beside this one, and would differ from the footprint that replaces it. The engine refuses a prompt that
+    does not fit.
 
     Unknown are weights that are not on this machine yet, or whose headers cannot be read. Reads only headers and sizes.
     Blocks on the disk: call it in a thread.
@@ -47,13 +48,14 @@ def estimate(spec: ModelSpec, split: Split | None = None) -> int | None:
         return None
     if row.engine is None:
         return 0
+    replicas, spec = spec.replicas, spec.of_replica
     weights = _weights_of(spec, split)
     if weights is None:
         return None
     if spec.draft_model is not None:
         draft = _weights_of(attrs.evolve(spec, path=spec.draft_model, quantize=None, lora_paths=()))
         weights += draft or 0
-    return weights + row.process_bytes
+    return (weights + row.process_bytes) * replicas
 
 
 def weight_files(folder: Path, model_type: str) -> list[Path]:

@@ -89,8 +89,9 @@ example.
 
 SIGHUP makes a server without a terminal (a service of systemd or launchd, a container) read the file again, as
 `systemctl reload` does with CONFIG_FILE, or `kill -HUP` of its main process. New models are served, removed ones end
-with their requests, and changed ones are loaded again, under the same rule; where only `aliases`, `preload`, `ttl`,
-`pin` or `load_policy` change, the model stays loaded. A file with a mistake changes nothing; the log has its line.
+with their requests, and changed ones are loaded again, under the same rule; a model with [replicas](replicas.md) goes
+on answering meanwhile. Where only `aliases`, `preload`, `ttl`, `pin` or `load_policy` change, the model stays loaded. A
+file with a mistake changes nothing; the log has its line.
 Options of the whole server keep their values until the next start, except `memory_limit`; the log names those that
 differ. The command line and the environment still override the file. With a terminal, SIGHUP ends the server.
 

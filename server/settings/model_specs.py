@@ -8,6 +8,7 @@ from typing import Any
 
 from providers.capabilities import MODALITIES, Modality, ModelType
 from providers.chat.types import SamplingParams
+from providers.devices import check_devices
 from providers.spec import ModelSpec
 from server.settings.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, SAMPLING_OPTIONS, Option
 from server.settings.sources import Raw, SettingsError
@@ -92,6 +93,7 @@ def model_spec(raws: Mapping[str, Raw]) -> ModelSpec:
         locate = _echo_settings if row.engine is None else _located
         path = locate(raws["model_path"].where, given)
     _check_combinations(raws, values)
+    replicas = _replicas(raws, values, row)
     name = values["served_model_name"] or (row.model_type if row.engine is None else _default_name(path))
     return ModelSpec(
         name=name,
@@ -100,6 +102,8 @@ def model_spec(raws: Mapping[str, Raw]) -> ModelSpec:
         model_type=row.model_type,
         context_length=values["context_length"],
         max_concurrency=values["max_concurrency"] or row.max_concurrency,
+        replicas=replicas,
+        devices=values["devices"],
         queue_size=values["queue_size"],
         queue_timeout=values["queue_timeout"],
         watchdog_timeout=values["watchdog_timeout"],
@@ -162,6 +166,24 @@ def _check_combinations(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> N
     if scales is not None and len(scales) != len(paths):
         where, counts = raws["lora_scales"].where, f"{len(scales)} for {len(paths)}"
         raise SettingsError(f"{where} must be as many numbers as there are adapters, not {counts}")
+
+
+def _replicas(raws: Mapping[str, Raw], values: Mapping[str, Any], row: Modality) -> int:
+    """The number of engines.
+
+    Raises:
+        SettingsError: the model has none, or this machine has no such devices.
+    """
+    devices = values["devices"]
+    replicas: int = values["replicas"] or max(1, len(devices))
+    given = next((raws[name].where for name in ("devices", "replicas") if name in raws), None)
+    if given is not None and row.engine is None:
+        raise SettingsError(f"{given} is for models with an engine; {row.model_type} has none")
+    try:
+        check_devices(devices, replicas)
+    except ValueError as error:
+        raise SettingsError(f"{raws['devices'].where} {error}") from None
+    return replicas
 
 
 def _adapters(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ __all__ = [
     "boolean",
     "choice",
     "closest",
+    "devices",
     "duration",
     "factors",
     "hosts",
@@ -269,6 +270,20 @@ def factors(value: object) -> tuple[float, ...]:
     if not all(map(math.isfinite, factors)):
         raise ValueError(f"must be finite numbers, not {value!r}")
     return factors
+
+
+@accepts(
+    {"type": "string", "pattern": r"^\s*[0-9]{1,4}\s*(,\s*[0-9]{1,4}\s*)*$"},
+    {"type": "integer", "minimum": 0},
+    {**_list_of("string", "integer"), "uniqueItems": True},
+)
+def devices(value: object) -> tuple[int, ...]:
+    """Different numbers of devices, in their order."""
+    what = "numbers of devices, counted from 0 and each once,"
+    words = items(value, what)
+    if not all(re.fullmatch(r"[0-9]{1,4}", word) for word in words) or len({*map(int, words)}) < len(words):
+        raise ValueError(f"must be {what} separated by commas, not {value!r}")
+    return tuple(map(int, words))
 
 
 def one_of(*allowed: int, unit: str) -> Parser[int]:

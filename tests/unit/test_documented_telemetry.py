@@ -93,6 +93,9 @@ async def requests_of_every_kind() -> None:
         media.read(pictures=1, content_bytes=9, pixel_bytes=3)
     with otel.start_indexing(model="m", request_id="r", store="vs_1") as indexing:
         indexing.indexed(3, 1_000)
+    with (routed := otel.start_server_span("POST", "/v1/chat/completions", {})).use():
+        otel.note_replica(1, "prefix")
+    routed.end()
     with otel.start_model_load(model="lazy"), otel.start_model_unload(model="m", reason="lazy needs its memory"):
         pass
     with otel.start_load(model="lazy", request_id="r"):

@@ -91,12 +91,15 @@ def make_prefix_cache(spec: ModelSpec, folder: Path, precision: str) -> PrefixCa
 
 
 def _bound(spec: ModelSpec) -> int:
-    """Bytes: the spec's bound, or an eighth of what the weights leave of the memory that this model may use."""
+    """Bytes: the spec's bound, or an eighth of what the weights leave of the memory that this model may use.
+
+    Of memory that replicas share, each takes its part.
+    """
     if spec.prefix_cache_bytes is not None:
         return max(0, spec.prefix_cache_bytes)
     if spec.max_memory is not None:
         return max(0, spec.max_memory - mx.get_active_memory()) // 8
-    return free_memory() // 8
+    return free_memory() // 8 // spec.replicas_per_device
 
 
 class PrefixCache:

@@ -20,6 +20,8 @@ _IRRELEVANT = frozenset(
         "path",
         "context_length",
         "max_concurrency",
+        "replicas",
+        "devices",
         "queue_size",
         "queue_timeout",
         "watchdog_timeout",

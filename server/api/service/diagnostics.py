@@ -14,9 +14,11 @@ from litestar import Controller, get
 
 import otel
 from contracts.service.diagnostics import Diagnostics, EngineDiagnostics, ModelDiagnostics, ProcessDiagnostics
+from providers.engine_host.host import EngineHost
 from providers.engine_host.memory_usage import resident_bytes
 from providers.engine_host.provider import EngineProvider
-from providers.protocols import Provider
+from providers.engine_host.readings import read_engine
+from providers.protocols import Provider, ReplicaState
 from server.dependencies import ServiceDependency
 
 __all__ = ["DiagnosticsController"]
@@ -63,6 +65,7 @@ class DiagnosticsController(Controller):
 
 def _model(provider: Provider, reading: otel.ModelReading | None) -> ModelDiagnostics:
     card, spec = provider.card, provider.spec
+    hosts = provider.host.engines if isinstance(provider, EngineProvider) else ()
     return ModelDiagnostics(
         id=card.id,
         type=spec.model_type,
@@ -86,19 +89,30 @@ def _model(provider: Provider, reading: otel.ModelReading | None) -> ModelDiagno
         queue=attrs.asdict(provider.queue_stats),
         tokens={} if reading is None else dict(reading.tally.tokens()),
         hit_ratio=None if reading is None else reading.tally.hit_ratio,
-        engine=_engine(provider, reading) if isinstance(provider, EngineProvider) else None,
+        engine=_engine(hosts[0], read_engine(hosts[0])) if hosts and not card.replicas else None,
+        replicas=[_replica(host, state) for host, state in zip(hosts, card.replicas, strict=False)] or None,
     )
 
 
-def _engine(provider: EngineProvider, reading: otel.ModelReading | None) -> EngineDiagnostics:  # type: ignore[type-arg]
-    host = provider.host
+def _engine(host: EngineHost, reading: otel.ReplicaReading) -> EngineDiagnostics:
     return EngineDiagnostics(
         pid=host.pid,
         restarts=host.restarts,
         last_death=host.last_death,
-        memory={} if reading is None else dict(reading.memory),
-        prefix_cache=None if reading is None else reading.prefix_cache,
+        memory=dict(reading.memory),
+        prefix_cache=reading.prefix_cache,
         info=None if host.info is None else msgspec.to_builtins(host.info),
+    )
+
+
+def _replica(host: EngineHost, state: ReplicaState) -> EngineDiagnostics:
+    return attrs.evolve(
+        _engine(host, read_engine(host)),
+        replica=state.replica,
+        status=state.status,
+        device=state.device,
+        active=state.active,
+        routed=dict(state.routed),
     )
 
 

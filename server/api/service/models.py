@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
+import attrs
 from litestar import Controller, MediaType, Request, Response, delete, get, post
 from litestar.openapi import ResponseSpec
 from litestar.params import JSONBody, Parameter
@@ -18,13 +19,14 @@ from contracts.service.models import (
     ModelList,
     Output,
     PinModelRequest,
+    Replica,
 )
 from providers.capabilities import CapabilityName, ImageTask
 from providers.protocols import ModelCard
 from server.api.error_responses import errors
 from server.dependencies import ServiceDependency
 
-__all__ = ["ModelsController"]
+__all__ = ["ModelsController", "replicas"]
 
 OWNER = "local"
 
@@ -162,6 +164,11 @@ def _architecture(card: ModelCard) -> ModelArchitecture:
     return ModelArchitecture(modality=modality, input_modalities=[*inputs], output_modalities=[*outputs])
 
 
+def replicas(card: ModelCard) -> list[Replica] | None:
+    """The model's engines, if it has several."""
+    return [Replica(**{**attrs.asdict(each), "routed": dict(each.routed)}) for each in card.replicas] or None
+
+
 def _model(card: ModelCard) -> Model:
     return Model(
         id=card.id,
@@ -175,5 +182,6 @@ def _model(card: ModelCard) -> Model:
         detail=card.detail,
         progress=card.progress,
         aliases=[*card.aliases] or None,
+        replicas=replicas(card),
         pinned=card.pinned,
     )

@@ -10,6 +10,7 @@ from litestar import Controller, get
 from contracts.service.queue import ModelMemory, QueueStatistics, QueueStatisticsResponse, Residency
 from providers.protocols import QueueStats
 from server.api.error_responses import errors
+from server.api.service.models import replicas
 from server.dependencies import ServiceDependency
 
 __all__ = ["QueueController"]
@@ -34,6 +35,10 @@ class QueueController(Controller):
         return QueueStatisticsResponse(
             total=_total([*by_model.values()]),
             models={name: _wire(stats) for name, stats in by_model.items()},
+            replicas={
+                provider.spec.name: found for provider in registry.providers() if (found := replicas(provider.card))
+            }
+            or None,
             residency=Residency(
                 limit=registry.memory_limit,
                 used=sum(provider.memory.memory for provider in registry.providers()),

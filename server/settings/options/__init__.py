@@ -11,11 +11,12 @@ from server.settings.options._media import MEDIA_OPTIONS
 from server.settings.options._model import MODEL_OPTIONS, QUEUE_OPTIONS
 from server.settings.options._option import Option
 from server.settings.options._sampling import SAMPLING_OPTIONS
+from server.settings.options._scaling import SCALING_OPTIONS
 from server.settings.options._server import CONFIG, LOGGING_OPTIONS, SERVER_OPTIONS
 
 __all__ = ["CONFIG", "GROUPS", "OPTIONS", "OPTIONS_BY_NAME", "SAMPLING_OPTIONS", "Option"]
 
-GROUPS = ("Model", "Loading", "Sampling", "Server", "Queue", "Logging")
+GROUPS = ("Model", "Loading", "Sampling", "Server", "Queue", "Scaling", "Logging")
 
 OPTIONS: tuple[Option, ...] = (
     *MODEL_OPTIONS,
@@ -24,6 +25,7 @@ OPTIONS: tuple[Option, ...] = (
     *SERVER_OPTIONS,
     *MEDIA_OPTIONS,
     *QUEUE_OPTIONS,
+    *SCALING_OPTIONS,
     *LOGGING_OPTIONS,
 )
 

@@ -331,7 +331,7 @@ QUEUE_OPTIONS: tuple[Option, ...] = (
     model_option(
         "max_concurrency",
         "MAX_CONCURRENCY",
-        "Maximum number of requests that a model processes at the same time.",
+        "Maximum number of requests that a model processes at the same time; of --replicas each.",
         integer(1, 4096),
         default_text=_CONCURRENCY,
         metavar="COUNT",

@@ -390,3 +390,23 @@ async def test_a_long_wait_is_forgotten_after_enough_short_ones(monkeypatch: pyt
         with await places.admit():
             pass
     assert places.stats.wait_seconds_max == 0.0
+
+
+async def test_more_places_admit_those_that_wait_and_fewer_wait_for_the_taken_ones():
+    places = queue(at_once=1)
+    first = await places.admit()
+    waiting = [asyncio.ensure_future(places.admit()) for _ in range(2)]
+    await settle()
+
+    places.resize(max_concurrency=3, queue_size=10, queue_timeout=60.0)
+    await settle()
+    assert (places.taken, places.pending) == (3, 0)
+
+    places.resize(max_concurrency=2, queue_size=0, queue_timeout=60.0)
+    with first:
+        pass
+    assert (places.taken, places.full) == (2, True)
+    for slot in waiting:
+        with slot.result():
+            pass
+    assert places.taken == 0

@@ -34,6 +34,10 @@ class Source:
             memory={"rss": 7, "active": 8},
             prefix_cache=9,
             speculated={"proposed": 11, "accepted": 10},
+            replicas=(
+                otel.ReplicaReading(replica=0, active=1, routed={"prefix": 14}, restarts=15, memory={"rss": 16}),
+                otel.ReplicaReading(replica=1, ready=False, active=2, routed={"prefix": 17, "load": 18}),
+            ),
         )
 
 
@@ -131,6 +135,12 @@ def test_models_are_asked_when_metrics_are_collected(metrics: CapturedMetrics) -
     assert metrics.value("mlx_engine_memory_bytes", mlx_memory_kind="rss") == 7
     assert metrics.value("mlx_prefix_cache_size_bytes") == 9
     assert metrics.value("mlx_speculation_total", mlx_speculation_kind="accepted") == 10
+    assert metrics.value("mlx_replica_ready", mlx_replica="0") == 1
+    assert metrics.value("mlx_replica_ready", mlx_replica="1") == 0
+    assert metrics.value("mlx_replica_sequences", mlx_replica="1") == 2
+    assert metrics.value("mlx_replica_requests_total", mlx_replica="1", mlx_route="load") == 18
+    assert metrics.value("mlx_replica_restarts_total", mlx_replica="0") == 15
+    assert metrics.value("mlx_replica_memory_bytes", mlx_replica="0", mlx_memory_kind="rss") == 16
 
     del source
     assert "mlx_queue_depth" not in metrics.page()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import attrs
 
@@ -65,6 +65,8 @@ class Running:
     socket: socket.socket
     command: Sequence[str]
     reports: list[Report]
+    environment: Mapping[str, str]
+    """Its variables; empty: those of the server."""
 
     async def sends(self, *parts: Report | bytes) -> None:
         """Send reports, or bytes, in one piece."""
@@ -91,22 +93,26 @@ class Running:
             return False
 
 
-async def run(process: Process, reports: list[Report] | None = None) -> Running:
+async def run(process: Process, reports: list[Report] | None = None, **start: object) -> Running:
     """Start an engine whose process is this one."""
     inside: list[socket.socket] = []
     arguments: list[str] = []
+    environment: dict[str, str] = {}
 
-    async def create(*command: str, pass_fds: Sequence[int], **options: object) -> Process:
+    async def create(
+        *command: str, pass_fds: Sequence[int], env: Mapping[str, str] | None, **options: object
+    ) -> Process:
         assert options == {"stdin": asyncio.subprocess.DEVNULL, "start_new_session": True}
         assert command[-1:] == tuple(str(number) for number in pass_fds)
         arguments.extend(command[:-1])
+        environment.update(env or {})
         inside.append(socket.socket(fileno=os.dup(pass_fds[0])))
         return process
 
     received: list[Report] = [] if reports is None else reports
     real, asyncio.create_subprocess_exec = asyncio.create_subprocess_exec, create
     try:
-        engine = await EngineProcess.start(["run", "it"], received.append)
+        engine = await EngineProcess.start(["run", "it"], received.append, **start)
     finally:
         asyncio.create_subprocess_exec = real
-    return Running(engine, process, inside[0], arguments, received)
+    return Running(engine, process, inside[0], arguments, received, environment)

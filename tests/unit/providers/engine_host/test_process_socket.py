@@ -32,8 +32,18 @@ async def running() -> AsyncIterator[Running]:
     engine.socket.close()
 
 
+async def test_an_engine_has_variables_beside_those_of_the_server(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OF_THE_SERVER", "1")
+
+    engine = await run(Process(), environment={"CUDA_VISIBLE_DEVICES": "3"})
+
+    assert engine.environment.items() >= {"OF_THE_SERVER": "1", "CUDA_VISIBLE_DEVICES": "3"}.items()
+    engine.engine.kill()
+    engine.socket.close()
+
+
 async def test_an_engine_has_its_process_s_number_and_status(running: Running):
-    assert running.command == ["run", "it"]
+    assert (running.command, running.environment) == (["run", "it"], {})
     assert (running.engine.pid, running.engine.returncode) == (77, None)
     running.process.exit(3)
     assert running.engine.returncode == 3

@@ -203,3 +203,14 @@ def test_the_parts_of_an_image_model_count_and_copies_of_them_do_not(tmp_path: P
     layers = {f"layer.{name}": value for name, value in quantised.items()}
     safetensors(tmp_path / "transformer" / "0.safetensors", **layers)
     assert estimate(spec) == process + 4 * 36_864 + 4 * 1024 * 128 + 2 * 2 * 1024 * 16
+
+
+@pytest.mark.usefixtures("metal")
+def test_every_replica_counts(half: Path) -> None:
+    assert estimate(lm(half, replicas=3)) == 3 * (PROCESS + 2 * 1_064_960)
+
+
+@pytest.mark.usefixtures("cpu")
+def test_replicas_are_widened_if_all_of_them_fit(half: Path) -> None:
+    assert estimate(lm(half, replicas=2, max_memory=4 << 30)) == 2 * (PROCESS + 4 * 1_064_960)
+    assert estimate(lm(half, replicas=2, max_memory=2 << 30)) == 2 * (PROCESS + 2 * 1_064_960)
