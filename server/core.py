@@ -84,15 +84,16 @@ class ServicePlugin(InitPlugin):
             max_speech_characters=settings.max_speech_characters,
             max_audio_seconds=settings.max_audio_seconds,
         )
+        hub = self._hub()
         app_config.state.drain = drain
         app_config.state.service = service
+        app_config.state.hub = hub
         app_config.debug = False
         app_config.logging_config = None
         app_config.plugins.append(ContractPlugin())
         app_config.exception_handlers.update(EXCEPTION_HANDLERS)  # type: ignore[arg-type]
         app_config.dependencies["service"] = Provide(lambda: service, sync_to_thread=False)
         app_config.dependencies["retrieval"] = Provide(lambda: retrieval, sync_to_thread=False)
-        hub = self._hub()
         app_config.dependencies["hub"] = Provide(lambda: hub, sync_to_thread=False)
         app_config.route_handlers.extend(routes(max_upload_bytes=settings.max_upload_bytes))
         app_config.lifespan.append(self._lifespan(service, retrieval))

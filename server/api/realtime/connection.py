@@ -151,8 +151,12 @@ class Connection:
 
     async def _write(self) -> None:
         while (frame := await self._outbox.next()) is not None:
-            async with asyncio.timeout(self._limits.write):
-                await self._send({"type": "websocket.send", "text": frame, "bytes": None})
+            try:
+                async with asyncio.timeout(self._limits.write):
+                    await self._send({"type": "websocket.send", "text": frame, "bytes": None})
+            except Exception as error:  # granian raises various ones when the client has gone
+                _log.info("a realtime client takes nothing more", reason=repr(error))
+                return
 
     async def _respond(self, response: RunningResponse) -> None:
         try:

@@ -71,8 +71,12 @@ class _Open:
 
     item: Item
     index: int
-    text: str = ""
-    """Of the message, or the arguments of the call."""
+    pieces: list[str] = attrs.field(factory=list)
+    """Text of the message, or arguments of the call."""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
 
 
 class RunningResponse:
@@ -162,7 +166,7 @@ class RunningResponse:
             self._message = yield from self._open(Item(wire, said=said))
             part = ContentPart(type="audio", transcript="") if self.spoken else ContentPart(type="text", text="")
             yield ContentPartEvent(type="response.content_part.added", part=part, **self._place(self._message))
-        self._message.text += text
+        self._message.pieces.append(text)
         yield OutputDelta(
             type="response.output_audio_transcript.delta" if self.spoken else "response.output_text.delta",
             delta=text,
@@ -177,6 +181,7 @@ class RunningResponse:
         part = self.speech.parts.of(AudioBytes(audio, event.piece, event.index))
         if part is None:
             return
+        self._message.item.samples += part["samples"]
         place = self._place(self._message)
         times = {name: part[name] for name in ("start_sample", "samples", "sample_rate")}
         if event.piece is not None and part.get("words") is not None:
@@ -201,7 +206,7 @@ class RunningResponse:
             )
             call = self._calls[event.call] = yield from self._open(Item(wire))
         if event.arguments:
-            call.text += event.arguments
+            call.pieces.append(event.arguments)
             yield CallArgumentsDelta(delta=event.arguments, **self._place_of_call(call))
 
     def _open(self, item: Item) -> Generator[ServerEvent, None, _Open]:
@@ -221,7 +226,7 @@ class RunningResponse:
         if isinstance(item.wire, RealtimeFunctionCall):
             item.wire = attrs.evolve(item.wire, arguments=opened.text, status=status)
             place = self._place_of_call(opened)
-            yield CallArgumentsDone(name=item.wire.name, arguments=opened.text, **place)
+            yield CallArgumentsDone(name=item.wire.name, arguments=item.wire.arguments, **place)
         else:
             yield from self._close_message(opened)
             item.set_status(status)
@@ -233,18 +238,18 @@ class RunningResponse:
         )
 
     def _close_message(self, opened: _Open) -> Iterator[ServerEvent]:
-        place = self._place(opened)
+        place, text = self._place(opened), opened.text
         if not self.spoken:
-            opened.item.set_content(RealtimeContent(type="output_text", text=opened.text))
-            yield TextDone(text=opened.text, **place)
-            part = ContentPart(type="text", text=opened.text)
+            opened.item.set_content(RealtimeContent(type="output_text", text=text))
+            yield TextDone(text=text, **place)
+            part = ContentPart(type="text", text=text)
         else:
             said = opened.item.said
-            heard = opened.text if said is None or said.played_ms is None else said.heard()
+            heard = text if said is None or said.played_ms is None else said.heard()
             opened.item.set_content(RealtimeContent(type="output_audio", transcript=heard))
             yield OutputDone(**place)
-            yield TranscriptDone(transcript=opened.text, **place)
-            part = ContentPart(type="audio", transcript=opened.text)
+            yield TranscriptDone(transcript=text, **place)
+            part = ContentPart(type="audio", transcript=text)
         yield ContentPartEvent(type="response.content_part.done", part=part, **place)
 
     def _place(self, opened: _Open) -> dict[str, Any]:

@@ -310,6 +310,10 @@ class Session:
         if item.said is None or event.content_index:
             message = "only the first part of a spoken answer can be truncated"
             raise InvalidRequest(f"item_id: {message}", param="item_id" if item.said is None else "content_index")
+        if event.audio_end_ms > (item.samples + 1) * 1000 / SAMPLE_RATE:
+            whole = item.samples * 1000 // SAMPLE_RATE
+            message = f"audio_end_ms: the audio has {whole:,} ms so far, which are fewer than {event.audio_end_ms:,}"
+            raise InvalidRequest(message, param="audio_end_ms")
         item.hear(event.audio_end_ms)
         yield ItemTruncated(item_id=item.id, content_index=0, audio_end_ms=event.audio_end_ms)
 
