@@ -305,12 +305,19 @@ class ChatCompletionRequest(GenerationOptions):
     )
     metadata: Any = attrs.field(default=None, metadata=noted("A label.", accepted=({},)))
     safety_identifier: Any = attrs.field(default=None, metadata=noted("A label."))
-    prompt_cache_key: Any = attrs.field(
+    prompt_cache_key: str | None = attrs.field(
+        default=None,
+        metadata=honoured(
+            "Of a model with several engines: requests with the same key go to the same one, if prompts and load "
+            "[allow](replicas.md#who-answers). Every prompt may reuse every cached prefix, whatever its key.",
+            otherwise="the prompt and the load decide",
+        ),
+    )
+    prompt_cache_options: Any = attrs.field(
         default=None, metadata=noted("A hint: every prompt may reuse every cached prefix.")
     )
-    prompt_cache_options: Any = attrs.field(default=None, metadata=noted("A hint, as `prompt_cache_key`."))
     prompt_cache_retention: Any = attrs.field(
-        default=None, metadata=noted("A hint, as `prompt_cache_key`.", accepted=("in_memory", "in-memory"))
+        default=None, metadata=noted("A hint, as `prompt_cache_options`.", accepted=("in_memory", "in-memory"))
     )
     service_tier: Any = attrs.field(default=None, metadata=noted("A hint about price.", accepted=("auto", "default")))
     verbosity: Any = attrs.field(

@@ -273,9 +273,13 @@ class CreateResponse(ChatOnly):
     # Labels, which are repeated in the response and change nothing else in it.
     user: Any = attrs.field(default=None, metadata=noted("A label, which the response repeats."))
     safety_identifier: Any = attrs.field(default=None, metadata=noted("A label, which the response repeats."))
-    prompt_cache_key: Any = attrs.field(
+    prompt_cache_key: str | None = attrs.field(
         default=None,
-        metadata=noted("A hint, which the response repeats: every prompt may reuse every cached prefix."),
+        metadata=honoured(
+            "Of a model with several engines: requests with the same key go to the same one, if prompts and load "
+            "[allow](replicas.md#who-answers). The response repeats it.",
+            otherwise="the prompt and the load decide",
+        ),
     )
 
     client_metadata: Any = attrs.field(default=None, metadata=noted("A label of the client's own."))

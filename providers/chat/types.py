@@ -232,7 +232,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, tag="generation"):
     from, for errors. `max_reasoning_tokens` is the number of tokens after which the reasoning is closed. With
     `prefill_only` the prompt is computed and kept for a later request, without an answer, while nothing else is to do.
     `stream`: the client reads the answer while it is generated; only telemetry uses this. Only requests with the same
-    `cache_salt` find each other's prompts in the prefix cache.
+    `cache_salt` find each other's prompts in the prefix cache. Of several engines, those with the same `cache_key` get
+    the same one, as far as prompts and load allow.
     """
 
     id: str
@@ -250,6 +251,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, tag="generation"):
     prefill_only: bool = False
     stream: bool = False
     cache_salt: str = ""
+    cache_key: str = ""
 
 
 class Usage(msgspec.Struct, frozen=True, array_like=True):

@@ -192,10 +192,11 @@ class Replicas:
         chat = request if isinstance(request, GenerationRequest) else None
         # A prompt that is only computed waits until its engine is idle.
         answers = 1 if chat is None else 0 if chat.prefill_only else chat.n
+        key = hash((chat.cache_salt, chat.cache_key)) if chat is not None and chat.cache_key else None
         prefixes = prefixes_of(request)
         while able:
             loads = [Load(each.number, each.answers, each.spec.max_concurrency) for each in able]
-            number, route = self._router.route(loads, prefixes, answers=answers)
+            number, route = self._router.route(loads, prefixes, key, answers=answers)
             replica = next(each for each in able if each.number == number)
             try:
                 opened = self._open(replica, request, mailbox, answers)

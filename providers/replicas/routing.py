@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Literal
 
 import attrs
@@ -48,7 +48,7 @@ class Router:
 
     def __init__(self) -> None:
         self._sent: dict[int, SentPrefixes] = {}
-        self._keys: OrderedDict[str, int] = OrderedDict()
+        self._keys: OrderedDict[Hashable, int] = OrderedDict()
         """The replica that had the last request of each key."""
         self._counts: dict[int, Counter[Route]] = {}
         self._turns: Counter[int] = Counter()
@@ -65,15 +65,17 @@ class Router:
         for key in [key for key, owner in self._keys.items() if owner == replica]:
             del self._keys[key]
 
-    def route(self, loads: Sequence[Load], prefixes: Prefixes, key: str = "", *, answers: int = 1) -> tuple[int, Route]:
+    def route(
+        self, loads: Sequence[Load], prefixes: Prefixes, key: Hashable = None, *, answers: int = 1
+    ) -> tuple[int, Route]:
         """Choose one of the replicas that can answer, of which there is at least one, and remember the choice.
 
-        `key`: the client's name for what belongs together, or an empty string. `answers`: how many are requested.
+        `key`: the client's name for what belongs together; None: it has none. `answers`: how many are requested.
         """
         replica, why = self._chosen(loads, prefixes, key, answers)
         if prefixes.keys:
             self._sent.setdefault(replica, SentPrefixes()).add(prefixes)
-        if key:
+        if key is not None:
             self._keys[key] = replica
             self._keys.move_to_end(key)
             if len(self._keys) > MAX_KEYS:
@@ -82,9 +84,9 @@ class Router:
         self._turns[replica] += 1
         return replica, why
 
-    def _chosen(self, loads: Sequence[Load], prefixes: Prefixes, key: str, answers: int) -> tuple[int, Route]:
+    def _chosen(self, loads: Sequence[Load], prefixes: Prefixes, key: Hashable, answers: int) -> tuple[int, Route]:
         shared = {each.replica: self._shared(each.replica, prefixes) for each in loads}
-        owner = self._keys.get(key) if key else None
+        owner = self._keys.get(key)
 
         def ease(load: Load) -> tuple[int, bool, int, int]:
             """The smallest is the idlest. Among equals: the key's own, that with more of the prompt, then in turn."""

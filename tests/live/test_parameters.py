@@ -27,9 +27,9 @@ HONOURED = {name for name, found in parameters(ChatCompletionRequest).items() if
 
 ELSEWHERE = {
     *("model", "messages", "stream", "stream_options", "timeout", "prefill_only"),
-    *("audio", "heard", "max_spoken_seconds", "modalities", "context", "audio_input"),
+    *("audio", "heard", "max_spoken_seconds", "modalities", "context", "audio_input", "prompt_cache_key"),
 }
-"""Honoured parameters that the tests of errors, chats, spoken answers and file search cover."""
+"""Honoured parameters that the tests of errors, chats, spoken answers, file search and replicas cover."""
 QUESTION = "Tell me a story about a dog and a cat."
 GREEDY = {"temperature": 0, "max_tokens": 24}
 HOT = {"temperature": 1.5, "seed": 1, "max_tokens": 8}

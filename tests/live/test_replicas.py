@@ -84,6 +84,19 @@ def test_conversations_keep_their_replica_and_find_their_prompts_there(pair: Liv
     assert all(tokens > 0 for turns in cached for tokens in turns[1:]), cached
 
 
+def test_a_key_keeps_requests_together_that_share_no_text(pair: LiveServer) -> None:
+    chat = body("Something else.", max_tokens=2)
+    response = {"model": MODEL, "input": "Another thing.", "max_output_tokens": 2}
+    for number, (path, request) in enumerate([("chat/completions", chat), ("responses", response)]):
+        headers = {"x-request-id": f"room-{number}"}
+        answer = ask(pair.url, {**request, "prompt_cache_key": "room"}, path=f"/v1/{path}", headers=headers)
+        assert answer.status_code == 200, answer.text
+        assert "x-ignored-parameters" not in answer.headers
+
+    by_request = replica_of_each(pair)
+    assert by_request["room-0"] == by_request["room-1"]
+
+
 def test_all_pages_name_the_replicas(pair: LiveServer) -> None:
     (model,) = ask(pair.url, method="GET", path="/v1/models").json()["data"]
     stats = ask(pair.url, method="GET", path="/v1/queue/stats").json()

@@ -62,6 +62,7 @@ def to_generation_request(
         prefill_only=bool(request.prefill_only),
         stream=bool(request.stream),
         cache_salt=cache_salt(request.cache_salt),
+        cache_key=request.prompt_cache_key or "",
     )
 
 

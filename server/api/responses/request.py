@@ -69,6 +69,7 @@ def to_response_generation(
         max_reasoning_tokens=request.max_reasoning_tokens,
         stream=bool(request.stream),
         cache_salt=cache_salt(request.cache_salt),
+        cache_key=request.prompt_cache_key or "",
     )
 
 

@@ -109,7 +109,7 @@ SHAPES = (
         "a turn",
         "/v1/responses",
         CODEX,
-        ("prompt_cache_key", "client_metadata", "tools[3].web_search"),
+        ("client_metadata", "tools[3].web_search"),
     ),
     Shape(
         "claude-code",

@@ -70,6 +70,16 @@ async def test_a_conversation_stays_with_its_replica(serve):
     assert routed(provider) == [{"load": 2, "prefix": 4}] * 2
 
 
+async def test_requests_with_the_same_key_stay_together(serve):
+    provider = await ready(await serve())
+
+    for name in "abcd":
+        await answer(provider, f"say {name}", cache_key="room")
+    await answer(provider, "say e", cache_key="room", cache_salt="another")
+
+    assert routed(provider) == [{"load": 1, "key": 3}, {"load": 1}]
+
+
 async def test_the_span_of_a_request_names_its_replica(serve):
     provider = await ready(await serve())
     with capture_spans() as spans:

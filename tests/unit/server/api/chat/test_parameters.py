@@ -59,6 +59,7 @@ HONOURED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "logit_bias": ({"logit_bias": {"5": -100}}, {"sampling": SamplingParams(logit_bias={5: -100.0})}),
     "seed": ({"seed": 42}, {"sampling": SamplingParams(seed=42)}),
     "cache_salt": ({"cache_salt": "mine"}, {"cache_salt": cache_salt("mine")}),
+    "prompt_cache_key": ({"prompt_cache_key": "room"}, {"cache_key": "room"}),
     "logprobs": ({"logprobs": True}, {"top_logprobs": 0}),
     "top_logprobs": ({"logprobs": True, "top_logprobs": 20}, {"top_logprobs": 20}),
     "tools": ({"tools": [FUNCTION]}, {"prompt.tools": [Tool("f")]}),

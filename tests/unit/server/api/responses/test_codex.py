@@ -14,7 +14,7 @@ from tests.unit.server.fakes import FakeChat
 from tests.unit.server.harness import ask, make_app
 
 TURNS = Path(__file__).parent / "codex"
-NOTED = "client_metadata, prompt_cache_key, tools[7].web_search"
+NOTED = "client_metadata, tools[7].web_search"
 
 
 def turn(name: str) -> dict[str, Any]:

@@ -54,6 +54,7 @@ SAMPLING: dict[str, tuple[Any, SamplingParams]] = {
 
 REQUEST: dict[str, tuple[Any, str, Any]] = {
     "cache_salt": ("mine", "cache_salt", cache_salt("mine")),
+    "prompt_cache_key": ("room", "cache_key", "room"),
     "max_output_tokens": (7, "max_tokens", 7),
     "max_tokens": (7, "max_tokens", 7),
     "max_completion_tokens": (7, "max_tokens", 7),
@@ -129,7 +130,6 @@ HOSTED = (
 NOTED_VALUES: dict[str, Any] = {
     "user": "label",
     "safety_identifier": "label",
-    "prompt_cache_key": "label",
     "client_metadata": {"x-codex-installation-id": "0"},
     "truncation": "auto",
     "service_tier": "priority",
@@ -274,10 +274,16 @@ async def test_a_noted_parameter_changes_nothing_but_is_named(name: str, value: 
     assert (answer.status, answer.headers["x-ignored-parameters"]) == (200, name)
 
 
-@pytest.mark.parametrize("name", ["user", "safety_identifier", "prompt_cache_key", "max_tool_calls"])
+@pytest.mark.parametrize("name", ["user", "safety_identifier", "max_tool_calls"])
 async def test_a_label_is_repeated(name: str) -> None:
     answer = await ask(make_app(), path=PATH, json={**BODY, name: NOTED_VALUES[name]})
     assert answer.json[name] == NOTED_VALUES[name]
+
+
+async def test_the_key_of_a_conversation_is_repeated_and_not_noted() -> None:
+    answer = await ask(make_app(), path=PATH, json={**BODY, "prompt_cache_key": "room"})
+    assert answer.json["prompt_cache_key"] == "room"
+    assert "x-ignored-parameters" not in answer.headers
 
 
 @pytest.mark.parametrize(("fields", "param"), NOTED_PARTS, ids=[param for _, param in NOTED_PARTS])
