@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 import rich_click as click
 
 from server.cli._output import INTERRUPTED, UNUSABLE, fail
+from server.cli.bench.model_options import model_path_option, resolve_model, rounds_option
 from server.cli.bench.reporting.output import (
-    NamedUrl,
     Numbers,
     Report,
     ServerUrl,
@@ -21,13 +19,9 @@ from server.cli.bench.reporting.output import (
     run_sweep,
     size_options,
 )
+from server.cli.bench.suite.command import suite
 
 __all__ = ["bench"]
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-PARTS = ("overhead", "grammar", "turns", "ready", "echo", "peers")
-_EMBEDDED = "embedded:smollm2-135m-instruct"
 
 
 @click.group()
@@ -40,19 +34,6 @@ _url = click.option(
 )
 _model = click.option("--model", default="default", show_default=True, metavar="NAME", help="Model to request.")
 _api_key = click.option("--api-key", envvar="API_KEY", metavar="KEY", help="API key, if the server requires one.")
-_model_path = click.option(
-    "--model-path", default=_EMBEDDED, show_default=True, metavar="MODEL", help="MLX model to measure."
-)
-
-
-def _rounds(default: int) -> Callable[[F], F]:
-    return click.option(
-        "--rounds",
-        type=click.IntRange(1, 50),
-        default=default,
-        show_default=True,
-        help="Number of rounds; results are medians.",
-    )
 
 
 @bench.command()
@@ -61,7 +42,7 @@ def _rounds(default: int) -> Callable[[F], F]:
 @_api_key
 @size_options
 @click.option("--requests", type=click.IntRange(1, 10_000), help="Requests per size. Default: four per stream.")
-@_rounds(1)
+@rounds_option(1)
 @compare_options
 @report_options
 def load(
@@ -100,7 +81,7 @@ def load(
     "--sentences", type=click.IntRange(1, 10_000), default=72, show_default=True,
     help="Length of the brief in both prompts, in sentences of about 28 tokens.",
 )  # fmt: skip
-@_rounds(1)
+@rounds_option(1)
 @compare_options
 @report_options
 def debate(
@@ -170,9 +151,9 @@ def interfere(url: str, model: str, api_key: str | None, sentences: int, stream_
 
 
 @bench.command()
-@_model_path
+@model_path_option
 @size_options
-@_rounds(3)
+@rounds_option(3)
 @compare_options
 @report_options
 def engine(
@@ -198,7 +179,7 @@ def engine(
 
     if compare is None and compare_model is not None:
         fail("--compare-model has no effect without --compare", UNUSABLE)
-    folder = _resolve(model_path)
+    folder = resolve_model(model_path)
     with tempfile.TemporaryDirectory() as logs, EngineDriver(folder, Path(logs, "engine.log")) as driver:
         contenders: list[Contender] = [driver]
         if compare is not None:
@@ -210,7 +191,7 @@ def engine(
 
 
 @bench.command()
-@_model_path
+@model_path_option
 @click.option("--random", "shape", type=click.Choice(["7b", "tiny"]), help="Random weights of this shape instead.")
 @click.option("--streams", type=Numbers(1, 1024), default="1,8", show_default=True, help="Sequences of a step.")
 @click.option(
@@ -223,7 +204,7 @@ def step(model_path: str, shape: str | None, streams: tuple[int, ...], context: 
     """
     from server.cli.bench.step import StepFailed, measure_step
 
-    folder = str(_resolve(model_path)) if shape is None else None
+    folder = str(resolve_model(model_path)) if shape is None else None
     try:
         click.echo("step    sequences  part                  ms   floor")
         for whose, count, part, milliseconds, floor in measure_step(folder, shape, streams, context):
@@ -233,130 +214,4 @@ def step(model_path: str, shape: str | None, streams: tuple[int, ...], context: 
         fail(str(error))
 
 
-@bench.command()
-@_model_path
-@click.option("--streams", type=Numbers(1, 1024), default="1,4,8", show_default=True, help="Concurrent streams to try.")
-@_rounds(3)
-@click.option("--max-tokens", type=click.IntRange(1, 4096), default=64, show_default=True, help="Tokens per answer.")
-@click.option("--prompt-words", type=click.IntRange(1, 20_000), default=40, show_default=True, help="Words per prompt.")
-@click.option(
-    "--part",
-    "parts",
-    type=click.Choice(PARTS),
-    multiple=True,
-    help="Measure only this part; may be repeated. Default: all parts.",
-)
-@click.option(
-    "--peer-rounds",
-    type=click.IntRange(0, 50),
-    default=1,
-    show_default=True,
-    panel="Peers",
-    help="Rounds with the peers; 0 skips them.",
-)
-@click.option(
-    "--peer-tokens",
-    type=click.IntRange(1, 4096),
-    default=16,
-    show_default=True,
-    panel="Peers",
-    help="Tokens per answer of a peer.",
-)
-@click.option(
-    "--peer-words",
-    type=click.IntRange(1, 20_000),
-    default=8,
-    show_default=True,
-    panel="Peers",
-    help="Words per prompt to a peer.",
-)
-@click.option(
-    "--peer",
-    "peers",
-    type=NamedUrl(),
-    multiple=True,
-    panel="Peers",
-    help="Another running server, such as llama.cpp=http://127.0.0.1:8080/v1; may be repeated.",
-)
-@click.option(
-    "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("bench"), show_default=True,
-    help="Folder for the logs, suite.json and suite.md.",
-)  # fmt: skip
-def suite(
-    model_path: str,
-    streams: tuple[int, ...],
-    rounds: int,
-    max_tokens: int,
-    prompt_words: int,
-    parts: tuple[str, ...],
-    peer_rounds: int,
-    peer_tokens: int,
-    peer_words: int,
-    peers: tuple[tuple[str, str], ...],
-    output: Path,
-) -> None:
-    """Measure everything in docs/performance.md that names `bench suite`, in one run.
-
-    It compares the engine in-process with HTTP, measures the latency that the server adds, and puts other servers
-    under the same load. It starts and ends its servers itself and takes several minutes; the machine should be quiet.
-    """
-    import attrs
-    from rich.console import Console
-
-    from server.cli.bench.engine import EngineFailed
-    from server.cli.bench.reporting.report import as_json, to_markdown
-    from server.cli.bench.servers import ServerFailed
-    from server.cli.bench.suite.peers import run_peers
-    from server.cli.bench.suite.results import SuiteOptions, SuiteResult
-    from server.cli.bench.suite.run import run_suite
-
-    result = SuiteResult()
-
-    def write(result: SuiteResult) -> None:
-        (output / "suite.json").write_bytes(as_json(result))
-        (output / "suite.md").write_text(to_markdown(result))
-
-    options = SuiteOptions(
-        model=_resolve(model_path),
-        streams=streams,
-        rounds=rounds,
-        max_tokens=max_tokens,
-        prompt_words=prompt_words,
-        parts=frozenset(parts or PARTS),
-        peer_rounds=peer_rounds,
-        peer_tokens=peer_tokens,
-        peer_words=peer_words,
-        peers=peers,
-    )
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        with Console(stderr=True).status("starting") as status:
-            for result in run_suite(options, output, status.update):
-                write(result)
-            if peer_rounds and "peers" in options.parts:
-                result = attrs.evolve(result, peers=run_peers(options, output, status.update))
-                write(result)
-    except (EngineFailed, ServerFailed) as error:
-        click.echo(to_markdown(result), nl=False)
-        fail(str(error))
-    except KeyboardInterrupt:
-        click.echo(to_markdown(result), nl=False)
-        fail("interrupted", INTERRUPTED)
-    click.echo(to_markdown(result), nl=False)
-
-
-def _resolve(model_path: str) -> Path:
-    """The model's folder, fetched if necessary. From here on SIGTERM acts like Ctrl-C, so that the command ends the
-    processes that it started."""
-    import signal
-
-    from providers.weights import WeightsError, resolve, terminal_progress
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        with terminal_progress() as progress:
-            return resolve(model_path, progress)
-    except WeightsError as error:
-        fail(str(error))
-    except KeyboardInterrupt:
-        raise SystemExit(INTERRUPTED) from None
+bench.add_command(suite)

@@ -15,6 +15,8 @@ from server.cli.bench.load import LoadResult
 
 __all__ = ["EngineDriver", "EngineFailed"]
 
+_ENDING_SECONDS = 15.0
+
 
 class EngineFailed(Exception):
     """Raised when the child process has ended; the message holds the end of its log."""
@@ -42,7 +44,11 @@ class EngineDriver:
     def __exit__(self, *_: object) -> None:
         # No caller waits for a running computation.
         self._process.terminate()
-        self._process.communicate()
+        try:
+            self._process.communicate(timeout=_ENDING_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.communicate()
 
     def run(
         self, workload: Workload, streams: int, requests: int, on_done: Callable[[Sample], None] = lambda _: None

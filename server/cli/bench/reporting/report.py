@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 
 from server.cli.bench.metrics import ratios
 from server.cli.bench.reporting.tables import Table, load_notes, number, seconds
-from server.cli.bench.suite.results import Measured, SuiteResult, Turns
+from server.cli.bench.suite.results import HTTP, IN_PROCESS, Measured, SuiteResult, Turns
 from server.cli.bench.sweep import Sweep
 
 __all__ = ["as_json", "sweep_data", "to_markdown"]
@@ -61,12 +62,36 @@ def to_markdown(result: SuiteResult) -> str:
     return "\n\n".join(table.markdown() for table in tables) + "\n"
 
 
-def _overhead(measured: Iterable[Measured]) -> Table:
-    by_streams: dict[int, dict[str, Measured]] = {}
+def _overhead(measured: Sequence[Measured]) -> Table:
+    """One row per case. Columns that would be the same in all rows are left out, and so are servers not measured."""
+    cases: dict[tuple[str, int, int], dict[str, Measured]] = {}
     for one in measured:
-        by_streams.setdefault(one.streams, {})[one.name] = one
-    rows = [(str(streams), *_beside(pair["in-process"], pair["HTTP"])) for streams, pair in by_streams.items()]
-    return Table(("streams", "in-process tok/s", "HTTP tok/s", "HTTP ÷ in-process", "each round"), rows)
+        cases.setdefault((one.weights, one.prompt_words, one.streams), {})[one.name] = one
+    peers = [name for name in dict.fromkeys(one.name for one in measured) if name not in (IN_PROCESS, HTTP)]
+    varied = [len({case[place] for case in cases}) > 1 for place in (0, 1)]
+    head = ["weights"] * varied[0] + ["prompt tokens"] * varied[1]
+    head += ["streams", "in-process tok/s", "HTTP tok/s", "HTTP ÷ in-process", "each round"]
+    for peer in peers:
+        head += [f"{peer} tok/s", f"HTTP ÷ {peer}"]
+    rows = []
+    for (weights, _, streams), found in cases.items():
+        http = found.get(HTTP)
+        tokens = next(iter(found.values())).prompt_tokens
+        row = [weights] * varied[0] + [number(tokens, 0)] * varied[1]
+        row += [str(streams), *_beside(found.get(IN_PROCESS), http)]
+        for peer in peers:
+            row += [_rate(found.get(peer)), number(_ratio(found.get(peer), http), 2)]
+        rows.append(tuple(row))
+    return Table(tuple(head), rows)
+
+
+def _rate(one: Measured | None) -> str:
+    return number(math.nan if one is None else one.tokens_per_second)
+
+
+def _ratio(base: Measured | None, other: Measured | None) -> float:
+    """Throughput divided by that of `base`; NaN where one is missing."""
+    return math.nan if base is None or other is None else other.tokens_per_second / base.tokens_per_second
 
 
 def _grammar(free: Measured, held: Measured) -> Table:
@@ -74,14 +99,14 @@ def _grammar(free: Measured, held: Measured) -> Table:
     return Table(("streams", "free tok/s", "JSON schema tok/s", "JSON schema ÷ free", "each round"), [row])
 
 
-def _beside(base: Measured, other: Measured) -> tuple[str, str, str, str]:
-    """Both throughputs, the second divided by the first, and this ratio in each round."""
-    rounds = (b / a for a, b in zip(base.rounds, other.rounds, strict=True))
+def _beside(base: Measured | None, other: Measured | None) -> tuple[str, str, str, str]:
+    """Both throughputs, the second divided by the first, and this ratio in each round that both have."""
+    pairs = () if base is None or other is None else zip(base.rounds, other.rounds, strict=False)
     return (
-        number(base.tokens_per_second),
-        number(other.tokens_per_second),
-        number(other.tokens_per_second / base.tokens_per_second, 3),
-        " ".join(number(ratio, 3) for ratio in rounds),
+        _rate(base),
+        _rate(other),
+        number(_ratio(base, other), 3),
+        " ".join(number(b / a, 3) for a, b in pairs),
     )
 
 

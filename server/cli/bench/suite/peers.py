@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -18,14 +18,10 @@ from server.cli.bench.client import Workload
 from server.cli.bench.engine import EngineDriver
 from server.cli.bench.load import LoadResult
 from server.cli.bench.prompts import make_prompts
-from server.cli.bench.servers import free_port, running
+from server.cli.bench.suite.processes import load_once, mlx_lm_server, own_server
 from server.cli.bench.suite.results import Measured, SuiteOptions
-from server.cli.bench.suite.run import load_once, own_server
 
-__all__ = ["PREPARE", "run_peers"]
-
-PREPARE = "from providers.engines.process import platform; platform.prepare()"
-"""Python code that sets the process up like an engine: optimised BLAS, number of threads."""
+__all__ = ["run_peers"]
 
 
 @attrs.frozen(kw_only=True)
@@ -65,12 +61,13 @@ def _start(
     stack: contextlib.ExitStack, options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]
 ) -> list[_Peer]:
     progress("peers: starting")
-    peers = [_Peer(name="this server", url=stack.enter_context(own_server(options, log_dir)), model="bench")]
+    server = own_server(options.model, max(options.streams), log_dir / "server.log")
+    peers = [_Peer(name="this server", url=stack.enter_context(server), model="bench")]
     peers += [_Peer(name=name, url=url) for name, url in options.peers]
 
     def mlx_lm(name: str, model: Path, *, blas: bool, slow: bool) -> None:
         log = log_dir / f"{name.replace(', ', '-')}.log"
-        peers.append(_Peer(name=name, url=stack.enter_context(_mlx_lm(model, log, blas=blas)), slow=slow))
+        peers.append(_Peer(name=name, url=stack.enter_context(mlx_lm_server(model, log, blas=blas)), slow=slow))
 
     on_linux_cpu = platform.expected_device() == "cpu" and sys.platform == "linux"
     mlx_lm("mlx_lm.server", options.model, blas=False, slow=on_linux_cpu)
@@ -80,15 +77,3 @@ def _start(
         mlx_lm("mlx_lm.server, BLAS", options.model, blas=True, slow=True)
         mlx_lm("mlx_lm.server, BLAS, float32", wide, blas=True, slow=False)
     return peers
-
-
-@contextlib.contextmanager
-def _mlx_lm(model: Path, log: Path, *, blas: bool) -> Iterator[str]:
-    """Run `mlx_lm.server` as installed or, with `blas`, in the environment of this project's engines."""
-    port = free_port()
-    program = "from mlx_lm.server import main; main()"
-    if blas:
-        program = f"{PREPARE}; {program}"
-    command = [sys.executable, "-c", program, "--model", str(model), "--port", str(port)]
-    with running(command, ready_url=f"http://127.0.0.1:{port}/health", log=log):
-        yield f"http://127.0.0.1:{port}/v1"

@@ -9,7 +9,10 @@ import attrs
 
 from server.cli.bench.load import LoadResult
 
-__all__ = ["Measured", "SuiteOptions", "SuiteResult", "Turns"]
+__all__ = ["HTTP", "IN_PROCESS", "Measured", "SuiteOptions", "SuiteResult", "Turns"]
+
+IN_PROCESS, HTTP = "in-process", "HTTP"
+"""Names of the contenders of the part `overhead`, beside those of other servers."""
 
 
 @attrs.frozen(kw_only=True)
@@ -20,7 +23,16 @@ class SuiteOptions:
     streams: tuple[int, ...] = (1, 4, 8)
     rounds: int = 3
     max_tokens: int = 64
-    prompt_words: int = 40
+    prompt_words: tuple[int, ...] = (40,)
+    """The part `overhead` measures each length, the others the first."""
+    bits: tuple[int, ...] = ()
+    """The part `overhead` also measures the weights quantised to these numbers of bits."""
+    most_words: int | None = None
+    """It leaves out cases with more words than these in all prompts together."""
+    beside_mlx_lm: bool = False
+    """Whether it also measures `mlx_lm.server`, in the same rounds."""
+    seconds: float | None = None
+    """Bound on all parts together."""
     parts: frozenset[str] = frozenset()
     """Parts to measure, by their fields in the result: `overhead`, `grammar`, `turns`, `ready`, `echo`, `peers`."""
     echo_requests: int = 1000
@@ -42,9 +54,16 @@ class Measured:
     first_token_p50: float
     rounds: tuple[float, ...]
     errors: int = 0
+    weights: str = "as given"
+    prompt_words: int = 0
+    """Words per prompt, where several lengths are measured."""
+    prompt_tokens: float = 0.0
+    """Average per request."""
 
     @classmethod
-    def of(cls, name: str, streams: int, results: list[LoadResult]) -> Measured:
+    def of(
+        cls, name: str, streams: int, results: list[LoadResult], *, weights: str = "as given", prompt_words: int = 0
+    ) -> Measured:
         return cls(
             name=name,
             streams=streams,
@@ -52,6 +71,9 @@ class Measured:
             first_token_p50=statistics.median(r.first_token_p50 for r in results),
             rounds=tuple(r.tokens_per_second for r in results),
             errors=sum(r.errors for r in results),
+            weights=weights,
+            prompt_words=prompt_words,
+            prompt_tokens=statistics.median(r.prompt_tokens for r in results),
         )
 
 
@@ -75,3 +97,5 @@ class SuiteResult:
     ready_seconds: tuple[float, ...] = ()
     echo_latency_ms: dict[str, dict[str, float]] = attrs.field(factory=dict)
     peers: tuple[Measured, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Why something is missing."""

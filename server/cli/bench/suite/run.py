@@ -1,15 +1,14 @@
 """The measurements in docs/performance.md, in one run, in alternation, as ratios.
 
-It compares the engine in-process with the same engine through HTTP, and answers constrained by a grammar with free
-ones. It measures the first token of a conversation's second turn, the time until a server is ready, and the latency
-that the server adds to a request to the echo model, which computes nothing. `peers` has the other servers.
+It compares answers constrained by a grammar with free ones. It measures the first token of a conversation's second
+turn, the time until a server is ready, and the latency that the server adds to a request to the echo model, which
+computes nothing. `overhead` compares the engine in-process with the same engine through HTTP, and `peers` other servers
+with this one.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,14 +18,15 @@ import attrs
 import httpx
 
 from server.cli.bench.client import Sample, Workload, stream_chat
-from server.cli.bench.engine import EngineDriver
-from server.cli.bench.load import LoadResult, http_client, run_load
+from server.cli.bench.load import LoadResult, http_client
 from server.cli.bench.prompts import make_prompts
 from server.cli.bench.servers import free_port, running
 from server.cli.bench.suite.added_latency import measure
+from server.cli.bench.suite.overhead import Clock, measure_overhead
+from server.cli.bench.suite.processes import launch, load_once, own_server
 from server.cli.bench.suite.results import Measured, SuiteOptions, SuiteResult, Turns
 
-__all__ = ["load_once", "own_server", "run_suite"]
+__all__ = ["run_suite"]
 
 _PERSON = {
     "type": "object",
@@ -51,14 +51,15 @@ _TURN_WORDS = 960
 
 
 def run_suite(options: SuiteOptions, log_dir: Path, progress: Callable[[str], None]) -> Iterator[SuiteResult]:
-    """Run every requested part except the peers, and yield the result so far after each. The servers' logs go to
-    `log_dir`; `progress` is called with a description of each step."""
+    """Run every requested part except the peers. Yields the result so far after each of them, and after each load of
+    the part `overhead`. The servers' logs go to `log_dir`; `progress` is called with a description of each step."""
     result = SuiteResult()
-    if options.parts & {"overhead", "grammar", "turns"}:
-        with own_server(options, log_dir) as url:
+    if "overhead" in options.parts:
+        for found in measure_overhead(options, log_dir, Clock(options.seconds), progress):
+            yield (result := attrs.evolve(result, overhead=tuple(found.measured), notes=tuple(found.notes)))
+    if options.parts & {"grammar", "turns"}:
+        with own_server(options.model, max(options.streams), log_dir / "server.log") as url:
             load_once(url, Workload(model="bench", prompts=("Hello",), max_tokens=4), 1)
-            if "overhead" in options.parts:
-                yield (result := attrs.evolve(result, overhead=_overhead(options, url, log_dir, progress)))
             if "grammar" in options.parts:
                 yield (result := attrs.evolve(result, grammar=_grammar(options, url, progress)))
             if "turns" in options.parts:
@@ -69,23 +70,7 @@ def run_suite(options: SuiteOptions, log_dir: Path, progress: Callable[[str], No
     if "echo" in options.parts:
         progress("echo: added latency")
         port = free_port()
-        yield attrs.evolve(result, echo_latency_ms=measure(_launch(port), port, options.echo_requests, log_dir))
-
-
-def _overhead(options: SuiteOptions, url: str, log_dir: Path, progress: Callable[[str], None]) -> tuple[Measured, ...]:
-    measured: list[Measured] = []
-    with EngineDriver(options.model, log_dir / "engine.log") as engine:
-        engine.run(Workload(model="bench", prompts=("Hello",), max_tokens=4), 1, 1)
-        for streams in options.streams:
-            inside: list[LoadResult] = []
-            through: list[LoadResult] = []
-            for number in range(options.rounds):
-                progress(f"engine against HTTP: {streams} streams, round {number + 1} of {options.rounds}")
-                workload = _workload(options, 1000 * streams + number, streams)
-                inside.append(engine.run(workload, streams, streams))
-                through.append(load_once(url, workload, streams))
-            measured += [Measured.of("in-process", streams, inside), Measured.of("HTTP", streams, through)]
-    return tuple(measured)
+        yield attrs.evolve(result, echo_latency_ms=measure(launch(port), port, options.echo_requests, log_dir))
 
 
 def _grammar(options: SuiteOptions, url: str, progress: Callable[[str], None]) -> tuple[Measured, ...]:
@@ -132,30 +117,10 @@ def _ready(number: int, log_dir: Path, progress: Callable[[str], None]) -> float
     progress(f"ready after launch: round {number + 1}")
     port = free_port()
     started = time.perf_counter()
-    with running(_launch(port), ready_url=f"http://127.0.0.1:{port}/v1/health/ready", log=log_dir / "ready.log"):
+    with running(launch(port), ready_url=f"http://127.0.0.1:{port}/v1/health/ready", log=log_dir / "ready.log"):
         return time.perf_counter() - started
 
 
 def _workload(options: SuiteOptions, seed: int, streams: int) -> Workload:
-    prompts = make_prompts(seed, streams, options.prompt_words)
+    prompts = make_prompts(seed, streams, options.prompt_words[0])
     return Workload(model="bench", prompts=prompts, max_tokens=options.max_tokens)
-
-
-def load_once(url: str, workload: Workload, streams: int) -> LoadResult:
-    """Send one request per stream, all concurrently."""
-    return asyncio.run(run_load(url, workload, concurrency=streams, requests=streams))
-
-
-def _launch(port: int) -> list[str]:
-    return [sys.executable, "-m", "server.cli", "launch", "--port", str(port), "--log-level", "warning"]
-
-
-@contextlib.contextmanager
-def own_server(options: SuiteOptions, log_dir: Path) -> Iterator[str]:
-    """Run this server with the model under the name `bench`; yields its URL, ending in `/v1`."""
-    port = free_port()
-    command = [*_launch(port), "--model-path", str(options.model), "--served-model-name", "bench"]
-    command += ["--max-concurrency", str(max(options.streams))]
-    ready = f"http://127.0.0.1:{port}/v1/health/ready"
-    with running(command, ready_url=ready, log=log_dir / "server.log"):
-        yield f"http://127.0.0.1:{port}/v1"
