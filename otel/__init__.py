@@ -14,6 +14,7 @@ from otel._operations.replica import note_replica
 from otel._operations.retrieval import RetrievalSpan, start_indexing, start_retrieval
 from otel._operations.server import Headers, ServerSpan, start_server_span
 from otel._operations.task import TaskSpan, start_task
+from otel._operations.turn import TurnSpan, start_turn
 from otel._parameters import ignored_parameter
 from otel._readings import ModelReading, ReplicaReading, Tally, readings, watch
 from otel._remote import serving, trace_parent
@@ -38,6 +39,7 @@ __all__ = [
     "Tally",
     "TaskSpan",
     "Telemetry",
+    "TurnSpan",
     "captures_content",
     "configure_logging",
     "get_logger",
@@ -61,6 +63,7 @@ __all__ = [
     "start_retrieval",
     "start_server_span",
     "start_task",
+    "start_turn",
     "trace_parent",
     "watch",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
+    GEN_AI_CONVERSATION_ID,
     GEN_AI_DATA_SOURCE_ID,
     GEN_AI_EMBEDDINGS_DIMENSION_COUNT,
     GEN_AI_INPUT_MESSAGES,
@@ -27,6 +28,7 @@ from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import (
     GEN_AI_REQUEST_TOP_K,
     GEN_AI_REQUEST_TOP_P,
     GEN_AI_RESPONSE_FINISH_REASONS,
+    GEN_AI_RESPONSE_ID,
     GEN_AI_RESPONSE_MODEL,
     GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK,
     GEN_AI_TOOL_CALL_ID,
@@ -65,6 +67,7 @@ __all__ = [
     "ERROR_TYPE",
     "EVENT_ADMITTED",
     "EVENT_CANCELLED",
+    "EVENT_FIRST_AUDIO",
     "EVENT_FIRST_PIECE",
     "EVENT_FIRST_TOKEN",
     "EVENT_PLAYBACK_ENDED",
@@ -76,8 +79,10 @@ __all__ = [
     "EVENT_PREFIX_CACHE_HIT",
     "EVENT_ROUTED",
     "EVENT_STEP",
+    "EVENT_TRANSCRIBED",
     "EXCEPTION_STACKTRACE",
     "EXCEPTION_TYPE",
+    "GEN_AI_CONVERSATION_ID",
     "GEN_AI_DATA_SOURCE_ID",
     "GEN_AI_EMBEDDINGS_DIMENSION_COUNT",
     "GEN_AI_INPUT_MESSAGES",
@@ -96,6 +101,7 @@ __all__ = [
     "GEN_AI_REQUEST_TOP_K",
     "GEN_AI_REQUEST_TOP_P",
     "GEN_AI_RESPONSE_FINISH_REASONS",
+    "GEN_AI_RESPONSE_ID",
     "GEN_AI_RESPONSE_MODEL",
     "GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK",
     "GEN_AI_SERVER_TIME_TO_FIRST_TOKEN",
@@ -228,11 +234,18 @@ PLAYBACK_STALLED: Final = "mlx.playback.stalled"
 PLAYBACK_PLAYED: Final = "mlx.playback.played"
 """Seconds of the answer that were played."""
 
+TURN_STATUS: Final = "mlx.turn.status"
+"""How the response of a turn ended, as the client received it."""
+
 EVENT_ADMITTED: Final = "queue.admitted"
 EVENT_ROUTED: Final = "replica.chosen"
 """A replica was chosen for the request."""
 """Event of the server span: the request has its slot."""
 EVENT_FIRST_TOKEN: Final = "first_token"
+EVENT_FIRST_AUDIO: Final = "first_audio"
+"""The first sound of a spoken turn was made."""
+EVENT_TRANSCRIBED: Final = "transcribed"
+"""The words that a turn answers are known."""
 EVENT_FIRST_PIECE: Final = "first_piece"
 """First output chunk of an answer that is not text: of speech, the first audio."""
 EVENT_PLAYBACK_STARTED: Final = "playback.started"

@@ -18,6 +18,7 @@ from litestar.types import Receive, Send
 import otel
 from contracts.realtime.server_events import ServerEvent
 from providers.chat.protocol import ChatProvider
+from providers.chat.types import Accepted
 from providers.errors import InternalError, InvalidRequest, ModelNotReady, ServiceError
 from server.api.realtime.answering import answered, transcript
 from server.api.realtime.commands import Output, StartResponse, StopResponse, Transcribe
@@ -26,6 +27,7 @@ from server.api.realtime.decoding import WrongEvent, client_event
 from server.api.realtime.outbox import Outbox
 from server.api.realtime.response import RunningResponse
 from server.api.realtime.session import Session, error_event
+from server.api.spoken.audio import AudioBytes
 from server.dependencies import Service
 from server.errors import as_service_error
 from server.serialization import encode_contract
@@ -159,21 +161,37 @@ class Connection:
                 return
 
     async def _respond(self, response: RunningResponse) -> None:
-        try:
-            await self._heard(response.prompt)
-            async with aclosing(answered(response, self._chat, self._service)) as events:
-                async for event in events:
-                    self.emit(self._session.generated(response, event))
-                    await self._outbox.room()
-            if not response.ended:
-                raise InternalError.truncated("response")
-        except Exception as error:
-            self.emit(self._session.failed(response, as_service_error(error)))
-        finally:
-            self._active = asyncio.get_running_loop().time()
+        with otel.start_turn(
+            model=self._chat.spec.name,
+            request_id=otel.request_id.get() or "",
+            session=self._session.id,
+            response=response.id,
+        ) as span:
+            try:
+                await self._answer(response, span)
+            except Exception as error:
+                self.emit(self._session.failed(response, as_service_error(error)))
+            finally:
+                span.ended(response.status)
+                self._active = asyncio.get_running_loop().time()
 
-    async def _heard(self, prompt: Iterable[Item]) -> None:
-        """Wait for the transcripts of the items.
+    async def _answer(self, response: RunningResponse, span: otel.TurnSpan) -> None:
+        """Raises: ServiceError."""
+        if await self._heard(response.prompt):
+            span.transcribed()
+        async with aclosing(answered(response, self._chat, self._service)) as events:
+            async for event in events:
+                if isinstance(event, AudioBytes):
+                    span.first_audio()
+                elif not isinstance(event, Accepted):
+                    span.first_token()
+                self.emit(self._session.generated(response, event))
+                await self._outbox.room()
+        if not response.ended:
+            raise InternalError.truncated("response")
+
+    async def _heard(self, prompt: Iterable[Item]) -> bool:
+        """Wait for the transcripts of the items. Returns whether there was one to wait for.
 
         Raises:
             ServiceError: one that was waited for cannot be transcribed.
@@ -184,6 +202,7 @@ class Connection:
         for item, _ in waited:
             if item.failure is not None:
                 raise item.failure
+        return bool(waited)
 
     async def _transcribe(self, item: Item) -> None:
         session = self._session

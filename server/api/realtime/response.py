@@ -95,7 +95,7 @@ class RunningResponse:
         self.prompt = prompt
         self.conversation = conversation
         self.spoken = speaks(config)
-        self.ended = False
+        self.status: ResponseStatus = "in_progress"
         self.speech: Speech | None = None
         """Set before the first event, if it is spoken."""
         self._metadata = metadata
@@ -107,9 +107,8 @@ class RunningResponse:
         self._usage: Usage | None = None
 
     @property
-    def message(self) -> Item | None:
-        """The item of its text."""
-        return None if self._message is None else self._message.item
+    def ended(self) -> bool:
+        return self.status != "in_progress"
 
     def created(self) -> ResponseEvent:
         return ResponseEvent(type="response.created", response=self._wire("in_progress"))
@@ -150,7 +149,7 @@ class RunningResponse:
         """Close what is open, and the response."""
         if self.ended:
             return
-        self.ended = True
+        self.status = status
         for each in self._items:
             yield from self._close(each, "completed" if status == "completed" else "incomplete")
         yield ResponseEvent(type="response.done", response=self._wire(status, details))
