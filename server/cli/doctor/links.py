@@ -178,7 +178,7 @@ def explain(text: str) -> str | None:
     found = found or [line for line in reversed(text.splitlines()) if line.strip() and not line.startswith("[WARN]")]
     if not found:
         return None
-    error = printable(next((each for each in found if _LOST not in each), found[0]).strip())
+    error = printable(next((each for each in found if _LOST not in each), found[0]).strip().removesuffix("."))
     advice = next((advice for sign, advice in _ADVICE.items() if sign in error), None)
     return error if advice is None else f"{error}; {advice}"
 
