@@ -47,15 +47,24 @@ def test_an_interrupt_ends_the_ranks(command: list[str], tmp_path: Path) -> None
         env={**clean_environment(), "TMPDIR": str(temporary)},
     )
 
-    def ranks() -> list[psutil.Process]:
-        below = psutil.Process(doctor.pid).children(recursive=True)
-        return below if sum("link_bench" in " ".join(each.cmdline()[:4]) for each in below) == 2 else []
+    started: list[psutil.Process] = []
 
-    eventually(lambda: len(ranks()) > 2)
-    started = ranks()
+    def both_run() -> bool:
+        started[:] = psutil.Process(doctor.pid).children(recursive=True)
+        return sum("link_bench" in command_of(each) for each in started) == 2
+
+    eventually(both_run)
     doctor.send_signal(signal.SIGINT)
 
     assert doctor.communicate(timeout=PATIENCE)[1] == "Error: interrupted\n"
     assert doctor.returncode == 130
     assert_gone(started)
     assert list(temporary.iterdir()) == []
+
+
+def command_of(process: psutil.Process) -> str:
+    """The program and its first arguments; a launcher's include those of the ranks, further on. Empty: it has ended."""
+    try:
+        return " ".join(process.cmdline()[:4])
+    except psutil.Error:
+        return ""
