@@ -30,7 +30,7 @@ from server.dto import ContractPlugin
 from server.errors import EXCEPTION_HANDLERS
 from server.guards import ApiKeys, api_key_guard
 from server.media.reader import MediaReader
-from server.middleware.rate_limit import rate_limit
+from server.middleware.rate_limit import RequestLimit
 from server.middleware.request import is_work
 from server.retrieval.retrieval import Retrieval
 from server.run.parent_watch import Lifecycle
@@ -100,8 +100,8 @@ class ServicePlugin(InitPlugin):
         app_config.openapi_config = _openapi(with_key=bool(settings.api_keys))
         if settings.api_keys:
             app_config.guards.append(api_key_guard(settings.api_keys, scopes=_scopes(settings)))
-        if settings.rate_limit is not None:
-            app_config.middleware.append(rate_limit(settings.rate_limit, settings.api_keys))
+        if hub.requests is not None:
+            app_config.middleware.append(hub.requests.middleware)
         return app_config
 
     def _hub(self) -> Hub:
@@ -111,6 +111,7 @@ class ServicePlugin(InitPlugin):
             origins=settings.cors_origins,
             limits=Limits(write=settings.write_timeout),
             strict=settings.strict_parameters,
+            requests=None if settings.rate_limit is None else RequestLimit(settings.rate_limit, settings.api_keys),
         )
 
     def _lifespan(

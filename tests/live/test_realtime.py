@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
 from importlib.resources import files
 from itertools import pairwise
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import soundfile
 from openai.resources.realtime.realtime import RealtimeConnection
 from openai.types.realtime import RealtimeServerEvent
+from websockets.exceptions import ConnectionClosed
 
 from tests.live.client import PATIENCE
 from tests.live.harness import LiveServer
@@ -138,3 +140,18 @@ def test_a_key_of_a_client_opens_a_session(server: LiveServer) -> None:
     with openai.OpenAI(base_url=server.base_url, api_key=secret.value).realtime.connect() as connection:
         created: Any = until(connection, "session.created")[-1]
         assert created.session.instructions == "Be brief."
+
+
+def test_a_server_that_ends_says_so(launch: Callable[..., LiveServer]) -> None:
+    echo = launch("--model-type", "echo")
+    client = openai.OpenAI(base_url=echo.base_url, api_key="none", max_retries=0)
+    with client.realtime.connect(model="echo") as connection:
+        until(connection, "session.created")
+        echo.process.send_signal(signal.SIGTERM)
+        error: Any = until(connection, "error")[-1]
+        assert error.error.code == "model_not_ready"
+        with pytest.raises(ConnectionClosed) as closed:
+            connection.recv_bytes()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1001
+    assert echo.process.wait(60) == 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import aclosing
 from typing import Any
 
@@ -32,12 +32,15 @@ from server.dependencies import Service
 from server.errors import as_service_error
 from server.serialization import encode_contract
 
-__all__ = ["Close", "Connection", "Limits"]
+__all__ = ["Admit", "Close", "Connection", "Limits"]
 
 _LARGE = 262_144
 """Characters of a message that is decoded in a thread."""
 _GOING_AWAY = 1001
 _log = otel.get_logger("server.realtime")
+
+Admit = Callable[[], Awaitable[None]]
+"""Counts a response. Raises: RateLimitExceeded."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,14 +71,23 @@ class Connection:
     """One socket's part of a session. `run` returns when either side has ended it."""
 
     def __init__(
-        self, session: Session, chat: ChatProvider, service: Service, receive: Receive, send: Send, limits: Limits
+        self,
+        session: Session,
+        chat: ChatProvider,
+        service: Service,
+        receive: Receive,
+        send: Send,
+        limits: Limits,
+        admit: Admit | None = None,
     ) -> None:
+        """`admit` is awaited before each response."""
         self._session = session
         self._chat = chat
         self._service = service
         self._receive = receive
         self._send = send
         self._limits = limits
+        self._admit = admit
         self._outbox = Outbox()
         self._responses: dict[str, asyncio.Task[None]] = {}
         self._transcripts: dict[str, asyncio.Task[None]] = {}
@@ -177,6 +189,8 @@ class Connection:
 
     async def _answer(self, response: RunningResponse, span: otel.TurnSpan) -> None:
         """Raises: ServiceError."""
+        if self._admit is not None:
+            await self._admit()
         if await self._heard(response.prompt):
             span.transcribed()
         async with aclosing(answered(response, self._chat, self._service)) as events:

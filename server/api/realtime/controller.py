@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Literal
 
 import attrs
-from litestar import Controller, MediaType, Response, WebSocket, post, websocket
+from litestar import Controller, MediaType, Request, Response, WebSocket, post, websocket
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
@@ -17,7 +18,7 @@ from providers.errors import InvalidApiKey, ServiceError
 from providers.speech.protocol import SPEECH
 from providers.transcription.protocol import TRANSCRIPTION
 from server.api.error_responses import errors
-from server.api.realtime.connection import Connection
+from server.api.realtime.connection import Admit, Connection
 from server.api.realtime.hub import Hub
 from server.api.realtime.session import Abilities, Session, error_event
 from server.api.realtime.settings import default_config, updated
@@ -51,12 +52,12 @@ class RealtimeController(Controller):
         offered: Sequence[str] = socket.scope.get("subprotocols") or ()
         await socket.accept(subprotocols=_PROTOCOL if _PROTOCOL in offered else None)
         try:
-            session, chat, scope = _open(socket, offered, service, hub)
+            session, chat, scope, admit = _open(socket, offered, service, hub)
         except Exception as error:
             await _refuse(socket, as_service_error(error))
             return
         try:
-            await Connection(session, chat, service, socket.receive, socket.send, hub.limits).run()
+            await Connection(session, chat, service, socket.receive, socket.send, hub.limits, admit).run()
         finally:
             hub.keep(session, chat.spec.name, scope)
 
@@ -73,7 +74,11 @@ class RealtimeController(Controller):
         responses=errors(400, 404, 500),
     )
     async def create_secret(
-        self, data: JSONBody[CreateClientSecretRequest], service: ServiceDependency, hub: HubDependency
+        self,
+        request: Request[Any, Any, Any],
+        data: JSONBody[CreateClientSecretRequest],
+        service: ServiceDependency,
+        hub: HubDependency,
     ) -> Response[ClientSecret]:
         given = data.session or {}
         kind: Literal["realtime", "transcription"] = (
@@ -83,7 +88,8 @@ class RealtimeController(Controller):
         chat = service.registry.find(CHAT, model if isinstance(model, str) else "")
         config = updated(_defaults(kind, chat, service), given)
         seconds = (data.expires_after or ExpiresAfter()).seconds
-        secret = hub.new_secret(config, seconds, current_scope())
+        client = "" if hub.requests is None else hub.requests.client(request, given_keys(request.headers))
+        secret = hub.new_secret(config, seconds, current_scope(), client)
         fields = {name: getattr(config, name) for name in attrs.fields_dict(RealtimeSessionConfig)}
         session = RealtimeSession(id=Session(config, _abilities(service, hub)).id, **fields)
         return Response(ClientSecret(value=secret.value, expires_at=int(secret.expires_at), session=session))
@@ -91,8 +97,8 @@ class RealtimeController(Controller):
 
 def _open(
     socket: WebSocket[Any, Any, Any], offered: Sequence[str], service: Service, hub: Hub
-) -> tuple[Session, ChatProvider, str]:
-    """The session of a connection, its model, and the scope of its prompts.
+) -> tuple[Session, ChatProvider, str, Admit | None]:
+    """The session of a connection, its model, the scope of its prompts, and what counts its responses.
 
     Raises:
         InvalidApiKey, ModelNotFound, NotFound, ExtraNotInstalled.
@@ -101,18 +107,21 @@ def _open(
     keys += [each.removeprefix(_KEY_PROTOCOL) for each in offered if each.startswith(_KEY_PROTOCOL)]
     scope, secret = hub.enter(keys)
     enter_scope(scope)
+    admit = None
+    if hub.requests is not None:
+        admit = partial(hub.requests.count, secret.client if secret else hub.requests.client(socket, keys))
     query = socket.query_params
     if (id := query.get("session_id")) is not None:
         session, model = hub.resume(id, scope)
-        return session, service.registry.find(CHAT, model), scope
+        return session, service.registry.find(CHAT, model), scope, admit
     if secret is not None:
         chat = service.registry.find(CHAT, secret.config.model or "")
-        return Session(secret.config, _abilities(service, hub)), chat, scope
+        return Session(secret.config, _abilities(service, hub)), chat, scope, admit
     chat = service.registry.find(CHAT, query.get("model") or "")
     kind: Literal["realtime", "transcription"] = (
         "transcription" if query.get("intent") == "transcription" else "realtime"
     )
-    return Session(_defaults(kind, chat, service), _abilities(service, hub)), chat, scope
+    return Session(_defaults(kind, chat, service), _abilities(service, hub)), chat, scope, admit
 
 
 def _defaults(

@@ -17,8 +17,8 @@ from server.serialization import converter
 
 __all__ = ["MAX_MESSAGE", "WrongEvent", "client_event"]
 
-MAX_MESSAGE = 24 << 20
-"""Characters of a message. OpenAI allows 15 MiB of audio in one, which are 20 MiB of base64."""
+MAX_MESSAGE = 16 << 20
+"""Characters of a message, which granian also allows in a frame. A larger frame ends the connection."""
 
 
 class WrongEvent(Exception):

@@ -14,6 +14,7 @@ from providers.errors import InvalidApiKey, NotFound
 from server.api.realtime.connection import Limits
 from server.api.realtime.session import Session
 from server.guards import ApiKeys
+from server.middleware.rate_limit import RequestLimit
 
 __all__ = ["KEPT_SECONDS", "Hub", "Secret"]
 
@@ -33,6 +34,8 @@ class Secret:
     scope: str
     """Of the key that made it: which prompts may be found in the prefix cache."""
     config: RealtimeSessionConfig
+    client: str
+    """The client that made it, under whose name its responses are counted."""
 
 
 @attrs.frozen
@@ -53,11 +56,14 @@ class Hub:
         origins: Sequence[str] = (),
         limits: Limits | None = None,
         strict: bool = False,
+        requests: RequestLimit | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`origins`: pages that may connect, beside the server's own. `strict`: refuse parameters without effect."""
         self.limits = limits or Limits()
         self.strict = strict
+        self.requests = requests
+        """The limit on a client's requests, which counts its responses too; None: there is none."""
         self._keys = api_keys
         self._any_origin = "*" in origins
         self._origins = frozenset(origin.rstrip("/").lower() for origin in origins)
@@ -89,13 +95,14 @@ class Hub:
                 return secret.scope, secret
         return ("" if self._keys is None else self._keys.scope(given)), None
 
-    def new_secret(self, config: RealtimeSessionConfig, seconds: int, scope: str) -> Secret:
+    def new_secret(self, config: RealtimeSessionConfig, seconds: int, scope: str, client: str = "") -> Secret:
         """A new key, which opens sessions with these settings."""
         secret = Secret(
             value=f"{PREFIX}{secrets.token_hex(24)}",
             expires_at=int(self._clock()) + seconds,
             scope=scope,
             config=config,
+            client=client,
         )
         self._secrets[secret.value] = secret
         while len(self._secrets) > MAX_SECRETS:

@@ -15,7 +15,7 @@ from server.api.realtime.outbox import Outbox
 from tests.unit.server.api.realtime.sockets import Socket, connected
 from tests.unit.server.api.spoken.apps import repeat
 from tests.unit.server.fakes import FakeChat
-from tests.unit.server.harness import make_app
+from tests.unit.server.harness import BODY, ask, make_app
 
 
 def say(socket: Socket, text: str) -> None:
@@ -175,3 +175,15 @@ async def test_a_grace_period_that_is_over_ends_a_response() -> None:
     assert chat.closed.is_set()
     assert socket.closed is not None
     assert socket.closed["code"] == 1001
+
+
+async def test_responses_count_as_requests() -> None:
+    app = make_app(FakeChat(), rate_limit=("minute", 2))
+    async with connected(app) as socket:
+        say(socket, "one")
+        assert (await socket.until("response.done"))["response"]["status"] == "completed"
+        assert (await ask(app, json=BODY)).status == 200
+        socket.send("response.create")
+        done = (await socket.until("response.done"))["response"]
+    assert done["status_details"]["error"]["code"] == "rate_limit_exceeded"
+    assert (await ask(app, json=BODY)).status == 429
