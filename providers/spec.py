@@ -104,6 +104,10 @@ class ModelSpec:
     """How a language model computes one token of every sequence; `auto` chooses by the device."""
     prompt_lookup: int | None = None
     """Tokens proposed per step from the conversation's earlier text; None: none."""
+    tensor_parallel: int = 1
+    """Processes that share a language model, each with a part of every layer."""
+    hostfile: str | None = None
+    """MLX's hostfile, which names the machine of each of them; None: all run on this one."""
     tool_call_parser: str = "auto"
     """Syntax of tool calls in the output: `auto`, `none`, or a name that the engine knows."""
     reasoning_parser: str = "auto"
@@ -133,5 +137,8 @@ class ModelSpec:
 
     @property
     def ending_seconds(self) -> float:
-        """Seconds that an engine may take to end; more with `prefix_cache_dir`, to write the prompts that are left."""
-        return 1.0 if self.prefix_cache_dir is None else 3.0
+        """Seconds that an engine may take to end.
+
+        More with `prefix_cache_dir`, to write the prompts that are left, and for several processes.
+        """
+        return 1.0 if self.prefix_cache_dir is None and self.tensor_parallel == 1 else 3.0

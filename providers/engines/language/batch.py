@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 import mlx.core as mx
 
+from providers.engines.group.ranks import ALONE, Ranks
 from providers.engines.language.prefill.budget import MIN_TOKENS, PrefillPace
 from providers.engines.language.sequences import ActiveSequence
 from providers.engines.language.speculation.step import Speculation
@@ -53,6 +54,7 @@ class Batch:
         prefill_step: int,
         speculation: Speculation | None = None,
         sets_wired_limit: bool = True,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Make an empty batch.
 
@@ -62,6 +64,7 @@ class Batch:
             prefill_step: the most tokens of a prompt that a step computes.
             speculation: proposes tokens while there is a single sequence.
             sets_wired_limit: whether mlx-lm may set Metal's wired limit, to what Metal recommends.
+            ranks: those that compute the batch together.
         """
         self.generator: Any = OnePassGenerator(
             model,
@@ -73,6 +76,7 @@ class Batch:
         if not sets_wired_limit:
             self.generator.restore_wired_limit()
         self.generator.decode_with(DecodingBatch)
+        self._ranks = ranks
         self._slots = slots
         self._in_one_pass = gives_last_logits(model)
         self._prefill_step = prefill_step
@@ -176,7 +180,7 @@ class Batch:
         if not self._is_awaited():
             budget, chunk = 4 * PREFILL_CHUNKS * self._prefill_step, self._prefill_step
             return self._fitting(under_way, budget, chunk), chunk
-        budget = int(min(PREFILL_CHUNKS * self._prefill_step, self._pace.budget()))
+        budget = int(min(PREFILL_CHUNKS * self._prefill_step, self._ranks.agree(self._pace.budget())))
         # A new prompt shares the step with a long one, instead of waiting for its end.
         sharing = min(under_way + generator.queued, PREFILL_CHUNKS, budget // MIN_TOKENS)
         chunk = min(self._prefill_step, max(MIN_TOKENS, budget // max(1, under_way, sharing)))
@@ -231,8 +235,9 @@ class Batch:
             with mx.stream(self.generator.stream):
                 self._prefixes.insert(tokens, cache, salt, kind=kind)
                 self._prefixes.make_room(self.nbytes)
-        except Exception:
+        except Exception as error:
             logger.exception("a prefix could not be kept; the prefix cache is emptied")
+            self._ranks.check(error)
             self._prefixes.clear()
 
 

@@ -19,7 +19,7 @@ from providers.engines.language.batch import Batch, segments
 from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.kv_caches import make_layers
-from providers.engines.language.loading import load_language_model, usable_vocabulary, vocabulary_kept
+from providers.engines.language.loading import LoadedModel, load_language_model, usable_vocabulary, vocabulary_kept
 from providers.engines.language.prefill.arrivals import Arrivals
 from providers.engines.language.prefill.budget import GATHER_GAP, PREFILL_STEP
 from providers.engines.language.prefill.filling import Fillings
@@ -28,7 +28,7 @@ from providers.engines.language.scoring import PromptScoring
 from providers.engines.language.sequences import ActiveSequence, Request, nearest_prompt, note_computed
 from providers.engines.language.speculation.making import make_speculation
 from providers.engines.prefix.cache import MIN_SAVED, can_always_trim, make_prefix_cache
-from providers.engines.process.base import BaseEngine, Loaded, as_service_error, failure_of, is_late, timed_out
+from providers.engines.process.base import BaseEngine, Loaded, as_service_error, failure_of, late, timed_out
 from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
 from providers.engines.sampling.settings import make_processors, resolve
@@ -45,10 +45,10 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     NOUN = "a language model"
     DOES = "generates text"
     FREED_BYTES = 2 << 30
-    _load_model = staticmethod(load_language_model)
 
     def __init__(self, prepared: Platform) -> None:
         super().__init__(prepared)
+        self._ranks = prepared.ranks
         self._requests: dict[str, Request] = {}
         self._sequences: dict[int, ActiveSequence] = {}
         self._waiting: deque[LanguageJob] = deque()
@@ -71,12 +71,14 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             self._intake = Intake(loaded, spec, limit=self._limit, vocabulary=vocabulary, trimmable=self._cut_anywhere)
         self._text = self._intake.text
         self._speculation = make_speculation(
-            loaded, spec, layers, device, vocabulary=vocabulary, prefill_step=self._prefill_step
+            loaded, spec, layers, device, vocabulary=vocabulary, prefill_step=self._prefill_step, ranks=self._ranks
         )
-        self._prefixes = make_prefix_cache(spec, loaded.folder, loaded.dtype)
+        self._prefixes = make_prefix_cache(spec, loaded.folder, loaded.dtype, self._ranks)
         self._batch = self._new_batch()
-        self._memory = prompt_memory(loaded.model, spec, self._prefixes)
-        self._fillings = Fillings(self._model, self._prefixes, lambda: self._batch, self._make_room, self._cut_anywhere)
+        self._memory = prompt_memory(loaded.model, spec, self._prefixes, self._ranks)
+        self._fillings = Fillings(
+            self._model, self._prefixes, lambda: self._batch, self._make_room, self._cut_anywhere, self._ranks
+        )
         settings = resolve(spec.sampling, self._defaults, vocabulary=vocabulary)
         return Loaded(
             model_type=str(loaded.config.get("model_type")),
@@ -91,6 +93,9 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             },
         )
 
+    def _load_model(self, spec: ModelSpec, device: str, progress: Progress) -> LoadedModel:
+        return load_language_model(spec, device, progress, self._ranks)
+
     def _warm_up(self) -> None:
         self._batch.warm_up(self._limit, self._vocabulary)
 
@@ -103,6 +108,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             prefill_step=self._prefill_step,
             speculation=self._speculation,
             sets_wired_limit=self._sets_wired_limit,
+            ranks=self._ranks,
         )
 
     # ── intake thread ───────────────────────────────────────────────────────────────────────────────────────
@@ -128,6 +134,9 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     def busy(self) -> bool:
         return bool(self._requests or self._waiting or self._unkept or self._fillings.busy)
 
+    def unpacked(self, packed: dict[str, Any]) -> LanguageJob:
+        return LanguageJob.unpacked(packed)
+
     def submit(self, job: LanguageJob) -> None:
         (self._fillings.submit if job.prefill_only else self._waiting.append)(job)
 
@@ -151,8 +160,9 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         prompted, generated = self._batch.next()
         left: list[int] = []
         now = time.monotonic()
-        for response in generated:
-            left += self._advance(response, now, out)
+        with self._ranks.together():
+            for response in generated:
+                left += self._advance(response, now, out)
         # A GPU already computes the next step: from here on, nothing is on the decode path.
         out.flush()
         if left:
@@ -199,14 +209,13 @@ class LanguageEngine(BaseEngine[LanguageJob]):
 
     def _expire(self, out: Outbox) -> None:
         self._fillings.expire(out)
-        now = time.monotonic()
-        late = [request for request in self._requests.values() if is_late(request.job, now)]
-        for request in late:
-            out.fail(request.job.id, timed_out())
-        uids = [uid for request in late for uid in self._forget(request)]
+        expired = late([request.job for request in self._requests.values()], self._ranks)
+        for job in expired:
+            out.fail(job.id, timed_out())
+        uids = [uid for job in expired for uid in self._forget(self._requests[job.id])]
         if uids:
             self._batch.remove(uids)
-        for job in [job for job in self._waiting if is_late(job, now)]:
+        for job in late(self._waiting, self._ranks):
             self._waiting.remove(job)
             out.fail(job.id, timed_out())
 
@@ -242,6 +251,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             insert()
         except BaseException as error:  # a panic in native code is not an Exception
             out.fail(job.id, job.context.run(as_service_error, error, job.id))
+            self._ranks.check(error)
             request = self._requests.get(job.id)
             if request is not None:
                 self._batch.remove(self._forget(request))
@@ -352,10 +362,14 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         request = sequence.request
         try:
             out.events(request.job.id, sequence.take(response.token, response.finish_reason, now))
+            fate = "ended" if sequence.ended else "goes on"
         except BaseException as error:
             out.fail(request.job.id, request.job.context.run(as_service_error, error, request.job.id))
+            fate = "failed"
+        fate = self._ranks.agree(fate)
+        if fate == "failed":
             return self._forget(request)
-        if not sequence.ended:
+        if fate == "goes on":
             return []
         self._leave(sequence)
         return [sequence.uid] if response.finish_reason is None else []

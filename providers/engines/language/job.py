@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from contextvars import Context, copy_context
+from typing import Any
 
 import attrs
 
@@ -15,6 +18,19 @@ from providers.engines.structured.compiler import CompiledGrammar
 from providers.engines.vision.pictures import Picture
 
 __all__ = ["LanguageJob"]
+
+_SHARED = (
+    "id",
+    "tokens",
+    "boundaries",
+    "system_end",
+    "n",
+    "max_tokens",
+    "prompt_logprobs",
+    "prefill_only",
+    "cache_salt",
+)
+"""Fields on which depends what a step computes."""
 
 
 @attrs.frozen(kw_only=True)
@@ -69,6 +85,33 @@ class LanguageJob:
     def accepted(self, cached: int = 0, logprobs: list[TokenLogprob] | None = None) -> Accepted:
         encoded = sum(picture.encoded for picture in self.pictures) if self.pictures else None
         return Accepted(len(self.tokens), cached, logprobs, given_up=self.given_up, pictures_encoded=encoded)
+
+    def packed(self) -> dict[str, Any]:
+        """What a rank needs of the job that neither draws its tokens nor writes its text."""
+        shared = {name: getattr(self, name) for name in _SHARED}
+        return {**shared, "expires": self.deadline is not None}
+
+    @classmethod
+    def unpacked(cls, packed: Mapping[str, Any]) -> LanguageJob:
+        """The job of another rank: greedy, without text, and late only when rank 0 finds it late."""
+        shared = {name: packed[name] for name in _SHARED}
+        return cls(
+            **shared,
+            deadline=math.inf if packed["expires"] else None,
+            settings=Settings(temperature=0.0),
+            sampling=SamplingParams(),
+            stop=(),
+            format=AnswerFormat(),
+            tools=[],
+            parallel=True,
+            bare=False,
+            opened=False,
+            grammar=None,
+            given_up=(),
+            thoughts=None,
+            top_logprobs=None,
+            ends=frozenset(),
+        )
 
     def splitter(self, index: int) -> AnswerSplitter:
         return AnswerSplitter(

@@ -20,6 +20,8 @@ from providers.engines.cpu.attention import use_fast_exponentials
 from providers.engines.cpu.one_row import compute_rows_in_numpy
 from providers.engines.cpu.weight_layout import lay_out_for_blas
 from providers.engines.decode.step import prepare_decode_step
+from providers.engines.group.ranks import ALONE, Ranks
+from providers.engines.group.sharding import check, shard
 from providers.engines.language.adapters import apply_adapters
 from providers.engines.process.engine import EngineLoadError, Progress
 from providers.engines.process.weights import (
@@ -65,30 +67,36 @@ class LoadedModel:
     """None: the model reads no pictures."""
 
 
-def load_language_model(spec: ModelSpec, device: str, progress: Progress) -> LoadedModel:
-    """Load `spec.path`, an MLX model folder, in the precision for the spec and the device.
+def load_language_model(spec: ModelSpec, device: str, progress: Progress, ranks: Ranks = ALONE) -> LoadedModel:
+    """Load `spec.path`, an MLX model folder, in the precision for the spec and the device: this rank's part of it.
 
     Raises:
         EngineLoadError: the folder or its content cannot be used; the message says what and why.
     """
     folder = find_model(spec, progress)
+    check(folder, spec, ranks)
     progress("loading weights", None)
     model, config = _load_weights(folder, spec)
     with ThreadPoolExecutor(1, thread_name_prefix="tokenizer") as beside:
         reading = beside.submit(load_tokenizer, folder, config.get("eos_token_id"), spec)
         widened = ahead.take(folder)
         quantised = ahead.names_of_quantised(model, folder) if widened else set()
-        dtype_reason = widen_weights(model, spec, device, progress)
+        dtype_reason = widen_weights(model, spec, device, progress, ranks)
         laid_out = ahead.adopt(model, widened, quantised)
         if spec.lora_paths:
             progress("applying adapters", None)
             apply_adapters(model, spec.lora_paths, spec.lora_scales)
         quantize_weights(model, config, spec)
-        lay_out_for_blas(model, device, laid_out)
-        mx.eval(model.parameters())
-        use_fast_exponentials(model, device)
-        prepare_decode_step(model, device, spec.decode_step)
-        compute_rows_in_numpy(model, device)
+        if ranks.size > 1:
+            progress("loading this rank's part of the weights", None)
+            shard(model, config, ranks)
+            mx.eval(model.parameters())
+        else:
+            lay_out_for_blas(model, device, laid_out)
+            mx.eval(model.parameters())
+            use_fast_exponentials(model, device)
+            prepare_decode_step(model, device, spec.decode_step)
+            compute_rows_in_numpy(model, device)
         progress("loading the tokenizer", None)
         tokenizer = reading.result()
     return LoadedModel(

@@ -109,7 +109,9 @@ class MultimodalEngine(LanguageEngine):
     """Implements `Engine` for `--model-type multimodal`."""
 
     NOUN = "a multimodal model"
-    _load_model = staticmethod(load_multimodal_model)
+
+    def _load_model(self, spec: ModelSpec, device: str, progress: Progress) -> LoadedModel:
+        return load_multimodal_model(spec, device, progress)
 
     def __init__(self, prepared: Platform) -> None:
         super().__init__(prepared)

@@ -10,6 +10,7 @@ import attrs
 import mlx.core as mx
 from mlx_lm.models.cache import CacheList, make_prompt_cache
 
+from providers.engines.group.ranks import ALONE, Ranks
 from providers.engines.prefix.cache import PrefixCache
 from providers.engines.process.base import device_memory, free_memory
 from providers.errors import OutOfMemory, PromptDoesNotFit
@@ -71,12 +72,14 @@ class PromptMemory:
         limit: int,
         *,
         free: Callable[[], int] = free_memory,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Make it when everything else of the model is in memory.
 
         Args:
             limit: bytes that MLX may hold in all.
             free: returns the bytes that can be allocated now.
+            ranks: those that hold the model together.
         """
         self._size = size
         self._prefixes = prefixes
@@ -84,6 +87,7 @@ class PromptMemory:
         self._room = max(0, limit - mx.get_active_memory())
         """Bytes beside the weights."""
         self._free = free
+        self._ranks = ranks
 
     def refuse_impossible(self, tokens: int) -> None:
         """Refuse a prompt of this length if it would not fit without any other sequence. Touches no arrays.
@@ -112,7 +116,7 @@ class PromptMemory:
         growth = max(0, self._size.of_batch([*lengths, tokens]) - batch_bytes)
         kept = self._prefixes.nbytes
         free = self._free() + mx.get_cache_memory()
-        room = min(self._limit - mx.get_active_memory(), free) + kept
+        room = self._ranks.agree(min(self._limit - mx.get_active_memory(), free) + kept)
         if growth > room:
             raise OutOfMemory(
                 f"the keys and values of this prompt's {tokens} tokens need {_mb(growth)} more memory, of which "
@@ -123,9 +127,9 @@ class PromptMemory:
         self._prefixes.make_room(max(batch_bytes, growth))
 
 
-def prompt_memory(model: Any, spec: ModelSpec, prefixes: PrefixCache) -> PromptMemory:
+def prompt_memory(model: Any, spec: ModelSpec, prefixes: PrefixCache, ranks: Ranks) -> PromptMemory:
     """The check for a loaded model, within the spec's limit or the device's memory."""
-    return PromptMemory(cache_size(model), prefixes, spec.max_memory or device_memory())
+    return PromptMemory(cache_size(model), prefixes, spec.max_memory or device_memory(), ranks=ranks)
 
 
 def _mb(size: int) -> str:

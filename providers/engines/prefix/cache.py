@@ -18,6 +18,7 @@ from mlx_lm.models.cache import (
     trim_prompt_cache,
 )
 
+from providers.engines.group.ranks import ALONE, Ranks
 from providers.engines.prefix.files import PrefixFiles
 from providers.engines.prefix.fingerprint import model_identity
 from providers.engines.prefix.trie import PrefixTrie
@@ -77,7 +78,7 @@ def _shared(layer: Any) -> Any:
     return own
 
 
-def make_prefix_cache(spec: ModelSpec, folder: Path, precision: str) -> PrefixCache:
+def make_prefix_cache(spec: ModelSpec, folder: Path, precision: str, ranks: Ranks = ALONE) -> PrefixCache:
     """The cache that the spec asks for, with its files. Call it when everything else of the model is in memory.
 
     `folder`: that of the model. `precision`: that of its weights, in words.
@@ -87,7 +88,7 @@ def make_prefix_cache(spec: ModelSpec, folder: Path, precision: str) -> PrefixCa
         identity = model_identity(folder, spec, precision)
         files = PrefixFiles(Path(spec.prefix_cache_dir), identity, spec.prefix_cache_disk_bytes)
     total = spec.max_memory or mx.get_active_memory() + free_memory()
-    return PrefixCache(_bound(spec), total=total, files=files)
+    return PrefixCache(ranks.agree(_bound(spec)), total=total, files=files, ranks=ranks)
 
 
 def _bound(spec: ModelSpec) -> int:
@@ -105,15 +106,23 @@ def _bound(spec: ModelSpec) -> int:
 class PrefixCache:
     """Key-value caches by the tokens that filled them. Only for the MLX thread."""
 
-    def __init__(self, max_bytes: int, *, total: int | None = None, files: PrefixFiles | None = None) -> None:
+    def __init__(
+        self,
+        max_bytes: int,
+        *,
+        total: int | None = None,
+        files: PrefixFiles | None = None,
+        ranks: Ranks = ALONE,
+    ) -> None:
         """`max_bytes`: bound on what is kept; 0 turns the cache off.
 
         `total`: bytes that MLX may hold in all; if weights and batch leave less of them than `max_bytes`, less is kept.
         `files`: the files for prompts that are evicted, or kept when the engine ends; a quarter of `max_bytes` is for
-        prompts that wait to be written.
+        prompts that wait to be written. `ranks`: those that keep the same prompts, each its part of them.
         """
         self.max_bytes = max_bytes
         self._total = total
+        self._ranks = ranks
         self._files = files
         self._unwritten: dict[tuple[str, tuple[int, ...]], None] = {}
         """Salts and prompts without a file, in their order of arrival."""
@@ -148,9 +157,10 @@ class PrefixCache:
             if self._files is not None and self._read(tokens, cached, salt):
                 cache, cached = self._fetch(tokens, salt)
             return cache, cached
-        except Exception:
+        except Exception as error:
             # An inconsistent trie must cost a prefill, not the request.
             logger.exception("the prefix cache failed and is emptied")
+            self._ranks.check(error)
             self.clear()
             return None, 0
 
@@ -208,7 +218,7 @@ class PrefixCache:
         """Evict what does not fit beside the weights and the batch, whose size may double before the next call."""
         if self._total is None or not self.nbytes:
             return
-        self.shrink(self._total - (mx.get_active_memory() - self.nbytes) - batch_bytes)
+        self.shrink(self._ranks.agree(self._total - (mx.get_active_memory() - self.nbytes) - batch_bytes))
 
     def shrink(self, room: int) -> None:
         """Evict until no more than `room` bytes are kept."""

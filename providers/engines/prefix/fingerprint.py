@@ -47,6 +47,8 @@ _IRRELEVANT = frozenset(
         "draft_model",
         "num_draft_tokens",
         "prompt_lookup",
+        "tensor_parallel",
+        "hostfile",
     }
 )
 """Fields of a spec that do not change what is computed. All others may."""

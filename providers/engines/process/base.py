@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import attrs
@@ -19,6 +19,7 @@ from providers.engine_host.frames import (
     Memory,
     Question,
 )
+from providers.engines.group.ranks import Ranks
 from providers.engines.process import platform
 from providers.engines.process.engine import EngineLoadError, Job, Outbox, Progress
 from providers.engines.process.shortage import is_out_of_memory
@@ -33,6 +34,7 @@ __all__ = [
     "failure_of",
     "free_memory",
     "is_late",
+    "late",
     "release_arrays",
     "timed_out",
 ]
@@ -224,9 +226,24 @@ class _HasDeadline(Protocol):
         """On `time.monotonic`'s clock."""
 
 
+class _Expires(Job, _HasDeadline, Protocol): ...
+
+
+X = TypeVar("X", bound=_Expires)
+
+
 def is_late(job: _HasDeadline, now: float) -> bool:
     """Whether the request's own timeout is over. `now`: of `time.monotonic`."""
     return job.deadline is not None and now >= job.deadline
+
+
+def late(jobs: Iterable[X], ranks: Ranks) -> list[X]:
+    """The jobs whose own timeout is over, by rank 0's clock."""
+    timed = {job.id: job for job in jobs if job.deadline is not None}
+    if not timed:
+        return []
+    now = time.monotonic()
+    return [timed[id] for id in ranks.agree([id for id, job in timed.items() if is_late(job, now)])]
 
 
 def timed_out() -> GenerationTimeout:

@@ -18,7 +18,7 @@ from providers.engine_host.frames import (
 from providers.errors import ServiceError
 from providers.spec import ModelSpec
 
-__all__ = ["Engine", "EngineLoadError", "Job", "Outbox", "Progress", "TakesLong", "UsesIdleTime"]
+__all__ = ["Engine", "EngineLoadError", "Job", "Outbox", "Progress", "RunsInGroup", "TakesLong", "UsesIdleTime"]
 
 
 class Progress(Protocol):
@@ -151,4 +151,13 @@ class UsesIdleTime(Protocol):
 
         Also called as the engine ends, as long as time is left.
         """
+        ...
+
+
+@runtime_checkable
+class RunsInGroup(Protocol):
+    """An engine whose model may run on several ranks. Its jobs can be `packed`."""
+
+    def unpacked(self, packed: dict[str, Any]) -> Job:
+        """The job of a rank other than 0, from what rank 0's job `packed`."""
         ...

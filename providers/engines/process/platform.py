@@ -19,6 +19,8 @@ from typing import Any
 
 import attrs
 
+from providers.engines.group.ranks import ALONE, Ranks
+
 __all__ = [
     "Blas",
     "Platform",
@@ -61,6 +63,8 @@ class Platform:
     blas: str
     threads: int
     warning: str | None = None
+    ranks: Ranks = ALONE
+    """The processes that share the model."""
 
 
 _CUDA = {

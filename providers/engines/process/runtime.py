@@ -45,6 +45,7 @@ from providers.engine_host.frames import (
     encode,
     frame_length,
 )
+from providers.engines.group.ranks import ALONE, Ranks
 from providers.engines.process.aside import Aside
 from providers.engines.process.engine import Engine, EngineLoadError, Job, Outbox, TakesLong, UsesIdleTime
 from providers.engines.process.pulse import BEAT_SECONDS, Pulse
@@ -68,12 +69,12 @@ MEMORY_INTERVAL = 1.0
 """Seconds between two `Memory` reports while working."""
 
 
-def serve(connection: socket.socket, make_engine: Callable[[ModelSpec], Engine]) -> NoReturn:
-    """Run an engine over this socket until it closes, then end the process."""
+def serve(connection: socket.socket, make_engine: Callable[[ModelSpec], Engine], ranks: Ranks = ALONE) -> NoReturn:
+    """Run an engine over this socket until it closes, then end the process. `ranks`: those that share its model."""
     faulthandler.enable()
     faulthandler.register(STACK_SIGNAL)
     try:
-        runtime = Runtime(connection, make_engine)
+        runtime = Runtime(connection, make_engine, ranks)
         try:
             runtime.run()
         except (OSError, EOFError):
@@ -98,10 +99,13 @@ def _client_id(request_id: str) -> str | None:
 class Runtime:
     """Owns the socket and the threads. `run` returns when the server has closed the socket."""
 
-    def __init__(self, connection: socket.socket, make_engine: Callable[[ModelSpec], Engine]) -> None:
+    def __init__(
+        self, connection: socket.socket, make_engine: Callable[[ModelSpec], Engine], ranks: Ranks = ALONE
+    ) -> None:
         self._reader = connection.makefile("rb")
         self._connection = connection
         self._make_engine = make_engine
+        self._ranks = ranks
         self._outgoing: queue.Queue[Report | None] = queue.Queue(maxsize=WRITER_FRAMES)
         self._inbox: queue.SimpleQueue[tuple[Job | Cancel, str | None]] = queue.SimpleQueue()
         """What to do, and the `traceparent` to do it under."""
@@ -124,6 +128,7 @@ class Runtime:
         if not isinstance(load, Load):
             raise EOFError("the first command must be Load")
         self._writer.start()
+        self._ranks.load(load.spec)
         try:
             engine = self._make_engine(load.spec)
         except EngineLoadError as error:
@@ -340,6 +345,7 @@ class Runtime:
 
     def _use_idle_time(self, engine: UsesIdleTime) -> bool:
         self._pulse.activity = "tidying"
+        self._ranks.tidy()
         try:
             return engine.use_idle_time()
         except BaseException:
@@ -372,8 +378,10 @@ class Runtime:
         with otel.serving(_client_id(request_id), trace):
             try:
                 if isinstance(item, Cancel):
+                    self._ranks.cancel(request_id)
                     engine.cancel(request_id)
                 else:
+                    self._ranks.submit(item)
                     engine.submit(item)
             except ServiceError as error:
                 out.fail(request_id, error)
@@ -382,9 +390,11 @@ class Runtime:
                 out.fail(request_id, InternalError.unforeseen())
 
     def _step(self, engine: Engine, out: Outbox) -> None:
+        self._ranks.step()
         try:
             engine.step(out)
         except BaseException as error:
             logger.exception("a step failed")
+            self._ranks.check(error)
             # The traceback's frames hold arrays, and memory may be what is missing.
             engine.recover(out, error.with_traceback(None))

@@ -16,6 +16,7 @@ from mlx_lm.utils import dequantize_model, quantize_model
 
 from providers.engines.convert.gguf.conversion import convert_cached
 from providers.engines.convert.gguf.errors import GGUFError
+from providers.engines.group.ranks import ALONE, Ranks
 from providers.engines.process.engine import EngineLoadError, Progress
 from providers.memory.precision import choose_dtype
 from providers.spec import ModelSpec
@@ -85,13 +86,13 @@ def convert_weights(model: Any, config: dict[str, Any], spec: ModelSpec, device:
     return reason
 
 
-def widen_weights(model: Any, spec: ModelSpec, device: str, progress: Progress) -> str:
+def widen_weights(model: Any, spec: ModelSpec, device: str, progress: Progress, ranks: Ranks = ALONE) -> str:
     """Convert the weights to the floating-point type to compute in, lazily. Returns the reason for the choice.
 
     Quantised weights become floating-point too if the spec asks for another quantisation.
     """
     quantized = any(hasattr(module, "bits") for _, module in model.named_modules())
-    target, reason = chosen_dtype(model, spec, device)
+    target, reason = ranks.agree(chosen_dtype(model, spec, device))
     logger.info("weights: %s", reason)
     if target is not None:
         progress(f"converting weights to {target}", None)

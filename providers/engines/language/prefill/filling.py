@@ -13,10 +13,11 @@ import mlx.core as mx
 from mlx_lm.models.cache import make_prompt_cache
 
 from providers.chat.types import Accepted, Finished, Usage
+from providers.engines.group.ranks import ALONE, Ranks
 from providers.engines.language.batch import Batch
 from providers.engines.language.job import LanguageJob
 from providers.engines.prefix.cache import PrefixCache, worth_keeping
-from providers.engines.process.base import as_service_error, is_late, timed_out
+from providers.engines.process.base import as_service_error, late, timed_out
 from providers.engines.process.engine import Outbox
 from providers.errors import ServiceError
 
@@ -52,6 +53,7 @@ class Fillings:
         batch: Callable[[], Batch],
         make_room: Callable[[LanguageJob], None],
         trimmable: bool,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Make an empty queue.
 
@@ -59,12 +61,14 @@ class Fillings:
             batch: the current batch of the engine, whose stream computes, and which keeps the caches.
             make_room: makes room for the prompt of a job, or raises the error for its client.
             trimmable: whether a cache can be cut back to any prefix. Otherwise it is also kept at the boundaries.
+            ranks: those that compute the prompts together.
         """
         self._model = model
         self._prefixes = prefixes
         self._batch = batch
         self._make_room = make_room
         self._trimmable = trimmable
+        self._ranks = ranks
         self._waiting: deque[LanguageJob] = deque()
         self._current: _Filling | None = None
 
@@ -84,11 +88,9 @@ class Fillings:
 
     def expire(self, out: Outbox) -> None:
         """Fail the jobs whose deadline is over."""
-        now = time.monotonic()
         jobs = [*self._waiting, *([] if self._current is None else [self._current.job])]
-        for job in jobs:
-            if is_late(job, now):
-                self._fail(job, timed_out(), out)
+        for job in late(jobs, self._ranks):
+            self._fail(job, timed_out(), out)
 
     def step(self, out: Outbox) -> None:
         """Compute the next chunk, and end the job whose last one it was."""
@@ -100,6 +102,7 @@ class Fillings:
                 self._advance(out)
         except BaseException as error:
             self._fail(job, job.context.run(as_service_error, error, job.id), out)
+            self._ranks.check(error)
 
     def fail_all(self, error: Callable[[], ServiceError], out: Outbox) -> None:
         for job in [*self._waiting, *([] if self._current is None else [self._current.job])]:

@@ -8,6 +8,7 @@ import attrs
 import mlx.core as mx
 from mlx_lm.models.cache import KVCache, make_prompt_cache
 
+from providers.engines.group.ranks import Ranks
 from providers.engines.language.kv_caches import QuantizedCache
 from providers.engines.language.loading import LoadedModel, load_language_model
 from providers.engines.language.speculation.draft import DraftModel, check_caches
@@ -22,13 +23,21 @@ __all__ = ["make_speculation", "worth_of_one"]
 
 
 def make_speculation(
-    loaded: LoadedModel, spec: ModelSpec, layers: list[Any], device: str, *, vocabulary: int, prefill_step: int
+    loaded: LoadedModel,
+    spec: ModelSpec,
+    layers: list[Any],
+    device: str,
+    *,
+    vocabulary: int,
+    prefill_step: int,
+    ranks: Ranks,
 ) -> Speculation | None:
     """The speculation that the spec asks for, with the draft model loaded; None if it asks for none.
 
     Args:
         layers: a cache of the model.
         vocabulary: count of ids of the model.
+        ranks: those that share the model. Only rank 0 loads the draft model.
 
     Raises:
         EngineLoadError: the model's cache cannot be cut back, or the draft model cannot be used; the message names the
@@ -39,9 +48,10 @@ def make_speculation(
     check_caches(layers, "--prompt-lookup" if spec.draft_model is None else "--draft-model")
     ends = loaded.tokenizer.eos_token_ids
     batched = not _has_windows(loaded.model)
-    if spec.draft_model is None:
+    single = worth_of_one(loaded.model)
+    if spec.draft_model is None or not ranks.leads:
         count, proposer = spec.prompt_lookup or 1, PromptLookup()
-        return Speculation(proposer, count=count, ends=ends, batched=batched, single=worth_of_one(loaded.model))
+        return Speculation(proposer, count=count, ends=ends, batched=batched, single=single, ranks=ranks)
     plain = attrs.evolve(spec, path=spec.draft_model, quantize=None, lora_paths=(), lora_scales=())
     try:
         draft = load_language_model(plain, device, lambda stage, fraction: None)
@@ -51,8 +61,7 @@ def make_speculation(
         raise EngineLoadError(f"--draft-model: {spec.draft_model} has another vocabulary than {spec.path}")
     limit = model_context(draft.config) or spec.context_length
     drafts = DraftModel(draft.model, vocabulary=vocabulary, limit=limit, prefill_step=prefill_step)
-    single = worth_of_one(loaded.model)
-    return Speculation(drafts, count=spec.num_draft_tokens, ends=ends, batched=batched, single=single)
+    return Speculation(drafts, count=spec.num_draft_tokens, ends=ends, batched=batched, single=single, ranks=ranks)
 
 
 def worth_of_one(model: Any) -> Worth:

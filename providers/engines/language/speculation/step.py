@@ -9,8 +9,10 @@ from typing import Any
 import attrs
 import mlx.core as mx
 
+from providers.engines.group.ranks import ALONE, Ranks
 from providers.engines.language.speculation.proposer import Proposal, Proposer, Text
 from providers.engines.language.speculation.worth import Measured, Worth
+from providers.engines.process.mlx_lm_internals.decoding import shared_tokens
 from providers.engines.sampling.samplers import DrawsAhead, draws_ahead, is_seeded
 
 __all__ = ["Speculation", "Tally"]
@@ -30,7 +32,9 @@ class Tally:
 class Speculation:
     """Advances the sequences of a batch by several tokens, if there are proposals. Only for the MLX thread."""
 
-    def __init__(self, proposer: Proposer, *, count: int, ends: Sequence[int], batched: bool, single: Worth) -> None:
+    def __init__(
+        self, proposer: Proposer, *, count: int, ends: Sequence[int], batched: bool, single: Worth, ranks: Ranks = ALONE
+    ) -> None:
         """Make a step of a proposer.
 
         Args:
@@ -38,8 +42,10 @@ class Speculation:
             ends: ids that end an output.
             batched: whether to propose while there are several sequences.
             single: decides while there is one.
+            ranks: those that verify the proposals together. Rank 0 makes them.
         """
         self._proposer = proposer
+        self._ranks = ranks
         self._count = count
         self._ends = frozenset(ends)
         self._batched = batched
@@ -71,7 +77,7 @@ class Speculation:
             self.worth.pause()
             return None
         worth.begin(sequences)
-        proposal, places = self._propose(batch, worth)
+        proposal, places = self._agreed(batch, worth)
         if proposal is None:
             self._pending = None
             worth.plain(sequences)
@@ -79,6 +85,19 @@ class Speculation:
         responses = self._verify(batch, places, proposal)
         worth.verified(sequences, proposal.tokens.shape[1], time.perf_counter() - self._begun)
         return responses
+
+    def _agreed(self, batch: Any, worth: Worth) -> tuple[Proposal | None, list[int]]:
+        """Rank 0's proposals."""
+        if self._ranks.size == 1:
+            return self._propose(batch, worth)
+        mx.eval(batch.next_tokens)  # of which rank 0 reads the values, so that the others must compute them too
+        made, places = self._propose(batch, worth) if self._ranks.leads else (None, [])
+        plain = None if made is None else (made.tokens.tolist(), list(made.counts), places)
+        agreed = self._ranks.agree(plain)
+        if agreed is None:
+            return None, []
+        tokens, counts, places = agreed
+        return Proposal(mx.array(tokens, dtype=mx.uint32), counts), places
 
     def _propose(self, batch: Any, worth: Worth) -> tuple[Proposal | None, list[int]]:
         """Proposals for some of the sequences, and the places of those in the batch."""
@@ -129,6 +148,7 @@ class Speculation:
         counts = dict(zip(places, proposal.counts, strict=True))
         drawing = {place: count for place, count in counts.items() if count}
         drawn, seeded = _draw(batch, logits, first, drawing)
+        drawn = shared_tokens(batch.model, drawn)
         mx.eval(drawn, fed)
         proposed: list[list[int]] = fed.tolist()  # type: ignore[assignment]
         rows: list[list[int]] = drawn.tolist()  # type: ignore[assignment]
@@ -137,7 +157,8 @@ class Speculation:
             guess = proposed[place][:count]
             number = self._accepted(guess, rows[place])
             accepted[place] = guess[:number]
-            self._proposer.settle(batch.uids[place], guess, number)
+            if self._ranks.leads:
+                self._proposer.settle(batch.uids[place], guess, number)
             self.tally.proposed += count
             self.tally.accepted += number
             if place in seeded:

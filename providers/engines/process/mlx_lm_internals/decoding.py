@@ -22,7 +22,17 @@ from mlx_lm.models.cache import TokenBuffer
 
 from providers.engines.process.mlx_lm_internals.cuts import TokenOrder, can_cut, keep_ahead, reorder
 
-__all__ = ["PlannedBatch", "StepPlan"]
+__all__ = ["PlannedBatch", "StepPlan", "is_shared", "shared_tokens"]
+
+
+def is_shared(model: Any) -> bool:
+    """Whether several ranks share the model."""
+    return getattr(model, "share_tokens", None) is not None
+
+
+def shared_tokens(model: Any, tokens: mx.array) -> mx.array:
+    """The tokens that rank 0 drew, where several ranks share the model; otherwise these."""
+    return model.share_tokens(tokens) if is_shared(model) else tokens
 
 
 class StepPlan(Protocol):
@@ -157,7 +167,8 @@ class PlannedBatch(GenerationBatch):
 
         A GPU starts in the step itself. MLX's CPU backend returns only when most of it is computed, and a model that
         computes single rows in numpy when all is: a caller that first delivers the tokens of the step delivers them a
-        whole step earlier.
+        whole step earlier. Ranks that share the model start in the step as well: what rank 0 waits for, the others must
+        have started, and between steps they wait for what rank 0 decides.
         """
         self._feed_postponed()
         unlaunched, self._unlaunched = self._unlaunched, ()
@@ -173,7 +184,7 @@ class PlannedBatch(GenerationBatch):
             self._settle()
         else:
             self._feed(fed)
-        if mx.default_device() != mx.cpu:
+        if mx.default_device() != mx.cpu or is_shared(self.model):
             self.launch()
         # While that is computed:
         mx.eval(fed)
@@ -190,8 +201,10 @@ class PlannedBatch(GenerationBatch):
         logits = self.model(fed[:, None], cache=self.prompt_cache)[:, -1, :]
         if self._plan is None:
             self._plan = self.make_plan()
-        self._next_tokens = self._plan(fed, logits)
-        self._unlaunched = [self._next_tokens, *self._plan.state]
+        drawn = self._plan(fed, logits)
+        # Several ranks: the plan may fill in its tokens later, so that their sum waits for the next step.
+        self._next_tokens = shared_tokens(self.model, drawn)
+        self._unlaunched = [drawn, *self._plan.state]
 
     def _feed_postponed(self) -> None:
         if self._is_postponed:

@@ -25,6 +25,7 @@ from mlx.nn.layers.base import Module
 from mlx_lm.generate import GenerationBatch, PromptProcessingBatch
 from mlx_lm.models.cache import BatchKVCache, KVCache
 
+from providers.engines.process.mlx_lm_internals.decoding import is_shared, shared_tokens
 from providers.engines.process.mlx_lm_internals.generator import Generator
 
 __all__ = ["OnePassGenerator", "PromptBatch", "gives_last_logits", "last_logits", "merge_layers"]
@@ -179,7 +180,9 @@ class PromptBatch(PromptProcessingBatch):
             self.max_tokens,
         )
         batch.model = self.model
-        if max(lengths) > 1:
+        batch._next_tokens = shared_tokens(self.model, batch._next_tokens)
+        # Ranks take their sums in the same order if they compute one graph after the other.
+        if max(lengths) > 1 or is_shared(self.model):
             mx.eval(batch._next_tokens, [layer.state for layer in self.prompt_cache])
             mx.clear_cache()
         return batch  # type: ignore[no-any-return]
