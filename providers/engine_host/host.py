@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, TypeVar, assert_never
@@ -36,7 +36,7 @@ from providers.engine_host.frames import (
     Report,
     Tokenized,
 )
-from providers.engine_host.process import EngineProcess
+from providers.engine_host.process import EngineProcess, Start, starting
 from providers.engine_host.restart import RestartPolicy, Starts
 from providers.engine_host.watchdog import Watchdog, end_of
 from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, QueueFull, QueueTimeout
@@ -73,19 +73,21 @@ class EngineHost:
         grace: float | None = None,
         replica: int | None = None,
         watchdog: Callable[[float], Watchdog] = Watchdog,
-        start: Callable[[Sequence[str], Callable[[Report], None]], Awaitable[EngineProcess]] = EngineProcess.start,
+        start: Start | None = None,
     ) -> None:
         """`grace`: seconds for an engine to end after its socket closed, and again after SIGTERM; None: the spec's.
 
         `replica`: its number, where the model has several engines. `watchdog` makes the watchdog of each engine from
-        the spec's `watchdog_timeout`; `start` starts its process.
+        the spec's `watchdog_timeout`; `start` starts its process; None: as the spec needs.
         """
         self._spec = spec
         self._name = spec.name if replica is None else f"replica {replica} of {spec.name}"
         self._labels: dict[str, Any] = {"model": spec.name, **({} if replica is None else {"replica": replica})}
         self.on_change: Callable[[], None] = lambda: None
         """Called when `status` becomes another one than `loading`."""
-        self._start_process = partial(start, command)
+        self.ranks = spec.tensor_parallel
+        """Processes of the engine that share the model."""
+        self._start_process = starting(spec, command, start)
         self._restart = restart or RestartPolicy()
         self._grace = spec.ending_seconds if grace is None else grace
         self._open = Exchanges()

@@ -5,8 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
+import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, cast
 
 import msgspec
@@ -22,8 +28,11 @@ from providers.engine_host.frames import (
     encode,
     frame_length,
 )
+from providers.spec import ModelSpec
 
-__all__ = ["EngineProcess"]
+__all__ = ["EngineProcess", "Start", "start_of", "starting"]
+
+_LAUNCHER: tuple[str, ...] = (sys.executable, "-P", "-m", "providers.engines.group.launch")
 
 _STACK_SECONDS = 0.5
 """For a hung engine to write them. It needs no lock for that, only the processor."""
@@ -37,12 +46,35 @@ _MAX_UNREAD_BYTES = 2 * MAX_FRAME_BYTES
 _log = otel.get_logger(__name__)
 
 
+Start = Callable[[Sequence[str], Callable[[Report], None]], Awaitable["EngineProcess"]]
+
+
+def starting(
+    spec: ModelSpec, command: Sequence[str], start: Start | None = None
+) -> Callable[[Callable[[Report], None]], Awaitable[EngineProcess]]:
+    """What starts the engine of a model by this command: in one process, or on several ranks."""
+    if spec.tensor_parallel > 1:
+        command = (*_LAUNCHER, str(spec.tensor_parallel), spec.hostfile or "", *command)
+    return partial(start or start_of(spec), command)
+
+
+def start_of(spec: ModelSpec, environment: Mapping[str, str] | None = None) -> Start:
+    """What starts the process of an engine, with these variables besides, or its processes, which no device binds."""
+    if spec.tensor_parallel > 1:
+        return EngineProcess.start_ranks
+    return partial(EngineProcess.start, environment=environment)
+
+
 class EngineProcess:
     """A running engine. It holds the only other end of our socket, so that the socket ends when the engine dies."""
 
-    def __init__(self, process: asyncio.subprocess.Process, link: _Link) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, link: _Link, signal: Callable[[int], None] | None = None
+    ) -> None:
+        """`signal` sends one to the engine, which may be more than the process; None: it is the process."""
         self._process = process
         self._link = link
+        self._send_signal = signal or process.send_signal
 
     @classmethod
     async def start(
@@ -89,6 +121,28 @@ class EngineProcess:
             raise
         return cls(process, link)
 
+    @classmethod
+    async def start_ranks(cls, command: Sequence[str], on_report: Callable[[Report], None]) -> EngineProcess:
+        """As `start`, for a command that starts several processes, one of which connects to the path in its last
+        argument. What is sent before that waits for it.
+
+        Raises:
+            OSError: the process cannot be started.
+        """
+        link = _Link(on_report)
+        path = str(Path(tempfile.mkdtemp(prefix="mlx-ranks-")) / "rank0")
+        try:
+            link.server = await asyncio.get_running_loop().create_unix_server(lambda: link, path)
+            process = await asyncio.create_subprocess_exec(
+                *command, path, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+            )
+        except BaseException:
+            link.abort()
+            shutil.rmtree(Path(path).parent, ignore_errors=True)
+            raise
+        # The ranks are in the process group that this process leads.
+        return cls(process, link, lambda number: os.killpg(process.pid, number))
+
     @property
     def pid(self) -> int:
         return self._process.pid
@@ -125,14 +179,12 @@ class EngineProcess:
         terminated immediately.
         """
         self._link.abort()
-        if loading and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
-        for push in (None, self._process.terminate, self._process.kill):
-            if push is not None and self._process.returncode is None:
-                _log.warning("engine did not end by itself", pid=self.pid, next=push.__name__)
-                with contextlib.suppress(ProcessLookupError):
-                    push()
+        if loading:
+            self._signal(signal.SIGTERM)
+        for push, number in ((None, None), ("terminate", signal.SIGTERM), ("kill", signal.SIGKILL)):
+            if number is not None and self._process.returncode is None:
+                _log.warning("engine did not end by itself", pid=self.pid, next=push)
+                self._signal(number)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), grace)
                 return
@@ -144,8 +196,7 @@ class EngineProcess:
         No report is delivered any more.
         """
         self._link.lose("it hangs")
-        with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(STACK_SIGNAL)
+        self._signal(STACK_SIGNAL)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._process.wait(), _STACK_SECONDS)
         self.kill()
@@ -155,9 +206,13 @@ class EngineProcess:
     def kill(self) -> None:
         """End the process now, without waiting. Does nothing when it has ended."""
         self._link.abort()
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal. Does nothing when the process has ended."""
         if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: a group of ended processes
+                self._send_signal(number)
 
 
 class _Link(asyncio.Protocol):
@@ -167,11 +222,21 @@ class _Link(asyncio.Protocol):
         self._on_report = on_report
         self._buffer = bytearray()
         self._transport: asyncio.WriteTransport | None = None
+        self._unsent: list[bytes] = []
+        self.server: asyncio.Server | None = None
+        """Waits for the other end; None where there is one."""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are not subclasses of asyncio's.
         self._transport = cast(asyncio.WriteTransport, transport)
+        self._stop_listening()
+        if self.lost.done():
+            self._transport.abort()
+            return
+        for frame in self._unsent:
+            self._transport.write(frame)
+        self._unsent.clear()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lose("its socket ended" if exc is None else f"its socket broke ({exc})")
@@ -198,13 +263,26 @@ class _Link(asyncio.Protocol):
         del buffer[:start]
 
     def send(self, frame: bytes) -> bool:
-        if self._transport is None or self.lost.done() or self._transport.get_write_buffer_size() > _MAX_UNREAD_BYTES:
+        if self.lost.done():
+            return False
+        if self._transport is None:
+            self._unsent.append(frame)
+            return True
+        if self._transport.get_write_buffer_size() > _MAX_UNREAD_BYTES:
             return False
         self._transport.write(frame)
         return True
 
+    def _stop_listening(self) -> None:
+        server, self.server = self.server, None
+        if server is not None:
+            folder = Path(server.sockets[0].getsockname()).parent
+            server.close()
+            shutil.rmtree(folder, ignore_errors=True)
+
     def abort(self) -> None:
         self.lose("it was ended")
+        self._stop_listening()
         if self._transport is not None:
             self._transport.abort()
 

@@ -16,7 +16,7 @@ def read_engine(host: EngineHost) -> otel.ReplicaReading:
     """The engine now; called from any thread."""
     memory = host.memory
     kinds = {} if memory is None else {"active": memory.active, "peak": memory.peak, "cache": memory.cache}
-    resident = resident_bytes(host.pid)
+    resident = resident_bytes(host.pid, children=host.ranks > 1)
     return otel.ReplicaReading(
         restarts=host.restarts,
         memory=kinds if resident is None else {"rss": resident, **kinds},

@@ -1,4 +1,7 @@
-"""`python -m providers.engines FD`: the engine at the other end of this socket."""
+"""`python -m providers.engines FD`: the engine at the other end of this socket.
+
+`python -m providers.engines PATH`: one of several ranks, started together by MLX's launcher. Rank 0 connects to PATH.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,14 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from functools import partial
+from typing import NoReturn
+
+import attrs
 
 import otel
 from providers.capabilities import MODALITIES, load
+from providers.engines.group.ranks import ALONE, Ranks
 from providers.engines.process import platform
 from providers.engines.process.engine import Engine, EngineLoadError
 from providers.engines.process.isolation import close_inherited, die_first_without_memory, die_with_parent
@@ -19,7 +27,7 @@ from providers.engines.process.transformers_internals import scan_models_once
 from providers.spec import ModelSpec
 
 
-def make_engine(spec: ModelSpec) -> Engine:
+def make_engine(spec: ModelSpec, ranks: Ranks = ALONE) -> Engine:
     """The engine of the spec's model type. Prepares the process for MLX before it imports the engine.
 
     Raises:
@@ -31,13 +39,13 @@ def make_engine(spec: ModelSpec) -> Engine:
     # transformers advises to install torch on every import.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    prepared = platform.prepare()
+    prepared = attrs.evolve(platform.prepare(), ranks=ranks)
     if prepared.warning:
         logging.getLogger(__name__).warning("%s", prepared.warning)
     row = MODALITIES.get(spec.model_type)
     if row is None or row.engine is None:
         raise _unserved(spec, "it has no engine in this version")
-    if prepared.device == "cpu":
+    if prepared.device == "cpu" and ranks.size == 1:  # of several, each loads only its part
         _widen_ahead(spec)
     scan_models_once()  # mlx-lm imports transformers
     try:
@@ -70,11 +78,30 @@ def _configure_logging(**fields: str) -> None:
 def main() -> None:
     # A terminal's Ctrl-C reaches the whole process group; the server decides when its engines end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    link = int(sys.argv[1])
+    where = sys.argv[1]
+    link = int(where) if where.isdecimal() else None
     close_inherited(link)
     die_first_without_memory()
     _configure_logging()
-    serve(socket.socket(fileno=link), make_engine)
+    if link is not None:
+        serve(socket.socket(fileno=link), make_engine)
+    _be_one_of_several(where)
+
+
+def _be_one_of_several(path: str) -> NoReturn:
+    die_with_parent()
+    platform.prepare()
+    from providers.engines.group.joining import Follower, join  # it imports mlx, for which the process is prepared now
+
+    ranks = join()
+    make = partial(make_engine, ranks=ranks)
+    if isinstance(ranks, Follower):
+        from providers.engines.group.following import follow
+
+        follow(ranks, make)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(path)
+    serve(connection, make, ranks)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ _ADAPTERS = ("adapters.safetensors", "adapter_model.safetensors")
 def estimate(spec: ModelSpec, split: Split | None = None) -> int | None:
     """Bytes of the model's footprint right after it is loaded and warmed up; None: unknown.
 
-    `split`: among which ranks the model is divided; the bytes are those of the rank that takes most.
+    `split`: among which ranks the model is divided, if not as the spec says; the bytes are those of the rank that takes
+    most.
 
     These are, for each replica, the weights in the precision that the engine will choose (float32 on a CPU is twice
     bfloat16), adapters and draft model included, and what the process itself takes. Keys and values of prompts are not
@@ -49,7 +50,7 @@ def estimate(spec: ModelSpec, split: Split | None = None) -> int | None:
     if row.engine is None:
         return 0
     replicas, spec = spec.replicas, spec.of_replica
-    weights = _weights_of(spec, split)
+    weights = _weights_of(spec, split or Split("tensor", spec.tensor_parallel))
     if weights is None:
         return None
     if spec.draft_model is not None:

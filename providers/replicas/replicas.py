@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, TypeVar
 
 import attrs
@@ -16,7 +15,7 @@ from providers.devices import device_of, environment_of
 from providers.engine_host.event_stream import Mailbox
 from providers.engine_host.frames import Answer, EngineInfo, EngineRequest, Question
 from providers.engine_host.host import EngineHost
-from providers.engine_host.process import EngineProcess
+from providers.engine_host.process import start_of
 from providers.errors import ModelNotReady
 from providers.protocols import ModelStatus, ReplicaState
 from providers.replicas.prefixes import prefixes_of
@@ -40,7 +39,7 @@ def make_host(spec: ModelSpec) -> EngineHost | Replicas:
 
 def _host(spec: ModelSpec, number: int) -> EngineHost:
     """The host of the replica of a number, whose engine sees only its own device."""
-    start = partial(EngineProcess.start, environment=environment_of(device_of(spec, number)))
+    start = start_of(spec, environment_of(device_of(spec, number)))
     return EngineHost(spec.of_replica, replica=number if spec.replicas > 1 else None, start=start)
 
 

@@ -11,6 +11,7 @@ from providers.chat.types import SamplingParams
 from providers.devices import check_devices
 from providers.spec import ModelSpec
 from server.settings.options import CONFIG, OPTIONS, OPTIONS_BY_NAME, SAMPLING_OPTIONS, Option
+from server.settings.path_parsers import hosts
 from server.settings.sources import Raw, SettingsError
 
 __all__ = ["model_spec", "parsed"]
@@ -32,12 +33,14 @@ _LANGUAGE_ONLY = (
 """Options that apply only to language models."""
 
 _IMAGE_ONLY = ("config_name", "image_steps", "image_guidance")
+_DIVIDED = ("tensor_parallel", "hostfile")
 _ADAPTERS = ("lora_paths", "lora_scales")
 _IMAGE_TYPES: tuple[ModelType, ...] = ("image-generation", "image-edit")
 
 _TYPES: tuple[tuple[tuple[str, ...], tuple[ModelType, ...]], ...] = (
     (_LANGUAGE_ONLY, ("lm", "multimodal")),
     (_IMAGE_ONLY, _IMAGE_TYPES),
+    (_DIVIDED, ("lm",)),
     (_ADAPTERS, ("lm", *_IMAGE_TYPES)),
 )
 """Options, and the model types that they apply to."""
@@ -49,6 +52,7 @@ _NEEDS = {
     "lora_scales": "lora_paths",
     "kv_group_size": "kv_bits",
     "num_draft_tokens": "draft_model",
+    "hostfile": "tensor_parallel",
 }
 """Options that have an effect only together with another option."""
 
@@ -61,6 +65,13 @@ _APART = {
     ("prompt_lookup", "max_kv_size"): _ROTATES,
 }
 """Options that exclude each other, and the reason for the message."""
+
+_OF_ONE_PROCESS = {
+    "prefix_cache_dir": "each process has only its part of a prompt",
+    "replicas": "a model has one group of processes",
+    "devices": "each process has a device of its own",
+}
+"""Options that do not apply to a model on several processes, and the reason for the message."""
 
 
 def _parse(option: Option, raw: Raw) -> Any:
@@ -139,6 +150,8 @@ def model_spec(raws: Mapping[str, Raw]) -> ModelSpec:
         draft_model=values["draft_model"] and _located(raws["draft_model"].where, values["draft_model"]),
         num_draft_tokens=values["num_draft_tokens"],
         prompt_lookup=values["prompt_lookup"],
+        tensor_parallel=values["tensor_parallel"],
+        hostfile=values["hostfile"],
         tool_call_parser=values["tool_call_parser"],
         reasoning_parser=values["reasoning_parser"],
     )
@@ -162,6 +175,14 @@ def _check_combinations(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> N
         if name in raws and other in raws:
             flag = OPTIONS_BY_NAME[other].flag
             raise SettingsError(f"{raws[name].where} cannot be combined with {flag}: {reason}")
+    ranks, file = values["tensor_parallel"], values["hostfile"]
+    if file is not None and (count := len(hosts(file))) != ranks:
+        flag = OPTIONS_BY_NAME["tensor_parallel"].flag
+        raise SettingsError(f"{raws['hostfile'].where} must name as many hosts as {flag}: {ranks}, not {count}")
+    for name, reason in _OF_ONE_PROCESS.items() if ranks > 1 else ():
+        if name in raws:
+            flag = OPTIONS_BY_NAME[name].flag
+            raise SettingsError(f"{raws['tensor_parallel'].where} cannot be combined with {flag}: {reason}")
     paths, scales = values["lora_paths"] or (), values["lora_scales"]
     if scales is not None and len(scales) != len(paths):
         where, counts = raws["lora_scales"].where, f"{len(scales)} for {len(paths)}"

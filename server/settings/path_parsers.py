@@ -10,7 +10,7 @@ from server.settings.lexicon import read_lexicon
 from server.settings.parser import accepts
 from server.settings.parsers import TEXT, text
 
-__all__ = ["database", "folder", "keys", "lexicon", "log_file", "template", "writable_folder"]
+__all__ = ["database", "folder", "hostfile", "hosts", "keys", "lexicon", "log_file", "template", "writable_folder"]
 
 
 @accepts(TEXT)
@@ -61,6 +61,27 @@ def log_file(value: object) -> str | None:
     if not os.access(there, os.W_OK) or (there != file and not there.is_dir()):
         raise ValueError(f"must be a file that can be written to, and {there} cannot")
     return str(file)
+
+
+@accepts(TEXT)
+def hostfile(value: object) -> str:
+    """An absolute path of MLX's hostfile."""
+    given = text(value)
+    file = Path(given).expanduser().absolute()
+    try:
+        hosts(str(file))
+    except OSError as error:
+        raise ValueError(f"must be a hostfile of MLX, and {given} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"must be a hostfile of MLX (JSON), and {given} is none: {error!r}") from None
+    return str(file)
+
+
+def hosts(path: str) -> list[str]:
+    """The names of the hosts in MLX's hostfile, one per process."""
+    content = json.loads(Path(path).read_text(encoding="utf-8"))
+    listed = content["hosts"] if isinstance(content, dict) else content
+    return [str(host["ssh"]) for host in listed]
 
 
 @accepts(TEXT)

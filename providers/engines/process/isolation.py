@@ -17,7 +17,7 @@ _OOM_POINTS = 500
 _PR_SET_PDEATHSIG = 1
 
 
-def close_inherited(kept: int) -> None:
+def close_inherited(kept: int | None) -> None:
     """Close every descriptor of the server that came with the process, except `kept` and the standard streams.
 
     uvloop closes none when it starts a process. With the server's listening socket, an engine that hangs would keep the
@@ -29,7 +29,8 @@ def close_inherited(kept: int) -> None:
         with contextlib.suppress(OSError):  # the listing's own descriptor is closed by now
             if fd > 2 and fd != kept and os.get_inheritable(fd):
                 os.close(fd)
-    os.set_inheritable(kept, False)
+    if kept is not None:
+        os.set_inheritable(kept, False)
 
 
 def die_first_without_memory() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import attrs
 import mlx.core as mx
 import pytest
 from mlx.utils import tree_flatten
@@ -133,6 +134,7 @@ def test_the_estimate_is_that_of_one_rank(tmp_path: Path, monkeypatch: pytest.Mo
 
     assert estimate(spec) == process + outside + 2 * layer
     assert estimate(spec, Split("tensor", 2)) == process + outside + layer
+    assert estimate(attrs.evolve(spec, tensor_parallel=2)) == process + outside + layer
     assert estimate(spec, Split("pipeline", 2)) == process + outside + layer
 
 

@@ -43,6 +43,7 @@ def test_every_example_value_is_valid(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "keys").write_text("sk-ada")
     (tmp_path / "template.jinja").write_text("{{ messages }}")
     (tmp_path / "adapters").mkdir()
+    (tmp_path / "hosts.json").write_text('[{"ssh": "127.0.0.1"}]')
     (tmp_path / "media").mkdir()
     monkeypatch.chdir(tmp_path)
 

@@ -23,7 +23,7 @@ from tests.unit.server.settings.test_settings import BAD, ORDINARY, SAMPLES
 ROOT = Path(__file__).resolve().parents[4]
 BEYOND_SCHEMAS = {"model_path", "draft_model", "lora_paths", "lora_scales", "response_store"} | {
     *("data_dir", "prefix_cache_dir", "chat_template_file", "log_file", "lexicon", "media_root"),
-    *("chat_template_args", "aliases"),
+    *("chat_template_args", "aliases", "hostfile"),
     *("kv_group_size", "num_draft_tokens", "cors_origins", "rate_limit"),
 }
 """Options whose mistakes depend on files, on other options, or on the form of a text."""

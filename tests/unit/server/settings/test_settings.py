@@ -13,6 +13,8 @@ from server.settings.options import CONFIG, OPTIONS, Option
 from server.settings.settings import Settings, SettingsError
 from tests.unit.server.settings.files import write
 
+HOSTFILES = Path(__file__).with_name("hostfiles")
+
 SAMPLES: dict[str, tuple[str, str, str]] = {
     "model_path": ("org/cli", "org/env", "org/file"),
     "model_type": ("echo", "lm", "echo"),
@@ -64,6 +66,8 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "draft_model": ("org/cli", "org/env", "org/file"),
     "num_draft_tokens": ("1", "2", "4"),
     "prompt_lookup": ("1", "2", "3"),
+    "tensor_parallel": ("2", "3", "4"),
+    "hostfile": (str(HOSTFILES / "cli.json"), str(HOSTFILES / "env.json"), str(HOSTFILES / "file.json")),
     "tool_call_parser": ("none", "generic", "auto"),
     "reasoning_parser": ("none", "think", "auto"),
     "host": ("127.0.0.2", "127.0.0.3", "127.0.0.4"),
@@ -131,6 +135,7 @@ BESIDE = {
     "lora_scales": {"LORA_PATHS": "/"},
     "kv_group_size": {"KV_BITS": "8"},
     "num_draft_tokens": {"DRAFT_MODEL": "org/draft"},
+    "hostfile": {"TENSOR_PARALLEL": "2"},
 }
 """Variables that an option needs beside it; without them it is refused."""
 
@@ -211,6 +216,10 @@ BAD: list[tuple[str, str, str]] = [
     ("max_kv_size", "1", "must be a whole number of at least 16, not 1"),
     ("prompt_lookup", "0", "must be a whole number from 1 to 64, not 0"),
     ("draft_model", "./no/such/folder", "./no/such/folder does not exist"),
+    ("tensor_parallel", "0", "must be a whole number from 1 to 256, not 0"),
+    ("hostfile", "/no/such.json", "must be a hostfile of MLX, and /no/such.json cannot be read: No such file"),
+    ("hostfile", __file__, "must be a hostfile of MLX (JSON), and "),
+    ("hostfile", str(HOSTFILES / "cli.json"), "has no effect without --tensor-parallel"),
     ("lora_scales", "1", "has no effect without --lora-paths"),
     ("lora_scales", "much", "must be numbers separated by commas, not 'much'"),
     ("kv_group_size", "64", "has no effect without --kv-bits"),
@@ -286,6 +295,22 @@ def test_options_of_language_models_are_refused_for_others() -> None:
             "--kv-bits cannot be combined with --prefix-cache-dir: quantized",
         ),
         ({"draft_model": "a/b", "prompt_lookup": "4"}, "--draft-model cannot be combined with --prompt-lookup"),
+        (
+            {"hostfile": str(HOSTFILES / "cli.json"), "tensor_parallel": "3"},
+            "--hostfile must name as many hosts as --tensor-parallel: 3, not 2",
+        ),
+        (
+            {"tensor_parallel": "2", "prefix_cache_dir": "/tmp"},
+            "--tensor-parallel cannot be combined with --prefix-cache-dir: each process has only its part",
+        ),
+        (
+            {"tensor_parallel": "2", "replicas": "2"},
+            "--tensor-parallel cannot be combined with --replicas: a model has one group",
+        ),
+        (
+            {"tensor_parallel": "2", "model_type": "multimodal", "model_path": "a/b"},
+            "--tensor-parallel is for models of type lm, not multimodal",
+        ),
         ({"prompt_lookup": "4", "max_kv_size": "64"}, "--prompt-lookup cannot be combined with --max-kv-size"),
         ({"config_name": "dev"}, "--config-name is for models of type image-generation or image-edit, not lm"),
         ({"lora_paths": "/,/usr", "lora_scales": "1"}, "--lora-scales must be as many numbers as there are adapters"),

@@ -1,0 +1,125 @@
+"""One model on two ranks: it answers as one process does, and a rank that dies or hangs costs only its requests."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+
+from tests.live.client import ask, assert_error, chat, eventually, queue_stats, stream
+from tests.live.harness import LiveServer, start
+from tests.unit.providers.engines import tiny
+
+SECONDS = 60.0
+WITHOUT_END = {str(tiny.END): -100}
+LONG = {"temperature": 0, "max_tokens": 20_000, "logit_bias": WITHOUT_END}
+"""An answer that takes minutes, unless something ends it."""
+SCHEMA = {
+    "type": "object",
+    "properties": {"side": {"enum": ["for", "against"]}, "sure": {"type": "boolean"}},
+    "required": ["side", "sure"],
+    "additionalProperties": False,
+}
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
+    """The same weights twice: as `one` in a process of its own, and as `two` on two ranks that also speculate."""
+    folder = tmp_path_factory.mktemp("ranks")
+    weights = {"model_path": str(tiny.write_folder(folder / "tiny", max_position_embeddings=32_768))}
+    two = {"tensor_parallel": 2, "prompt_lookup": 4, "watchdog_timeout": 5}
+    config = folder / "config.yaml"
+    models = [{**weights, "served_model_name": "one"}, {**weights, "served_model_name": "two", **two}]
+    config.write_text(yaml.safe_dump({"models": models}))
+    running = start("--config", str(config))
+    yield running
+    assert running.stop() == 0
+
+
+def ranks(server: LiveServer) -> list[psutil.Process]:
+    """The processes that share the model, by rank."""
+    engines = [process for process in server.descendants() if "providers.engines" in process.cmdline()]
+    found = {process.environ().get("MLX_RANK"): process for process in engines}
+    return [found[rank] for rank in ("0", "1")]
+
+
+def status(server: LiveServer, model: str = "two") -> str:
+    return str(ask(server.url, method="GET", path=f"/v1/models/{model}").json()["status"])
+
+
+def answers(server: LiveServer, model: str, **parameters: Any) -> list[str]:
+    body = chat("Say hello to the world.", model=model, max_tokens=24, logit_bias=WITHOUT_END) | parameters
+    answer = ask(server.url, body)
+    assert answer.status_code == 200, answer.text
+    return [choice["message"]["content"] for choice in answer.json()["choices"]]
+
+
+def test_two_ranks_answer_as_one_process_does(both: LiveServer) -> None:
+    greedy: dict[str, Any] = {"temperature": 0}
+    requests: list[dict[str, Any]] = [
+        greedy,
+        greedy | {"messages": chat("hello " * 40)["messages"], "max_tokens": 60},
+        greedy | {"presence_penalty": 1.5, "stop": ["zz"]},
+        {"seed": 5, "n": 3},
+        {"seed": 6, "top_p": 0.9, "top_k": 20},
+    ]
+    for request in requests:
+        assert answers(both, "two", **request) == answers(both, "one", **request), request
+    with ThreadPoolExecutor() as pool:  # in one batch, whose sequences begin and end at different steps
+        together = [pool.submit(answers, both, "two", **request) for request in requests]
+    assert [each.result() for each in together] == [answers(both, "one", **request) for request in requests]
+    body = chat("Say hello to the world.", model="two", max_tokens=24, logit_bias=WITHOUT_END, **greedy)
+    with stream(both.url, body) as answer:
+        list(answer)
+        assert answer.text == answers(both, "one", **greedy)[0]
+
+
+def test_both_ranks_reuse_a_conversation(both: LiveServer) -> None:
+    def said(model: str) -> tuple[str, int]:
+        turns = chat("Tell me about the sea. " * 4, model=model, temperature=0, max_tokens=12, logit_bias=WITHOUT_END)
+        first = ask(both.url, turns).json()["choices"][0]["message"]
+        turns["messages"] += [first, {"role": "user", "content": "And about the hills?"}]
+        second = ask(both.url, turns).json()
+        cached = second["usage"]["prompt_tokens_details"]["cached_tokens"]
+        return second["choices"][0]["message"]["content"], cached
+
+    assert said("two") == said("one")
+    assert said("two")[1] > 50
+
+
+def test_an_answer_follows_its_schema(both: LiveServer) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": SCHEMA}}
+    verdicts = [json.loads(answers(both, "two", seed=seed, max_tokens=60, response_format=form)[0]) for seed in (1, 2)]
+    assert all(set(verdict) == {"side", "sure"} for verdict in verdicts)
+
+
+def test_a_client_that_leaves_and_a_timeout_free_their_slots(both: LiveServer) -> None:
+    with stream(both.url, chat("Count.", model="two", **LONG)) as answer:
+        answer.first_piece()
+    late = ask(both.url, chat("Count.", model="two", timeout=0.3, **LONG))
+    assert_error(late, 504, "timeout", type="server_error")
+    eventually(lambda: queue_stats(both.url, "two")["active"] == 0, SECONDS)
+    assert answers(both, "two", temperature=0) == answers(both, "one", temperature=0)
+
+
+@pytest.mark.parametrize(("rank", "number"), [(0, signal.SIGKILL), (1, signal.SIGKILL), (1, signal.SIGSTOP)])
+def test_a_rank_that_is_lost_costs_its_requests_and_nothing_else(
+    both: LiveServer, rank: int, number: signal.Signals
+) -> None:
+    lost = ranks(both)
+    with stream(both.url, chat("Count.", model="two", **LONG)) as answer:
+        answer.first_piece()
+        lost[rank].send_signal(number)
+        list(answer)
+    assert answer.failure["code"] == "engine_crashed"
+    assert answers(both, "one", temperature=0)
+    _, left = psutil.wait_procs(lost, SECONDS)
+    assert not left
+    eventually(lambda: status(both) == "ready", SECONDS, every=0.1)
+    assert answers(both, "two", temperature=0) == answers(both, "one", temperature=0)
