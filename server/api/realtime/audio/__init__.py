@@ -1,0 +1,1 @@
+"""The sound that a client sends, and the turns in it."""
