@@ -53,9 +53,13 @@ __all__ = [
     "ResponseEvent",
     "ServerEvent",
     "SessionEvent",
+    "SpeechStarted",
+    "SpeechStopped",
     "TextDone",
+    "TimeoutTriggered",
     "TranscriptDone",
     "TranscriptionCompleted",
+    "TranscriptionDelta",
     "TranscriptionFailed",
 ]
 
@@ -131,6 +135,40 @@ class AudioCommitted(ServerEvent):
     type: Literal["input_audio_buffer.committed"] = "input_audio_buffer.committed"
     previous_item_id: str | None = attrs.field(default=None, metadata=EXPLICIT_NULL)
     item_id: str
+
+
+@attrs.frozen(kw_only=True)
+class SpeechStarted(ServerEvent):
+    type: Literal["input_audio_buffer.speech_started"] = "input_audio_buffer.speech_started"
+    audio_start_ms: int
+    item_id: str
+
+
+@attrs.frozen(kw_only=True)
+class SpeechStopped(ServerEvent):
+    type: Literal["input_audio_buffer.speech_stopped"] = "input_audio_buffer.speech_stopped"
+    audio_end_ms: int
+    item_id: str
+
+
+@attrs.frozen(kw_only=True)
+class TimeoutTriggered(ServerEvent):
+    """The user has said nothing for `idle_timeout_ms` since the last answer was played."""
+
+    type: Literal["input_audio_buffer.timeout_triggered"] = "input_audio_buffer.timeout_triggered"
+    audio_start_ms: int
+    audio_end_ms: int
+    item_id: str
+
+
+@attrs.frozen(kw_only=True)
+class TranscriptionDelta(ServerEvent):
+    type: Literal["conversation.item.input_audio_transcription.delta"] = (
+        "conversation.item.input_audio_transcription.delta"
+    )
+    item_id: str
+    content_index: int = 0
+    delta: str
 
 
 @attrs.frozen(kw_only=True)

@@ -71,13 +71,27 @@ class RealtimeTranscription:
 class ServerVad:
     """The server finds where the user begins and ends to speak."""
 
-    type: Literal["server_vad"]
-    threshold: Fraction | None = None
-    prefix_padding_ms: Milliseconds | None = None
-    silence_duration_ms: Milliseconds | None = None
-    create_response: bool | None = None
-    interrupt_response: bool | None = None
-    idle_timeout_ms: Annotated[int, Ge(1), Le(3_600_000)] | None = None
+    type: Literal["server_vad"] = attrs.field(metadata=honoured(values="`server_vad`"))
+    threshold: Fraction | None = attrs.field(
+        default=None,
+        metadata=honoured("With a higher one, speech must be clearer and further above the noise.", default=0.5),
+    )
+    prefix_padding_ms: Milliseconds | None = attrs.field(
+        default=None, metadata=honoured("Sound before the speech that is part of the turn.", default=300)
+    )
+    silence_duration_ms: Milliseconds | None = attrs.field(
+        default=None, metadata=honoured("Silence that ends a turn.", default=500)
+    )
+    create_response: bool | None = attrs.field(
+        default=None, metadata=honoured("Whether a turn is answered.", default=True)
+    )
+    interrupt_response: bool | None = attrs.field(
+        default=None, metadata=honoured("Whether speech stops the answer, and cuts it at what was heard.", default=True)
+    )
+    idle_timeout_ms: Annotated[int, Ge(1), Le(3_600_000)] | None = attrs.field(
+        default=None,
+        metadata=honoured("Silence after an answer was played, until the model speaks again.", otherwise="never"),
+    )
 
 
 @attrs.frozen(kw_only=True)

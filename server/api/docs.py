@@ -29,6 +29,7 @@ from contracts.realtime.session import (
     RealtimeAudioOutput,
     RealtimeSessionConfig,
     RealtimeTranscription,
+    ServerVad,
 )
 from contracts.rerank import RerankRequest
 from contracts.responses.request import CreateResponse
@@ -54,6 +55,7 @@ PAGES: Mapping[str, Sequence[type[attrs.AttrsInstance]]] = {
         RealtimeSessionConfig,
         RealtimeAudioInput,
         RealtimeTranscription,
+        ServerVad,
         RealtimeAudioOutput,
         RealtimeResponseCreateParams,
     ),

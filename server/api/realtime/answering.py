@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from io import BytesIO
+from uuid import uuid4
 
+import attrs
+
+from contracts.realtime.items import RealtimeContent, RealtimeItem, RealtimeMessage
 from contracts.realtime.session import RealtimeSessionConfig, RealtimeTranscription
 from providers.chat.protocol import ChatProvider
 from providers.errors import InvalidRequest, ModelNotFound, UnsupportedParameter
@@ -26,7 +30,7 @@ from server.api.transcription.response import collect_transcript
 from server.api.transcription.uploads import on_disk
 from server.dependencies import Service
 
-__all__ = ["answered", "transcript"]
+__all__ = ["answered", "prefilled", "transcriber", "transcript"]
 
 
 async def answered(
@@ -64,7 +68,7 @@ async def transcript(pcm: bytes, config: RealtimeSessionConfig, service: Service
         ServiceError: any error of the model.
     """
     settings = input_of(config).transcription or RealtimeTranscription()
-    provider = _transcriber(settings.model, service)
+    provider = transcriber(config, service)
     async with on_disk(BytesIO(encode_whole("wav", pcm))) as file:
         asked = TranscriptionRequest(
             id=id,
@@ -77,7 +81,29 @@ async def transcript(pcm: bytes, config: RealtimeSessionConfig, service: Service
             return (await collect_transcript(events)).text.strip()
 
 
-def _transcriber(name: str | None, service: Service) -> TranscriptionProvider:
+async def prefilled(
+    words: str, items: Iterable[RealtimeItem], config: RealtimeSessionConfig, chat: ChatProvider
+) -> None:
+    """Compute the prompt of the next answer, as far as the user has said it.
+
+    Raises:
+        ServiceError: any error of the model.
+    """
+    said = RealtimeMessage(role="user", content=[RealtimeContent(type="input_audio", transcript=words)])
+    request = chat_request(config, [*items, said])
+    only = attrs.evolve(request, prefill_only=True, modalities=None, audio=None, stream=None)
+    async with aclosing(chat.generate(to_generation_request(only, id=f"ahead_{uuid4().hex}"))) as events:
+        async for _ in events:
+            pass
+
+
+def transcriber(config: RealtimeSessionConfig, service: Service) -> TranscriptionProvider:
+    """The model that writes down what the user says.
+
+    Raises:
+        UnsupportedParameter, ModelNotFound: there is none.
+    """
+    name = (input_of(config).transcription or RealtimeTranscription()).model
     available = service.registry.available(TRANSCRIPTION)
     if not available:
         raise UnsupportedParameter("audio: this server has no model that transcribes", param="audio")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -16,15 +16,18 @@ import attrs
 from litestar.types import Receive, Send
 
 import otel
-from contracts.realtime.server_events import ServerEvent
+from contracts.realtime.client_events import ClientEvent, InputAudioAppend
+from contracts.realtime.server_events import ErrorEvent, ServerEvent
 from providers.chat.protocol import ChatProvider
 from providers.chat.types import Accepted
 from providers.errors import InternalError, InvalidRequest, ModelNotReady, ServiceError
 from server.api.realtime.answering import answered, transcript
-from server.api.realtime.commands import Output, StartResponse, StopResponse, Transcribe
+from server.api.realtime.audio.transcribing import Pace
+from server.api.realtime.commands import Output, Overhear, StartResponse, StopResponse, Transcribe, Wake
 from server.api.realtime.conversation import Item
 from server.api.realtime.decoding import WrongEvent, client_event
 from server.api.realtime.outbox import Outbox
+from server.api.realtime.overhearing import Overhearing
 from server.api.realtime.response import RunningResponse
 from server.api.realtime.session import Session, error_event
 from server.api.spoken.audio import AudioBytes
@@ -36,6 +39,8 @@ __all__ = ["Admit", "Close", "Connection", "Limits"]
 
 _LARGE = 262_144
 """Characters of a message that is decoded in a thread."""
+_LONG_SOUND = 64_000
+"""Characters of base64, a second. They are whole groups of four."""
 _GOING_AWAY = 1001
 _log = otel.get_logger("server.realtime")
 
@@ -67,6 +72,15 @@ class IdleTimeout(InvalidRequest):
     code = "session_idle"
 
 
+def _parts(event: ClientEvent) -> Iterator[ClientEvent]:
+    """The event; a long sound as several, so that no other client waits while speech is searched for in it."""
+    if not isinstance(event, InputAudioAppend) or len(event.audio) <= _LONG_SOUND:
+        yield event
+        return
+    for begin in range(0, len(event.audio), _LONG_SOUND):
+        yield attrs.evolve(event, audio=event.audio[begin : begin + _LONG_SOUND])
+
+
 class Connection:
     """One socket's part of a session. `run` returns when either side has ended it."""
 
@@ -93,6 +107,10 @@ class Connection:
         self._transcripts: dict[str, asyncio.Task[None]] = {}
         """By the ids of items."""
         self._closing: asyncio.Future[Close] = asyncio.get_running_loop().create_future()
+        self._overhearing: Overhearing | None = None
+        """The turn that the user speaks."""
+        self._pace = Pace()
+        self._waking: asyncio.TimerHandle | None = None
         self._active = asyncio.get_running_loop().time()
 
     async def run(self) -> None:
@@ -110,6 +128,10 @@ class Connection:
         finally:
             for remove in unregister:
                 remove()
+            if self._waking is not None:
+                self._waking.cancel()
+            if self._overhearing is not None:
+                await self._overhearing.close()
             running = [*tasks, *self._responses.values(), *self._transcripts.values()]
             for task in running:
                 task.cancel()
@@ -128,7 +150,11 @@ class Connection:
             elif isinstance(output, StartResponse):
                 self._start(self._responses, output.response.id, self._respond(output.response))
             elif isinstance(output, Transcribe):
-                self._start(self._transcripts, output.item.id, self._transcribe(output.item))
+                self._start(self._transcripts, output.item.id, self._transcribe(output))
+            elif isinstance(output, Overhear):
+                self._overhear(output)
+            elif isinstance(output, Wake):
+                self._wake(output)
             elif isinstance(output, StopResponse) and (task := self._responses.get(output.response_id)):
                 task.cancel()
 
@@ -148,20 +174,28 @@ class Connection:
                 continue
             self._active = asyncio.get_running_loop().time()
             try:
-                self.emit(await self._received(message.get("text"), message.get("bytes")))
+                await self._received(message.get("text"), message.get("bytes"))
             except Exception as error:  # a fault of the server: this event is lost, and the session goes on
                 self.emit([error_event(as_service_error(error), None)])
             await self._outbox.room()
 
-    async def _received(self, text: str | None, data: bytes | None) -> list[Output]:
+    async def _received(self, text: str | None, data: bytes | None) -> None:
         if text is None:
             message = f"binary messages are not read ({len(data or b''):,} bytes); send JSON as text"
-            return [error_event(InvalidRequest(message), None)]
+            self.emit([error_event(InvalidRequest(message), None)])
+            return
         try:
             event = await asyncio.to_thread(client_event, text) if len(text) > _LARGE else client_event(text)
         except WrongEvent as error:
-            return [error_event(error.error, error.event_id)]
-        return self._session.receive(event)
+            self.emit([error_event(error.error, error.event_id)])
+            return
+        for part in _parts(event):
+            made = self._session.receive(part)
+            self.emit(made)
+            if any(isinstance(output, ErrorEvent) for output in made):
+                return
+            if part is not event:
+                await asyncio.sleep(0)
 
     async def _write(self) -> None:
         while (frame := await self._outbox.next()) is not None:
@@ -218,14 +252,37 @@ class Connection:
                 raise item.failure
         return bool(waited)
 
-    async def _transcribe(self, item: Item) -> None:
-        session = self._session
+    async def _transcribe(self, command: Transcribe) -> None:
+        session, item, turn = self._session, command.item, self._overhearing
         try:
-            text = await transcript(item.sound, session.config, self._service, id=f"asr_{item.id}")
+            if turn is not None and command.utterance is not None and turn.item_id == item.id:
+                self._overhearing = None
+                text = await turn.whole(command.utterance)
+            else:
+                text = await transcript(item.sound, session.config, self._service, id=f"asr_{item.id}")
         except Exception as error:
             self.emit(session.not_transcribed(item, as_service_error(error)))
         else:
             self.emit(session.transcribed(item, text))
+
+    def _overhear(self, command: Overhear) -> None:
+        turn = self._overhearing
+        if turn is None or turn.item_id != command.item_id:
+            if turn is not None:  # of a turn that was dropped
+                self._start(self._transcripts, turn.item_id, turn.close())
+            turn = Overhearing(command.item_id, self._session, self._chat, self._service, self.emit, self._pace)
+            self._overhearing = turn
+        turn.grown(command.utterance)
+
+    def _wake(self, command: Wake) -> None:
+        if self._waking is not None:
+            self._waking.cancel()
+
+        def wake() -> None:
+            self._active = asyncio.get_running_loop().time()
+            self.emit(self._session.woken(command.number))
+
+        self._waking = asyncio.get_running_loop().call_later(command.seconds, wake)
 
     async def _watch_idle(self) -> None:
         loop = asyncio.get_running_loop()

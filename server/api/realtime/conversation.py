@@ -17,6 +17,7 @@ from contracts.realtime.items import (
     RealtimeMessage,
 )
 from providers.errors import InvalidRequest, NotFound, ServiceError
+from server.api.realtime.audio.playback import Playback
 from server.api.spoken.said import SaidAnswer
 
 __all__ = ["MAX_BYTES", "MAX_ITEMS", "Conversation", "Item", "new_item_id"]
@@ -45,6 +46,8 @@ class Item:
     """Of the sound, kept or not."""
     said: SaidAnswer | None = None
     """The words of a spoken answer."""
+    playback: Playback | None = None
+    """Of its sound, once some was sent."""
     failure: ServiceError | None = None
     """Why the sound has no transcript."""
 

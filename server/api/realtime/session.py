@@ -28,11 +28,10 @@ from contracts.realtime.client_events import (
     ResponseCreate,
     SessionUpdate,
 )
-from contracts.realtime.items import RealtimeContent, RealtimeItemReference, RealtimeMessage
+from contracts.realtime.items import RealtimeItemReference, RealtimeMessage
 from contracts.realtime.response import CancelReason, RealtimeResponseCreateParams
 from contracts.realtime.server_events import (
     AudioCleared,
-    AudioCommitted,
     ErrorEvent,
     ItemDeleted,
     ItemEvent,
@@ -41,27 +40,24 @@ from contracts.realtime.server_events import (
     RealtimeError,
     ServerEvent,
     SessionEvent,
-    TranscriptionCompleted,
     TranscriptionFailed,
-    TranscriptionSeconds,
 )
 from contracts.realtime.session import RealtimeSession, RealtimeSessionConfig
 from providers.errors import InvalidRequest, ServiceError, UnsupportedParameter
 from providers.speech.types import SAMPLE_RATE
 from server.api.realtime.commands import Output, StartResponse, StopResponse, Transcribe
-from server.api.realtime.conversation import Conversation, Item, new_item_id, with_id
+from server.api.realtime.conversation import Conversation, Item, with_id
+from server.api.realtime.listening import Listening
 from server.api.realtime.response import RunningResponse
 from server.api.realtime.settings import for_response, input_of, speaks, updated
 from server.api.realtime.sound import SoundReader, encode_whole_sound, reader_of
-from server.api.spoken.audio import VoicedEvent
+from server.api.spoken.audio import AudioBytes, VoicedEvent
 from server.noted import noting
 
 __all__ = ["Abilities", "Session", "error_event"]
 
 MAX_RESPONSES = 8
 """Responses of a session that run beside each other: one of the conversation, and others of none."""
-MAX_INPUT_SECONDS = 600
-"""Of sound that is not committed."""
 SAMPLE_BYTES = 2
 
 
@@ -84,8 +80,7 @@ class Session:
         self.conversation = Conversation(f"conv_{uuid4().hex}")
         self.responses: dict[str, RunningResponse] = {}
         """Those that run, by id."""
-        self.input = bytearray()
-        """Sound of the user that is not committed: PCM at 24 kHz."""
+        self.listening = Listening(self)
         self._abilities = abilities
         self._reader: SoundReader | None = None
         self._handlers: dict[type, Callable[[Any], Iterator[Output]]] = {
@@ -122,43 +117,23 @@ class Session:
         """Append sound of the user, PCM at 24 kHz.
 
         Raises:
-            InvalidRequest: more than `MAX_INPUT_SECONDS` are not committed.
+            InvalidRequest: there is too much that is not committed, or no room in the conversation.
         """
-        if len(self.input) + len(pcm) > MAX_INPUT_SECONDS * SAMPLE_RATE * SAMPLE_BYTES:
-            raise InvalidRequest(
-                f"audio: the buffer holds up to {MAX_INPUT_SECONDS} seconds; commit it or clear it", param="audio"
-            )
-        self.input += pcm
-        yield from ()
+        yield from self.listening.append(pcm)
 
     def commit(self) -> Iterator[Output]:
         """Make a turn of the user of the sound so far, and have it written down.
 
         Raises:
-            InvalidRequest: there is no sound, or no room in the conversation.
+            InvalidRequest: there is too little sound, or no room in the conversation.
         """
-        if not self.input:
-            message = "the input audio buffer is empty; append audio before it is committed"
-            raise InvalidRequest(message)
         self.conversation.check_room()
-        sound = bytes(self.input)
-        self.input.clear()
+        yield from self.listening.commit()
         self._reader = None
-        wire = RealtimeMessage(
-            id=new_item_id(),
-            object="realtime.item",
-            status="completed",
-            role="user",
-            content=[RealtimeContent(type="input_audio")],
-        )
-        item = Item(wire, sound=sound, samples=len(sound) // SAMPLE_BYTES)
-        yield AudioCommitted(previous_item_id=self.conversation.last_id, item_id=item.id)
-        yield from self._add(item, None)
-        yield Transcribe(item)
 
     def clear(self) -> Iterator[Output]:
         """Drop the sound that is not committed."""
-        self.input.clear()
+        self.listening.clear()
         self._reader = None
         yield AudioCleared()
 
@@ -193,6 +168,8 @@ class Session:
             None if params is None else params.metadata,
         )
         self.responses[response.id] = response
+        if not apart:
+            self.listening.responding()
         yield response.created()
         yield StartResponse(response)
 
@@ -200,6 +177,13 @@ class Session:
         """End the conversation's response, if there is one. Its text is what was generated: `hear` cuts it."""
         if (running := self.running) is not None:
             yield from self._stop(running, reason)
+
+    def answer(self) -> Iterator[Output]:
+        """Begin a response that no event of the client asks for."""
+        try:
+            yield from self.respond()
+        except ServiceError as error:
+            yield error_event(error, None)
 
     @property
     def running(self) -> RunningResponse | None:
@@ -212,8 +196,13 @@ class Session:
         """Handle a part of an answer. One that comes after its response has ended is dropped."""
         if response.id in self.responses:
             yield from response.take(event)
+            item = response.message
+            if isinstance(event, AudioBytes) and event.piece is not None and item and response.conversation:
+                self.listening.sent(item, len(event.piece.piece.audio) / SAMPLE_BYTES / SAMPLE_RATE)
             if response.ended:
                 del self.responses[response.id]
+                if response.conversation is not None:
+                    yield from self.listening.responded()
 
     def failed(self, response: RunningResponse, error: ServiceError) -> Iterator[Output]:
         """End a response that cannot go on."""
@@ -225,14 +214,21 @@ class Session:
     def transcribed(self, item: Item, text: str) -> Iterator[Output]:
         """Keep what the user said."""
         item.transcribe(text)
-        if input_of(self.config).transcription is not None:
-            seconds = TranscriptionSeconds(seconds=item.samples / SAMPLE_RATE)
-            yield TranscriptionCompleted(item_id=item.id, transcript=text, usage=seconds)
+        yield from self.listening.transcribed(item, text)
+
+    def overheard(self, item_id: str, text: str) -> Iterator[Output]:
+        """Take a transcript of the turn so far, which goes on."""
+        yield from self.listening.overheard(item_id, text)
+
+    def woken(self, number: int) -> Iterator[Output]:
+        """Go on after the time of `Wake`."""
+        yield from self.listening.woken(number)
 
     def not_transcribed(self, item: Item, error: ServiceError) -> Iterator[Output]:
         """Keep that the user's turn cannot be read."""
         item.failure = error
-        if input_of(self.config).transcription is not None:
+        self.listening.not_transcribed(item)
+        if self.listening.writes_down:
             yield TranscriptionFailed(item_id=item.id, error=_wire_error(error, None))
 
     def disconnect(self) -> None:
@@ -240,7 +236,7 @@ class Session:
         for response in [*self.responses.values()]:
             for _ in self._stop(response, "client_cancelled"):
                 pass
-        self.input.clear()
+        self.listening.clear()
         self._reader = None
         self.conversation.drop_sound()
 
@@ -254,20 +250,16 @@ class Session:
                 "session.output_modalities: audio needs a model that speaks, and this server has none; send text",
                 param="session.output_modalities",
             )
-        if input_of(config).turn_detection is not None:
-            raise UnsupportedParameter(
-                "session.audio.input.turn_detection: the server finds no turns; send null, and commit the audio",
-                param="session.audio.input.turn_detection",
-            )
         if input_of(config).format != input_of(self.config).format:
             self._reader = None
         self.config = config
+        self.listening.configure()
         yield SessionEvent(type="session.updated", session=self._wire([*noted.names]))
 
     def _create(self, event: ItemCreate) -> Iterator[Output]:
         self.conversation.check_room()
         item = self._item(event.item)
-        yield from self._add(item, event.previous_item_id)
+        yield from self.add(item, event.previous_item_id)
         if item.sound:
             yield Transcribe(item)
 
@@ -290,7 +282,8 @@ class Session:
         wire = attrs.evolve(wire, content=content)
         return Item(wire, sound=bytes(sound), samples=len(sound) // SAMPLE_BYTES)
 
-    def _add(self, item: Item, after: str | None) -> Iterator[Output]:
+    def add(self, item: Item, after: str | None = None) -> Iterator[Output]:
+        """Add an item to the conversation."""
         before = self.conversation.add(item, after)
         yield ItemEvent(type="conversation.item.added", previous_item_id=before, item=item.wire)
         yield ItemEvent(type="conversation.item.done", previous_item_id=before, item=item.wire)

@@ -9,17 +9,23 @@ import attrs
 
 __all__ = ["Playback"]
 
+now = time.monotonic
+
 
 @attrs.define
 class Playback:
     """Of one answer. Sound that arrives after all before it was played is played from then on."""
 
-    clock: Callable[[], float] = time.monotonic
-    """Seconds."""
+    after: float = 0.0
+    """When the answer before it has been played, by `clock`."""
+    clock: Callable[[], float] = attrs.field(factory=lambda: now)
     _sent: float = attrs.field(default=0.0, init=False)
     """Seconds of sound."""
-    _ends: float = attrs.field(default=0.0, init=False)
-    """When the sound that was sent has been played."""
+    _ends: float = attrs.field(init=False)
+
+    @_ends.default
+    def _begins(self) -> float:
+        return self.after
 
     def sent(self, seconds: float) -> None:
         """Note that sound of this duration was sent now."""
@@ -27,14 +33,15 @@ class Playback:
         self._sent += seconds
 
     @property
+    def ends(self) -> float:
+        """When all sound that was sent has been played, by `clock`."""
+        return self._ends
+
+    @property
     def remaining(self) -> float:
-        """Seconds until all sound that was sent has been played."""
-        return max(0.0, self._ends - self.clock())
+        """Seconds of sound that was sent and has not been played."""
+        return max(0.0, min(self._sent, self._ends - self.clock()))
 
     @property
     def played_ms(self) -> int:
         return round((self._sent - self.remaining) * 1000)
-
-    @property
-    def sent_ms(self) -> int:
-        return round(self._sent * 1000)

@@ -13,7 +13,7 @@ import attrs
 from providers.errors import ServiceError
 from server.api.realtime.audio.turns import Utterance
 
-__all__ = ["Transcribing"]
+__all__ = ["Pace", "Transcribing"]
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +23,9 @@ _LONGEST_MS = 28_000
 """The model hears 30 seconds together. A longer sound is transcribed when the turn has ended."""
 _PAUSE_MS = 160
 """After this much silence the turn may be over. The window is then its transcript, unless more words follow."""
+
+_SLOW_SECONDS = 1.0
+"""Where a transcript takes longer, no window starts: the whole turn would wait for its end."""
 
 Transcribe = Callable[[Utterance], Coroutine[Any, Any, str]]
 
@@ -40,6 +43,14 @@ class _Window:
         )
 
 
+@attrs.define
+class Pace:
+    """How fast the model is, in the turns of one session."""
+
+    seconds: float = 0.0
+    """Of the last transcript; 0: there is none yet."""
+
+
 class Transcribing:
     """Transcribes one turn. One window is in flight; of the sound that comes meanwhile, the newest is the next one.
 
@@ -47,14 +58,18 @@ class Transcribing:
     """
 
     def __init__(
-        self, transcribe: Transcribe, heard: Callable[[str, bool], Awaitable[None]], busy: Callable[[], bool]
+        self,
+        transcribe: Transcribe,
+        heard: Callable[[str, bool], Awaitable[None]],
+        busy: Callable[[], bool],
+        pace: Pace | None = None,
     ) -> None:
         """`heard` receives each transcript, and whether it may be that of the whole turn. `busy`: whether other
         requests want the model, so that no window starts."""
         self._transcribe, self._heard, self._busy = transcribe, heard, busy
         self._window: _Window | None = None
         self._next: Utterance | None = None
-        self._took = 0.0
+        self._pace = pace or Pace()
         self._follow: asyncio.Task[None] | None = None
 
     def grown(self, utterance: Utterance) -> None:
@@ -80,7 +95,7 @@ class Transcribing:
             finally:
                 await self.close()
         await self.close()
-        return await self._transcribe(utterance)
+        return await self._timed(utterance)
 
     async def close(self) -> None:
         """End what is in flight. Idempotent."""
@@ -97,27 +112,33 @@ class Transcribing:
         if heard is None or not self._worth(heard) or self._busy():
             return
         self._next = None
-        self._window = _Window(heard, asyncio.create_task(self._transcribe(heard)))
+        self._window = _Window(heard, asyncio.create_task(self._timed(heard)))
         self._follow = asyncio.create_task(self._followed(self._window))
 
     def _worth(self, heard: Utterance) -> bool:
         """Whether a transcript of this sound would say something that the last one does not."""
         last = self._window
+        if self._pace.seconds > _SLOW_SECONDS:
+            return False
         if last is None:
             return heard.duration_ms >= _STEP_SECONDS * 1000
         if last.holds_all_of(heard):
             return False
         paused = heard.end_ms - heard.voiced_ms >= _PAUSE_MS
-        return paused or heard.end_ms - last.heard.end_ms >= 1000 * max(_STEP_SECONDS, self._took)
+        return paused or heard.end_ms - last.heard.end_ms >= 1000 * max(_STEP_SECONDS, self._pace.seconds)
+
+    async def _timed(self, heard: Utterance) -> str:
+        begun = time.monotonic()
+        text = await self._transcribe(heard)
+        self._pace.seconds = time.monotonic() - begun
+        return text
 
     async def _followed(self, window: _Window) -> None:
-        begun = time.monotonic()
         try:
             text = await asyncio.shield(window.task)
         except ServiceError as error:
             logger.debug("a window of a turn failed: %s", error)
         else:
-            self._took = time.monotonic() - begun
             await self._heard(text, window.heard.end_ms - window.heard.voiced_ms >= _PAUSE_MS)
         self._follow = None
         self._start()

@@ -24,8 +24,6 @@ _SPOKEN = 7
 """Speech has started where this many of `_RUN` frames are speech: a click makes five, a short word ten."""
 _SHORTEST_MS = 100
 """As OpenAI's. Less cannot be committed."""
-_PIECE_MS = 200
-"""Sound that is looked at together: the caller can pause between two pieces of a long one."""
 _FRAME_MS = 20
 """Of the detector."""
 _SAMPLE_BYTES = 2
@@ -82,6 +80,8 @@ class InputAudio:
     def __init__(self, turns: TurnSettings | None = None, *, max_seconds: int) -> None:
         self._turns = turns
         self._max_seconds = max_seconds
+        self._activity: VoiceActivity | None = None
+        """Made when sound comes: its libraries are those of a server that transcribes."""
         self._audio = bytearray()
         self._start = 0
         """The place of the first sample of the buffer. Places are samples since the beginning of the session."""
@@ -103,8 +103,8 @@ class InputAudio:
             self._turns = turns
             self._reset()
 
-    def append(self, pcm: bytes) -> Iterator[SpeechStarted | SpeechStopped | None]:
-        """Append whole samples. Yields what is found in them, and None after each piece, where the caller may pause.
+    def append(self, pcm: bytes) -> Iterator[SpeechStarted | SpeechStopped]:
+        """Append whole samples, a second or so of them. Yields what is found in them.
 
         Raises:
             InvalidRequest: without turns, there is more sound than `max_seconds`.
@@ -114,14 +114,10 @@ class InputAudio:
             raise InvalidRequest(message, param="audio")
         if self._activity is None and self._turns is not None:
             self._activity = _detector(self._turns)
-        step = _samples(_PIECE_MS) * _SAMPLE_BYTES
-        for begin in range(0, len(pcm), step):
-            piece = pcm[begin : begin + step]
-            self._audio += piece
-            if self._activity is not None:
-                for voiced in self._activity.feed(piece):
-                    yield from self._look(voiced)
-            yield None
+        self._audio += pcm
+        if self._activity is not None:
+            for voiced in self._activity.feed(pcm):
+                yield from self._look(voiced)
 
     def so_far(self) -> Utterance:
         """The sound that a commit would take."""
@@ -150,8 +146,7 @@ class InputAudio:
         return self._start + len(self._audio) // _SAMPLE_BYTES
 
     def _reset(self) -> None:
-        self._activity: VoiceActivity | None = None
-        """Made when sound comes: its libraries are those of a server that transcribes."""
+        self._activity = None
         self._seen = self._end
         """The place after the last frame that was looked at."""
         self._end_turn()

@@ -19,6 +19,7 @@ from contracts.realtime.session import (
     RealtimeAudioOutput,
     RealtimeSessionConfig,
     RealtimeTranscription,
+    ServerVad,
 )
 from contracts.rerank import RerankRequest
 from contracts.responses.request import CreateResponse
@@ -45,6 +46,7 @@ FROM_SOCKETS = (
     RealtimeResponseCreateParams,
     RealtimeSessionConfig,
     RealtimeTranscription,
+    ServerVad,
 )
 """Contracts of events, which no handler has as its body."""
 CONTRACTS = dict.fromkeys(contract for contracts in PAGES.values() for contract in contracts)

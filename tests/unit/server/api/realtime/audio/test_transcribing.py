@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from providers.errors import InternalError, ServiceError
-from server.api.realtime.audio.transcribing import Transcribing
+from server.api.realtime.audio.transcribing import Pace, Transcribing
 from server.api.realtime.audio.turns import Utterance
 
 
@@ -168,3 +168,18 @@ async def test_closing_ends_the_window_in_flight() -> None:
 
     assert model.answers[0].cancelled()
     assert model.lengths == [1000]
+
+
+async def test_no_window_starts_where_the_model_is_slow() -> None:
+    model, pace = Model(), Pace(seconds=2.0)
+    transcribing = Transcribing(model.transcribe, model.note, lambda: False, pace)
+    transcribing.grown(utterance(1200, silent=200))
+    await settle()
+    assert model.asked == []
+
+    whole = asyncio.create_task(transcribing.whole(utterance(1500, silent=500)))
+    await settle()
+    await model.answer()
+
+    assert await whole == "1500"
+    assert pace.seconds < 2.0

@@ -34,7 +34,7 @@ def buffer(*, max_seconds: int = 60, **turns: Any) -> InputAudio:
 def appended(audio: InputAudio, data: bytes, size: int | None = None) -> list[SpeechStarted | SpeechStopped]:
     size = size or len(data)
     pieces = [data[begin : begin + size] for begin in range(0, len(data), size)]
-    return [event for piece in pieces for event in audio.append(piece) if event is not None]
+    return [event for piece in pieces for event in audio.append(piece)]
 
 
 def utterances(events: list[Any]) -> list[Utterance]:
