@@ -131,7 +131,11 @@ class RealtimeAudioInput:
         default=None,
         metadata={
             **EXPLICIT_NULL,
-            **honoured("`semantic_vad` is refused.", values="`server_vad`; null: the client commits", otherwise="null"),
+            **honoured(
+                "`semantic_vad` is refused. Null if no model transcribes.",
+                values="`server_vad`; null: the client commits",
+                otherwise="`server_vad`",
+            ),
         },
     )
     noise_reduction: Any = attrs.field(

@@ -127,7 +127,12 @@ def _open(
 def _defaults(
     kind: Literal["realtime", "transcription"], chat: ChatProvider, service: Service
 ) -> RealtimeSessionConfig:
-    return default_config(kind, model=chat.spec.name, speaks=bool(service.registry.available(SPEECH)))
+    return default_config(
+        kind,
+        model=chat.spec.name,
+        speaks=bool(service.registry.available(SPEECH)),
+        hears=bool(service.registry.available(TRANSCRIPTION)),
+    )
 
 
 def _abilities(service: Service, hub: Hub) -> Abilities:

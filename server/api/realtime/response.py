@@ -110,6 +110,11 @@ class RunningResponse:
     def ended(self) -> bool:
         return self.status != "in_progress"
 
+    @property
+    def message(self) -> Item | None:
+        """The item of its text."""
+        return None if self._message is None else self._message.item
+
     def created(self) -> ResponseEvent:
         return ResponseEvent(type="response.created", response=self._wire("in_progress"))
 

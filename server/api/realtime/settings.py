@@ -18,10 +18,12 @@ from contracts.realtime.session import (
     RealtimeSessionConfig,
     RealtimeTranscription,
     SemanticVad,
+    ServerVad,
     SessionType,
 )
 from providers.errors import InvalidRequest
 from server.api.chat.request import to_generation_request
+from server.api.realtime.audio.turns import TurnSettings
 from server.api.realtime.prompt import chat_request
 from server.api.refusals import check_deeply, unsupported
 from server.errors import invalid_body
@@ -31,6 +33,7 @@ from server.serialization import converter
 __all__ = ["default_config", "for_response", "input_of", "output_of", "speaks", "updated"]
 
 PCM = RealtimeAudioFormat(type="audio/pcm", rate=24_000)
+_TURNS: dict[str, Any] = {**attrs.asdict(TurnSettings()), "create_response": True, "interrupt_response": True}
 _READ_ONLY = ("id", "object", "expires_at", "client_secret", "ignored_parameters")
 """Fields that clients send back with the session that they got."""
 _FORMATS = {"pcm16": "audio/pcm", "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
@@ -48,8 +51,8 @@ _BETA = {
 """Where the fields of the beta protocol are now."""
 
 
-def default_config(type: SessionType, *, model: str, speaks: bool) -> RealtimeSessionConfig:
-    """The settings of a new session. `speaks`: the server has a model that does."""
+def default_config(type: SessionType, *, model: str, speaks: bool, hears: bool) -> RealtimeSessionConfig:
+    """The settings of a new session. `speaks`, `hears`: the server has a model that does."""
     return RealtimeSessionConfig(
         type=type,
         model=model,
@@ -57,7 +60,9 @@ def default_config(type: SessionType, *, model: str, speaks: bool) -> RealtimeSe
         output_modalities=["audio" if speaks else "text"],
         audio=RealtimeAudio(
             input=RealtimeAudioInput(
-                format=PCM, transcription=RealtimeTranscription() if type == "transcription" else None
+                format=PCM,
+                transcription=RealtimeTranscription() if type == "transcription" else None,
+                turn_detection=_complete(ServerVad(type="server_vad")) if hears else None,
             ),
             output=RealtimeAudioOutput(format=PCM),
         ),
@@ -87,6 +92,10 @@ def updated(current: RealtimeSessionConfig, update: Mapping[str, Any]) -> Realti
         raise InvalidRequest(f"session.{problem.message}", param=path) from None
     if config.type != current.type:
         raise InvalidRequest(f"session.type: this is a {current.type} session", param="session.type")
+    given = input_of(config)
+    if isinstance(given.turn_detection, ServerVad):
+        given = attrs.evolve(given, turn_detection=_complete(given.turn_detection))
+        config = attrs.evolve(config, audio=attrs.evolve(config.audio or RealtimeAudio(), input=given))
     config = attrs.evolve(config, model=current.model)
     note_unknown(asked, config, "session.")
     check_deeply(config, path="session.")
@@ -124,6 +133,12 @@ def for_response(config: RealtimeSessionConfig, params: RealtimeResponseCreatePa
     changed = attrs.evolve(config, **own)
     check_answers(changed)
     return changed
+
+
+def _complete(vad: ServerVad) -> ServerVad:
+    """With OpenAI's defaults: clients read them in the session."""
+    missing = {name: value for name, value in _TURNS.items() if getattr(vad, name) is None}
+    return attrs.evolve(vad, **missing)
 
 
 def speaks(config: RealtimeSessionConfig) -> bool:

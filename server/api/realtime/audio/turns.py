@@ -131,7 +131,11 @@ class InputAudio:
         """
         utterance = self.so_far()
         if utterance.duration_ms < _SHORTEST_MS:
-            message = f"audio: the buffer holds {utterance.duration_ms:.2f} ms; at least {_SHORTEST_MS} are needed"
+            size = "too small" if utterance.audio else "empty"
+            message = (
+                f"the input audio buffer is {size}: it holds {utterance.duration_ms:.2f} ms, and a turn has at least "
+                f"{_SHORTEST_MS}"
+            )
             raise InvalidRequest(message, param="audio")
         self.clear()
         return utterance

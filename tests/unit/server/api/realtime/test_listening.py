@@ -252,12 +252,22 @@ async def test_a_turn_can_be_committed_before_its_end() -> None:
 
 
 async def test_settings_of_turns_are_reported_and_checked() -> None:
-    async with talk("Hello.") as made:
+    async with talk("Hello.", silence_duration_ms=300) as made:
+        first, changed = (event["session"]["audio"]["input"]["turn_detection"] for event in made.socket.events)
         made.turns(threshold=2)
         wrong = await made.socket.until("error")
         made.socket.send("session.update", session={"audio": {"input": {"turn_detection": {"type": "semantic_vad"}}}})
         refused = await made.socket.until("error")
 
+    assert first == {
+        "type": "server_vad",
+        "threshold": 0.5,
+        "prefix_padding_ms": 300,
+        "silence_duration_ms": 500,
+        "create_response": True,
+        "interrupt_response": True,
+    }
+    assert changed == {**first, "silence_duration_ms": 300}
     assert wrong["error"]["param"] == "session.audio.input.turn_detection.threshold"
     assert refused["error"]["code"] == "unsupported_parameter"
 

@@ -91,7 +91,7 @@ async def test_a_page_whose_name_points_here_is_refused() -> None:
 def test_keys_expire_and_are_bounded() -> None:
     now = 1000.0
     hub = Hub(clock=lambda: now)
-    config = default_config("realtime", model="m", speaks=False)
+    config = default_config("realtime", model="m", speaks=False, hears=False)
     first = hub.new_secret(config, 60, "")
     assert hub.enter([first.value])[1] is first
     for _ in range(MAX_SECRETS):

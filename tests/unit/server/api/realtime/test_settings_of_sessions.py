@@ -13,7 +13,7 @@ from tests.unit.server.harness import make_app
 
 
 def after(*updates: dict[str, Any]) -> Any:
-    config = default_config("realtime", model="m", speaks=True)
+    config = default_config("realtime", model="m", speaks=True, hears=True)
     for update in updates:
         config = updated(config, update)
     return config

@@ -34,6 +34,8 @@ def hearing_app(chat: FakeChat, transcriber: FakeTranscriber) -> Litestar:
 
 
 def append(socket: Socket, pcm: bytes, size: int = 9601) -> None:
+    """Append sound that the client commits itself."""
+    socket.send("session.update", session={"audio": {"input": {"turn_detection": None}}})
     for begin in range(0, len(pcm), size):
         socket.send("input_audio_buffer.append", audio=b64encode(pcm[begin : begin + size]).decode())
 
