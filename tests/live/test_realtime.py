@@ -79,7 +79,8 @@ def test_a_spoken_turn_is_heard_and_answered_aloud(session: RealtimeConnection) 
     samples, rate = soundfile.read(SPEECH)
     places = np.arange(0, len(samples), rate / 24_000)
     pcm = (np.interp(places, np.arange(len(samples)), samples) * 32_000).astype(np.int16).tobytes()
-    session.session.update(session={"type": "realtime", "audio": {"input": {"transcription": {"model": "whisper-1"}}}})
+    given: Any = {"transcription": {"model": "whisper-1"}, "turn_detection": None}
+    session.session.update(session={"type": "realtime", "audio": {"input": given}})
     for begin in range(0, len(pcm), 9600):
         session.input_audio_buffer.append(audio=base64.b64encode(pcm[begin : begin + 9600]).decode())
     session.input_audio_buffer.commit()
