@@ -52,3 +52,14 @@ def test_a_debate_reuses_the_server_s_prefix_cache(server: LiveServer) -> None:
     assert all(
         later["cached_tokens"] >= first["prompt_tokens"] - 1 for first, later in zip(turns, turns[2:], strict=False)
     )
+
+
+def test_a_server_s_times_are_measured_and_simulated(echo_server: LiveServer) -> None:
+    data = bench(
+        "simulate", "--url", echo_server.url, "--streams", "1", "--debates", "4", "--replicas", "1,4", "--json"
+    )
+
+    one, four = data["outcomes"]
+    assert (one["replicas"], four["replicas"]) == (1, 4)
+    assert one["first_token_p95"] > 0
+    assert 0 < one["rate_p5"] <= one["rate_p50"]

@@ -19,6 +19,7 @@ from server.cli.bench.reporting.output import (
     run_sweep,
     size_options,
 )
+from server.cli.bench.simulate.command import simulate
 from server.cli.bench.suite.command import suite
 
 __all__ = ["bench"]
@@ -215,3 +216,4 @@ def step(model_path: str, shape: str | None, streams: tuple[int, ...], context: 
 
 
 bench.add_command(suite)
+bench.add_command(simulate)
