@@ -9,13 +9,17 @@ from uuid import uuid4
 
 import attrs
 
+from contracts.chat.request import ChatCompletionRequest
 from contracts.realtime.items import RealtimeContent, RealtimeItem, RealtimeMessage
 from contracts.realtime.session import RealtimeSessionConfig, RealtimeTranscription
 from providers.chat.protocol import ChatProvider
 from providers.errors import InvalidRequest, ModelNotFound, UnsupportedParameter
+from providers.speech.protocol import SPEECH
 from providers.transcription.protocol import TRANSCRIPTION, TranscriptionProvider
 from providers.transcription.types import TranscriptionRequest
 from server.api.chat.request import to_generation_request
+from server.api.generation.messages import chat_attachments
+from server.api.generation.parts.pictures import documents, readable, shown
 from server.api.realtime.prompt import chat_request
 from server.api.realtime.response import RunningResponse, Speech
 from server.api.realtime.settings import input_of, output_of
@@ -29,8 +33,9 @@ from server.api.transcription.request import spoken_language
 from server.api.transcription.response import collect_transcript
 from server.api.transcription.uploads import on_disk
 from server.dependencies import Service
+from server.media.attachments import Seen
 
-__all__ = ["answered", "prefilled", "transcriber", "transcript"]
+__all__ = ["answered", "check_voice", "prefilled", "transcriber", "transcript"]
 
 
 async def answered(
@@ -44,7 +49,7 @@ async def answered(
     request = chat_request(response.config, [item.wire for item in response.prompt])
     if not request.messages:
         raise InvalidRequest("there is nothing to answer: the conversation has no text, and there are no instructions")
-    asked = to_generation_request(request, id=response.id)
+    asked = to_generation_request(request, await _seen(request, service, chat), id=response.id)
     voice = await answer_voice(request, request.modalities, service.registry, request_id=response.id)
     events = chat.generate(asked)
     if voice is None:
@@ -58,6 +63,14 @@ async def answered(
     async with aclosing(voiced(spoken, "pcm")) as parts:
         async for part in parts:
             yield part
+
+
+async def _seen(request: ChatCompletionRequest, service: Service, chat: ChatProvider) -> Seen:
+    """The pictures of the conversation, as the model reads them."""
+    found = readable(chat_attachments(request.messages), chat)
+    if not found:
+        return {}
+    return (await shown(found, service, documents(service, service.retrieval, chat).contents, chat)).seen
 
 
 async def transcript(pcm: bytes, config: RealtimeSessionConfig, service: Service, *, id: str) -> str:
@@ -81,8 +94,24 @@ async def transcript(pcm: bytes, config: RealtimeSessionConfig, service: Service
             return (await collect_transcript(events)).text.strip()
 
 
+async def check_voice(config: RealtimeSessionConfig, service: Service) -> None:
+    """Refuse settings whose voice no model has.
+
+    Raises:
+        ModelNotFound, InvalidRequest.
+    """
+    request = chat_request(config, [])
+    if request.audio is None or not service.registry.available(SPEECH):
+        return
+    try:
+        await answer_voice(request, request.modalities, service.registry, request_id="")
+    except (InvalidRequest, ModelNotFound) as error:
+        path = (error.param or "").replace("audio.", "session.audio.output.", 1)
+        raise type(error)(error.message.replace("audio.", "session.audio.output.", 1), param=path) from None
+
+
 async def prefilled(
-    words: str, items: Iterable[RealtimeItem], config: RealtimeSessionConfig, chat: ChatProvider
+    words: str, items: Iterable[RealtimeItem], config: RealtimeSessionConfig, chat: ChatProvider, service: Service
 ) -> None:
     """Compute the prompt of the next answer, as far as the user has said it.
 
@@ -92,7 +121,8 @@ async def prefilled(
     said = RealtimeMessage(role="user", content=[RealtimeContent(type="input_audio", transcript=words)])
     request = chat_request(config, [*items, said])
     only = attrs.evolve(request, prefill_only=True, modalities=None, audio=None, stream=None)
-    async with aclosing(chat.generate(to_generation_request(only, id=f"ahead_{uuid4().hex}"))) as events:
+    asked = to_generation_request(only, await _seen(only, service, chat), id=f"ahead_{uuid4().hex}")
+    async with aclosing(chat.generate(asked)) as events:
         async for _ in events:
             pass
 

@@ -16,12 +16,12 @@ import attrs
 from litestar.types import Receive, Send
 
 import otel
-from contracts.realtime.client_events import ClientEvent, InputAudioAppend
+from contracts.realtime.client_events import ClientEvent, InputAudioAppend, SessionUpdate
 from contracts.realtime.server_events import ErrorEvent, ServerEvent
 from providers.chat.protocol import ChatProvider
 from providers.chat.types import Accepted
 from providers.errors import InternalError, InvalidRequest, ModelNotReady, ServiceError
-from server.api.realtime.answering import answered, transcript
+from server.api.realtime.answering import answered, check_voice, transcript
 from server.api.realtime.audio.transcribing import Pace
 from server.api.realtime.commands import Output, Overhear, StartResponse, StopResponse, Transcribe, Wake
 from server.api.realtime.conversation import Item
@@ -30,6 +30,7 @@ from server.api.realtime.outbox import Outbox
 from server.api.realtime.overhearing import Overhearing
 from server.api.realtime.response import RunningResponse
 from server.api.realtime.session import Session, error_event
+from server.api.realtime.settings import updated
 from server.api.spoken.audio import AudioBytes
 from server.dependencies import Service
 from server.errors import as_service_error
@@ -189,6 +190,9 @@ class Connection:
         except WrongEvent as error:
             self.emit([error_event(error.error, error.event_id)])
             return
+        if (refusal := await self._refusal(event)) is not None:
+            self.emit([error_event(refusal, event.event_id)])
+            return
         for part in _parts(event):
             made = self._session.receive(part)
             self.emit(made)
@@ -196,6 +200,16 @@ class Connection:
                 return
             if part is not event:
                 await asyncio.sleep(0)
+
+    async def _refusal(self, event: ClientEvent) -> ServiceError | None:
+        """What only a model knows of new settings: whether it has the voice."""
+        if not isinstance(event, SessionUpdate):
+            return None
+        try:
+            await check_voice(updated(self._session.config, event.session), self._service)
+        except ServiceError as error:
+            return error
+        return None
 
     async def _write(self) -> None:
         while (frame := await self._outbox.next()) is not None:

@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any, Literal
 
 import attrs
-from litestar import Controller, MediaType, Request, Response, WebSocket, post, websocket
+from litestar import Controller, MediaType, Request, Response, WebSocket, get, post, websocket
 from litestar.di import NamedDependency
+from litestar.exceptions import HTTPException
 from litestar.params import JSONBody, SkipValidation
 
 from contracts.realtime.secrets import ClientSecret, CreateClientSecretRequest, ExpiresAfter
@@ -18,6 +19,8 @@ from providers.errors import InvalidApiKey, ServiceError
 from providers.speech.protocol import SPEECH
 from providers.transcription.protocol import TRANSCRIPTION
 from server.api.error_responses import errors
+from server.api.generation.parts.pictures import reads_pictures
+from server.api.realtime.answering import check_voice
 from server.api.realtime.connection import Admit, Connection
 from server.api.realtime.hub import Hub
 from server.api.realtime.session import Abilities, Session, error_event
@@ -37,6 +40,12 @@ _KEY_PROTOCOL = "openai-insecure-api-key."
 """Browsers cannot set headers of a WebSocket: the key comes as a subprotocol."""
 _UNAUTHORIZED = 3000
 _REFUSED = 1008
+
+
+class UpgradeRequired(HTTPException):
+    """The address is a WebSocket's."""
+
+    status_code = 426
 
 
 class RealtimeController(Controller):
@@ -60,6 +69,13 @@ class RealtimeController(Controller):
             await Connection(session, chat, service, socket.receive, socket.send, hub.limits, admit).run()
         finally:
             hub.keep(session, chat.spec.name, scope)
+
+    @get(include_in_schema=False, name="realtime.upgrade")
+    async def upgrade(self) -> None:
+        """Say what the address is, to a client that sends a request."""
+        raise UpgradeRequired(
+            "/v1/realtime is a WebSocket; send a handshake", headers={"upgrade": "websocket", "connection": "upgrade"}
+        )
 
     @post(
         "/client_secrets",
@@ -87,11 +103,12 @@ class RealtimeController(Controller):
         model = given.get("model")
         chat = service.registry.find(CHAT, model if isinstance(model, str) else "")
         config = updated(_defaults(kind, chat, service), given)
+        await check_voice(config, service)
         seconds = (data.expires_after or ExpiresAfter()).seconds
         client = "" if hub.requests is None else hub.requests.client(request, given_keys(request.headers))
         secret = hub.new_secret(config, seconds, current_scope(), client)
         fields = {name: getattr(config, name) for name in attrs.fields_dict(RealtimeSessionConfig)}
-        session = RealtimeSession(id=Session(config, _abilities(service, hub)).id, **fields)
+        session = RealtimeSession(id=Session(config, _abilities(chat, service, hub)).id, **fields)
         return Response(ClientSecret(value=secret.value, expires_at=int(secret.expires_at), session=session))
 
 
@@ -116,12 +133,12 @@ def _open(
         return session, service.registry.find(CHAT, model), scope, admit
     if secret is not None:
         chat = service.registry.find(CHAT, secret.config.model or "")
-        return Session(secret.config, _abilities(service, hub)), chat, scope, admit
+        return Session(secret.config, _abilities(chat, service, hub)), chat, scope, admit
     chat = service.registry.find(CHAT, query.get("model") or "")
     kind: Literal["realtime", "transcription"] = (
         "transcription" if query.get("intent") == "transcription" else "realtime"
     )
-    return Session(_defaults(kind, chat, service), _abilities(service, hub)), chat, scope, admit
+    return Session(_defaults(kind, chat, service), _abilities(chat, service, hub)), chat, scope, admit
 
 
 def _defaults(
@@ -135,10 +152,13 @@ def _defaults(
     )
 
 
-def _abilities(service: Service, hub: Hub) -> Abilities:
+def _abilities(chat: ChatProvider, service: Service, hub: Hub) -> Abilities:
     registry = service.registry
     return Abilities(
-        speaks=bool(registry.available(SPEECH)), hears=bool(registry.available(TRANSCRIPTION)), strict=hub.strict
+        speaks=bool(registry.available(SPEECH)),
+        hears=bool(registry.available(TRANSCRIPTION)),
+        sees=reads_pictures(chat),
+        strict=hub.strict,
     )
 
 

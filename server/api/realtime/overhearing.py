@@ -67,7 +67,7 @@ class Overhearing:
 
     async def _prefill(self, words: str) -> None:
         items = [item.wire for item in self._session.conversation]
-        await prefilled(words, items, self._session.config, self._chat)
+        await prefilled(words, items, self._session.config, self._chat, self._service)
 
     def _busy(self) -> bool:
         """Whether a window would take a place that another request could want."""

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contracts.chat.audio import AudioOptions
 from contracts.chat.messages import (
     ChatCompletionRequestMessage,
+    ChatCompletionRequestMessageContentPartImage,
     ChatCompletionRequestMessageContentPartText,
     ContentPart,
+    ImageURL,
 )
 from contracts.chat.request import ChatCompletionRequest
 from contracts.chat.tools import CalledFunction, ChatCompletionFunctionTool, ChatCompletionTool, EarlierToolCall
@@ -102,4 +104,12 @@ def _texts(item: RealtimeMessage) -> Iterator[str]:
 
 
 def _parts(item: RealtimeMessage) -> Sequence[ContentPart]:
-    return [ChatCompletionRequestMessageContentPartText(text=text) for text in _texts(item)]
+    """Texts, transcripts and pictures. A recording that was not heard is left out."""
+    parts: list[ContentPart] = []
+    for part in item.content:
+        if text := part.text or part.transcript:
+            parts.append(ChatCompletionRequestMessageContentPartText(text=text))
+        elif part.image_url:
+            image = ImageURL(url=part.image_url, detail=part.detail)
+            parts.append(ChatCompletionRequestMessageContentPartImage(type="image_url", image_url=image))
+    return parts

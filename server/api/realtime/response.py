@@ -71,6 +71,7 @@ class _Open:
 
     item: Item
     index: int
+    closed: bool = False
     pieces: list[str] = attrs.field(factory=list)
     """Text of the message, or arguments of the call."""
 
@@ -155,14 +156,14 @@ class RunningResponse:
         if self.ended:
             return
         self.status = status
-        for each in self._items:
-            yield from self._close(each, "completed" if status == "completed" else "incomplete")
+        yield from self._close_all("completed" if status == "completed" else "incomplete")
         yield ResponseEvent(type="response.done", response=self._wire(status, details))
 
     def _text(self, text: str) -> Iterator[ServerEvent]:
         if not text:
             return
-        if self._message is None:
+        if self._message is None or self._message.closed:
+            yield from self._close_all("completed")
             said = self.speech.said if self.speech else None
             wire = RealtimeMessage(
                 id=new_item_id(), object="realtime.item", status="in_progress", role="assistant", content=[]
@@ -199,6 +200,7 @@ class RunningResponse:
     def _call(self, event: ToolCallDelta) -> Iterator[ServerEvent]:
         call = self._calls.get(event.call)
         if call is None:
+            yield from self._close_all("completed", message=not self.spoken)
             wire = RealtimeFunctionCall(
                 id=new_item_id(),
                 object="realtime.item",
@@ -225,7 +227,14 @@ class RunningResponse:
             yield ItemEvent(type="conversation.item.added", previous_item_id=before, item=item.wire)
         return opened
 
+    def _close_all(self, status: ItemStatus, *, message: bool = True) -> Iterator[ServerEvent]:
+        """Close the items that are open. `message` false: not the message, which is still being spoken."""
+        for each in self._items:
+            if not each.closed and (message or each is not self._message):
+                yield from self._close(each, status)
+
     def _close(self, opened: _Open, status: ItemStatus) -> Iterator[ServerEvent]:
+        opened.closed = True
         item = opened.item
         if isinstance(item.wire, RealtimeFunctionCall):
             item.wire = attrs.evolve(item.wire, arguments=opened.text, status=status)

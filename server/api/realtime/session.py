@@ -67,6 +67,7 @@ class Abilities:
 
     speaks: bool
     hears: bool
+    sees: bool = False
     strict: bool = False
     """Whether parameters without effect are refused."""
 
@@ -272,8 +273,8 @@ class Session:
         content = []
         for index, part in enumerate(wire.content):
             place = f"item.content[{index}]"
-            if part.type == "input_image":
-                raise UnsupportedParameter(f"{place}.type: realtime sessions read no pictures", param=f"{place}.type")
+            if part.type == "input_image" and not self._abilities.sees:
+                raise UnsupportedParameter(f"{place}.type: the model reads no pictures", param=f"{place}.type")
             if part.type == "input_audio" and part.audio and not part.transcript:
                 if not self._abilities.hears:
                     raise self._deaf(f"{place}.audio")

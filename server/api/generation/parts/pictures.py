@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from litestar import Request
@@ -16,7 +16,7 @@ from server.media.documents import Documents
 from server.media.showing import Shown, show
 from server.retrieval.retrieval import Retrieval
 
-__all__ = ["documents", "pictures", "reads_pictures"]
+__all__ = ["documents", "pictures", "readable", "reads_pictures", "shown"]
 
 
 def documents(service: Service, retrieval: Retrieval, chat: ChatProvider) -> Documents:
@@ -42,18 +42,36 @@ async def pictures(
         InvalidRequest, NotFound: a picture cannot be read.
         ClientDisconnected, ModelNotReady: the client or the server ended first.
     """
+    found = readable(attachments, chat)
+    if not found:
+        return Shown()
+    async with service.answering(request.receive):
+        return await shown(found, service, contents, chat)
+
+
+def readable(attachments: Iterable[Attachment], chat: ChatProvider) -> list[Attachment]:
+    """The pictures that the model is to read: none, if it reads none and none is required.
+
+    Raises:
+        UnsupportedParameter: the model reads no pictures.
+    """
     found = list(attachments)
     if not reads_pictures(chat):
         for attachment in found:
             if attachment.required:
                 place = f"{attachment.path}.type"
                 raise UnsupportedParameter(f"{place}: the model {chat.spec.name!r} reads no pictures", param=place)
-        return Shown()
-    if not found:
-        return Shown()
-    request_id = otel.request_id.get() or ""
-    with otel.start_media(model=chat.spec.name, request_id=request_id) as span:
-        async with service.answering(request.receive):
-            shown = await show(found, contents, service.pictures, max_side=service.max_picture_side)
-        span.read(pictures=shown.pictures, content_bytes=shown.content_bytes, pixel_bytes=shown.pixel_bytes)
-    return shown
+        return []
+    return found
+
+
+async def shown(found: Sequence[Attachment], service: Service, contents: Contents, chat: ChatProvider) -> Shown:
+    """Those of `readable` as the model reads them.
+
+    Raises:
+        InvalidRequest, NotFound: a picture cannot be read.
+    """
+    with otel.start_media(model=chat.spec.name, request_id=otel.request_id.get() or "") as span:
+        made = await show(found, contents, service.pictures, max_side=service.max_picture_side)
+        span.read(pictures=made.pictures, content_bytes=made.content_bytes, pixel_bytes=made.pixel_bytes)
+    return made

@@ -250,3 +250,36 @@ async def test_the_end_of_the_connection_frees_the_slot() -> None:
         socket.send("response.create")
         await socket.until("response.output_text.delta")
     assert chat.closed.is_set()
+
+
+async def told_and_called(_: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
+    yield Accepted(3, 0)
+    yield TextDelta("I will look. ")
+    for number in range(2):
+        yield ToolCallDelta(number, id=f"call_{number}", name="look")
+        yield ToolCallDelta(number, "{}")
+    yield TextDelta("I looked.")
+    yield Finished("tool_calls", Usage(3, 9), 0.0, 0.0)
+
+
+async def test_an_item_of_a_text_ends_before_the_next_one_begins() -> None:
+    async with connected(make_app(FakeChat(script=told_and_called))) as socket:
+        say(socket, "Look.")
+        socket.send("response.create")
+        done = (await socket.until("response.done"))["response"]
+    assert [item["type"] for item in done["output"]] == ["message", "function_call", "function_call", "message"]
+    items = [event for event in socket.events if event["type"].startswith("response.output_item")]
+    assert [(event["type"][21:], event["output_index"]) for event in items] == [
+        (step, index) for index in range(4) for step in ("added", "done")
+    ]
+
+
+async def test_a_call_comes_while_the_text_before_it_is_spoken() -> None:
+    async with connected(await speaking_app(FakeChat(script=told_and_called))) as socket:
+        say(socket, "Look.")
+        socket.send("response.create")
+        done = (await socket.until("response.done"))["response"]
+    assert [item["type"] for item in done["output"]] == ["message", "function_call", "function_call"]
+    assert done["output"][0]["content"][0]["transcript"] == "I will look. I looked."
+    kinds = [event["type"] for event in socket.events]
+    assert kinds.index("response.function_call_arguments.done") < kinds.index("response.output_audio.done")
