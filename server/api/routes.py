@@ -15,7 +15,7 @@ from server.api.images.controller import ImageEditsController, ImagesController
 from server.api.messages.controller import MessagesController
 from server.api.realtime.controller import RealtimeController
 from server.api.responses.controller import ResponsesController
-from server.api.service.arena import ArenaController
+from server.api.service.arena import ArenaController, TalkController
 from server.api.service.diagnostics import DiagnosticsController
 from server.api.service.health import HealthController
 from server.api.service.index import IndexController
@@ -55,6 +55,7 @@ def routes(*, max_upload_bytes: int) -> Sequence[ControllerRouterHandler]:
         SpeechController,
         StoreBatchesController,
         StoreFilesController,
+        TalkController,
         TokenizeController,
         TracesController,
         VectorStoresController,

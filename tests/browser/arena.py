@@ -84,14 +84,15 @@ class ArenaPage:
         self.open(wanted)
         self.ready()
 
-    def open(self, wanted: dict[str, Any] | None) -> None:
+    def open(self, wanted: dict[str, Any] | None, path: str = "/arena", before: str = "") -> None:
+        """Open the page at `path`. `before` runs before its scripts."""
         self.page.open("about:blank")
         for domain in ("Page", "Runtime", "Log"):
             self.page.command(f"{domain}.enable")
         entered = f"localStorage.setItem('arena-settings', {json.dumps(json.dumps(wanted))});"
-        source = f"if (location.pathname.startsWith('/arena')) {{ {entered} }} {_RECORD}"
+        source = f"if (location.pathname.startsWith('/arena')) {{ {entered} }} {_RECORD} {before}"
         self.page.command("Page.addScriptToEvaluateOnNewDocument", source=source)
-        self.page.command("Page.navigate", url=f"{self.url}/arena")
+        self.page.command("Page.navigate", url=f"{self.url}{path}")
 
     def reload(self) -> None:
         self.evaluate("window.stale = true")
@@ -99,8 +100,9 @@ class ArenaPage:
         eventually(lambda: self.evaluate("!window.stale"))
         self.ready()
 
-    def ready(self) -> None:
-        loaded = "Boolean(window.arena && document.querySelector('[name=model-0] option'))"
+    def ready(self, filled: str = "[name=model-0] option") -> None:
+        """Wait until the page has what the server told it, which is in the element `filled`."""
+        loaded = f"Boolean(window.arena && document.querySelector('{filled}'))"
         eventually(lambda: self.evaluate(loaded))
         self.evaluate(_WATCH)
 

@@ -18,8 +18,10 @@ def browser_ends() -> Generator[None]:
 
 
 @pytest.fixture(scope="session")
-def server() -> Generator[LiveServer]:
-    """The echo model, for the pages that leave its server as it was."""
-    running = start("--model-type", "echo", "--model-path", "delay=0.01")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
+    """The echo model, and one that hears, for the pages that leave their server as it was."""
+    config = tmp_path_factory.mktemp("server") / "config.yaml"
+    config.write_text("models:\n  - {model_type: echo, model_path: delay=0.01}\n  - {model_type: whisper}\n")
+    running = start("--config", str(config))
     yield running
     assert running.stop() == 0, running.log.text

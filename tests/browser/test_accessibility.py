@@ -48,3 +48,9 @@ def test_no_page_has_a_serious_violation(server: LiveServer, scheme: str, width:
         eventually(lambda: arena.evaluate("document.title") == "mlx-openai-server")
         arena.evaluate(axe)
         assert arena.evaluate(SERIOUS) == [], "the landing page"
+
+        arena.page.command("Page.navigate", url=f"{server.url}/talk")
+        eventually(lambda: arena.evaluate("Boolean(document.querySelector('[name=model] option'))"))
+        arena.evaluate(axe)
+        assert arena.evaluate(SERIOUS) == [], "the page of a conversation"
+        assert arena.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing of it is cut off"

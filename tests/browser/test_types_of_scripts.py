@@ -1,4 +1,4 @@
-"""The JSDoc types of the arena's modules, checked by TypeScript."""
+"""The JSDoc types of the modules of `/arena` and `/talk`, checked by TypeScript."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.live.test_sdk_node import node_and_npm, npm_packages
 
 PACKAGES = Path(__file__).with_name("node")
-MODULES = sorted((Path(__file__).parents[2] / "server" / "static" / "arena").glob("*.js"))
+MODULES = sorted((Path(__file__).parents[2] / "server" / "static").glob("*/*.js"))
 STRICT = (
     *("--allowJs", "--checkJs", "--noEmit", "--strict", "--noUnusedLocals", "--noUnusedParameters"),
     *("--target", "es2022", "--module", "esnext", "--moduleResolution", "bundler"),

@@ -37,6 +37,9 @@ export function useKey(key) {
   sessionStorage.setItem(KEY, key);
 }
 
+/** Whether requests carry a key. */
+export const hasKey = () => sessionStorage.getItem(KEY) !== null;
+
 /** @returns {Record<string, string>} */
 function authorization() {
   const key = sessionStorage.getItem(KEY);

@@ -1,0 +1,147 @@
+"""The page at `/talk` in a real browser with a recording as its microphone. The echo answers with what it hears."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.arena import ArenaPage, arena_page
+from tests.browser.chromium import INSTALL_SECONDS
+from tests.browser.test_arena_page import in_step
+from tests.live.client import eventually
+from tests.live.harness import LiveServer
+from tests.live.said import said
+
+pytestmark = pytest.mark.timeout(INSTALL_SECONDS + 600)
+
+RATE = 24_000
+PATIENCE = 120.0
+RECORD = """
+window.sockets = { sent: [], received: [] };
+const send = WebSocket.prototype.send;
+WebSocket.prototype.send = function (text) {
+  if (!this.recorded) {
+    this.recorded = true;
+    this.addEventListener("message", ({ data }) => sockets.received.push(JSON.parse(data)));
+  }
+  const event = JSON.parse(text);
+  sockets.sent.push(event.audio ? { ...event, audio: event.audio.length } : event);
+  send.call(this, text);
+};
+"""
+"""Runs before the page's scripts: keeps the events of the page's sessions."""
+PRESS_IN_MID_ANSWER = """
+new Promise((done) => (function look() {
+  if ((arena.state().position ?? 0) < 0.4) return requestAnimationFrame(look);
+  document.body.dispatchEvent(new KeyboardEvent("keydown", { code: "Space", bubbles: true }));
+  done();
+})())
+"""
+
+
+@pytest.fixture(scope="module")
+def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that the browser's fake microphone repeats: a sentence, and a second of silence."""
+    return said(tmp_path_factory.mktemp("microphone"), "quick_brown_fox", silence=1.0)
+
+
+@pytest.fixture
+def talk(server: LiveServer, microphone: Path) -> Generator[ArenaPage]:
+    fake = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
+    with arena_page(server.url, *fake, f"--use-file-for-fake-audio-capture={microphone}") as page:
+        opened(page, "/talk")
+        yield page
+
+
+def opened(page: ArenaPage, path: str) -> None:
+    page.open(None, path, RECORD)
+    page.ready("[name=model] option")
+
+
+def turns(page: ArenaPage, who: str) -> list[dict[str, Any]]:
+    """The turns of one side that are over."""
+    found: list[dict[str, Any]] = page.evaluate("arena.turns()")
+    return [turn for turn in found if turn["who"] == who and turn["over"]]
+
+
+def hold(page: ArenaPage, pressed: bool) -> None:
+    kind = "keyDown" if pressed else "keyUp"
+    page.page.command("Input.dispatchKeyEvent", type=kind, key=" ", code="Space", windowsVirtualKeyCode=32)
+
+
+def heard(page: ArenaPage, seconds: float) -> bool:
+    """Whether the page has sent this much sound since the key was pressed."""
+    return bool(page.evaluate("arena.state().sent") >= seconds * RATE)
+
+
+def events(page: ArenaPage, side: str, kind: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = page.evaluate(f"sockets.{side}.filter(({{ type }}) => type === '{kind}')")
+    return found
+
+
+def test_a_person_talks_by_key_is_answered_with_a_moving_mouth_interrupts_and_talks_hands_free(talk: ArenaPage) -> None:
+    talk.tab_to("start")
+    talk.press("Enter")
+    talk.wait_for("open")
+    assert "space bar" in talk.text("status")
+    talk.evaluate("document.activeElement.blur()")
+    hold(talk, True)
+    eventually(lambda: heard(talk, 4.5), within=PATIENCE)
+    assert talk.text("hold") == "Release to send"
+    hold(talk, False)
+    eventually(lambda: turns(talk, "avatar"), within=PATIENCE)
+
+    (own,) = turns(talk, "person")
+    (answer,) = turns(talk, "avatar")
+    assert "fox" in own["text"].lower()
+    assert answer["heard"].strip() == own["text"].strip(), "the echo"
+    assert talk.text("own") == own["text"]
+    frames = talk.evaluate("frames_seen")
+    assert len(frames) > 20
+    assert frames[-1]["position"] > answer["samples"] / RATE - 0.5, "it plays to the end"
+    assert in_step(frames, answer["visemes"]) >= 0.95
+    assert len({frame["mouth"] for frame in frames}) >= 4
+    assert len({frame["now"] for frame in frames} - {None}) >= 3, "words light up one after the other"
+    assert max(frame["loud"] for frame in frames) > 0.05
+    legs = talk.evaluate("[...document.querySelectorAll('#entries dt')].map((one) => one.textContent)")
+    assert legs == ["transcript", "first text", "first audio", "first sound"]
+
+    hold(talk, True)
+    eventually(lambda: heard(talk, 3.0), within=PATIENCE)
+    hold(talk, False)
+    talk.evaluate(PRESS_IN_MID_ANSWER)
+    _, cut = turns(talk, "avatar")
+    assert cut["interrupted"]
+    assert 0 < len(cut["heard"]) < len(cut["text"])
+    (report,) = events(talk, "sent", "conversation.item.truncate")
+    assert report["audio_end_ms"] == cut["playedMs"] > 300
+    eventually(lambda: events(talk, "received", "conversation.item.truncated"), within=PATIENCE)
+    assert talk.state["speech"] is None, "the avatar is quiet"
+
+    before = len(turns(talk, "person"))
+    talk.evaluate("document.querySelector('[value=hands-free]').click()")
+    # Not the answers: the recording repeats, so its next turn may interrupt them before they have a sound.
+    eventually(lambda: len(turns(talk, "person")) > before, within=PATIENCE)
+    assert events(talk, "received", "input_audio_buffer.speech_stopped")
+    assert any(word in turns(talk, "person")[-1]["text"].lower() for word in ("fox", "dog"))
+
+    talk.evaluate("document.getElementById('start').click()")
+    assert talk.state["phase"] == "over"
+    assert talk.evaluate("sockets.received.filter(({ type }) => type === 'error')") == []
+    assert talk.problems() == []
+
+
+def test_a_microphone_that_is_refused_or_absent_is_named(server: LiveServer) -> None:
+    with arena_page(server.url) as page:
+        opened(page, "/talk")
+        for error, reason in (("NotAllowedError", "blocked"), ("NotFoundError", "No microphone was found")):
+            refuse = f"navigator.mediaDevices.getUserMedia = async () => {{ throw new DOMException('', '{error}'); }}"
+            page.evaluate(f"{refuse}; 0")
+            page.click("start")
+            eventually(lambda: page.state["phase"] == "failed")
+            assert reason in page.text("reason")
+            assert page.text("start") == "Start talking", "it can be tried again"
+        assert events(page, "sent", "session.update") == [], "no session was opened"
