@@ -115,7 +115,7 @@ BESIDE := $(addprefix --no-emit-package ,mlx mlx-cpu mlx-metal contourpy cycler 
 .PHONY: lock
 lock: setup ## Resolve the locks again; ARGS=--upgrade allows newer versions
 	$(LOCK) $(ARGS) pyproject.toml requirements/build.in --output-file requirements/runtime.txt
-	$(LOCK) $(ARGS) --extra dev --extra bench --extra speech-ja --extra images --constraint requirements/runtime.txt pyproject.toml requirements/build.in --output-file requirements/dev.txt
+	$(LOCK) $(ARGS) --extra dev --extra bench --extra talk --extra speech-ja --extra images --constraint requirements/runtime.txt pyproject.toml requirements/build.in --output-file requirements/dev.txt
 	$(LOCK_TOOL) $(ARGS) $(BESIDE) --constraint requirements/runtime.txt requirements/images.in --output-file requirements/images.txt
 	$(LOCK_TOOL) $(ARGS) --constraint requirements/dev.txt requirements/mutation.in --output-file requirements/mutation.txt
 

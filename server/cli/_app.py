@@ -13,6 +13,7 @@ from server.cli.image import image
 from server.cli.launch import launch
 from server.cli.models.command import models
 from server.cli.speak import speak
+from server.cli.talk.command import talk
 
 __all__ = ["cli"]
 
@@ -35,10 +36,10 @@ def cli() -> None:
     """An OpenAI-compatible server for MLX models.
 
     `mlx-openai-server launch` downloads and serves small models. `mlx-openai-server chat` talks to a running server,
-    `mlx-openai-server speak` synthesizes speech with it, `mlx-openai-server image` paints with it, and
-    `mlx-openai-server debate` lets two speakers argue.
+    `mlx-openai-server talk` does so aloud, `mlx-openai-server speak` synthesizes speech with it,
+    `mlx-openai-server image` paints with it, and `mlx-openai-server debate` lets two speakers argue.
     """
 
 
-for _command in (launch, chat, speak, image, debate, models, config, doctor, bench):
+for _command in (launch, chat, talk, speak, image, debate, models, config, doctor, bench):
     cli.add_command(_command)

@@ -15,7 +15,7 @@ from providers.capabilities import MODALITIES
 
 ROOT = Path(__file__).parents[2]
 EXTRAS = ["cpu", "embedded", "speech", "speech-zh", "transcription", "embeddings", "retrieval"]
-LOCKS = {"runtime": EXTRAS, "dev": [*EXTRAS, "bench", "dev", "images", "speech-ja"]}
+LOCKS = {"runtime": EXTRAS, "dev": [*EXTRAS, "bench", "dev", "images", "speech-ja", "talk"]}
 
 ALL = [*LOCKS, "images", "mutation"]
 """With what is installed beside the runtime lock (images) and the development lock (the tool of `make mutate`)."""

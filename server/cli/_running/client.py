@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import attrs
 import httpx
 
-__all__ = ["Answered", "Client", "ClientError", "Passages", "Piece", "Sound", "Step"]
+__all__ = ["Answered", "Client", "ClientError", "Passages", "Piece", "Sound", "Step", "is_remote"]
 
 _STEP = re.compile(r": image (\d{1,9})/(\d{1,9}) step (\d{1,9})/(\d{1,9})")
 
@@ -71,7 +71,7 @@ class Client:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # No read timeout: an answer may take long, and the server's heartbeats show that it is alive.
         self._http = httpx.Client(
-            base_url=self.url, headers=headers, timeout=httpx.Timeout(None, connect=5.0), trust_env=_is_remote(self.url)
+            base_url=self.url, headers=headers, timeout=httpx.Timeout(None, connect=5.0), trust_env=is_remote(self.url)
         )
 
     def close(self) -> None:
@@ -269,6 +269,6 @@ def _root(url: str) -> str:
     return url.rstrip("/").removesuffix("/v1")
 
 
-def _is_remote(url: str) -> bool:
+def is_remote(url: str) -> bool:
     """False for a server on this machine, for which the environment's proxies must not be used."""
     return urlsplit(url).hostname not in {"127.0.0.1", "localhost", "::1"}

@@ -60,6 +60,7 @@ _EXTRAS = (
         modules=("sqlite_vec", "pypdf"),
         adds="PDF files in vector stores, and faster search in them",
     ),
+    Extra(name="talk", modules=("sounddevice", "websockets"), adds="`talk` by microphone and loudspeaker"),
     Extra(name="bench", modules=("matplotlib",), adds="plots of what `bench` measured"),
 )
 

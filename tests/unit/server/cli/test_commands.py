@@ -261,6 +261,7 @@ def test_doctor_lists_every_extra_with_the_command_that_adds_it(monkeypatch: pyt
         "images": "note",
         "vision": "note",
         "retrieval": "note",
+        "talk": "note",
         "bench": "note",
     }
     values = {finding.name: finding.value for finding in section.findings}

@@ -1,0 +1,1 @@
+"""`talk`: a spoken conversation in the terminal."""
