@@ -22,6 +22,7 @@ import attrs
 from filelock import FileLock
 
 from providers.weights._cache import cache_folder
+from tests.live.said import NAMES, said
 from tests.live.test_sdk_node import node_and_npm
 
 HERE = Path(__file__).parent
@@ -162,6 +163,21 @@ def _two_turns(title: str, package: str) -> Judge:
     return Judge(f"two turns with a forced tool, {title}", package, run)
 
 
+def _spoken_turns(service: Service) -> list[Outcome]:
+    script = shutil.copy(HERE / "python" / "spoken_turns.py", python_bin().parent)
+    command = [str(python_bin() / "python"), script, service.url, service.model, *_recordings(python_bin().parent)]
+    return _cases(_run(command, python_bin().parent))
+
+
+def _spoken_script(name: str) -> Callable[[Service], list[Outcome]]:
+    """One of our scripts in `node/`, with the turns of a person."""
+    return lambda service: _script(name, *_recordings(node_folder()))(service)
+
+
+def _recordings(folder: Path) -> list[str]:
+    return [str(said(folder, name)) for name in NAMES]
+
+
 def _compatcanary(service: Service) -> list[Outcome]:
     folder = node_folder()
     cli = str(folder / "node_modules" / "compatcanary" / "src" / "cli.js")
@@ -232,3 +248,9 @@ TWO_TURNS = (
     _two_turns("AI SDK, four providers", "npm:ai"),
 )
 """Clients that a model of any size can answer."""
+REALTIME = (
+    Judge("spoken turns, OpenAI SDK for Python", "pypi:openai", _spoken_turns),
+    Judge("spoken turns, OpenAI SDK for Node", "npm:openai", _spoken_script("spoken_turns")),
+    Judge("spoken turns, agents SDK for Node", "npm:@openai/agents", _spoken_script("spoken_agents")),
+)
+"""Realtime clients. They need models that hear, answer and speak."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pytest
 
 from tests.compat.conftest import ROWS
-from tests.compat.judges import JUDGES, TWO_TURNS, Judge, Service
+from tests.compat.judges import JUDGES, REALTIME, TWO_TURNS, Judge, Service
 
 MODEL_FAULTS = {
     "chat.pong": "the model does not repeat the word",
@@ -37,6 +37,6 @@ def test_over_the_scripted_model(judge: Judge, scripted: Service, pytestconfig: 
     judged(judge, scripted, pytestconfig, {})
 
 
-@pytest.mark.parametrize("judge", [*JUDGES[:2], *TWO_TURNS], ids=lambda judge: judge.name)
+@pytest.mark.parametrize("judge", [*JUDGES[:2], *TWO_TURNS, *REALTIME], ids=lambda judge: judge.name)
 def test_over_the_embedded_model(judge: Judge, embedded: Service, pytestconfig: pytest.Config) -> None:
     judged(judge, embedded, pytestconfig, MODEL_FAULTS)
