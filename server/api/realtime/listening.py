@@ -217,7 +217,7 @@ class Listening:
             object="realtime.item",
             status="completed",
             role="user",
-            content=[RealtimeContent(type="input_audio", transcript=transcript)],
+            content=[RealtimeContent(type="input_audio", transcript=transcript or "")],
         )
         item = Item(wire, sound=utterance.audio, samples=len(utterance.audio) // _SAMPLE_BYTES)
         yield AudioCommitted(previous_item_id=self._session.conversation.last_id, item_id=item.id)

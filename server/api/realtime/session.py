@@ -279,7 +279,8 @@ class Session:
                 if not self._abilities.hears:
                     raise self._deaf(f"{place}.audio")
                 sound += reader_of(input_of(self.config).format).decode(_decoded(part.audio, f"{place}.audio"))
-            content.append(attrs.evolve(part, audio=None))
+            transcript = (part.transcript or "") if part.type == "input_audio" else part.transcript
+            content.append(attrs.evolve(part, audio=None, transcript=transcript))
         wire = attrs.evolve(wire, content=content)
         return Item(wire, sound=bytes(sound), samples=len(sound) // SAMPLE_BYTES)
 

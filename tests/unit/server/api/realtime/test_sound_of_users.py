@@ -46,6 +46,20 @@ def said(chat: FakeChat) -> list[Any]:
     return [turn.content for turn in prompt.messages]
 
 
+async def test_a_recording_has_a_transcript_before_it_is_transcribed() -> None:
+    """OpenAI's agents SDK ends its process over an item without one."""
+    audio = b64encode(TONE).decode()
+    message = {"type": "message", "role": "user", "content": [{"type": "input_audio", "audio": audio}]}
+    async with connected(hearing_app(FakeChat(script=repeat), FakeTranscriber())) as socket:
+        append(socket, TONE)
+        socket.send("input_audio_buffer.commit")
+        await socket.until("conversation.item.done")
+        socket.send("conversation.item.create", item=message)
+        await socket.until("conversation.item.done")
+    added = [e["item"]["content"] for e in socket.events if e["type"] == "conversation.item.added"]
+    assert added == 2 * [[{"type": "input_audio", "transcript": ""}]]
+
+
 async def test_a_turn_is_heard_and_answered() -> None:
     chat, ears = FakeChat(script=repeat), FakeTranscriber()
     async with connected(hearing_app(chat, ears)) as socket:
