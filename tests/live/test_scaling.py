@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 import httpx
 import pytest
+from websockets.sync.client import connect
 
 from tests.live.client import PATIENCE, ask, chat, eventually
 from tests.live.haproxy import INSTALL_SECONDS, Balancer, balancing, find_haproxy
@@ -147,6 +148,21 @@ def test_the_balancer_recognises_a_conversation(
         assert served(number, later, answered) == home
         seen.add(home)
     assert seen == {"a", "b"}
+
+
+def test_a_realtime_session_is_resumed_on_its_server(balancer: Balancer) -> None:
+    address = f"{balancer.url.replace('http', 'ws')}/v1/realtime?model=echo"
+
+    def session(query: str) -> str:
+        with connect(f"{address}&{query}", open_timeout=PATIENCE) as socket:
+            created = json.loads(socket.recv(timeout=PATIENCE))
+        assert created["type"] == "session.created", created
+        identifier: str = created["session"]["id"]
+        return identifier
+
+    for number in range(6):
+        begun = session(f"conversation={number}")
+        assert session(f"conversation={number}&session_id={begun}") == begun
 
 
 @attrs.define
