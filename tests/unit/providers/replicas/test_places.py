@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from providers.engine_host.frames import LoadFailed
 from providers.errors import EngineCrashed, ModelNotReady
 from tests.unit.providers.engine_host.clock import later, quiet
 from tests.unit.providers.engine_host.in_memory import Engines
@@ -62,6 +63,23 @@ async def test_without_any_replica_requests_are_refused(engines: Engines):
 
     assert isinstance(refused.exception(), ModelNotReady)
     assert provider.queue_stats.rejected == 1
+
+
+async def test_a_client_has_a_failed_replica_loaded_again(engines: Engines):
+    provider = await served(engines, ready=False)
+    engines[0].report(LoadFailed("no such folder"))
+    engines[0].die()
+    engines[1].ready()
+    await quiet()
+    assert states(provider) == ["failed", "ready"]
+
+    await provider.load()
+    await quiet()
+
+    assert (len(engines), states(provider)) == (3, ["loading", "ready"])
+    engines[2].ready()
+    await quiet()
+    assert (states(provider), provider.card.detail) == (["ready", "ready"], None)
 
 
 async def test_a_replica_that_does_not_read_is_passed_over(engines: Engines):
