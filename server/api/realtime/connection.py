@@ -178,7 +178,7 @@ class Connection:
                 await self._received(message.get("text"), message.get("bytes"))
             except Exception as error:  # a fault of the server: this event is lost, and the session goes on
                 self.emit([error_event(as_service_error(error), None)])
-            await self._outbox.room()
+            await self._outbox.room(slack=True)
 
     async def _received(self, text: str | None, data: bytes | None) -> None:
         if text is None:

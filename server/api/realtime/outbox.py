@@ -7,8 +7,11 @@ from collections import deque
 
 __all__ = ["Outbox"]
 
-MOST_BYTES = 1 << 20
-"""Of events that wait. Generation waits for room, so that a client which does not read holds no more."""
+MOST_BYTES = 256 << 10
+"""Of events that wait. Generation waits for room, so that a client which does not read holds no more, and an
+interruption is not behind minutes of sound."""
+SLACK = 4
+"""Times as many hold up the reader: a client on a slow line can still interrupt."""
 
 
 class Outbox:
@@ -25,6 +28,8 @@ class Outbox:
         self._filled = asyncio.Event()
         self._emptied = asyncio.Event()
         self._emptied.set()
+        self._bearable = asyncio.Event()
+        self._bearable.set()
 
     def put(self, frame: str) -> None:
         if self._closed:
@@ -34,10 +39,12 @@ class Outbox:
         self._filled.set()
         if self._bytes > self._most:
             self._emptied.clear()
+        if self._bytes > SLACK * self._most:
+            self._bearable.clear()
 
-    async def room(self) -> None:
-        """Wait until less than the bound waits."""
-        await self._emptied.wait()
+    async def room(self, *, slack: bool = False) -> None:
+        """Wait until less than the bound waits, or with `slack` less than `SLACK` times as much."""
+        await (self._bearable if slack else self._emptied).wait()
 
     async def next(self) -> str | None:
         """The next frame; None: it is closed, and the last one was taken."""
@@ -50,10 +57,12 @@ class Outbox:
         self._bytes -= len(frame)
         if self._bytes <= self._most:
             self._emptied.set()
+        if self._bytes <= SLACK * self._most:
+            self._bearable.set()
         return frame
 
     def close(self) -> None:
         """Take no more frames; those that wait are still sent."""
         self._closed = True
-        self._filled.set()
-        self._emptied.set()
+        for event in (self._filled, self._emptied, self._bearable):
+            event.set()

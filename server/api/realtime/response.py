@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Generator, Iterator, Sequence
 from typing import Any, Protocol
 from uuid import uuid4
@@ -46,6 +47,10 @@ from server.api.spoken.said import SaidAnswer
 from server.api.spoken.wire import AudioParts
 
 __all__ = ["RunningResponse", "Sound", "Speech"]
+
+
+_DELTA_BYTES = 24_000
+"""Of sound in an event: half a second of PCM. A sentence in one event is more than clients take by default."""
 
 
 class Sound(Protocol):
@@ -183,19 +188,18 @@ class RunningResponse:
             return
         sound = self.speech.sound
         audio = sound.encode(event.audio) + (sound.finish() if event.piece is None else b"")
-        part = self.speech.parts.of(AudioBytes(audio, event.piece, event.index))
-        if part is None:
-            return
-        self._message.item.samples += part["samples"]
         place = self._place(self._message)
-        times = {name: part[name] for name in ("start_sample", "samples", "sample_rate")}
-        if event.piece is not None and part.get("words") is not None:
-            yield AudioWords(words=part["words"], **times, **place)
-            yield AudioVisemes(visemes=part["visemes"], **times, **place)
-            if part["gestures"] is not None:
+        if event.piece is not None and (part := self.speech.parts.of(AudioBytes(b"", event.piece))) is not None:
+            self._message.item.samples += part["samples"]
+            times = {name: part[name] for name in ("start_sample", "samples", "sample_rate")}
+            if part.get("words") is not None:
+                yield AudioWords(words=part["words"], **times, **place)
+                yield AudioVisemes(visemes=part["visemes"], **times, **place)
+            if part.get("gestures") is not None:
                 yield AudioGestures(gestures=part["gestures"], **times, **place)
-        if audio:
-            yield OutputDelta(type="response.output_audio.delta", delta=part["audio"], **place)
+        for begin in range(0, len(audio), _DELTA_BYTES):
+            delta = b64encode(audio[begin : begin + _DELTA_BYTES]).decode("ascii")
+            yield OutputDelta(type="response.output_audio.delta", delta=delta, **place)
 
     def _call(self, event: ToolCallDelta) -> Iterator[ServerEvent]:
         call = self._calls.get(event.call)

@@ -33,9 +33,16 @@ async def test_the_outbox_keeps_order_and_has_a_bound() -> None:
     assert not waiting.done()
     assert [await outbox.next(), await outbox.next()] == ["ab", "cd"]
     await asyncio.wait_for(waiting, 5)
+    outbox.put("x" * 12)
+    reading = asyncio.create_task(outbox.room(slack=True))
+    await asyncio.sleep(0)
+    assert not reading.done()
+    assert await outbox.next() == "ef"
+    await asyncio.wait_for(reading, 5)
+    assert await outbox.next() == "x" * 12
     outbox.close()
     outbox.put("late")
-    assert [await outbox.next(), await outbox.next()] == ["ef", None]
+    assert await outbox.next() is None
 
 
 async def test_a_client_that_does_not_read_holds_generation_up() -> None:
@@ -58,7 +65,7 @@ async def test_a_client_that_does_not_read_holds_generation_up() -> None:
             before = made
             for _ in range(200):
                 await asyncio.sleep(0)
-        assert made < 1500
+        assert made < 500
         socket.reads.set()
         assert (await socket.until("response.done"))["response"]["status"] == "completed"
     assert made == 5000

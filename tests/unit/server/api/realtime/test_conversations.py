@@ -105,6 +105,7 @@ async def test_a_spoken_turn() -> None:
     sound = b"".join(b64decode(e["delta"]) for e in socket.events if e["type"] == "response.output_audio.delta")
     words = [word for e in socket.events if e["type"] == "response.output_audio.words" for word in e["words"]]
     visemes = [v for e in socket.events if e["type"] == "response.output_audio.visemes" for v in e["visemes"]]
+    assert max(len(e["delta"]) for e in socket.events if e["type"] == "response.output_audio.delta") <= 32_000
     assert [word["word"] for word in words] == WORDS
     assert visemes[0]["start_time"] == 0
     assert visemes[-1]["end_time"] == pytest.approx(len(sound) / 2 / 24_000)
