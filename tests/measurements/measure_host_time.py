@@ -25,7 +25,7 @@ from server.cli.bench.client import Workload
 from server.cli.bench.load import LoadResult
 from server.cli.bench.prompts import make_prompts
 from server.cli.bench.servers import free_port, running
-from server.cli.bench.suite.run import load_once
+from server.cli.bench.suite.processes import load_once
 
 WORKER = ("worker: event loop", "worker: input and output")
 ENGINE = ("engine: intake", "engine: writer", "engine: MLX thread", "engine: MLX computes")
