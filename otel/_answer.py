@@ -26,7 +26,10 @@ arrived: ContextVar[float | None] = ContextVar("arrived", default=None)
 
 @attrs.define(eq=False)
 class Summary:
-    """Totals of the answers to one HTTP request. Times are in seconds."""
+    """Totals of the answers to one HTTP request, or of those over one WebSocket. Times are in seconds."""
+
+    deferred: bool = True
+    """Whether metrics are recorded when the request ends. False: a connection that lives on records each answer's."""
 
     model: str | None = None
     """Of the first answer: the speech of a chat is the chat's."""
@@ -158,7 +161,7 @@ class Measure:
 
     def _point(self, histogram: Histogram, value: float, labels: dict[str, Any]) -> None:
         """Record now or, within an HTTP request, after its last byte."""
-        if self._summary is None:
+        if self._summary is None or not self._summary.deferred:
             histogram.record(value, labels)
         else:
             self._summary.points.append((histogram, value, labels))

@@ -27,6 +27,7 @@ async def run_socket(app: ASGIApp, scope: WebSocketScope, receive: Receive, send
     span = otel.start_server_span(
         "GET", scope["path"], scope["headers"], scheme=scope["scheme"], client=client[0] if client else None
     )
+    span.summary.deferred = False
     begun = time.perf_counter()
     status: int | None = None
     code: int | None = None

@@ -227,12 +227,14 @@ class Connection:
             session=self._session.id,
             response=response.id,
         ) as span:
+            begun = asyncio.get_running_loop().time()
             try:
                 await self._answer(response, span)
             except Exception as error:
                 self.emit(self._session.failed(response, as_service_error(error)))
             finally:
                 span.ended(response.status)
+                _log_turn(response, asyncio.get_running_loop().time() - begun)
                 self._active = asyncio.get_running_loop().time()
 
     async def _answer(self, response: RunningResponse, span: otel.TurnSpan) -> None:
@@ -345,3 +347,17 @@ class Connection:
             async with asyncio.timeout(self._limits.write):
                 reason = f"{close.error.type}.{close.error.code}"
                 await self._send({"type": "websocket.close", "code": close.code, "reason": reason})
+
+
+def _log_turn(response: RunningResponse, seconds: float) -> None:
+    """One line per response, as there is one per request."""
+    usage = response.usage
+    _log.info(
+        "turn",
+        response_id=response.id,
+        status=response.status,
+        input_tokens=usage.input_tokens,
+        cached_tokens=usage.input_token_details.cached_tokens or None,
+        output_tokens=usage.output_tokens,
+        duration=round(seconds, 6),
+    )

@@ -288,11 +288,12 @@ class RunningResponse:
             output_modalities=["audio" if self.spoken else "text"],
             max_output_tokens=self.config.max_output_tokens or "inf",
             audio=RealtimeResponseAudio(output=audio) if self.spoken else None,
-            usage=None if status == "in_progress" else self._counted(),
+            usage=None if status == "in_progress" else self.usage,
             metadata=self._metadata,
         )
 
-    def _counted(self) -> RealtimeUsage:
+    @property
+    def usage(self) -> RealtimeUsage:
         """What was used, as far as it got."""
         used = self._usage or Usage(self._accepted.prompt_tokens, self._tokens, self._accepted.cached_tokens)
         return RealtimeUsage.of(used.prompt_tokens, used.completion_tokens, used.cached_tokens)

@@ -104,6 +104,11 @@ class Socket:
             await self._changed.wait_for(found)
         return self.events[self._seen - 1]
 
+    async def settled(self) -> None:
+        """Wait until the server has handled what was sent, and what follows from it has ended."""
+        self.send("session.update", session={})
+        await self.until("session.updated")
+
     async def finished(self) -> Socket:
         async with asyncio.timeout(WAIT):
             await self.task
