@@ -106,6 +106,8 @@ class ModelSpec:
     """Tokens proposed per step from the conversation's earlier text; None: none."""
     tensor_parallel: int = 1
     """Processes that share a language model, each with a part of every layer."""
+    pipeline: int = 1
+    """Processes that share a language model, each with some of its layers."""
     hostfile: str | None = None
     """MLX's hostfile, which names the machine of each of them; None: all run on this one."""
     tool_call_parser: str = "auto"
@@ -136,9 +138,14 @@ class ModelSpec:
         return -(-self.replicas // max(1, len(self.devices)))
 
     @property
+    def ranks(self) -> int:
+        """Processes that share the model."""
+        return self.tensor_parallel * self.pipeline
+
+    @property
     def ending_seconds(self) -> float:
         """Seconds that an engine may take to end.
 
         More with `prefix_cache_dir`, to write the prompts that are left, and for several processes.
         """
-        return 1.0 if self.prefix_cache_dir is None and self.tensor_parallel == 1 else 3.0
+        return 1.0 if self.prefix_cache_dir is None and self.ranks == 1 else 3.0

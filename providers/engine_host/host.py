@@ -85,7 +85,7 @@ class EngineHost:
         self._labels: dict[str, Any] = {"model": spec.name, **({} if replica is None else {"replica": replica})}
         self.on_change: Callable[[], None] = lambda: None
         """Called when `status` becomes another one than `loading`."""
-        self.ranks = spec.tensor_parallel
+        self.ranks = spec.ranks
         """Processes of the engine that share the model."""
         self._start_process = starting(spec, command, start)
         self._restart = restart or RestartPolicy()

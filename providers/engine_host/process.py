@@ -53,14 +53,14 @@ def starting(
     spec: ModelSpec, command: Sequence[str], start: Start | None = None
 ) -> Callable[[Callable[[Report], None]], Awaitable[EngineProcess]]:
     """What starts the engine of a model by this command: in one process, or on several ranks."""
-    if spec.tensor_parallel > 1:
-        command = (*_LAUNCHER, str(spec.tensor_parallel), spec.hostfile or "", *command)
+    if spec.ranks > 1:
+        command = (*_LAUNCHER, str(spec.ranks), spec.hostfile or "", *command)
     return partial(start or start_of(spec), command)
 
 
 def start_of(spec: ModelSpec, environment: Mapping[str, str] | None = None) -> Start:
     """What starts the process of an engine, with these variables besides, or its processes, which no device binds."""
-    if spec.tensor_parallel > 1:
+    if spec.ranks > 1:
         return EngineProcess.start_ranks
     return partial(EngineProcess.start, environment=environment)
 

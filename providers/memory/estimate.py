@@ -9,7 +9,7 @@ import attrs
 
 from providers.capabilities import MODALITIES
 from providers.engines.process import platform
-from providers.memory.part import Split, largest_part
+from providers.memory.part import Split, largest_part, split_of
 from providers.memory.precision import choose_dtype
 from providers.memory.tensors import Tensor, read_tensors
 from providers.spec import ModelSpec
@@ -50,7 +50,7 @@ def estimate(spec: ModelSpec, split: Split | None = None) -> int | None:
     if row.engine is None:
         return 0
     replicas, spec = spec.replicas, spec.of_replica
-    weights = _weights_of(spec, split or Split("tensor", spec.tensor_parallel))
+    weights = _weights_of(spec, split or split_of(spec))
     if weights is None:
         return None
     if spec.draft_model is not None:

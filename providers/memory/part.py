@@ -9,8 +9,9 @@ from typing import Any, Literal
 import attrs
 
 from providers.memory.tensors import Tensor
+from providers.spec import ModelSpec
 
-__all__ = ["Split", "Way", "largest_part"]
+__all__ = ["Split", "Way", "largest_part", "split_of"]
 
 Way = Literal["tensor", "pipeline"]
 
@@ -38,6 +39,11 @@ class Split:
 
     way: Way
     ranks: int
+
+
+def split_of(spec: ModelSpec) -> Split:
+    """How the spec divides its model."""
+    return Split("pipeline" if spec.pipeline > 1 else "tensor", spec.ranks)
 
 
 def largest_part(tensors: Sequence[Tensor], config: Mapping[str, Any], split: Split) -> list[Tensor]:

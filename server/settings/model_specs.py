@@ -33,7 +33,7 @@ _LANGUAGE_ONLY = (
 """Options that apply only to language models."""
 
 _IMAGE_ONLY = ("config_name", "image_steps", "image_guidance")
-_DIVIDED = ("tensor_parallel", "hostfile")
+_DIVIDED = ("tensor_parallel", "pipeline", "hostfile")
 _ADAPTERS = ("lora_paths", "lora_scales")
 _IMAGE_TYPES: tuple[ModelType, ...] = ("image-generation", "image-edit")
 
@@ -52,7 +52,6 @@ _NEEDS = {
     "lora_scales": "lora_paths",
     "kv_group_size": "kv_bits",
     "num_draft_tokens": "draft_model",
-    "hostfile": "tensor_parallel",
 }
 """Options that have an effect only together with another option."""
 
@@ -151,6 +150,7 @@ def model_spec(raws: Mapping[str, Raw]) -> ModelSpec:
         num_draft_tokens=values["num_draft_tokens"],
         prompt_lookup=values["prompt_lookup"],
         tensor_parallel=values["tensor_parallel"],
+        pipeline=values["pipeline"],
         hostfile=values["hostfile"],
         tool_call_parser=values["tool_call_parser"],
         reasoning_parser=values["reasoning_parser"],
@@ -175,18 +175,34 @@ def _check_combinations(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> N
         if name in raws and other in raws:
             flag = OPTIONS_BY_NAME[other].flag
             raise SettingsError(f"{raws[name].where} cannot be combined with {flag}: {reason}")
-    ranks, file = values["tensor_parallel"], values["hostfile"]
-    if file is not None and (count := len(hosts(file))) != ranks:
-        flag = OPTIONS_BY_NAME["tensor_parallel"].flag
-        raise SettingsError(f"{raws['hostfile'].where} must name as many hosts as {flag}: {ranks}, not {count}")
-    for name, reason in _OF_ONE_PROCESS.items() if ranks > 1 else ():
-        if name in raws:
-            flag = OPTIONS_BY_NAME[name].flag
-            raise SettingsError(f"{raws['tensor_parallel'].where} cannot be combined with {flag}: {reason}")
+    _check_ranks(raws, values)
     paths, scales = values["lora_paths"] or (), values["lora_scales"]
     if scales is not None and len(scales) != len(paths):
         where, counts = raws["lora_scales"].where, f"{len(scales)} for {len(paths)}"
         raise SettingsError(f"{where} must be as many numbers as there are adapters, not {counts}")
+
+
+def _check_ranks(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> None:
+    """Check the options of a model on several processes.
+
+    Raises:
+        SettingsError: as for `_check_combinations`.
+    """
+    ways = [name for name in ("tensor_parallel", "pipeline") if values[name] > 1]
+    flags = " or ".join(OPTIONS_BY_NAME[name].flag for name in ("tensor_parallel", "pipeline"))
+    if "hostfile" in raws and not ways:
+        raise SettingsError(f"{raws['hostfile'].where} has no effect without {flags}")
+    if len(ways) > 1:
+        flag = OPTIONS_BY_NAME["tensor_parallel"].flag
+        raise SettingsError(f"{raws['pipeline'].where} cannot be combined with {flag}: MLX connects one group")
+    for way in ways:
+        if values["hostfile"] is not None and (count := len(hosts(values["hostfile"]))) != values[way]:
+            wanted = f"{OPTIONS_BY_NAME[way].flag}: {values[way]}, not {count}"
+            raise SettingsError(f"{raws['hostfile'].where} must name as many hosts as {wanted}")
+        for name, reason in _OF_ONE_PROCESS.items():
+            if name in raws:
+                flag = OPTIONS_BY_NAME[name].flag
+                raise SettingsError(f"{raws[way].where} cannot be combined with {flag}: {reason}")
 
 
 def _replicas(raws: Mapping[str, Raw], values: Mapping[str, Any], row: Modality) -> int:

@@ -1,8 +1,10 @@
-"""One model on two ranks: it answers as one process does, and a rank that dies or hangs costs only its requests."""
+"""One model on two ranks, which divide each layer or the layers: it answers as one process does, and a rank that dies
+or hangs costs only its requests."""
 
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 import yaml
+from mlx_lm.models import qwen2
 
 from tests.live.client import ask, assert_error, chat, eventually, queue_stats, stream
 from tests.live.harness import LiveServer, start
@@ -30,12 +33,15 @@ SCHEMA = {
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
-    """The same weights twice: as `one` in a process of its own, and as `two` on two ranks that also speculate."""
+    """The same weights as `one` in a process of its own, as `two` on ranks that share every layer and speculate, and
+    as `piped` on ranks of which one has two layers and the other has one."""
     folder = tmp_path_factory.mktemp("ranks")
-    weights = {"model_path": str(tiny.write_folder(folder / "tiny", max_position_embeddings=32_768))}
+    family = {"model_type": "qwen2", "num_hidden_layers": 3, "max_position_embeddings": 32_768}
+    weights = {"model_path": str(tiny.write_folder(folder / "tiny", architecture=qwen2, **family))}
     two = {"tensor_parallel": 2, "prompt_lookup": 4, "watchdog_timeout": 5}
     config = folder / "config.yaml"
-    models = [{**weights, "served_model_name": "one"}, {**weights, "served_model_name": "two", **two}]
+    names: dict[str, dict[str, int]] = {"one": {}, "two": two, "piped": {"pipeline": 2}}
+    models = [{**weights, "served_model_name": name, **options} for name, options in names.items()]
     config.write_text(yaml.safe_dump({"models": models}))
     running = start("--config", str(config))
     yield running
@@ -43,9 +49,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
 
 
 def ranks(server: LiveServer) -> list[psutil.Process]:
-    """The processes that share the model, by rank."""
-    engines = [process for process in server.descendants() if "providers.engines" in process.cmdline()]
-    found = {process.environ().get("MLX_RANK"): process for process in engines}
+    """The processes that share `two`, by rank."""
+    launcher = re.findall(r"engine starts.* model=two pid=(\d+)", server.log.text)[-1]
+    found = {process.environ().get("MLX_RANK"): process for process in psutil.Process(int(launcher)).children()}
     return [found[rank] for rank in ("0", "1")]
 
 
@@ -60,7 +66,8 @@ def answers(server: LiveServer, model: str, **parameters: Any) -> list[str]:
     return [choice["message"]["content"] for choice in answer.json()["choices"]]
 
 
-def test_two_ranks_answer_as_one_process_does(both: LiveServer) -> None:
+@pytest.mark.parametrize("model", ["two", "piped"])
+def test_two_ranks_answer_as_one_process_does(both: LiveServer, model: str) -> None:
     greedy: dict[str, Any] = {"temperature": 0}
     requests: list[dict[str, Any]] = [
         greedy,
@@ -70,17 +77,18 @@ def test_two_ranks_answer_as_one_process_does(both: LiveServer) -> None:
         {"seed": 6, "top_p": 0.9, "top_k": 20},
     ]
     for request in requests:
-        assert answers(both, "two", **request) == answers(both, "one", **request), request
+        assert answers(both, model, **request) == answers(both, "one", **request), request
     with ThreadPoolExecutor() as pool:  # in one batch, whose sequences begin and end at different steps
-        together = [pool.submit(answers, both, "two", **request) for request in requests]
+        together = [pool.submit(answers, both, model, **request) for request in requests]
     assert [each.result() for each in together] == [answers(both, "one", **request) for request in requests]
-    body = chat("Say hello to the world.", model="two", max_tokens=24, logit_bias=WITHOUT_END, **greedy)
+    body = chat("Say hello to the world.", model=model, max_tokens=24, logit_bias=WITHOUT_END, **greedy)
     with stream(both.url, body) as answer:
         list(answer)
         assert answer.text == answers(both, "one", **greedy)[0]
 
 
-def test_both_ranks_reuse_a_conversation(both: LiveServer) -> None:
+@pytest.mark.parametrize("several", ["two", "piped"])
+def test_both_ranks_reuse_a_conversation(both: LiveServer, several: str) -> None:
     def said(model: str) -> tuple[str, int]:
         turns = chat("Tell me about the sea. " * 4, model=model, temperature=0, max_tokens=12, logit_bias=WITHOUT_END)
         first = ask(both.url, turns).json()["choices"][0]["message"]
@@ -89,8 +97,9 @@ def test_both_ranks_reuse_a_conversation(both: LiveServer) -> None:
         cached = second["usage"]["prompt_tokens_details"]["cached_tokens"]
         return second["choices"][0]["message"]["content"], cached
 
-    assert said("two") == said("one")
-    assert said("two")[1] > 50
+    answer, cached = said(several)
+    assert answer == said("one")[0]
+    assert cached > 50
 
 
 def test_an_answer_follows_its_schema(both: LiveServer) -> None:

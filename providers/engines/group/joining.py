@@ -168,13 +168,14 @@ class Leader(_Rank):
 
     def _watch(self, link: socket.socket) -> None:
         rank = 1 + self._links.index(link)
-        while select.select([link], [], [], _SILENT_SECONDS)[0]:
-            with contextlib.suppress(OSError):
-                if link.recv(4096):
-                    continue
-            self._end(1, f"rank {rank} has ended")
-            return
-        self._end(1, f"rank {rank} has sent no sign of life for {_SILENT_SECONDS:g} s")
+        why = "has ended"
+        with contextlib.suppress(OSError):
+            while select.select([link], [], [], _SILENT_SECONDS)[0]:
+                if not link.recv(4096):
+                    break
+            else:
+                why = f"has sent no sign of life for {_SILENT_SECONDS:g} s"
+        self._end(1, f"rank {rank} {why}")
 
 
 class Follower(_Rank):

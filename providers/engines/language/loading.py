@@ -21,7 +21,7 @@ from providers.engines.cpu.one_row import compute_rows_in_numpy
 from providers.engines.cpu.weight_layout import lay_out_for_blas
 from providers.engines.decode.step import prepare_decode_step
 from providers.engines.group.ranks import ALONE, Ranks
-from providers.engines.group.sharding import check, shard
+from providers.engines.group.sharding import check, divide
 from providers.engines.language.adapters import apply_adapters
 from providers.engines.process.engine import EngineLoadError, Progress
 from providers.engines.process.weights import (
@@ -89,7 +89,7 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress, ranks:
         quantize_weights(model, config, spec)
         if ranks.size > 1:
             progress("loading this rank's part of the weights", None)
-            shard(model, config, ranks)
+            divide(model, config, spec, ranks)
             mx.eval(model.parameters())
         else:
             lay_out_for_blas(model, device, laid_out)

@@ -116,8 +116,8 @@ class PromptMemory:
         growth = max(0, self._size.of_batch([*lengths, tokens]) - batch_bytes)
         kept = self._prefixes.nbytes
         free = self._free() + mx.get_cache_memory()
-        room = self._ranks.agree(min(self._limit - mx.get_active_memory(), free) + kept)
-        if growth > room:
+        room = min(self._limit - mx.get_active_memory(), free) + kept
+        if self._ranks.agree(growth > room):
             raise OutOfMemory(
                 f"the keys and values of this prompt's {tokens} tokens need {_mb(growth)} more memory, of which "
                 f"{_mb(max(0, room))} are free; it may fit once others have ended (answers in work: {len(lengths)})",

@@ -30,6 +30,7 @@ __all__ = ["MIN_SAVED", "PrefixCache", "can_always_trim", "make_prefix_cache", "
 
 logger = logging.getLogger(__name__)
 _UNBOUNDED = 1 << 30
+_UNBOUNDED_BYTES = 1 << 62
 _SPARE = 64
 """Prompts that longer ones have replaced and that may still be listed as unwritten: an engine that is never idle does
 not come to them."""
@@ -135,7 +136,8 @@ class PrefixCache:
     def _empty(self) -> PromptCache:
         share = self.max_bytes // 4 if self._files is not None else 0
         self._trie = PrefixTrie(self._note_evicted)
-        return PromptCache(self._trie, max_size=_UNBOUNDED, max_bytes=self.max_bytes - share)
+        bound = self.max_bytes - share if self._ranks.leads else _UNBOUNDED_BYTES
+        return PromptCache(self._trie, max_size=_UNBOUNDED, max_bytes=bound)
 
     @property
     def nbytes(self) -> int:
@@ -202,7 +204,7 @@ class PrefixCache:
         """
         if self.max_bytes <= 0 or not tokens or any(layer.empty() for layer in cache):
             return
-        if _nbytes(cache) > self._cache.max_bytes:
+        if self._ranks.agree(_nbytes(cache) > self._cache.max_bytes):
             return
         # The extracted caches are views on the batch until evaluated, and would keep all of it alive.
         mx.async_eval([layer.state for layer in cache])  # type: ignore[no-untyped-call]
@@ -210,6 +212,7 @@ class PrefixCache:
             self._unwritten.pop((salt, tuple(tokens)), None)
             self._unwritten[salt, tuple(tokens)] = None
         self._cache.insert_cache(salt, list(tokens), _Kept(cache), cache_type=kind)
+        self._keep_alike()
         self.changes += 1
         if len(self._unwritten) > 2 * len(self._cache) + _SPARE:
             self._unwritten = {key: None for key in self._unwritten if self._keeps(*key)}
@@ -218,15 +221,22 @@ class PrefixCache:
         """Evict what does not fit beside the weights and the batch, whose size may double before the next call."""
         if self._total is None or not self.nbytes:
             return
-        self.shrink(self._ranks.agree(self._total - (mx.get_active_memory() - self.nbytes) - batch_bytes))
+        self.shrink(self._total - (mx.get_active_memory() - self.nbytes) - batch_bytes)
 
     def shrink(self, room: int) -> None:
-        """Evict until no more than `room` bytes are kept."""
-        if self.nbytes > room:
+        """Evict until no more than `room` bytes are kept. Of several ranks, the room of rank 0 counts."""
+        if self.nbytes > room and self._ranks.leads:
             self._cache.trim_to(n_bytes=room)
             self.changes += 1
             while self._evicted and self.nbytes > room:
                 self._evicted.popleft()
+        self._keep_alike()
+
+    def _keep_alike(self) -> None:
+        """Keep as many prompts as rank 0, the only one that bounds bytes: parts of a prompt may differ in size."""
+        count = self._ranks.agree(len(self._cache))
+        if count < len(self._cache):
+            self._cache.trim_to(n_sequences=count)
 
     def write_one(self) -> bool:
         """Write one prompt that has no file yet, the latest first. Returns whether there was one."""

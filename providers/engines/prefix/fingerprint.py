@@ -48,6 +48,7 @@ _IRRELEVANT = frozenset(
         "num_draft_tokens",
         "prompt_lookup",
         "tensor_parallel",
+        "pipeline",
         "hostfile",
     }
 )

@@ -127,7 +127,6 @@ _FROM_MLX_LM = (
     _noted_switch("use_default_chat_template", "a model without a template gets a plain one", in_file=False),
     _alias("temp", "temperature", in_file=False),
     _alias("prompt_cache_bytes", "prefix_cache_size", in_file=False),
-    _noted_switch("pipeline", "a model runs on one machine", in_file=False),
 )
 _FROM_VLLM_MLX_AND_RAPID_MLX = (
     _alias("max_model_len", "context_length", in_file=False),

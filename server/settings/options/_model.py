@@ -250,9 +250,20 @@ MODEL_OPTIONS: tuple[Option, ...] = (
         metavar="COUNT",
     ),
     model_option(
+        "pipeline",
+        "PIPELINE",
+        "Number of processes that share a language model, each with some of its layers, which take turns: for models "
+        "that `--tensor-parallel` cannot divide, and for slow links.",
+        integer(1, 256),
+        default=1,
+        default_text="1",
+        metavar="COUNT",
+    ),
+    model_option(
         "hostfile",
         "HOSTFILE",
-        "MLX's hostfile (JSON) with the hosts of `--tensor-parallel`, as many as processes; the first is this machine.",
+        "MLX's hostfile (JSON) with the hosts of the processes that share a model, one entry per process. The first is "
+        "this machine.",
         hostfile,
         default_text="all processes on this machine",
         metavar="FILE",

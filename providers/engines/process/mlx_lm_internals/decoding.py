@@ -180,6 +180,10 @@ class PlannedBatch(GenerationBatch):
         self._next_logprobs = [None] * len(self.uids)
         self._is_postponed = len(self.uids) == 1 and getattr(self.model, "computes_rows_in_call", False)
         fed = self._current_tokens = self._next_tokens
+        if is_shared(self.model):
+            # In one graph with the step, a rank of a pipeline could wait for another's states before the sum of tokens.
+            self._settle()
+            mx.async_eval(fed)  # type: ignore[no-untyped-call]
         if self._is_postponed:
             self._settle()
         else:

@@ -31,7 +31,7 @@ def test_the_page_for_other_servers_is_the_table_of_aliases() -> None:
     assert page == migrating_page(), "run python -m server.settings.docs"
 
 
-APART = [("MAX_KV_SIZE",), ("PROMPT_LOOKUP",), ("KV_BITS", "KV_GROUP_SIZE")]
+APART = [("HOSTFILE",), ("MAX_KV_SIZE",), ("PROMPT_LOOKUP",), ("KV_BITS", "KV_GROUP_SIZE")]
 """Variables that exclude others; they are tested separately."""
 
 OF_IMAGES = ("CONFIG_NAME", "IMAGE_STEPS", "IMAGE_GUIDANCE")
@@ -43,11 +43,12 @@ def test_every_example_value_is_valid(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "keys").write_text("sk-ada")
     (tmp_path / "template.jinja").write_text("{{ messages }}")
     (tmp_path / "adapters").mkdir()
-    (tmp_path / "hosts.json").write_text('[{"ssh": "127.0.0.1"}]')
+    (tmp_path / "hosts.json").write_text('[{"ssh": "127.0.0.1"}, {"ssh": "studio-2"}]')
     (tmp_path / "media").mkdir()
     monkeypatch.chdir(tmp_path)
 
     separate = [{name: examples.pop(name) for name in names} for names in APART]
+    separate[0]["TENSOR_PARALLEL"] = "2"
     image_model = {"MODEL_TYPE": "image-generation", "MODEL_PATH": "org/model"}
     separate.append({**image_model, **{name: examples.pop(name) for name in OF_IMAGES}})
 

@@ -67,6 +67,7 @@ SAMPLES: dict[str, tuple[str, str, str]] = {
     "num_draft_tokens": ("1", "2", "4"),
     "prompt_lookup": ("1", "2", "3"),
     "tensor_parallel": ("2", "3", "4"),
+    "pipeline": ("2", "3", "4"),
     "hostfile": (str(HOSTFILES / "cli.json"), str(HOSTFILES / "env.json"), str(HOSTFILES / "file.json")),
     "tool_call_parser": ("none", "generic", "auto"),
     "reasoning_parser": ("none", "think", "auto"),
@@ -219,7 +220,7 @@ BAD: list[tuple[str, str, str]] = [
     ("tensor_parallel", "0", "must be a whole number from 1 to 256, not 0"),
     ("hostfile", "/no/such.json", "must be a hostfile of MLX, and /no/such.json cannot be read: No such file"),
     ("hostfile", __file__, "must be a hostfile of MLX (JSON), and "),
-    ("hostfile", str(HOSTFILES / "cli.json"), "has no effect without --tensor-parallel"),
+    ("hostfile", str(HOSTFILES / "cli.json"), "has no effect without --tensor-parallel or --pipeline"),
     ("lora_scales", "1", "has no effect without --lora-paths"),
     ("lora_scales", "much", "must be numbers separated by commas, not 'much'"),
     ("kv_group_size", "64", "has no effect without --kv-bits"),
@@ -302,6 +303,14 @@ def test_options_of_language_models_are_refused_for_others() -> None:
         (
             {"tensor_parallel": "2", "prefix_cache_dir": "/tmp"},
             "--tensor-parallel cannot be combined with --prefix-cache-dir: each process has only its part",
+        ),
+        (
+            {"hostfile": str(HOSTFILES / "cli.json"), "pipeline": "3"},
+            "--hostfile must name as many hosts as --pipeline: 3, not 2",
+        ),
+        (
+            {"tensor_parallel": "2", "pipeline": "2"},
+            "--pipeline cannot be combined with --tensor-parallel: MLX connects one group",
         ),
         (
             {"tensor_parallel": "2", "replicas": "2"},

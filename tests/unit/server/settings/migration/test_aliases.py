@@ -94,7 +94,7 @@ MLX_LM = {
     "--kv-bits": "4",
     "--kv-group-size": "32 --kv-bits 4",
     "--quantized-kv-start": "5000",
-    "--pipeline": "",
+    "--pipeline": "2",
 }
 """The options of `mlx_lm.server`, each with a typical value."""
 
