@@ -96,6 +96,11 @@ async def requests_of_every_kind() -> None:
     with (routed := otel.start_server_span("POST", "/v1/chat/completions", {})).use():
         otel.note_replica(1, "prefix")
     routed.end()
+    with otel.start_turn(model="m", request_id="r", session="sess_1", response="resp_1") as turn:
+        turn.transcribed()
+        turn.first_token()
+        turn.first_audio()
+        turn.ended("completed")
     with otel.start_model_load(model="lazy"), otel.start_model_unload(model="m", reason="lazy needs its memory"):
         pass
     with otel.start_load(model="lazy", request_id="r"):
