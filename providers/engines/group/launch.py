@@ -8,7 +8,7 @@ Names of `mlx._distributed_utils.launch` that are replaced; `test_launch.py` fai
 | name in MLX | why |
 | --- | --- |
 | `select` | it waits until a rank can be written to, which it always can: each rank kept a core busy. Nothing is sent |
-| `Hostfile.from_file` | the first host is started without ssh |
+| `Hostfile.from_file` | the first host's ranks are started without ssh |
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import select
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,7 +56,9 @@ def main(arguments: Sequence[str]) -> None:
     os.environ[HOST_VARIABLE] = _address(hosts)
     if not hosts:
         _share_cores(int(ranks))
-    where = ["--hostfile", hostfile] if hosts else ["--hosts", LOOPBACK, "--repeat-hosts", ranks]
+    # With NCCL, the ranks of a host take its GPUs in turn: as many as a host is repeated.
+    repeated = str(max(Counter(host.ssh_hostname for host in hosts).values())) if hosts else ranks
+    where = [*(["--hostfile", hostfile] if hosts else ["--hosts", LOOPBACK]), "--repeat-hosts", repeated]
     ports = [str(port) for port in _free_ports(1 + max(int(ranks), sum(len(host.ips) for host in hosts)))]
     # Nothing ever comes from this stdin, and it does not end: MLX's launcher polls one that has ended without a pause.
     os.dup2(os.pipe()[0], 0)
@@ -68,9 +71,13 @@ def _until_readable(readers: list[int], _writers: list[int], others: list[int], 
 
 
 def _from_here(path: str) -> Any:
-    """MLX's hostfile, with this machine as its first host."""
+    """MLX's hostfile, with this machine as its first host, also where that has several ranks."""
     hostfile = _read_hostfile(path)
-    hostfile.hosts[:1] = [dataclasses.replace(host, ssh_hostname=LOOPBACK) for host in hostfile.hosts[:1]]
+    here = {host.ssh_hostname for host in hostfile.hosts[:1]}
+    hostfile.hosts = [
+        dataclasses.replace(host, ssh_hostname=LOOPBACK) if host.ssh_hostname in here else host
+        for host in hostfile.hosts
+    ]
     return hostfile
 
 

@@ -1,4 +1,4 @@
-"""Times of a sum over all ranks: `python -P -m providers.engines.group.link_bench BACKEND`, started by MLX's launcher.
+"""Times of a sum over all ranks: `python -P -m providers.engines.group.link_bench BACKEND`, started by `launch`.
 
 Rank 0 prints JSON lines: the number of ranks once they are connected, then for each size its bytes, the median time in
 seconds and the number of sums.
@@ -7,7 +7,6 @@ seconds and the number of sums.
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
 import time
@@ -25,8 +24,6 @@ _FEWEST, _MOST = 3, 200
 
 
 def main() -> None:
-    # MLX's launcher polls the stdin of its ranks without a pause until a write to it fails, and would take a core.
-    os.close(0)
     backend = sys.argv[1]
     platform.prepare()
     import mlx.core as mx

@@ -35,11 +35,8 @@ class Host:
     name: str
     """As ssh knows it."""
     ips: tuple[str, ...]
-
-    @property
-    def is_here(self) -> bool:
-        """Whether the rank is started without ssh: rank 0, which has the server's socket, and MLX's loopback."""
-        return self.rank == 0 or self.name == _LOOPBACK
+    is_here: bool
+    """Whether the rank is started without ssh: on the host of rank 0, which has the server's socket, or on loopback."""
 
     @property
     def label(self) -> str:
@@ -51,13 +48,7 @@ class Hostfile:
     hosts: tuple[Host, ...]
     backend: str
     content: dict[str, Any]
-    """In MLX's format, with a first host that is started without ssh."""
-
-    @property
-    def most_per_host(self) -> int:
-        """Ranks on the host that has most."""
-        names = [_LOOPBACK if host.is_here else host.name for host in self.hosts]
-        return max(names.count(name) for name in names)
+    """In MLX's format."""
 
 
 def read(path: Path, backend: str | None) -> Hostfile:
@@ -75,23 +66,23 @@ def read(path: Path, backend: str | None) -> Hostfile:
     if content is None:
         said = (done.stderr.strip().splitlines() or ["MLX does not run here; `mlx-openai-server doctor` shows why"])[-1]
         raise BadHostfile(said)
-    hosts = tuple(_host(rank, entry) for rank, entry in enumerate(content["hosts"]))
+    here = {_LOOPBACK, *(entry["ssh"] for entry in content["hosts"][:1])}
+    hosts = tuple(_host(rank, entry, here) for rank, entry in enumerate(content["hosts"]))
     if len(hosts) < 2:
         raise BadHostfile(f"{path}: {len(hosts)} hosts; a model is divided among 2 or more")
-    content["hosts"][0]["ssh"] = _LOOPBACK
     content["backend"] = backend or content["backend"]
     if content["backend"] not in BACKENDS:
         raise BadHostfile(f"{path}: backend {content['backend']!r}; MLX has {', '.join(BACKENDS)}")
     return Hostfile(hosts=hosts, backend=content["backend"], content=content)
 
 
-def _host(rank: int, entry: dict[str, Any]) -> Host:
+def _host(rank: int, entry: dict[str, Any], here: set[str]) -> Host:
     name, ips = entry["ssh"], entry["ips"]
     if not isinstance(name, str) or not name:
         raise BadHostfile(f"host {rank}: `ssh` must be a name or an address, not {json.dumps(name)}")
     if not isinstance(ips, list) or not all(isinstance(ip, str) for ip in ips):
         raise BadHostfile(f"host {rank} ({name}): `ips` must be a list of addresses, such as {_EXAMPLE}")
-    return Host(rank=rank, name=name, ips=tuple(ips))
+    return Host(rank=rank, name=name, ips=tuple(ips), is_here=name in here)
 
 
 def check(hostfile: Hostfile) -> list[Finding]:

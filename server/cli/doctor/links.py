@@ -8,7 +8,6 @@ import os
 import queue
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -24,13 +23,11 @@ from server.cli.doctor.hostfile import Hostfile
 
 __all__ = ["LinksFailed", "Sum", "measure"]
 
-_LAUNCHER = "from mlx._distributed_utils.launch import main; main()"
+_LAUNCHER = "providers.engines.group.launch"
 _PROGRAM = "providers.engines.group.link_bench"
 _CONNECT_SECONDS, _SUM_SECONDS = 60.0, 300.0
 """Time without a line after which the ranks count as hung, until they are connected and while they sum."""
 _END_SECONDS = 5.0
-_FIRST_PORT, _PORTS = 20_000, 12_000
-"""Below the ports that systems give to outgoing connections."""
 
 _ERROR = re.compile(r"^(?:[\w.]*(?:Error|Exception): |.*\berror: )(.+)$", re.MULTILINE)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -64,7 +61,7 @@ class Sum:
 
 
 def measure(hostfile: Hostfile, progress: Callable[[str], None]) -> list[Sum]:
-    """Start the ranks as MLX's launcher does, and let them sum arrays. Their processes are gone afterwards.
+    """Start the ranks as an engine's are, and let them sum arrays. Their processes are gone afterwards.
 
     Raises:
         LinksFailed: a rank does not start, or they do not reach each other.
@@ -93,10 +90,6 @@ def _sums(ranks: subprocess.Popen[bytes], log: IO[bytes], progress: Callable[[st
         if fields is None:
             log.write(line)
         elif "ranks" in fields:
-            # The ranks have closed their stdin. A line to it fails, and MLX's launcher stops polling for it.
-            assert ranks.stdin is not None
-            ranks.stdin.write(b"\n")
-            ranks.stdin.flush()
             patience = _SUM_SECONDS
             progress("measuring the latency")
         else:
@@ -109,16 +102,10 @@ def _sums(ranks: subprocess.Popen[bytes], log: IO[bytes], progress: Callable[[st
 
 @contextlib.contextmanager
 def _ranks(hostfile: Hostfile, path: Path, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    first, *_ = ports = _free_ports(1 + sum(len(host.ips) for host in hostfile.hosts))
-    options = ["--hostfile", str(path), "--backend", hostfile.backend]
-    options += ["--nccl-port", str(first), "--starting-port", str(ports[1])]
-    # Only with NCCL: the ranks of a host take its GPUs in turn.
-    options += ["--repeat-hosts", str(hostfile.most_per_host)]
     program = [sys.executable, "-P", "-m", _PROGRAM, hostfile.backend]
     process = subprocess.Popen(
-        [sys.executable, "-P", "-c", _LAUNCHER, *options, "--", *program],
-        # MLX's launcher reads a stdin that has ended without a pause, so this one stays open.
-        stdin=subprocess.PIPE,
+        [sys.executable, "-P", "-m", _LAUNCHER, str(len(hostfile.hosts)), str(path), *program],
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=log,
         env={**os.environ, "TMPDIR": str(path.parent)},
@@ -138,10 +125,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             os.killpg(process.pid, kind)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_END_SECONDS)
-    for stream in (process.stdin, process.stdout):
-        assert stream is not None
-        with contextlib.suppress(OSError):
-            stream.close()
+    assert process.stdout is not None
+    with contextlib.suppress(OSError):
+        process.stdout.close()
 
 
 def _lines(process: subprocess.Popen[bytes]) -> queue.SimpleQueue[bytes | None]:
@@ -181,22 +167,3 @@ def explain(text: str) -> str | None:
     error = printable(next((each for each in found if _LOST not in each), found[0]).strip().removesuffix("."))
     advice = next((advice for sign, advice in _ADVICE.items() if sign in error), None)
     return error if advice is None else f"{error}; {advice}"
-
-
-def _free_ports(count: int) -> range:
-    """Ports in a row that are free on this machine."""
-    for attempt in range(100):
-        first = _FIRST_PORT + (os.getpid() * 17 + attempt * count) % _PORTS
-        ports = range(first, first + count)
-        if all(map(_is_free, ports)):
-            return ports
-    raise LinksFailed("there are no free ports for the ranks on this machine")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-    return True

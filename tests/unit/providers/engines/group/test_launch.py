@@ -57,6 +57,17 @@ def test_the_first_host_of_a_hostfile_is_this_machine(launched: Any, tmp_path: P
     assert [host.ssh_hostname for host in read.hosts] == ["127.0.0.1", "b"]
 
 
+def test_the_ranks_of_a_host_take_its_gpus_in_turn(launched: Any, tmp_path: Path) -> None:
+    hosts = [{"ssh": name, "ips": ["10.0.0.1"]} for name in ("a", "a", "b", "b")]
+    (file := tmp_path / "hosts.json").write_text(json.dumps({"backend": "nccl", "hosts": hosts}))
+    arguments = launched("4", str(file), "engine", "path")
+
+    # MLX's launcher gives rank N the GPU of that number, modulo this option.
+    assert arguments[arguments.index("--repeat-hosts") + 1] == "2"
+    read: Any = mlx_launch.Hostfile.from_file(str(file))  # type: ignore[attr-defined]
+    assert [host.ssh_hostname for host in read.hosts] == ["127.0.0.1", "127.0.0.1", "b", "b"]
+
+
 def test_mlx_s_launcher_waits_for_output_only(launched: Any) -> None:
     launched("2", "", "engine", "path")
     ours, theirs = socket.socketpair()

@@ -11,12 +11,12 @@ from server.cli._running.probe import Finding
 from server.cli.doctor import hosts
 from server.cli.doctor.hostfile import Host
 
-HERE = Host(rank=0, name="127.0.0.1", ips=())
+HERE = Host(rank=0, name="127.0.0.1", ips=(), is_here=True)
 
 
 def remote(name: str) -> list[Finding]:
     """The findings of a second host."""
-    found = hosts.examine([HERE, Host(rank=1, name=name, ips=())])
+    found = hosts.examine([HERE, Host(rank=1, name=name, ips=(), is_here=False)])
     assert found[0].state == "ok"
     assert found[0].value.startswith("this machine: Python 3.")
     return found[1:]
@@ -31,7 +31,7 @@ def test_the_same_versions_by_ssh(ssh: Path) -> None:
 
 
 def test_loopback_needs_no_ssh(ssh: Path) -> None:
-    found = hosts.examine([HERE, Host(rank=1, name="127.0.0.1", ips=())])
+    found = hosts.examine([HERE, Host(rank=1, name="127.0.0.1", ips=(), is_here=True)])
 
     assert [finding.state for finding in found] == ["ok", "ok"]
     assert not ssh.exists()
