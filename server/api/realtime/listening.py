@@ -127,7 +127,15 @@ class Listening:
         yield from self._add_turn(id, utterance)
 
     def clear(self) -> None:
+        """Drop the sound that is not committed."""
         self._input.clear()
+
+    def disconnect(self) -> None:
+        """Forget the sound, and the turns whose transcripts will not come."""
+        self._input.clear()
+        self._unanswered.clear()
+        self._owed = False
+        self._wakes += 1
 
     def overheard(self, item_id: str, text: str) -> Iterator[ServerEvent]:
         """Handle a transcript of the turn so far."""

@@ -237,7 +237,7 @@ class Session:
         for response in [*self.responses.values()]:
             for _ in self._stop(response, "client_cancelled"):
                 pass
-        self.listening.clear()
+        self.listening.disconnect()
         self._reader = None
         self.conversation.drop_sound()
 

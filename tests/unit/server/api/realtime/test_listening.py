@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import numpy as np
 import pytest
+from litestar import Litestar
 
 from providers.chat.types import Accepted, ChatPrompt, GenerationEvent, GenerationRequest, TextDelta
 from providers.echo.provider import EchoProvider
@@ -57,6 +58,7 @@ async def two_texts(request: GenerationRequest) -> AsyncGenerator[GenerationEven
 
 @attrs.define
 class Talk:
+    app: Litestar
     socket: Socket
     chat: FakeChat
     ears: FakeTranscriber
@@ -100,7 +102,7 @@ async def talk(*texts: str, query: str = "", chat: FakeChat | None = None, **det
     registry = FakeRegistry((chat, voice, ears))  # type: ignore[arg-type]
     app = create_app(Settings(models=(chat.spec, voice.spec, ears.spec)), registry)
     async with connected(app, f"/v1/realtime?model=org/fake{query}") as socket:
-        made = Talk(socket, chat, ears)
+        made = Talk(app, socket, chat, ears)
         made.turns(**detection)
         await socket.until("session.updated")
         yield made
@@ -407,6 +409,29 @@ async def test_the_model_speaks_again_after_a_silence() -> None:
     assert committed["item_id"] == timeout["item_id"]
     assert timeout["audio_start_ms"] <= timeout["audio_end_ms"]
     assert prompt(made.answers()[1]) == [("user", "Hello."), ("assistant", "Hello.")]
+
+
+async def test_a_session_is_resumed_while_a_turn_was_transcribed() -> None:
+    async with talk("One.") as made:
+        hears = made.ears.script
+
+        async def never(request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
+            await asyncio.Event().wait()
+            yield TranscriptionAccepted(None)
+
+        made.ears.script = never
+        session = made.socket.events[0]["session"]["id"]
+        made.say(HELLO)
+        await made.socket.until(STOPPED)
+        made.socket.disconnect()
+        await made.socket.finished()
+        made.ears.script = hears
+        async with connected(made.app, f"/v1/realtime?session_id={session}") as socket:
+            made.socket = socket
+            made.say(HELLO)
+            await socket.until("response.done")
+
+    assert prompt(made.answers()[0]) == [("user", "One.")]
 
 
 # ── transcription sessions ──────────────────────────────────────────────────────────────────────────────────
