@@ -56,9 +56,9 @@ class CreatedAudio:
 class RealtimeResponseCreateParams:
     """What one response has instead of the session's settings."""
 
-    conversation: str | None = attrs.field(
+    conversation: Literal["auto", "none"] | None = attrs.field(
         default=None,
-        metadata=honoured("`none`: the answer does not become part of it.", values="`auto`, `none`", default="auto"),
+        metadata=honoured("`none`: the answer does not become part of it.", default="auto"),
     )
     input: list[RealtimeMessage | RealtimeFunctionCall | RealtimeFunctionCallOutput | RealtimeItemReference] | None = (
         attrs.field(

@@ -57,6 +57,8 @@ class Limits:
     """In which neither the client sends nor a response runs."""
     write: float = 60.0
     """In which a client takes nothing."""
+    farewell: float = 2.0
+    """For what a client has not taken when the server ends the connection: a server that stops waits for it."""
 
 
 @attrs.frozen
@@ -342,9 +344,10 @@ class Connection:
             self.emit(self._session.failed(response, close.error))
         self._outbox.close()
         reader.cancel()
-        await asyncio.wait([reader, writer])
+        await asyncio.wait([reader, writer], timeout=self._limits.farewell)
+        writer.cancel()
         with contextlib.suppress(Exception):
-            async with asyncio.timeout(self._limits.write):
+            async with asyncio.timeout(self._limits.farewell):
                 reason = f"{close.error.type}.{close.error.code}"
                 await self._send({"type": "websocket.close", "code": close.code, "reason": reason})
 

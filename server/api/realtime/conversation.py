@@ -104,6 +104,9 @@ class Conversation:
     def __iter__(self) -> Iterator[Item]:
         return iter(self._items)
 
+    def __contains__(self, item: Item) -> bool:
+        return self._by_id.get(item.id) is item
+
     def __len__(self) -> int:
         return len(self._items)
 

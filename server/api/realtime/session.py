@@ -172,6 +172,8 @@ class Session:
         if not apart:
             self.listening.responding()
         yield response.created()
+        if params is not None and params.input is not None:
+            yield from (Transcribe(item) for item in prompt if item.sound and item not in self.conversation)
         yield StartResponse(response)
 
     def interrupt(self, reason: CancelReason = "turn_detected") -> Iterator[Output]:
@@ -264,7 +266,7 @@ class Session:
         if item.sound:
             yield Transcribe(item)
 
-    def _item(self, given: Any) -> Item:
+    def _item(self, given: Any, path: str = "item") -> Item:
         """An item of the client. Sound of a user is decoded, and its transcript is kept if the client has one."""
         wire = with_id(given)
         if not isinstance(wire, RealtimeMessage):
@@ -272,7 +274,7 @@ class Session:
         sound = bytearray()
         content = []
         for index, part in enumerate(wire.content):
-            place = f"item.content[{index}]"
+            place = f"{path}.content[{index}]"
             if part.type == "input_image" and not self._abilities.sees:
                 raise UnsupportedParameter(f"{place}.type: the model reads no pictures", param=f"{place}.type")
             if part.type == "input_audio" and part.audio and not part.transcript:
@@ -347,7 +349,7 @@ class Session:
             if isinstance(each, RealtimeItemReference):
                 items.append(self.conversation.find(each.id, param=f"response.input[{index}].id"))
             else:
-                items.append(Item(with_id(each)))
+                items.append(self._item(each, f"response.input[{index}]"))
         return items
 
     def _deaf(self, param: str) -> UnsupportedParameter:

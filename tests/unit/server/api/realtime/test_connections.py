@@ -194,3 +194,14 @@ async def test_responses_count_as_requests() -> None:
         done = (await socket.until("response.done"))["response"]
     assert done["status_details"]["error"]["code"] == "rate_limit_exceeded"
     assert (await ask(app, json=BODY)).status == 429
+
+
+async def test_a_client_that_does_not_read_does_not_hold_up_the_end() -> None:
+    app = limited(Limits(write=1000, farewell=0.05))
+    socket = Socket(app, "/v1/realtime", {}, ())
+    await socket.until("session.created")
+    socket.reads.clear()
+    socket.send("session.update", session={})
+    await asyncio.sleep(0.01)
+    app.state.drain.begin()
+    await socket.finished()

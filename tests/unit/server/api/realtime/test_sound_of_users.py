@@ -164,6 +164,16 @@ async def test_recordings_in_items_are_heard() -> None:
     assert got[0] == {"type": "input_audio", "transcript": "Hello <you>, world.", "audio": b64encode(TONE).decode()}
 
 
+async def test_recordings_in_the_input_of_a_response_are_heard() -> None:
+    chat = FakeChat(script=repeat)
+    parts = [{"type": "input_audio", "audio": b64encode(TONE).decode()}]
+    async with connected(hearing_app(chat, FakeTranscriber())) as socket:
+        given = [{"type": "message", "role": "user", "content": parts}]
+        socket.send("response.create", response={"conversation": "none", "input": given})
+        await socket.until("response.done")
+    assert said(chat) == ["Hello <you>, world."]
+
+
 async def test_a_transcription_session_hears_and_does_not_answer() -> None:
     chat = FakeChat()
     async with connected(hearing_app(chat, FakeTranscriber()), "/v1/realtime?intent=transcription") as socket:
