@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from tests.browser.test_arena_page import in_step
 from tests.live.client import eventually
 from tests.live.harness import LiveServer
 from tests.live.said import said
+from tests.live.test_sdk_node import node_and_npm
 
 pytestmark = pytest.mark.timeout(INSTALL_SECONDS + 600)
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "realtime"
 RATE = 24_000
 PATIENCE = 120.0
 RECORD = """
@@ -48,10 +51,16 @@ def microphone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return said(tmp_path_factory.mktemp("microphone"), "quick_brown_fox", silence=1.0)
 
 
-@pytest.fixture
-def talk(server: LiveServer, microphone: Path) -> Generator[ArenaPage]:
+@pytest.fixture(scope="module")
+def hearing(microphone: Path) -> tuple[str, ...]:
+    """Options of a browser with this microphone, which gives it without a question."""
     fake = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
-    with arena_page(server.url, *fake, f"--use-file-for-fake-audio-capture={microphone}") as page:
+    return (*fake, f"--use-file-for-fake-audio-capture={microphone}")
+
+
+@pytest.fixture
+def talk(server: LiveServer, hearing: tuple[str, ...]) -> Generator[ArenaPage]:
+    with arena_page(server.url, *hearing) as page:
         opened(page, "/talk")
         yield page
 
@@ -132,6 +141,29 @@ def test_a_person_talks_by_key_is_answered_with_a_moving_mouth_interrupts_and_ta
     assert talk.state["phase"] == "over"
     assert talk.evaluate("sockets.received.filter(({ type }) => type === 'error')") == []
     assert talk.problems() == []
+
+
+def test_the_example_page_talks_with_a_key_of_one_session(server: LiveServer, hearing: tuple[str, ...]) -> None:
+    command = [node_and_npm()[0], str(EXAMPLE / "serve.mjs"), f"--url={server.base_url}", "--model=echo", "--port=0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as example:
+        try:
+            assert example.stdout is not None
+            with arena_page(example.stdout.readline().strip().rstrip("/"), *hearing) as page:
+                page.open(None, "/", RECORD)
+                eventually(
+                    lambda: page.evaluate("document.getElementById('hold')?.disabled === false"), within=PATIENCE
+                )
+                page.evaluate("document.getElementById('hold').onpointerdown()")
+                count = "sockets.sent.filter(({ audio }) => audio).length"
+                eventually(lambda: page.evaluate(count) > 35, within=PATIENCE)  # of 85 ms each
+                page.evaluate("document.getElementById('hold').onpointerup()")
+                eventually(lambda: events(page, "received", "response.done"), within=PATIENCE)
+                assert page.text("said")
+                assert page.text("answer") == page.text("said"), "the echo"
+                eventually(lambda: page.text("mouth") != "sil", within=PATIENCE)
+                assert page.problems() == []
+        finally:
+            example.terminate()
 
 
 def test_a_microphone_that_is_refused_or_absent_is_named(server: LiveServer) -> None:
