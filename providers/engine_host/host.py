@@ -86,7 +86,6 @@ class EngineHost:
         self.on_change: Callable[[], None] = lambda: None
         """Called when `status` becomes another one than `loading`."""
         self.ranks = spec.ranks
-        """Processes of the engine that share the model."""
         self._start_process = starting(spec, command, start)
         self._restart = restart or RestartPolicy()
         self._grace = spec.ending_seconds if grace is None else grace

@@ -359,16 +359,9 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         sequence = self._sequences.get(response.uid)
         if sequence is None:
             return []
-        request = sequence.request
-        try:
-            out.events(request.job.id, sequence.take(response.token, response.finish_reason, now))
-            fate = "ended" if sequence.ended else "goes on"
-        except BaseException as error:
-            out.fail(request.job.id, request.job.context.run(as_service_error, error, request.job.id))
-            fate = "failed"
-        fate = self._ranks.agree(fate)
+        fate = self._ranks.agree(sequence.advance(response.token, response.finish_reason, now, out))
         if fate == "failed":
-            return self._forget(request)
+            return self._forget(sequence.request)
         if fate == "goes on":
             return []
         self._leave(sequence)

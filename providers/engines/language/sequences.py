@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -14,6 +14,8 @@ from providers.engines.language.scoring import PromptScoring
 from providers.engines.output.detokenizer import Decoder, Vocabulary
 from providers.engines.output.parser import AnswerSplitter
 from providers.engines.prefix.common_prefix import common_prefix
+from providers.engines.process.base import as_service_error
+from providers.engines.process.engine import Outbox
 from providers.engines.sampling.logprobs import LogprobRecorder
 from providers.engines.sampling.penalties import CountPenalty, Processor
 from providers.engines.sampling.samplers import Sampler, make_sampler
@@ -21,6 +23,10 @@ from providers.engines.sampling.thinking_budget import ThoughtBudget
 from providers.engines.structured.processor import BatchTokens, GrammarProcessor
 
 __all__ = ["ActiveSequence", "Request", "nearest_prompt", "note_computed"]
+
+
+Fate = Literal["goes on", "ended", "failed"]
+"""What became of a sequence with its latest token; `failed`: of its request."""
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -137,6 +143,16 @@ class ActiveSequence:
         for processor in (self.thoughts, self.grammar):
             if processor is not None:
                 processor.follow(batch, self.uid)
+
+    def advance(self, token: int, finish: FinishReason | None, now: float, out: Outbox) -> Fate:
+        """Send the events of one more token, or the error that ends the request. `finish`: as for `take`."""
+        job = self.request.job
+        try:
+            out.events(job.id, self.take(token, finish, now))
+        except BaseException as error:  # a panic in native code is not an Exception
+            out.fail(job.id, job.context.run(as_service_error, error, job.id))
+            return "failed"
+        return "ended" if self.ended else "goes on"
 
     def take(self, token: int, finish: FinishReason | None, now: float) -> Sequence[GenerationEvent]:
         """The events of one more token. Sets `ended`.
