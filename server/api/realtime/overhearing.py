@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from providers.chat.protocol import ChatProvider
+from providers.errors import ServiceError
 from server.api.realtime.answering import prefilled, transcriber, transcript
 from server.api.realtime.audio.prefilling import Prefilling
 from server.api.realtime.audio.transcribing import Pace, Transcribing
@@ -70,7 +71,10 @@ class Overhearing:
         await prefilled(words, items, self._session.config, self._chat, self._service)
 
     def _busy(self) -> bool:
-        """Whether a window would take a place that another request could want."""
-        provider = transcriber(self._session.config, self._service)
+        """Whether a window would take a place that another request could want, or there is no such model."""
+        try:
+            provider = transcriber(self._session.config, self._service)
+        except ServiceError:
+            return True
         stats = provider.queue_stats
         return stats.pending > 0 or stats.active >= provider.spec.max_concurrency

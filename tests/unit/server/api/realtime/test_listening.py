@@ -59,6 +59,7 @@ async def two_texts(request: GenerationRequest) -> AsyncGenerator[GenerationEven
 @attrs.define
 class Talk:
     app: Litestar
+    registry: FakeRegistry
     socket: Socket
     chat: FakeChat
     ears: FakeTranscriber
@@ -102,7 +103,7 @@ async def talk(*texts: str, query: str = "", chat: FakeChat | None = None, **det
     registry = FakeRegistry((chat, voice, ears))  # type: ignore[arg-type]
     app = create_app(Settings(models=(chat.spec, voice.spec, ears.spec)), registry)
     async with connected(app, f"/v1/realtime?model=org/fake{query}") as socket:
-        made = Talk(app, socket, chat, ears)
+        made = Talk(app, registry, socket, chat, ears)
         made.turns(**detection)
         await socket.until("session.updated")
         yield made
@@ -308,6 +309,21 @@ async def test_no_window_is_transcribed_where_others_wait() -> None:
         await made.socket.until("response.done")
 
     assert len(made.ears.requests) == 1
+
+
+async def test_a_model_that_is_not_there_fails_once_for_each_turn() -> None:
+    async with talk("One.") as made:
+        other = FakeTranscriber(name="other")
+        made.registry.chats = (made.chat, made.ears, other)  # type: ignore[arg-type]
+        given = {"transcription": {"model": "third"}}
+        made.socket.send("session.update", session={"audio": {"input": given}})
+        made.say(HELLO)
+        failed = await made.socket.until("conversation.item.input_audio_transcription.failed")
+        await made.now()
+
+    assert failed["error"]["code"] == "model_not_found"
+    assert made.count("error") == 0
+    assert made.count("conversation.item.input_audio_transcription.failed") == 1
 
 
 # ── interruptions ───────────────────────────────────────────────────────────────────────────────────────────
