@@ -4,14 +4,14 @@
 | --- | --- |
 | `BatchGenerator._generation_batch` | the sequences that decode: replaced by `PlannedBatch`, read by speculation |
 | `BatchGenerator._prompt_batch`, `._currently_processing` | the prompts in prefill and how far they are |
-| `BatchGenerator._unprocessed_sequences` | the prompts that wait for their prefill |
+| `BatchGenerator._unprocessed_sequences` | the prompts that wait for their prefill, and their caches |
 | `BatchGenerator._old_wired_limit` | Metal's wired limit before mlx-lm set it |
 | `GenerationBatch._current_tokens` | the tokens that a step feeds, which grammars read |
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import mlx.core as mx
@@ -30,6 +30,26 @@ class Generator(BatchGenerator):
     _currently_processing: list[Any]
     _unprocessed_sequences: Any
     _old_wired_limit: int | None
+
+    def __init__(self, model: Any, **options: Any) -> None:
+        super().__init__(model, **options)
+        self._queued_bytes: dict[int, int] = {}
+        """By uid: bytes of the caches of the prompts that wait for their prefill."""
+
+    @property
+    def prompt_cache_nbytes(self) -> int:
+        """Bytes of the caches of all sequences, as mlx-lm counts them.
+
+        Those of a waiting prompt do not change, and are added up once: each prompt that is inserted asks for this
+        number, and mlx-lm asks every layer of all that wait before it.
+        """
+        known = self._queued_bytes
+        self._queued_bytes = {
+            uid: known[uid] if uid in known else _nbytes(caches)
+            for uid, _, _, caches, *_ in self._unprocessed_sequences
+        }
+        batches = (self._prompt_batch, self._generation_batch)
+        return sum(self._queued_bytes.values()) + sum(_nbytes(batch.prompt_cache) for batch in batches)
 
     def restore_wired_limit(self) -> None:
         """Set Metal's wired limit back to what it was before this generator, which then leaves it alone."""
@@ -69,6 +89,10 @@ class Generator(BatchGenerator):
     def prompts_queued(self) -> Iterator[list[list[int]]]:
         """Each prompt that waits for its prefill, in segments."""
         return (segments for _, segments, *_ in self._unprocessed_sequences)
+
+
+def _nbytes(caches: Iterable[Any]) -> int:
+    return sum(int(cache.nbytes) for cache in caches)
 
 
 def fed_tokens(generator: BatchGenerator) -> mx.array | None:

@@ -178,3 +178,25 @@ def test_prompts_that_all_end_leave_with_their_caches_and_not_with_copies(model:
     assert (len(ended), len(batch), batch.prompt_cache) == (2, 0, [])
     part = ended.split([1])
     assert (part.uids, ended.uids) == ([2], [1])
+
+
+def test_the_caches_of_a_waiting_prompt_are_added_up_once(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[KVCache] = []
+    nbytes: Any = KVCache.nbytes
+    generator: Any = OnePassGenerator(model)
+    expected: list[int] = []
+    found: list[int] = []
+    for prompt in PROMPTS:
+        cache: Any = make_prompt_cache(model)
+        model(mx.array([prompt]), cache=cache)
+        generator.insert([[*prompt, 5]], max_tokens=[2], caches=[cache])
+        expected.append(BatchGenerator.prompt_cache_nbytes.fget(generator))
+        monkeypatch.setattr(KVCache, "nbytes", property(lambda layer: asked.append(layer) or nbytes.fget(layer)))
+        found.append(generator.prompt_cache_nbytes)
+        monkeypatch.setattr(KVCache, "nbytes", nbytes)
+    assert found == expected
+    assert len(asked) == len(PROMPTS) * len(model.layers)
+    for _ in range(4):
+        generator.next()
+        assert generator.prompt_cache_nbytes == BatchGenerator.prompt_cache_nbytes.fget(generator)
+    assert not generator._queued_bytes
