@@ -104,7 +104,14 @@ def test_recorded_speech_is_answered_aloud(server: LiveServer) -> None:
     with talk(server) as session:
         session.update(max_output_tokens=8, audio={"input": {"transcription": {"language": "en"}}})
         session.say(FOX)
-        session.until("response.done")
+        # Each of them may wait for a model that is being loaded.
+        for step in (
+            COMPLETED,
+            "response.output_audio_transcript.delta",
+            "response.output_audio.delta",
+            "response.done",
+        ):
+            session.until(step)
         order = [event.type for event in session.events]
         (completed,) = session.of(COMPLETED)
         audio = session.of("response.output_audio.delta")
@@ -130,6 +137,7 @@ def test_an_interrupted_answer_ends_at_the_word_that_was_heard(server: LiveServe
         content: Any = [{"type": "input_text", "text": "Explain in three sentences why the sky is blue."}]
         session.connection.conversation.item.create(item={"type": "message", "role": "user", "content": content})
         session.connection.response.create()
+        session.until("response.output_audio_transcript.delta")
         session.until("response.output_audio.delta")
         session.say(HELLO)
         cut = session.until("conversation.item.truncated")
