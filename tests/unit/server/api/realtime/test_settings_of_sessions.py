@@ -100,3 +100,11 @@ def test_tools(tools: list[dict[str, Any]]) -> None:
 def test_a_response_has_settings_of_its_own() -> None:
     config = after({"instructions": "A", "audio": {"output": {"voice": "af_heart"}}})
     assert for_response(config, None) is config
+
+
+async def test_tools_of_other_types_are_named() -> None:
+    tools = [{"type": "mcp", "server_label": "x"}, {"type": "function", "name": "f"}]
+    async with connected(make_app(FakeChat())) as socket:
+        socket.send("session.update", session={"tools": tools})
+        ignored = (await socket.until("session.updated"))["session"]["ignored_parameters"]
+    assert any("tools" in name for name in ignored)
