@@ -19,8 +19,9 @@ _SWITCHING_PROTOCOLS = 101
 
 
 async def run_socket(app: ASGIApp, scope: WebSocketScope, receive: Receive, send: Send, identifier: str) -> None:
-    """Serve one connection: one span, one line in the log, and the ID in the response to the handshake.
+    """Serve one connection: one span, and one line in the log.
 
+    The response to the handshake has the ID where the server sends headers of it; granian 2.8 does not.
     An unforeseen error closes the socket with 1011, or refuses the handshake.
     """
     client = scope.get("client")

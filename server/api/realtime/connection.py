@@ -236,7 +236,7 @@ class Connection:
                 self.emit(self._session.failed(response, as_service_error(error)))
             finally:
                 span.ended(response.status)
-                _log_turn(response, asyncio.get_running_loop().time() - begun)
+                _log_turn(self._session.id, response, asyncio.get_running_loop().time() - begun)
                 self._active = asyncio.get_running_loop().time()
 
     async def _answer(self, response: RunningResponse, span: otel.TurnSpan) -> None:
@@ -352,11 +352,12 @@ class Connection:
                 await self._send({"type": "websocket.close", "code": close.code, "reason": reason})
 
 
-def _log_turn(response: RunningResponse, seconds: float) -> None:
+def _log_turn(session_id: str, response: RunningResponse, seconds: float) -> None:
     """One line per response, as there is one per request."""
     usage = response.usage
     _log.info(
         "turn",
+        session_id=session_id,
         response_id=response.id,
         status=response.status,
         input_tokens=usage.input_tokens,
