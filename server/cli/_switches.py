@@ -18,7 +18,8 @@ class SwitchesWithValues(click.RichCommand):
         """Rewrite switches with values to the form that click knows, and parse."""
         options = [param for param in self.get_params(ctx) if isinstance(param, click.Option)]
         switches = {name: option for option in options if option.is_flag for name in _names(option)}
-        takes_value = {name for option in options if not option.is_flag for name in _names(option)}
+        needs_value = [option for option in options if not (option.is_flag or isinstance(option.flag_value, str))]
+        takes_value = {name for option in needs_value for name in _names(option)}
         return super().parse_args(ctx, list(_rewritten(args, switches, takes_value)))
 
 

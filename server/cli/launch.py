@@ -41,6 +41,8 @@ def _every_option(function: _F) -> _F:
         }
         if not option.boolean:
             attributes |= {"type": str, "metavar": option.metavar}
+        if option.bare is not None:
+            attributes |= {"is_flag": False, "flag_value": option.bare}
         function = click.option(option.flags, option.name, **attributes)(function)
     return function
 

@@ -7,7 +7,6 @@ import functools
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
@@ -19,7 +18,13 @@ from providers.engines.language.batch import Batch, segments
 from providers.engines.language.intake import Intake
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.kv_caches import make_layers
-from providers.engines.language.loading import LoadedModel, load_language_model, usable_vocabulary, vocabulary_kept
+from providers.engines.language.loading import (
+    LoadedModel,
+    load_language_model,
+    reported,
+    usable_vocabulary,
+    vocabulary_kept,
+)
 from providers.engines.language.prefill.arrivals import Arrivals
 from providers.engines.language.prefill.budget import GATHER_GAP, PREFILL_STEP
 from providers.engines.language.prefill.filling import Fillings
@@ -31,7 +36,7 @@ from providers.engines.prefix.cache import MIN_SAVED, can_always_trim, make_pref
 from providers.engines.process.base import BaseEngine, Loaded, as_service_error, failure_of, late, timed_out
 from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
-from providers.engines.sampling.settings import make_processors, resolve
+from providers.engines.sampling.settings import make_processors
 from providers.spec import ModelSpec
 from providers.weights.config import model_context
 
@@ -79,19 +84,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         self._fillings = Fillings(
             self._model, self._prefixes, lambda: self._batch, self._make_room, self._cut_anywhere, self._ranks
         )
-        settings = resolve(spec.sampling, self._defaults, vocabulary=vocabulary)
-        return Loaded(
-            model_type=str(loaded.config.get("model_type")),
-            dtype=loaded.dtype,
-            context_length=self._limit,
-            details={
-                "adapters": [Path(path).name for path in spec.lora_paths],
-                "dtype_reason": loaded.dtype_reason,
-                "prefix_cache_bytes": self._prefixes.max_bytes,
-                "sampling": {"temperature": settings.temperature, "top_p": settings.top_p},
-                "vocabulary": vocabulary,
-            },
-        )
+        return reported(loaded, spec, limit=self._limit, vocabulary=vocabulary, prefix_cache=self._prefixes.max_bytes)
 
     def _load_model(self, spec: ModelSpec, device: str, progress: Progress) -> LoadedModel:
         return load_language_model(spec, device, progress, self._ranks)
@@ -316,9 +309,8 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     def _fetch(self, job: LanguageJob) -> tuple[list[Any] | None, int]:
         """`PrefixCache.fetch`, after keeping the prompt of a sequence in the batch that shares a longer prefix."""
         cache, cached = self._prefixes.fetch(job.tokens, job.cache_salt)
-        if not (self._cut_anywhere and self._prefixes.max_bytes > 0):
-            return cache, cached
-        nearest = nearest_prompt(self._sequences, job, least=cached + MIN_SAVED)
+        keeps = self._cut_anywhere and self._prefixes.max_bytes > 0
+        nearest = nearest_prompt(self._sequences, job, least=cached + MIN_SAVED) if keeps else None
         if nearest is None:
             return cache, cached
         self._keep_prompt(nearest)

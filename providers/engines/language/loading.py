@@ -23,6 +23,7 @@ from providers.engines.decode.step import prepare_decode_step
 from providers.engines.group.ranks import ALONE, Ranks
 from providers.engines.group.sharding import check, divide
 from providers.engines.language.adapters import apply_adapters
+from providers.engines.process.base import Loaded
 from providers.engines.process.engine import EngineLoadError, Progress
 from providers.engines.process.weights import (
     check_folder,
@@ -32,6 +33,7 @@ from providers.engines.process.weights import (
     weight_bytes,
     widen_weights,
 )
+from providers.engines.sampling.settings import resolve
 from providers.engines.vision.intake import PictureIntake
 from providers.spec import ModelSpec
 
@@ -41,6 +43,7 @@ __all__ = [
     "load_language_model",
     "load_tokenizer",
     "read_generation_defaults",
+    "reported",
     "usable_vocabulary",
     "vocabulary_kept",
 ]
@@ -182,3 +185,20 @@ def read_generation_defaults(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def reported(loaded: LoadedModel, spec: ModelSpec, *, limit: int, vocabulary: int, prefix_cache: int) -> Loaded:
+    """What the engine reports of a model. `limit`: tokens of its context; `prefix_cache`: bytes."""
+    settings = resolve(spec.sampling, loaded.generation_defaults, vocabulary=vocabulary)
+    return Loaded(
+        model_type=str(loaded.config.get("model_type")),
+        dtype=loaded.dtype,
+        context_length=limit,
+        details={
+            "adapters": [Path(path).name for path in spec.lora_paths],
+            "dtype_reason": loaded.dtype_reason,
+            "prefix_cache_bytes": prefix_cache,
+            "sampling": {"temperature": settings.temperature, "top_p": settings.top_p},
+            "vocabulary": vocabulary,
+        },
+    )

@@ -140,7 +140,7 @@ context, not 512 tokens (`--max-tokens 512`).
         "--kv-bits",
         ("--kv-group-size", "only with `--kv-bits`"),
         "--quantized-kv-start",
-        ("--pipeline", "with the number of processes, which `mlx.launch` sets there"),
+        ("--pipeline", "with the number of processes, which `mlx.launch` sets there; without it, one process"),
     ),
 )
 

@@ -253,11 +253,13 @@ MODEL_OPTIONS: tuple[Option, ...] = (
         "pipeline",
         "PIPELINE",
         "Number of processes that share a language model, each with some of its layers, which take turns: for models "
-        "that `--tensor-parallel` cannot divide, and for slow links.",
+        "that `--tensor-parallel` cannot divide, and for slow links. The flag without a number, as "
+        "mlx_lm.server has it, is 1.",
         integer(1, 256),
         default=1,
         default_text="1",
         metavar="COUNT",
+        bare="1",
     ),
     model_option(
         "hostfile",

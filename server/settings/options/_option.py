@@ -27,6 +27,8 @@ class Option:
     default_text: str = ""
     metavar: str = "TEXT"
     boolean: bool = False
+    bare: str | None = None
+    """What the flag means without a value; None: it needs one."""
     example: str = ""
     """A value for `.env.example`, for options whose default is not one."""
 

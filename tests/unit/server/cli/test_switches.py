@@ -13,6 +13,7 @@ from server.cli._switches import SwitchesWithValues
 @click.option("--warm/--no-warm", default=None)
 @click.option("--debug", is_flag=True, default=None)
 @click.option("--name", default=None)
+@click.option("--ranks", default=None, is_flag=False, flag_value="one")
 @click.argument("rest", nargs=-1)
 def command(**given: object) -> None:
     click.echo({name: value for name, value in given.items() if value not in (None, ())})
@@ -40,6 +41,9 @@ def command(**given: object) -> None:
         ("-- --warm true", {"rest": ("--warm", "true")}),
         ("--warm true true", {"warm": True, "rest": ("true",)}),
         ("--warm true --warm false", {"warm": False}),
+        ("--ranks", {"ranks": "one"}),
+        ("--ranks 2", {"ranks": "2"}),
+        ("--ranks --warm true", {"ranks": "one", "warm": True}),
     ],
 )
 def test_a_switch_takes_a_value_only_if_it_is_one(line: str, expected: dict[str, object]) -> None:
