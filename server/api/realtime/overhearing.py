@@ -17,6 +17,10 @@ from server.dependencies import Service
 __all__ = ["Overhearing"]
 
 
+_UNKNOWN = "…"
+"""Stands for words that are not known yet, so that what comes before them is computed: templates want a user's turn."""
+
+
 class Overhearing:
     """Of one turn."""
 
@@ -34,6 +38,8 @@ class Overhearing:
         self._windows = 0
         self._transcribing = Transcribing(self._transcribe, self._heard, self._busy, pace)
         self._prefilling = Prefilling(self._prefill)
+        if session.listening.answers_turns:
+            self._prefilling.said(_UNKNOWN)
 
     def grown(self, utterance: Utterance) -> None:
         """Note the sound of the turn so far."""
