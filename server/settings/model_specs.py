@@ -164,7 +164,8 @@ def _check_combinations(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> N
         SettingsError: an option would have no effect with the others, or two of them contradict each other.
     """
     for names, types in _TYPES:
-        given = [name for name in names if name in raws]
+        # A value that is the default asks for what is so.
+        given = [name for name in names if name in raws and values[name] != OPTIONS_BY_NAME[name].default]
         if given and values["model_type"] not in types:
             where = raws[given[0]].where
             raise SettingsError(f"{where} is for models of type {' or '.join(types)}, not {values['model_type']}")

@@ -139,8 +139,9 @@ def test_every_option_of_mlx_lm_server_is_known(parse: Any, option: str, value: 
     assert_known(parse, option, value)
 
 
-def test_the_pipeline_switch_of_mlx_lm_server_is_one_process(parse: Any) -> None:
-    assert parse("--pipeline --model-type lm") == parse("--model-type lm")
+@pytest.mark.parametrize("model_type", ["lm", "echo"])
+def test_the_pipeline_switch_of_mlx_lm_server_is_one_process(parse: Any, model_type: str) -> None:
+    assert parse(f"--pipeline --model-type {model_type}") == parse(f"--model-type {model_type}")
 
 
 def test_the_options_of_mlx_lm_server_are_those_of_the_installed_version() -> None:
