@@ -25,7 +25,7 @@ from server.settings.parsers import (
     template_args,
     text,
 )
-from server.settings.path_parsers import hostfile, lexicon, template, writable_folder
+from server.settings.path_parsers import lexicon, template, writable_folder
 
 __all__ = ["MODEL_OPTIONS", "QUEUE_OPTIONS"]
 
@@ -238,38 +238,6 @@ MODEL_OPTIONS: tuple[Option, ...] = (
         default_text="off",
         metavar="COUNT",
         example="8",
-    ),
-    model_option(
-        "tensor_parallel",
-        "TENSOR_PARALLEL",
-        "Number of processes that share a language model, each with a part of every layer: on several GPUs, or on the "
-        "hosts of `--hostfile`. The model's heads must be divisible by it. docs/distributed.md.",
-        integer(1, 256),
-        default=1,
-        default_text="1",
-        metavar="COUNT",
-    ),
-    model_option(
-        "pipeline",
-        "PIPELINE",
-        "Number of processes that share a language model, each with some of its layers, which take turns: for models "
-        "that `--tensor-parallel` cannot divide, and for slow links. The flag without a number, as "
-        "mlx_lm.server has it, is 1.",
-        integer(1, 256),
-        default=1,
-        default_text="1",
-        metavar="COUNT",
-        bare="1",
-    ),
-    model_option(
-        "hostfile",
-        "HOSTFILE",
-        "MLX's hostfile (JSON) with the hosts of the processes that share a model, one entry per process. The first is "
-        "this machine.",
-        hostfile,
-        default_text="all processes on this machine",
-        metavar="FILE",
-        example="hosts.json",
     ),
     model_option(
         "chat_template_file",

@@ -1,9 +1,10 @@
-"""A model on several engines or devices."""
+"""A model on several engines, devices or machines."""
 
 from __future__ import annotations
 
 from server.settings.options._option import Option, model_option
 from server.settings.parsers import devices, integer
+from server.settings.path_parsers import hostfile
 
 __all__ = ["SCALING_OPTIONS"]
 
@@ -29,5 +30,40 @@ SCALING_OPTIONS: tuple[Option, ...] = (
         metavar="NUMBERS",
         group="Scaling",
         example="0,1",
+    ),
+    model_option(
+        "tensor_parallel",
+        "TENSOR_PARALLEL",
+        "Number of processes that share a language model, each with a part of every layer: on several GPUs, or on the "
+        "hosts of `--hostfile`. The model's heads must be divisible by it. docs/distributed.md.",
+        integer(1, 256),
+        default=1,
+        default_text="1",
+        metavar="COUNT",
+        group="Scaling",
+    ),
+    model_option(
+        "pipeline",
+        "PIPELINE",
+        "Number of processes that share a language model, each with some of its layers, which take turns: for models "
+        "that `--tensor-parallel` cannot divide, and for slow links. The flag without a number, as "
+        "mlx_lm.server has it, is 1.",
+        integer(1, 256),
+        default=1,
+        default_text="1",
+        metavar="COUNT",
+        group="Scaling",
+        bare="1",
+    ),
+    model_option(
+        "hostfile",
+        "HOSTFILE",
+        "MLX's hostfile (JSON) with the hosts of the processes that share a model, one entry per process. The first is "
+        "this machine.",
+        hostfile,
+        default_text="all processes on this machine",
+        metavar="FILE",
+        group="Scaling",
+        example="hosts.json",
     ),
 )

@@ -281,64 +281,6 @@ def test_a_bad_value_names_the_option_and_where_it_was_set(
         assert message in str(refused.value)
 
 
-def test_options_of_language_models_are_refused_for_others() -> None:
-    with pytest.raises(SettingsError) as refused:
-        Settings.load({"model_type": "echo", "prefix_cache_dir": "/tmp"}, {})
-    assert str(refused.value) == "--prefix-cache-dir is for models of type lm or multimodal, not echo"
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"kv_bits": "8", "max_kv_size": "64"}, "--kv-bits cannot be combined with --max-kv-size: a cache of"),
-        (
-            {"kv_bits": "8", "prefix_cache_dir": "/tmp"},
-            "--kv-bits cannot be combined with --prefix-cache-dir: quantized",
-        ),
-        ({"draft_model": "a/b", "prompt_lookup": "4"}, "--draft-model cannot be combined with --prompt-lookup"),
-        (
-            {"hostfile": str(HOSTFILES / "cli.json"), "tensor_parallel": "3"},
-            "--hostfile must name as many hosts as --tensor-parallel: 3, not 2",
-        ),
-        (
-            {"tensor_parallel": "2", "prefix_cache_dir": "/tmp"},
-            "--tensor-parallel cannot be combined with --prefix-cache-dir: each process has only its part",
-        ),
-        (
-            {"hostfile": str(HOSTFILES / "cli.json"), "pipeline": "3"},
-            "--hostfile must name as many hosts as --pipeline: 3, not 2",
-        ),
-        (
-            {"tensor_parallel": "2", "pipeline": "2"},
-            "--pipeline cannot be combined with --tensor-parallel: MLX connects one group",
-        ),
-        (
-            {"tensor_parallel": "2", "replicas": "2"},
-            "--tensor-parallel cannot be combined with --replicas: a model has one group",
-        ),
-        (
-            {"tensor_parallel": "2", "model_type": "multimodal", "model_path": "a/b"},
-            "--tensor-parallel is for models of type lm, not multimodal",
-        ),
-        ({"prompt_lookup": "4", "max_kv_size": "64"}, "--prompt-lookup cannot be combined with --max-kv-size"),
-        ({"config_name": "dev"}, "--config-name is for models of type image-generation or image-edit, not lm"),
-        ({"lora_paths": "/,/usr", "lora_scales": "1"}, "--lora-scales must be as many numbers as there are adapters"),
-        (
-            {"model_type": "echo", "prompt_lookup": "4"},
-            "--prompt-lookup is for models of type lm or multimodal, not echo",
-        ),
-        (
-            {"model_type": "multimodal", "model_path": "a/b", "lora_paths": "/tmp"},
-            "--lora-paths is for models of type lm or image-generation or image-edit, not multimodal",
-        ),
-    ],
-)
-def test_options_that_exclude_each_other_are_refused_with_the_reason(options: dict[str, str], message: str) -> None:
-    with pytest.raises(SettingsError) as refused:
-        Settings.load(options, {})
-    assert str(refused.value).startswith(message)
-
-
 @pytest.mark.parametrize(
     ("text", "size"),
     [
