@@ -7,18 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from providers.admission import AdmissionQueue
 from providers.errors import ModelNotReady, QueueFull, QueueTimeout, ServiceError
-
-
-def queue(*, at_once: int = 1, waiting: int = 10, timeout: float = 60.0) -> AdmissionQueue:
-    return AdmissionQueue(max_concurrency=at_once, queue_size=waiting, queue_timeout=timeout)
-
-
-async def settle() -> None:
-    """Let every task that can run, run."""
-    for _ in range(5):
-        await asyncio.sleep(0)
+from tests.unit.providers.queues import queue, settle
 
 
 async def test_serves_first_come_first_served():
@@ -277,68 +267,6 @@ def test_no_interleaving_admits_too_many_or_loses_a_place(seed, at_once, waiting
     assert stats.rejected == sum(isinstance(r, (QueueFull, QueueTimeout, ModelNotReady)) for r in results)
 
 
-async def test_a_request_for_several_places_takes_all_or_none():
-    places = queue(at_once=4)
-    three = await places.admit(3)
-    two = asyncio.ensure_future(places.admit(2))
-    await settle()
-    assert not two.done()
-    with three:
-        pass
-    await settle()
-    with await two:
-        assert (places.active, places.pending) == (1, 0)
-        with await places.admit(2):
-            late = asyncio.ensure_future(places.admit())
-            await settle()
-            assert not late.done()
-    with await late:
-        pass
-    assert places.stats.completed == 4
-
-
-async def test_no_request_overtakes_one_for_many_places():
-    places = queue(at_once=2)
-    first = await places.admit()
-    many = asyncio.ensure_future(places.admit(2))
-    await settle()
-    one = asyncio.ensure_future(places.admit())
-    await settle()
-    assert (many.done(), one.done(), places.active) == (False, False, 1)
-    with first:
-        pass
-    await settle()
-    assert (many.done(), one.done()) == (True, False)
-    with await many:
-        pass
-    with await one:
-        pass
-
-
-@pytest.mark.parametrize("leave", ["cancelled", "timed out"])
-async def test_those_behind_a_request_for_many_places_go_on_when_it_gives_up(leave: str):
-    places = queue(at_once=2, timeout=0.01 if leave == "timed out" else 60)
-    await places.admit()
-    many = asyncio.ensure_future(places.admit(2))
-    await settle()
-    if leave == "timed out":
-        places._queue_timeout = 60
-    one = asyncio.ensure_future(places.admit())
-    await settle()
-    if leave == "cancelled":
-        many.cancel()
-    async with asyncio.timeout(30):
-        await one
-    assert many.done()
-    await asyncio.gather(many, return_exceptions=True)
-    assert (places.active, places.pending) == (2, 0)
-
-
-async def test_more_places_than_there_are_can_never_be_had():
-    with pytest.raises(ValueError, match="1 to 2 places, not 3"):
-        await queue(at_once=2).admit(3)
-
-
 @pytest.mark.parametrize("bounds", [(0, 1, 1.0), (1, -1, 1.0), (1, 1, -1.0)])
 def test_bounds_that_no_queue_can_have_are_refused(bounds: tuple[int, int, float]):
     with pytest.raises(
@@ -390,23 +318,3 @@ async def test_a_long_wait_is_forgotten_after_enough_short_ones(monkeypatch: pyt
         with await places.admit():
             pass
     assert places.stats.wait_seconds_max == 0.0
-
-
-async def test_more_places_admit_those_that_wait_and_fewer_wait_for_the_taken_ones():
-    places = queue(at_once=1)
-    first = await places.admit()
-    waiting = [asyncio.ensure_future(places.admit()) for _ in range(2)]
-    await settle()
-
-    places.resize(max_concurrency=3, queue_size=10, queue_timeout=60.0)
-    await settle()
-    assert (places.taken, places.pending) == (3, 0)
-
-    places.resize(max_concurrency=2, queue_size=0, queue_timeout=60.0)
-    with first:
-        pass
-    assert (places.taken, places.full) == (2, True)
-    for slot in waiting:
-        with slot.result():
-            pass
-    assert places.taken == 0
