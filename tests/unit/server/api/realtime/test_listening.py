@@ -1,121 +1,20 @@
-"""Turns of the user in a session: found in recorded speech, answered, and interrupting answers."""
+"""Turns of the user in a session: found in recorded speech and answered."""
 
 from __future__ import annotations
 
 import asyncio
-from base64 import b64encode
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncGenerator
 
-import attrs
 import numpy as np
 import pytest
-from litestar import Litestar
 
-from providers.chat.types import Accepted, ChatPrompt, GenerationEvent, GenerationRequest, TextDelta
-from providers.echo.provider import EchoProvider
-from providers.protocols import QueueStats
-from providers.spec import ModelSpec
 from providers.transcription.types import TranscriptionAccepted, TranscriptionEvent, TranscriptionRequest
-from server.api.realtime.audio import playback, transcribing
-from server.app import create_app
-from server.settings.settings import Settings
+from server.api.realtime.audio import transcribing
 from tests.unit.providers.engines.recordings import RATE, silence
-from tests.unit.server.api.realtime.audio.speech import pcm, recording
-from tests.unit.server.api.realtime.sockets import Socket, connected
-from tests.unit.server.api.spoken.apps import repeat
-from tests.unit.server.api.transcription.transcribers import FINISHED, FakeTranscriber, segment
-from tests.unit.server.fakes import FakeChat, FakeRegistry
-
-HELLO = pcm(np.concatenate([silence(0.5), recording("hello_world"), silence(0.8)]))
-COUNTING = pcm(np.concatenate([silence(0.5), recording("counting"), silence(0.8)]))
-STARTED, STOPPED = "input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped"
-COMPLETED = "conversation.item.input_audio_transcription.completed"
-
-
-@attrs.define
-class Ears:
-    """Hears the next of the texts in each turn, and the last one from then on."""
-
-    texts: list[str]
-
-    async def __call__(self, request: TranscriptionRequest) -> AsyncGenerator[TranscriptionEvent, None]:
-        yield TranscriptionAccepted(None)
-        text = self.texts[0] if len(self.texts) == 1 else self.texts.pop(0)
-        if text:
-            yield segment(" " + text, 0.0, 1.0)
-        yield FINISHED
-
-
-async def two_texts(request: GenerationRequest) -> AsyncGenerator[GenerationEvent, None]:
-    """A sentence that is spoken, and the beginning of another one. Then nothing."""
-    yield Accepted(5, 0)
-    yield TextDelta("One two three four five six. ")
-    yield TextDelta("Seven ")
-    await asyncio.Event().wait()
-
-
-@attrs.define
-class Talk:
-    app: Litestar
-    registry: FakeRegistry
-    socket: Socket
-    chat: FakeChat
-    ears: FakeTranscriber
-
-    def say(self, sound: bytes, size: int = 4800) -> None:
-        for begin in range(0, len(sound), size):
-            audio = b64encode(sound[begin : begin + size]).decode()
-            self.socket.send("input_audio_buffer.append", audio=audio)
-
-    def turns(self, **detection: Any) -> None:
-        given = {"transcription": {}, "turn_detection": {"type": "server_vad", **detection}}
-        self.socket.send("session.update", session={"audio": {"input": given}})
-
-    async def now(self) -> None:
-        """Wait until the server has handled all events that were sent."""
-        self.socket.send("session.update", session={})
-        await self.socket.until("session.updated")
-
-    def answers(self) -> list[GenerationRequest]:
-        return [request for request in self.chat.requests if not request.prefill_only]
-
-    def busy(self) -> None:
-        """Let another request wait for the model that transcribes: no windows are."""
-        self.ears.queue_stats = QueueStats(pending=1)
-
-    def count(self, type: str) -> int:
-        return sum(event["type"] == type for event in self.socket.events)
-
-
-def prompt(request: GenerationRequest) -> list[tuple[str, Any]]:
-    assert isinstance(request.prompt, ChatPrompt)
-    return [(turn.role, turn.content) for turn in request.prompt.messages]
-
-
-@asynccontextmanager
-async def talk(*texts: str, query: str = "", chat: FakeChat | None = None, **detection: Any) -> AsyncIterator[Talk]:
-    chat = chat or FakeChat(script=repeat)
-    ears = FakeTranscriber(script=Ears([*texts]))
-    voice = EchoProvider(ModelSpec(name="voice", path="", model_type="echo"))
-    await voice.start()
-    registry = FakeRegistry((chat, voice, ears))  # type: ignore[arg-type]
-    app = create_app(Settings(models=(chat.spec, voice.spec, ears.spec)), registry)
-    async with connected(app, f"/v1/realtime?model=org/fake{query}") as socket:
-        made = Talk(app, registry, socket, chat, ears)
-        made.turns(**detection)
-        await socket.until("session.updated")
-        yield made
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that playback reads."""
-    seconds = [100.0]
-    monkeypatch.setattr(playback, "now", lambda: seconds[0])
-    return seconds
-
+from tests.unit.server.api.realtime.audio.speech import recording
+from tests.unit.server.api.realtime.sockets import connected
+from tests.unit.server.api.realtime.talks import COMPLETED, COUNTING, HELLO, STARTED, STOPPED, prompt, talk
+from tests.unit.server.api.transcription.transcribers import FakeTranscriber
 
 # ── turns ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -326,88 +225,6 @@ async def test_a_model_that_is_not_there_fails_once_for_each_turn() -> None:
     assert failed["error"]["code"] == "model_not_found"
     assert made.count("error") == 0
     assert made.count("conversation.item.input_audio_transcription.failed") == 1
-
-
-# ── interruptions ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-async def test_speech_interrupts_an_answer_at_the_word_that_was_heard(clock: list[float]) -> None:
-    async with talk("Hello.", chat=FakeChat(script=two_texts)) as made:
-        made.say(HELLO)
-        words = (await made.socket.until("response.output_audio.words"))["words"]
-        await made.socket.until("response.output_audio.delta")
-        clock[0] += words[2]["end_time"] + 0.01
-        made.say(HELLO)
-        done = (await made.socket.until("response.done"))["response"]
-        truncated = await made.socket.until("conversation.item.truncated")
-        async with asyncio.timeout(10):
-            await made.chat.closed.wait()
-        made.socket.send("conversation.item.retrieve", item_id=truncated["item_id"])
-        item = (await made.socket.until("conversation.item.retrieved"))["item"]
-        made.chat.script = repeat
-        await made.socket.until("response.done")
-
-    assert (done["status"], done["status_details"]["reason"]) == ("cancelled", "turn_detected")
-    assert truncated["audio_end_ms"] == round((words[2]["end_time"] + 0.01) * 1000)
-    assert item["content"][0]["transcript"] == "One two three"
-    assert prompt(made.answers()[-1]) == [("user", "Hello."), ("assistant", "One two three"), ("user", "Hello.")]
-
-
-async def test_speech_cuts_an_answer_that_is_still_played(clock: list[float]) -> None:
-    async with talk("One two three four five six seven.") as made:
-        made.say(HELLO)
-        words = (await made.socket.until("response.output_audio.words"))["words"]
-        await made.socket.until("response.done")
-        clock[0] += words[3]["end_time"] + 0.001
-        made.say(HELLO)
-        await made.socket.until("conversation.item.truncated")
-        await made.socket.until("response.done")
-
-    assert prompt(made.answers()[-1])[1] == ("assistant", "One two three four")
-
-
-async def test_an_answer_that_was_played_is_not_cut(clock: list[float]) -> None:
-    async with talk("One two three four five six seven.") as made:
-        made.say(HELLO)
-        await made.socket.until("response.done")
-        clock[0] += 60
-        made.say(HELLO)
-        await made.socket.until("response.done")
-
-    assert made.count("conversation.item.truncated") == 0
-    assert prompt(made.answers()[-1])[1] == ("assistant", "One two three four five six seven.")
-
-
-async def test_the_report_of_the_client_replaces_the_clock(clock: list[float]) -> None:
-    async with talk("One two three four five six seven.") as made:
-        made.say(HELLO)
-        words = (await made.socket.until("response.output_audio.words"))["words"]
-        await made.socket.until("response.done")
-        clock[0] += words[4]["end_time"] + 0.001
-        made.say(HELLO)
-        cut = await made.socket.until("conversation.item.truncated")
-        played = round(words[1]["end_time"] * 1000) + 1
-        made.socket.send("conversation.item.truncate", item_id=cut["item_id"], content_index=0, audio_end_ms=played)
-        again = await made.socket.until("conversation.item.truncated")
-        made.socket.send("conversation.item.retrieve", item_id=cut["item_id"])
-        item = (await made.socket.until("conversation.item.retrieved"))["item"]
-
-    assert again["audio_end_ms"] == played
-    assert item["content"][0]["transcript"] == "One two"
-
-
-async def test_speech_does_not_interrupt_if_that_is_turned_off(clock: list[float]) -> None:
-    async with talk("Hello.", chat=FakeChat(script=two_texts), interrupt_response=False) as made:
-        made.say(HELLO)
-        await made.socket.until("response.output_audio.delta")
-        made.say(HELLO)
-        while made.count(COMPLETED) < 2:
-            await made.socket.until(COMPLETED)
-        await made.now()
-
-    assert made.count("response.created") == 1
-    assert made.count("conversation.item.truncated") == 0
-    assert made.count("error") == 0
 
 
 # ── silence ─────────────────────────────────────────────────────────────────────────────────────────────────
