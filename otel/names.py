@@ -78,6 +78,7 @@ __all__ = [
     "EVENT_PLAYBACK_STOPPED",
     "EVENT_PREFIX_CACHE_HIT",
     "EVENT_ROUTED",
+    "EVENT_SPEECH_STOPPED",
     "EVENT_STEP",
     "EVENT_TRANSCRIBED",
     "EXCEPTION_STACKTRACE",
@@ -244,6 +245,8 @@ EVENT_ROUTED: Final = "replica.chosen"
 EVENT_FIRST_TOKEN: Final = "first_token"
 EVENT_FIRST_AUDIO: Final = "first_audio"
 """The first sound of a spoken turn was made."""
+EVENT_SPEECH_STOPPED: Final = "speech_stopped"
+"""The end of the user's speech was found, which is a silence after it."""
 EVENT_TRANSCRIBED: Final = "transcribed"
 """The words that a turn answers are known."""
 EVENT_FIRST_PIECE: Final = "first_piece"

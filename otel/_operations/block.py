@@ -22,8 +22,8 @@ class Block(Operation):
 
     __slots__ = ("_token",)
 
-    def __init__(self, name: str, *, attributes: Mapping[str, Any], request_id: str) -> None:
-        super().__init__(name, attributes=attributes, request_id=request_id)
+    def __init__(self, name: str, *, attributes: Mapping[str, Any], request_id: str, ago: float = 0.0) -> None:
+        super().__init__(name, attributes=attributes, request_id=request_id, ago=ago)
         self._token: Token[Context] | None = None
 
     def __enter__(self) -> Self:

@@ -120,7 +120,9 @@ class Operation:
         attributes: Mapping[str, Any] | None = None,
         context: Context | None = None,
         request_id: str | None = None,
+        ago: float = 0.0,
     ) -> None:
+        """`ago`: seconds since what the span stands for began."""
         self._done = False
         self._request_id = request_id
         self._span: Span = INVALID_SPAN
@@ -129,12 +131,13 @@ class Operation:
             return
         try:
             known = cleaned({**(attributes or {}), names.REQUEST_ID: request_id})
-            self._span = made_by.start_span(clean(name), context=context, kind=kind, attributes=known)
+            start = time.time_ns() - nanoseconds(ago) if ago else None
+            self._span = made_by.start_span(clean(name), context=context, kind=kind, attributes=known, start_time=start)
         except Exception:
             _logger.debug("telemetry failed to start span %s", name, exc_info=True)
         self._recording = self._span.is_recording()
         if self._recording:
-            self._perf_ns = time.perf_counter_ns()
+            self._perf_ns = time.perf_counter_ns() - nanoseconds(ago)
             self._start_ns = getattr(self._span, "start_time", None) or time.time_ns()
 
     def _now(self) -> int:
@@ -148,9 +151,9 @@ class Operation:
             self._span.set_attributes(known)
 
     @guarded
-    def _event(self, name: str, attributes: Mapping[str, Any] | None = None) -> None:
-        """Add an event now."""
-        self._span.add_event(name, attributes, timestamp=self._now())
+    def _event(self, name: str, attributes: Mapping[str, Any] | None = None, *, ago: float = 0.0) -> None:
+        """Add an event: now, or of some seconds ago, but not from before the span."""
+        self._span.add_event(name, attributes, timestamp=max(self._start_ns, self._now() - nanoseconds(ago)))
 
     @guarded
     def _error(self, error: BaseException) -> None:

@@ -39,6 +39,11 @@ class PlaybackSpan:
         self._began: int = getattr(request, "start_time", None) or now
         self._perf_ns = time.perf_counter_ns() - max(0, now - self._began)
 
+    @property
+    def seconds(self) -> float:
+        """Since the request began."""
+        return (time.perf_counter_ns() - self._perf_ns) / 1e9
+
     @guarded
     def report(self, events: Sequence[tuple[str, float]], played: float) -> None:
         """Record the span and its metrics. Only the first report that has events counts.
@@ -50,7 +55,7 @@ class PlaybackSpan:
         if self._reported or not events:
             return
         self._reported = True
-        latest = (time.perf_counter_ns() - self._perf_ns) / 1e9
+        latest = self.seconds
         marks = sorted(((kind, min(at, latest)) for kind, at in events), key=lambda mark: mark[1])
         first = next((at for kind, at in marks if kind == "started"), None)
         stalls = sum(kind == "stalled" for kind, _ in marks)

@@ -97,6 +97,7 @@ async def requests_of_every_kind() -> None:
         otel.note_replica(1, "prefix")
     routed.end()
     with otel.start_turn(model="m", request_id="r", session="sess_1", response="resp_1") as turn:
+        turn.speech_stopped(0.0)
         turn.transcribed()
         turn.first_token()
         turn.first_audio()

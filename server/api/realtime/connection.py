@@ -22,6 +22,8 @@ from providers.chat.protocol import ChatProvider
 from providers.chat.types import Accepted
 from providers.errors import InternalError, InvalidRequest, ModelNotReady, ServiceError
 from server.api.realtime.answering import answered, check_voice, transcript
+from server.api.realtime.audio import playback
+from server.api.realtime.audio.legs import Legs
 from server.api.realtime.audio.transcribing import Pace
 from server.api.realtime.commands import Output, Overhear, StartResponse, StopResponse, Transcribe, Wake
 from server.api.realtime.conversation import Item
@@ -223,15 +225,17 @@ class Connection:
                 return
 
     async def _respond(self, response: RunningResponse) -> None:
+        legs = response.take_legs()
         with otel.start_turn(
             model=self._chat.spec.name,
             request_id=otel.request_id.get() or "",
             session=self._session.id,
             response=response.id,
+            ago=0.0 if legs is None else playback.now() - legs.spoken,
         ) as span:
             begun = asyncio.get_running_loop().time()
             try:
-                await self._answer(response, span)
+                await self._answer(response, span, legs)
             except Exception as error:
                 self.emit(self._session.failed(response, as_service_error(error)))
             finally:
@@ -239,11 +243,16 @@ class Connection:
                 _log_turn(self._session.id, response, asyncio.get_running_loop().time() - begun)
                 self._active = asyncio.get_running_loop().time()
 
-    async def _answer(self, response: RunningResponse, span: otel.TurnSpan) -> None:
+    async def _answer(self, response: RunningResponse, span: otel.TurnSpan, legs: Legs | None) -> None:
         """Raises: ServiceError."""
+        if legs is not None:
+            span.speech_stopped(playback.now() - legs.found)
         if self._admit is not None:
             await self._admit()
-        if await self._heard(response.prompt):
+        waited = await self._heard(response.prompt)
+        if legs is not None and legs.transcribed is not None:
+            span.transcribed(playback.now() - legs.transcribed)
+        elif waited:
             span.transcribed()
         async with aclosing(answered(response, self._chat, self._service)) as events:
             async for event in events:

@@ -17,6 +17,7 @@ from contracts.realtime.items import (
     RealtimeMessage,
 )
 from providers.errors import InvalidRequest, NotFound, ServiceError
+from server.api.realtime.audio.legs import Legs
 from server.api.realtime.audio.playback import Playback
 from server.api.spoken.said import SaidAnswer
 
@@ -48,6 +49,8 @@ class Item:
     """The words of a spoken answer."""
     playback: Playback | None = None
     """Of its sound, once some was sent."""
+    legs: Legs | None = None
+    """Of a spoken turn that has no answer yet."""
     failure: ServiceError | None = None
     """Why the sound has no transcript."""
 
@@ -91,6 +94,16 @@ class Item:
         heard = self.said.heard()
         self.set_content(RealtimeContent(type="output_audio", transcript=heard))
         return heard
+
+    def report_playback(self) -> None:
+        """Record in the trace how an answer was played: to its end, or until now. Only the first call counts."""
+        playback, said = self.playback, self.said
+        if playback is None or said is None:
+            return
+        clock, now = playback.clock(), said.playback.seconds
+        end = ("stopped", now) if playback.ends > clock else ("ended", now + playback.ends - clock)
+        played = playback.played_ms if said.played_ms is None else said.played_ms
+        said.playback.report([("started", now + playback.began - clock), end], played / 1000)
 
 
 class Conversation:

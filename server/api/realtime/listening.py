@@ -22,7 +22,9 @@ from contracts.realtime.server_events import SpeechStarted as SpeechStartedEvent
 from contracts.realtime.server_events import SpeechStopped as SpeechStoppedEvent
 from contracts.realtime.session import ServerVad
 from providers.speech.types import SAMPLE_RATE
+from server.api.realtime.audio import playback
 from server.api.realtime.audio.hypotheses import AgreedText
+from server.api.realtime.audio.legs import Legs
 from server.api.realtime.audio.playback import Playback
 from server.api.realtime.audio.turns import InputAudio, SpeechStarted, TurnSettings, Utterance
 from server.api.realtime.commands import Output, Overhear, Transcribe, Wake
@@ -60,6 +62,8 @@ class Listening:
         """A wake-up that is not the last one is out of date."""
         self._playback: Playback | None = None
         """Of the last answer."""
+        self._unreported: list[Item] = []
+        """Answers whose playback the trace does not have."""
         self._playing_ms = 0.0
         """When the last answer has been played, on the clock of the input."""
         self.configure()
@@ -136,6 +140,7 @@ class Listening:
         self._unanswered.clear()
         self._owed = False
         self._wakes += 1
+        self._report(self._unreported)
 
     def overheard(self, item_id: str, text: str) -> Iterator[ServerEvent]:
         """Handle a transcript of the turn so far."""
@@ -144,6 +149,8 @@ class Listening:
 
     def transcribed(self, item: Item, text: str) -> Iterator[Output]:
         """Handle the transcript of a turn, and answer it if it is to be answered."""
+        if item.legs is not None:
+            item.legs.transcribed = playback.now()
         if self.writes_down:
             agreed = self._agreed if item.id == self._item_id else AgreedText()
             if delta := agreed.finish(text):
@@ -163,13 +170,19 @@ class Listening:
         """Note that a response begins: it answers all turns so far."""
         self._owed = False
         self._wakes += 1
+        self._report_played()
 
     def sent(self, item: Item, seconds: float) -> None:
         """Note that sound of an answer goes to the client."""
         if item.playback is None:
             item.playback = Playback(0.0 if self._playback is None else self._playback.ends)
+            self._unreported.append(item)
         self._playback = item.playback
         self._playback.sent(seconds)
+
+    def truncated(self, item: Item) -> None:
+        """Note that the client has played an answer until now."""
+        self._report([item])
 
     def responded(self) -> Iterator[Output]:
         """Note that a response has ended. If the user then stays silent, the model speaks again after the timeout."""
@@ -193,6 +206,7 @@ class Listening:
 
     def _started(self, found: SpeechStarted) -> Iterator[Output]:
         self._wakes += 1
+        self._report_played()
         self._item_id, self._agreed, self._reported_ms = new_item_id(), AgreedText(), 0.0
         yield SpeechStartedEvent(audio_start_ms=round(found.start_ms), item_id=self._item_id)
         vad = self.turns
@@ -209,6 +223,7 @@ class Listening:
             if remaining or not item.said.ended:
                 played = 0 if item.playback is None else item.playback.played_ms
                 item.hear(played)
+                self._report([item])
                 yield ItemTruncated(item_id=item.id, content_index=0, audio_end_ms=played)
 
     def _stopped(self, utterance: Utterance) -> Iterator[Output]:
@@ -228,10 +243,22 @@ class Listening:
             content=[RealtimeContent(type="input_audio", transcript=transcript or "")],
         )
         item = Item(wire, sound=utterance.audio, samples=len(utterance.audio) // _SAMPLE_BYTES)
+        if transcript is None:
+            now = playback.now()
+            item.legs = Legs(spoken=now - (self._input.now_ms - utterance.voiced_ms) / 1000, found=now)
         yield AudioCommitted(previous_item_id=self._session.conversation.last_id, item_id=item.id)
         yield from self._session.add(item)
         if transcript is None:
             yield Transcribe(item, utterance)
+
+    def _report_played(self) -> None:
+        self._report([item for item in self._unreported if item.playback is None or not item.playback.remaining])
+
+    def _report(self, items: list[Item]) -> None:
+        for item in [*items]:
+            item.report_playback()
+            if item in self._unreported:
+                self._unreported.remove(item)
 
     def _answer(self) -> Iterator[Output]:
         """Begin a response, unless there is one."""

@@ -40,6 +40,7 @@ from contracts.realtime.server_events import (
 from contracts.realtime.session import RealtimeSessionConfig
 from providers.chat.types import Accepted, Finished, ReasoningDelta, TextDelta, ToolCallDelta, Usage
 from providers.errors import ServiceError
+from server.api.realtime.audio.legs import Legs
 from server.api.realtime.conversation import Conversation, Item, new_item_id
 from server.api.realtime.settings import PCM, output_of, speaks
 from server.api.spoken.audio import AudioBytes, VoicedEvent
@@ -120,6 +121,13 @@ class RunningResponse:
     def message(self) -> Item | None:
         """The item of its text."""
         return None if self._message is None else self._message.item
+
+    def take_legs(self) -> Legs | None:
+        """Those of the spoken turn that this response is the first to answer."""
+        if not self.prompt:
+            return None
+        legs, self.prompt[-1].legs = self.prompt[-1].legs, None
+        return legs
 
     def created(self) -> ResponseEvent:
         return ResponseEvent(type="response.created", response=self._wire("in_progress"))

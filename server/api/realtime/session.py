@@ -312,6 +312,7 @@ class Session:
             message = f"audio_end_ms: the audio has {whole:,} ms so far, which are fewer than {event.audio_end_ms:,}"
             raise InvalidRequest(message, param="audio_end_ms")
         item.hear(event.audio_end_ms)
+        self.listening.truncated(item)
         yield ItemTruncated(item_id=item.id, content_index=0, audio_end_ms=event.audio_end_ms)
 
     def _delete(self, event: ItemDelete) -> Iterator[Output]:

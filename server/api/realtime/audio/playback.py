@@ -21,6 +21,7 @@ class Playback:
     clock: Callable[[], float] = attrs.field(factory=lambda: now)
     _sent: float = attrs.field(default=0.0, init=False)
     """Seconds of sound."""
+    _began: float | None = attrs.field(default=None, init=False)
     _ends: float = attrs.field(init=False)
 
     @_ends.default
@@ -29,8 +30,16 @@ class Playback:
 
     def sent(self, seconds: float) -> None:
         """Note that sound of this duration was sent now."""
-        self._ends = max(self._ends, self.clock()) + seconds
+        begins = max(self._ends, self.clock())
+        if self._began is None:
+            self._began = begins
+        self._ends = begins + seconds
         self._sent += seconds
+
+    @property
+    def began(self) -> float:
+        """When its first sound was played, by `clock`, or will be."""
+        return self.after if self._began is None else self._began
 
     @property
     def ends(self) -> float:
