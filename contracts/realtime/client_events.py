@@ -34,7 +34,7 @@ EventId = Annotated[str, MaxLen(512)]
 class SessionUpdate:
     """Change settings. `session` is `RealtimeSessionConfig`, of which only the fields that are sent change."""
 
-    type: Literal["session.update", "transcription_session.update"]
+    type: Literal["session.update"]
     event_id: EventId | None = None
     session: JsonObject
 

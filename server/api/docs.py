@@ -22,6 +22,7 @@ from contracts.embeddings import EmbeddingRequest
 from contracts.images import CreateImageEditRequest, CreateImageRequest
 from contracts.messages.request import CountTokensRequest, MessagesRequest
 from contracts.parameters import Parameter, parameters
+from contracts.realtime.beta import CreateBetaSessionRequest
 from contracts.realtime.response import RealtimeResponseCreateParams
 from contracts.realtime.secrets import CreateClientSecretRequest
 from contracts.realtime.session import (
@@ -58,6 +59,7 @@ PAGES: Mapping[str, Sequence[type[attrs.AttrsInstance]]] = {
         ServerVad,
         RealtimeAudioOutput,
         RealtimeResponseCreateParams,
+        CreateBetaSessionRequest,
     ),
     "responses.md": (CreateResponse,),
     "retrieval.md": (

@@ -27,7 +27,7 @@ from server.api.realtime.audio.legs import Legs
 from server.api.realtime.audio.transcribing import Pace
 from server.api.realtime.commands import Output, Overhear, StartResponse, StopResponse, Transcribe, Wake
 from server.api.realtime.conversation import Item
-from server.api.realtime.decoding import WrongEvent, client_event
+from server.api.realtime.decoding import CURRENT, Dialect, WrongEvent
 from server.api.realtime.outbox import Outbox
 from server.api.realtime.overhearing import Overhearing
 from server.api.realtime.response import RunningResponse
@@ -36,7 +36,6 @@ from server.api.realtime.settings import updated
 from server.api.spoken.audio import AudioBytes
 from server.dependencies import Service
 from server.errors import as_service_error
-from server.serialization import encode_contract
 
 __all__ = ["Admit", "Close", "Connection", "Limits"]
 
@@ -98,6 +97,7 @@ class Connection:
         send: Send,
         limits: Limits,
         admit: Admit | None = None,
+        dialect: Dialect = CURRENT,
     ) -> None:
         """`admit` is awaited before each response."""
         self._session = session
@@ -107,6 +107,7 @@ class Connection:
         self._send = send
         self._limits = limits
         self._admit = admit
+        self._dialect = dialect
         self._outbox = Outbox()
         self._responses: dict[str, asyncio.Task[None]] = {}
         self._transcripts: dict[str, asyncio.Task[None]] = {}
@@ -151,7 +152,8 @@ class Connection:
         """Send events and carry out commands. The caller waits for `room` before it makes more."""
         for output in outputs:
             if isinstance(output, ServerEvent):
-                self._outbox.put(encode_contract(output).decode())
+                if (frame := self._dialect.write(output)) is not None:
+                    self._outbox.put(frame)
             elif isinstance(output, StartResponse):
                 self._start(self._responses, output.response.id, self._respond(output.response))
             elif isinstance(output, Transcribe):
@@ -190,7 +192,8 @@ class Connection:
             self.emit([error_event(InvalidRequest(message), None)])
             return
         try:
-            event = await asyncio.to_thread(client_event, text) if len(text) > _LARGE else client_event(text)
+            read = self._dialect.read
+            event = await asyncio.to_thread(read, text) if len(text) > _LARGE else read(text)
         except WrongEvent as error:
             self.emit([error_event(error.error, error.event_id)])
             return

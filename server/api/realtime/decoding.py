@@ -1,8 +1,12 @@
-"""Messages of a client as events. What is wrong with one is an `InvalidRequest`, and the session goes on."""
+"""Messages of a client as events, and events as messages.
+
+What is wrong with a message is an `InvalidRequest`, and the session goes on.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -10,12 +14,13 @@ import msgspec
 
 from contracts.conversion.validation import is_validation_error
 from contracts.realtime.client_events import CLIENT_EVENTS, ClientEvent, ItemCreate, ResponseCreate
+from contracts.realtime.server_events import ServerEvent
 from providers.errors import InvalidRequest
 from server.errors import invalid_body
 from server.noted import note_unknown
-from server.serialization import converter
+from server.serialization import converter, encode_contract
 
-__all__ = ["MAX_MESSAGE", "WrongEvent", "client_event"]
+__all__ = ["CURRENT", "MAX_MESSAGE", "Dialect", "WrongEvent", "client_event"]
 
 MAX_MESSAGE = 16 << 20
 """Characters of a message, which granian also allows in a frame. A larger frame ends the connection."""
@@ -30,8 +35,12 @@ class WrongEvent(Exception):
         self.event_id = event_id
 
 
-def client_event(text: str) -> ClientEvent:
-    """Raises: WrongEvent."""
+def client_event(text: str, translate: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> ClientEvent:
+    """The event of a message. `translate` gives it the current names first.
+
+    Raises:
+        WrongEvent: it is none.
+    """
     if len(text) > MAX_MESSAGE:
         raise WrongEvent(InvalidRequest(f"the message has {len(text):,} characters; {MAX_MESSAGE:,} are allowed"))
     try:
@@ -45,7 +54,7 @@ def client_event(text: str) -> ClientEvent:
     given = value.get("event_id")
     event_id = given[:512] if isinstance(given, str) else None
     try:
-        return _structured(value)
+        return _structured(value if translate is None else translate(value))
     except InvalidRequest as error:
         raise WrongEvent(error, event_id) from None
 
@@ -70,3 +79,17 @@ def _structured(value: dict[str, Any]) -> ClientEvent:
         if attrs.has(type(inner)):
             note_unknown(value[name], inner, f"{name}.")
     return event
+
+
+@attrs.frozen
+class Dialect:
+    """How the events of a connection look on its socket."""
+
+    read: Callable[[str], ClientEvent]
+    """Raises: WrongEvent."""
+    write: Callable[[ServerEvent], str | None]
+    """None: the dialect has no such event."""
+
+
+CURRENT = Dialect(client_event, lambda event: encode_contract(event).decode())
+"""OpenAI's protocol since its beta."""

@@ -30,14 +30,24 @@ from server.errors import invalid_body
 from server.noted import note_unknown
 from server.serialization import converter
 
-__all__ = ["default_config", "for_response", "input_of", "output_of", "speaks", "updated"]
+__all__ = [
+    "BETA_FIELDS",
+    "BETA_FORMATS",
+    "current_names",
+    "default_config",
+    "for_response",
+    "input_of",
+    "output_of",
+    "speaks",
+    "updated",
+]
 
 PCM = RealtimeAudioFormat(type="audio/pcm", rate=24_000)
 _TURNS: dict[str, Any] = {**attrs.asdict(TurnSettings()), "create_response": True, "interrupt_response": True}
 _READ_ONLY = ("id", "object", "expires_at", "client_secret", "ignored_parameters")
 """Fields that clients send back with the session that they got."""
-_FORMATS = {"pcm16": "audio/pcm", "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
-_BETA = {
+BETA_FORMATS = {"pcm16": "audio/pcm", "g711_ulaw": "audio/pcmu", "g711_alaw": "audio/pcma"}
+BETA_FIELDS = {
     "modalities": ("output_modalities",),
     "max_response_output_tokens": ("max_output_tokens",),
     "voice": ("audio", "output", "voice"),
@@ -80,7 +90,7 @@ def updated(current: RealtimeSessionConfig, update: Mapping[str, Any]) -> Realti
         InvalidRequest: a value is wrong, or cannot change.
         UnsupportedParameter: the server cannot honour a field.
     """
-    asked = _current_names({name: value for name, value in update.items() if name not in _READ_ONLY})
+    asked = current_names({name: value for name, value in update.items() if name not in _READ_ONLY})
     merged = _merged(converter.unstructure(current), asked)
     try:
         config: RealtimeSessionConfig = converter.structure(merged, RealtimeSessionConfig)
@@ -154,15 +164,15 @@ def input_of(config: RealtimeSessionConfig) -> RealtimeAudioInput:
     return (config.audio and config.audio.input) or RealtimeAudioInput()
 
 
-def _current_names(update: dict[str, Any]) -> dict[str, Any]:
+def current_names(update: dict[str, Any]) -> dict[str, Any]:
     """The fields under the names that they have now."""
-    made: dict[str, Any] = {name: value for name, value in update.items() if name not in _BETA}
+    made: dict[str, Any] = {name: value for name, value in update.items() if name not in BETA_FIELDS}
     for name, value in update.items():
-        if name not in _BETA:
+        if name not in BETA_FIELDS:
             continue
         if name.endswith("_format") and isinstance(value, str):
-            value = {"type": _FORMATS.get(value, value)}
-        *parents, last = _BETA[name]
+            value = {"type": BETA_FORMATS.get(value, value)}
+        *parents, last = BETA_FIELDS[name]
         place = made
         for parent in parents:
             inner = place.get(parent)

@@ -201,7 +201,7 @@ def test_every_endpoint_with_a_json_body_is_walked() -> None:
                 types = (annotation.annotation, *get_args(annotation.annotation))  # a body may be left out
                 found.add(next(each for each in types if attrs.has(each)))
     with_tests_of_their_own = {
-        *("CreateClientSecretRequest", "CreateSpeechRequest", "HeardRequest"),
+        *("CreateBetaSessionRequest", "CreateClientSecretRequest", "CreateSpeechRequest", "HeardRequest"),
         *("CreateImageRequest", "CreateImageEditRequest"),
         *("LoadModelRequest", "PinModelRequest", "PullModelRequest"),
         *("CreateTranscriptionRequest", "CreateTranslationRequest"),
