@@ -69,7 +69,7 @@ def post_as_curl_would(line: str) -> httpx.Response:
 @pytest.mark.parametrize("block", CURL)
 def test_a_curl_line_is_answered(server: LiveServer, echo_server: LiveServer, block: str) -> None:
     asked = echo_server if "/v1/images/" in block else server
-    for line in block.replace("\\\n", " ").replace("http://127.0.0.1:8000", asked.url).splitlines():
+    for line in re.sub(r"http://127\.0\.0\.1:80[08]0", asked.url, block.replace("\\\n", " ")).splitlines():
         answer = post_as_curl_would(line)
 
         assert answer.status_code == 200, answer.text
@@ -86,6 +86,8 @@ def test_an_sdk_example_runs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    for name in re.findall(r'open\("(.+\.wav)", "rb"\)', block):
+        (tmp_path / name).write_bytes(RECORDING.read_bytes())
 
     exec(compile(block.replace("http://127.0.0.1:8000", server.url), "example", "exec"), {})
 

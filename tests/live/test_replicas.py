@@ -19,8 +19,11 @@ MODEL = "pair"
 
 
 def options(tokens: int) -> str:
-    """The file with the model, and a limit of answers that set none."""
-    return f"models:\n  - {{name: {MODEL}, replicas: 2, mlx_warmup: false, max_tokens: {tokens}}}\n"
+    """The file with the model, and a limit of answers that set none.
+
+    The precision is given: where other tests leave little memory, the model would stay quantised, which is slow here.
+    """
+    return f"models:\n  - {{name: {MODEL}, replicas: 2, dtype: float32, mlx_warmup: false, max_tokens: {tokens}}}\n"
 
 
 @pytest.fixture(scope="module")
