@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,6 +12,8 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
+
+from tests.debian import INSTALL_SECONDS, find_program
 
 __all__ = [
     "AUDIBLE",
@@ -25,7 +26,6 @@ __all__ = [
     "shared",
 ]
 
-INSTALL_SECONDS = 240.0
 _OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run")
 AUDIBLE = "--autoplay-policy=no-user-gesture-required"
 """Option: pages play sound that no click began."""
@@ -41,17 +41,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 def find_chromium() -> str | None:
     """Path of this machine's browser, or of one that its package manager installs, where that is allowed."""
-    for name in ("chromium", "chromium-browser", "google-chrome", "chrome"):
-        if found := shutil.which(name):
-            return found
-    if os.environ.get("CI") and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium"
-        try:
-            subprocess.run(["sh", "-c", install], timeout=INSTALL_SECONDS, capture_output=True, check=True)
-        except (subprocess.SubprocessError, OSError):
-            return None
-        return shutil.which("chromium")
-    return None
+    return find_program("chromium", "chromium-browser", "google-chrome", "chrome", package="chromium")
 
 
 class Browser:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -14,27 +13,17 @@ from pathlib import Path
 
 import attrs
 
+from tests.debian import INSTALL_SECONDS, find_program
 from tests.live.client import eventually
 
 __all__ = ["INSTALL_SECONDS", "Balancer", "balancing", "find_haproxy"]
 
-INSTALL_SECONDS = 240.0
 CONFIGURATION = Path(__file__).parents[2] / "examples" / "scaling" / "haproxy.cfg"
 
 
 def find_haproxy() -> str | None:
     """Path of this machine's HAProxy, or of one that its package manager installs, where that is allowed."""
-    places = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
-    if found := shutil.which("haproxy", path=places):
-        return found
-    if os.environ.get("CI") and hasattr(os, "geteuid") and os.geteuid() == 0 and shutil.which("apt-get"):
-        install = "apt-get update -qq && apt-get install -y -qq --no-install-recommends haproxy"
-        try:
-            subprocess.run(["sh", "-c", install], timeout=INSTALL_SECONDS, capture_output=True, check=True)
-        except (subprocess.SubprocessError, OSError):
-            return None
-        return shutil.which("haproxy", path=places)
-    return None
+    return find_program("haproxy", package="haproxy")
 
 
 @attrs.frozen(kw_only=True)
