@@ -38,7 +38,10 @@ WebSocket.prototype.send = function (text) {
 """Runs before the page's scripts: keeps the events of the page's sessions."""
 PRESS_IN_MID_ANSWER = """
 new Promise((done) => (function look() {
-  if ((arena.state().position ?? 0) < 0.4) return requestAnimationFrame(look);
+  // The recording begins anywhere in its sentence: an answer of which no word was heard would be dropped.
+  const word = arena.turns().findLast(({ who }) => who === "avatar")?.words[0];
+  const heard = word && (arena.state().position ?? 0) > Math.max(0.4, word.end_time + 0.1);
+  if (!heard) return requestAnimationFrame(look);
   document.body.dispatchEvent(new KeyboardEvent("keydown", { code: "Space", bubbles: true }));
   done();
 })())
