@@ -20,10 +20,10 @@ from providers.transcription.types import TranscriptionRequest
 from server.api.chat.request import to_generation_request
 from server.api.generation.messages import chat_attachments
 from server.api.generation.parts.pictures import documents, readable, shown
+from server.api.realtime.audio.sound import writer_of
 from server.api.realtime.prompt import chat_request
 from server.api.realtime.response import RunningResponse, Speech
 from server.api.realtime.settings import input_of, output_of
-from server.api.realtime.sound import writer_of
 from server.api.speech.encoders import encode_whole
 from server.api.spoken.audio import VoicedEvent, recorded, voiced
 from server.api.spoken.speaking import speaking

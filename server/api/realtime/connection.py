@@ -27,7 +27,7 @@ from server.api.realtime.audio.legs import Legs
 from server.api.realtime.audio.transcribing import Pace
 from server.api.realtime.commands import Output, Overhear, StartResponse, StopResponse, Transcribe, Wake
 from server.api.realtime.conversation import Item
-from server.api.realtime.decoding import CURRENT, Dialect, WrongEvent
+from server.api.realtime.dialects.decoding import CURRENT, Dialect, WrongEvent
 from server.api.realtime.outbox import Outbox
 from server.api.realtime.overhearing import Overhearing
 from server.api.realtime.response import RunningResponse

@@ -22,9 +22,16 @@ from providers.transcription.protocol import TRANSCRIPTION
 from server.api.error_responses import errors
 from server.api.generation.parts.pictures import reads_pictures
 from server.api.realtime.answering import check_voice
-from server.api.realtime.beta import BETA, BETA_PROTOCOL, asks_for_beta, beta_path, beta_session, current_settings
 from server.api.realtime.connection import Admit, Connection
-from server.api.realtime.decoding import CURRENT
+from server.api.realtime.dialects.beta import (
+    BETA,
+    BETA_PROTOCOL,
+    asks_for_beta,
+    beta_path,
+    beta_session,
+    current_settings,
+)
+from server.api.realtime.dialects.decoding import CURRENT
 from server.api.realtime.hub import Hub, Secret
 from server.api.realtime.session import Abilities, Session, error_event
 from server.api.realtime.settings import default_config, updated

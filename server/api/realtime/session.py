@@ -45,12 +45,12 @@ from contracts.realtime.server_events import (
 from contracts.realtime.session import RealtimeSession, RealtimeSessionConfig
 from providers.errors import InvalidRequest, ServiceError, UnsupportedParameter
 from providers.speech.types import SAMPLE_RATE
+from server.api.realtime.audio.sound import SoundReader, encode_whole_sound, reader_of
 from server.api.realtime.commands import Output, StartResponse, StopResponse, Transcribe
 from server.api.realtime.conversation import Conversation, Item, with_id
 from server.api.realtime.listening import Listening
 from server.api.realtime.response import RunningResponse
 from server.api.realtime.settings import for_response, input_of, speaks, updated
-from server.api.realtime.sound import SoundReader, encode_whole_sound, reader_of
 from server.api.spoken.audio import AudioBytes, VoicedEvent
 from server.noted import noting
 

@@ -1,1 +1,1 @@
-"""The sound that a client sends, and the turns in it."""
+"""The sound of a session: its formats, the turns in what the client sends, and the playback of what it gets."""

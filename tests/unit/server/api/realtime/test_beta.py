@@ -22,7 +22,7 @@ from providers.chat.types import (
     ToolCallDelta,
     Usage,
 )
-from server.api.realtime.beta import BETA_PROTOCOL
+from server.api.realtime.dialects.beta import BETA_PROTOCOL
 from tests.unit.server.api.realtime.sockets import Socket, check_beta, connected
 from tests.unit.server.api.realtime.talks import talk
 from tests.unit.server.api.spoken.apps import TEXT, repeat, speaking_app

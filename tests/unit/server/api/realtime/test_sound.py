@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from contracts.realtime.session import RealtimeAudioFormat
-from server.api.realtime.sound import encode_whole_sound, reader_of, writer_of
+from server.api.realtime.audio.sound import encode_whole_sound, reader_of, writer_of
 
 LAWS = ("audio/pcmu", "audio/pcma")
 DELAY = 48

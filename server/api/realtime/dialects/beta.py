@@ -23,7 +23,7 @@ from contracts.realtime.server_events import (
 )
 from contracts.realtime.session import RealtimeAudioFormat, RealtimeSession
 from contracts.speech import VoiceId
-from server.api.realtime.decoding import Dialect, client_event
+from server.api.realtime.dialects.decoding import Dialect, client_event
 from server.api.realtime.settings import BETA_FIELDS, BETA_FORMATS, current_names, input_of, output_of
 from server.serialization import converter, encode_json
 

@@ -1,0 +1,1 @@
+"""The protocol that a client speaks: OpenAI's current one, or its beta."""
