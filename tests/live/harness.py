@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from server.settings.options import OPTIONS
+from tests.live.divided_models import for_ranks
 
 COMMAND = Path(sys.executable).with_name("mlx-openai-server")
 READY_SECONDS = 120.0
@@ -113,8 +114,10 @@ class LiveServer:
         return next(process for process in self.descendants() if "spawn_main" in " ".join(process.cmdline()))
 
     def engine(self) -> psutil.Process:
-        """Process of the only engine."""
-        (engine,) = (process for process in self.descendants() if "providers.engines" in process.cmdline())
+        """Process of the only engine. If it has several ranks, it is their launcher."""
+        found = [process for process in self.descendants() if "providers.engines" in process.cmdline()]
+        pids = {process.pid for process in found}
+        (engine,) = (process for process in found if process.ppid() not in pids)
         return engine
 
     def stop(self) -> int:
@@ -168,7 +171,7 @@ def start(
     `terminal` False: without the terminal of the tests, as a service.
     """
     process = subprocess.Popen(
-        [str(COMMAND), "launch", "--port", "0", *arguments],
+        [str(COMMAND), "launch", "--port", "0", *for_ranks(arguments), *arguments],
         env=clean_environment(**(env or {})),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -13,8 +13,8 @@ import pytest
 
 from contracts.chat.request import ChatCompletionRequest
 from contracts.parameters import parameters
-from providers.weights import resolve
 from tests.live.client import ask, chat
+from tests.live.divided_models import chat_model, rank_options
 from tests.live.harness import LiveServer, start
 
 Check = Callable[[dict[str, Any], dict[str, Any]], None]
@@ -202,12 +202,12 @@ THINKING: Cases = {
 def thinker(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
     """The embedded weights with a chat template that has thoughts."""
     folder = tmp_path_factory.mktemp("thinker")
-    for file in resolve("embedded:smollm2-135m-instruct").iterdir():
+    for file in chat_model().iterdir():
         (folder / file.name).symlink_to(file)
     config = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").unlink()
     (folder / "tokenizer_config.json").write_text(json.dumps({**config, "chat_template": TEMPLATE}))
-    running = start("--model-path", str(folder))
+    running = start("--model-path", str(folder), *rank_options())
     yield running
     assert running.stop() == 0
 

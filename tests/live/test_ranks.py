@@ -14,8 +14,10 @@ import psutil
 import pytest
 import yaml
 from mlx_lm.models import qwen2
+from openai import OpenAI
 
-from tests.live.client import ask, assert_error, chat, eventually, queue_stats, stream
+from tests.live import test_chat, test_chat_in_full
+from tests.live.client import PATIENCE, ask, assert_error, chat, eventually, queue_stats, stream
 from tests.live.harness import LiveServer, start
 from tests.unit.providers.engines import tiny
 
@@ -38,9 +40,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
     folder = tmp_path_factory.mktemp("ranks")
     family = {"model_type": "qwen2", "num_hidden_layers": 3, "max_position_embeddings": 32_768}
     weights = {"model_path": str(tiny.write_folder(folder / "tiny", architecture=qwen2, **family))}
-    two = {"tensor_parallel": 2, "prompt_lookup": 4, "watchdog_timeout": 5}
+    two: dict[str, Any] = {"tensor_parallel": 2, "prompt_lookup": 4, "watchdog_timeout": 5, "aliases": ["any"]}
     config = folder / "config.yaml"
-    names: dict[str, dict[str, int]] = {"one": {}, "two": two, "piped": {"pipeline": 2}}
+    names: dict[str, dict[str, Any]] = {"one": {}, "two": two, "piped": {"pipeline": 2}}
     models = [{**weights, "served_model_name": name, **options} for name, options in names.items()]
     config.write_text(yaml.safe_dump({"models": models}))
     running = start("--config", str(config))
@@ -48,11 +50,39 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
     assert running.stop() == 0
 
 
+@pytest.fixture(scope="module")
+def server(both: LiveServer) -> LiveServer:
+    """The server of the tests that other modules define: their model `any` is `two`."""
+    return both
+
+
+@pytest.fixture(scope="module")
+def client(server: LiveServer) -> Generator[OpenAI]:
+    with OpenAI(base_url=server.base_url, api_key="unused", max_retries=0, timeout=PATIENCE) as client:
+        yield client
+
+
 def ranks(server: LiveServer) -> list[psutil.Process]:
     """The processes that share `two`, by rank."""
     launcher = re.findall(r"engine starts.* model=two pid=(\d+)", server.log.text)[-1]
     found = {process.environ().get("MLX_RANK"): process for process in psutil.Process(int(launcher)).children()}
     return [found[rank] for rank in ("0", "1")]
+
+
+# Tests of the embedded model that do not depend on its words, on `two`.
+test_a_seed_gives_the_same_answer_inside_a_batch = test_chat.test_a_seed_gives_the_same_answer_inside_a_batch
+test_any_64_bit_seed_is_accepted = test_chat.test_any_64_bit_seed_is_accepted
+test_eight_streams_equal_the_separate_ones = test_chat.test_eight_concurrent_streams_equal_the_separate_ones
+test_thirty_turns_of_empty_strings_are_answered = test_chat.test_thirty_turns_of_empty_strings_are_answered
+test_a_request_id_used_twice = test_chat.test_two_clients_with_the_same_request_id_each_get_their_own_answer
+test_a_required_call = test_chat_in_full.test_the_model_makes_a_required_call_and_uses_its_result
+test_a_guided_answer_matches_its_guide = test_chat_in_full.test_a_guided_answer_matches_its_guide
+test_a_truncated_constraint = test_chat_in_full.test_a_truncated_constrained_answer_has_the_finish_reason_length
+test_several_answers_share_a_prompt_and_differ = test_chat_in_full.test_several_answers_share_a_prompt_and_differ
+test_several_streamed_answers = test_chat_in_full.test_a_stream_has_the_requested_answers_and_each_ends_once
+test_a_format_beside_tools = (
+    test_chat_in_full.test_with_tools_and_a_response_format_an_answer_without_a_call_has_that_format
+)
 
 
 def status(server: LiveServer, model: str = "two") -> str:
