@@ -6,6 +6,8 @@ PYTHON ?=
 ARGS ?=
 # Number of processes that run tests.
 WORKERS ?= 2
+# Tests start hundreds of processes. Without bytecode, which some containers turn off, each compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Finds a Python for which the locks contain packages: python3 first, then the best tested versions.
 define FIND_PYTHON
