@@ -66,7 +66,6 @@ _APART = {
 """Options that exclude each other, and the reason for the message."""
 
 _OF_ONE_PROCESS = {
-    "prefix_cache_dir": "each process has only its part of a prompt",
     "replicas": "a model has one group of processes",
     "devices": "each process has a device of its own",
 }

@@ -42,7 +42,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
     weights = {"model_path": str(tiny.write_folder(folder / "tiny", architecture=qwen2, **family))}
     two: dict[str, Any] = {"tensor_parallel": 2, "prompt_lookup": 4, "watchdog_timeout": 5, "aliases": ["any"]}
     config = folder / "config.yaml"
-    names: dict[str, dict[str, Any]] = {"one": {}, "two": two, "piped": {"pipeline": 2}}
+    piped = {"pipeline": 2, "prefix_cache_dir": str(folder / "kept")}
+    names: dict[str, dict[str, Any]] = {"one": {}, "two": two, "piped": piped}
     models = [{**weights, "served_model_name": name, **options} for name, options in names.items()]
     config.write_text(yaml.safe_dump({"models": models}))
     running = start("--config", str(config))
@@ -130,6 +131,18 @@ def test_both_ranks_reuse_a_conversation(both: LiveServer, several: str) -> None
     answer, cached = said(several)
     assert answer == said("one")[0]
     assert cached > 50
+
+
+def test_both_ranks_find_their_parts_of_a_prompt_when_the_model_is_loaded_again(both: LiveServer) -> None:
+    def said() -> tuple[str, int]:
+        turn = chat("The wind is over the water. " * 4, temperature=0, max_tokens=12, logit_bias=WITHOUT_END)
+        answer = ask(both.url, turn | {"model": "piped"}).json()
+        return answer["choices"][0]["message"]["content"], answer["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+    text, cached = said()
+    assert ask(both.url, path="/v1/models/piped/unload").json()["status"] == "unloaded"
+    assert cached < 50 < said()[1]
+    assert said()[0] == text
 
 
 def test_an_answer_follows_its_schema(both: LiveServer) -> None:

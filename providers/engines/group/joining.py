@@ -3,8 +3,8 @@
 MLX's collectives carry arrays. Orders take sockets of their own: a rank that waits inside a collective keeps a core
 busy (measured with the ring: 0.44 s of processor time per second), and an idle model must cost nothing.
 
-The MLX thread sends or takes orders, and further threads watch the sockets: each rank sends rank 0 a byte per second. A
-socket that ends, or that is silent for long, ends this process, wherever its MLX thread waits.
+The MLX thread sends or takes orders, and further threads watch the sockets: each rank sends rank 0 a byte per second,
+and one for each vote. A socket that ends, or that is silent for long, ends this process, wherever its MLX thread waits.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ _SILENT_SECONDS = 60.0
 """Seconds without a beat after which a rank counts as lost: imports and native code may hold the GIL."""
 _TOKEN_BYTES = 16
 _ADDRESS_BYTES = 256
+_BEAT, _NO, _YES = b"."[0], b"n"[0], b"y"[0]
 
 
 def join() -> Leader | Follower:
@@ -127,8 +128,9 @@ class Leader(_Rank):
         super().__init__(world, end)
         self._links = links
         self._held: list[bytes] | None = None
-        for link in links:
-            threading.Thread(target=self._watch, args=(link,), name="watch", daemon=True).start()
+        self._votes: list[queue.SimpleQueue[bool]] = [queue.SimpleQueue() for _ in links]
+        for index, link in enumerate(links):
+            threading.Thread(target=self._watch, args=(index, link), name="watch", daemon=True).start()
 
     def load(self, spec: ModelSpec) -> None:
         self._send(encode(Load(spec)))
@@ -136,6 +138,10 @@ class Leader(_Rank):
     def agree(self, value: T) -> T:
         self._send(orders.frame(orders.Value(value)))
         return value
+
+    def every(self, value: bool) -> bool:
+        votes = [each.get() for each in self._votes]
+        return self.agree(value and all(votes))
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
@@ -166,16 +172,19 @@ class Leader(_Rank):
         for link in self._links:
             link.sendall(framed)
 
-    def _watch(self, link: socket.socket) -> None:
-        rank = 1 + self._links.index(link)
+    def _watch(self, index: int, link: socket.socket) -> None:
         why = "has ended"
         with contextlib.suppress(OSError):
             while select.select([link], [], [], _SILENT_SECONDS)[0]:
-                if not link.recv(4096):
+                received = link.recv(4096)
+                if not received:
                     break
+                for vote in received:
+                    if vote != _BEAT:
+                        self._votes[index].put(vote == _YES)
             else:
                 why = f"has sent no sign of life for {_SILENT_SECONDS:g} s"
-        self._end(1, f"rank {rank} {why}")
+        self._end(1, f"rank {1 + index} {why}")
 
 
 class Follower(_Rank):
@@ -209,6 +218,10 @@ class Follower(_Rank):
         self._end(1, f"rank 0 goes on with {order!r} where this rank waits for a value")
         raise AssertionError  # this rank has ended
 
+    def every(self, value: bool) -> bool:
+        self._link.sendall(bytes([_YES if value else _NO]))
+        return self.agree(value)
+
     def _read(self) -> None:
         reader = self._link.makefile("rb")
         with contextlib.suppress(OSError):
@@ -220,5 +233,5 @@ class Follower(_Rank):
     def _beat(self) -> None:
         with contextlib.suppress(OSError):
             while True:
-                self._link.sendall(b".")
+                self._link.sendall(bytes([_BEAT]))
                 time.sleep(_BEAT_SECONDS)

@@ -41,6 +41,11 @@ class Ranks:
         lists."""
         return value
 
+    def every(self, value: bool) -> bool:
+        """Whether the value is true on all ranks. Every rank calls it at the same place, outside `together`. It waits
+        for the others."""
+        return value
+
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """Rank 0 sends what the ranks agree on inside as one piece. Nothing may be computed inside."""

@@ -24,6 +24,7 @@ from providers.engines.prefix.fingerprint import model_identity
 from providers.engines.prefix.trie import PrefixTrie
 from providers.engines.process.base import free_memory
 from providers.engines.process.mlx_lm_internals.prompt_trie import PromptCache
+from providers.memory.part import split_of
 from providers.spec import ModelSpec
 
 __all__ = ["MIN_SAVED", "PrefixCache", "can_always_trim", "make_prefix_cache", "worth_keeping"]
@@ -87,8 +88,9 @@ def make_prefix_cache(spec: ModelSpec, folder: Path, precision: str, ranks: Rank
     """
     files = None
     if spec.prefix_cache_dir is not None:
-        identity = model_identity(folder, spec, precision)
-        files = PrefixFiles(Path(spec.prefix_cache_dir), identity, spec.prefix_cache_disk_bytes)
+        part = f"{split_of(spec).way} {ranks.world.rank()}/{ranks.size}" if ranks.size > 1 else ""
+        identity = model_identity(folder, spec, precision, part)
+        files = PrefixFiles(Path(spec.prefix_cache_dir), identity, spec.prefix_cache_disk_bytes, ranks)
     total = spec.max_memory or mx.get_active_memory() + free_memory()
     return PrefixCache(ranks.agree(_bound(spec)), total=total, files=files, ranks=ranks)
 
@@ -191,9 +193,10 @@ class PrefixCache:
         """Load a longer prefix of this prompt from a file. Returns whether there was one."""
         assert self._files is not None
         found = self._files.fetch(tokens, cached + MIN_SAVED, salt)
-        if found is None or _nbytes(found[1]) > self._cache.max_bytes:
+        if found is None or self._ranks.agree(_nbytes(found[1]) > self._cache.max_bytes):
             return False
         self._cache.insert_cache(salt, found[0], _Kept(found[1]), cache_type="user")
+        self._keep_alike()
         self.changes += 1
         return True
 
@@ -235,9 +238,11 @@ class PrefixCache:
 
     def _keep_alike(self) -> None:
         """Keep as many prompts as rank 0, the only one that bounds bytes: parts of a prompt may differ in size."""
-        count = self._ranks.agree(len(self._cache))
+        count, evicted = self._ranks.agree([len(self._cache), len(self._evicted)])
         if count < len(self._cache):
             self._cache.trim_to(n_sequences=count)
+        while len(self._evicted) > evicted:
+            self._evicted.popleft()
 
     def write_one(self) -> bool:
         """Write one prompt that has no file yet, the latest first. Returns whether there was one."""
@@ -272,7 +277,7 @@ class PrefixCache:
             return
         del self._unwritten[salt, tuple(tokens)]
         self._evicted.append((salt, tokens, cache))
-        while self._evicted_bytes > self.max_bytes // 4:
+        while self._ranks.leads and self._evicted_bytes > self.max_bytes // 4:
             self._evicted.popleft()
 
 

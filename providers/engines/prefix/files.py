@@ -3,6 +3,9 @@
     DIR/MODEL/DIGEST-CHECKSUM.safetensors     MODEL: the fingerprint of the model; DIGEST: that of the tokens
     DIR/MODEL/CACHEDIR.TAG                    marks the folder as written by this module
 
+Each of several ranks has a folder of its own, with its part of each prompt. A prompt is used only if all ranks can read
+their parts.
+
 Files appear complete, by renaming. There are no locks: several servers may share DIR. Each of them sees the files that
 were there when it started and its own, and deletes the oldest of all files when there are too many.
 
@@ -33,6 +36,7 @@ import mlx.core as mx
 from mlx_lm.models import cache as mlx_cache
 from mlx_lm.models.cache import can_trim_prompt_cache, load_prompt_cache, save_prompt_cache
 
+from providers.engines.group.ranks import ALONE, Ranks
 from providers.private_folder import private_folder
 
 __all__ = ["PrefixFiles"]
@@ -63,8 +67,12 @@ class _File:
 class PrefixFiles:
     """The files of one model. For the MLX thread only."""
 
-    def __init__(self, folder: Path, model: str, max_bytes: int) -> None:
-        """`model`: the result of `model_identity`. `max_bytes`: bound on `folder`, other models' files included."""
+    def __init__(self, folder: Path, model: str, max_bytes: int, ranks: Ranks = ALONE) -> None:
+        """`model`: the result of `model_identity`. `max_bytes`: bound on `folder`, other models' files included.
+
+        `ranks`: those that look for and save the same prompts.
+        """
+        self._ranks = ranks
         self._root = folder
         self._folder = folder / model
         self._max_bytes = max_bytes
@@ -88,14 +96,28 @@ class PrefixFiles:
         Files have no pictures, which are negative ids: what begins with one is in none.
         """
         tokens = list(itertools.takewhile(lambda token: token >= 0, tokens))
-        for file in self._candidates(tokens, longer_than, salt):
-            cache = self._load(file)
-            if cache is not None:
+        found = self._candidates(tokens, longer_than, salt) if self._ranks.leads else iter(())
+        digests = (_digest(file.tokens, file.salt) for file in found)
+        while (digest := self._ranks.agree(next(digests, None))) is not None:
+            file = self._files.get(digest)
+            cache = None if file is None else self._load(file)
+            if self._ranks.every(cache is not None):
+                assert file is not None
+                assert cache is not None
                 return list(file.tokens), cache
+            self._delete(self._files.get(digest))  # of no use without the other ranks' parts
         return None
 
     def save(self, tokens: Sequence[int], cache: list[Any], salt: str = "") -> None:
-        """Write a cache that these tokens filled. After a failure, log a warning and write nothing more."""
+        """Write a cache that these tokens filled. After a failure, log a warning and write nothing more.
+
+        Every rank writes its part, and none keeps it unless all do.
+        """
+        self._write(tokens, cache, salt)
+        if not self._ranks.every(self.holds(tokens, salt)):
+            self._delete(self._files.get(_digest(tokens, salt)))
+
+    def _write(self, tokens: Sequence[int], cache: list[Any], salt: str) -> None:
         size = sum(layer.nbytes for layer in cache)
         if not self._writable or size > self._max_bytes or not _is_known(cache) or self.holds(tokens, salt):
             return
@@ -188,6 +210,12 @@ class PrefixFiles:
             return None
         return cache
 
+    def _delete(self, file: _File | None) -> None:
+        if file is not None:
+            self._forget(file)
+            with contextlib.suppress(OSError):
+                file.path.unlink()
+
     def _discard(self, path: Path, error: Exception) -> None:
         logger.warning("a kept prompt cannot be read and is deleted: %s: %s", path, error)
         with contextlib.suppress(OSError):
@@ -197,9 +225,7 @@ class PrefixFiles:
         """Delete files of shorter prompts, which a longer prompt with a trimmable cache replaces."""
         for file in list(self._candidates(tokens, 0, salt)):
             if file.trimmable and file.tokens == tokens[: len(file.tokens)]:
-                self._forget(file)
-                with contextlib.suppress(OSError):
-                    file.path.unlink()
+                self._delete(file)
 
     def _delete_oldest(self) -> None:
         """Delete the oldest files of all models until they are within the bound."""

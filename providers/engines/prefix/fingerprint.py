@@ -57,16 +57,18 @@ _READ = (".json", ".jinja", ".txt", ".model", ".tiktoken")
 """Small files: they are compared by content, the others by size and time."""
 
 
-def model_identity(folder: Path, spec: ModelSpec, precision: str) -> str:
+def model_identity(folder: Path, spec: ModelSpec, precision: str, part: str = "") -> str:
     """Forty hexadecimal digits that identify weights, adapters, tokenizer, chat template, precision and libraries.
 
-    `precision`: that of the loaded weights, in words.
+    `precision`: that of the loaded weights, in words. `part`: the part of the model that this process has, in words;
+    empty: all of it.
     """
     state = hashlib.blake2b(digest_size=20)
     settings = {name: value for name, value in attrs.asdict(spec).items() if name not in _IRRELEVANT}
     libraries = ("mlx-lm", "mlx-vlm") if spec.model_type == "multimodal" else ("mlx-lm",)
     versions = " ".join(map(importlib.metadata.version, libraries))
     state.update(repr((versions, precision, sorted(settings.items()))).encode())
+    state.update(part.encode())
     for place in (folder, *map(Path, getattr(spec, "lora_paths", ()))):
         for path in _files(place):
             status = path.stat()

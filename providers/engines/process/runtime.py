@@ -348,8 +348,9 @@ class Runtime:
         self._ranks.tidy()
         try:
             return engine.use_idle_time()
-        except BaseException:
+        except BaseException as error:
             logger.exception("the engine's idle work failed")
+            self._ranks.check(error)
             return False
         finally:
             self._pulse.steps += 1

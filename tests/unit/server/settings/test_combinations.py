@@ -28,10 +28,6 @@ def test_options_of_language_models_are_refused_for_others() -> None:
             "--hostfile must name as many hosts as --tensor-parallel: 3, not 2",
         ),
         (
-            {"tensor_parallel": "2", "prefix_cache_dir": "/tmp"},
-            "--tensor-parallel cannot be combined with --prefix-cache-dir: each process has only its part",
-        ),
-        (
             {"hostfile": str(HOSTFILES / "cli.json"), "pipeline": "3"},
             "--hostfile must name as many hosts as --pipeline: 3, not 2",
         ),

@@ -7,6 +7,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,16 @@ def test_rank_0_decides(pair: tuple[Leader, Follower]) -> None:
     values: list[Any] = [1, -2.5, math.inf, "ended", None, ["a", "b"]]
     assert [leader.agree(value) for value in values] == values
     assert [follower.agree("its own") for _ in values] == values
+
+
+@pytest.mark.parametrize("votes", [(True, True), (True, False), (False, True), (False, False)])
+def test_something_is_true_if_it_is_on_every_rank(pair: tuple[Leader, Follower], votes: tuple[bool, bool]) -> None:
+    leader, follower = pair
+    assert [ALONE.every(vote) for vote in votes] == list(votes)
+    with ThreadPoolExecutor(1) as other:
+        heard = other.submit(follower.every, votes[1])
+        assert leader.every(votes[0]) is all(votes)
+        assert heard.result() is all(votes)
 
 
 def test_orders_keep_their_place_among_decisions(pair: tuple[Leader, Follower]) -> None:
