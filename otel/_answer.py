@@ -7,10 +7,10 @@ from contextvars import ContextVar
 from typing import Any
 
 import attrs
-from opentelemetry.metrics import Histogram
 
 from otel import metric_names as m
 from otel import names
+from otel._histograms import RememberingHistogram
 from otel._instruments import instruments
 from otel._operations.operation import clean, error_type, guarded
 from otel._readings import tally
@@ -40,7 +40,7 @@ class Summary:
     """Time from entering the queue to the first output chunk, of the first answer."""
     decode_seconds: float = 0.0
     audio_seconds: float | None = None
-    points: list[tuple[Histogram, float, dict[str, Any]]] = attrs.field(factory=list)
+    points: list[tuple[RememberingHistogram, float, dict[str, Any]]] = attrs.field(factory=list)
     """Values to record in metrics after the response has been sent."""
 
     @property
@@ -159,7 +159,7 @@ class Measure:
         self._point(instruments().request_duration, time.perf_counter() - self.start, labels)
         self._sum_up(None, self._counted or None, None, None)
 
-    def _point(self, histogram: Histogram, value: float, labels: dict[str, Any]) -> None:
+    def _point(self, histogram: RememberingHistogram, value: float, labels: dict[str, Any]) -> None:
         """Record now or, within an HTTP request, after its last byte."""
         if self._summary is None or not self._summary.deferred:
             histogram.record(value, labels)

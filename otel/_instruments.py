@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 from opentelemetry import metrics
-from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from otel import metric_names as m
 from otel import names
+from otel._histograms import RememberingHistogram
 from otel._operations.operation import SCOPE, clean
 from otel._readings import ModelReading, ReplicaReading, readings
 
@@ -95,10 +96,11 @@ class Instruments:
         )
         self._observe_models()
 
-    def _histogram(self, name: str, unit: str, description: str, bounds: Iterable[float]) -> Histogram:
-        return self._meter.create_histogram(
+    def _histogram(self, name: str, unit: str, description: str, bounds: Iterable[float]) -> RememberingHistogram:
+        made = self._meter.create_histogram(
             name, unit, description, explicit_bucket_boundaries_advisory=[float(bound) for bound in bounds]
         )
+        return RememberingHistogram(made)
 
     def _observe_models(self) -> None:
         """Metrics that are read from models at collection and cost nothing per request."""
