@@ -131,13 +131,18 @@ class Residency:
             ModelNotReady: its turn took longer than `patience` seconds.
         """
         entry = self._entries[model]
-        try:
-            async with asyncio.timeout(patience):
-                while entry.leaving or (not brief and entry in self._held()):
-                    await self._change()
-        except TimeoutError:
-            message = f"{entry.name} makes room for another model"
-            raise ModelNotReady(message, retry_after=_RETRY_SECONDS) from None
+
+        def waits() -> bool:
+            return entry.leaving or (not brief and entry in self._held())
+
+        if waits():
+            try:
+                async with asyncio.timeout(patience):
+                    while waits():
+                        await self._change()
+            except TimeoutError:
+                message = f"{entry.name} makes room for another model"
+                raise ModelNotReady(message, retry_after=_RETRY_SECONDS) from None
         self.begin(model)
 
     def begin(self, model: Resident) -> None:

@@ -36,6 +36,8 @@ class AddressMiddleware:
     def __init__(self, app: ASGIApp, *, hosts: Collection[str] | None = None) -> None:
         self._app = app
         self._hosts = None if hosts is None else frozenset(host.lower() for host in hosts)
+        self._last_host: bytes | None = None
+        """The last one that was allowed: nearly every request has the same."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises: HostNotAllowed."""
@@ -58,13 +60,17 @@ class AddressMiddleware:
     def _check_host(self, scope: HTTPScope | WebSocketScope) -> None:
         if self._hosts is None:
             return
-        given = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1").lower()
-        host = given.rpartition(":")[0] if re.search(r":\d*$", given) else given
+        given = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        if given == self._last_host:
+            return
+        text = given.decode("latin-1").lower()
+        host = text.rpartition(":")[0] if re.search(r":\d*$", text) else text
         if host and host not in self._hosts and not is_loopback(host) and not _is_address(host):
             raise HostNotAllowed(
                 f"the server listens on this machine only and does not answer for the host {host[:128]!r}; "
                 "to allow it, start the server with --allowed-hosts"
             )
+        self._last_host = given
 
 
 def normal_path(path: str) -> str:

@@ -17,6 +17,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage,
 from providers.errors import ModelNotReady, QueueFull
 from server.drain import Drain
 from server.errors import ClientDisconnected
+from server.middleware.waiting import begin
 
 __all__ = ["Limits", "RequestTimeout", "SlowClientsMiddleware"]
 
@@ -180,10 +181,13 @@ class _Outgoing:
             await self._in_time(message)
 
     async def _in_time(self, message: Message) -> None:
+        rest = begin(self._send_next(message))
+        if rest is None:
+            return
         scope = asyncio.timeout(self._timeout)
         try:
             async with scope:
-                await self._send_next(message)
+                await rest
         except TimeoutError:
             if not scope.expired():
                 raise

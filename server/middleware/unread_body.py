@@ -53,11 +53,12 @@ class UnreadBodyMiddleware:
 
         try:
             await self._app(scope, receive_and_note, send_and_note)
-            with contextlib.suppress(TimeoutError):
-                async with self._lingering() as still:
-                    while complete and unread and still():
-                        async with asyncio.timeout(_IDLE):  # wait_for can lose the end of the time around it
-                            await receive_and_note()
+            if complete and unread:
+                with contextlib.suppress(TimeoutError):
+                    async with self._lingering() as still:
+                        while unread and still():
+                            async with asyncio.timeout(_IDLE):  # wait_for can lose the end of the time around it
+                                await receive_and_note()
         finally:
             # A request keeps its failure, whose traceback keeps the request, until cycles are collected. Granian closes
             # the connection of a body that was not read when nothing keeps these two.

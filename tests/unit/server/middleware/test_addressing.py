@@ -99,6 +99,12 @@ async def test_another_name_for_this_machine_is_refused(host: str) -> None:
     assert chat.requests == []
 
 
+async def test_another_name_is_refused_after_one_that_was_answered_and_after_another_refusal() -> None:
+    app = make_app()
+    for host, status in (("localhost", 200), ("evil.example", 403), ("evil.example", 403), ("localhost", 200)):
+        assert (await ask(app, json=BODY, headers={"host": host})).status == status
+
+
 async def test_names_that_are_allowed_and_servers_on_a_network_answer() -> None:
     headers = {"host": "debate.example:443"}
     assert (await ask(make_app(allowed_hosts=("debate.example",)), json=BODY, headers=headers)).status == 200
