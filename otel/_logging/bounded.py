@@ -38,6 +38,18 @@ class BoundedHandler(QueueHandler):
         self.setFormatter(formatter)
         self._thread: threading.Thread | None = None
 
+    def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
+        """A record whose message is the formatted line.
+
+        As `QueueHandler` makes it, but without `copy.copy`, which takes a tenth of the time of a line.
+        """
+        text = self.format(record)
+        line = logging.LogRecord.__new__(logging.LogRecord)
+        line.__dict__.update(record.__dict__)
+        line.msg = line.message = text
+        line.args = line.exc_info = line.exc_text = line.stack_info = None
+        return line
+
     def enqueue(self, record: logging.LogRecord) -> None:
         # Under the handler's lock.
         waiting = self._lines.qsize()

@@ -118,8 +118,9 @@ def configure_logging(level: str = "info", fmt: LogFormat = "console", file: str
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    # No format uses them, and logging looks them up for every record.
+    # No format uses them, and logging looks them up for every record: the thread, the process, and the line of code.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # as the documentation of logging advises
     _route(handlers, number)
 
 
@@ -131,12 +132,24 @@ def _renderers(fmt: LogFormat, colors: bool) -> list[Processor]:
             structlog.processors.EventRenamer("message"),
             structlog.processors.JSONRenderer(),
         ]
-    return [
-        partial(request_line, colors),
-        structlog.dev.ConsoleRenderer(
-            colors=colors, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0, sort_keys=False
-        ),
-    ]
+    renderer = structlog.dev.ConsoleRenderer(
+        colors=colors, exception_formatter=structlog.dev.plain_traceback, pad_event_to=0, sort_keys=False
+    )
+    default, *columns = renderer.columns
+    if isinstance(default.formatter, structlog.dev.KeyValueColumnFormatter):
+        renderer.columns = [structlog.dev.Column("", _FieldWriter(default.formatter)), *columns]
+    return [partial(request_line, colors), renderer]
+
+
+class _FieldWriter:
+    """Writes what another formatter does of a field without padding, which makes a stream of each: twice the time."""
+
+    def __init__(self, formatter: structlog.dev.KeyValueColumnFormatter) -> None:
+        self._before_key, self._reset = formatter.key_style or "", formatter.reset_style
+        self._before_value, self._text = formatter.value_style, formatter.value_repr
+
+    def __call__(self, key: str, value: object) -> str:
+        return f"{self._before_key}{key}{self._reset}={self._before_value}{self._text(value)}{self._reset}"
 
 
 def _route(handlers: Sequence[logging.Handler], level: int) -> None:

@@ -90,7 +90,13 @@ def clean(value: Any) -> Any:
 
 def cleaned(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes that are not None, cleaned."""
-    return {name: clean(value) for name, value in attributes.items() if value is not None}
+    known = {}
+    for name, value in attributes.items():
+        if value is not None:
+            kind = type(value)
+            plain = kind is float or kind is bool or (kind is str and len(value) <= _MAX_TEXT and value.isascii())
+            known[name] = value if plain else clean(value)
+    return known
 
 
 def error_type(error: BaseException) -> str:
