@@ -110,7 +110,7 @@ class EchoSettings:
             if name not in attrs.fields_dict(EchoSettings):
                 raise ValueError(f"the echo model has no setting {name!r}; it has delay, prefill and fail_after")
             changes[name] = _number(name, value, int if name == "fail_after" else float)
-        return attrs.evolve(self, **changes)
+        return attrs.evolve(self, **changes) if changes else self
 
 
 class _Vocabulary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -35,7 +36,7 @@ class Documents:
     """Reads the documents of one request, in order. Formats are those of uploaded files: text, HTML and PDF."""
 
     contents: Contents
-    pages: bool
+    pages: Callable[[], bool]
     """Whether the model reads the pages of a PDF as pictures, instead of its text."""
     _read: int = attrs.field(default=0, init=False)
     _returned: int = attrs.field(default=0, init=False)
@@ -84,14 +85,14 @@ class Documents:
     async def _uploaded(self, source: Source) -> Document | None:
         files = self.contents.files
         row, file = await files.get(source.value), await files.path(source.value)
-        if self.pages and await asyncio.to_thread(_begins_as_pdf, file):
+        if self.pages() and await asyncio.to_thread(_begins_as_pdf, file):
             return None
         return Document(source.name or row.filename, await read_text(file, row.filename))
 
     async def _sent(self, source: Source) -> Document | None:
         media = await self.contents.read(source)
         name = source.name or media.name or "file"
-        if self.pages and is_pdf(media.content):
+        if self.pages() and is_pdf(media.content):
             self.contents.keep(source, attrs.evolve(media, name=name))
             return None
         return Document(name, await _text(media, name))

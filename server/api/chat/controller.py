@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
-import attrs
 from litestar import Controller, MediaType, Request, Response, post
 from litestar.params import FromPath, JSONBody
 
@@ -30,7 +29,7 @@ from server.api.generation.parts.pictures import documents, pictures
 from server.api.grounding.answer import GroundedAnswer
 from server.api.openapi import StreamedOperation
 from server.api.spoken.audio import recorded, voiced
-from server.api.spoken.heard import as_heard, heard_answer
+from server.api.spoken.heard import heard_answer, with_heard
 from server.api.spoken.speaking import SpokenEvent, speaking
 from server.api.spoken.voice import answer_voice
 from server.api.spoken.wire import new_answer
@@ -44,9 +43,9 @@ __all__ = ["ChatController"]
 class ChatController(Controller):
     path = "/v1/chat/completions"
     tags = ("Chat",)
-    guards = (json_body,)
 
     @post(
+        before_request=json_body,
         dependencies={"chat": provide(CHAT)},
         opt={QUEUE: CHAT},
         status_code=200,
@@ -72,7 +71,7 @@ class ChatController(Controller):
         files = documents(service, service.retrieval, chat)
         data = await with_file_texts(data, request, service, files)
         data = await with_transcripts(data, request, service)
-        data = attrs.evolve(data, messages=as_heard(data.messages, data.heard, service.said))
+        data = with_heard(data, service.said)
         shown = await pictures(chat_attachments(data.messages), request, service, files.contents, chat)
         asked = await translated(request, to_generation_request, data, shown.seen, id=request_id)
         answer = grounded(data, asked, chat, service.retrieval)
@@ -96,6 +95,7 @@ class ChatController(Controller):
 
     @post(
         "/{completion_id:str}/heard",
+        before_request=json_body,
         status_code=200,
         media_type=MediaType.JSON,
         operation_id="reportHeard",

@@ -30,10 +30,10 @@ __all__ = ["CompletionsController"]
 class CompletionsController(Controller):
     path = "/v1/completions"
     tags = ("Completions",)
-    guards = (json_body,)
     dependencies = {"chat": provide(CHAT)}  # noqa: RUF012
 
     @post(
+        before_request=json_body,
         opt={QUEUE: CHAT},
         status_code=200,
         media_type=MediaType.JSON,

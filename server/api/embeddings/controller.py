@@ -30,11 +30,11 @@ Embedder = NamedDependency[SkipValidation[EmbeddingProvider]]
 class EmbeddingsController(Controller):
     path = "/v1"
     tags = ("Embeddings",)
-    guards = (json_body,)
     dependencies = {"embedder": provide(EMBEDDINGS)}  # noqa: RUF012
 
     @post(
         "/embeddings",
+        before_request=json_body,
         opt={QUEUE: EMBEDDINGS},
         status_code=200,
         media_type=MediaType.JSON,
@@ -67,6 +67,7 @@ class EmbeddingsController(Controller):
 
     @post(
         "/rerank",
+        before_request=json_body,
         opt={QUEUE: EMBEDDINGS},
         status_code=200,
         operation_id="createRerank",

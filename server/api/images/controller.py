@@ -35,7 +35,7 @@ class ImagesController(Controller):
 
     @post(
         "/generations",
-        guards=(json_body,),
+        before_request=json_body,
         dependencies={"painter": provide(IMAGE)},
         opt={QUEUE: IMAGE},
         status_code=200,

@@ -31,11 +31,11 @@ __all__ = ["MessagesController"]
 class MessagesController(Controller):
     path = "/v1/messages"
     tags = ("Messages",)
-    guards = (json_body,)
     dependencies = {"chat": provide(CHAT)}  # noqa: RUF012
     exception_handlers = MESSAGES_EXCEPTION_HANDLERS  # type: ignore[assignment]
 
     @post(
+        before_request=json_body,
         opt={QUEUE: CHAT},
         status_code=200,
         media_type=MediaType.JSON,
@@ -69,6 +69,7 @@ class MessagesController(Controller):
 
     @post(
         "/count_tokens",
+        before_request=json_body,
         status_code=200,
         operation_id="countMessageTokens",
         name="messages.count_tokens",

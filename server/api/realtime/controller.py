@@ -91,7 +91,7 @@ class RealtimeController(Controller):
 
     @post(
         "/client_secrets",
-        guards=(json_body,),
+        before_request=json_body,
         status_code=200,
         media_type=MediaType.JSON,
         operation_id="createRealtimeClientSecret",
@@ -116,7 +116,7 @@ class RealtimeController(Controller):
 
     @post(
         "/sessions",
-        guards=(json_body,),
+        before_request=json_body,
         status_code=200,
         media_type=MediaType.JSON,
         operation_id="createRealtimeSession",
@@ -136,7 +136,7 @@ class RealtimeController(Controller):
 
     @post(
         "/transcription_sessions",
-        guards=(json_body,),
+        before_request=json_body,
         status_code=200,
         media_type=MediaType.JSON,
         operation_id="createRealtimeTranscriptionSession",

@@ -72,7 +72,7 @@ class ResponsesController(Controller):
     tags = ("Responses",)
 
     @post(
-        guards=(json_body,),
+        before_request=json_body,
         dependencies={"chat": _CHAT},
         opt={QUEUE: CHAT},
         status_code=200,
@@ -120,7 +120,7 @@ class ResponsesController(Controller):
 
     @post(
         "/input_tokens",
-        guards=(json_body,),
+        before_request=json_body,
         dependencies={"chat": _CHAT},
         status_code=200,
         operation_id="countInputTokens",
@@ -201,7 +201,7 @@ class ResponsesController(Controller):
 
     @post(
         "/{response_id:str}/heard",
-        guards=(json_body,),
+        before_request=json_body,
         status_code=200,
         operation_id="reportHeardResponse",
         name="responses.heard",

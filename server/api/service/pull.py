@@ -24,9 +24,9 @@ __all__ = ["PullController"]
 class PullController(Controller):
     path = "/v1/models/pull"
     tags = ("Models",)
-    guards = (json_body,)
 
     @post(
+        before_request=json_body,
         status_code=200,
         media_type=MediaType.JSON,
         operation_id="pullModel",

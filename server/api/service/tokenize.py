@@ -30,11 +30,11 @@ _OF_MESSAGES = ("add_generation_prompt", "tools", "chat_template_kwargs")
 class TokenizeController(Controller):
     path = "/v1"
     tags = ("Tokens",)
-    guards = (json_body,)
     dependencies = {"chat": provide(CHAT)}  # noqa: RUF012
 
     @post(
         "/tokenize",
+        before_request=json_body,
         status_code=200,
         operation_id="tokenize",
         name="tokenize",
@@ -60,6 +60,7 @@ class TokenizeController(Controller):
 
     @post(
         "/detokenize",
+        before_request=json_body,
         status_code=200,
         operation_id="detokenize",
         name="detokenize",

@@ -38,7 +38,7 @@ class SpeechController(Controller):
 
     @post(
         "/speech",
-        guards=(json_body,),
+        before_request=json_body,
         dependencies={"speech": provide(SPEECH)},
         opt={QUEUE: SPEECH},
         status_code=200,

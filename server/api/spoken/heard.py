@@ -8,24 +8,25 @@ import attrs
 
 from contracts.chat.audio import HeardAnswer, HeardAudio, HeardObject, HeardRequest
 from contracts.chat.messages import ChatCompletionRequestMessage
+from contracts.chat.request import ChatCompletionRequest
 from providers.errors import NotFound
 from server.api.spoken.said import SaidAnswer, SaidAnswers
 from server.noted import note
 
-__all__ = ["as_heard", "heard_answer", "reported"]
+__all__ = ["heard_answer", "reported", "with_heard"]
 
 
-def as_heard(
-    messages: Sequence[ChatCompletionRequestMessage], heard: Sequence[HeardAudio] | None, said: SaidAnswers
-) -> list[ChatCompletionRequestMessage]:
-    """The turns, with the words that were heard as the content of each turn that was spoken.
+def with_heard(data: ChatCompletionRequest, said: SaidAnswers) -> ChatCompletionRequest:
+    """The request, with the words that were heard as the content of each turn that was spoken.
 
     A turn was spoken if it has `audio`, or if it is an assistant's with exactly the text of an answer that `heard`
     names. An id that is not kept, because it has expired or another server made it, is noted; its turn keeps the text
     that it has.
     """
-    cut = reported(heard, said)
-    return [_as_heard(message, cut, said) for message in messages]
+    cut = reported(data.heard, said)
+    messages = [_as_heard(message, cut, said) for message in data.messages]
+    same = all(one is other for one, other in zip(messages, data.messages, strict=True))
+    return data if same else attrs.evolve(data, messages=messages)
 
 
 def reported(heard: Sequence[HeardAudio] | None, said: SaidAnswers) -> dict[str, SaidAnswer]:

@@ -35,7 +35,7 @@ class VectorStoresController(Controller):
     tags = ("Vector stores",)
 
     @post(
-        guards=(json_body,),
+        before_request=json_body,
         status_code=200,
         operation_id="createVectorStore",
         name="vector_stores.create",
@@ -82,7 +82,7 @@ class VectorStoresController(Controller):
 
     @post(
         "/{vector_store_id:str}",
-        guards=(json_body,),
+        before_request=json_body,
         status_code=200,
         operation_id="modifyVectorStore",
         name="vector_stores.update",
@@ -115,7 +115,7 @@ class VectorStoresController(Controller):
 
     @post(
         "/{vector_store_id:str}/search",
-        guards=(json_body,),
+        before_request=json_body,
         status_code=200,
         operation_id="searchVectorStore",
         name="vector_stores.search",

@@ -46,7 +46,7 @@ class StoreFilesController(Controller):
     tags = ("Vector stores",)
 
     @post(
-        guards=(json_body,),
+        before_request=json_body,
         status_code=200,
         operation_id="createVectorStoreFile",
         name="vector_stores.files.create",
@@ -101,7 +101,7 @@ class StoreFilesController(Controller):
 
     @post(
         "/{file_id:str}",
-        guards=(json_body,),
+        before_request=json_body,
         status_code=200,
         operation_id="updateVectorStoreFileAttributes",
         name="vector_stores.files.update",
@@ -150,7 +150,7 @@ class StoreBatchesController(Controller):
     tags = ("Vector stores",)
 
     @post(
-        guards=(json_body,),
+        before_request=json_body,
         status_code=200,
         operation_id="createVectorStoreFileBatch",
         name="vector_stores.file_batches.create",

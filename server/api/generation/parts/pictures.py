@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from litestar import Request
@@ -21,7 +22,7 @@ __all__ = ["documents", "pictures", "readable", "reads_pictures", "shown"]
 
 def documents(service: Service, retrieval: Retrieval, chat: ChatProvider) -> Documents:
     """What reads the files of one request for this model."""
-    return Documents(Contents(service.media, retrieval.files), pages=reads_pictures(chat))
+    return Documents(Contents(service.media, retrieval.files), pages=partial(reads_pictures, chat))
 
 
 def reads_pictures(chat: ChatProvider) -> bool:
@@ -56,7 +57,7 @@ def readable(attachments: Iterable[Attachment], chat: ChatProvider) -> list[Atta
         UnsupportedParameter: the model reads no pictures.
     """
     found = list(attachments)
-    if not reads_pictures(chat):
+    if found and not reads_pictures(chat):
         for attachment in found:
             if attachment.required:
                 place = f"{attachment.path}.type"
