@@ -22,7 +22,8 @@ HANDLERS = ("@get", "@post", "@delete", "@route", "@*.command", "@*.group")
 ELSEWHERE: dict[str, tuple[str, ...]] = {
     "attributes that other libraries read, or methods of theirs that ours replace": (
         # logging, the OpenTelemetry API, asyncio
-        *("enqueue", "hdlr", "logMultiprocessing", "logProcesses", "logThreads"),
+        *("enqueue", "exc_text", "hdlr", "stack_info"),
+        *("_srcfile", "logMultiprocessing", "logProcesses", "logThreads"),
         *("escaped", "record_exception", "set_attribute", "set_status_on_exception"),
         *("connection_made", "connection_lost", "data_received"),
         # tokenizers, mlx-audio, mlx-embeddings, mlx-lm, tqdm, PyAV
