@@ -2,9 +2,8 @@
 
 `python -m tests.measurements.measure_later_turn [TURNS [SENTENCES]]`: a debater speaks with the embedded model in this
 process, behind a brief of SENTENCES sentences of about 28 tokens. Prints the time to the first token of each turn, then
-the parts of the last turn. Parts of the model are measured in one more pass over the same tokens, in which each is
-evaluated before the next one is built. All but the first column of times is processor time, which other programs on
-the machine change less.
+the parts of the last turn. Parts of the model are measured in one more pass over the same tokens, in the engine's
+thread. All but the first column of times is processor time, which other programs on the machine change less.
 """
 
 from __future__ import annotations
@@ -22,10 +21,9 @@ PREPARED = platform.prepare()  # Before anything imports mlx.
 
 # ruff: noqa: E402
 import mlx.core as mx
-import mlx.nn as nn
-from mlx_lm.models.cache import BatchKVCache
 
 from providers.engine_host.frames import Report
+from providers.engines.cpu import one_sequence
 from providers.engines.language.engine import LanguageEngine
 from providers.engines.process.engine import Outbox
 from providers.engines.process.mlx_lm_internals.prefill import PromptBatch, last_logits, merge_layers
@@ -57,18 +55,16 @@ class MeasuredEngine(SteppedEngine):
             self.first = time.perf_counter(), time.process_time()
 
 
-def measured(times: Times, owner: Any, name: str, label: str, *, evaluated: bool = False) -> Callable[[], None]:
-    """Add the seconds of each call to `times`. Returns what undoes that. `evaluated`: arrays before and after it."""
+def measured(
+    times: Times, owner: Any, name: str, label: str, clock: Callable[[], float] = time.process_time
+) -> Callable[[], None]:
+    """Add the seconds of each call to `times`. Returns what undoes that."""
     plain = getattr(owner, name)
 
     def call(*args: Any, **options: Any) -> Any:
-        if evaluated:
-            mx.eval([each for each in args if isinstance(each, mx.array)])
-        started = time.process_time()
+        started = clock()
         result = plain(*args, **options)
-        if evaluated:
-            mx.eval(result)
-        times[label] += time.process_time() - started
+        times[label] += clock() - started
         return result
 
     setattr(owner, name, call)
@@ -111,22 +107,22 @@ def parts(engine: MeasuredEngine, messages: list[dict[str, str]]) -> tuple[int, 
     assert kept is not None
     new = tokens[cached:]
     times: Times = defaultdict(float)
-    started = time.process_time()
-    cache = merge_layers([copy.copy(kept)], room=len(new))
-    mx.eval([layer.state for layer in cache])
-    times["keys and values, copied"] = time.process_time() - started
-    module = sys.modules[type(model.layers[0]).__module__]
-    linears = {type(layer) for layer in model.modules() if "Linear" in type(layer).__name__}
     undo = [
-        measured(times, module, "scaled_dot_product_attention", "attention", evaluated=True),
-        measured(times, module, "swiglu", "activation", evaluated=True),
-        *(measured(times, kind, "__call__", "linears", evaluated=True) for kind in linears),
-        measured(times, nn.RMSNorm, "__call__", "norms", evaluated=True),
-        measured(times, type(model.layers[0].self_attn.rope), "__call__", "rotary", evaluated=True),
-        measured(times, BatchKVCache, "update_and_fetch", "keys and values, written", evaluated=True),
-        measured(times, nn.Embedding, "as_linear", "head", evaluated=True),
+        measured(times, owner, name, label, clock=time.thread_time)
+        for owner, name, label in (
+            (one_sequence, "_product", "linears"),
+            (one_sequence, "_mix", "attention"),
+            (one_sequence, "_normed", "norms"),
+            (one_sequence, "_divisors", "activation"),
+            (one_sequence.Rotations, "rotate", "rotary"),
+        )
     ]
-    mx.eval(last_logits(model, mx.array([new]), cache, [len(new)]))
+    started, began = time.process_time(), time.thread_time()
+    cache = merge_layers([copy.copy(kept)], room=len(new))
+    mx.eval(last_logits(model, mx.array([new]), cache, [len(new)]), [layer.state for layer in cache])
+    taken = time.thread_time() - began
+    times["the rest"] = taken - sum(times.values())
+    times["keys and values, copied by MLX's thread"] = time.process_time() - started - taken
     for each in undo:
         each()
     return len(new), times

@@ -3,9 +3,10 @@
 MLX: `exp` takes 15 ns per value, softmax and sigmoid as much or more, `power` 6 ns. In float32, softmax and SwiGLU took
 half of a prompt's prefill (585 ms of 256 tokens), the products of all weights the other half (740 ms).
 Here: `power` computes the exponentials of both. Those of prompts are numpy's (0.5 ns), and those of scores lie in their
-memory: attention of 35 tokens behind 2,200 takes 107 ms of processor time in 30 layers instead of 211, that of 256
-tokens 750 instead of 1,830, and SwiGLU of 256 tokens 11 instead of 59. Heads that share keys are rows of one product,
-so that the BLAS packs those keys once and not once per head. Results agree with mlx-lm's to float32 rounding.
+memory, of which a block at a time stays in the processor's cache: attention of 35 tokens behind 2,300 takes 94 ms of
+processor time in 30 layers instead of 211, and SwiGLU of 256 tokens 11 instead of 59. Heads that share keys are rows of
+one product, so that the BLAS packs those keys once and not once per head. Results agree with mlx-lm's to float32
+rounding.
 Gain: prefill of 128 to 1,024 tokens takes 0.83 of the time. A decode step in a batch takes 93, 131 and 151 ms behind
 1,000, 2,000 and 3,500 tokens instead of 133, 161 and 213 (`docs/performance.md`).
 Delete when: MLX's `exp`, softmax and sigmoid take at most 6 ns per value on a CPU, and its attention packs shared keys
@@ -14,17 +15,23 @@ once.
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import mlx.core as mx
 import numpy as np
 from mlx_lm.models import activations, base
+from numpy.typing import NDArray
 
 from providers.engines.process.mlx_lm_internals.layers import replace_function
 
-__all__ = ["attention", "exp", "swiglu", "use_fast_exponentials"]
+__all__ = ["attention", "exp", "later_ones", "mix", "swiglu", "use_fast_exponentials"]
+
+Array = NDArray[np.float32]
 
 _LEAST = -80.0
 """Its exponential is nothing beside 1, and still a normal float32. Arithmetic on subnormal numbers is slow."""
@@ -34,6 +41,13 @@ _FAR = 256
 
 _MANY = 1 << 15
 """Exponentials of prompts that numpy computes. Fewer cost less than evaluating their arguments here."""
+
+_BLOCK = 1 << 18
+"""Scores that are turned into exponentials together: 1 MB, which stays in the processor's cache."""
+_LEAST_ROWS = 32
+"""Of one product. With fewer, the BLAS spends more time on the order of the keys than on the product."""
+_HIDDEN = -1e30
+"""Added to a score whose exponential is to be 0."""
 
 _mlx_attention: Any = base.scaled_dot_product_attention
 _mlx_swiglu: Any = activations.swiglu
@@ -99,40 +113,98 @@ def attention(
     shared = keys.shape[1]
     # Heads that share keys are rows of one product, which reads the keys once.
     rows = heads // shared * length
+    if length >= _FEW and batch * heads * length * keys.shape[2] >= _MANY:
+        return _many(queries * scale, keys, values, mask)
     scores = (queries * scale).reshape(batch, shared, rows, width) @ keys.swapaxes(-1, -2)
-    apart = (batch, shared, heads // shared, length, keys.shape[2])
-    summands = None if mask is None else _summands(mask, length, keys.shape[2])
-    if length >= _FEW and scores.size >= _MANY:
-        weights, sums = _exponentials(scores, summands, apart)
-    else:
-        if summands is not None:
-            scores = (scores.reshape(apart) + summands).reshape(scores.shape)
-        weights = exp(scores - scores.max(axis=-1, keepdims=True))
-        sums = weights.sum(axis=-1, keepdims=True)
+    if mask is not None:
+        apart = (batch, shared, heads // shared, length, keys.shape[2])
+        scores = (scores.reshape(apart) + _summands(mask, length, keys.shape[2])).reshape(scores.shape)
+    weights = exp(scores - scores.max(axis=-1, keepdims=True))
+    sums = weights.sum(axis=-1, keepdims=True)
     mixed = (weights @ values) / sums
     return mixed.reshape(batch, heads, length, values.shape[-1])
 
 
-def _exponentials(scores: mx.array, summands: mx.array | None, apart: tuple[int, ...]) -> tuple[mx.array, mx.array]:
-    """The exponentials of masked scores less the largest of their row, and the sums of the rows.
+def _many(queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | str | None) -> mx.array:
+    """Attention of many scaled queries, in numpy."""
+    batch, heads, length, _ = queries.shape
+    mx.eval(queries, keys, values)
+    pairs = np.asarray(keys), np.asarray(values)
+    mixed = np.empty((batch, length, heads, values.shape[-1]), np.float32)
+    hidden = _hidden(mask, length, keys.shape[2])
+    for place, some in enumerate(np.asarray(queries)):
+        of_one = hidden if hidden is None or hidden.ndim < 3 else hidden[min(place, len(hidden) - 1)]
+        mix(some, [(pairs[0][place], pairs[1][place])], of_one, mixed[place].swapaxes(0, 1))
+    return mx.array(mixed).swapaxes(1, 2)
 
-    Both are computed here, by numpy and in the place of the scores. `apart`: the scores' shape with heads and queries
-    apart, (batch, shared heads, heads of each, length, positions), to which the summands broadcast.
+
+def mix(queries: Array, parts: Sequence[tuple[Array, Array]], hidden: Array | None, mixed: Array) -> None:
+    """Write the mean of all values, weighted for each query.
+
+    Args:
+        queries: (heads, length, width), scaled.
+        parts: keys and values, each (shared heads, positions, width), of which every position follows those of the
+            part before.
+        hidden: summands of the scores of the last positions, (length, positions). All queries see the positions before.
+        mixed: what is written, (heads, length, width).
     """
-    mx.eval(scores, *([] if summands is None else [summands]))
-    blocks = np.asarray(scores).reshape(apart)
-    added = None if summands is None else np.broadcast_to(np.asarray(summands), apart)
-    sums = np.empty((*apart[:-1], 1), np.float32)
-    # A head's rows at a time, which fit into the processor's cache.
-    for place in np.ndindex(apart[:3]):
-        block = blocks[place]
-        if added is not None:
-            block += added[place]
-        block -= block.max(axis=-1, keepdims=True)
-        np.maximum(block, _LEAST, out=block)
-        np.exp(block, out=block)
-        block.sum(axis=-1, keepdims=True, out=sums[place])
-    return scores, mx.array(sums.reshape(*scores.shape[:-1], 1))
+    heads, length, width = queries.shape
+    shared = len(parts[0][0])
+    ends = [*itertools.accumulate(keys.shape[1] for keys, _ in parts)]
+    together = heads // shared
+    step = max(-(-_LEAST_ROWS // together), _BLOCK // (together * ends[-1]))
+    scores = np.empty((together * min(step, length), ends[-1]), np.float32)
+    ones = np.ones(ends[-1], np.float32)
+    for head, begin in itertools.product(range(shared), range(0, length, step)):
+        some = slice(head * together, (head + 1) * together), slice(begin, begin + step)
+        block = queries[some]
+        # Heads that share keys are rows of one product, which reads the keys once.
+        rows = block.reshape(-1, width)
+        weights = scores[: len(rows)]
+        for (keys, _), end in zip(parts, ends, strict=True):
+            np.matmul(rows, keys[head].T, out=weights[:, end - keys.shape[1] : end])
+        _weigh(weights, None if hidden is None else hidden[some[1]], together)
+        means = weights[:, : ends[0]] @ parts[0][1][head]
+        for (_, values), begun, end in zip(parts[1:], ends, ends[1:], strict=False):
+            means += weights[:, begun:end] @ values[head]
+        means /= (weights @ ones)[:, None]
+        mixed[some] = means.reshape(*block.shape[:2], -1)
+
+
+def _weigh(scores: Array, hidden: Array | None, heads: int) -> None:
+    """Turn the scores of queries of several heads, in their place, into exponentials of what they are below the largest
+    of their row."""
+    least = scores.min()
+    if hidden is not None:
+        by_head = scores.reshape(heads, -1, scores.shape[1])
+        by_head[:, :, scores.shape[1] - hidden.shape[1] :] += hidden
+    largest = scores.max(axis=1, keepdims=True)
+    scores -= largest
+    if largest.max() - least > -_LEAST:  # numpy's `maximum` takes nearly as long as `exp`
+        np.maximum(scores, _LEAST, out=scores)
+    np.exp(scores, out=scores)
+
+
+@functools.lru_cache(1)
+def later_ones(length: int) -> Array:
+    """Summands that hide from each of the last positions those after it."""
+    return np.triu(np.full((length, length), _HIDDEN, np.float32), 1)
+
+
+def _hidden(mask: mx.array | str | None, length: int, positions: int) -> Array | None:
+    """The mask as summands of the scores of the last positions: (length, positions), or so for each of the batch."""
+    if mask is None:
+        return None
+    if isinstance(mask, str):
+        return later_ones(length)
+    summands = np.asarray(mask)
+    summands = np.broadcast_to(summands, (*summands.shape[:-2], length, positions))
+    if mask.dtype == mx.bool_:
+        # Masks hide rarely more than what follows a query.
+        before = positions - length
+        summands = summands[..., before:] if before > 0 and summands[..., :before].all() else summands
+        summands = np.where(summands, np.float32(0.0), np.float32(_HIDDEN))
+    return summands[:, 0] if summands.ndim > 3 else summands
 
 
 def _summands(mask: mx.array | str, length: int, positions: int) -> mx.array:
@@ -140,5 +212,5 @@ def _summands(mask: mx.array | str, length: int, positions: int) -> mx.array:
     if isinstance(mask, str):
         mask = mx.arange(positions - length, positions)[:, None] >= mx.arange(positions)[None]
     if mask.dtype == mx.bool_:
-        mask = mx.where(mask, 0.0, -1e30)
+        mask = mx.where(mask, 0.0, _HIDDEN)
     return mask[..., None, :, :] if mask.ndim > 2 else mask

@@ -17,7 +17,7 @@ from mlx_lm.utils import load_model
 
 from providers.engines.cpu import ahead
 from providers.engines.cpu.attention import use_fast_exponentials
-from providers.engines.cpu.one_row import compute_rows_in_numpy
+from providers.engines.cpu.one_sequence import compute_rows_in_numpy
 from providers.engines.cpu.weight_layout import lay_out_for_blas
 from providers.engines.decode.step import prepare_decode_step
 from providers.engines.group.ranks import ALONE, Ranks

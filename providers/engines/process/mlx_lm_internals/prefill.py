@@ -205,7 +205,8 @@ class PromptBatch(PromptProcessingBatch):
 def merge_layers(caches: Sequence[Sequence[Any]], *, room: int) -> list[Any]:
     """The caches (sequences, layers) of sequences as those of a batch, one per layer, with `room` for more tokens.
 
-    Room added later is another copy of all keys and values.
+    Room added later is another copy of all keys and values. One sequence that needs little is copied only then, as its
+    next tokens are computed.
     """
     return [_merge(list(rows), room) for rows in zip(*caches, strict=True)]
 
@@ -226,6 +227,8 @@ def _joined(parts: list[mx.array | None], rows: list[Any], padding: list[int], h
     """Keys or values of several sequences in one array of `held` places, each after its padding."""
     some = next(part for part in parts if part is not None)
     _, heads, _, width = some.shape
+    if len(parts) == 1 and held - rows[0].offset <= BatchKVCache.step:
+        return some[..., : rows[0].offset, :]
     if len(parts) == 1:
         rest = mx.zeros((1, heads, held - rows[0].offset, width), some.dtype)
         return mx.concatenate([some[..., : rows[0].offset, :], rest], axis=2)

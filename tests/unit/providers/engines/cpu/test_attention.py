@@ -46,6 +46,7 @@ MASKS: dict[str, Callable[[], Any]] = {
     "band": band,
     "padded": padded,
     "added": lambda: mx.where(padded(), 0.5, -1e9),
+    "one for all queries": lambda: mx.arange(POSITIONS)[None] != 2,
     "a head each": lambda: mx.broadcast_to(padded(), (BATCH, HEADS, LENGTH, POSITIONS)),
 }
 

@@ -158,6 +158,17 @@ def test_merged_caches_are_mlx_lms_with_room(lengths: tuple[int, ...]) -> None:
     assert merged.keys.shape == held, "the room was too small"
 
 
+def test_one_sequence_is_copied_only_as_its_next_tokens_come() -> None:
+    row = filled(5)
+    before = row.keys.tolist()
+    (merged,) = merge_layers([[row]], room=3)
+    assert merged.keys.shape[2] == 5
+    new = mx.ones((1, 2, 3, 3))
+    keys, _ = merged.update_and_fetch(new, new)
+    assert merged.keys.shape[2] > 8
+    assert (keys[..., :5, :].tolist(), row.keys.tolist()) == (row.keys_and_values()[0].tolist(), before)
+
+
 def test_other_caches_and_empty_ones_are_merged_by_mlx_lm() -> None:
     rotating: Any = RotatingKVCache(max_size=8)  # type: ignore[no-untyped-call]
     (merged,) = merge_layers([[rotating], [rotating]], room=3)

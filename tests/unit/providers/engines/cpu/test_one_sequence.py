@@ -1,4 +1,4 @@
-"""Decode steps of one sequence in numpy agree with mlx-lm's own to float32 rounding, and fill its caches as it does."""
+"""Passes over one sequence in numpy agree with mlx-lm's own to float32 rounding, and fill its caches as it does."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from mlx.utils import tree_flatten
 from mlx_lm.models import gemma3_text, llama, qwen2, qwen3
 from mlx_lm.models.cache import BatchKVCache, RotatingKVCache, make_prompt_cache
 
-from providers.engines.cpu import one_row
-from providers.engines.cpu.one_row import compute_rows_in_numpy
+from providers.engines.cpu import attention, one_sequence
+from providers.engines.cpu.one_sequence import compute_rows_in_numpy
 from providers.engines.language.kv_caches import QuantizedCache
 from tests.unit.providers.engines import tiny
 
-PROMPT, STEPS = one_row._BLOCK - 4, 9
+PROMPT, STEPS = one_sequence._BLOCK - 4, 9
 """The steps reach positions whose rotations are not computed yet."""
 LLAMA3 = {
     "rope_type": "llama3",
@@ -76,10 +76,10 @@ def batched(caches: Sequence[Any], padding: int) -> list[Any]:
     return merged
 
 
-def steps(model: Any, caches: Any, count: int = STEPS) -> mx.array:
-    """The logits of single tokens, one after the other."""
-    fed = tokens(1, count, seed=2)
-    return mx.concatenate([model(fed[:, place : place + 1], cache=caches) for place in range(count)], axis=1)
+def steps(model: Any, caches: Any, count: int = STEPS, length: int = 1) -> mx.array:
+    """The logits of passes over `length` tokens, one after the other."""
+    fed = tokens(1, count * length, seed=2)
+    return mx.concatenate([model(some, cache=caches) for some in mx.split(fed, count, axis=1)], axis=1)
 
 
 def check(plain: mx.array, fast: mx.array) -> None:
@@ -89,17 +89,17 @@ def check(plain: mx.array, fast: mx.array) -> None:
 
 
 class Calls:
-    """How often layers computed a row in numpy."""
+    """How often layers computed in numpy."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        mixed = one_row._mixed
+        mix = one_sequence._mix
 
-        def counted(*args: Any) -> Any:
+        def counted(*args: Any) -> None:
             self.count += 1
-            return mixed(*args)
+            mix(*args)
 
-        monkeypatch.setattr(one_row, "_mixed", counted)
+        monkeypatch.setattr(one_sequence, "_mix", counted)
 
 
 @pytest.fixture
@@ -107,21 +107,26 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     return Calls(monkeypatch)
 
 
+@pytest.mark.parametrize(("count", "length"), [(STEPS, 1), (2, 4), (2, 70), (3, 35)])
 @pytest.mark.parametrize("padding", [None, 0, 3])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_steps_give_mlx_lms_logits_and_caches(family: str, padding: int | None, calls: Calls) -> None:
+def test_passes_give_mlx_lms_logits_and_caches(
+    family: str, padding: int | None, count: int, length: int, calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "_BLOCK", 1)
+    monkeypatch.setattr(attention, "_LEAST_ROWS", 6)  # few enough for several blocks
     results = []
     for model in pair(family):
         caches: Any = make_prompt_cache(model)
         model(tokens(1, PROMPT), cache=caches)
         caches = caches if padding is None else batched(caches, padding)
-        results.append((steps(model, caches), caches))
+        results.append((steps(model, caches, count, length), caches))
 
     (plain, plain_caches), (fast, fast_caches) = results
     check(plain, fast)
-    assert calls.count == STEPS * len(fast_caches)
+    assert calls.count == count * len(fast_caches)
     for expected, found in zip(plain_caches, fast_caches, strict=True):
-        assert expected.size() == found.size() == PROMPT + STEPS
+        assert expected.size() == found.size() == PROMPT + count * length
         assert mx.array_equal(mx.array(expected.offset), mx.array(found.offset))
         for one, other in zip(expected.keys_and_values(), found.keys_and_values(), strict=True):
             assert mx.allclose(one, other, rtol=1e-4, atol=1e-4)
@@ -157,16 +162,13 @@ def test_a_copy_of_a_cache_keeps_what_it_had() -> None:
     assert all(mx.array_equal(keys, cache.keys) for keys, cache in zip(before, kept, strict=True))
 
 
-@pytest.mark.parametrize("rows", [1, 2])
-def test_prompts_and_batches_stay_with_mlx(rows: int, calls: Calls) -> None:
-    plain, fast = pair()
+def test_first_chunks_and_batches_stay_with_mlx(calls: Calls) -> None:
     results = []
-    for model in (plain, fast):
+    for model in pair():
+        first = model(tokens(1, PROMPT), cache=make_prompt_cache(model))
         caches = make_prompt_cache(model)
-        prompt = model(tokens(rows, PROMPT), cache=caches)
-        fed = tokens(rows, 3, seed=2)
-        several = model(fed if rows == 1 else fed[:, :1], cache=caches)
-        results.append((prompt, several))
+        chunks = [model(tokens(2, length), cache=caches) for length in (PROMPT, 3, 1)]
+        results.append([first, *chunks])
 
     assert all(mx.array_equal(*both) for both in zip(*results, strict=True))
     assert calls.count == 0
