@@ -41,7 +41,7 @@ os.execv(sys.argv[3], sys.argv[3:])
 
 def find_chromium() -> str | None:
     """Path of this machine's browser, or of one that its package manager installs, where that is allowed."""
-    return find_program("chromium", "chromium-browser", "google-chrome", "chrome", package="chromium")
+    return find_program("chromium")
 
 
 class Browser:

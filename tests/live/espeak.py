@@ -9,4 +9,4 @@ __all__ = ["INSTALL_SECONDS", "find_espeak"]
 
 def find_espeak() -> str | None:
     """Path of this machine's espeak-ng, or of one that its package manager installs, where that is allowed."""
-    return find_program("espeak-ng", package="espeak-ng")
+    return find_program("espeak-ng")

@@ -23,7 +23,7 @@ CONFIGURATION = Path(__file__).parents[2] / "examples" / "scaling" / "haproxy.cf
 
 def find_haproxy() -> str | None:
     """Path of this machine's HAProxy, or of one that its package manager installs, where that is allowed."""
-    return find_program("haproxy", package="haproxy")
+    return find_program("haproxy")
 
 
 @attrs.frozen(kw_only=True)
