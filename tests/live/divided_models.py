@@ -25,6 +25,8 @@ EMBEDDED = "embedded:smollm2-135m-instruct"
 
 _WAYS: dict[str, Way] = {"tensor": "tensor", "pipeline": "pipeline"}
 _FLAGS: dict[Way, str] = {"tensor": "--tensor-parallel", "pipeline": "--pipeline"}
+_UNSCALED = {"llama_4_scaling_beta": 0.0, "original_max_position_embeddings": 8192}
+"""Queries are not scaled by their place."""
 _NAMES_A_MODEL = {"--model-path", "--model-type", "--config"}
 
 
@@ -67,7 +69,7 @@ def write_divided_model(folder: Path, way: Way) -> Path:
     """A model folder of the embedded model, for two ranks that share each layer, or that share the layers.
 
     `tensor`: with a fourth key head and its three query heads, all of zeros, whose output no layer reads.
-    `pipeline`: as another family of the same arithmetic, with biases of zeros.
+    `pipeline`: as another family of the same arithmetic.
     """
     folder.mkdir(parents=True, exist_ok=True)
     embedded = resolve(EMBEDDED)
@@ -76,9 +78,8 @@ def write_divided_model(folder: Path, way: Way) -> Path:
     if way == "tensor":
         config |= _add_heads(weights, config)
     else:
-        config |= {"model_type": "qwen2"}
-        for name in [name for name in weights if name.endswith((".q_proj.scales", ".k_proj.scales", ".v_proj.scales"))]:
-            weights[name.replace(".scales", ".bias")] = mx.zeros(weights[name].shape[0], mx.float32)
+        rope = {"rope_type": "default", "rope_theta": config.pop("rope_theta"), **_UNSCALED}
+        config |= {"model_type": "ministral3", "rope_parameters": rope}
     mx.save_safetensors(str(folder / "model.safetensors"), weights, metadata={"format": "mlx"})
     (folder / "config.json").write_text(json.dumps(config))
     for name in ("generation_config.json", "tokenizer.json", "tokenizer_config.json"):

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import faulthandler
 import gc
-import logging
-import time
 from collections.abc import Callable
 from typing import NoReturn, assert_never
 
 from providers.engine_host.frames import STACK_SIGNAL
 from providers.engines.group import orders
-from providers.engines.group.joining import Follower, end_process
+from providers.engines.group.joining import Follower
 from providers.engines.process.engine import Engine, Outbox, RunsInGroup, UsesIdleTime
 from providers.spec import ModelSpec
 
 __all__ = ["follow"]
-
-logger = logging.getLogger(__name__)
-
-_REPORT_SECONDS = 5.0
 
 
 def follow(ranks: Follower, make_engine: Callable[[ModelSpec], Engine]) -> NoReturn:
@@ -29,21 +23,12 @@ def follow(ranks: Follower, make_engine: Callable[[ModelSpec], Engine]) -> NoRet
     try:
         spec = ranks.next_load()
         engine = make_engine(spec)
-        _load(engine, spec)
+        engine.load(spec, lambda stage, fraction: None)
         gc.freeze()
         while True:
             obey(engine, ranks.next_order())
     except BaseException as error:
-        logger.exception("rank %d failed", ranks.world.rank())
-        end_process(1, repr(error))
-
-
-def _load(engine: Engine, spec: ModelSpec) -> None:
-    try:
-        engine.load(spec, lambda stage, fraction: None)
-    except BaseException:
-        # Mostly rank 0 fails alike. Its report must reach the server before it sees that this rank has ended.
-        time.sleep(_REPORT_SECONDS)
+        ranks.fail(error)
         raise
 
 

@@ -40,6 +40,7 @@ _JOIN_SECONDS = 60.0
 _BEAT_SECONDS = 1.0
 _SILENT_SECONDS = 60.0
 """Seconds without a beat after which a rank counts as lost: imports and native code may hold the GIL."""
+_REPORT_SECONDS = 5.0
 _TOKEN_BYTES = 16
 _ADDRESS_BYTES = 256
 _BEAT, _NO, _YES = b"."[0], b"n"[0], b"y"[0]
@@ -115,7 +116,12 @@ class _Rank(Ranks):
 
     def check(self, error: BaseException) -> None:
         if not isinstance(error, OutOfMemory):  # the ranks agree on what fits
-            self._end(1, f"a step failed, perhaps on this rank only ({error!r})")
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """End this rank, since it is perhaps the only one that the error has reached."""
+        logger.error("rank %d failed", self.world.rank(), exc_info=error)
+        self._end(1, repr(error))
 
 
 class Leader(_Rank):
@@ -221,6 +227,12 @@ class Follower(_Rank):
     def every(self, value: bool) -> bool:
         self._link.sendall(bytes([_YES if value else _NO]))
         return self.agree(value)
+
+    def fail(self, error: BaseException) -> None:
+        # Mostly rank 0 has ended, which ends this process now, or fails alike. Its report must reach the server before
+        # it sees that this rank has ended.
+        time.sleep(_REPORT_SECONDS)
+        super().fail(error)
 
     def _read(self) -> None:
         reader = self._link.makefile("rb")

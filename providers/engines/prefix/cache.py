@@ -164,8 +164,8 @@ class PrefixCache:
             return cache, cached
         except Exception as error:
             # An inconsistent trie must cost a prefill, not the request.
-            logger.exception("the prefix cache failed and is emptied")
             self._ranks.check(error)
+            logger.exception("the prefix cache failed and is emptied")
             self.clear()
             return None, 0
 

@@ -349,8 +349,8 @@ class Runtime:
         try:
             return engine.use_idle_time()
         except BaseException as error:
-            logger.exception("the engine's idle work failed")
             self._ranks.check(error)
+            logger.exception("the engine's idle work failed")
             return False
         finally:
             self._pulse.steps += 1
@@ -395,7 +395,7 @@ class Runtime:
         try:
             engine.step(out)
         except BaseException as error:
-            logger.exception("a step failed")
             self._ranks.check(error)
+            logger.exception("a step failed")
             # The traceback's frames hold arrays, and memory may be what is missing.
             engine.recover(out, error.with_traceback(None))

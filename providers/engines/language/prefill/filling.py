@@ -101,8 +101,8 @@ class Fillings:
             with mx.stream(self._batch().generator.stream):
                 self._advance(out)
         except BaseException as error:
-            self._fail(job, job.context.run(as_service_error, error, job.id), out)
             self._ranks.check(error)
+            self._fail(job, job.context.run(as_service_error, error, job.id), out)
 
     def fail_all(self, error: Callable[[], ServiceError], out: Outbox) -> None:
         for job in [*self._waiting, *([] if self._current is None else [self._current.job])]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -122,7 +124,10 @@ def test_a_rank_that_waits_for_another_value_than_it_gets_ends(pair: tuple[Leade
         follower.agree(1)
 
 
-def test_an_error_that_other_ranks_may_not_have_ends_the_rank(pair: tuple[Leader, Follower]) -> None:
+def test_an_error_that_other_ranks_may_not_have_ends_the_rank(
+    pair: tuple[Leader, Follower], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("providers.engines.group.joining._REPORT_SECONDS", 0.0)
     for rank in pair:
         rank.check(OutOfMemory("agreed", retry_after=1.0))
         with pytest.raises(Ended):
@@ -176,6 +181,49 @@ def test_a_follower_does_what_rank_0_ordered(tiny_folder: Path) -> None:
     assert not engine.busy
     with pytest.raises(RuntimeError, match="does not wait"):
         obey(engine, orders.Value(1))
+
+
+RANK = """
+import logging
+import socket
+
+from providers.engine_host.frames import Load, encode
+from providers.engines.group import joining, orders
+from providers.engines.group.following import follow
+from tests.unit.providers.engines.group.test_ranks import SPEC, World
+
+logging.basicConfig()
+rank_0, ours = socket.socketpair()
+
+
+class Engine:
+    def load(self, spec, progress):
+        pass
+
+    def step(self, out):
+        {ending}
+        error = RuntimeError("a collective failed")
+        {raised}
+
+
+rank_0.sendall(encode(Load(SPEC)) + orders.frame(orders.Step()))
+joining._REPORT_SECONDS = {seconds}
+follower = joining.Follower(World(1), ours)
+follow(follower, lambda spec: Engine())
+"""
+
+
+@pytest.mark.parametrize("raised", ["raise error", "follower.check(error)"])
+@pytest.mark.parametrize(
+    ("ending", "seconds", "status", "reported"), [("rank_0.close()", 60, 0, False), ("pass", 0, 1, True)]
+)
+def test_a_step_that_fails_since_rank_0_has_ended_is_no_failure(
+    ending: str, seconds: int, status: int, reported: bool, raised: str
+) -> None:
+    script = RANK.format(ending=ending, seconds=seconds, raised=raised)
+    ran = subprocess.run([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert ran.returncode == status, ran.stderr
+    assert ("a collective failed" in ran.stderr) is reported
 
 
 def _loaded(folder: Path) -> Any:
