@@ -8,6 +8,7 @@ from providers.registry import ModelRegistry
 from providers.residency import Residency
 from server.core import ServicePlugin
 from server.dependencies import Registry
+from server.litestar_internals import Application
 from server.middleware.addressing import AddressMiddleware
 from server.middleware.cors import CorsMiddleware
 from server.middleware.request import RequestMiddleware
@@ -41,7 +42,7 @@ def create_app(
         hosts = settings.allowed_hosts
     if registry is None:
         registry = ModelRegistry(settings.models, residency=Residency(settings.memory_limit))
-    app = Litestar(
+    app = Application(
         plugins=[ServicePlugin(settings, registry, lifecycle), ContractSchemaPlugin()],
         request_max_body_size=settings.max_body_bytes,  # Litestar does not read this from a plugin's AppConfig
     )

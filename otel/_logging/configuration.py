@@ -9,15 +9,17 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import structlog
 from opentelemetry import trace
-from structlog.typing import EventDict, Processor, WrappedLogger
 
 from otel._logging.bounded import BoundedHandler, without_buffer
+from otel._logging.plain_structlog import structlog
 from otel._logging.request_line import request_line
 from otel._operations.operation import request_id
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 __all__ = ["LogFormat", "configure_logging", "get_logger"]
 

@@ -37,7 +37,8 @@ ELSEWHERE: dict[str, tuple[str, ...]] = {
         *("backend_cls", "create_dto_for_type", "create_for_field_definition", "create_openapi_schema"),
         *("data_to_encodable_type", "decode_bytes", "detect_nested_field", "generate_field_definitions"),
         *("is_plugin_supported_field", "max_properties", "property_names"),
-        *("handler_id", "is_supported_model_type_field", "to_asgi_response", "get_store_from_app"),
+        *("_get_default_plugins", "handler_id", "is_supported_model_type_field", "to_asgi_response"),
+        "get_store_from_app",
         # mflux, greenlet
         *("call_after_loop", "call_before_loop", "call_in_loop", "gr_context"),
         # html.parser
