@@ -25,6 +25,7 @@ from providers.engines.process.isolation import close_inherited, die_first_witho
 from providers.engines.process.runtime import serve
 from providers.engines.process.transformers_internals import scan_models_once
 from providers.spec import ModelSpec
+from providers.uncollected import uncollected
 
 
 def make_engine(spec: ModelSpec, ranks: Ranks = ALONE) -> Engine:
@@ -42,6 +43,13 @@ def make_engine(spec: ModelSpec, ranks: Ranks = ALONE) -> Engine:
     prepared = attrs.evolve(platform.prepare(), ranks=ranks)
     if prepared.warning:
         logging.getLogger(__name__).warning("%s", prepared.warning)
+    with uncollected():
+        return _made(spec, prepared)
+
+
+def _made(spec: ModelSpec, prepared: platform.Platform) -> Engine:
+    """The engine, imported now. Raises as `make_engine`."""
+    ranks = prepared.ranks
     row = MODALITIES.get(spec.model_type)
     if row is None or row.engine is None:
         raise _unserved(spec, "it has no engine in this version")

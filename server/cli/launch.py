@@ -65,13 +65,16 @@ def launch(**options: Any) -> None:
 
 
 def _launch(options: dict[str, Any]) -> None:
-    from providers.errors import ExtraNotInstalled
-    from providers.registry import check_servable
-    from providers.weights import WeightsError
-    from server.run.granian import serve
-    from server.run.reload import ConfigFile
-    from server.run.sockets import PortUnavailable, bind
-    from server.settings.settings import Settings, SettingsError
+    from providers.uncollected import uncollected
+
+    with uncollected():
+        from providers.errors import ExtraNotInstalled
+        from providers.registry import check_servable
+        from providers.weights import WeightsError
+        from server.run.granian import serve
+        from server.run.reload import ConfigFile
+        from server.run.sockets import PortUnavailable, bind
+        from server.settings.settings import Settings, SettingsError
 
     environ = dict(os.environ)
     try:

@@ -7,6 +7,7 @@ their own, so that starting them one after the other would double the wait.
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -52,7 +53,10 @@ class EnginesFirst:
             _logger.warning(risk)
         await self._registry.start()
         try:
-            return await asyncio.to_thread(self._build)
+            application = await asyncio.to_thread(self._build)
+            gc.collect()  # once, of 5 MB
+            gc.enable()
+            return application
         except BaseException:
             await self._registry.stop()
             await send({"type": "lifespan.startup.failed", "message": ""})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import attrs
@@ -54,6 +55,23 @@ async def test_models_start_before_the_application_is_built() -> None:
 
     assert models.told == ["start", "build"]
     assert scopes == ["lifespan", "http"]
+
+
+async def test_garbage_is_collected_again_when_the_application_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(gc, "collect", lambda: done.append("collect"))
+    monkeypatch.setattr(gc, "enable", lambda: done.append("enable"))
+
+    async def app(*_: Any) -> None:
+        done.append("serve")
+
+    def build() -> Any:
+        done.append("build")
+        return app
+
+    await EnginesFirst(SETTINGS, Models(), build)({"type": "lifespan"}, receive, receive)  # type: ignore[arg-type]
+
+    assert done == ["build", "collect", "enable", "serve"]
 
 
 async def test_a_failed_application_start_stops_the_models_and_is_reported() -> None:
