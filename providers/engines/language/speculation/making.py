@@ -14,7 +14,7 @@ from providers.engines.language.loading import LoadedModel, load_language_model
 from providers.engines.language.speculation.draft import DraftModel, check_caches
 from providers.engines.language.speculation.lookup import PromptLookup
 from providers.engines.language.speculation.step import Speculation
-from providers.engines.language.speculation.worth import Always, Measured, Worth
+from providers.engines.language.speculation.worth import COST_ON_CPU, Always, Measured, Worth
 from providers.engines.process.engine import EngineLoadError
 from providers.spec import ModelSpec
 from providers.weights.config import model_context
@@ -48,10 +48,12 @@ def make_speculation(
     check_caches(layers, "--prompt-lookup" if spec.draft_model is None else "--draft-model")
     ends = loaded.tokenizer.eos_token_ids
     batched = not _has_windows(loaded.model)
-    single = worth_of_one(loaded.model)
+    single, several = worth_of_one(loaded.model), _worth_of_several(device)
     if spec.draft_model is None or not ranks.leads:
         count, proposer = spec.prompt_lookup or 1, PromptLookup()
-        return Speculation(proposer, count=count, ends=ends, batched=batched, single=single, ranks=ranks)
+        return Speculation(
+            proposer, count=count, ends=ends, batched=batched, single=single, several=several, ranks=ranks
+        )
     plain = attrs.evolve(spec, path=spec.draft_model, quantize=None, lora_paths=(), lora_scales=())
     try:
         draft = load_language_model(plain, device, lambda stage, fraction: None)
@@ -61,12 +63,18 @@ def make_speculation(
         raise EngineLoadError(f"--draft-model: {spec.draft_model} has another vocabulary than {spec.path}")
     limit = model_context(draft.config) or spec.context_length
     drafts = DraftModel(draft.model, vocabulary=vocabulary, limit=limit, prefill_step=prefill_step)
-    return Speculation(drafts, count=spec.num_draft_tokens, ends=ends, batched=batched, single=single, ranks=ranks)
+    return Speculation(
+        drafts, count=spec.num_draft_tokens, ends=ends, batched=batched, single=single, several=several, ranks=ranks
+    )
 
 
 def worth_of_one(model: Any) -> Worth:
     """What decides about a single sequence: a pass over two tokens costs more than a step that numpy computes."""
     return Measured() if getattr(model, "computes_rows_in_call", False) else Always()
+
+
+def _worth_of_several(device: str) -> Worth:
+    return Measured(cost=COST_ON_CPU) if device == "cpu" else Measured()
 
 
 class _WatchedCache(KVCache):

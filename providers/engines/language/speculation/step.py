@@ -11,7 +11,7 @@ import mlx.core as mx
 
 from providers.engines.group.ranks import ALONE, Ranks
 from providers.engines.language.speculation.proposer import Proposal, Proposer, Text
-from providers.engines.language.speculation.worth import Measured, Worth
+from providers.engines.language.speculation.worth import Worth
 from providers.engines.process.mlx_lm_internals.decoding import shared_tokens
 from providers.engines.sampling.samplers import DrawsAhead, draws_ahead, is_seeded
 
@@ -33,7 +33,15 @@ class Speculation:
     """Advances the sequences of a batch by several tokens, if there are proposals. Only for the MLX thread."""
 
     def __init__(
-        self, proposer: Proposer, *, count: int, ends: Sequence[int], batched: bool, single: Worth, ranks: Ranks = ALONE
+        self,
+        proposer: Proposer,
+        *,
+        count: int,
+        ends: Sequence[int],
+        batched: bool,
+        single: Worth,
+        several: Worth,
+        ranks: Ranks = ALONE,
     ) -> None:
         """Make a step of a proposer.
 
@@ -42,6 +50,7 @@ class Speculation:
             ends: ids that end an output.
             batched: whether to propose while there are several sequences.
             single: decides while there is one.
+            several: decides while there are several.
             ranks: those that verify the proposals together. Rank 0 makes them.
         """
         self._proposer = proposer
@@ -54,8 +63,7 @@ class Speculation:
         self._begun = 0.0
         """When the last proposal was begun."""
         self._single = single
-        self.worth: Worth = Measured()
-        """Decides about several sequences."""
+        self.worth = several
         self.tally = Tally()
 
     def reset(self) -> None:

@@ -7,11 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-__all__ = ["Always", "Measured", "Worth"]
+__all__ = ["COST_ON_CPU", "Always", "Measured", "Worth"]
 
 MOST_FED = 512
 """Tokens of all sequences in one pass. Their logits take memory: 512 x 150,000 in float32 are 300 MB."""
 _LEAST_GAIN = 1.05
+_MOST_DELAY = 1.01
+"""How much longer answers may take that gain nothing, measured until those that gain from the passes have ended."""
 _WEIGHT = 0.25
 """Weight of the latest measurement."""
 _SETTLED = 2
@@ -21,7 +23,10 @@ _OLD = 256
 _FORGETTING = 0.998
 """How much of what a pass costs more is remembered with each refusal. A pass that was once slow is tried again."""
 _SUPPOSED = 0.01
-"""What a token more in a pass costs, in steps, before passes of its kind were measured. On a CPU it is 0.02 to 0.03."""
+"""What a token more in a pass costs, in steps, before passes of its kind were measured."""
+COST_ON_CPU = 0.03
+_LONGEST = 1.1
+"""A step counts as at most this, in relation to its usual time: other programs may have interrupted it."""
 
 
 class Worth(Protocol):
@@ -68,15 +73,22 @@ class Measured:
     that is kept, by powers of two of sequences and of proposed tokens; the first pass of each kind does not count, as
     it may build kernels. A ratio not known yet follows from that of fewer tokens and a supposed cost of the others, so
     that many tokens are tried only where few were cheap.
+
+    A pass computes as many tokens for answers without proposals, which wait for it. They gain as the other answers end
+    sooner, so that fewer sequences share their steps. Where the cost of passes is known, nothing is proposed if those
+    answers would still take longer.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter, *, cost: float | None = None) -> None:
+        """`cost`: what a token more in a pass costs, in steps, where that is roughly known before it was measured."""
         self._clock = clock
         self._steps: dict[int, float] = {}
         """Seconds of a step without proposals, by sequences."""
         self._ratios: dict[tuple[int, int], float] = {}
         self._tried: set[tuple[int, int]] = set()
-        self._supposed = _SUPPOSED
+        self._supposed = _SUPPOSED if cost is None else cost
+        self._tries = cost is None
+        """Whether to try passes of a kind not measured yet that may delay other answers."""
         self._streak = 0
         """Steps without proposals just before this one, with as many sequences."""
         self._sequences = 0
@@ -89,7 +101,9 @@ class Measured:
         if sequences != self._sequences:
             self._streak = 0
         elif self._streak >= _SETTLED:
-            self._steps[sequences] = _mean(self._steps.get(sequences), now - self._begun)
+            known = self._steps.get(sequences)
+            taken = now - self._begun
+            self._steps[sequences] = taken if known is None else _mean(known, min(taken, _LONGEST * known))
             self._passes = 0
         self._sequences, self._begun = sequences, now
 
@@ -123,9 +137,31 @@ class Measured:
         self._streak = 0
 
     def _gain(self, sequences: int, width: int, chances: Sequence[tuple[int, float]]) -> float:
-        """Tokens per second of a pass, in relation to a step without proposals."""
-        accepted = sum(_expected(min(count, width), share) for count, share in chances)
-        return (1.0 + accepted / sequences) / self._ratio(sequences, width)
+        """Tokens per second of a pass, in relation to a step without proposals; 0 if it delays the others too much."""
+        tokens = [1.0 + _expected(min(count, width), share) for count, share in chances]
+        tokens += [1.0] * (sequences - len(tokens))
+        ratio = self._ratio(sequences, width)
+        known = _kind(sequences, width) in self._ratios
+        if (known or not self._tries) and self._delay(tokens, ratio) > _MOST_DELAY:
+            return 0.0
+        return sum(tokens) / sequences / ratio
+
+    def _delay(self, tokens: Sequence[float], ratio: float) -> float:
+        """How much longer the sequences take that a pass slows down.
+
+        Measured over as many tokens as the other sequences need: those get them in few passes, and then end.
+        """
+        late = [each for each in tokens if each < ratio]
+        if not late or len(late) == len(tokens):
+            return 1.0
+        soon = (sum(tokens) - sum(late)) / (len(tokens) - len(late))
+        return (ratio + (soon - sum(late) / len(late)) * self._share(len(late), len(tokens))) / soon
+
+    def _share(self, few: int, sequences: int) -> float:
+        """The time of a step of few of the sequences, in relation to one of all."""
+        if few in self._steps:
+            return min(1.0, self._steps[few] / self._steps[sequences])
+        return max(0.0, 1.0 - (sequences - few) * _SUPPOSED)
 
     def _ratio(self, sequences: int, width: int) -> float:
         number, size = _kind(sequences, width)
