@@ -13,12 +13,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from providers.cache_folder import cache_folder
 from providers.weights.errors import DiskFull, WeightsError
 from providers.weights.progress import ProgressCallback
 
 __all__ = [
     "as_weights_error",
-    "cache_folder",
     "explained",
     "is_complete",
     "locked",
@@ -31,14 +31,6 @@ __all__ = [
 
 MARKER = ".complete.json"
 _LOCK_POLL_SECONDS = 0.5
-
-
-def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/mlx-openai-server`, by default under `~/.cache`."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # By the XDG specification, a relative path counts as unset.
-    root = Path(base) if os.path.isabs(base) else Path.home() / ".cache"
-    return root / "mlx-openai-server"
 
 
 def model_folder(model_id: str) -> Path:

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from providers.cache_folder import cache_folder
 from providers.weights._cache import (
-    cache_folder,
     explained,
     is_complete,
     locked,

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import attrs
 
-from providers.weights._cache import cache_folder, explained, locked, model_folder
+from providers.cache_folder import cache_folder
+from providers.weights._cache import explained, locked, model_folder
 from providers.weights.embedded import embedded_model
 from providers.weights.errors import UnknownWeights, UnusableWeights
 from providers.weights.progress import silent

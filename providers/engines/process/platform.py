@@ -19,6 +19,7 @@ from typing import Any
 
 import attrs
 
+from providers.cache_folder import cache_folder
 from providers.engines.group.ranks import ALONE, Ranks
 
 __all__ = [
@@ -77,6 +78,15 @@ _CUDA = {
 """Set for MLX unless the environment says otherwise."""
 
 
+def _kernel_folder() -> Path:
+    """Where MLX keeps the kernels that it compiles on CUDA.
+
+    By default it keeps them among temporary files, which a server deletes as it ends: on an H200, every start compiled
+    for 110 s.
+    """
+    return cache_folder() / "kernels" / f"mlx-{importlib.metadata.version('mlx')}"
+
+
 def expected_device() -> str:
     """The device that MLX will choose on this machine: `metal`, `cuda` or `cpu`."""
     if sys.platform == "darwin":
@@ -113,7 +123,7 @@ def prepare() -> Platform:
     """Set this process up for MLX: the environment and, on the Linux CPU, the BLAS. Call it before importing mlx."""
     device = expected_device()
     if device == "cuda":
-        for variable, value in _CUDA.items():
+        for variable, value in {**_CUDA, "MLX_PTX_CACHE_DIR": str(_kernel_folder())}.items():
             os.environ.setdefault(variable, value)
     if device != "cpu" or not sys.platform.startswith("linux"):
         return Platform(device=device, blas="-", threads=cpu_count())

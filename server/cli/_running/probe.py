@@ -152,8 +152,8 @@ def _dtype(machine: dict[str, object]) -> Finding:
 
 
 def _weights() -> list[Finding]:
+    from providers.cache_folder import cache_folder
     from providers.weights import EMBEDDED, is_pulled
-    from providers.weights._cache import cache_folder
 
     folder = cache_folder()
     free = shutil.disk_usage(next(parent for parent in (folder, *folder.parents) if parent.exists())).free

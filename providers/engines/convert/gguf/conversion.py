@@ -7,13 +7,13 @@ F16 and BF16 stay as they are. All other types are dequantised to float16.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
 
+from providers.cache_folder import cache_folder
 from providers.engines.convert.folders import write_json, written_whole
 from providers.engines.convert.gguf.config import generation_config, head_counts, model_config
 from providers.engines.convert.gguf.errors import GGUFError
@@ -69,7 +69,7 @@ def convert_cached(source: Path, progress: Progress) -> Path:
 
     Raises: as `convert`.
     """
-    folder = _cache_folder() / "gguf" / f"{source.stem}-{_identity(source)}"
+    folder = cache_folder() / "gguf" / f"{source.stem}-{_identity(source)}"
     if not (folder / "config.json").is_file():
         folder.parent.mkdir(parents=True, exist_ok=True)
         convert(source, folder, progress)
@@ -98,12 +98,6 @@ def _quantization(weights: Weights) -> dict[str, Any]:
         if layer.bits != usual:
             config[path] = {"group_size": GROUP_SIZE, "bits": layer.bits}
     return config
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification says that a relative path counts as unset.
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "mlx-openai-server"
 
 
 def _identity(source: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -41,13 +42,15 @@ def test_mlx_for_cuda_is_printed_by_what_is_installed_and_set_up_for_it(
     driver = tmp_path / "nvidia-smi"
     driver.touch(mode=0o755)
     code = "import os, sys; sys.platform = 'linux'; from providers.engines.process import platform as p; "
-    code += "print(p.prepare().device, os.environ.get('MLX_CUDA_USE_CUDNN_SDPA'))"
+    code += "print(p.prepare().device, os.environ.get('MLX_CUDA_USE_CUDNN_SDPA'), os.environ.get('MLX_PTX_CACHE_DIR'))"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kernels = tmp_path / "mlx-openai-server" / "kernels" / f"mlx-{importlib.metadata.version('mlx')}"
     path = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]), "PATH": f"{tmp_path}{os.pathsep}{os.defpath}"}
 
-    assert in_a_process(code, **path) == "cuda 0"
-    assert in_a_process(code, **path, MLX_CUDA_USE_CUDNN_SDPA="1") == "cuda 1"
+    assert in_a_process(code, **path) == f"cuda 0 {kernels}"
+    assert in_a_process(code, **path, MLX_CUDA_USE_CUDNN_SDPA="1", MLX_PTX_CACHE_DIR="/else") == "cuda 1 /else"
     driver.unlink()
-    assert in_a_process(code, **path) == "cpu None"
+    assert in_a_process(code, **path) == "cpu None None"
 
 
 @pytest.mark.parametrize("variable", ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"])
