@@ -17,7 +17,7 @@ from typing import Any
 
 import mlx.core as mx
 
-__all__ = ["attend", "bits_of", "build", "is_width", "supports"]
+__all__ = ["MMA", "attend", "bits_of", "build", "is_width", "supports"]
 
 _TYPES = (mx.bfloat16, mx.float16)
 _WIDTHS = (64, 96, 128, 192, 256)
@@ -27,7 +27,7 @@ _BLOCKS = 256
 _LONGEST, _SHORTEST = 1024, 64
 """Keys of a part: more, and one long sequence keeps the step waiting; fewer cost more to add up than they save."""
 
-_HEADER = """
+MMA = """
 #undef INFINITY
 #define INFINITY __int_as_float(0x7f800000)
 __device__ inline void multiply(
@@ -52,6 +52,10 @@ __device__ inline uint32_t pack(float low, float high, __half) {
   __half2 pair = __floats2half2_rn(low, high);
   return *reinterpret_cast<uint32_t*>(&pair);
 }
+"""
+"""Products of tensor cores, and two numbers in one register, by type of the numbers."""
+
+_CUT = """
 // Of `length` keys in `splits` parts at most: the parts of a sequence that has `own` keys, and the keys of each.
 __device__ inline int2 cut(int length, int splits, int own) {
   int most = ((length + splits - 1) / splits + 15) / 16 * 16;
@@ -338,7 +342,7 @@ def _kernel(kind: str) -> Any:
         name=f"decode_attention_{kind}",
         input_names=inputs,
         output_names=outputs,
-        header=_HEADER,
+        header=MMA + _CUT,
         source=source,
         ensure_row_contiguous=False,
     )

@@ -19,7 +19,7 @@ from mlx.nn.layers.quantized import QuantizedLinear
 from mlx_lm.models import llama, qwen2, qwen3, rope_utils
 from mlx_lm.models.cache import BatchKVCache
 
-from providers.engines.decode import cuda_attention, cuda_kernels
+from providers.engines.decode import cuda_attention, cuda_kernels, cuda_prefill
 from providers.engines.decode.fused import Projection
 from providers.engines.decode.masks import MASKS
 from providers.engines.decode.quantised import multiply
@@ -46,6 +46,7 @@ def shorten_layers(model: Any) -> int:
             layer._step = step
     for shape, dtype, scale in {step.attention for step in steps if step is not None}:
         cuda_attention.build(shape, dtype, scale)
+        cuda_prefill.build(shape, dtype, scale)
     return sum(step is not None for step in steps)
 
 

@@ -1,4 +1,5 @@
-"""What a decode step knows of its mask: that it hides nothing but the padding, and where each sequence begins."""
+"""What a step knows of its mask: that it hides nothing but the padding and, in a prompt, what is after a token; and
+where each sequence begins."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ class StepMasks:
         self._summands: list[tuple[mx.array, mx.array]] = []
 
     def follow(self) -> None:
-        """Note every mask that mlx-lm's batched cache makes for one query per sequence."""
+        """Note every mask that mlx-lm's batched cache makes."""
         wrap_masks(self._note)
 
     def _note(self, mask: mx.array, starts: mx.array) -> None:
@@ -28,7 +29,8 @@ class StepMasks:
         self._plain, self._starts = mask, starts + 0
 
     def starts(self, mask: Any) -> mx.array | None:
-        """(sequences): where the keys of each sequence begin, if all after it are seen; None for another mask."""
+        """(sequences): where the keys of each sequence begin, if a query sees all from there to its own place; None for
+        another mask."""
         return self._starts if mask is not None and mask is self._plain else None
 
     def summands(self, mask: mx.array, dtype: mx.Dtype) -> mx.array:

@@ -33,7 +33,7 @@ _make_mask = BatchKVCache.make_mask
 
 
 def wrap_masks(note: Callable[[mx.array, mx.array], None]) -> None:
-    """Call `note` with every mask of a batched cache that hides only padding from one query per sequence.
+    """Call `note` with every mask of a batched cache that hides only padding and what is after a query.
 
     Its arguments are the mask and the positions (sequences) at which the sequences begin. The last caller is notified.
     Prompts without padding before them get `causal` instead of an array, for which CUDA has a faster kernel.
@@ -44,7 +44,7 @@ def wrap_masks(note: Callable[[mx.array, mx.array], None]) -> None:
         if plain and N > 1 and not return_array and not any(cache.left_padding.tolist()):
             return "causal"
         mask = _make_mask(cache, N, return_array, **kwargs)
-        if plain and N == 1:
+        if plain:
             note(mask, cache.left_padding)
         return mask
 

@@ -10,7 +10,7 @@ from mlx import nn
 from mlx_lm.models import gemma, gemma3_text, llama, qwen2, qwen3
 from mlx_lm.models.cache import BatchKVCache
 
-from providers.engines.decode import cuda_attention, cuda_kernels, layers
+from providers.engines.decode import cuda_attention, cuda_kernels, cuda_prefill, layers
 from providers.engines.decode.attention import grouped
 from providers.engines.decode.step import prepare_decode_step
 from providers.engines.language import loading
@@ -27,11 +27,13 @@ def restore_after(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put functions of MLX in the place of the CUDA kernels, for heads of 16 numbers in float32."""
-    monkeypatch.setattr(cuda_attention, "_TYPES", (mx.float32,))
-    monkeypatch.setattr(cuda_attention, "_WIDTHS", (16,))
+    for kernels in (cuda_attention, cuda_prefill):
+        monkeypatch.setattr(kernels, "_TYPES", (mx.float32,))
+        monkeypatch.setattr(kernels, "_WIDTHS", (16,))
     monkeypatch.setattr(layers, "_TYPES", (mx.float32,))
     monkeypatch.setattr(cuda_attention, "attend", attend)
     monkeypatch.setattr(cuda_attention, "_BLOCKS", 4)
+    monkeypatch.setattr(cuda_prefill, "attend", attend_prompt)
     for function in (rotate, add_and_norm, gate):
         monkeypatch.setattr(cuda_kernels, function.__name__, function)
 
@@ -49,6 +51,16 @@ def load_as_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 def attend(queries: mx.array, keys: mx.array, values: mx.array, starts: mx.array, scale: float) -> mx.array:
     seen = (mx.arange(keys.shape[2]) >= starts[:, None])[:, None, None]
     return grouped(queries, keys, values, mx.where(seen, 0.0, -1e30), scale)
+
+
+def attend_prompt(
+    queries: mx.array, keys: mx.array, values: mx.array, starts: mx.array | None, scale: float
+) -> mx.array:
+    mask: Any = "causal"
+    if starts is not None:
+        places, count = mx.arange(keys.shape[2]), queries.shape[2]
+        mask = (places >= starts[:, None, None, None]) & (places <= places[-count:, None])
+    return mx.fast.scaled_dot_product_attention(queries, keys, values, scale=scale, mask=mask)
 
 
 def rotate(

@@ -8,7 +8,7 @@ import mlx.core as mx
 import pytest
 from mlx_lm.models.cache import BatchKVCache
 
-from providers.engines.decode import cuda_attention
+from providers.engines.decode import cuda_attention, cuda_prefill
 from providers.engines.decode.attention import DecodeAttention, grouped
 from providers.engines.decode.masks import MASKS
 
@@ -63,7 +63,35 @@ def test_starts_are_those_when_the_mask_was_made() -> None:
 
 
 def test_a_window_is_not_only_padding() -> None:
-    assert MASKS.starts(batch(0, 7).make_mask(1, window_size=4)) is None
+    for count in (1, 5):
+        assert MASKS.starts(batch(0, 7).make_mask(count, window_size=4)) is None
+
+
+@pytest.mark.parametrize(("padding", "tokens"), [((0, 0, 0), 21), ((0, 3, 9), 21), ((0, 2, 4), 10)])
+@pytest.mark.usefixtures("stand_ins")
+def test_prompts_are_attended_from_where_they_begin(
+    padding: tuple[int, ...], tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind kept tokens, and at the begin of a conversation: `tokens` are in the cache after the five of the step."""
+    calls: list[Any] = []
+    attend = cuda_prefill.attend
+
+    def attend_noted(*arguments: Any) -> mx.array:
+        calls.append(arguments[3])
+        return attend(*arguments)
+
+    monkeypatch.setattr(cuda_prefill, "attend", attend_noted)
+    mx.random.seed(3)
+    queries = mx.random.normal((3, 6, 5, 16))
+    keys, values = (mx.random.normal((3, 2, tokens, 16)) for _ in range(2))
+    cache = batch(*padding, tokens=tokens - 4)
+    found = DecodeAttention(cuda=True)(queries, keys, values, cache, SCALE, cache.make_mask(5))
+    array = batch(*padding, tokens=tokens - 4).make_mask(5, return_array=True)
+    expected = mx.fast.scaled_dot_product_attention(queries, keys, values, scale=SCALE, mask=array)
+    assert mx.allclose(found, expected, atol=1e-5)
+    (starts,) = calls
+    assert (starts is None) == (not any(padding))
+    assert starts is None or tuple(starts.tolist()) == padding
 
 
 def test_prompts_without_padding_before_them_are_causal() -> None:
@@ -119,4 +147,20 @@ def test_the_kernel_is_mlx_attention(width: int, dtype: mx.Dtype) -> None:
         wide = [array.astype(mx.float32) for array in (queries, keys, values)]
         expected = grouped(*wide, seen, SCALE)
         found = cuda_attention.attend(queries, keys, values, starts, SCALE)
+        assert mx.linalg.norm(found - expected) < 6e-3 * mx.linalg.norm(expected)
+
+
+@pytest.mark.skipif(mx.default_device() == mx.cpu or mx.metal.is_available(), reason="CUDA's kernel")
+@pytest.mark.parametrize("dtype", [mx.bfloat16, mx.float16])
+@pytest.mark.parametrize("width", cuda_prefill._WIDTHS)
+def test_the_kernel_for_prompts_is_mlx_attention(width: int, dtype: mx.Dtype) -> None:
+    for heads, shared, count, positions in ((28, 4, 519, 519), (8, 8, 3, 30), (32, 2, 200, 1000), (6, 2, 65, 129)):
+        queries = mx.random.normal((3, count, heads, width)).astype(dtype).swapaxes(1, 2)
+        keys, values = (mx.random.normal((3, shared, positions, width)).astype(dtype) for _ in range(2))
+        starts = mx.array([0, (positions - count) // 2, positions - count], dtype=mx.int32)
+        places = mx.arange(positions)
+        seen = (places >= starts[:, None, None, None]) & (places <= places[-count:, None])
+        wide = [array.astype(mx.float32) for array in (queries, keys, values)]
+        expected = mx.fast.scaled_dot_product_attention(*wide, scale=SCALE, mask=seen)
+        found = cuda_prefill.attend(queries, keys, values, starts, SCALE)
         assert mx.linalg.norm(found - expected) < 6e-3 * mx.linalg.norm(expected)
