@@ -230,13 +230,14 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         arrivals = Arrivals(
             self._waiting, self._sequences, self._prefixes, slots=self._slots, cut_anywhere=self._cut_anywhere
         )
-        while self._waiting and self._has_room:
-            while self._unkept:
-                self._keep_next()
-            job = arrivals.take()
-            if job is None:
-                break
-            self._guard(job, out, functools.partial(self._start, job, out))
+        with self._memory.read_once():
+            while self._waiting and self._has_room:
+                while self._unkept:
+                    self._keep_next()
+                job = arrivals.take()
+                if job is None:
+                    break
+                self._guard(job, out, functools.partial(self._start, job, out))
         out.flush()
 
     def _guard(self, job: LanguageJob, out: Outbox, insert: Callable[[], None]) -> None:

@@ -126,6 +126,20 @@ def test_memory_that_the_system_lacks_counts() -> None:
 
 
 @pytest.mark.usefixtures("still")
+def test_what_is_free_is_read_once_for_prompts_that_start_together() -> None:
+    readings = iter([512 * TOKEN, 0, 1024 * TOKEN])
+    checked = PromptMemory(
+        CacheSize({None: TOKEN}), Prefixes(), 1 << 40, free=lambda: next(readings) - mx.get_cache_memory()
+    )
+    with checked.read_once():
+        checked.make_room(512, [], 0)
+        checked.make_room(512, [], 0)
+    with pytest.raises(OutOfMemory), checked.read_once():
+        checked.make_room(512, [], 0)
+    checked.make_room(1024, [], 0)
+
+
+@pytest.mark.usefixtures("still")
 def test_kept_prompts_give_way() -> None:
     kept = Prefixes(600 * TOKEN)
     memory(kept, room=1024).make_room(512, [], 0)
