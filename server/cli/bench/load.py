@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import urlsplit
 
 import attrs
@@ -13,7 +13,7 @@ import httpx
 
 from server.cli.bench.client import Sample, Workload, stream_chat
 
-__all__ = ["LoadResult", "http_client", "percentile", "run_load"]
+__all__ = ["LoadResult", "ask_all", "http_client", "percentile", "run_load"]
 
 
 def percentile(values: Sequence[float], rank: float) -> float:
@@ -127,16 +127,39 @@ async def run_load(
 
     `on_done` is called with each sample when its request ends.
     """
-    numbers = iter(range(requests))
-    epoch = time.perf_counter()
+    samples = await ask_all(
+        url,
+        workload,
+        range(requests),
+        concurrency=concurrency,
+        epoch=time.perf_counter(),
+        api_key=api_key,
+        on_done=on_done,
+    )
+    return LoadResult.of(concurrency, samples, workload.max_tokens)
+
+
+async def ask_all(
+    url: str,
+    workload: Workload,
+    numbers: Iterable[int],
+    *,
+    concurrency: int,
+    epoch: float,
+    api_key: str | None = None,
+    on_done: Callable[[Sample], None] = lambda _: None,
+) -> list[Sample]:
+    """Send the workload's requests with these numbers, as `run_load` does. `epoch`: the run's begin on
+    `time.perf_counter`'s clock."""
+    left = iter(numbers)
     samples: list[Sample] = []
 
     async with http_client(url, api_key=api_key, connections=concurrency) as client:
 
         async def worker() -> None:
-            for number in numbers:
+            for number in left:
                 samples.append(await stream_chat(client, url, workload.body(number), epoch))
                 on_done(samples[-1])
 
         await asyncio.gather(*(worker() for _ in range(concurrency)))
-    return LoadResult.of(concurrency, samples, workload.max_tokens)
+    return samples

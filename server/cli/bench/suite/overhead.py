@@ -22,7 +22,8 @@ from server.cli.bench.engine import EngineDriver, EngineFailed
 from server.cli.bench.load import LoadResult
 from server.cli.bench.prompts import make_prompts
 from server.cli.bench.servers import ServerFailed
-from server.cli.bench.suite.processes import NotQuantised, load_once, mlx_lm_server, own_server, quantised
+from server.cli.bench.suite.client_processes import ClientProcesses
+from server.cli.bench.suite.processes import NotQuantised, mlx_lm_server, own_server, quantised
 from server.cli.bench.suite.results import HTTP, IN_PROCESS, Measured, SuiteOptions
 
 __all__ = ["Clock", "Contender", "Overhead", "Progress", "measure_overhead", "rounds_of"]
@@ -82,9 +83,10 @@ class _Server:
     name: str
     url: str
     model: str
+    clients: ClientProcesses
 
     def load(self, workload: Workload, streams: int) -> LoadResult:
-        return load_once(self.url, attrs.evolve(workload, model=self.model), streams)
+        return self.clients.load(self.url, attrs.evolve(workload, model=self.model), streams)
 
 
 @attrs.define
@@ -138,6 +140,7 @@ def _start_all(
     """Start all contenders, and warm them up. They end with the stack."""
     most, label = max(options.streams), weights.replace(" ", "-")
     contenders: list[Contender] = []
+    clients = stack.enter_context(ClientProcesses(most))
 
     def start(name: str, make: Callable[[], Contender]) -> None:
         progress(f"overhead: starting {name}, weights {weights}")
@@ -156,11 +159,12 @@ def _start_all(
         return _Engine(stack.enter_context(EngineDriver(model, log_dir / f"engine-{label}.log")))
 
     def server() -> Contender:
-        return _Server(HTTP, stack.enter_context(own_server(model, most, log_dir / f"server-{label}.log")), "bench")
+        url = stack.enter_context(own_server(model, most, log_dir / f"server-{label}.log"))
+        return _Server(HTTP, url, "bench", clients)
 
     def mlx_lm() -> Contender:
         url = stack.enter_context(mlx_lm_server(model, log_dir / f"mlx_lm-{label}.log", streams=most))
-        return _Server("mlx_lm.server", url, "default_model")
+        return _Server("mlx_lm.server", url, "default_model", clients)
 
     start(IN_PROCESS, engine)
     start(HTTP, server)
