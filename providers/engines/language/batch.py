@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 PREFILL_CHUNKS = 8
 """The most prompts with a full chunk that one step computes while sequences wait for their next token; of shorter
-prompts, as many as take no longer. If no sequence waits, four times that."""
+prompts, as many as take no longer. If no sequence waits, five times that: 128 prompts of 600 tokens on a GPU."""
 
 
 @attrs.frozen
@@ -178,7 +178,7 @@ class Batch:
         generator = self.generator
         under_way = generator.prefilling
         if not self._is_awaited():
-            budget, chunk = 4 * PREFILL_CHUNKS * self._prefill_step, self._prefill_step
+            budget, chunk = 5 * PREFILL_CHUNKS * self._prefill_step, self._prefill_step
             return self._fitting(under_way, budget, chunk), chunk
         budget = int(min(PREFILL_CHUNKS * self._prefill_step, self._ranks.agree(self._pace.budget())))
         # A new prompt shares the step with a long one, instead of waiting for its end.

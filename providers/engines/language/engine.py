@@ -32,7 +32,7 @@ from providers.engines.language.prompt_memory import prompt_memory
 from providers.engines.language.scoring import PromptScoring
 from providers.engines.language.sequences import ActiveSequence, Request, nearest_prompt, note_computed
 from providers.engines.language.speculation.making import make_speculation
-from providers.engines.prefix.cache import MIN_SAVED, can_always_trim, make_prefix_cache
+from providers.engines.prefix.cache import can_always_trim, make_prefix_cache
 from providers.engines.process.base import BaseEngine, Loaded, as_service_error, failure_of, late, timed_out
 from providers.engines.process.engine import Outbox, Progress
 from providers.engines.process.platform import Platform
@@ -78,7 +78,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         self._speculation = make_speculation(
             loaded, spec, layers, device, vocabulary=vocabulary, prefill_step=self._prefill_step, ranks=self._ranks
         )
-        self._prefixes = make_prefix_cache(spec, loaded.folder, loaded.dtype, self._ranks)
+        self._prefixes = make_prefix_cache(spec, loaded.folder, loaded.dtype, device, self._ranks)
         self._batch = self._new_batch()
         self._memory = prompt_memory(loaded.model, spec, self._prefixes, self._ranks)
         self._fillings = Fillings(
@@ -311,7 +311,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         """`PrefixCache.fetch`, after keeping the prompt of a sequence in the batch that shares a longer prefix."""
         cache, cached = self._prefixes.fetch(job.tokens, job.cache_salt)
         keeps = self._cut_anywhere and self._prefixes.max_bytes > 0
-        nearest = nearest_prompt(self._sequences, job, least=cached + MIN_SAVED) if keeps else None
+        nearest = nearest_prompt(self._sequences, job, least=cached + self._prefixes.min_saved) if keeps else None
         if nearest is None:
             return cache, cached
         self._keep_prompt(nearest)

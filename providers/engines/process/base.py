@@ -70,7 +70,7 @@ class BaseEngine(ABC, Generic[J]):
     """What it does, for messages: `synthesizes speech`."""
     FREED_BYTES: ClassVar[int | None] = None
     """Bound on the freed arrays that MLX keeps for reuse, which is never more than a 16th of the memory; None: MLX's
-    own bound."""
+    own bound. On CUDA it is an eighth of the device's memory."""
 
     def __init__(self, prepared: platform.Platform) -> None:
         self._platform = prepared
@@ -86,7 +86,7 @@ class BaseEngine(ABC, Generic[J]):
             _set_wired_limit(spec.wired_limit, device)
         loaded = self._load(spec, device, progress)
         if self.FREED_BYTES is not None:
-            mx.set_cache_limit(min(self.FREED_BYTES, platform.total_memory() // 16))
+            mx.set_cache_limit(_freed_bytes(self.FREED_BYTES, device))
         if spec.warmup:
             progress("warming up", None)
             self._warm_up()
@@ -176,6 +176,15 @@ def _set_wired_limit(limit: int, device: str) -> None:
         mx.set_wired_limit(limit)
     except Exception as error:
         raise EngineLoadError(f"--wired-limit: {error}") from error
+
+
+def _freed_bytes(bound: int, device: str) -> int:
+    """The bound on freed arrays, from that of an engine's class."""
+    if device == "cuda":
+        # A pass over many prompts frees and takes arrays of gigabytes, which CUDA would map into memory every time:
+        # 0.3 of 1.8 s for 128 prompts of 519 tokens on an H200.
+        return max(bound, device_memory() // 8)
+    return min(bound, platform.total_memory() // 16)
 
 
 def free_memory() -> int:

@@ -77,7 +77,7 @@ class Arrivals:
             if job.prompt_logprobs is not None:
                 continue
             gain = self._gain(job)
-            if gain >= MIN_SAVED:
+            if gain >= self._prefixes.min_saved:
                 held.add(job.id)
                 total += gain
         return held if total >= WORTH_WAITING else set()

@@ -190,7 +190,7 @@ def test_without_a_bound_an_eighth_of_what_is_left_is_for_prompts(
     monkeypatch.setattr(module, "free_memory", lambda: 8000)
     monkeypatch.setattr(mx, "get_active_memory", lambda: 1000)
     spec = ModelSpec(name="a", path=str(tmp_path), **options)
-    assert make_prefix_cache(spec, tmp_path, "float32").max_bytes == bound
+    assert make_prefix_cache(spec, tmp_path, "float32", "cpu").max_bytes == bound
 
 
 @pytest.mark.parametrize("options", [{}, {"max_memory": 1010 * SIZE}], ids=["free memory", "a bound"])
@@ -200,7 +200,7 @@ def test_prompts_leave_the_batch_what_the_model_may_use(
     monkeypatch.setattr(module, "free_memory", lambda: 10 * SIZE)
     monkeypatch.setattr(mx, "get_active_memory", lambda: 1000 * SIZE)
     spec = ModelSpec(name="a", path=str(tmp_path), prefix_cache_bytes=100 * SIZE, **options)
-    prefixes = make_prefix_cache(spec, tmp_path, "float32")
+    prefixes = make_prefix_cache(spec, tmp_path, "float32", "cpu")
     monkeypatch.setattr(mx, "get_active_memory", lambda: 1000 * SIZE + prefixes.nbytes)
     for number in range(4):
         prefixes.insert(*entry(number))
@@ -217,7 +217,7 @@ def test_the_files_of_a_model_lie_in_a_folder_of_their_own(tmp_path: Path) -> No
     model, kept = tmp_path / "model", tmp_path / "prompts"
     model.mkdir()
     spec = ModelSpec(name="a", path=str(model), prefix_cache_bytes=GIGABYTE, prefix_cache_dir=str(kept))
-    prefixes = make_prefix_cache(spec, model, "float32")
+    prefixes = make_prefix_cache(spec, model, "float32", "cpu")
     prefixes.insert(*entry(0))
     assert prefixes.write_one()
     assert files(kept, model_identity(model, spec, "float32")).holds(prompt(0))
@@ -229,7 +229,7 @@ def test_the_files_of_a_model_lie_in_a_folder_of_their_own(tmp_path: Path) -> No
         prefix_cache_dir=str(tmp_path / "narrow"),
         prefix_cache_disk_bytes=9,
     )
-    prefixes = make_prefix_cache(narrow, model, "float32")
+    prefixes = make_prefix_cache(narrow, model, "float32", "cpu")
     prefixes.insert(*entry(0))
     assert prefixes.write_one()
     assert not list((tmp_path / "narrow").glob("*/*"))

@@ -48,6 +48,14 @@ def test_what_is_fetched_holds_the_common_prefix_and_no_more() -> None:
     assert (cached, cache.offset, keys(cache)) == (5, 5, [0, 1, 2, 3, 4])
 
 
+def test_a_prefix_that_costs_more_than_it_saves_is_not_found() -> None:
+    prefixes = PrefixCache(1 << 20, least=5)
+    prefixes.insert(TOKENS, [filled(KVCache)])
+    for shared, found in ((5, 5), (4, 0)):
+        prompt = [*TOKENS[:shared], 99, 98]
+        assert prefixes.fetch(prompt)[1] == prefixes.kept(prompt, trims=True) == found
+
+
 def test_writing_to_what_was_fetched_changes_neither_the_kept_nor_another_copy() -> None:
     prefixes = kept()
     prompt = [*TOKENS[:5], 99]

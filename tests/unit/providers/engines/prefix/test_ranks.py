@@ -88,7 +88,7 @@ class Group:
             prefix_cache_bytes=self.room,
         )
         with ThreadPoolExecutor(2) as both:
-            made = both.map(lambda ranks: make_prefix_cache(spec, self._model, "float32", ranks), self._ranks)
+            made = both.map(lambda ranks: make_prefix_cache(spec, self._model, "float32", "cpu", ranks), self._ranks)
             self._caches = list(made)
 
     def each(self, does: Callable[[PrefixCache, int], T]) -> list[T]:
