@@ -181,10 +181,26 @@ class Batch:
             budget, chunk = 5 * PREFILL_CHUNKS * self._prefill_step, self._prefill_step
             return self._fitting(under_way, budget, chunk), chunk
         budget = int(min(PREFILL_CHUNKS * self._prefill_step, self._ranks.agree(self._pace.budget())))
+        if not under_way and (whole := self._whole(budget)):
+            return whole, self._prefill_step
         # A new prompt shares the step with a long one, instead of waiting for its end.
         sharing = min(under_way + generator.queued, PREFILL_CHUNKS, budget // MIN_TOKENS)
         chunk = min(self._prefill_step, max(MIN_TOKENS, budget // max(1, under_way, sharing)))
         return self._fitting(under_way, budget, chunk), chunk
+
+    def _whole(self, budget: int) -> int:
+        """How many of the prompts that wait are computed to their ends within the budget; 0 if that leaves most of it.
+
+        A few whole prompts per step are computed in fewer and larger passes than pieces of many.
+        """
+        count, longest = 0, 0
+        for segments in self.generator.prompts_queued():
+            longest_then = max(longest, len(segments[0]))
+            in_pieces = len(segments) > 1 or longest_then > self._prefill_step
+            if in_pieces or longest_then * (count + 1) > budget:
+                break
+            count, longest = count + 1, longest_then
+        return count if count == self.generator.queued or 2 * count * longest >= budget else 0
 
     def _fitting(self, under_way: int, budget: int, chunk: int) -> int:
         prompts, longest = under_way, 1

@@ -69,6 +69,23 @@ def test_without_streams_a_prompt_is_computed_in_full_chunks(engine: SteppedEngi
     assert steps_until_first_token(engine, "long") <= 512 // 128 + 3
 
 
+@pytest.mark.parametrize(("length", "steps"), [(9, (1, 1, 1, 2)), (13, (1, 1, 2, 2)), (20, (1, 2, 3, 4))])
+def test_short_prompts_are_computed_to_their_ends_as_many_as_fit(
+    engine: SteppedEngine, length: int, steps: tuple[int, ...]
+) -> None:
+    """Pieces of all of them would come to their ends together, with the last."""
+    engine.submit("stream", "go on", sampling=NO_END, max_tokens=200)
+    steps_until_first_token(engine, "stream")
+    ids = [f"short {number}" for number in range(len(steps))]
+    for id in ids:
+        engine.submit(id, "x" * length, sampling=NO_END, max_tokens=50)
+    found: dict[str, int] = {}
+    for step in range(10):
+        engine.step()
+        found |= {id: step for id in ids if engine.answers[id].deltas and id not in found}
+    assert tuple(found[id] for id in ids) == steps
+
+
 def test_a_stream_gets_a_token_a_step_while_a_prompt_is_computed_in_small_chunks(engine: SteppedEngine) -> None:
     stream = engine.submit("stream", "go on", sampling=NO_END, max_tokens=200)
     steps_until_first_token(engine, "stream")
