@@ -2,7 +2,7 @@
 
 Litestar: imports its plugin for pydantic's models, and so pydantic, wherever that is installed.
 Here: no contract is one of pydantic's models, and the plugin is left out.
-Gain: 0.08 s of the worker's start.
+Gain: 0.14 s and 12 MB of the worker's start.
 Delete when: Litestar imports the plugin only for applications that use it.
 """
 
