@@ -46,6 +46,9 @@ _BLOCK = 1 << 18
 """Scores that are turned into exponentials together: 1 MB, which stays in the processor's cache."""
 _LEAST_ROWS = 32
 """Of one product. With fewer, the BLAS spends more time on the order of the keys than on the product."""
+_NEAR = 40.0
+"""The exponentials of rows whose largest score is at most this far from 0 are summed as they are. So are all of the
+embedded model: their largest scores are -1.5 to 21, and their smallest ones at least -75."""
 _HIDDEN = -1e30
 """Added to a score whose exponential is to be 0."""
 
@@ -172,16 +175,17 @@ def mix(queries: Array, parts: Sequence[tuple[Array, Array]], hidden: Array | No
 
 
 def _weigh(scores: Array, hidden: Array | None, heads: int) -> None:
-    """Turn the scores of queries of several heads, in their place, into exponentials of what they are below the largest
-    of their row."""
+    """Turn the scores of queries of several heads, in their place, into exponentials of their differences from a number
+    of their row: the largest, or 0 where no score is far from that."""
     least = scores.min()
     if hidden is not None:
         by_head = scores.reshape(heads, -1, scores.shape[1])
         by_head[:, :, scores.shape[1] - hidden.shape[1] :] += hidden
     largest = scores.max(axis=1, keepdims=True)
-    scores -= largest
-    if largest.max() - least > -_LEAST:  # numpy's `maximum` takes nearly as long as `exp`
-        np.maximum(scores, _LEAST, out=scores)
+    if least < _LEAST or largest.min() < -_NEAR or largest.max() > _NEAR:
+        scores -= largest
+        if largest.max() - least > -_LEAST:  # numpy's `maximum` takes nearly as long as `exp`
+            np.maximum(scores, _LEAST, out=scores)
     np.exp(scores, out=scores)
 
 

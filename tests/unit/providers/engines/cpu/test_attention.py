@@ -70,6 +70,21 @@ def test_attention_is_mlx_lms(mask: str, heads: int) -> None:
     assert mx.allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("shift", [-300.0, -60.0, 0.0, 60.0, 300.0])
+def test_scores_may_be_far_from_zero(shift: float) -> None:
+    queries, keys, values = tensors()
+    # One more number of each query and key, which is the same: it adds to all scores.
+    queries, keys = (
+        mx.concatenate([some, mx.full((*some.shape[:3], 1), number)], axis=-1)
+        for some, number in ((queries, 1.0), (keys, shift))
+    )
+
+    found = attention(queries, keys, values, cache=None, scale=1.0, mask="causal")
+
+    expected = base.scaled_dot_product_attention(queries, keys, values, None, 1.0, "causal")
+    assert mx.allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
 def test_scores_far_apart_give_no_nan() -> None:
     queries, keys, values = tensors()
 
