@@ -37,6 +37,8 @@ class ModelSpec:
     """Requests in one engine together."""
     replicas: int = 1
     """Engines of the model, each with weights and a prefix cache of its own."""
+    loading_together: int | None = None
+    """Of a replica: how many of them are not in memory as it loads, itself included; None: all."""
     devices: tuple[int, ...] = ()
     """CUDA devices of the replicas, which take them in turn; empty: no engine is bound to one."""
     queue_size: int = 100

@@ -10,6 +10,7 @@ from functools import partial
 from time import monotonic
 from typing import Any, TypeVar, assert_never
 
+import attrs
 import msgspec
 
 import otel
@@ -85,6 +86,8 @@ class EngineHost:
         self._labels: dict[str, Any] = {"model": spec.name, **({} if replica is None else {"replica": replica})}
         self.on_change: Callable[[], None] = lambda: None
         """Called when `status` becomes another one than `loading`."""
+        self.loading_together: Callable[[], int | None] = lambda: None
+        """As in `ModelSpec`, now."""
         self.ranks = spec.ranks
         self._start_process = starting(spec, command, start)
         self._restart = restart or RestartPolicy()
@@ -309,7 +312,7 @@ class EngineHost:
         self._watchdog = self._new_watchdog()
         try:
             _log.info("engine starts", **self._labels, pid=engine.pid)
-            engine.send(Load(self._spec))
+            engine.send(Load(attrs.evolve(self._spec, loading_together=self.loading_together())))
             hung, reason = await end_of(engine.wait_lost(), ending, self._watchdog.wait_hung())
             if self.status != "failed" and not ending.is_set():
                 self._mark_dead(reason)

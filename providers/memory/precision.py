@@ -27,7 +27,7 @@ def choose_dtype(parameters: int, spec: ModelSpec, device: str) -> tuple[str | N
     if spec.quantize is not None:
         return "float32", f"float32 before quantising to {spec.quantize} bits"
     needed = parameters * 4
-    available = platform.available_memory() // spec.replicas
+    available = platform.available_memory() // (spec.loading_together or spec.replicas)
     if spec.max_memory is not None:
         available = min(available, spec.max_memory)
     figures = f"{needed / 1e9:.1f} GB of {available / 1e9:.1f} GB"

@@ -91,7 +91,11 @@ class Replicas:
     def _new_host(self, spec: ModelSpec, number: int) -> EngineHost:
         host = self._make(spec, number)
         host.on_change = self._changed
+        host.loading_together = self._loading_together
         return host
+
+    def _loading_together(self) -> int:
+        return sum(host.status != "ready" for host in self.engines)
 
     # What it is
 

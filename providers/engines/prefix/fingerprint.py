@@ -21,6 +21,7 @@ _IRRELEVANT = frozenset(
         "context_length",
         "max_concurrency",
         "replicas",
+        "loading_together",
         "devices",
         "queue_size",
         "queue_timeout",

@@ -69,8 +69,8 @@ class Platform:
 
 
 _CUDA = {
-    # cuDNN plans attention for every length of prompt and size of batch, which takes 0.04 s on an H200, and up to 0.9 on
-    # an H100. No two requests have the same length, and `decode.cuda_prefill` plans nothing.
+    # cuDNN plans attention for every length of prompt and size of batch, which takes 0.04 s on an H200, and up to 0.9
+    # on an H100. No two requests have the same length, and `decode.cuda_prefill` plans nothing.
     "MLX_CUDA_USE_CUDNN_SDPA": "0",
     # Shapes that occur once fill MLX's caches. MLX's check for that raises in the middle of a batch.
     "MLX_ENABLE_CACHE_THRASHING_CHECK": "0",

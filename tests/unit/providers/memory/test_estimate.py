@@ -10,11 +10,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 
 from providers.capabilities import MODALITIES
 from providers.engines.process import platform
 from providers.memory.estimate import estimate
+from providers.memory.precision import choose_dtype
 from providers.memory.tensors import read_tensors
 from providers.spec import ModelSpec
 
@@ -208,6 +210,13 @@ def test_the_parts_of_an_image_model_count_and_copies_of_them_do_not(tmp_path: P
 @pytest.mark.usefixtures("metal")
 def test_every_replica_counts(half: Path) -> None:
     assert estimate(lm(half, replicas=3)) == 3 * (PROCESS + 2 * 1_064_960)
+
+
+@pytest.mark.usefixtures("cpu")
+def test_a_replica_that_loads_beside_others_is_widened_if_it_fits() -> None:
+    spec = ModelSpec(name="a", path="a", replicas=4)
+    assert choose_dtype(1 << 30, spec, "cpu")[0] is None
+    assert choose_dtype(1 << 30, attrs.evolve(spec, loading_together=1), "cpu")[0] == "float32"
 
 
 @pytest.mark.usefixtures("cpu")

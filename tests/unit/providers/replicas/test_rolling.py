@@ -28,6 +28,22 @@ async def rolling(provider, **fields: object) -> asyncio.Task[None]:
     return task
 
 
+def sharing(engine: Engine) -> int | None:
+    """How many replicas divide the free memory, by what the engine was loaded with."""
+    (load,) = (command for command in engine.sent if isinstance(command, Load))
+    return load.spec.loading_together
+
+
+async def test_a_replica_that_is_exchanged_has_all_the_free_memory(engines: Engines):
+    provider = await served(engines, replicas=3)
+    assert [sharing(engine) for engine in engines.started] == [3, 3, 3]
+    task = await rolling(provider, replicas=4, context_length=99)
+    while not task.done():
+        engines[-1].ready()
+        await quiet()
+    assert [sharing(engine) for engine in engines.started] == [3, 3, 3, 1, 1, 1, 1]
+
+
 async def test_replicas_are_exchanged_one_after_the_other_each_after_its_requests(engines: Engines):
     provider = await served(engines)
     await asked(provider, "a", "b")
