@@ -28,7 +28,7 @@ _LEAD_SECONDS = 0.1
 class ClientProcesses:
     """As many processes as the machine has cores to spare; without any, this process sends everything itself.
 
-    The processes start with the first load that needs them, and end with the block.
+    The processes start and end with the block.
     """
 
     def __init__(self, most_streams: int) -> None:
