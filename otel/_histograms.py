@@ -2,7 +2,7 @@
 
 OpenTelemetry's SDK: `record` copies, checks and hashes the labels of every value, to find where it is summed.
 Here: that place is remembered for each set of labels, and gets further values directly.
-Gain: 11 of 13 µs per value; a chat has eight.
+Gain: 6.5 of 8 µs per value; a chat has eight.
 Delete when: the SDK has instruments that are bound to their labels.
 """
 
