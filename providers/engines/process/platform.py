@@ -12,6 +12,7 @@ import importlib.metadata
 import importlib.util
 import logging
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -76,15 +77,26 @@ _CUDA = {
     "MLX_ENABLE_CACHE_THRASHING_CHECK": "0",
 }
 """Set for MLX unless the environment says otherwise."""
+_GPUS = Path("/proc/driver/nvidia/gpus")
+"""Where NVIDIA's driver describes each GPU."""
 
 
 def _kernel_folder() -> Path:
     """Where MLX keeps the kernels that it compiles on CUDA.
 
     By default it keeps them among temporary files, which a server deletes as it ends: on an H200, every start compiled
-    for 110 s.
+    for 110 s. Kernels are of one kind of GPU, and several machines may share a home folder.
     """
-    return cache_folder() / "kernels" / f"mlx-{importlib.metadata.version('mlx')}"
+    models = {line for file in _GPUS.glob("*/information") for line in _lines(file) if line.startswith("Model:")}
+    kinds = "-".join(re.sub(r"\W+", "-", model.removeprefix("Model:").strip()) for model in sorted(models))
+    return cache_folder() / "kernels" / f"mlx-{importlib.metadata.version('mlx')}" / (kinds or "gpu")
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 def expected_device() -> str:
