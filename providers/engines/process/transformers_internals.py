@@ -121,9 +121,10 @@ def _files(folder: str) -> Iterator[tuple[str, os.stat_result]]:
 
 def _keep(file: Path, text: str) -> None:
     private_folder(file.parent)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, encoding="utf-8", delete=False) as new:
-        new.write(text)
-    os.replace(new.name, file)
+    with tempfile.TemporaryDirectory(dir=file.parent, prefix=".transformers-") as folder:
+        new = Path(folder) / file.name
+        new.write_text(text, encoding="utf-8")
+        new.replace(file)
 
 
 def _to_json(result: Any) -> Any:
