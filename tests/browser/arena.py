@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ import pytest
 from tests.browser.chromium import AUDIBLE, Page, browsing, find_chromium, shared
 from tests.live.client import eventually
 
-__all__ = ["ArenaPage", "arena_page", "settings"]
+__all__ = ["ArenaPage", "arena_page", "in_step", "settings"]
+
+IN_STEP_SECONDS = 0.05
+"""How far a mouth may be from its viseme."""
 
 _RECORD = """
 window.requests = [];
@@ -192,6 +195,24 @@ class ArenaPage:
             or (event["method"] == "Runtime.consoleAPICalled" and event["params"]["type"] in ("error", "assert"))
             or (event["method"] == "Log.entryAdded" and event["params"]["entry"]["level"] == "error")
         ]
+
+
+def in_step(frames: Iterable[dict[str, Any]], track: list[dict[str, Any]]) -> float:
+    """Share of the frames whose mouth is that of a viseme within `IN_STEP_SECONDS` of what is heard.
+
+    What is heard while a frame is drawn lies between two positions, which on a busy machine differ.
+    """
+    seen = [*frames]
+    matches = [
+        any(
+            viseme["viseme"] == frame["mouth"]
+            and viseme["start_time"] - IN_STEP_SECONDS <= frame["position"]
+            and frame["before"] <= viseme["end_time"] + IN_STEP_SECONDS
+            for viseme in track
+        )
+        for frame in seen
+    ]
+    return sum(matches) / len(matches)
 
 
 @contextmanager

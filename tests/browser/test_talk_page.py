@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.arena import ArenaPage, arena_page
+from tests.browser.arena import ArenaPage, arena_page, in_step
 from tests.browser.chromium import INSTALL_SECONDS
-from tests.browser.test_arena_page import in_step
 from tests.live.client import eventually
 from tests.live.harness import LiveServer
 from tests.live.said import said
