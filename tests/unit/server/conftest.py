@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 import server.app
-from tests.unit.server.shared_routes import make_litestar
+from tests.unit.server.shared_routes import make_application
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -20,5 +20,5 @@ def quiet() -> Iterator[None]:
 @pytest.fixture(autouse=True, scope="session")
 def shared_routes() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server.app, "Litestar", make_litestar)
+        patch.setattr(server.app, "Application", make_application)
         yield

@@ -84,12 +84,12 @@ PRESETS: Mapping[str, Costs] = {
         slots=8,
         speech=0.84,
     ),
-    # Steps: "Time of a decode step on CUDA"; prompts: of the engine without HTTP. 4.5 ms are what a step of the server
-    # took longer with 8 streams; the test of the other numbers of streams shows how far that holds.
+    # Steps: "Time of a decode step on CUDA"; prompts: of the engine without HTTP. 2.5 ms are what a step of the server
+    # takes longer, by all rows of the table over HTTP; a test shows how far that holds.
     "h200-7b": Costs(
         decode=((1, 4.2), (8, 4.75), (32, 4.6), (64, 5.35), (128, 6.1)),
         prefill=((519, 17.2), (2076, 68.8)),
-        step_ms=4.5,
+        step_ms=2.5,
         request_ms=3,
         slots=128,
     ),
