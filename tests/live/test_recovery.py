@@ -86,7 +86,7 @@ def test_weights_that_come_back_are_loaded_again(small: LiveServer, weights: Pat
     weights.rename(away)
     small.engine().kill()
     try:
-        eventually(lambda: "cannot be loaded" in (card()["detail"] or ""), PATIENCE, every=0.1)
+        eventually(lambda: "cannot be loaded" in (card().get("detail") or ""), PATIENCE, every=0.1)
         assert card()["status"] == "restarting"
         health = ask(small.url, method="GET", path="/health")
         assert (health.status_code, health.json()["model_status"]) == (503, "restarting")
