@@ -75,8 +75,13 @@ _CUDA = {
     "MLX_CUDA_USE_CUDNN_SDPA": "0",
     # Shapes that occur once fill MLX's caches. MLX's check for that raises in the middle of a batch.
     "MLX_ENABLE_CACHE_THRASHING_CHECK": "0",
+    # NCCL registers the buffers of each collective that a CUDA graph captures, for graphs that are launched often. MLX
+    # captures a new graph for every step: what is registered grew, and every step of several ranks took longer than the
+    # one before. Support for collectives outside of graphs beside those inside costs time, and MLX captures all.
+    "NCCL_GRAPH_REGISTER": "0",
+    "NCCL_GRAPH_MIXING_SUPPORT": "0",
 }
-"""Set for MLX unless the environment says otherwise."""
+"""Set for MLX, and for NCCL beneath it, unless the environment says otherwise."""
 _GPUS = Path("/proc/driver/nvidia/gpus")
 """Where NVIDIA's driver describes each GPU."""
 

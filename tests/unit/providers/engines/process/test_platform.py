@@ -53,6 +53,29 @@ def test_mlx_for_cuda_is_printed_by_what_is_installed_and_set_up_for_it(
     assert in_a_process(code, **path) == "cpu None None"
 
 
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [({}, "0 0 None"), ({"NCCL_GRAPH_REGISTER": "1", "NCCL_NVLS_ENABLE": "0"}, "1 0 0")],
+)
+def test_nccl_registers_nothing_of_graphs_unless_the_environment_says_so(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], found: str
+) -> None:
+    """The C library's environment, from which NCCL reads."""
+    for name in ("NCCL_GRAPH_REGISTER", "NCCL_GRAPH_MIXING_SUPPORT", "NCCL_NVLS_ENABLE"):
+        monkeypatch.delenv(name, raising=False)
+    code = """
+import ctypes
+from providers.engines.process import platform as p
+p.expected_device = lambda: "cuda"
+p.prepare()
+names = ("NCCL_GRAPH_REGISTER", "NCCL_GRAPH_MIXING_SUPPORT", "NCCL_NVLS_ENABLE")
+read = ctypes.CDLL(None).getenv
+read.restype = ctypes.c_char_p
+print(*(None if (value := read(name.encode())) is None else value.decode() for name in names))
+"""
+    assert in_a_process(code, **environment) == found
+
+
 def test_each_kind_of_gpu_has_kernels_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(platform, "_GPUS", tmp_path)
     assert platform._kernel_folder().name == "gpu"
