@@ -29,7 +29,7 @@ from providers.engines.language.prefill.arrivals import Arrivals
 from providers.engines.language.prefill.budget import GATHER_GAP, PREFILL_STEP
 from providers.engines.language.prefill.filling import Fillings
 from providers.engines.language.prompt_memory import prompt_memory
-from providers.engines.language.scoring import PromptScoring
+from providers.engines.language.scored_requests import ScoredRequests
 from providers.engines.language.sequences import ActiveSequence, Request, nearest_prompt, note_computed
 from providers.engines.language.speculation.making import make_speculation
 from providers.engines.prefix.cache import can_always_trim, make_prefix_cache
@@ -75,6 +75,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             vocabulary = self._vocabulary = usable_vocabulary(loaded)
             self._intake = Intake(loaded, spec, limit=self._limit, vocabulary=vocabulary, trimmable=self._cut_anywhere)
         self._text = self._intake.text
+        self._scored = ScoredRequests(self._requests, loaded.model, self._intake, self._begin, vocabulary)
         self._speculation = make_speculation(
             loaded, spec, layers, device, vocabulary=vocabulary, prefill_step=self._prefill_step, ranks=self._ranks
         )
@@ -216,12 +217,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
 
     @property
     def _has_room(self) -> bool:
-        return len(self._sequences) + len(self._scored) < self._slots
-
-    @property
-    def _scored(self) -> list[Request]:
-        """The requests whose prompts get log-probabilities before an answer begins."""
-        return [request for request in self._requests.values() if request.scoring is not None]
+        return len(self._sequences) + len(self._scored.requests) < self._slots
 
     def _admit(self, out: Outbox) -> None:
         """Fill the batch: first with further outputs of the requests in it, then with the oldest waiting requests."""
@@ -253,7 +249,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
     def _start(self, job: LanguageJob, out: Outbox) -> None:
         self._make_room(job)
         if job.prompt_logprobs is not None:
-            self._start_scoring(job, job.prompt_logprobs)
+            self._scored.start(job, job.prompt_logprobs)
         elif job.max_tokens == 0:
             out.event(job.id, job.accepted())
             out.events(job.id, Request(job=job, cached_tokens=0).unanswered())
@@ -265,7 +261,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
 
     def _make_room(self, job: LanguageJob) -> None:
         lengths = [sequence.length for sequence in self._sequences.values()]
-        lengths += [request.length for request in self._scored]
+        lengths += [request.length for request in self._scored.requests]
         self._memory.make_room(len(job.tokens), lengths, self._batch.nbytes)
 
     def _begin(
@@ -280,32 +276,11 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         out.event(job.id, job.accepted(cached, logprobs))
         self._branch(request)
 
-    def _start_scoring(self, job: LanguageJob, top: int) -> None:
-        request = Request(job=job, cached_tokens=0, waiting=[])
-        shown, piece = self._intake.shown(job.tokens), self._text.piece
-        request.scoring = PromptScoring(self._model, job.tokens, shown, piece, top=top, vocabulary=self._vocabulary)
-        self._requests[job.id] = request
-
     def _score(self, out: Outbox) -> None:
         """Compute a chunk of the oldest prompt that gets log-probabilities."""
-        for request in self._scored[:1]:
-            self._guard(request.job, out, functools.partial(self._score_next, request, out))
-
-    def _score_next(self, request: Request, out: Outbox) -> None:
-        scoring = request.scoring
-        assert scoring is not None
-        with mx.stream(self._batch.generator.stream):
-            if not scoring.step():
-                return
-        request.scoring = None
-        if request.job.max_tokens:
-            request.waiting = list(range(1, request.job.n))
-            cache = scoring.cache if len(request.job.tokens) > 1 else None
-            self._begin(request, cache, out, scoring.logprobs)
-            return
-        out.event(request.job.id, request.job.accepted(0, scoring.logprobs))
-        del self._requests[request.job.id]
-        out.events(request.job.id, request.unanswered())
+        for request in self._scored.requests[:1]:
+            step = functools.partial(self._scored.step, request, self._batch.generator.stream, out)
+            self._guard(request.job, out, step)
 
     def _fetch(self, job: LanguageJob) -> tuple[list[Any] | None, int]:
         """`PrefixCache.fetch`, after keeping the prompt of a sequence in the batch that shares a longer prefix."""
