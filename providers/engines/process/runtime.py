@@ -22,12 +22,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-import msgspec
-
 import otel
 from providers.engine_host.frames import (
-    HEADER_BYTES,
-    MAX_FRAME_BYTES,
     STACK_SIGNAL,
     Cancel,
     Command,
@@ -41,12 +37,11 @@ from providers.engine_host.frames import (
     Question,
     Ready,
     Report,
-    decode_command,
     encode,
-    frame_length,
 )
 from providers.engines.group.ranks import ALONE, Ranks
 from providers.engines.process.aside import Aside
+from providers.engines.process.commands import Commands
 from providers.engines.process.engine import Engine, EngineLoadError, Job, Outbox, TakesLong, UsesIdleTime
 from providers.engines.process.pulse import BEAT_SECONDS, Pulse
 from providers.engines.process.shortage import is_shortage
@@ -102,7 +97,6 @@ class Runtime:
     def __init__(
         self, connection: socket.socket, make_engine: Callable[[ModelSpec], Engine], ranks: Ranks = ALONE
     ) -> None:
-        self._reader = connection.makefile("rb")
         self._connection = connection
         self._make_engine = make_engine
         self._ranks = ranks
@@ -117,6 +111,7 @@ class Runtime:
         self._overlapped = False
         """Whether requests overlapped since the engine was last idle. A single client's request waits for no other."""
         self._pulse = Pulse()
+        self._commands = Commands(connection, self._pulse, self._send)
         self._aside = Aside()
         self._beat_at = 0.0
         """When to send the next beat, on `time.monotonic`'s clock."""
@@ -124,7 +119,7 @@ class Runtime:
 
     def run(self) -> None:
         """Intake: read commands until the socket closes."""
-        load = self._read_command()
+        load = self._commands.read()
         if not isinstance(load, Load):
             raise EOFError("the first command must be Load")
         self._writer.start()
@@ -138,7 +133,7 @@ class Runtime:
         threading.Thread(target=self._work, args=(engine, load.spec), name="mlx", daemon=True).start()
         while True:
             self._pulse.preparing = False
-            command = self._read_command()
+            command = self._commands.read()
             if command is not None:
                 self._take(engine, command)
 
@@ -150,33 +145,6 @@ class Runtime:
             self._finished.wait(self._last_seconds)
 
     # ── intake ──────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _read_command(self) -> Command | None:
-        """The next command; None for a frame that does not decode, whose request has been failed."""
-        header = self._reader.read(HEADER_BYTES)
-        if len(header) < HEADER_BYTES:
-            raise EOFError
-        self._pulse.commands += 1
-        self._pulse.preparing = True
-        length = frame_length(header)
-        if length > MAX_FRAME_BYTES:
-            raise ValueError(f"a frame of {length} bytes is over the limit: the stream is out of sync")
-        body = self._reader.read(length)
-        if len(body) < length:
-            raise EOFError
-        try:
-            return decode_command(body)
-        except (msgspec.DecodeError, msgspec.ValidationError):
-            logger.exception("a command cannot be decoded")
-            self._refuse(body)
-            return None
-
-    def _refuse(self, body: bytes) -> None:
-        """Fail the request of a frame that does not decode, if it names one."""
-        with contextlib.suppress(Exception):
-            command = msgspec.msgpack.decode(body)
-            request_id = command.get("request", command)["id"]
-            self._send(Failed(id=str(request_id), **InternalError.unforeseen().to_fields()))
 
     def _take(self, engine: Engine, command: Command) -> None:
         if isinstance(command, Cancel):
