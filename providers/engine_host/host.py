@@ -37,10 +37,10 @@ from providers.engine_host.frames import (
     Report,
     Tokenized,
 )
-from providers.engine_host.process import EngineProcess, Start, starting
+from providers.engine_host.process import EngineProcess, Start, ending_of, starting
 from providers.engine_host.restart import RestartPolicy, Starts
 from providers.engine_host.watchdog import Watchdog, end_of
-from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, QueueFull, QueueTimeout
+from providers.errors import EngineCrashed, InvalidRequest, ModelNotReady, QueueFull
 from providers.protocols import ModelStatus
 from providers.spec import ModelSpec
 
@@ -49,8 +49,6 @@ __all__ = ["ENGINE_COMMAND", "EngineHost"]
 ENGINE_COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "providers.engines")
 """The socket's number is added as last argument. -P: modules in the current folder do not replace the engine's."""
 _LOADING_RETRY_SECONDS = 2.0
-_QUESTION_SECONDS = 60.0
-"""The longest wait for the answer to a question, which takes milliseconds where the intake is not busy."""
 
 M = TypeVar("M", bound=Mailbox[Any])
 
@@ -92,7 +90,7 @@ class EngineHost:
         self._start_process = starting(spec, command, start)
         self._restart = restart or RestartPolicy()
         self._grace = spec.ending_seconds if grace is None else grace
-        self._open = Exchanges()
+        self._open = Exchanges(spec.name)
         self._engine: EngineProcess | None = None
         self._supervisor: asyncio.Task[None] | None = None
         """The task that runs the engines since the latest start."""
@@ -109,7 +107,6 @@ class EngineHost:
         """Why the latest engine could not load."""
         self._ever_ready = False
         """Whether an engine was ready since the latest start."""
-        self._submitted = 0
         self.status: ModelStatus = "unloaded"
         self.detail: str | None = None
         self.fraction: float | None = None
@@ -211,10 +208,7 @@ class EngineHost:
             ModelNotReady: the engine is not ready, or stopped reading long ago.
             InvalidRequest: the request cannot be sent (text that is not Unicode, integers over 64 bits).
         """
-        # Clients choose request ids and may choose one twice: an event on its way to a cancelled request must not reach
-        # the next request of that id.
-        self._submitted += 1
-        key = f"{request.id}#{self._submitted}"
+        key = self._open.request_key(request.id)
         self._send(Generate(msgspec.structs.replace(request, id=key), otel.trace_parent()))
         opened = self._open.mailboxes[key] = mailbox(lambda unfinished: self._close(key, unfinished))
         return opened
@@ -232,20 +226,9 @@ class EngineHost:
         most = self._spec.max_concurrency + self._spec.queue_size
         if len(self._open.questions) >= most:
             raise QueueFull(f"{most} questions wait for {self._spec.name}", retry_after=1.0)
-        self._submitted += 1
-        key = f"?{self._submitted}"
+        key = self._open.question_key()
         self._send(msgspec.structs.replace(question, id=key))
-        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._open.questions[key] = answer
-        patience = min(_QUESTION_SECONDS, self._spec.queue_timeout)
-        try:
-            async with asyncio.timeout(patience):
-                return await answer
-        except TimeoutError:
-            message = f"{self._spec.name} did not answer within {patience:g} seconds"
-            raise QueueTimeout(message, retry_after=_LOADING_RETRY_SECONDS) from None
-        finally:
-            self._open.questions.pop(key, None)
+        return await self._open.answered(key, self._spec.queue_timeout)
 
     def _send(self, command: Command) -> None:
         """Send to the engine. Raises the errors of `open`."""
@@ -322,7 +305,7 @@ class EngineHost:
             await engine.end(self._grace, loading=ending.is_set() and self._ready_at is None)
             if self._load_failure is not None:
                 return f"the model cannot be loaded: {self._load_failure}"
-            return f"the engine died: {reason}; {_ending(engine.returncode)}"
+            return f"the engine died: {reason}; {ending_of(engine.returncode)}"
         finally:
             engine.kill()
             self._engine = self.memory = None
@@ -395,9 +378,3 @@ class EngineHost:
             case status:
                 doing = "" if self.detail is None else f": {self.detail}"
                 return ModelNotReady(f"{name} is {status}{doing}", retry_after=self.retry_seconds())
-
-
-def _ending(returncode: int | None) -> str:
-    if returncode is None:
-        return "its process lives on"
-    return f"killed by signal {-returncode}" if returncode < 0 else f"exit status {returncode}"

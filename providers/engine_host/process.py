@@ -30,7 +30,7 @@ from providers.engine_host.frames import (
 )
 from providers.spec import ModelSpec
 
-__all__ = ["EngineProcess", "Start", "start_of", "starting"]
+__all__ = ["EngineProcess", "Start", "ending_of", "start_of", "starting"]
 
 _LAUNCHER: tuple[str, ...] = (sys.executable, "-P", "-m", "providers.engines.group.launch")
 
@@ -63,6 +63,13 @@ def start_of(spec: ModelSpec, environment: Mapping[str, str] | None = None) -> S
     if spec.ranks > 1:
         return EngineProcess.start_ranks
     return partial(EngineProcess.start, environment=environment)
+
+
+def ending_of(returncode: int | None) -> str:
+    """How a process ended, in words. `returncode`: as of `subprocess`; None: it has not ended."""
+    if returncode is None:
+        return "its process lives on"
+    return f"killed by signal {-returncode}" if returncode < 0 else f"exit status {returncode}"
 
 
 class EngineProcess:
