@@ -13,7 +13,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from providers.cache_folder import cache_folder
+from providers.folders import cache_folder
 from providers.weights.errors import DiskFull, WeightsError
 from providers.weights.progress import ProgressCallback
 

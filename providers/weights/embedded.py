@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from providers.cache_folder import cache_folder
+from providers.folders import cache_folder
 from providers.weights._cache import (
     explained,
     is_complete,

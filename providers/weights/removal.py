@@ -9,7 +9,7 @@ from pathlib import Path
 
 import attrs
 
-from providers.cache_folder import cache_folder
+from providers.folders import cache_folder
 from providers.weights._cache import explained, locked, model_folder
 from providers.weights.embedded import embedded_model
 from providers.weights.errors import UnknownWeights, UnusableWeights

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 import otel
 from providers.errors import ModelNotReady
-from providers.private_folder import private_folder
+from providers.folders import private_folder
 from server.retrieval.tables.connection import connect, scrub
 from server.retrieval.tables.files import FileTable
 from server.retrieval.tables.store_files import StoreFileTable

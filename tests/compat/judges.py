@@ -21,7 +21,7 @@ from pathlib import Path
 import attrs
 from filelock import FileLock
 
-from providers.cache_folder import cache_folder
+from providers.folders import cache_folder
 from tests.live.said import NAMES, said
 from tests.live.test_sdk_node import node_and_npm
 

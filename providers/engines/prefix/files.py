@@ -37,7 +37,7 @@ from mlx_lm.models import cache as mlx_cache
 from mlx_lm.models.cache import can_trim_prompt_cache, load_prompt_cache, save_prompt_cache
 
 from providers.engines.group.ranks import ALONE, Ranks
-from providers.private_folder import private_folder
+from providers.folders import private_folder
 
 __all__ = ["PrefixFiles"]
 

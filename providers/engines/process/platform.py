@@ -20,8 +20,8 @@ from typing import Any
 
 import attrs
 
-from providers.cache_folder import cache_folder
 from providers.engines.group.ranks import ALONE, Ranks
+from providers.folders import cache_folder
 
 __all__ = [
     "Blas",

@@ -23,8 +23,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
-from providers.cache_folder import cache_folder
-from providers.private_folder import private_folder
+from providers.folders import cache_folder, private_folder
 
 __all__ = ["scan_models_once"]
 

@@ -152,7 +152,7 @@ def _dtype(machine: dict[str, object]) -> Finding:
 
 
 def _weights() -> list[Finding]:
-    from providers.cache_folder import cache_folder
+    from providers.folders import cache_folder
     from providers.weights import EMBEDDED, is_pulled
 
     folder = cache_folder()

@@ -13,13 +13,13 @@ from typing import Any
 
 import mlx.core as mx
 
-from providers.cache_folder import cache_folder
 from providers.engines.convert.folders import write_json, written_whole
 from providers.engines.convert.gguf.config import generation_config, head_counts, model_config
 from providers.engines.convert.gguf.errors import GGUFError
 from providers.engines.convert.gguf.tensors import GROUP_SIZE, Weights, convert_tensors
 from providers.engines.convert.gguf.tokenizer import build_tokenizer, tokenizer_config
 from providers.engines.process.engine import Progress
+from providers.folders import cache_folder
 
 __all__ = ["convert", "convert_cached"]
 
