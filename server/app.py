@@ -8,12 +8,12 @@ from providers.registry import ModelRegistry
 from providers.residency import Residency
 from server.core import ServicePlugin
 from server.dependencies import Registry
-from server.litestar_internals import Application
 from server.middleware.addressing import AddressMiddleware
 from server.middleware.cors import CorsMiddleware
 from server.middleware.request import RequestMiddleware
 from server.middleware.slow_clients import Limits, SlowClientsMiddleware
 from server.middleware.unread_body import UnreadBodyMiddleware
+from server.run.litestar_internals import Application
 from server.run.loopback import is_loopback
 from server.run.parent_watch import Lifecycle
 from server.schemas import ContractSchemaPlugin

@@ -1,1 +1,1 @@
-"""Running the server: granian, preloading models, watching the parent, and the start banner."""
+"""Running the server: granian, its application, preloading models, watching the parent, and the start banner."""

@@ -13,7 +13,7 @@ from litestar.plugins import PluginProtocol
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from server.core import ServicePlugin
-from server.litestar_internals import Application
+from server.run.litestar_internals import Application
 
 __all__ = ["make_application"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from litestar import Litestar
 from litestar.plugins import PluginProtocol
 
-from server.litestar_internals import Application
+from server.run.litestar_internals import Application
 
 
 def kinds(plugins: list[PluginProtocol]) -> list[type[PluginProtocol]]:
