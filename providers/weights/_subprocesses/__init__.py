@@ -1,0 +1,1 @@
+"""Processes that a pull starts, none of which survives an interrupted pull."""
