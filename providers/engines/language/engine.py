@@ -26,7 +26,7 @@ from providers.engines.language.loading import (
     vocabulary_kept,
 )
 from providers.engines.language.prefill.arrivals import Arrivals
-from providers.engines.language.prefill.budget import GATHER_GAP, PREFILL_STEP
+from providers.engines.language.prefill.budget import BURST, GATHER_GAP, PREFILL_STEP
 from providers.engines.language.prefill.filling import Fillings
 from providers.engines.language.prompt_memory import prompt_memory
 from providers.engines.language.scored_requests import ScoredRequests
@@ -67,7 +67,8 @@ class LanguageEngine(BaseEngine[LanguageJob]):
         self._model, self._tokenizer = loaded.model, loaded.tokenizer
         self._defaults: Mapping[str, Any] = loaded.generation_defaults
         self._slots, self._sets_wired_limit = spec.max_concurrency, spec.wired_limit is None
-        self._prefill_step, self._gather_gap = spec.prefill_step_size or PREFILL_STEP[device], GATHER_GAP[device]
+        self._prefill_step = spec.prefill_step_size or PREFILL_STEP[device]
+        self._gather_gap, self._burst = GATHER_GAP[device], BURST[device]
         self._limit = min(spec.context_length, model_context(loaded.config) or spec.context_length)
         layers = make_layers(loaded.model, spec, str(loaded.config.get("model_type")))
         self._cut_anywhere = can_always_trim(layers)
@@ -100,6 +101,7 @@ class LanguageEngine(BaseEngine[LanguageJob]):
             ends=self._tokenizer.eos_token_ids,
             slots=self._slots,
             prefill_step=self._prefill_step,
+            burst=self._burst,
             speculation=self._speculation,
             sets_wired_limit=self._sets_wired_limit,
             ranks=self._ranks,

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-__all__ = ["GATHER_GAP", "PREFILL_STEP", "PrefillPace"]
+import time
+from collections.abc import Callable
+
+__all__ = ["BURST", "GATHER_GAP", "PREFILL_STEP", "PrefillPace"]
 
 PREFILL_STEP = {"cpu": 256, "metal": 2048, "cuda": 2048}
 """Prompt tokens per step. All other requests wait for one chunk, so that a slow device gets small ones."""
 GATHER_GAP = {"cpu": 0.02, "metal": 0.005, "cuda": 0.005}
 """Seconds between requests that come together. They come faster where the device leaves the CPU to the server."""
+BURST = {"cpu": 0.0, "metal": 0.0, "cuda": 1.5}
+"""Seconds after the first of several answers has begun in which the prompts that wait are not computed in small pieces:
+a pause after the first token is no worse than a later first token. 128 prompts of 519 tokens, of which four came first,
+took a 7B model on an H200 2.3 s in pieces, of which 0.5 s were the steps between them, and 1.7 s in one pass. A CPU
+computes too little in that time, and Metal could not be measured."""
 STEPS = 1.4
 """Decode steps whose time a chunk may take. With the step itself, and as times scatter, 19 of 20 gaps are then shorter
 than three times the usual one."""
@@ -21,15 +29,31 @@ _WEIGHT = 0.5
 class PrefillPace:
     """Measures the time of steps and computes how much of a prompt fits into the next one. Times are seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, burst: float = 0.0, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`burst`: as in `BURST`."""
+        self._burst = burst
+        self._clock = clock
+        self._awaited_since: float | None = None
         self._step: float | None = None
         self._token: float | None = None
 
+    def note(self, *, awaited: bool) -> None:
+        """Note, before each step, whether sequences wait for their next token."""
+        if not awaited:
+            self._awaited_since = None
+        elif self._awaited_since is None:
+            self._awaited_since = self._clock()
+
     def budget(self) -> float:
-        """Prompt tokens, padding included, of a step for which sequences wait. Infinite before the first prompt."""
-        if self._token is None:
+        """Prompt tokens, padding included, of a step for which sequences wait. Infinite before the first prompt, and in
+        a burst."""
+        if self._token is None or self._in_burst:
             return float("inf")
         return max(MIN_TOKENS, self.allowance / self._token)
+
+    @property
+    def _in_burst(self) -> bool:
+        return self._awaited_since is not None and self._clock() - self._awaited_since < self._burst
 
     @property
     def allowance(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,9 +18,9 @@ FITTING = int(20 * STEPS)
 NO_END = SamplingParams(temperature=0.0, logit_bias={tiny.END: -100.0})
 
 
-def learned(step: float, token: float) -> PrefillPace:
+def learned(step: float, token: float, **options: Any) -> PrefillPace:
     """A pace that knows the seconds of a step and of a prompt token."""
-    pace = PrefillPace()
+    pace = PrefillPace(**options)
     pace.learn(step, sequences=1, tokens=0)
     pace.learn(step + 100 * token, sequences=1, tokens=100)
     return pace
@@ -44,6 +45,21 @@ def test_a_chunk_that_costs_more_than_its_tokens_settles() -> None:
         chunk = pace.budget()
         pace.learn(0.2 + 0.1 + 0.002 * chunk, sequences=1, tokens=round(chunk))
     assert 0.1 + 0.002 * pace.budget() == pytest.approx(0.2 * STEPS, rel=0.05)
+
+
+def test_prompts_are_whole_until_the_first_answers_of_a_burst_have_an_age() -> None:
+    now = 100.0
+    pace = learned(step=1.0, token=0.01, burst=1.5, clock=lambda: now)
+    pace.note(awaited=True)
+    now += 1.4
+    pace.note(awaited=True)
+    assert pace.budget() == math.inf
+    now += 0.2
+    pace.note(awaited=True)
+    assert pace.budget() == pytest.approx(100 * STEPS)
+    pace.note(awaited=False)
+    pace.note(awaited=True)
+    assert pace.budget() == math.inf
 
 
 @pytest.fixture
@@ -84,6 +100,18 @@ def test_short_prompts_are_computed_to_their_ends_as_many_as_fit(
         engine.step()
         found |= {id: step for id in ids if engine.answers[id].deltas and id not in found}
     assert tuple(found[id] for id in ids) == steps
+
+
+@pytest.mark.parametrize("burst", [1.5, 0.0])
+def test_the_rest_of_a_burst_is_computed_in_one_step(engine: SteppedEngine, burst: float) -> None:
+    pace = engine.engine._batch._pace
+    pace._burst, pace._clock = burst, lambda: 0.0
+    engine.submit("first", "go on", sampling=NO_END, max_tokens=200)
+    steps_until_first_token(engine, "first")
+    others = [engine.submit(f"other {number}", "x" * 100, sampling=NO_END, max_tokens=50) for number in range(7)]
+    engine.step()
+    engine.step()
+    assert [bool(answer.deltas) for answer in others] == 7 * [burst > 0]
 
 
 def test_a_stream_gets_a_token_a_step_while_a_prompt_is_computed_in_small_chunks(engine: SteppedEngine) -> None:
