@@ -1,4 +1,5 @@
-"""One model served with several sets of options: `python -m tests.measurements.measure_options MODEL --server NAME=OPTIONS`.
+"""One model served with several sets of options:
+`python -m tests.measurements.measure_options MODEL --server NAME=OPTIONS …`.
 
 All servers run at the same time. A round loads each of them once with every number of streams, so that what changes on
 the machine meanwhile changes for all. Prints medians over the rounds, and each server's ratio to the first one with the
@@ -69,7 +70,8 @@ def started(stack: contextlib.ExitStack, options: argparse.Namespace, streams: i
         begun = time.monotonic()
         url = f"http://127.0.0.1:{port}/v1"
         try:
-            stack.enter_context(running(command, ready_url=f"{url}/health/ready", log=options.logs / f"{name}.log"))
+            log = options.logs / f"{name}.log"
+            stack.enter_context(running(command, ready_url=f"{url}/health/ready", log=log))
         except ServerFailed as error:
             say(f"{name} did not start: {error}")
             continue

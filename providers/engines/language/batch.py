@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import functools
 import itertools
 import logging
 import time
@@ -246,7 +245,7 @@ class Batch:
     def keeping(self, response: Any) -> Callable[[], None]:
         """What keeps the cache of a sequence that ended with this response."""
         salt = self._salts.pop(response.uid)
-        return functools.partial(self.keep, response.all_tokens, response.prompt_cache, salt)
+        return lambda: self.keep(response.all_tokens, response.prompt_cache, salt)
 
     def _forget_speculation(self) -> None:
         """Forget text of another salt before a single sequence is proposed tokens: a hit would show what it was."""
@@ -255,11 +254,17 @@ class Batch:
             self._speculation.reset()
             self._speculated = salts[0]
 
-    def keep(self, tokens: list[int], cache: list[Any], salt: str, kind: str = "assistant") -> None:
-        """Offer a cache to the prefix cache. `salt` and `kind`: as in `PrefixCache.insert`."""
+    def keep(
+        self, tokens: list[int], cache: list[Any] | Callable[[], list[Any]], salt: str, kind: str = "assistant"
+    ) -> None:
+        """Offer a cache, or that which a function returns, to the prefix cache.
+
+        `salt` and `kind`: as in `PrefixCache.insert`.
+        """
         try:
             with mx.stream(self.generator.stream):
-                self._prefixes.insert(tokens, cache, salt, kind=kind)
+                layers = cache() if callable(cache) else cache
+                self._prefixes.insert(tokens, layers, salt, kind=kind)
                 self._prefixes.make_room(self.nbytes)
         except Exception as error:
             logger.exception("a prefix could not be kept; the prefix cache is emptied")

@@ -91,6 +91,6 @@ def _run(generator: Any) -> tuple[list[Any] | None, list[int]]:
         prompted, generated = generator.next()
         for response in generated:
             if response.finish_reason is not None:
-                cache, kept = response.prompt_cache, response.all_tokens
+                cache, kept = response.prompt_cache(), response.all_tokens
         if not prompted and not generated:
             return cache, kept

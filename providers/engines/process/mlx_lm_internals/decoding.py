@@ -12,13 +12,15 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import mlx.core as mx
 from mlx_lm.generate import GenerationBatch
-from mlx_lm.models.cache import TokenBuffer
+from mlx_lm.models.cache import CacheList, TokenBuffer
 
 from providers.engines.process.mlx_lm_internals.cuts import TokenOrder, can_cut, keep_ahead, reorder
 
@@ -73,6 +75,8 @@ class PlannedBatch(GenerationBatch):
     """The order of each sequence's tokens in the caches; None as long as no sequence was cut."""
     _unlaunched: Sequence[mx.array] = ()
     """Arrays of the last step that wait for `launch`."""
+    _leaving: list[Any] | None = None
+    """Within `next`: the layers' caches before the sequences that end leave them, once one has ended."""
     _is_postponed = False
     """Whether the last step's tokens still have to be fed, by `launch` or what needs that before."""
 
@@ -153,14 +157,24 @@ class PlannedBatch(GenerationBatch):
         self._next_tokens = mx.array(following, dtype=mx.uint32)
         return responses
 
-    def extract_cache(self, idx: int) -> list[Any]:
+    def next(self) -> list[Any]:
+        """mlx-lm's responses; the `prompt_cache` of one that has ended is a function that returns it.
+
+        Of 128 sequences that end together, taking the caches out delays the last tokens by 40 ms.
+        """
+        self._leaving = []
+        try:
+            return super().next()
+        finally:
+            self._leaving = None
+
+    def extract_cache(self, idx: int) -> Any:
         self._feed_postponed()
-        layers: list[Any] = super().extract_cache(idx)
         order = None if self._orders is None else self._orders[idx].places(len(self.tokens[idx]))
-        if order is not None:
-            for layer in layers:
-                reorder(layer, order)
-        return layers
+        if self._leaving is None:
+            return _extracted(self.prompt_cache, idx, order)
+        self._leaving = self._leaving or list(map(_held, self.prompt_cache))
+        return functools.partial(_extracted, self._leaving, idx, order)
 
     def launch(self) -> None:
         """Start computing the next tokens, if the last step left that to the caller.
@@ -236,3 +250,20 @@ class PlannedBatch(GenerationBatch):
         if self._plan is not None:
             self._plan.release()
             self._plan = None
+
+
+def _held(layer: Any) -> Any:
+    """A cache with the arrays of this one, which keeps them while sequences leave this one."""
+    held: Any = copy.copy(layer)
+    if isinstance(layer, CacheList):
+        held.caches = [_held(part) for part in layer.caches]
+    return held
+
+
+def _extracted(layers: Sequence[Any], place: int, order: list[int] | None) -> list[Any]:
+    """The caches of the sequence at this place, with its keys in the order of its tokens."""
+    own = [layer.extract(place) for layer in layers]
+    if order is not None:
+        for layer in own:
+            reorder(layer, order)
+    return own
