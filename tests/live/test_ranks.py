@@ -35,12 +35,13 @@ SCHEMA = {
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
-    """The same weights as `one` in a process of its own, as `two` on ranks that share every layer and speculate, and
-    as `piped` on ranks of which one has two layers and the other has one."""
+    """The same weights as `one` in a process of its own, as `two` on ranks that share every layer, have joined
+    projections and speculate, and as `piped` on ranks of which one has two layers and the other has one."""
     folder = tmp_path_factory.mktemp("ranks")
     family = {"model_type": "qwen2", "num_hidden_layers": 3, "max_position_embeddings": 32_768}
     weights = {"model_path": str(tiny.write_folder(folder / "tiny", architecture=qwen2, **family))}
     two: dict[str, Any] = {"tensor_parallel": 2, "prompt_lookup": 4, "watchdog_timeout": 5, "aliases": ["any"]}
+    two["decode_step"] = "own"
     config = folder / "config.yaml"
     piped = {"pipeline": 2, "prefix_cache_dir": str(folder / "kept")}
     names: dict[str, dict[str, Any]] = {"one": {}, "two": two, "piped": piped}

@@ -2,7 +2,8 @@
 
 mlx-lm builds 35 operations per layer in Python and MLX launches 17 kernels, which took the host 8 ms per step of a 7B
 model on an H200, while the device computed it in 6. Here a layer is two compiled functions and one attention: up to the
-rotated queries, keys and values, and from the attention's output to the next layer's normed input.
+rotated queries, keys and values, and from the attention's output to the next layer's normed input. If several ranks
+share the layer, the second function holds its two sums over them, in the order of mlx-lm's layers.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import mlx.core as mx
+from mlx.nn.layers.distributed import QuantizedShardedToAllLinear, ShardedToAllLinear
 from mlx.nn.layers.linear import Linear
 from mlx.nn.layers.normalization import RMSNorm
 from mlx.nn.layers.positional_encoding import RoPE
@@ -30,6 +32,8 @@ __all__ = ["shorten_layers"]
 BLOCKS = (llama.TransformerBlock, qwen2.TransformerBlock, qwen3.TransformerBlock)
 """Layers of a norm, attention, a norm and a SwiGLU; mistral's are llama's."""
 _TYPES = (mx.bfloat16, mx.float16)
+_SUMMED = (ShardedToAllLinear, QuantizedShardedToAllLinear)
+"""Layers whose outputs are summed over the ranks that share the model."""
 
 
 def shorten_layers(model: Any) -> int:
@@ -51,9 +55,10 @@ def shorten_layers(model: Any) -> int:
 
 
 def _fits(layer: Any) -> bool:
+    """Whether the layer is known. Ranks that share it decide alike: their parts have the same shapes and types."""
     attention, mlp = layer.self_attn, layer.mlp
     parts = (attention.q_proj, attention.k_proj, attention.v_proj, mlp.gate_proj, mlp.up_proj)
-    plain = all(type(each) in (Linear, QuantizedLinear) for each in (attention.o_proj, mlp.down_proj))
+    plain = all(type(each) in (Linear, QuantizedLinear, *_SUMMED) for each in (attention.o_proj, mlp.down_proj))
     norms = (layer.input_layernorm, layer.post_attention_layernorm)
     width = attention.rope.dims
     return (
@@ -177,11 +182,12 @@ def _after(packings: tuple[tuple[Any, ...], ...], epsilon: float, next_epsilon: 
 
 
 def _packing(linear: Any) -> tuple[Any, ...]:
-    """What a linear layer is besides its arrays: how it is quantised, and which arrays it has."""
+    """What a linear layer is besides its arrays: which it has, the ranks that share it, and how it is quantised."""
     names = tuple(name for name in ("weight", "scales", "biases", "bias") if linear.get(name) is not None)
-    if isinstance(linear, QuantizedLinear):
-        return names, linear.group_size, linear.bits, linear.mode
-    return names, 0, 0, ""
+    ranks = linear.group if isinstance(linear, _SUMMED) else None
+    if isinstance(linear, (QuantizedLinear, QuantizedShardedToAllLinear)):
+        return names, ranks, linear.group_size, linear.bits, linear.mode
+    return names, ranks, 0, 0, ""
 
 
 def _arrays(linear: Any) -> list[mx.array]:
@@ -190,8 +196,9 @@ def _arrays(linear: Any) -> list[mx.array]:
 
 def _multiply(x: mx.array, arrays: list[mx.array], packing: tuple[Any, ...]) -> mx.array:
     """The output of a linear layer of this packing."""
-    names, group_size, bits, mode = packing
+    names, ranks, group_size, bits, mode = packing
     parts = dict(zip(names, arrays, strict=True))
+    bias = parts.get("bias")
     product: mx.array
     if bits:
         product = multiply(
@@ -203,8 +210,10 @@ def _multiply(x: mx.array, arrays: list[mx.array], packing: tuple[Any, ...]) -> 
             bits=bits,
             mode=mode,
         )
-        return product + parts["bias"] if "bias" in parts else product
-    if "bias" in parts:
-        return mx.addmm(parts["bias"], x, parts["weight"].T)
-    product = x @ parts["weight"].T
-    return product
+    elif bias is not None and ranks is None:
+        return mx.addmm(bias, x, parts["weight"].T)
+    else:
+        product = x @ parts["weight"].T
+    if ranks is not None:
+        product = mx.distributed.all_sum(product, group=ranks)
+    return product if bias is None else product + bias

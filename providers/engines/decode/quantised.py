@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import mlx.core as mx
+from mlx.nn.layers.distributed import QuantizedShardedToAllLinear
 from mlx.nn.layers.quantized import QuantizedLinear
 
 from providers.engines.process.mlx_lm_internals.layers import change_class
@@ -37,20 +38,39 @@ class UnpackedLinear(QuantizedLinear):
     """MLX's linear layer of quantised weights, which multiplies many rows by unpacked ones."""
 
     def __call__(self, x: mx.array) -> mx.array:
-        product = multiply(
-            x,
-            self.weight,
-            self.scales,
-            self.get("biases"),
-            group_size=self.group_size,
-            bits=self.bits,
-            mode=self.mode,
-        )
+        product = _product(self, x)
         return product + self.bias if "bias" in self else product
 
 
+class UnpackedShardedLinear(QuantizedShardedToAllLinear):
+    """The same of a layer whose inputs are divided among the ranks: its output is the sum of theirs."""
+
+    def __call__(self, x: mx.array) -> mx.array:
+        product: mx.array = mx.distributed.all_sum(_product(self, x), group=self.group)
+        return product + self.bias if "bias" in self else product
+
+
+_UNPACKED: dict[type[Any], type[Any]] = {
+    QuantizedLinear: UnpackedLinear,
+    QuantizedShardedToAllLinear: UnpackedShardedLinear,
+}
+
+
 def unpack_for_many_rows(model: Any) -> None:
-    """Make every quantised linear layer of the model an `UnpackedLinear`. The weights stay packed in memory."""
+    """Let every quantised linear layer of the model unpack its weights for many rows. They stay packed in memory."""
     for _, module in model.named_modules():
-        if type(module) is QuantizedLinear:
-            change_class(module, UnpackedLinear)
+        unpacked = _UNPACKED.get(type(module))
+        if unpacked is not None:
+            change_class(module, unpacked)
+
+
+def _product(linear: Any, x: mx.array) -> mx.array:
+    return multiply(
+        x,
+        linear.weight,
+        linear.scales,
+        linear.get("biases"),
+        group_size=linear.group_size,
+        bits=linear.bits,
+        mode=linear.mode,
+    )

@@ -94,6 +94,7 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress, ranks:
             progress("loading this rank's part of the weights", None)
             divide(model, config, spec, ranks)
             mx.eval(model.parameters())
+            prepare_decode_step(model, device, spec.decode_step)
         else:
             lay_out_for_blas(model, device, laid_out)
             mx.eval(model.parameters())

@@ -195,7 +195,8 @@ class PlannedBatch(GenerationBatch):
         self._is_postponed = len(self.uids) == 1 and getattr(self.model, "computes_rows_in_call", False)
         fed = self._current_tokens = self._next_tokens
         if is_shared(self.model):
-            # In one graph with the step, a rank of a pipeline could wait for another's states before the sum of tokens.
+            # Tokens whose sum has waited (`_feed`): in one graph with the step, a rank of a pipeline could wait for
+            # another's states before that sum.
             self._settle()
             mx.async_eval(fed)  # type: ignore[no-untyped-call]
         if self._is_postponed:
@@ -220,9 +221,11 @@ class PlannedBatch(GenerationBatch):
         if self._plan is None:
             self._plan = self.make_plan()
         drawn = self._plan(fed, logits)
-        # Several ranks: the plan may fill in its tokens later, so that their sum waits for the next step.
         self._next_tokens = shared_tokens(self.model, drawn)
-        self._unlaunched = [drawn, *self._plan.state]
+        # Several ranks: on a CPU the plan may fill in its tokens later, so that their sum waits for the next step. On a
+        # GPU it is the end of this step's graph: a graph of its own would cost the host another launch per token.
+        started = drawn if mx.default_device() == mx.cpu else self._next_tokens
+        self._unlaunched = [started, *self._plan.state]
 
     def _feed_postponed(self) -> None:
         if self._is_postponed:

@@ -7,6 +7,7 @@ from typing import Any
 
 from providers.chat.types import GenerationRequest, TextPrompt
 from providers.engine_host.frames import EngineInfo, Events, Failed, Generate, Report
+from providers.engines.group.ranks import ALONE, Ranks
 from providers.engines.language.engine import LanguageEngine
 from providers.engines.process.engine import Outbox
 from providers.engines.process.platform import Platform
@@ -17,9 +18,13 @@ from tests.unit.providers.engines.client import GREEDY, Answer
 class SteppedEngine:
     """Loads immediately; `run` steps until every request has ended."""
 
-    def __init__(self, folder: Path, kind: type[LanguageEngine] = LanguageEngine, **spec: Any) -> None:
+    def __init__(
+        self, folder: Path, kind: type[LanguageEngine] = LanguageEngine, *, ranks: Ranks = ALONE, **spec: Any
+    ) -> None:
+        """`ranks`: those that share the model, of which this process is rank 0."""
         spec.setdefault("grammar_timeout", 0.0)  # No other process.
-        self.engine = kind(Platform(device="cpu", blas="-", threads=1))
+        self.ranks = ranks
+        self.engine = kind(Platform(device="cpu", blas="-", threads=1, ranks=ranks))
         self.info: EngineInfo = self.engine.load(
             ModelSpec(name="tiny", path=str(folder), **spec), lambda stage, fraction: None
         )
@@ -30,11 +35,14 @@ class SteppedEngine:
         request.setdefault("sampling", GREEDY)
         made = TextPrompt(prompt) if isinstance(prompt, str) else prompt
         self.answers[id] = Answer(request.get("n", 1))
-        self.engine.submit(self.engine.prepare(Generate(request=GenerationRequest(id=id, prompt=made, **request))))
+        job = self.engine.prepare(Generate(request=GenerationRequest(id=id, prompt=made, **request)))
+        self.ranks.submit(job)
+        self.engine.submit(job)
         return self.answers[id]
 
     def step(self) -> None:
         """One step, as the runtime does it."""
+        self.ranks.step()
         try:
             self.engine.step(self.out)
         except Exception as error:

@@ -32,10 +32,11 @@ SHORTENED = {"llama", "llama 3", "mistral", "qwen2", "qwen3"}
 PROMPTS = [[5, 9, 3, 7, 1, 20, 4, 2, 2, 8], [17, 3, 11, 6], [9, 9, 1, 2, 30, 31, 32]]
 
 
-def build(family: str, change: Callable[[Any], Any] = lambda model: None) -> Any:
+def build(family: str, change: Callable[[Any], Any] = lambda model: None, **changes: Any) -> Any:
+    """A model with random weights. `changes` go into its config."""
     module, config = FAMILIES[family]
     args = module.ModelArgs.from_dict(
-        tiny.config(**{"model_type": family, "head_dim": 16, "num_hidden_layers": 3} | config)
+        tiny.config(**{"model_type": family, "head_dim": 16, "num_hidden_layers": 3} | config | changes)
     )
     mx.random.seed(4)
     model = module.Model(args)
