@@ -24,7 +24,7 @@ SHAPES: dict[str, dict[str, int]] = {
         "num_hidden_layers": 2,
         "intermediate_size": 256,
         "num_attention_heads": 2,
-        "num_key_value_heads": 1,
+        "num_key_value_heads": 2,
         "vocab_size": 49152,
     },
 }
