@@ -22,7 +22,13 @@ import mlx.core as mx
 from mlx_lm.generate import GenerationBatch
 from mlx_lm.models.cache import CacheList, TokenBuffer
 
-from providers.engines.process.mlx_lm_internals.cuts import TokenOrder, can_cut, keep_ahead, reorder
+from providers.engines.process.mlx_lm_internals.cuts import (
+    TokenOrder,
+    can_cut,
+    keep_ahead,
+    keep_places,
+    reorder,
+)
 
 __all__ = ["PlannedBatch", "StepPlan", "is_shared", "shared_tokens"]
 
@@ -243,7 +249,11 @@ class PlannedBatch(GenerationBatch):
         if not keep:
             self._is_postponed = False
         self.release()
+        layers, self.prompt_cache = self.prompt_cache, []
         super().filter(keep)
+        if keep:
+            keep_places(layers, keep)
+            self.prompt_cache = layers
         if self._orders is not None:
             self._orders = [self._orders[place] for place in keep] or None
 
