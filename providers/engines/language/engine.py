@@ -124,7 +124,9 @@ class LanguageEngine(BaseEngine[LanguageJob]):
 
     @property
     def gathers(self) -> float:
-        return self._gather_gap if len(self._waiting) < self._slots else 0.0
+        if len(self._waiting) >= self._slots or self._batch.is_filled(len(job.tokens) for job in self._waiting):
+            return 0.0
+        return self._gather_gap
 
     @property
     def busy(self) -> bool:
