@@ -184,14 +184,15 @@ class _Outgoing:
         rest = begin(self._send_next(message))
         if rest is None:
             return
-        scope = asyncio.timeout(self._timeout)
+        # A task of its own: `asyncio.timeout` would cancel the task that began to send, and another one may wait here.
+        sending = asyncio.ensure_future(rest)
         try:
-            async with scope:
-                await rest
-        except TimeoutError:
-            if not scope.expired():
-                raise
-            raise ClientDisconnected from None
+            done, _ = await asyncio.wait({sending}, timeout=self._timeout)
+        finally:
+            sending.cancel()
+        if not done:
+            raise ClientDisconnected
+        await sending
 
 
 def _declared(scope: HTTPScope) -> int:

@@ -12,7 +12,7 @@ __all__ = ["begin"]
 def begin(work: Awaitable[None]) -> Awaitable[None] | None:
     """Run `work` to its end or to the first place where it waits. Returns the rest of it; None: it has ended.
 
-    The caller awaits the rest in the same task, before it awaits anything else.
+    The rest is awaited before anything else that `work` waits for, in any task: `work` must not ask for its own.
     """
     steps = work.__await__()
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from providers.events import Event
 from server.disconnect import Interrupt, answering
 from server.drain import Drain
 from server.errors import DISCONNECTED, ClientDisconnected, as_service_error, note_failure, to_wire
+from server.middleware.waiting import begin
 from server.serialization import encode_contract
 from server.streaming.unsent import Unsent
 
@@ -92,6 +93,10 @@ class EventStream(Generic[E]):
       an event.
     * A failure after the headers is an event, followed by `[DONE]` unless the resource has an `ending` of its own.
     * When the client goes away or the server stops, the source is closed immediately.
+
+    Most messages are sent by a callback of the event loop, in the same pass in which the reader got their events: to
+    wake the request's task, which waits below every layer of the application, takes as long as to write and send a
+    token. That task sends the rest of what the client does not take immediately, heartbeats, and the end.
     """
 
     def __init__(
@@ -114,6 +119,14 @@ class EventStream(Generic[E]):
         self._unsent = Unsent()
         self._wake = asyncio.Event()
         self._started = False
+        self._scheduled = False
+        """Whether `_pass_on` is about to be called."""
+        self._busy = False
+        """Whether the request's task sends, or is about to, or has ended: `_pass_on` leaves all to it."""
+        self._rest: Awaitable[None] | None = None
+        """What is left of a message that the client did not take immediately."""
+        self._error: Exception | None = None
+        """Why `_pass_on` could not send."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Stream to the end.
@@ -122,11 +135,13 @@ class EventStream(Generic[E]):
             ServiceError: the answer was refused before anything was sent.
             ClientDisconnected: the client went away before anything was sent.
         """
+        self._send_message = send
+        self._heartbeat = _Heartbeat(self._interval, self._wake)
         reader = asyncio.create_task(self._read())
         reader.add_done_callback(lambda _: self._wake.set())
         try:
             async with answering(receive, self._drain, on_expired=self._expire):
-                failure = await self._deliver(send, reader)
+                failure = await self._deliver(reader)
             if failure is not None:
                 note_failure(scope, failure)
         except ClientDisconnected:
@@ -134,61 +149,85 @@ class EventStream(Generic[E]):
                 raise
             scope["state"][DISCONNECTED] = True
         finally:
+            self._busy = True
+            self._heartbeat.stop()
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
             self._ending.close()
 
     async def _read(self) -> None:
         """Read ahead, so that the engine need not wait for a slow client, whose events leave as one message."""
+        call_soon = asyncio.get_running_loop().call_soon
         async with self._source as events:
             async for event in events:
                 self._pending.append(event)
-                self._wake.set()
                 if event.ends:
                     self._unfinished -= 1
                     if not self._unfinished:
+                        self._wake.set()
                         return
+                if not self._scheduled:
+                    self._scheduled = True
+                    call_soon(self._pass_on)
                 if event.heavy or len(self._pending) >= MAX_PENDING:
                     self._unsent.add(self._encoded())
                     await self._unsent.room()
+
+    def _pass_on(self) -> None:
+        """Send what waits, as far as that goes without waiting for the client."""
+        self._scheduled = False
+        if self._busy or not self._unfinished:
+            self._wake.set()
+            return
+        self._busy = True
+        try:
+            body = self._take()
+            self._rest = begin(self._send(body)) if body else None
+        except Exception as error:  # the provider's events make no sense
+            self._error = error
+        if self._rest is None and self._error is None:
+            self._busy = False
+        else:
+            self._wake.set()
 
     def _expire(self, interrupt: Interrupt) -> None:
         """End the stream with an error, and interrupt it where the client does not read that."""
         self._wake.set()
         asyncio.get_running_loop().call_later(LAST_WORD_SECONDS, interrupt, ClientDisconnected())
 
-    async def _deliver(self, send: Send, reader: asyncio.Task[None]) -> ServiceError | None:
-        """Send events, heartbeats and the end. Returns the failure that ended the stream, if any."""
-        heartbeat = _Heartbeat(self._interval, self._wake)
-        try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                expired = self._drain.expired
-                if self._pending or self._unsent:
-                    try:
-                        body, last = self._take()
-                    except Exception as error:  # the provider's events make no sense
-                        return await self._fail(send, error)
-                    if body:
-                        await self._send(send, body, more=not last)
-                    if last:
-                        return None
-                    heartbeat.beat()
-                if expired or (reader.done() and not self._pending and not self._unsent):
-                    return await self._fail(send, self._failure(reader))
-                if heartbeat.due:
-                    await self._send(send, KEEP_ALIVE)
-                    heartbeat.beat()
-        finally:
-            heartbeat.stop()
+    async def _deliver(self, reader: asyncio.Task[None]) -> ServiceError | None:
+        """Send what `_pass_on` does not. Returns the failure that ended the stream, if any."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            expired = self._drain.expired
+            self._busy = True
+            if self._rest is not None:
+                await self._rest
+                self._rest = None
+            while self._pending or self._unsent:
+                last = not self._unfinished
+                try:
+                    body = self._take()
+                except Exception as error:
+                    return await self._fail(error)
+                if last:
+                    await self._send(body + self._ending.finish(), more=False)
+                    return None
+                if body:
+                    await self._send(body)
+            if self._error is not None:
+                return await self._fail(self._error)
+            if expired or reader.done():
+                return await self._fail(self._failure(reader))
+            if self._heartbeat.due:
+                await self._send(KEEP_ALIVE)
+            self._busy = False
 
-    def _take(self) -> tuple[bytes, bool]:
-        """All that waits as bytes, and whether the stream ends with it."""
-        last = not self._unfinished
+    def _take(self) -> bytes:
+        """All that waits, as bytes."""
         body = self._encoded()
-        body = self._unsent.take() + body
-        return (body + self._ending.finish(), True) if last else (body, False)
+        return self._unsent.take() + body if self._unsent else body
 
     def _encoded(self) -> bytes:
         """The pending events as bytes."""
@@ -202,19 +241,20 @@ class EventStream(Generic[E]):
             return InternalError("the answer was cancelled inside the server")
         return reader.exception() or InternalError.truncated("answer")
 
-    async def _fail(self, send: Send, error: BaseException) -> ServiceError:
+    async def _fail(self, error: BaseException) -> ServiceError:
         """Raise the failure while its status can still be sent; later, send it as an event."""
         if not self._started:
             raise error
         known = as_service_error(error)
-        await self._send(send, self._ending.failure(known), more=False)
+        await self._send(self._ending.failure(known), more=False)
         return known
 
-    async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
+    async def _send(self, body: bytes, *, more: bool = True) -> None:
         if not self._started:
             self._started = True
-            await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
-        await send({"type": "http.response.body", "body": body, "more_body": more})
+            await self._send_message({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
+        await self._send_message({"type": "http.response.body", "body": body, "more_body": more})
+        self._heartbeat.beat()
 
 
 def _on_one_line(body: bytes) -> bytes:
