@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Generic, NoReturn, Protocol, TypeVar
 
@@ -19,10 +19,11 @@ from providers.protocols import Medium, ModelCard, ModelStatus, QueueStats, Repl
 from providers.residency import Residency
 from providers.spec import ModelSpec
 
-__all__ = ["QueuedProvider", "Record"]
+__all__ = ["Events", "QueuedProvider", "Record"]
 
 R = TypeVar("R", bound=Request)
 E = TypeVar("E", bound=Event)
+E_co = TypeVar("E_co", bound=Event, covariant=True)
 E_contra = TypeVar("E_contra", bound=Event, contravariant=True)
 
 
@@ -32,6 +33,16 @@ class _Ended(Protocol):
     def fail(self, error: BaseException) -> None: ...
 
     def cancel(self) -> None: ...
+
+
+class Events(Protocol[E_co]):
+    """The events of an answer: a generator, or what can be read like one."""
+
+    def __aiter__(self) -> AsyncIterator[E_co]: ...
+
+    async def __anext__(self) -> E_co: ...
+
+    async def aclose(self) -> None: ...
 
 
 class Record(_Ended, Protocol[E_contra]):
@@ -176,8 +187,8 @@ class QueuedProvider(ABC, Generic[R, E]):
         """The error that refuses a request now, or None."""
 
     @abstractmethod
-    def _events(self, request: R) -> AsyncGenerator[E, None]:
-        """Answer an admitted request; closing the generator frees what the answer holds."""
+    def _events(self, request: R) -> Events[E]:
+        """Answer an admitted request; closing the events frees what the answer holds."""
 
     async def _load(self, request: R) -> None:
         """Load the model of an admitted request if it is not loaded.
@@ -265,8 +276,8 @@ class QueuedProvider(ABC, Generic[R, E]):
                 await self._load(request)
                 span = record()
                 seconds = request.timeout
-                answer = self._events(request) if seconds is None else self._timed_events(request, seconds)
                 with _recorded(span):
+                    answer = self._events(request) if seconds is None else self._timed_events(request, seconds)
                     async with aclosing(answer) as events:
                         async for event in events:
                             span.note(event)

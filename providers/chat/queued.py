@@ -7,7 +7,14 @@ from collections.abc import AsyncGenerator, Sequence
 import otel
 from providers.admission import AdmissionQueue
 from providers.chat.content import ChatContent
-from providers.chat.types import Accepted, Finished, GenerationEvent, GenerationRequest, ToolCallDelta
+from providers.chat.types import (
+    Accepted,
+    Finished,
+    GenerationEvent,
+    GenerationRequest,
+    ReasoningDelta,
+    TextDelta,
+)
 from providers.errors import InvalidRequest
 from providers.queued import QueuedProvider
 from providers.spec import ModelSpec
@@ -50,14 +57,15 @@ class _ChatRecord:
     def note(self, event: GenerationEvent) -> None:
         if self._content is not None:
             self._content.note(event)
-        if isinstance(event, Accepted):
+        if isinstance(event, (TextDelta, ReasoningDelta)):
+            self._span.generated(event.tokens)
+        elif isinstance(event, Accepted):
             self._span.accepted(event.prompt_tokens, event.cached_tokens, event.pictures_encoded)
         elif isinstance(event, Finished):
             self._finished.append(event)
         else:
             self._span.generated(event.tokens)
-            if isinstance(event, ToolCallDelta):
-                self._span.tool_call(event.index, event.call, event.id, event.name)
+            self._span.tool_call(event.index, event.call, event.id, event.name)
 
     def fail(self, error: BaseException) -> None:
         self._tell_content()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, Self, TypeVar
 
 import msgspec
@@ -33,7 +33,10 @@ class Mailbox(Generic[E]):
         """
         self._unfinished = answers
         self._on_close = on_close
+        self._arrived: list[E] = []
+        """Events since the last ones that were read."""
         self._events: deque[E] = deque()
+        """Events to read before those."""
         self._error: ServiceError | None = None
         self._closed = False
         self._reader: asyncio.Future[None] | None = None
@@ -43,7 +46,7 @@ class Mailbox(Generic[E]):
         """Append an event. Does nothing once the request has ended."""
         if self.ended:
             return
-        self._append(event)
+        self._arrived.append(event)
         if event.ends:
             self._unfinished -= 1
             self.ended = self._unfinished == 0
@@ -65,10 +68,7 @@ class Mailbox(Generic[E]):
         Raises:
             ServiceError: the request failed.
         """
-        while True:
-            event = self._take()
-            if event is not None:
-                return event
+        while not self._arrived and not self._events:
             if self._error is not None:
                 raise self._error
             if self.ended:
@@ -78,6 +78,16 @@ class Mailbox(Generic[E]):
                 await self._reader
             finally:
                 self._reader = None
+        if not self._events:
+            arrived, self._arrived = self._arrived, []
+            if len(arrived) == 1:
+                return arrived[0]
+            self._events.extend(self._merged(arrived))
+        return self._events.popleft()
+
+    async def aclose(self) -> None:
+        """As `close`, for a reader of generators."""
+        self.close()
 
     def close(self) -> None:
         """Stop reading. Idempotent."""
@@ -86,11 +96,9 @@ class Mailbox(Generic[E]):
             unfinished, self.ended = not self.ended, True
             self._on_close(unfinished)
 
-    def _append(self, event: E) -> None:
-        self._events.append(event)
-
-    def _take(self) -> E | None:
-        return self._events.popleft() if self._events else None
+    def _merged(self, events: Sequence[E]) -> Iterable[E]:
+        """Several events that waited, as the reader gets them."""
+        return events
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
@@ -98,39 +106,28 @@ class Mailbox(Generic[E]):
 
 
 class TextMailbox(Mailbox[GenerationEvent]):
-    """A mailbox that merges deltas of the same kind while they wait, so that a slow reader gets fewer, longer ones.
+    """A mailbox that merges deltas of the same kind that wait, so that a slow reader gets fewer, longer ones.
 
     Events of one output keep their order. Events of different outputs of a request may change places.
     """
 
-    def __init__(self, on_close: Callable[[bool], None], answers: int = 1) -> None:
-        super().__init__(on_close, answers)
-        self._runs: dict[int, list[_Delta]] = {}
-        """By output: the deltas after its last event in `_events`, all of which continue the first."""
-
-    def _append(self, event: GenerationEvent) -> None:
-        if isinstance(event, Accepted):
-            self._events.append(event)
-        elif isinstance(event, Finished):
-            self._flush(event.index)
-            self._events.append(event)
-        else:
-            run = self._runs.get(event.index)
-            if run is not None and _continues(run[-1], event):
+    def _merged(self, events: Sequence[GenerationEvent]) -> Iterator[GenerationEvent]:
+        runs: dict[int, list[_Delta]] = {}  # by output: the deltas that the next one may continue
+        for event in events:
+            if isinstance(event, Accepted):
+                yield event
+                continue
+            run = runs.get(event.index)
+            if run is not None and not isinstance(event, Finished) and _continues(run[-1], event):
                 run.append(event)
+                continue
+            if run is not None:
+                yield _one(runs.pop(event.index))
+            if isinstance(event, Finished):
+                yield event
             else:
-                self._flush(event.index)
-                self._runs[event.index] = [event]
-
-    def _take(self) -> GenerationEvent | None:
-        if self._events:
-            return self._events.popleft()
-        return _merged(self._runs.pop(next(iter(self._runs)))) if self._runs else None
-
-    def _flush(self, index: int) -> None:
-        run = self._runs.pop(index, None)
-        if run is not None:
-            self._events.append(_merged(run))
+                runs[event.index] = [event]
+        yield from map(_one, runs.values())
 
 
 def _continues(before: _Delta, after: _Delta) -> bool:
@@ -140,7 +137,7 @@ def _continues(before: _Delta, after: _Delta) -> bool:
     return type(before) is type(after)
 
 
-def _merged(run: list[_Delta]) -> _Delta:
+def _one(run: list[_Delta]) -> _Delta:
     first = run[0]
     if len(run) == 1:
         return first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import attrs
@@ -316,15 +316,10 @@ class EngineProvider(QueuedProvider[R, E]):
         """The class that collects the request's events until they are read."""
         return Mailbox
 
-    async def _events(self, request: R) -> AsyncGenerator[E, None]:
+    def _events(self, request: R) -> Mailbox[E]:
+        """Closing it frees the slot too: the next request's command follows the cancellation on the socket."""
         message: Any = request  # one of `EngineRequest`
-        mailbox = self.host.open(message, self._mailbox(request))
-        try:
-            async for event in mailbox:
-                yield event
-        finally:
-            # This frees the slot too: the next request's command follows the cancellation on the socket.
-            mailbox.close()
+        return self.host.open(message, self._mailbox(request))
 
 
 def _with_state(reading: otel.ReplicaReading, state: ReplicaState) -> otel.ReplicaReading:

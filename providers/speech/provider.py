@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 
 import msgspec
 
+from providers.engine_host.event_stream import Mailbox
 from providers.engine_host.provider import EngineProvider
 from providers.speech.queued import QueuedSpeechProvider
 from providers.speech.turns import resolved
@@ -30,11 +30,9 @@ class EngineSpeechProvider(EngineProvider[SpeechRequest, SpeechEvent], QueuedSpe
             raise refusal
         return self._known_voices()
 
-    async def _events(self, request: SpeechRequest) -> AsyncGenerator[SpeechEvent, None]:
+    def _events(self, request: SpeechRequest) -> Mailbox[SpeechEvent]:
         # Not before the queue: the voices are known once the model is loaded.
-        async with aclosing(super()._events(resolved(request, self._known_voices()))) as events:
-            async for event in events:
-                yield event
+        return super()._events(resolved(request, self._known_voices()))
 
     def _known_voices(self) -> list[VoiceInfo]:
         details = {} if self.host.info is None else self.host.info.details

@@ -21,11 +21,11 @@ HANDLERS = ("@get", "@post", "@delete", "@route", "@*.command", "@*.group")
 
 ELSEWHERE: dict[str, tuple[str, ...]] = {
     "attributes that other libraries read, or methods of theirs that ours replace": (
-        # logging, the OpenTelemetry API, asyncio
+        # logging, the OpenTelemetry API, asyncio, contextlib
         *("enqueue", "exc_text", "hdlr", "stack_info"),
         *("_srcfile", "logMultiprocessing", "logProcesses", "logThreads"),
         *("escaped", "record_exception", "set_attribute", "set_status_on_exception"),
-        *("connection_made", "connection_lost", "data_received"),
+        *("connection_made", "connection_lost", "data_received", "aclose"),
         # tokenizers, mlx-audio, mlx-embeddings, mlx-lm, tqdm, PyAV
         *("__class__", "normalizer", "post_processor", "pre_tokenizer", "truncation_side"),
         *("add_pooling_layer", "forward_with_cross_qk", "prefill_batch_size", "prefill_step_size", "qkv_attention"),
