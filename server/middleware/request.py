@@ -10,11 +10,21 @@ import logging
 import re
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Iterable, Iterator
 from uuid import uuid4
 
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send, WebSocketScope
+from litestar.types import (
+    ASGIApp,
+    HTTPResponseStartEvent,
+    HTTPScope,
+    Message,
+    Receive,
+    ReceiveMessage,
+    Scope,
+    Send,
+    WebSocketScope,
+)
 
 import otel
 from contracts.service.diagnostics import RecentError
@@ -160,24 +170,32 @@ class _Exchange:
                 self._bodies[0].add(message["body"])
         return message
 
-    async def _send(self, message: Message) -> None:
+    def _send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.start":
-            self._status = message["status"]
-            if self._bodies is not None:
-                self._answer_type = _header(message.get("headers", ()), b"content-type")
-            elapsed = time.perf_counter() - self._start
-            message["headers"] = [
-                *message.get("headers", ()),
-                (b"x-request-id", self._id.encode()),
-                (b"x-process-time", f"{elapsed:.6f}".encode()),
-                *self._special_headers(),
-            ]
-        await self._send_next(message)
-        if message["type"] == "http.response.body":
+            self._begin_response(message)
+        elif message["type"] == "http.response.body":
             self._sent += len(message["body"])
             if self._bodies is not None:
                 self._bodies[1].add(message["body"])
-            self._complete = not message.get("more_body")
+            if not message.get("more_body"):
+                return self._send_last(message)
+        return self._send_next(message)
+
+    async def _send_last(self, message: Message) -> None:
+        await self._send_next(message)
+        self._complete = True
+
+    def _begin_response(self, message: HTTPResponseStartEvent) -> None:
+        self._status = message["status"]
+        if self._bodies is not None:
+            self._answer_type = _header(message.get("headers", ()), b"content-type")
+        elapsed = time.perf_counter() - self._start
+        message["headers"] = [
+            *message.get("headers", ()),
+            (b"x-request-id", self._id.encode()),
+            (b"x-process-time", f"{elapsed:.6f}".encode()),
+            *self._special_headers(),
+        ]
 
     def _special_headers(self) -> Iterator[tuple[bytes, bytes]]:
         if self._noted.names:

@@ -8,16 +8,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 
 import attrs
 from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
+from litestar.types import ASGIApp, HTTPResponseBodyEvent, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
 
 from providers.errors import ModelNotReady, QueueFull
 from server.drain import Drain
 from server.errors import ClientDisconnected
-from server.middleware.waiting import begin
+from server.middleware.waiting import ENDED, begin
 
 __all__ = ["Limits", "RequestTimeout", "SlowClientsMiddleware"]
 
@@ -167,23 +168,23 @@ class _Outgoing:
         self._send_next = send
         self._timeout = timeout
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
         """Send the message, a long piece of a stream in parts.
 
         Raises:
             ClientDisconnected: the client takes nothing.
         """
         if message["type"] == "http.response.body" and message.get("more_body") and len(message["body"]) > PIECE:
-            body = message["body"]
-            for begin in range(0, len(body), PIECE):
-                await self._in_time({**message, "body": body[begin : begin + PIECE]})
-        else:
-            await self._in_time(message)
-
-    async def _in_time(self, message: Message) -> None:
+            return self._in_parts(message)
         rest = begin(self._send_next(message))
-        if rest is None:
-            return
+        return ENDED if rest is None else self._in_time(rest)
+
+    async def _in_parts(self, message: HTTPResponseBodyEvent) -> None:
+        body = message["body"]
+        for start in range(0, len(body), PIECE):
+            await self.send({**message, "body": body[start : start + PIECE]})
+
+    async def _in_time(self, rest: Awaitable[None]) -> None:
         # A task of its own: `asyncio.timeout` would cancel the task that began to send, and another one may wait here.
         sending = asyncio.ensure_future(rest)
         try:

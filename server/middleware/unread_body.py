@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, ReceiveMessage, Scope, Send
@@ -46,10 +46,10 @@ class UnreadBodyMiddleware:
             unread = message["type"] == "http.request" and message["more_body"]
             return message
 
-        async def send_and_note(message: Message) -> None:
+        def send_and_note(message: Message) -> Awaitable[None]:
             nonlocal complete
-            await send(message)
             complete = message["type"] == "http.response.body" and not message.get("more_body", False)
+            return send(message)
 
         try:
             await self._app(scope, receive_and_note, send_and_note)

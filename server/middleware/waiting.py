@@ -6,7 +6,16 @@ import types
 from collections.abc import Awaitable, Generator
 from typing import Any
 
-__all__ = ["begin"]
+__all__ = ["ENDED", "begin"]
+
+
+class _Ended:
+    def __await__(self) -> Generator[Any, Any, None]:
+        yield from ()
+
+
+ENDED = _Ended()
+"""To await where the work has ended already."""
 
 
 def begin(work: Awaitable[None]) -> Awaitable[None] | None:
