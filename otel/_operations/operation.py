@@ -94,7 +94,10 @@ def cleaned(attributes: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in attributes.items():
         if value is not None:
             kind = type(value)
-            plain = kind is float or kind is bool or (kind is str and len(value) <= _MAX_TEXT and value.isascii())
+            if kind is str:
+                plain = len(value) <= _MAX_TEXT and value.isascii()
+            else:
+                plain = kind is float or kind is bool or (kind is int and -_INT64 <= value < _INT64)
             known[name] = value if plain else clean(value)
     return known
 

@@ -22,6 +22,7 @@ __all__ = ["Headers", "ServerSpan", "start_server_span"]
 Headers = Mapping[str, str] | Iterable[tuple[bytes, bytes]]
 _logger = logging.getLogger(__name__)
 _propagator = TraceContextTextMapPropagator()
+_READ = {name.encode(): name for name in ("traceparent", "tracestate", "user-agent")}
 _METHODS = frozenset(method.value for method in names.HttpRequestMethodValues)
 
 
@@ -173,6 +174,8 @@ def _extract(headers: Mapping[str, str]) -> Context:
     Only `traceparent` and `tracestate` are read, before the API key is checked. Parsing 8 kB of `baggage` takes 55 ms,
     and nothing here uses it.
     """
+    if "traceparent" not in headers:
+        return Context()
     try:
         return _propagator.extract(headers, context=Context())
     except Exception:
@@ -181,13 +184,16 @@ def _extract(headers: Mapping[str, str]) -> Context:
 
 
 def _mapping(headers: Headers) -> Mapping[str, str]:
-    """Headers by name. Repeated ones become one list (RFC 9110, 5.3); `tracestate` may repeat."""
+    """The headers that spans need, by name. Repeated ones become one list (RFC 9110, 5.3); `tracestate` may repeat."""
     if isinstance(headers, Mapping):
         return headers
     joined: dict[str, str] = {}
     try:
         for raw_name, raw_value in headers:
-            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+            name = _READ.get(raw_name.lower())
+            if name is None:
+                continue
+            value = raw_value.decode("latin-1")
             joined[name] = f"{joined[name]},{value}" if name in joined else value
     except Exception:
         _logger.debug("telemetry failed to read the headers", exc_info=True)
