@@ -219,9 +219,10 @@ class ChatChunkEncoder(ChunkWriter[ChatCompletionChunkChoice]):
 
     def _role(self, index: int) -> bytes:
         """The first chunk of an answer. That of the first answer has the passages of the prompt."""
-        delta = ChatCompletionChunkDelta(role="assistant")
-        chunk = self._chunk([ChatCompletionChunkChoice(index=index, delta=delta)], None)
-        return self._framed(chunk if index else attrs.evolve(chunk, context=used_context(self._grounding)))
+        choices = [ChatCompletionChunkChoice(index=index, delta=ChatCompletionChunkDelta(role="assistant"))]
+        if index or self._grounding is None:
+            return self._written(choices)
+        return self._framed(attrs.evolve(self._chunk(choices, None), context=used_context(self._grounding)))
 
     def _annotations(self, index: int) -> list[FileCitationAnnotation] | None:
         """The citations of an answer that has ended; None: there are none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Generic, TypeVar
@@ -12,7 +13,7 @@ from contracts.usage import CompletionUsage
 from providers.chat.types import Usage
 from server.api.generation.collect import total_usage
 from server.api.generation.usage import completion_usage
-from server.serialization import converter, encode_json
+from server.serialization import converter, encode_contract, encode_json
 
 __all__ = ["SLOT", "ChunkWriter", "encode_text", "text_frame"]
 
@@ -57,8 +58,16 @@ class ChunkWriter(ABC, Generic[C]):
     def _chunk(self, choices: list[C], usage: CompletionUsage | None) -> Any:
         """The contract of a chunk."""
 
-    def _written(self, choices: list[C], usage: CompletionUsage | None = None) -> bytes:
-        return self._framed(self._chunk(choices, usage))
+    def _written(self, choices: list[C]) -> bytes:
+        """A chunk without usage."""
+        before, after = self._around
+        return before + b",".join(map(encode_contract, choices)) + after
+
+    @functools.cached_property
+    def _around(self) -> tuple[bytes, bytes]:
+        """The bytes before and after the choices of a chunk, which are the same in all."""
+        before, found, after = self._framed(self._chunk([], None)).partition(b'"choices":[]')
+        return before + found[:-1], found[-1:] + after
 
     def _framed(self, chunk: Any) -> bytes:
         fields = converter.unstructure(chunk)
@@ -73,9 +82,9 @@ class ChunkWriter(ABC, Generic[C]):
             return self._written([choice])
         total = completion_usage(total_usage(self._in_order(), self._n), self._context_tokens)
         if self._include_usage is None:
-            return self._written([choice], total)
+            return self._framed(self._chunk([choice], total))
         finish = self._written([choice])
-        return finish + self._written([], total) if self._include_usage else finish
+        return finish + self._framed(self._chunk([], total)) if self._include_usage else finish
 
     def _in_order(self) -> Sequence[Usage]:
         return [self._usages[index] for index in range(self._answers)]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import os
 import time
-from uuid import uuid4
 
 import attrs
 
@@ -27,11 +28,16 @@ class AnswerHeader:
 
         The fingerprint changes with the model and with the server's version.
         """
-        digest = hashlib.sha256(f"{version}\0{model}".encode()).hexdigest()
         return cls(
-            id=f"{prefix}-{uuid4().hex}",
+            id=f"{prefix}-{os.urandom(16).hex()}",
             created=int(time.time()),
             model=model,
-            system_fingerprint=f"fp_{digest[:10]}",
+            system_fingerprint=_fingerprint(version, model),
             request_id=request_id,
         )
+
+
+@functools.lru_cache(256)
+def _fingerprint(version: str, model: str) -> str:
+    digest = hashlib.sha256(f"{version}\0{model}".encode()).hexdigest()
+    return f"fp_{digest[:10]}"
