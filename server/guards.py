@@ -107,6 +107,18 @@ async def json_body(request: Request[Any, Any, Any]) -> None:
         QueueFull: no model has room for the request, and its body is large.
         InvalidRequest: the body is empty, or a large body is wrong.
     """
+    if _header(request, b"content-type") != "application/json":  # nearly every request has this and no options
+        _check_content_type(request)
+    if (_header(request, b"content-encoding") or "identity").lower() != "identity":
+        raise UnsupportedMediaType("compressed bodies are not supported")
+    handler = request.route_handler
+    refuse_when_full(request, handler)
+    if not (body := await request.body()):
+        raise InvalidRequest("the request body is empty; send a JSON object")
+    await decode_ahead(request, handler, body)
+
+
+def _check_content_type(request: Request[Any, Any, Any]) -> None:
     given, options = request.content_type
     media_type = given.strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
@@ -114,13 +126,11 @@ async def json_body(request: Request[Any, Any, Any]) -> None:
         raise UnsupportedMediaType(f"{what}; send the header 'Content-Type: application/json'")
     if options.get("charset", "utf-8").strip("\"'").lower() not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType("JSON must be in UTF-8")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType("compressed bodies are not supported")
-    handler = request.route_handler
-    refuse_when_full(request, handler)
-    if not (body := await request.body()):
-        raise InvalidRequest("the request body is empty; send a JSON object")
-    await decode_ahead(request, handler, body)
+
+
+def _header(connection: ASGIConnection[Any, Any, Any, Any], name: bytes) -> str:
+    """The first header of this name in lower case. Litestar's `headers` decodes all."""
+    return next((value.decode("latin-1") for known, value in connection.scope["headers"] if known == name), "")
 
 
 def refuse_when_full(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -132,7 +142,7 @@ def refuse_when_full(connection: ASGIConnection[Any, Any, Any, Any], handler: Ba
         QueueFull: all queues of the handler's capability are full.
     """
     capability = handler.opt.get(QUEUE)
-    length = connection.headers.get("content-length", "")
+    length = _header(connection, b"content-length")
     if capability is None or (length.isdigit() and int(length) <= _SMALL):
         return
     models = connection.app.state.service.registry.available(capability)
