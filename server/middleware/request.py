@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import time
 from collections import deque
 from collections.abc import Awaitable, Iterable, Iterator
-from uuid import uuid4
 
 from litestar.enums import ScopeType
 from litestar.types import (
@@ -94,7 +94,7 @@ def request_id_of(scope: HTTPScope | WebSocketScope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):
             return value.decode("ascii")
-    return f"req_{uuid4().hex}"
+    return f"req_{os.urandom(16).hex()}"
 
 
 def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> str:

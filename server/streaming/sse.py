@@ -151,8 +151,11 @@ class EventStream(Generic[E]):
         finally:
             self._busy = True
             self._heartbeat.stop()
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            if not reader.done():
+                reader.cancel()
+                await asyncio.wait({reader})
+            if not reader.cancelled():
+                reader.exception()  # the stream has reported it, or its client is gone
             self._ending.close()
 
     async def _read(self) -> None:
