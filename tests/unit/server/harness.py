@@ -28,12 +28,16 @@ def make_app(*chats: FakeChat | FakeEmbedder, **settings: Any) -> Litestar:
 
 
 class Exchange:
-    """One request in flight. Messages are kept in `sent`; `reads` unset makes the client stop reading."""
+    """One request in flight. Messages are kept in `sent`; `reads` unset makes the client stop reading.
+
+    `offered` is set when the server sends a message, whether the client reads or not.
+    """
 
     def __init__(self, app: Litestar, scope: dict[str, Any], body: bytes) -> None:
         self.sent: list[dict[str, Any]] = []
         self.reads = asyncio.Event()
         self.reads.set()
+        self.offered = asyncio.Event()
         self._body: bytes | None = body
         self._gone = asyncio.Event()
         self._changed = asyncio.Condition()
@@ -47,6 +51,7 @@ class Exchange:
         return {"type": "http.disconnect"}
 
     async def _send(self, message: Any) -> None:
+        self.offered.set()
         await self.reads.wait()
         async with self._changed:
             self.sent.append(message)

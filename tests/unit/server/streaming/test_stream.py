@@ -85,6 +85,35 @@ async def test_a_comment_makes_no_empty_event() -> None:
     assert all(any(line.startswith(b"data: ") for line in block.split(b"\n")) for block in blocks)
 
 
+async def test_an_event_that_comes_while_a_client_takes_no_comment_is_sent_after_it() -> None:
+    accepted, finish = asyncio.Event(), asyncio.Event()
+
+    async def script(_: GenerationRequest) -> Events:
+        await accepted.wait()
+        yield Accepted(1, 0)
+        yield TextDelta("a")
+        await finish.wait()
+        yield FINISHED
+
+    exchange = start(make_app(FakeChat(script=script), heartbeat_interval=0.2), json=STREAM)
+    await exchange.until(b": keep-alive\n")
+    exchange.reads.clear()
+    exchange.offered.clear()
+    await asyncio.wait_for(exchange.offered.wait(), WAIT)
+    accepted.set()
+    for _ in range(20):  # every other task has run many times
+        await asyncio.sleep(0)
+    assert b'"a"' not in exchange.body
+
+    exchange.reads.set()
+    for _ in range(20):  # without waiting for the next comment
+        await asyncio.sleep(0)
+    assert b'"a"' in exchange.body
+    finish.set()
+    await exchange.finished()
+    assert exchange.chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [("/v1/chat/completions", STREAM), ("/v1/responses", {"input": "Hi", "model": "m", "stream": True})],
