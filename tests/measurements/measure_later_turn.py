@@ -3,16 +3,19 @@
 `python -m tests.measurements.measure_later_turn [TURNS [SENTENCES]]`: a debater speaks with the embedded model in this
 process, behind a brief of SENTENCES sentences of about 28 tokens. Prints the time to the first token of each turn, then
 the parts of the last turn. Parts of the model are measured in one more pass over the same tokens, in the engine's
-thread. All but the first column of times is processor time, which other programs on the machine change less.
+thread, which then computes all halves itself. All but the first column of times is processor time, which other programs
+on the machine change less. At last, passes on one core and on two alternate.
 """
 
 from __future__ import annotations
 
 import copy
+import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from providers.engines.process import platform
@@ -34,6 +37,7 @@ from tests.unit.providers.engines.inprocess import SteppedEngine
 
 REPLY = "I do not believe a word of that, since the survey of nurses in Lyon says otherwise. What do you say?"
 MODEL = "embedded:smollm2-135m-instruct"
+ROUNDS = 20
 
 Times = defaultdict[str, float]
 
@@ -99,13 +103,34 @@ def turn(engine: MeasuredEngine, number: int, messages: list[dict[str, str]]) ->
     return answer.text, seconds, times
 
 
-def parts(engine: MeasuredEngine, messages: list[dict[str, str]]) -> tuple[int, Times]:
-    """New tokens of a prompt, and the seconds of each part of the model in the pass over them."""
-    inner, model = engine.engine, engine.engine._model
-    tokens = engine.engine._intake._prompts.tokens(chat(*((m["role"], m["content"]) for m in messages)))
-    kept, cached = inner._prefixes.fetch(tokens)
-    assert kept is not None
-    new = tokens[cached:]
+class Pass:
+    """The model's pass over the new tokens of a prompt, which can be repeated."""
+
+    def __init__(self, engine: MeasuredEngine, messages: list[dict[str, str]]) -> None:
+        self._model = engine.engine._model
+        tokens = engine.engine._intake._prompts.tokens(chat(*((m["role"], m["content"]) for m in messages)))
+        kept, cached = engine.engine._prefixes.fetch(tokens)
+        assert kept is not None
+        self._kept, self.new = kept, tokens[cached:]
+
+    def compute(self) -> None:
+        cache = merge_layers([copy.copy(self._kept)], room=len(self.new))
+        logits = last_logits(self._model, mx.array([self.new]), cache, [len(self.new)])
+        mx.eval(logits, [layer.state for layer in cache])
+
+    @contextmanager
+    def on_one_core(self) -> Iterator[None]:
+        layers: Any = self._model.model.layers
+        cores = [layer._second_core for layer in layers]
+        for layer in layers:
+            layer._second_core = None
+        yield
+        for layer, core in zip(layers, cores, strict=True):
+            layer._second_core = core
+
+
+def parts(one: Pass) -> Times:
+    """The seconds of each part of the model in a pass on one core."""
     times: Times = defaultdict(float)
     undo = [
         measured(times, owner, name, label, clock=time.thread_time)
@@ -118,14 +143,33 @@ def parts(engine: MeasuredEngine, messages: list[dict[str, str]]) -> tuple[int, 
         )
     ]
     started, began = time.process_time(), time.thread_time()
-    cache = merge_layers([copy.copy(kept)], room=len(new))
-    mx.eval(last_logits(model, mx.array([new]), cache, [len(new)]), [layer.state for layer in cache])
+    with one.on_one_core():
+        one.compute()
     taken = time.thread_time() - began
     times["the rest"] = taken - sum(times.values())
     times["keys and values, copied by MLX's thread"] = time.process_time() - started - taken
     for each in undo:
         each()
-    return len(new), times
+    return times
+
+
+def compare(one: Pass, rounds: int) -> None:
+    """Print the median milliseconds of passes on one core and on two."""
+    clocks: dict[str, list[tuple[float, float]]] = {"one core": [], "two cores": []}
+    for number in range(2 * rounds):
+        cores = list(clocks)[number % 2]
+        before = time.perf_counter(), time.process_time()
+        if cores == "one core":
+            with one.on_one_core():
+                one.compute()
+        else:
+            one.compute()
+        clocks[cores].append((time.perf_counter() - before[0], time.process_time() - before[1]))
+    print("\n| a pass on | by the clock | least | of the processor |\n| --- | ---: | ---: | ---: |")
+    for cores, taken in clocks.items():
+        wall, seconds = zip(*taken, strict=True)
+        columns = statistics.median(wall), min(wall), statistics.median(seconds)
+        print(f"| {cores} | " + " | ".join(f"{1000 * each:.0f}" for each in columns) + " |")
 
 
 def main(turns: int, sentences: int) -> None:
@@ -138,11 +182,13 @@ def main(turns: int, sentences: int) -> None:
         seconds.append(taken)
         transcript += [text, REPLY]
     print("÷ first turn:", " ".join(f"{each / seconds[0]:.3f}" for each in seconds[1:]))
-    new, inside = parts(engine, messages_of(0, brief, transcript))
-    for title, table in (("of the last turn", times), (f"of a pass over {new} tokens", inside)):
+    again = Pass(engine, messages_of(0, brief, transcript))
+    inside = parts(again)
+    for title, table in (("of the last turn", times), (f"of a pass over {len(again.new)} tokens", inside)):
         print(f"\n| part {title} | ms |\n| --- | ---: |")
         for label, each in sorted(table.items(), key=lambda item: -item[1]):
             print(f"| {label} | {1000 * each:.1f} |")
+    compare(again, ROUNDS)
 
 
 if __name__ == "__main__":

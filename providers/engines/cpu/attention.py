@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from providers.engines.process.mlx_lm_internals.layers import replace_function
 
-__all__ = ["attention", "exp", "later_ones", "mix", "swiglu", "use_fast_exponentials"]
+__all__ = ["attention", "exp", "join", "later_ones", "mix", "swiglu", "use_fast_exponentials"]
 
 Array = NDArray[np.float32]
 
@@ -141,7 +141,13 @@ def _many(queries: mx.array, keys: mx.array, values: mx.array, mask: mx.array | 
     return mx.array(mixed).swapaxes(1, 2)
 
 
-def mix(queries: Array, parts: Sequence[tuple[Array, Array]], hidden: Array | None, mixed: Array) -> None:
+def mix(
+    queries: Array,
+    parts: Sequence[tuple[Array, Array]],
+    hidden: Array | None,
+    mixed: Array,
+    logarithms: Array | None = None,
+) -> None:
     """Write the mean of all values, weighted for each query.
 
     Args:
@@ -150,6 +156,7 @@ def mix(queries: Array, parts: Sequence[tuple[Array, Array]], hidden: Array | No
             part before.
         hidden: summands of the scores of the last positions, (length, positions). All queries see the positions before.
         mixed: what is written, (heads, length, width).
+        logarithms: if given, those of the sums of the exponentials of scores are written here, (heads, length).
     """
     heads, length, width = queries.shape
     shared = len(parts[0][0])
@@ -166,27 +173,40 @@ def mix(queries: Array, parts: Sequence[tuple[Array, Array]], hidden: Array | No
         weights = scores[: len(rows)]
         for (keys, _), end in zip(parts, ends, strict=True):
             np.matmul(rows, keys[head].T, out=weights[:, end - keys.shape[1] : end])
-        _weigh(weights, None if hidden is None else hidden[some[1]], together)
+        less = _weigh(weights, None if hidden is None else hidden[some[1]], together)
         means = weights[:, : ends[0]] @ parts[0][1][head]
         for (_, values), begun, end in zip(parts[1:], ends, ends[1:], strict=False):
             means += weights[:, begun:end] @ values[head]
-        means /= (weights @ ones)[:, None]
+        sums = weights @ ones
+        means /= sums[:, None]
         mixed[some] = means.reshape(*block.shape[:2], -1)
+        if logarithms is not None:
+            logarithms[some] = (np.log(sums) + less).reshape(block.shape[:2])
 
 
-def _weigh(scores: Array, hidden: Array | None, heads: int) -> None:
+def join(mixed: Array, others: Array, logarithms: Array, of_others: Array) -> None:
+    """Make means of some positions those of other positions, too, from what `mix` wrote for both."""
+    more = of_others - logarithms
+    with np.errstate(over="ignore"):  # where the first positions do not count
+        share = np.float32(1.0) / (np.float32(1.0) + np.exp(more))
+    mixed += (np.float32(1.0) - share)[..., None] * (others - mixed)
+
+
+def _weigh(scores: Array, hidden: Array | None, heads: int) -> Array | np.float32:
     """Turn the scores of queries of several heads, in their place, into exponentials of their differences from a number
-    of their row: the largest, or 0 where no score is far from that."""
+    of their row: the largest, or 0 where no score is far from that. Returns the numbers, (rows,) or 0."""
     least = scores.min()
     if hidden is not None:
         by_head = scores.reshape(heads, -1, scores.shape[1])
         by_head[:, :, scores.shape[1] - hidden.shape[1] :] += hidden
     largest = scores.max(axis=1, keepdims=True)
-    if least < _LEAST or largest.min() < -_NEAR or largest.max() > _NEAR:
+    far = bool(least < _LEAST or largest.min() < -_NEAR or largest.max() > _NEAR)
+    if far:
         scores -= largest
         if largest.max() - least > -_LEAST:  # numpy's `maximum` takes nearly as long as `exp`
             np.maximum(scores, _LEAST, out=scores)
     np.exp(scores, out=scores)
+    return largest[:, 0] if far else np.float32(0.0)
 
 
 @functools.lru_cache(1)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import mlx.core as mx
+import numpy as np
 import pytest
 from mlx_lm.models import activations, base, llama
 from mlx_lm.models.cache import QuantizedKVCache, make_prompt_cache
@@ -83,6 +84,25 @@ def test_scores_may_be_far_from_zero(shift: float) -> None:
 
     expected = base.scaled_dot_product_attention(queries, keys, values, None, 1.0, "causal")
     assert mx.allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("shifts", [(0.0, 0.0), (-300.0, 0.0), (0.0, 300.0), (60.0, -60.0), (1e4, 0.0), (0.0, 1e4)])
+def test_means_of_two_halves_of_the_positions_are_those_of_all(shifts: tuple[float, float]) -> None:
+    queries, keys, values = (np.array(some)[0] for some in tensors())
+    middle = POSITIONS - LENGTH - 3
+    queries[..., 0] = 1.0  # adds this number of each key to all its scores
+    keys[:, :middle, 0], keys[:, middle:, 0] = shifts
+    parts = [(keys[:, some], values[:, some]) for some in (slice(middle), slice(middle, None))]
+    hidden = lm_cpu.later_ones(LENGTH)
+    expected, found, others = (np.empty_like(queries) for _ in range(3))
+    lm_cpu.mix(queries, parts, hidden, expected)
+    logarithms = np.empty((2, HEADS, LENGTH), np.float32)
+
+    lm_cpu.mix(queries, parts[:1], None, found, logarithms[0])
+    lm_cpu.mix(queries, parts[1:], hidden, others, logarithms[1])
+    lm_cpu.join(found, others, *logarithms)
+
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_scores_far_apart_give_no_nan() -> None:

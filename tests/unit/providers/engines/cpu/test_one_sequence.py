@@ -15,7 +15,9 @@ from mlx_lm.models.cache import BatchKVCache, RotatingKVCache, make_prompt_cache
 
 from providers.engines.cpu import attention, one_sequence
 from providers.engines.cpu.one_sequence import compute_rows_in_numpy
+from providers.engines.cpu.second_core import SecondCore
 from providers.engines.language.kv_caches import QuantizedCache
+from providers.engines.process.mlx_lm_internals.prefill import last_logits
 from tests.unit.providers.engines import tiny
 
 PROMPT, STEPS = one_sequence._BLOCK - 4, 9
@@ -89,17 +91,21 @@ def check(plain: mx.array, fast: mx.array) -> None:
 
 
 class Calls:
-    """How often layers computed in numpy."""
+    """How many rows layers computed in numpy."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.count = 0
+        self.rows: list[int] = []
         mix = one_sequence._mix
 
-        def counted(*args: Any) -> None:
-            self.count += 1
-            mix(*args)
+        def counted(queries: Any, *args: Any) -> None:
+            self.rows.append(queries.shape[1])
+            mix(queries, *args)
 
         monkeypatch.setattr(one_sequence, "_mix", counted)
+
+    @property
+    def count(self) -> int:
+        return len(self.rows)
 
 
 @pytest.fixture
@@ -107,11 +113,44 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     return Calls(monkeypatch)
 
 
+class Halves(SecondCore):
+    """Counts what was shared with a second core."""
+
+    count = 0
+
+    def both(self, *halves: Any) -> Any:
+        self.count += 1
+        return super().both(*halves)
+
+
+@pytest.fixture(params=[1, 2], ids=["one core", "two cores"])
+def second_core(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Halves | None:
+    """What models compute halves with, if their passes have at least two rows."""
+    second = Halves() if request.param == 2 else None
+    monkeypatch.setattr(one_sequence, "find_second_core", lambda: second)
+    monkeypatch.setattr(one_sequence, "_SHARED", range(2, 257))
+    return second
+
+
+def check_caches(plain: Sequence[Any], fast: Sequence[Any], size: int) -> None:
+    for expected, found in zip(plain, fast, strict=True):
+        assert expected.size() == found.size() == size
+        assert mx.array_equal(mx.array(expected.offset), mx.array(found.offset))
+        for one, other in zip(expected.keys_and_values(), found.keys_and_values(), strict=True):
+            assert mx.allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize(("count", "length"), [(STEPS, 1), (2, 4), (2, 70), (3, 35)])
 @pytest.mark.parametrize("padding", [None, 0, 3])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_passes_give_mlx_lms_logits_and_caches(
-    family: str, padding: int | None, count: int, length: int, calls: Calls, monkeypatch: pytest.MonkeyPatch
+    family: str,
+    padding: int | None,
+    count: int,
+    length: int,
+    calls: Calls,
+    second_core: Halves | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(attention, "_BLOCK", 1)
     monkeypatch.setattr(attention, "_LEAST_ROWS", 6)  # few enough for several blocks
@@ -124,12 +163,36 @@ def test_passes_give_mlx_lms_logits_and_caches(
 
     (plain, plain_caches), (fast, fast_caches) = results
     check(plain, fast)
-    assert calls.count == count * len(fast_caches)
-    for expected, found in zip(plain_caches, fast_caches, strict=True):
-        assert expected.size() == found.size() == PROMPT + count * length
-        assert mx.array_equal(mx.array(expected.offset), mx.array(found.offset))
-        for one, other in zip(expected.keys_and_values(), found.keys_and_values(), strict=True):
-            assert mx.allclose(one, other, rtol=1e-4, atol=1e-4)
+    assert calls.rows == [length] * count * len(fast_caches)
+    assert second_core is None or (second_core.count > 0) == (length > 1)
+    check_caches(plain_caches, fast_caches, PROMPT + count * length)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_last_layer_computes_only_the_row_that_the_output_gets(
+    family: str, calls: Calls, second_core: Halves | None
+) -> None:
+    results = []
+    for model in pair(family):
+        caches: Any = make_prompt_cache(model)
+        model(tokens(1, PROMPT), cache=caches)
+        results.append((last_logits(model, tokens(1, 35, seed=2), caches, [35]), caches))
+
+    (plain, plain_caches), (fast, fast_caches) = results
+    check(plain, fast)
+    assert calls.rows == [*[35] * (len(fast_caches) - 1), 1]
+    check_caches(plain_caches, fast_caches, PROMPT + 35)
+
+
+@pytest.mark.parametrize("kept", [1, 8, PROMPT])
+def test_the_halves_of_a_pass_may_begin_and_end_anywhere(kept: int, second_core: Halves | None) -> None:
+    results = []
+    for model in pair():
+        caches: Any = make_prompt_cache(model)
+        model(tokens(1, kept), cache=caches)
+        results.append(steps(model, caches, 1, 19))
+
+    check(*results)
 
 
 def test_a_cache_that_was_trimmed_goes_on_from_there() -> None:
