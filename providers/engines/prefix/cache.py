@@ -147,7 +147,7 @@ class PrefixCache:
 
     def _empty(self) -> PromptCache:
         share = self.max_bytes // 4 if self._files is not None else 0
-        self._trie = PrefixTrie(self._note_evicted)
+        self._trie = PrefixTrie(self._note_evicted, self._least)
         bound = self.max_bytes - share if self._ranks.leads else _UNBOUNDED_BYTES
         return PromptCache(self._trie, max_size=_UNBOUNDED, max_bytes=bound)
 

@@ -10,7 +10,7 @@ import attrs
 
 from providers.engines.language.job import LanguageJob
 from providers.engines.language.sequences import ActiveSequence
-from providers.engines.prefix.cache import MIN_SAVED, PrefixCache
+from providers.engines.prefix.cache import PrefixCache
 from providers.engines.prefix.common_prefix import common_prefix
 
 __all__ = ["WORTH_WAITING", "Arrivals"]
@@ -87,14 +87,18 @@ class Arrivals:
             if uid not in self._seen:
                 self._seen.add(uid)
                 if sequence.computed < sequence.request.length - 1:
-                    self._leaders.setdefault(_beginning(sequence.request.job), []).append(sequence)
+                    self._leaders.setdefault(self._beginning(sequence.request.job), []).append(sequence)
 
     def _gain(self, job: LanguageJob) -> int:
         gain = self._gains.get(job.id)
         if gain is None:
-            leaders = self._leaders.setdefault(_beginning(job), [])
+            leaders = self._leaders.setdefault(self._beginning(job), [])
             gain = self._gains[job.id] = _Gain(job, leaders, cut_anywhere=self._cut_anywhere)
         return gain.tokens(self._prefixes)
+
+    def _beginning(self, job: LanguageJob) -> _Beginning:
+        """What a prompt must share with another one for any gain."""
+        return (job.cache_salt, *job.tokens[: self._prefixes.min_saved])
 
 
 @attrs.define
@@ -139,7 +143,3 @@ class _Gain:
             shared = max((cut for cut in leader.request.job.boundaries if cut <= shared), default=0)
         if shared >= least:
             self.shared, self.computed = shared, leader.computed
-
-
-def _beginning(job: LanguageJob) -> _Beginning:
-    return (job.cache_salt, *job.tokens[:MIN_SAVED])
