@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Generator, Iterator
 from typing import Any
 
 __all__ = ["ENDED", "begin"]
@@ -32,18 +32,19 @@ def begin(work: Awaitable[None]) -> Awaitable[None] | None:
 
 
 @types.coroutine
-def _rest(steps: Generator[Any, Any, None], waited_for: Any) -> Generator[Any, Any, None]:
-    """Wait as `yield from steps` does, which has yielded `waited_for` already."""
+def _rest(steps: Iterator[Any], waited_for: Any) -> Generator[Any, Any, None]:
+    """Wait as `yield from steps` does, which has yielded `waited_for` already. Granian's awaitables only iterate."""
     try:
         while True:
             try:
-                sent = yield waited_for
-            except GeneratorExit:
-                steps.close()
-                raise
+                yield waited_for
             except BaseException as error:
-                waited_for = steps.throw(error)
+                throw = getattr(steps, "throw", None)
+                if throw is None or isinstance(error, GeneratorExit):
+                    getattr(steps, "close", lambda: None)()
+                    raise
+                waited_for = throw(error)
             else:
-                waited_for = steps.send(sent)
+                waited_for = next(steps)
     except StopIteration:
         return

@@ -82,3 +82,35 @@ async def test_a_timeout_around_the_rest_ends_it() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.001):
             await rest
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_work_that_only_iterates_is_awaited_and_cancelled(ends: bool) -> None:
+    """As granian's awaitables, which have neither `send` nor `throw`."""
+    waited = asyncio.get_running_loop().create_future()
+
+    class Work:
+        def __init__(self) -> None:
+            self._steps = waited.__await__()
+
+        def __await__(self) -> Work:
+            return self
+
+        def __iter__(self) -> Work:
+            return self
+
+        def __next__(self) -> object:
+            return next(self._steps)
+
+    rest = begin(Work())  # type: ignore[arg-type]
+    assert rest is not None
+    task = asyncio.ensure_future(rest)
+    await asyncio.sleep(0)
+    if ends:
+        waited.set_result(None)
+        assert await task is None
+    else:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert waited.cancelled()
