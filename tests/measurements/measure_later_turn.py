@@ -27,6 +27,7 @@ import mlx.core as mx
 
 from providers.engine_host.frames import Report
 from providers.engines.cpu import one_sequence
+from providers.engines.group.ranks import ALONE
 from providers.engines.language.engine import LanguageEngine
 from providers.engines.process.engine import Outbox
 from providers.engines.process.mlx_lm_internals.prefill import PromptBatch, last_logits, merge_layers
@@ -46,6 +47,7 @@ class MeasuredEngine(SteppedEngine):
     """The embedded model on this machine's BLAS, as an engine process has it."""
 
     def __init__(self) -> None:
+        self.ranks = ALONE
         self.engine = LanguageEngine(PREPARED)
         self.info = self.engine.load(ModelSpec(name="m", path=MODEL, grammar_timeout=0.0), lambda stage, fraction: None)
         self.out = Outbox(self.file)

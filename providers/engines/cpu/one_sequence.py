@@ -43,9 +43,9 @@ _TOGETHER = 4
 """Rows of a tile in OpenBLAS's `sgemm`. The products of 36 rows take 0.93 of the time of those of 35."""
 _LINE = 16
 """Numbers of a processor's cache line: halves of weights begin at one."""
-_SHARED = range(16, 257)
-"""Rows of a pass whose halves are computed on two cores. Fewer take little longer than waking up the second core. More
-take up to seconds, in which other programs have it."""
+_SHARED = range(16, 129)
+"""Rows of a pass whose halves are computed on two cores. Fewer take little longer than waking up the second core. More,
+as in the chunks of a long prompt, take seconds, in which other programs have it."""
 
 
 def compute_rows_in_numpy(model: Any, device: str) -> bool:
