@@ -78,7 +78,7 @@ def measured(
 
 
 def turn(engine: MeasuredEngine, number: int, messages: list[dict[str, str]]) -> tuple[str, float, Times]:
-    """The text of a turn, the processor's seconds to its first token, and where they went."""
+    """The text of a turn, the seconds to its first token by the clock, and where the processor's went."""
     times: Times = defaultdict(float)
     batch, inner = engine.engine._batch, engine.engine
     undo = [
@@ -102,7 +102,7 @@ def turn(engine: MeasuredEngine, number: int, messages: list[dict[str, str]]) ->
     assert answer.accepted is not None
     tokens, kept = answer.accepted.prompt_tokens, answer.accepted.cached_tokens
     print(f"{tokens:6} tokens, {kept:5} kept: {1000 * wall:7.0f} ms, of the processor {1000 * seconds:7.0f}")
-    return answer.text, seconds, times
+    return answer.text, wall, times
 
 
 class Pass:
@@ -183,7 +183,7 @@ def main(turns: int, sentences: int) -> None:
         text, taken, times = turn(engine, number, messages_of(0, brief, transcript))
         seconds.append(taken)
         transcript += [text, REPLY]
-    print("÷ first turn:", " ".join(f"{each / seconds[0]:.3f}" for each in seconds[1:]))
+    print("÷ first turn, by the clock:", " ".join(f"{each / seconds[0]:.3f}" for each in seconds[1:]))
     again = Pass(engine, messages_of(0, brief, transcript))
     inside = parts(again)
     for title, table in (("of the last turn", times), (f"of a pass over {len(again.new)} tokens", inside)):

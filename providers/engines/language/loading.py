@@ -94,7 +94,8 @@ def load_language_model(spec: ModelSpec, device: str, progress: Progress, ranks:
             progress("loading this rank's part of the weights", None)
             divide(model, config, spec, ranks)
             mx.eval(model.parameters())
-            prepare_decode_step(model, device, spec.decode_step)
+            # Our own step was not measured on several GPUs yet.
+            prepare_decode_step(model, device, "mlx-lm" if spec.decode_step == "auto" else spec.decode_step)
         else:
             lay_out_for_blas(model, device, laid_out)
             mx.eval(model.parameters())
