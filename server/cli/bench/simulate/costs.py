@@ -77,19 +77,19 @@ PRESETS: Mapping[str, Costs] = {
     # Steps: "Mixed sampling" and "Time of a decode step"; prompts: "A debate"; speech: "Speech".
     "cpu": Costs(
         decode=((1, 41), (2, 120), (8, 122), (32, 200)),
-        prefill=((35, 315), (2170, 9060)),
+        prefill=((35, 240), (2170, 9060)),
         beside=0.33,
         request_ms=5,
         gather_ms=20,
         slots=8,
         speech=0.84,
     ),
-    # Steps: "Time of a decode step on CUDA"; prompts: of the engine without HTTP. 2.5 ms are what a step of the server
-    # takes longer, by all rows of the table over HTTP; a test shows how far that holds.
+    # Steps: "Time of a decode step on CUDA". A prompt's time, and what a step of the server takes longer, are fitted to
+    # all rows of the table over HTTP; a test shows how far that holds.
     "h200-7b": Costs(
         decode=((1, 4.2), (8, 4.75), (32, 4.6), (64, 5.35), (128, 6.1)),
-        prefill=((519, 17.2), (2076, 68.8)),
-        step_ms=2.5,
+        prefill=((519, 14), (2076, 56)),
+        step_ms=0.6,
         request_ms=3,
         slots=128,
     ),
