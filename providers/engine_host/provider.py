@@ -152,7 +152,8 @@ class EngineProvider(QueuedProvider[R, E]):
         return sum(footprint(host.pid, host.memory) for host in self.host.engines)
 
     async def start(self) -> None:
-        if not self._spec.lazy:
+        # The application starts what was started before it was built: a load that has failed by then stays so.
+        if not self._spec.lazy and self._load_error is None:
             self._begin_load(evict=False)
 
     async def wait_ready(self) -> None:

@@ -201,6 +201,19 @@ async def test_a_model_loaded_at_start_that_does_not_fit_is_failed_with_the_numb
     assert "needs 2.00 GB" in provider.card.detail
 
 
+async def test_a_model_that_does_not_fit_stays_failed_where_it_is_started_twice(serve):
+    provider = await ready(await serve())
+    await within(provider.unload())
+    provider.join(Residency(1_000, estimate=lambda _: 2_000_000_000))
+    await provider.start()
+    await status(provider, "failed")
+    await provider.start()
+    with pytest.raises(DoesNotFit, match=r"fake needs 2\.00 GB"):
+        await within(provider.wait_ready())
+    assert provider.card.status == "failed"
+    assert "needs 2.00 GB" in provider.card.detail
+
+
 async def test_two_models_take_turns_in_a_budget_for_one(serve):
     shared = Residency(1_500, estimate=lambda _: 1_000)
     models = [await serve(lazy=True), await serve(lazy=True)]
