@@ -223,9 +223,12 @@ def _is_row(x: mx.array) -> bool:
 
 
 def _held(cache: Any) -> range | None:
-    """Where a cache of one sequence holds float32 keys and values; None: it is of another kind, or empty."""
+    """Where a cache of one sequence holds float32 keys and values; None: it is of another kind, or empty.
+
+    One that is empty may have arrays: room in a batch, whose longer sequences have left.
+    """
     held = tokens_of_one(cache)
-    if held is None or cache.keys is None or len(cache.keys) != 1 or cache.keys.dtype != mx.float32:
+    if not held or cache.keys is None or len(cache.keys) != 1 or cache.keys.dtype != mx.float32:
         return None
     return held
 

@@ -17,7 +17,7 @@ from providers.engines.cpu import attention, one_sequence
 from providers.engines.cpu.one_sequence import compute_rows_in_numpy
 from providers.engines.cpu.second_core import SecondCore
 from providers.engines.language.kv_caches import QuantizedCache
-from providers.engines.process.mlx_lm_internals.prefill import last_logits
+from providers.engines.process.mlx_lm_internals.prefill import last_logits, merge_layers
 from tests.unit.providers.engines import tiny
 
 PROMPT, STEPS = one_sequence._BLOCK - 4, 9
@@ -193,6 +193,22 @@ def test_the_halves_of_a_pass_may_begin_and_end_anywhere(kept: int, second_core:
         results.append(steps(model, caches, 1, 19))
 
     check(*results)
+
+
+def test_a_prompt_begins_after_those_beside_it_have_left(calls: Calls, second_core: Halves | None) -> None:
+    results = []
+    for model in pair():
+        caches: Any = make_prompt_cache(model)
+        model(tokens(1, PROMPT), cache=caches)
+        batch = merge_layers([caches, make_prompt_cache(model)], room=20)
+        for cache in batch:
+            cache.filter(mx.array([1]))
+        results.append((steps(model, batch, 1, 19), batch))
+
+    (plain, plain_caches), (fast, fast_caches) = results
+    check(plain, fast)
+    assert calls.count == 0
+    check_caches(plain_caches, fast_caches, 19)
 
 
 def test_a_cache_that_was_trimmed_goes_on_from_there() -> None:
