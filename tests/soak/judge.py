@@ -26,6 +26,8 @@ WORKER = 40_000_000
 """Bytes by which the process that serves HTTP may grow: its allocator keeps what a burst of large bodies took."""
 DESCRIPTORS, THREADS = 4, 8
 """By which the tree may have more than before: threads of pools that had not started all of theirs."""
+KEPT = 1_000
+"""Characters of the beginning, and of the end, of a line of the log in the result."""
 MEASURED = re.compile(
     r'^http_server_request_duration_seconds_count\{.*http_route="(?!/traces|/metrics|/health|/v1/health).*\} (\d+)',
     re.MULTILINE,
@@ -150,8 +152,13 @@ def judged(result: Result, log: str, left: set[str]) -> Result:
     for line in others:
         text = str(line)
         if "unforeseen" in text or ("Traceback" in text and "not stored" not in text):
-            result.problems.append(f"in the log: {text[:1500]}")
+            result.problems.append(f"in the log: {_shortened(text)}")
     hangs = sum("engine hangs and is killed" in str(line) for line in others)
     if hangs != result.troubles.done["engine stopped"]:
         result.problems.append(f"the watchdog ended {hangs} engines, {result.troubles.done['engine stopped']} hung")
     return result
+
+
+def _shortened(line: str) -> str:
+    """A line's beginning and its end: the error of a traceback is its last line."""
+    return line if len(line) <= 2 * KEPT else f"{line[:KEPT]} … {line[-KEPT:]}"
