@@ -40,7 +40,7 @@ class ReplicaState:
     status: ModelStatus
     detail: str | None = None
     device: int | None = None
-    """Number of its CUDA device, where one was chosen."""
+    """Number of its CUDA device, where one was chosen; that of rank 0, where it is several processes."""
     active: int = 0
     """Answers that it generates now."""
     routed: Mapping[str, int] = attrs.field(factory=dict, hash=False)

@@ -40,7 +40,7 @@ class ModelSpec:
     loading_together: int | None = None
     """Of a replica: how many of them are not in memory as it loads, itself included; None: all."""
     devices: tuple[int, ...] = ()
-    """CUDA devices of the replicas, which take them in turn; empty: no engine is bound to one."""
+    """CUDA devices of the replicas, which take them in turn, one for each rank; empty: no engine is bound to one."""
     queue_size: int = 100
     queue_timeout: float = 300.0
     watchdog_timeout: float = 120.0
@@ -137,7 +137,8 @@ class ModelSpec:
     @property
     def replicas_per_device(self) -> int:
         """Replicas that share one memory, at most."""
-        return -(-self.replicas // max(1, len(self.devices)))
+        together = max(1, len(self.devices) // self.ranks)
+        return -(-self.replicas // together)
 
     @property
     def ranks(self) -> int:

@@ -30,7 +30,7 @@ class EngineDiagnostics:
     """Its number, if the model has several engines; the next four fields are then set too."""
     status: str | None = None
     device: int | None = None
-    """Number of its CUDA device, where one was chosen."""
+    """Number of its CUDA device, where one was chosen; that of rank 0, where it is several processes."""
     active: int | None = None
     """Answers that it generates."""
     routed: dict[str, int] | None = None

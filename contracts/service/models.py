@@ -44,7 +44,7 @@ class Replica:
     status: ModelStatus
     detail: str | None = None
     device: int | None = None
-    """Number of its CUDA device, where `--devices` chose one."""
+    """Number of its CUDA device, where `--devices` chose one; that of rank 0, where several processes are a replica."""
     active: int
     """Answers that it generates."""
     routed: dict[str, int]

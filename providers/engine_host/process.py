@@ -59,10 +59,8 @@ def starting(
 
 
 def start_of(spec: ModelSpec, environment: Mapping[str, str] | None = None) -> Start:
-    """What starts the process of an engine, with these variables besides, or its processes, which no device binds."""
-    if spec.ranks > 1:
-        return EngineProcess.start_ranks
-    return partial(EngineProcess.start, environment=environment)
+    """What starts the process of an engine, or its processes, with these variables besides."""
+    return partial(EngineProcess.start_ranks if spec.ranks > 1 else EngineProcess.start, environment=environment)
 
 
 def ending_of(returncode: int | None) -> str:
@@ -70,6 +68,10 @@ def ending_of(returncode: int | None) -> str:
     if returncode is None:
         return "its process lives on"
     return f"killed by signal {-returncode}" if returncode < 0 else f"exit status {returncode}"
+
+
+def _environment(more: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    return None if more is None else {**os.environ, **more}
 
 
 class EngineProcess:
@@ -113,7 +115,7 @@ class EngineProcess:
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
-                env=None if environment is None else {**os.environ, **environment},
+                env=_environment(environment),
             )
         except BaseException:
             ours.close()
@@ -129,7 +131,13 @@ class EngineProcess:
         return cls(process, link)
 
     @classmethod
-    async def start_ranks(cls, command: Sequence[str], on_report: Callable[[Report], None]) -> EngineProcess:
+    async def start_ranks(
+        cls,
+        command: Sequence[str],
+        on_report: Callable[[Report], None],
+        *,
+        environment: Mapping[str, str] | None = None,
+    ) -> EngineProcess:
         """As `start`, for a command that starts several processes, one of which connects to the path in its last
         argument. What is sent before that waits for it.
 
@@ -141,7 +149,11 @@ class EngineProcess:
         try:
             link.server = await asyncio.get_running_loop().create_unix_server(lambda: link, path)
             process = await asyncio.create_subprocess_exec(
-                *command, path, stdin=asyncio.subprocess.DEVNULL, start_new_session=True
+                *command,
+                path,
+                stdin=asyncio.subprocess.DEVNULL,
+                start_new_session=True,
+                env=_environment(environment),
             )
         except BaseException:
             link.abort()

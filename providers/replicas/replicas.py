@@ -11,7 +11,7 @@ import attrs
 
 import otel
 from providers.chat.types import GenerationRequest
-from providers.devices import device_of, environment_of
+from providers.devices import devices_of, environment_of
 from providers.engine_host.event_stream import Mailbox
 from providers.engine_host.frames import Answer, EngineInfo, EngineRequest, Question
 from providers.engine_host.host import EngineHost
@@ -38,8 +38,8 @@ def make_host(spec: ModelSpec) -> EngineHost | Replicas:
 
 
 def _host(spec: ModelSpec, number: int) -> EngineHost:
-    """The host of the replica of a number, whose engine sees only its own device."""
-    start = start_of(spec, environment_of(device_of(spec, number)))
+    """The host of the replica of a number, whose engine sees only its own devices."""
+    start = start_of(spec, environment_of(devices_of(spec, number)))
     return EngineHost(spec.of_replica, replica=number if spec.replicas > 1 else None, start=start)
 
 
@@ -141,7 +141,7 @@ class Replicas:
                 replica=each.number,
                 status=each.status,
                 detail=each.host.detail,
-                device=device_of(each.spec, each.number),
+                device=next(iter(devices_of(each.spec, each.number)), None),
                 active=each.answers,
                 routed=self._router.counts(each.number),
             )
@@ -351,10 +351,10 @@ class Replicas:
         self._changes = asyncio.Event()
 
 
-def _engine_of(spec: ModelSpec, number: int) -> tuple[ModelSpec, int | None]:
+def _engine_of(spec: ModelSpec, number: int) -> tuple[ModelSpec, tuple[int, ...]]:
     """What an engine is loaded with: the number of its siblings and when it is loaded change nothing in it."""
     plain = ModelSpec(name=spec.name, path=spec.path)
-    return attrs.evolve(spec.of_replica.loaded_as(plain), replicas=1, devices=()), device_of(spec, number)
+    return attrs.evolve(spec.of_replica.loaded_as(plain), replicas=1, devices=()), devices_of(spec, number)
 
 
 def _why(host: EngineHost) -> str:

@@ -65,11 +65,11 @@ _APART = {
 }
 """Options that exclude each other, and the reason for the message."""
 
-_OF_ONE_PROCESS = {
-    "replicas": "a model has one group of processes",
-    "devices": "each process has a device of its own",
+_OF_ONE_MACHINE = {
+    "replicas": "every replica would use the same hosts",
+    "devices": "the processes of a host take its devices in turn",
 }
-"""Options that do not apply to a model on several processes, and the reason for the message."""
+"""Options that do not apply to a model on several hosts, and the reason for the message."""
 
 
 def _parse(option: Option, raw: Raw) -> Any:
@@ -199,10 +199,10 @@ def _check_ranks(raws: Mapping[str, Raw], values: Mapping[str, Any]) -> None:
         if values["hostfile"] is not None and (count := len(hosts(values["hostfile"]))) != values[way]:
             wanted = f"{OPTIONS_BY_NAME[way].flag}: {values[way]}, not {count}"
             raise SettingsError(f"{raws['hostfile'].where} must name as many hosts as {wanted}")
-        for name, reason in _OF_ONE_PROCESS.items():
-            if name in raws:
-                flag = OPTIONS_BY_NAME[name].flag
-                raise SettingsError(f"{raws[way].where} cannot be combined with {flag}: {reason}")
+    for name, reason in _OF_ONE_MACHINE.items():
+        if "hostfile" in raws and name in raws:
+            flag = OPTIONS_BY_NAME[name].flag
+            raise SettingsError(f"{raws['hostfile'].where} cannot be combined with {flag}: {reason}")
 
 
 def _replicas(raws: Mapping[str, Raw], values: Mapping[str, Any], row: Modality) -> int:
@@ -212,12 +212,13 @@ def _replicas(raws: Mapping[str, Raw], values: Mapping[str, Any], row: Modality)
         SettingsError: the model has none, or this machine has no such devices.
     """
     devices = values["devices"]
-    replicas: int = values["replicas"] or max(1, len(devices))
+    ranks: int = values["tensor_parallel"] * values["pipeline"]
+    replicas: int = values["replicas"] or max(1, len(devices) // ranks)
     given = next((raws[name].where for name in ("devices", "replicas") if name in raws), None)
     if given is not None and row.engine is None:
         raise SettingsError(f"{given} is for models with an engine; {row.model_type} has none")
     try:
-        check_devices(devices, replicas)
+        check_devices(devices, replicas, ranks)
     except ValueError as error:
         raise SettingsError(f"{raws['devices'].where} {error}") from None
     return replicas

@@ -36,7 +36,8 @@ SCHEMA = {
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
     """The same weights as `one` in a process of its own, as `two` on ranks that share every layer, have joined
-    projections and speculate, and as `piped` on ranks of which one has two layers and the other has one."""
+    projections and speculate, as `piped` on ranks of which one has two layers and the other has one, and as `pair` on
+    two replicas of two ranks each."""
     folder = tmp_path_factory.mktemp("ranks")
     family = {"model_type": "qwen2", "num_hidden_layers": 3, "max_position_embeddings": 32_768}
     weights = {"model_path": str(tiny.write_folder(folder / "tiny", architecture=qwen2, **family))}
@@ -44,7 +45,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Generator[LiveServer]:
     two["decode_step"] = "own"
     config = folder / "config.yaml"
     piped = {"pipeline": 2, "prefix_cache_dir": str(folder / "kept")}
-    names: dict[str, dict[str, Any]] = {"one": {}, "two": two, "piped": piped}
+    pair = {"tensor_parallel": 2, "replicas": 2}
+    names: dict[str, dict[str, Any]] = {"one": {}, "two": two, "piped": piped, "pair": pair}
     models = [{**weights, "served_model_name": name, **options} for name, options in names.items()]
     config.write_text(yaml.safe_dump({"models": models}))
     running = start("--config", str(config))
@@ -67,8 +69,20 @@ def client(server: LiveServer) -> Generator[OpenAI]:
 def ranks(server: LiveServer) -> list[psutil.Process]:
     """The processes that share `two`, by rank."""
     launcher = re.findall(r"engine starts.* model=two pid=(\d+)", server.log.text)[-1]
-    found = {process.environ().get("MLX_RANK"): process for process in psutil.Process(int(launcher)).children()}
+    return ranks_of(int(launcher))
+
+
+def ranks_of(launcher: int) -> list[psutil.Process]:
+    """The processes that a launcher started, by rank."""
+    found = {process.environ().get("MLX_RANK"): process for process in psutil.Process(launcher).children()}
     return [found[rank] for rank in ("0", "1")]
+
+
+def replicas(server: LiveServer) -> list[dict[str, Any]]:
+    """The replicas of `pair`, by number."""
+    models = ask(server.url, method="GET", path="/internal/diagnostics").json()["models"]
+    (found,) = (model["replicas"] for model in models if model["id"] == "pair")
+    return list(found)
 
 
 # Tests of the embedded model that do not depend on its words, on `two`.
@@ -176,3 +190,19 @@ def test_a_rank_that_is_lost_costs_its_requests_and_nothing_else(
     assert not left
     eventually(lambda: status(both) == "ready", SECONDS, every=0.1)
     assert answers(both, "two", temperature=0) == answers(both, "one", temperature=0)
+
+
+def test_replicas_of_several_ranks_answer_together_and_die_alone(both: LiveServer) -> None:
+    with stream(both.url, chat("Count.", model="pair", **LONG)) as lost:
+        lost.first_piece()
+        (busy,) = (each for each in replicas(both) if each["active"])
+        with stream(both.url, chat("Count on.", model="pair", **LONG)) as other:
+            other.first_piece()
+            assert [each["active"] for each in replicas(both)] == [1, 1]
+            ranks_of(busy["pid"])[1].kill()
+            list(lost)
+            assert lost.failure["code"] == "engine_crashed"
+            assert answers(both, "pair", temperature=0) == answers(both, "one", temperature=0)
+            assert other.first_piece()
+    eventually(lambda: [each["status"] for each in replicas(both)] == ["ready", "ready"], SECONDS, every=0.1)
+    assert answers(both, "pair", temperature=0, n=2) == answers(both, "one", temperature=0, n=2)

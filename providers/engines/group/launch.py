@@ -9,6 +9,7 @@ Names of `mlx._distributed_utils.launch` that are replaced; `test_launch.py` fai
 | --- | --- |
 | `select` | it waits until a rank can be written to, which it always can: each rank kept a core busy. Nothing is sent |
 | `Hostfile.from_file` | the first host's ranks are started without ssh |
+| `RemoteProcess.make_launch_script` | it numbers all GPUs of a machine; this process may have been given some of them |
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 from mlx._distributed_utils import launch as mlx_launch
 
+from providers.devices import VISIBLE_DEVICES
 from providers.engines.group.address import HOST_VARIABLE
 from providers.engines.process.isolation import die_with_parent
 
@@ -34,6 +36,8 @@ LOOPBACK = "127.0.0.1"
 _launch: Any = mlx_launch
 _Hostfile: Any = _launch.Hostfile
 _read_hostfile = _Hostfile.from_file
+_RemoteProcess: Any = _launch.RemoteProcess
+_make_script = _RemoteProcess.make_launch_script
 _POLL_SECONDS = 0.1
 """The longest wait for the output of a rank. MLX's launcher notices its end only between two of them."""
 _FIRST_PORT, _PORTS = 20_000, 12_000
@@ -52,6 +56,7 @@ def main(arguments: Sequence[str]) -> None:
     die_with_parent()
     _launch.select = _until_readable
     _Hostfile.from_file = _from_here
+    _RemoteProcess.make_launch_script = staticmethod(_script_on_own_device)
     hosts = _from_here(hostfile).hosts if hostfile else []
     os.environ[HOST_VARIABLE] = _address(hosts)
     if not hosts:
@@ -79,6 +84,27 @@ def _from_here(path: str) -> Any:
         for host in hostfile.hosts
     ]
     return hostfile
+
+
+def _script_on_own_device(
+    rank: int, python: Any, cwd: Any, files: Any, env: Sequence[str], command: Any, is_local: bool
+) -> str:
+    """MLX's script that starts a rank: on this machine, with the GPU at its place among those seen here."""
+    if is_local and env and env[-1].startswith(f"{VISIBLE_DEVICES}="):  # MLX's own, with NCCL
+        env = [*env[:-1], f"{VISIBLE_DEVICES}={_seen(int(env[-1].partition('=')[2]))}"]
+    script: str = _make_script(rank, python, cwd, files, env, command, is_local)
+    return script
+
+
+def _seen(place: int) -> str:
+    """The name of the GPU at a place among those that this process sees."""
+    given = os.environ.get(VISIBLE_DEVICES)
+    if given is None:
+        return str(place)
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if place >= len(names):
+        raise SystemExit(f"{VISIBLE_DEVICES} leaves {len(names)} GPUs to ranks that need one each")
+    return names[place]
 
 
 def _address(hosts: Sequence[Any]) -> str:

@@ -15,7 +15,7 @@ SCALING_OPTIONS: tuple[Option, ...] = (
         "Number of engines of a model, behind one queue: each has the weights, a prefix cache and --max-concurrency of "
         "its own. docs/replicas.md tells when that helps.",
         integer(1, 64),
-        default_text="one, or one per device of --devices",
+        default_text="one, or as many as --devices has devices for",
         metavar="COUNT",
         group="Scaling",
         example="2",
@@ -23,10 +23,11 @@ SCALING_OPTIONS: tuple[Option, ...] = (
     model_option(
         "devices",
         "DEVICES",
-        "CUDA devices of a model's replicas, by their numbers, separated by commas. Each replica sees only its own.",
+        "CUDA devices of a model's replicas, by their numbers, separated by commas. Each replica sees only its own: "
+        "one, or as many as processes share the model.",
         devices,
         default=(),
-        default_text="every engine sees all devices, and uses the first",
+        default_text="every engine sees all devices, and uses the first ones",
         metavar="NUMBERS",
         group="Scaling",
         example="0,1",

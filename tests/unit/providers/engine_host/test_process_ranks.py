@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from providers.engine_host import frames
 from providers.engine_host.frames import Load, Loading, Report
-from providers.engine_host.process import EngineProcess, starting
+from providers.engine_host.process import EngineProcess, start_of, starting
 from providers.spec import ModelSpec
 from tests.unit.providers.engine_host.clock import quiet
 from tests.unit.providers.engine_host.processes import Process
@@ -26,13 +26,15 @@ class Launcher(Process):
 
     path: Path
     """Its last argument."""
+    environment: Mapping[str, str] | None
 
 
 @pytest.fixture
 def launcher(monkeypatch: pytest.MonkeyPatch) -> Launcher:
     process = Launcher()
 
-    async def create(*command: str, **options: object) -> Process:
+    async def create(*command: str, **options: Any) -> Process:
+        process.environment = options.pop("env")
         assert options == {"stdin": asyncio.subprocess.DEVNULL, "start_new_session": True}
         process.path = Path(command[-1])
         return process
@@ -78,6 +80,16 @@ async def test_signals_reach_every_rank(launcher: Launcher) -> None:
     await quiet()
     assert launcher.signals[0][1] == frames.STACK_SIGNAL
     assert not launcher.path.parent.exists()
+
+
+async def test_the_launcher_gets_the_environment_of_its_replica(
+    launcher: Launcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "warning")
+    engine = await start_of(TWO, {"CUDA_VISIBLE_DEVICES": "2,3"})(["launch"], lambda report: None)
+    engine.kill()
+    assert launcher.environment is not None
+    assert (launcher.environment["CUDA_VISIBLE_DEVICES"], launcher.environment["LOG_LEVEL"]) == ("2,3", "warning")
 
 
 async def test_an_engine_that_never_connects_is_lost_with_its_process(launcher: Launcher) -> None:

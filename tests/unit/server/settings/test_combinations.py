@@ -36,8 +36,12 @@ def test_options_of_language_models_are_refused_for_others() -> None:
             "--pipeline cannot be combined with --tensor-parallel: MLX connects one group",
         ),
         (
-            {"tensor_parallel": "2", "replicas": "2"},
-            "--tensor-parallel cannot be combined with --replicas: a model has one group",
+            {"hostfile": str(HOSTFILES / "cli.json"), "tensor_parallel": "2", "replicas": "2"},
+            "--hostfile cannot be combined with --replicas: every replica would use the same hosts",
+        ),
+        (
+            {"hostfile": str(HOSTFILES / "cli.json"), "pipeline": "2", "devices": "0,1"},
+            "--hostfile cannot be combined with --devices: the processes of a host take its devices in turn",
         ),
         (
             {"tensor_parallel": "2", "model_type": "multimodal", "model_path": "a/b"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from providers.devices import device_of, environment_of
+from providers.devices import devices_of, environment_of
 from providers.spec import ModelSpec
 from server.settings.settings import Settings, SettingsError
 
@@ -21,6 +21,9 @@ def spec(**variables: str) -> ModelSpec:
         ({"DEVICES": "1"}, 1, (1,)),
         ({"DEVICES": "2,0"}, 2, (2, 0)),
         ({"DEVICES": "2,0", "REPLICAS": "5"}, 5, (2, 0)),
+        ({"TENSOR_PARALLEL": "2", "REPLICAS": "2"}, 2, ()),
+        ({"TENSOR_PARALLEL": "2", "DEVICES": "2,0"}, 1, (2, 0)),
+        ({"PIPELINE": "2", "DEVICES": "4,5,6,7"}, 2, (4, 5, 6, 7)),
     ],
 )
 def test_there_is_a_replica_for_each_device_or_as_many_as_wanted(
@@ -34,17 +37,25 @@ def test_there_is_a_replica_for_each_device_or_as_many_as_wanted(
 def test_replicas_take_the_devices_in_turn() -> None:
     made = spec(DEVICES="2,0", REPLICAS="5")
 
-    assert [device_of(made, number) for number in range(5)] == [2, 0, 2, 0, 2]
+    assert [devices_of(made, number) for number in range(5)] == [(2,), (0,), (2,), (0,), (2,)]
     assert made.replicas_per_device == 3
-    assert device_of(spec(), 0) is None
-    assert environment_of(None) is None
-    assert environment_of(2) == {"CUDA_VISIBLE_DEVICES": "2"}
+    assert devices_of(spec(), 0) == ()
+    assert environment_of(()) is None
+    assert environment_of((2,)) == {"CUDA_VISIBLE_DEVICES": "2"}
+
+
+def test_each_process_of_a_replica_has_a_device() -> None:
+    made = spec(TENSOR_PARALLEL="2", DEVICES="4,5,7,6", REPLICAS="3")
+
+    assert [devices_of(made, number) for number in range(3)] == [(4, 5), (7, 6), (4, 5)]
+    assert made.replicas_per_device == 2
+    assert environment_of((7, 6)) == {"CUDA_VISIBLE_DEVICES": "7,6"}
 
 
 def test_devices_are_counted_among_those_that_the_server_sees(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4, GPU-8932f937")
 
-    assert environment_of(1) == {"CUDA_VISIBLE_DEVICES": "GPU-8932f937"}
+    assert environment_of((1,)) == {"CUDA_VISIBLE_DEVICES": "GPU-8932f937"}
     assert spec(DEVICES="0,1").devices == (0, 1)
     with pytest.raises(SettingsError, match="DEVICES in the environment has device 2, but CUDA_VISIBLE_DEVICES leaves"):
         spec(DEVICES="1,2")
@@ -63,6 +74,13 @@ def test_the_limits_of_memory_are_those_of_all_replicas_together() -> None:
 def test_a_device_without_a_replica_is_refused() -> None:
     with pytest.raises(SettingsError, match="DEVICES in the environment has 3 devices for --replicas 2"):
         spec(DEVICES="0,1,2", REPLICAS="2")
+    with pytest.raises(SettingsError, match="DEVICES in the environment has 4 devices for --replicas 1 of 2 processes"):
+        spec(DEVICES="0,1,2,3", REPLICAS="1", TENSOR_PARALLEL="2")
+
+
+def test_a_process_without_a_device_is_refused() -> None:
+    with pytest.raises(SettingsError, match="has 3 devices for groups of 2 processes; each process needs one"):
+        spec(DEVICES="0,1,2", TENSOR_PARALLEL="2")
 
 
 @pytest.mark.parametrize("name", ["REPLICAS", "DEVICES"])

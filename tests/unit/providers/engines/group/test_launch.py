@@ -19,9 +19,11 @@ from providers.engines.group.address import HOST_VARIABLE
 def launched(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Returns the arguments that MLX's launcher would get."""
     found: list[list[str]] = []
-    for name in ("select", "Hostfile", "main"):
+    for name in ("select", "Hostfile", "RemoteProcess", "main"):
         monkeypatch.setattr(mlx_launch, name, getattr(mlx_launch, name))
     monkeypatch.setattr(mlx_launch.Hostfile, "from_file", mlx_launch.Hostfile.from_file)  # type: ignore[attr-defined]
+    make_script = mlx_launch.RemoteProcess.make_launch_script  # type: ignore[attr-defined]
+    monkeypatch.setattr(mlx_launch.RemoteProcess, "make_launch_script", staticmethod(make_script))  # type: ignore[attr-defined]
     monkeypatch.setattr(mlx_launch, "main", lambda: found.append(launch.sys.argv))
     monkeypatch.setattr(launch.signal, "signal", lambda *_: None)
     monkeypatch.setattr(launch, "die_with_parent", lambda: None)
@@ -66,6 +68,25 @@ def test_the_ranks_of_a_host_take_its_gpus_in_turn(launched: Any, tmp_path: Path
     assert arguments[arguments.index("--repeat-hosts") + 1] == "2"
     read: Any = mlx_launch.Hostfile.from_file(str(file))  # type: ignore[attr-defined]
     assert [host.ssh_hostname for host in read.hosts] == ["127.0.0.1", "127.0.0.1", "b", "b"]
+
+
+def script(device: str, *, is_local: bool = True) -> str:
+    """MLX's script for a rank, which begins with its environment."""
+    make: Any = mlx_launch.RemoteProcess.make_launch_script  # type: ignore[attr-defined]
+    return str(make(0, None, None, {}, ["NCCL_DEBUG=INFO", f"CUDA_VISIBLE_DEVICES={device}"], ["engine"], is_local))
+
+
+def test_a_rank_has_a_gpu_of_those_that_the_launcher_sees(launched: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    launched("2", "", "engine", "path")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6, GPU-8932f937")
+
+    assert "export CUDA_VISIBLE_DEVICES=6; " in script("0")
+    assert "export CUDA_VISIBLE_DEVICES=GPU-8932f937; " in script("1")
+    assert "export CUDA_VISIBLE_DEVICES=1; " in script("1", is_local=False)
+    with pytest.raises(SystemExit, match="CUDA_VISIBLE_DEVICES leaves 2 GPUs to ranks that need one each"):
+        script("2")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert "export CUDA_VISIBLE_DEVICES=1; " in script("1")
 
 
 def test_mlx_s_launcher_waits_for_output_only(launched: Any) -> None:
