@@ -8,12 +8,15 @@ import struct
 import subprocess
 import tempfile
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
 
-__all__ = ["PCM_FORMAT", "Playback", "Player", "player", "with_length"]
+from server.cli._output import fail, printable
+
+__all__ = ["PCM_FORMAT", "Playback", "Player", "heard", "player", "with_length"]
 
 PCM_FORMAT = "pcm"
 _WAV_HEADER = struct.pack(
@@ -110,6 +113,22 @@ class Playback:
         stdin = subprocess.PIPE if source == "-" else subprocess.DEVNULL
         self._process = subprocess.Popen(command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=self._errors)
         return self._process
+
+
+@contextmanager
+def heard(playback: Playback | None) -> Iterator[None]:
+    """Play to its end what the block adds. A block that fails stops it.
+
+    Raises:
+        SystemExit: the program could not play it.
+    """
+    try:
+        yield
+        if playback is not None and (trouble := playback.finish()) is not None:
+            fail(f"{playback.name} could not play it: {printable(trouble)}")
+    finally:
+        if playback is not None:
+            playback.stop()
 
 
 def with_length(audio_format: str, data: bytes, samples: int) -> bytes:

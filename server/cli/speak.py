@@ -57,6 +57,7 @@ def speak(text: str | None, url: str, api_key: str | None, model: str | None, **
     The speech of TEXT, or of piped text, goes into a file (-o), to the loudspeaker (--play), or both.
     """
     from server.cli._running.client import Client, ClientError
+    from server.cli._speech_file import heard
 
     text = text if text is not None else _piped()
     if not text.strip():
@@ -66,19 +67,14 @@ def speak(text: str | None, url: str, api_key: str | None, model: str | None, **
     job = _job(text, options)
     playback = _playback(job)
     try:
-        with closing(Client(url, api_key)) as client:
+        with heard(playback), closing(Client(url, api_key)) as client:
             body = {**job.body, "model": model or _first_model(client)}
             audio, timings = _spoken(client, body, playback)
-        _deliver(job, audio, timings)
-        if playback is not None and (trouble := playback.finish()) is not None:
-            fail(f"{playback.name} could not play it: {printable(trouble)}")
+            _deliver(job, audio, timings)
     except ClientError as error:
         fail(printable(str(error)))
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
-    finally:
-        if playback is not None:
-            playback.stop()
 
 
 @attrs.frozen(kw_only=True)

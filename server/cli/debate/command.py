@@ -89,6 +89,7 @@ def debate(topic: str, url: str, api_key: str | None, **options: Any) -> None:
     from rich.console import Console
 
     from server.cli._running.client import Client, ClientError
+    from server.cli._speech_file import heard
     from server.cli.debate.stage import make_stage
 
     if not topic.strip():
@@ -97,21 +98,17 @@ def debate(topic: str, url: str, api_key: str | None, **options: Any) -> None:
     folder = _folder(options["output"])
     statements: list[Statement] = []
     try:
-        with closing(Client(url, api_key)) as client:
+        with heard(playback), closing(Client(url, api_key)) as client:
             held = _debate(topic.strip(), client, options, spoken=playback is not None or folder is not None)
             statements = held.statements
             console = Console(stderr=options["json_file"] == "-")
             with _documents(client, options["documents"]) as held.store, make_stage(console, held) as stage:
                 _run(held, stage, playback, folder)
-        if playback is not None and (trouble := playback.finish()) is not None:
-            fail(f"{playback.name} could not play it: {printable(trouble)}")
     except ClientError as error:
         fail(printable(str(error)))
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     finally:
-        if playback is not None:
-            playback.stop()
         _deliver(topic.strip(), statements, folder, options["json_file"])
 
 
