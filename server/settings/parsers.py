@@ -298,10 +298,7 @@ def one_of(*allowed: int, unit: str) -> Parser[int]:
 
 @accepts({"type": "string"}, {"type": "array", "items": {"type": "string"}})
 def origins(value: object) -> tuple[str, ...]:
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise ValueError(f"must be origins separated by commas, not {value!r}")
-    origins = tuple(item.strip().rstrip("/") for item in items if item.strip())
+    origins = tuple(item.rstrip("/") for item in _separated(value, "origins"))
     for origin in origins:
         if origin != "*" and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/\s]+", origin, re.IGNORECASE):
             raise ValueError(f"must be origins such as https://example.org, or *, not {origin!r}")
@@ -310,14 +307,23 @@ def origins(value: object) -> tuple[str, ...]:
 
 @accepts({"type": "string"}, {"type": "array", "items": {"type": "string"}})
 def hosts(value: object) -> tuple[str, ...]:
-    items = value.split(",") if isinstance(value, str) else value
-    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-        raise ValueError(f"must be host names separated by commas, not {value!r}")
-    names = tuple(item.strip().lower() for item in items if item.strip())
+    names = tuple(item.lower() for item in _separated(value, "host names"))
     for name in names:
         if not re.fullmatch(r"[a-z0-9._-]+", name):
             raise ValueError(f"must be host names such as debate.example.org, not {name!r}")
     return names
+
+
+def _separated(value: object, what: str) -> list[str]:
+    """The items of a list, or of a text in which commas separate them.
+
+    Raises:
+        ValueError: it is neither. `what` names the items.
+    """
+    items = value.split(",") if isinstance(value, str) else value
+    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+        raise ValueError(f"must be {what} separated by commas, not {value!r}")
+    return [item.strip() for item in items if item.strip()]
 
 
 def listed(words: Iterable[str]) -> str:
