@@ -7,18 +7,14 @@ ends when the one with the id `PARENT` has died.
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import resource
 import struct
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Any
 
-from server.retrieval.texts.pdf import MEMORY, end_with
+from server.retrieval.texts.confined import confine, refuse
 
-__all__ = ["SIZE", "refuse", "side_of", "size_within"]
+__all__ = ["SIZE", "side_of", "size_within"]
 
 SIZE = struct.Struct("<II")
 """Width and height of a page."""
@@ -28,10 +24,7 @@ SIDES = (2048, 1536, 1280, 1024, 896, 768, 640, 512)
 
 def main(path: str, side: int, pages: int, most: int, parent: int) -> int:
     """Returns the exit status. On a failure, the last line of standard error is the reason."""
-    with contextlib.suppress(ValueError, OSError):  # macOS does not limit address space
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
-    logging.disable(logging.CRITICAL)
+    confine(parent)
     try:
         import pypdfium2
     except ImportError:
@@ -51,12 +44,6 @@ def main(path: str, side: int, pages: int, most: int, parent: int) -> int:
     except Exception as error:
         return refuse(f"{type(error).__name__}: {error}")
     return 0
-
-
-def refuse(reason: str) -> int:
-    """Write why the program fails. Returns its exit status."""
-    print(" ".join(reason.split()), file=sys.stderr)
-    return 1
 
 
 def side_of(sizes: Sequence[tuple[float, float]], side: int, most: int) -> int | None:

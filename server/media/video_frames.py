@@ -5,16 +5,13 @@ It prints up to FRAMES frames, as `server.media.pdf_pages` prints pages: two per
 
 from __future__ import annotations
 
-import contextlib
-import resource
 import sys
-import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from server.media.pdf_pages import SIZE, refuse, side_of, size_within
+from server.media.pdf_pages import SIZE, side_of, size_within
 from server.media.pictures import MAX_PIXELS, MAX_SIDE
-from server.retrieval.texts.pdf import MEMORY, end_with
+from server.retrieval.texts.confined import confine, refuse
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -26,9 +23,7 @@ SEARCHED = 300
 
 def main(path: str, side: int, frames: int, most: int, parent: int) -> int:
     """Returns the exit status. On a failure, the last line of standard error is the reason."""
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
+    confine(parent)
     try:
         import av
     except ImportError:

@@ -5,56 +5,35 @@ A text of more than this number of characters is refused. The process ends when 
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import os
-import resource
 import sys
-import threading
-import time
 
-MEMORY = 4_000_000_000
-"""Bytes of address space, which a PDF that expands without end exceeds."""
+from server.retrieval.texts.confined import confine, refuse
+
 MAX_PAGES = 10_000
 
 
 def main(path: str, most: int, parent: int) -> int:
     """Returns the exit status. On a failure, the last line of standard error is the reason."""
-    with contextlib.suppress(ValueError, OSError):  # macOS does not limit address space
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    threading.Thread(target=end_with, args=(parent,), daemon=True).start()
-    logging.disable(logging.CRITICAL)
+    confine(parent)
     try:
         from pypdf import PdfReader
     except ImportError:
-        print("pypdf is not installed; pip install 'mlx-openai-server-lab[retrieval]'", file=sys.stderr)
-        return 1
+        return refuse("pypdf is not installed; pip install 'mlx-openai-server-lab[retrieval]'")
     try:
         reader = PdfReader(path)
         if reader.is_encrypted and not reader.decrypt(""):
-            print("it is encrypted", file=sys.stderr)
-            return 1
+            return refuse("it is encrypted")
         if len(reader.pages) > MAX_PAGES:
-            print(f"it has more than {MAX_PAGES} pages", file=sys.stderr)
-            return 1
+            return refuse(f"it has more than {MAX_PAGES} pages")
         for page in reader.pages:
             text = page.extract_text()
             most -= len(text)
             if most < 0:
-                print("its text is too long", file=sys.stderr)
-                return 1
+                return refuse("its text is too long")
             sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n\n")
     except Exception as error:
-        print(f"{type(error).__name__}: {error}".replace("\n", " "), file=sys.stderr)
-        return 1
+        return refuse(f"{type(error).__name__}: {error}")
     return 0
-
-
-def end_with(parent: int) -> None:
-    """End this process when the server has died, which would have ended it after a time."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
 
 
 if __name__ == "__main__":
