@@ -59,7 +59,7 @@ def compute_rows_in_numpy(model: Any, device: str) -> bool:
     second_core = find_second_core()
 
     def ends() -> list[int] | None:
-        found: list[int] | None = getattr(model["model"], "_places", None)
+        found: list[int] | None = getattr(model["model"], "places", None)
         return found
 
     for layer in layers:

@@ -268,10 +268,10 @@ class _LastStates:
 
     def __init__(self, layers: Any, places: list[int]) -> None:
         self._layers = layers
-        self._places = places
+        self.places = places
 
     def __call__(self, *args: Any, **options: Any) -> mx.array:
-        return _at(self._layers(*args, **options), self._places)
+        return _at(self._layers(*args, **options), self.places)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._layers, name)
