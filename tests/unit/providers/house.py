@@ -12,7 +12,8 @@ from providers.residency import Residency
 from providers.spec import ModelSpec
 
 GB = 1_000_000_000
-PATIENCE = 5.0
+PATIENCE = 60.0
+"""Seconds after which what a test waits for does not come: no test that passes waits so long."""
 
 
 @attrs.define(eq=False)
