@@ -235,7 +235,7 @@ async def test_addresses_that_do_not_answer_take_the_time_of_one() -> None:
     over, chat = asyncio.Event(), FakeChat()
     async with serving(silent) as web:
         parts = [{"type": "input_file", "file_url": f"http://127.0.0.1:{web.port}/{n}"} for n in range(9)]
-        app = make_app(chat, allow_private_media=True, media_timeout=0.1)
+        app = make_app(chat, allow_private_media=True, media_timeout=1.0)
         answer = await ask(app, path=RESPONSES, json=returned(RESPONSES, *parts, file(RESPONSES, base64_of(b"x"))))
         over.set()
     assert answer.status == 200
