@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from providers.capabilities import HAS_NVIDIA_DRIVER
 from providers.spec import ModelSpec
 
-__all__ = ["VISIBLE_DEVICES", "check_devices", "devices_of", "environment_of"]
+__all__ = ["VISIBLE_DEVICES", "check_devices", "devices_of", "environment_of", "seen_devices"]
 
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 """The variable that hides all other devices from a process."""
@@ -27,7 +27,7 @@ def environment_of(devices: Sequence[int]) -> Mapping[str, str] | None:
     """
     if not devices:
         return None
-    seen = _seen()
+    seen = seen_devices()
     return {VISIBLE_DEVICES: ",".join(str(device) if seen is None else seen[device] for device in devices)}
 
 
@@ -46,7 +46,7 @@ def check_devices(devices: Sequence[int], replicas: int, ranks: int) -> None:
     if len(devices) > replicas * ranks:
         of_ranks = f" of {ranks} processes" if ranks > 1 else ""
         raise ValueError(f"has {len(devices)} devices for --replicas {replicas}{of_ranks}; each device needs a replica")
-    seen = _seen()
+    seen = seen_devices()
     hidden = [] if seen is None else [device for device in devices if device >= len(seen)]
     if seen is not None and hidden:
         raise ValueError(
@@ -54,7 +54,7 @@ def check_devices(devices: Sequence[int], replicas: int, ranks: int) -> None:
         )
 
 
-def _seen() -> list[str] | None:
-    """The devices that the server sees; None: all of them."""
+def seen_devices() -> list[str] | None:
+    """The names of the devices that this process sees; None: all of them."""
     given = os.environ.get(VISIBLE_DEVICES)
     return None if given is None else [name.strip() for name in given.split(",") if name.strip()]

@@ -26,7 +26,7 @@ from typing import Any
 
 from mlx._distributed_utils import launch as mlx_launch
 
-from providers.devices import VISIBLE_DEVICES
+from providers.devices import VISIBLE_DEVICES, seen_devices
 from providers.engines.group.address import HOST_VARIABLE
 from providers.engines.process.isolation import die_with_parent
 
@@ -91,20 +91,19 @@ def _script_on_own_device(
 ) -> str:
     """MLX's script that starts a rank: on this machine, with the GPU at its place among those seen here."""
     if is_local and env and env[-1].startswith(f"{VISIBLE_DEVICES}="):  # MLX's own, with NCCL
-        env = [*env[:-1], f"{VISIBLE_DEVICES}={_seen(int(env[-1].partition('=')[2]))}"]
+        env = [*env[:-1], f"{VISIBLE_DEVICES}={_name_of(int(env[-1].partition('=')[2]))}"]
     script: str = _make_script(rank, python, cwd, files, env, command, is_local)
     return script
 
 
-def _seen(place: int) -> str:
+def _name_of(place: int) -> str:
     """The name of the GPU at a place among those that this process sees."""
-    given = os.environ.get(VISIBLE_DEVICES)
-    if given is None:
+    seen = seen_devices()
+    if seen is None:
         return str(place)
-    names = [name.strip() for name in given.split(",") if name.strip()]
-    if place >= len(names):
-        raise SystemExit(f"{VISIBLE_DEVICES} leaves {len(names)} GPUs to ranks that need one each")
-    return names[place]
+    if place >= len(seen):
+        raise SystemExit(f"{VISIBLE_DEVICES} leaves {len(seen)} GPUs to ranks that need one each")
+    return seen[place]
 
 
 def _address(hosts: Sequence[Any]) -> str:
