@@ -47,10 +47,13 @@ def own_server(model: Path, streams: int, log: Path) -> Iterator[str]:
 def mlx_lm_server(model: Path, log: Path, *, blas: bool = False, streams: int | None = None) -> Iterator[str]:
     """Run `mlx_lm.server` as installed or, with `blas`, in the environment of this project's engines.
 
-    `streams`: the most answers that it may compute together; None: its own default.
+    `streams`: the most answers that it may compute together, and the most connections that may wait to be accepted, of
+    which it would otherwise drop all but five; None: its own defaults.
     """
     port = free_port()
     program = "from mlx_lm.server import main; main()"
+    if streams is not None:
+        program = f"import socketserver; socketserver.TCPServer.request_queue_size = {streams}; {program}"
     if blas:
         program = f"{PREPARE}; {program}"
     command = [sys.executable, "-c", program, "--model", str(model), "--port", str(port)]
