@@ -5,12 +5,14 @@ Runs the engine in this process with the embedded model, another (`--model`), or
 its own settings of one kind, and in the end their mixture. Rounds of all kinds alternate; the median of each counts.
 Prints milliseconds per step, of wall-clock time and of CPU time, and the ratio of greedy time to that of the kind,
 which is its share of greedy throughput. `--operations` counts instead the kernels that sampling launches on a GPU in
-each step, without running them, on any machine.
+each step, without running them, on any machine without one for all (CUDA has it). `--alone` measures on CUDA the
+drawing and the log-probabilities by themselves, as operations of MLX and as one kernel.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import re
 import statistics
@@ -35,6 +37,7 @@ from providers.chat.types import GenerationRequest, SamplingParams, TokenPrompt 
 from providers.engine_host.frames import Generate  # noqa: E402
 from providers.engines.language.engine import LanguageEngine  # noqa: E402
 from providers.engines.process.engine import Outbox  # noqa: E402
+from providers.engines.sampling.settings import resolve  # noqa: E402
 from providers.spec import ModelSpec  # noqa: E402
 from tests.unit.providers.engines import tiny  # noqa: E402
 
@@ -156,7 +159,7 @@ def operations(kinds: Iterable[Kind], sequences: int, width: int) -> None:
     from providers.engines.sampling import batched_step, samplers
     from providers.engines.sampling.logprobs import LogprobRecorder
     from providers.engines.sampling.samplers import make_sampler
-    from providers.engines.sampling.settings import make_processors, resolve
+    from providers.engines.sampling.settings import make_processors
 
     for module in (batched_step, samplers):
         vars(module)["on_host"] = lambda: False
@@ -187,6 +190,32 @@ def operations(kinds: Iterable[Kind], sequences: int, width: int) -> None:
         launched = [name for name in names if name not in views]
         listed = ", ".join(f"{count} {name}" for name, count in sorted(Counter(launched).items()))
         print(f"{sequences} sequences, {kind.__name__}: {len(launched)} kernels ({listed})", flush=True)
+
+
+def alone(sequences: int, width: int, times: int = 30) -> None:
+    """Print milliseconds of drawing, with the host's part of them, for logits in bfloat16."""
+    from providers.engines.sampling import cuda_kernels, kernels, logprobs
+
+    logits = (mx.random.normal((sequences, width)) * 3).astype(mx.bfloat16)
+    drawn, places = mx.zeros(sequences, dtype=mx.uint32), mx.arange(sequences)
+    mx.eval(logits, drawn, places)
+    cases: dict[str, list[Callable[[], mx.array]]] = {}
+    for kind in (temperature, top_p, top_k, min_p, filters, xtc, mixture):
+        settings = [resolve(kind(row), {}, vocabulary=width) for row in range(sequences)]
+        drawings = kernels.Drawing(settings), cuda_kernels.CudaDrawing(settings)
+        cases[kind.__name__] = [functools.partial(each.draw, logits, [(0.3, 0.2)] * sequences) for each in drawings]
+    operations = functools.partial(logprobs._in_operations(5), drawn, logits)
+    cases["logprobs"] = [operations, functools.partial(cuda_kernels.note, logits, drawn, places, 5)]
+    for name, calls in cases.items():
+        for how, call in zip(("operations", "kernel"), calls, strict=True):
+            mx.eval([call() for _ in range(3)])
+            begun = time.perf_counter()
+            results = [call() for _ in range(times)]
+            mx.async_eval(results)
+            host = time.perf_counter() - begun
+            mx.eval(results)
+            taken = time.perf_counter() - begun
+            print(f"{sequences} sequences, {name}, {how}: {taken / times * 1e3:.3f} ms, host {host / times * 1e3:.3f}")
 
 
 def measure(engine: LanguageEngine, kinds: list[Kind], sequences: int, options: argparse.Namespace) -> None:
@@ -227,11 +256,15 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--operations", action="store_true", help="count kernels of a vocabulary of 151,936")
+    parser.add_argument("--alone", action="store_true", help="only the drawing, on CUDA, of a vocabulary of 152,064")
     options = parser.parse_args()
     kinds = [kind for kind in KINDS if options.kind is None or kind.__name__ in options.kind]
     with tempfile.TemporaryDirectory() as folder:
         model = options.model if options.shape is None else random_model(options.shape, Path(folder, "model"))
         for sequences in options.sequences:
+            if options.alone:
+                alone(sequences, 152_064)
+                continue
             if options.operations:
                 operations(kinds, sequences, 151_936)
                 continue

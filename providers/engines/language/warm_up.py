@@ -32,6 +32,8 @@ MIXTURE = (
     SamplingParams(temperature=0.0, repetition_penalty=1.2, frequency_penalty=0.1, logit_bias={2: -1.0}),
 )
 """Settings of a batch: every field is in one of them."""
+_TOP_LOGPROBS = {1: 5, 2: 20}
+"""By place in `MIXTURE`."""
 
 
 def touch(generator: Any) -> None:
@@ -70,8 +72,8 @@ def build_kernels(generator: Any, *, slots: int, limit: int, vocabulary: int, in
     for number, params in enumerate(MIXTURE[:rows]):
         sampler: Any = make_sampler(resolve(params, {}, vocabulary=vocabulary), params.seed)
         processors: list[Any] = [*make_processors(params, {})]
-        if number == 1:
-            sampler = LogprobRecorder(sampler, None, 5)  # type: ignore[arg-type]
+        if number in _TOP_LOGPROBS:
+            sampler = LogprobRecorder(sampler, None, _TOP_LOGPROBS[number])  # type: ignore[arg-type]
         if number == rows - 1:
             processors.append(_allow_all)
         insert(prompt[number:] or prompt, TOKENS + number % 3, samplers=[sampler], logits_processors=[processors])

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import mlx.core as mx
 
-from providers.engines.sampling.kernels import Drawing
+from providers.engines.sampling.kernels import drawing_of
 from providers.engines.sampling.logprobs import JointLogprobs, LogprobRecorder
 from providers.engines.sampling.samplers import GREEDY, Sampler, SettledSampler
 
@@ -28,7 +28,7 @@ class JointSampler:
         """Samplers of other modules."""
         self._samplers = [one or GREEDY for one in known]
         self._greedy = all(one.settings.greedy for one in self._samplers)
-        self._drawing = Drawing([one.settings for one in self._samplers])
+        self._drawing = drawing_of([one.settings for one in self._samplers])
         recorders = [
             (row, sampler)
             for row, sampler in enumerate(samplers)

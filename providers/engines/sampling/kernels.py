@@ -1,4 +1,7 @@
-"""Drawing tokens for many rows of logits together, each by its own settings, in few operations on a GPU."""
+"""Drawing tokens for many rows of logits together, each by its own settings, in few operations on a GPU.
+
+On CUDA it is one kernel (`cuda_kernels`).
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,20 @@ from collections.abc import Callable, Iterable, Sequence
 import mlx.core as mx
 import numpy as np
 
+from providers.engines.sampling import cuda_kernels
 from providers.engines.sampling.settings import Settings
 
-__all__ = ["Drawing"]
+__all__ = ["Drawing", "drawing_of"]
 
 _ALL = 2.0
 """More than the sum of all probabilities."""
 _GREEDY = 1e30
 """The inverse of a temperature at which only the largest logit has a weight."""
+
+
+def drawing_of(rows: Sequence[Settings]) -> Drawing | cuda_kernels.CudaDrawing:
+    """What draws from rows of logits by these settings; a single one is for all rows."""
+    return cuda_kernels.CudaDrawing(rows) if cuda_kernels.available() else Drawing(rows)
 
 
 class Drawing:

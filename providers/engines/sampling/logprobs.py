@@ -13,7 +13,7 @@ import numpy as np
 
 from providers.chat.types import TokenLogprob
 from providers.engines.output.detokenizer import Vocabulary
-from providers.engines.sampling import host_kernels
+from providers.engines.sampling import cuda_kernels, host_kernels
 from providers.engines.sampling.samplers import Sampler
 
 __all__ = ["FLOOR", "JointLogprobs", "LogprobRecorder"]
@@ -38,9 +38,8 @@ class LogprobRecorder:
         self.top = top
         self._vocabulary = vocabulary
         self._logits: mx.array | None = None
-        self._steps: deque[tuple[Any, Any]] = deque()
-        """Of each step: the chosen token's log-probability and those of the likeliest tokens, and the likeliest ids;
-        as arrays or, with the row of this sequence, as those of several sequences."""
+        self._steps: deque[Any] = deque()
+        """Of each step, the row of `_noted` that is this sequence's."""
 
     def note_logits(self, tokens: mx.array, logits: mx.array) -> mx.array:
         """The sequence's first processor, if it has others: it sees the logits before they are changed."""
@@ -50,15 +49,9 @@ class LogprobRecorder:
     def __call__(self, logits: mx.array) -> mx.array:
         """Logits (1, vocabulary), normalised or not → the drawn token's id (1)."""
         drawn = self.sampler(logits)
-        own = (logits if self._logits is None else self._logits)[0].astype(mx.float32)
-        own = own - mx.logsumexp(own)
-        noted, likeliest = own[drawn], None
-        top = min(self.top, own.size)
-        if top:
-            likeliest = mx.argpartition(own, kth=-top)[-top:]
-            noted = mx.concatenate([noted, own[likeliest]])
-        mx.async_eval(drawn, noted, likeliest)  # type: ignore[no-untyped-call]
-        self._steps.append((noted, likeliest))
+        noted = _noted(drawn, logits if self._logits is None else self._logits, None, self.top)
+        mx.async_eval(drawn, noted)  # type: ignore[no-untyped-call]
+        self._steps.append(_Row(_Rows(noted), 0))
         return drawn
 
     def note_host(self, drawn: int, logits: np.ndarray[Any, Any]) -> None:
@@ -66,21 +59,20 @@ class LogprobRecorder:
         total = host_kernels.log_sum_exp(logits)
         ids = host_kernels.likeliest(logits, self.top) if self.top else np.zeros(0, dtype=np.intp)
         noted = np.concatenate([logits[drawn : drawn + 1], logits[ids]]).astype(np.float64) - total
-        self._steps.append((noted, ids))
+        self._steps.append(np.concatenate([noted, ids]))
 
-    def note(self, noted: _Row, likeliest: _Row | None = None) -> None:
+    def note(self, noted: _Row) -> None:
         """Record a choice of `JointLogprobs`."""
-        self._steps.append((noted, likeliest))
+        self._steps.append(noted)
 
     def take(self, token: int) -> TokenLogprob:
         """The log-probabilities of the sequence's next token. Call it once per token, in order."""
-        noted, likeliest = self._steps.popleft()
-        values: list[float] = noted.tolist()
-        ids: list[int] = [] if likeliest is None else likeliest.tolist()
-        chosen, *others = (max(value, FLOOR) for value in values)
+        chosen, *noted = self._steps.popleft().tolist()
+        values, ids = noted[: len(noted) // 2], map(int, noted[len(noted) // 2 :])
+        others = (max(value, FLOOR) for value in values)
         ranked = sorted(zip(others, ids, strict=True), key=lambda pair: (-pair[0], pair[1]))
         top = [(*self._vocabulary.piece(id), value) for value, id in ranked[: self.top]]
-        return TokenLogprob(*self._vocabulary.piece(token), chosen, top)
+        return TokenLogprob(*self._vocabulary.piece(token), max(chosen, FLOOR), top)
 
 
 class _Rows:
@@ -118,32 +110,38 @@ class JointLogprobs:
 
     def note(self, drawn: mx.array, logits: mx.array) -> None:
         """Record a step's tokens (rows), drawn after logits (rows, vocabulary) that were not changed."""
-        if self._rows is not None:
-            drawn, logits = drawn[self._rows], logits[self._rows]
-        top = min(self._top, logits.shape[-1])
-        noted, *likeliest = _note(drawn, logits) if not top else _note_likeliest(top)(drawn, logits)
-        self.state = [noted, *likeliest]
-        rows = [_Rows(array) for array in self.state]
+        noted = _noted(drawn, logits, self._rows, self._top)
+        self.state = [noted]
+        rows = _Rows(noted)
         for place, (_, recorder) in enumerate(self._recorders):
-            recorder.note(*(_Row(each, place) for each in rows))
+            recorder.note(_Row(rows, place))
 
 
-def _normalized(logits: mx.array) -> mx.array:
-    logits = logits.astype(mx.float32)
-    return logits - mx.logsumexp(logits, axis=-1, keepdims=True)
+def _noted(drawn: mx.array, logits: mx.array, rows: mx.array | None, top: int) -> mx.array:
+    """Log-probabilities of the tokens `drawn` (rows) from logits (rows, vocabulary), in one array: a step reads one.
 
+    `rows`: those that are wanted; None for all. `top`: at least as many of the likeliest tokens, if there are as many.
 
-@mx.compile
-def _note(drawn: mx.array, logits: mx.array) -> tuple[mx.array]:
-    return (mx.take_along_axis(_normalized(logits), drawn[:, None], axis=-1),)
+    Returns:
+        (rows, 1 + 2 × n): the drawn token's, those of the n likeliest, and their ids, which float32 holds exactly.
+    """
+    if cuda_kernels.available():
+        return cuda_kernels.note(logits, drawn, mx.arange(len(logits)) if rows is None else rows, top)
+    if rows is not None:
+        drawn, logits = drawn[rows], logits[rows]
+    return _in_operations(min(top, logits.shape[-1]))(drawn, logits)
 
 
 @functools.cache
-def _note_likeliest(top: int) -> Callable[[mx.array, mx.array], tuple[mx.array, mx.array]]:
-    def note(drawn: mx.array, logits: mx.array) -> tuple[mx.array, mx.array]:
-        own = _normalized(logits)
+def _in_operations(top: int) -> Callable[[mx.array, mx.array], mx.array]:
+    def note(drawn: mx.array, logits: mx.array) -> mx.array:
+        own = logits.astype(mx.float32)
+        own = own - mx.logsumexp(own, axis=-1, keepdims=True)
+        wanted = drawn[:, None]
+        if not top:
+            return mx.take_along_axis(own, wanted, axis=-1)
         likeliest = mx.argpartition(own, kth=-top, axis=-1)[:, -top:]
-        wanted = mx.concatenate([drawn[:, None], likeliest], axis=-1)
-        return mx.take_along_axis(own, wanted, axis=-1), likeliest
+        noted = mx.take_along_axis(own, mx.concatenate([wanted, likeliest], axis=-1), axis=-1)
+        return mx.concatenate([noted, likeliest.astype(mx.float32)], axis=-1)
 
     return mx.compile(note)

@@ -15,7 +15,7 @@ import mlx.core as mx
 import numpy as np
 
 from providers.engines.sampling import host_kernels
-from providers.engines.sampling.kernels import Drawing
+from providers.engines.sampling.kernels import drawing_of
 from providers.engines.sampling.settings import Settings
 
 __all__ = [
@@ -52,7 +52,7 @@ class SettledSampler:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._drawing = Drawing([settings])
+        self._drawing = drawing_of([settings])
 
     def chances(self, count: int) -> list[Chance]:
         """The numbers of the next `count` draws."""

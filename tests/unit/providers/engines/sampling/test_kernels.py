@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from mlx_lm.sample_utils import apply_min_p, apply_top_k, apply_top_p
 
-from providers.engines.sampling import host_kernels
+from providers.engines.sampling import cuda_kernels, host_kernels
+from providers.engines.sampling.cuda_kernels import CudaDrawing
 from providers.engines.sampling.kernels import Drawing
 from providers.engines.sampling.settings import Settings
 
@@ -17,9 +18,9 @@ SHARES = [0.1, 0.2, 0.3, 0.4]
 LOGITS = mx.array([[math.log(share) for share in SHARES]])
 
 
-@pytest.fixture(params=["host", "device"], autouse=True)
+@pytest.fixture(params=["host", "device", *(["cuda"] if cuda_kernels.available() else [])], autouse=True)
 def kernel(request: pytest.FixtureRequest) -> str:
-    """What draws in this test: numpy, or the operations for a GPU."""
+    """What draws in this test: numpy, the operations for a GPU, or the kernel for CUDA."""
     global _kernel
     _kernel = str(request.param)
     return _kernel
@@ -33,7 +34,8 @@ def together(rows: list[Settings], logits: mx.array, chances: list[tuple[float, 
     if _kernel == "host":
         lines = np.array(logits.astype(mx.float32))
         return [host_kernels.draw(*each) for each in zip(lines, rows, chances, strict=True)]
-    found: list[int] = Drawing(rows).draw(logits, chances).tolist()  # type: ignore[assignment]
+    drawing = CudaDrawing(rows) if _kernel == "cuda" else Drawing(rows)
+    found: list[int] = drawing.draw(logits, chances).tolist()  # type: ignore[assignment]
     return found
 
 
